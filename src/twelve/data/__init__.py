@@ -1,0 +1,1 @@
+"""From official files and region stores to batches."""

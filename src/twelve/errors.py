@@ -1,0 +1,60 @@
+"""Errors that a person can mend: each names the file, the record and the remedy.
+
+The command line prints them as one line and exits with code 2; nothing else is caught.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class TwelveError(Exception):
+    """A mistake of the user's or a flaw in the user's data.
+
+    Args:
+        problem: what is wrong, in one clause.
+        file: the file it was found in.
+        record: the record inside that file (a line number, an id).
+        remedy: what to do about it, as an imperative.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        record: str | int | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.problem, self.file, self.record, self.remedy = problem, file, record, remedy
+        where = "" if file is None else f"{file}"
+        if record is not None:
+            where += f" [{record}]" if where else f"[{record}]"
+        text = f"{where}: {problem}" if where else problem
+        if remedy:
+            text += f" -> {remedy}"
+        super().__init__(" ".join(text.split()))
+
+
+class ConfigError(TwelveError):
+    """An unknown key, a value of the wrong type, a combination that cannot run."""
+
+
+class DataError(TwelveError):
+    """A dataset file that is missing, malformed or inconsistent."""
+
+
+class RegionError(TwelveError):
+    """A region file that is missing, damaged, or made by another extractor than the checkpoint's."""
+
+
+class CheckpointError(TwelveError):
+    """A checkpoint that is missing, damaged or does not fit the configuration."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``' (did you mean "x"?)'`` for the known name closest to ``name``, or an empty string."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f' (did you mean "{match[0]}"?)' if match else ""

@@ -1,0 +1,77 @@
+"""What an output is: a head, a loss, a score and a decoding, with the data each needs.
+
+Outputs are stateless; one instance per kind lives in :data:`OUTPUTS`. The trainer, the collate function
+and the evaluator call this interface and never ask which kind they hold.
+
+Axes: E examples, P pairs, R regions (region 0 is the global one), A answers, C candidates, B fused width, V visual width.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from twelve.regions.types import Regions
+from twelve.tasks.base import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A decoded output of one example: ``value`` is a string, a box, a bool or a class name; ``score`` in 0..1."""
+
+    value: Any
+    score: float
+    alternatives: tuple[tuple[Any, float], ...] = ()
+
+
+class Output(abc.ABC):
+    kind: ClassVar[str]
+    reads: ClassVar[Literal["fused", "regions"]]
+    """Which representation the head is applied to: fused (P, B) or regions (P, R, V)."""
+    needs_vocabulary: ClassVar[bool] = False
+
+    # --- the model's side -------------------------------------------------------------------------------------
+    @abc.abstractmethod
+    def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
+        """The head's module; ``size`` is its number of classes where that is not fixed by the kind."""
+
+    @abc.abstractmethod
+    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Scalar loss of MODEL.md section 3."""
+
+    @abc.abstractmethod
+    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """(E,) what each example scores, as the original's training and validation score it."""
+
+    # --- the data's side --------------------------------------------------------------------------------------
+    def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> Any:
+        """Whatever :meth:`pairs` needs to know of the whole training set (a pool of hard negatives), computed once."""
+        return None
+
+    def pairs(
+        self, examples: Sequence[Example], rng: np.random.Generator | None = None, pool: Any = None
+    ) -> list[list[tuple[str, str]]]:
+        """(text, image id) pairs of every example, in the order the head expects its rows.
+
+        ``rng`` is given while training; an output that needs negatives draws them with it from ``examples`` (other
+        members of the batch) and from ``pool`` (what :meth:`prepare` returned).
+        """
+        return [[(example.text, example.images[0])] for example in examples]
+
+    @abc.abstractmethod
+    def targets(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """Tensors that :meth:`loss` and :meth:`score` read. ``regions`` holds the first image's regions per example
+        (without the global one); ``vocabulary`` is the head's label list or empty."""
+
+    @abc.abstractmethod
+    def decode(
+        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> list[Prediction]:
+        """Predictions of every example from the head's logits."""

@@ -1,0 +1,1 @@
+"""From photographs to regions: extraction, the store, and what a region is."""

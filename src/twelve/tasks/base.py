@@ -1,0 +1,178 @@
+"""What a task is: a dataset, a protocol and the output it uses.
+
+One file beside this one per dataset. Nothing else in the package names a dataset; the registry
+below is how the trainer, the evaluator and the shell find them.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from twelve.data.root import DataRoot
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in absolute pixels, origin top left."""
+
+Target: TypeAlias = "Mapping[str, float] | Box | bool | str | int | None"
+"""What is right, as the example's output understands it: soft answers {answer: score in 0..1} (answer), the
+referred box or the index of the right candidate (region), True or False (pair), a class name (entailment), nothing
+(alignment: the pairing itself; or an unlabelled split)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One record of a dataset, ready for any output.
+
+    ``images`` holds ids with their source (``coco/391895``). ``group`` is the unit that intervals resample
+    (the picture, or NLVR2's sentence). ``facts`` is what only the metric or the vocabulary needs.
+    """
+
+    id: str
+    text: str
+    images: tuple[str, ...]
+    target: Target = None
+    group: str = ""
+    candidates: tuple[Box, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a number was measured: everything one must know to compare it with another's.
+
+    Attributes:
+        split: official name of the split.
+        boxes: "detected" or "given".
+        ties: how equal scores are ranked, when that matters.
+        gallery: pictures a retrieval query is ranked against (None: all of the split).
+        note: anything else that a reader must know.
+    """
+
+    split: str
+    boxes: str = "detected"
+    ties: str = "first of equals"
+    gallery: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Official numbers of one task on one split.
+
+    Attributes:
+        primary: key of the headline number in ``metrics``.
+        metrics: official metric name -> value, in per cent unless its name says otherwise.
+        per_example: (N,) what each example contributes to the headline number, 0..1.
+        groups: (N,) resampling unit of each example.
+    """
+
+    primary: str
+    metrics: Mapping[str, float]
+    per_example: NDArray[np.float64]
+    groups: Sequence[str]
+
+    @property
+    def headline(self) -> float:
+        return self.metrics[self.primary]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Training settings of the original (FORMATS: task table); a configuration may override each."""
+
+    batch_size: int
+    learning_rate: float
+    max_text: int
+    epochs: int = 20
+
+
+class Task(abc.ABC):
+    """A dataset in its official layout. Stateless: every method reads from the data root it is given."""
+
+    name: ClassVar[str]
+    """Identifier used in configurations, folders and the task-token map."""
+    title: ClassVar[str]
+    """The dataset's own name, for people."""
+    output: ClassVar[str]
+    """Key of the output this task uses; tasks with the same key share one head."""
+    kind: ClassVar[str]
+    """Kind of that output: answer | alignment | region | pair | entailment."""
+    token: ClassVar[int]
+    """Row of the task-token table in the released model."""
+    source: ClassVar[str]
+    """Default image source of its pictures (the data root may name another)."""
+    defaults: ClassVar[Defaults]
+    train_split: ClassVar[str] = "train"
+    report_split: ClassVar[str]
+    """Labelled split that is reported, once, at the end."""
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]]
+    """{"test": (...), "val": (...)}: splits whose pictures must not be trained on, by role."""
+
+    @abc.abstractmethod
+    def files(self, split: str) -> tuple[str, ...]:
+        """Official file names that ``split`` is read from, relative to the task's folder in the data root."""
+
+    @abc.abstractmethod
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        """Examples of an official split in file order.
+
+        Raises:
+            DataError: a file is missing or malformed; names file, record and remedy.
+            ConfigError: the dataset has no such split.
+        """
+
+    @abc.abstractmethod
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        """How ``split`` is measured; ``full`` asks for the complete gallery where a smaller one is the default."""
+
+    @abc.abstractmethod
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        """Official metric. ``predictions`` is what the task's output decodes: a list aligned with ``examples``, or,
+        for alignment, a :class:`twelve.outputs.alignment.RetrievalScores`."""
+
+
+_REGISTRY: dict[str, Task] = {}
+
+
+def register(cls: type[Task]) -> type[Task]:
+    """Class decorator: make a task known under its name, at its definition."""
+    if cls.name in _REGISTRY and type(_REGISTRY[cls.name]) is not cls:
+        raise ValueError(f"two tasks are called {cls.name!r}")
+    _REGISTRY[cls.name] = cls()
+    return cls
+
+
+def get(name: str) -> Task:
+    """The task registered as ``name``; raises ConfigError that suggests the nearest known name."""
+    known = all_tasks()
+    if name not in known:
+        raise ConfigError(
+            f"unknown task {name!r}{nearest(name, known)}", remedy=f"choose among {', '.join(sorted(known))}"
+        )
+    return known[name]
+
+
+def all_tasks() -> dict[str, Task]:
+    """Every registered task by name: those of this package and those of the entry point ``twelve.tasks``."""
+    import importlib
+    import pkgutil
+    from importlib.metadata import entry_points
+
+    import twelve.tasks as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    for point in entry_points(group="twelve.tasks"):
+        loaded = point.load()
+        if isinstance(loaded, type) and issubclass(loaded, Task):
+            register(loaded)
+    return _REGISTRY
