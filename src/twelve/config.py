@@ -1,0 +1,254 @@
+"""The configuration of a run: typed, strict, written beside everything it produces.
+
+A file is YAML; ``--set a.b=c`` changes one value. An unknown key is an error that names the nearest known one.
+Files are looked for as given, then among those the package ships (``configs/real-sample.yaml``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from twelve.errors import ConfigError, nearest
+
+SHIPPED = Path(__file__).parent / "configs"
+
+
+class Strict(BaseModel):
+    """Base of every section: unknown keys are refused, values cannot be changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskSettings(Strict):
+    """What a run may change of one task; an absent value is the task's own default."""
+
+    report: str | None = None
+    """Split that is reported, once, at the end."""
+    batch_size: int | None = Field(None, ge=1)
+    """Examples a batch (an example may be several pairs)."""
+    learning_rate: float | None = Field(None, gt=0)
+    """The task's loss is multiplied by learning_rate / the smallest one among the run's tasks."""
+    max_text: int | None = Field(None, ge=3)
+    """Word pieces a text keeps, [CLS] and [SEP] included."""
+    max_train: int | None = Field(None, ge=1)
+    """Train on this many examples only (whole pictures, chosen by the seed): for learning curves."""
+
+
+class VocabularySettings(Strict):
+    """Answers that an answer head can give."""
+
+    min_count: int = Field(9, ge=1)
+    """An answer is kept when at least this many training questions have it (9: the official threshold)."""
+    label_maps: Mapping[str, str] = Field(default_factory=dict)
+    """output key -> JSON file with a given list of answers, used as it stands."""
+
+
+class ModelSettings(Strict):
+    """Either ``init`` (a saved model to go on from) or the sizes of a new one."""
+
+    init: str | None = None
+    """A model folder or a run: its weights, processor and sizes are the start."""
+    text_encoder: str | None = None
+    """BERT-architecture encoder that the text stream starts from: a folder, a hub name or ``package:MODULE``."""
+    tokenizer: str | None = None
+    """Folder of the tokenizer; the text encoder's own by default."""
+    architecture: Mapping[str, Any] = Field(default_factory=dict)
+    """Fields of TwelveConfig, by their names in the released configurations."""
+
+
+class OptimizerSettings(Strict):
+    """AdamW and the learning-rate schedule of the original; see MODEL.md, section 4."""
+
+    head_learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-6, gt=0)
+    bias_correction: bool = False
+    warmup: float = Field(0.1, ge=0, le=1)
+    """Share of the steps with a rising learning rate."""
+    idle_gradients: Literal["zero", "none"] = "zero"
+    """Gradients of parts that a step does not use: "zero" keeps them moving on momentum, "none" leaves them alone."""
+    factors: Mapping[str, float] = Field(default_factory=dict)
+    """Learning-rate factor by prefix of the parameter's name, e.g. {text: 0.3}."""
+    accumulate: int = Field(1, ge=1)
+    """Iterations whose gradients add up before a step."""
+
+
+class ScheduleSettings(Strict):
+    """Which tasks train in an iteration."""
+
+    name: str = "stop-and-go"
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class TrainingSettings(Strict):
+    """Length, precision and rhythm of a run."""
+
+    iterations: int | None = Field(None, ge=1)
+    """Length of the run; ``epochs`` of the longest task when absent."""
+    epochs: float = Field(20, gt=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    look_every: int | None = Field(None, ge=1)
+    """Iterations between looks at the carved split; each task's own epoch when absent (as the original)."""
+    look_examples: int | None = Field(None, ge=1)
+    """Examples a look uses at most."""
+    log_every: int = Field(10, ge=1)
+    save_every: int = Field(200, ge=1)
+    keep: int = Field(2, ge=1)
+    """Checkpoints kept."""
+    patience: int | None = Field(None, ge=1)
+    """Stop when the mean look score has not risen for this many looks (never when absent)."""
+    workers: int = Field(0, ge=0)
+    threads: int | None = Field(None, ge=1)
+    """CPU threads (all cores when absent)."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+
+
+class EvaluationSettings(Strict):
+    batch_size: int = Field(128, ge=1)
+    """Pairs a forward pass."""
+    derangements: int = Field(5, ge=0)
+    """Fixed shufflings of the pictures that the shuffled floor averages."""
+    resamples: int = Field(2000, ge=100)
+    """Bootstrap resamples."""
+
+
+class RunConfig(Strict):
+    """A whole run."""
+
+    run: str
+    """Folder that the run writes."""
+    data: str
+    """Data root with the official files."""
+    regions: str | None = None
+    """Folder with the region stores; ``regions`` in the data root when absent."""
+    sources: Mapping[str, str] = Field(default_factory=dict)
+    """task -> image source, where it differs from the task's own."""
+    tasks: Mapping[str, TaskSettings]
+    hold_out: Literal["test", "test+val"] = "test"
+    """Pictures of these splits of any task are taken out of every task's training set."""
+    carve: float = Field(0.05, gt=0, lt=0.5)
+    """Share of the training pictures on which stop-and-go and early stopping look."""
+    seed: int = 0
+    vocabulary: VocabularySettings = VocabularySettings()
+    model: ModelSettings = ModelSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _empty_settings(cls, value: Any) -> Any:
+        """``vqa:`` with nothing under it, or a plain list of names, means defaults."""
+        if isinstance(value, list | tuple):
+            return {name: {} for name in value}
+        if isinstance(value, Mapping):
+            return {name: settings or {} for name, settings in value.items()}
+        return value
+
+    @property
+    def regions_folder(self) -> Path:
+        return Path(self.regions) if self.regions else Path(self.data) / "regions"
+
+    def write(self, path: Path) -> None:
+        """Write the complete configuration as YAML that :func:`load` reads back."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+
+
+def shipped() -> dict[str, Path]:
+    """Configurations that come with the package, by name."""
+    return {path.name: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def find(path: str | Path) -> Path:
+    """The file itself if it exists, else the shipped configuration of that name."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    known = shipped()
+    if path.name in known and path.parent.name in ("", "configs"):
+        return known[path.name]
+    raise ConfigError(
+        "no such configuration" + nearest(path.name, known), file=path, remedy=f"shipped ones: {', '.join(known)}"
+    )
+
+
+def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
+    """Read a configuration and apply ``a.b=c`` settings (values are YAML).
+
+    Raises:
+        ConfigError: not YAML, an unknown key, a value of the wrong type, an unknown task.
+    """
+    file = find(path)
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not valid YAML: {error}", file=file, remedy="mend the line named above") from None
+    if not isinstance(tree, dict):
+        raise ConfigError("must be a mapping of keys to values", file=file, remedy="start from a shipped one")
+    for setting in settings:
+        _apply(tree, setting)
+    return parse(tree, file)
+
+
+def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
+    """Validate a tree of plain values; ``file`` is only named in errors."""
+    try:
+        config = RunConfig.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = [str(part) for part in first["loc"]]
+        message, remedy = first["msg"], "see docs/configuration.md"
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(RunConfig, where[:-1])
+            message = f"unknown key{nearest(where[-1], known)}"
+            remedy = f"known here: {', '.join(known)}"
+        elif first["type"] == "missing":
+            message, remedy = "this key is required", f"add {'.'.join(where)}"
+        raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
+    from twelve.tasks.base import get
+
+    for name in config.tasks:
+        get(name)
+    return config
+
+
+def _apply(tree: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"cannot read setting {setting!r}", remedy="write --set a.b=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"value of {key} is not valid YAML: {error}") from None
+    node, parts = tree, key.split(".")
+    for part in parts[:-1]:
+        child = node.get(part)
+        if isinstance(child, list):  # tasks: [a, b] becomes a mapping as soon as one of them is set
+            child = {name: {} for name in child}
+        if not isinstance(child, dict):
+            child = {}
+        node[part] = child
+        node = child
+    node[parts[-1]] = value
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Known keys of the section that ``path`` leads to."""
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+        elif part == "tasks":
+            model = TaskSettings
+    return list(model.model_fields)

@@ -1,0 +1,136 @@
+"""Endless, resumable streams of training batches, and the batches of one pass for evaluation.
+
+A stream's order is a function of (seed, epoch) alone, so its position is two integers and an exact resume needs no
+more. Texts of similar length meet in a batch ("bucketing"), so little or nothing is padded; the order of batches stays random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from twelve.data.batch import Batch, Collator
+from twelve.tasks.base import Example
+
+BUCKET = 16
+"""Batches whose examples are sorted by length together: larger pads less and mixes less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which examples make one batch, and the seed of whatever is drawn while it is built."""
+
+    rows: tuple[int, ...]
+    seed: tuple[int, ...]
+
+
+class _Batches(Dataset[Batch]):
+    """Maps a draw to its batch; runs in the loader's workers."""
+
+    def __init__(self, examples: Sequence[Example], collator: Collator) -> None:
+        self.examples, self.collator = examples, collator
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        return self.collator([self.examples[row] for row in draw.rows], np.random.default_rng(draw.seed))
+
+
+class _Order(Sampler[Draw]):
+    """Endless draws from a position on; ``shard`` of ``shards`` takes its part of every batch."""
+
+    def __init__(self, stream: Stream, epoch: int, number: int) -> None:
+        self.stream, self.epoch, self.number = stream, epoch, number
+
+    def __iter__(self) -> Iterator[Draw]:
+        epoch, number, stream = self.epoch, self.number, self.stream
+        while True:
+            for rows in stream.order(epoch)[number:]:
+                seed = (stream.seed, epoch, number, stream.shard)
+                yield Draw(tuple(int(row) for row in rows[stream.shard :: stream.shards]), seed)
+                number += 1
+            epoch, number = epoch + 1, 0
+
+
+class Stream:
+    """One task's endless training batches.
+
+    Args:
+        lengths: (N,) text length of every example, for bucketing.
+        seed: with the epoch, all that the order depends on.
+        shard, shards: this process's part of every batch.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        lengths: NDArray[np.int64],
+        collator: Collator,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        shard: int = 0,
+        shards: int = 1,
+    ) -> None:
+        self.examples, self.lengths, self.collator = examples, lengths, collator
+        self.batch_size, self.seed, self.workers = min(batch_size, len(examples)), seed, workers
+        self.shard, self.shards = shard, shards
+        self.epoch, self.number = 0, 0
+        self._iterator: Iterator[Batch] | None = None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Whole batches; the few examples left over are another few in every epoch."""
+        return max(1, len(self.examples) // self.batch_size)
+
+    def order(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Rows of every batch of an epoch: shuffled, sorted by length within buckets, batches shuffled again."""
+        rng = np.random.default_rng((self.seed, epoch))
+        rows = rng.permutation(len(self.examples))
+        span = BUCKET * self.batch_size
+        parts = [rows[start : start + span] for start in range(0, len(rows), span)]
+        rows = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in parts])
+        # A shorter last batch would fall at the end of the longest texts: leave out random examples instead.
+        surplus = len(rows) - self.batches_per_epoch * self.batch_size
+        if surplus > 0:
+            rows = np.delete(rows, rng.choice(len(rows), surplus, replace=False))
+        batches = rows.reshape(self.batches_per_epoch, self.batch_size)
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def next(self) -> Batch:
+        if self._iterator is None:
+            self._iterator = iter(
+                DataLoader(
+                    _Batches(self.examples, self.collator),
+                    batch_size=None,
+                    sampler=_Order(self, self.epoch, self.number),
+                    num_workers=self.workers,
+                    persistent_workers=self.workers > 0,
+                )
+            )
+        batch = next(self._iterator)
+        self.number += 1
+        if self.number == self.batches_per_epoch:
+            self.epoch, self.number = self.epoch + 1, 0
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "number": self.number, "examples": len(self.examples), "seed": self.seed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.epoch, self.number = int(state["epoch"]), int(state["number"])
+        self._iterator = None
+
+
+def passes(
+    examples: Sequence[Example], lengths: NDArray[np.int64], collator: Collator, batch_size: int
+) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+    """Every example once, in batches of similar length, with the rows of each batch's examples."""
+    rows = np.argsort(lengths, kind="stable")
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
+        yield part, collator([examples[row] for row in part])

@@ -1,0 +1,137 @@
+"""Where the official files and pictures lie, and what is missing.
+
+A data root holds one folder a dataset, named like its task, and ``images/<source>/...``::
+
+    root/vqa/v2_mscoco_val2014_annotations.json
+    root/images/coco/val2014/COCO_val2014_000000262148.jpg
+    root/sources.json                                        (optional: {"task": "image source"})
+
+Image ids are ``<source>/<key>``; :func:`image_key` makes the key from a file's name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from twelve.data.records import read_object
+from twelve.errors import DataError, nearest
+from twelve.tasks.base import Task, get
+
+IMAGES = "images"
+SOURCES = "sources.json"
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+COCO = "coco"
+_COCO_NAME = re.compile(r"(?:COCO_[A-Za-z0-9-]+_)?(\d{12})")
+
+
+class MissingData(DataError):
+    """A file, or a split inside a file, that the data root does not have (as opposed to one that is damaged)."""
+
+
+def image_key(name: str) -> str:
+    """The part of an image id after its source, from a picture's file name: its stem.
+
+    COCO's zero-padded numbers (``COCO_val2014_000000262148.jpg``, ``000000262148.jpg``) become plain ones
+    (``262148``), as every annotation file writes them; the ids of train2014 and val2014 are distinct.
+    """
+    stem = name.rsplit("/", 1)[-1]
+    if os.path.splitext(stem)[1].lower() in SUFFIXES:
+        stem = os.path.splitext(stem)[0]
+    match = _COCO_NAME.fullmatch(stem)
+    return str(int(match.group(1))) if match else stem
+
+
+class DataRoot:
+    """A folder with the official files of one or more datasets.
+
+    Args:
+        path: the folder.
+        sources: task -> image source, where it is not the task's own. Stands above ``sources.json`` in the folder.
+
+    Raises:
+        DataError: the folder does not exist, or its ``sources.json`` is not an object of strings.
+    """
+
+    def __init__(self, path: str | Path, sources: Mapping[str, str] | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise MissingData(
+                "no such data root", file=self.path, remedy="make this folder and put one folder a dataset into it"
+            )
+        self.sources: dict[str, str] = {}
+        if (self.path / SOURCES).is_file():
+            record = read_object(self.path / SOURCES)
+            self.sources = {task: record.text(task) for task in record.fields}
+        self.sources.update(sources or {})
+        self._indexes: dict[str, dict[str, Path]] = {}
+
+    def file(self, task: str, name: str, *, page: str = "") -> Path:
+        """The official file ``name`` of a task.
+
+        Args:
+            page: where it can be downloaded, for the error.
+
+        Raises:
+            MissingData: the task's folder or the file is not there; says where it was looked for.
+        """
+        folder = self.path / task
+        origin = f" from {page}" if page else ""
+        if not folder.is_dir():
+            raise MissingData(
+                f"the data root has no folder for {task}",
+                file=folder,
+                remedy=f"make it and put {name}{origin} into it",
+            )
+        if not (folder / name).is_file():
+            there = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+            raise MissingData(
+                f"no such file{nearest(name, there)}",
+                file=folder / name,
+                remedy=f"download {name}{origin} into this folder",
+            )
+        return folder / name
+
+    def image_source(self, task: Task | str, file_name: str = "") -> str:
+        """The source that a task's pictures belong to: a rule, not a constant.
+
+        File names ``COCO_*`` belong to ``coco``; else the source that the configuration or the data root names for
+        the task; else the task's own.
+        """
+        if file_name.startswith("COCO_"):
+            return COCO
+        if isinstance(task, str):
+            return self.sources[task] if task in self.sources else get(task).source
+        return self.sources.get(task.name, task.source)
+
+    def images(self, source: str) -> Iterator[tuple[str, Path]]:
+        """(image id, file) of every picture of a source, folder by folder, sorted.
+
+        Raises:
+            MissingData: the source has no folder.
+        """
+        yield from ((f"{source}/{key}", path) for key, path in self._index(source).items())
+
+    def image_file(self, image_id: str) -> Path | None:
+        """The picture of an id, for display; None when the data root does not have it."""
+        source, _, key = image_id.partition("/")
+        if not (self.path / IMAGES / source).is_dir():
+            return None
+        return self._index(source).get(key)
+
+    def _index(self, source: str) -> dict[str, Path]:
+        """key -> file, from one walk of the source's folder, kept: official releases nest pictures differently."""
+        if source not in self._indexes:
+            folder = self.path / IMAGES / source
+            if not folder.is_dir():
+                raise MissingData("no pictures of this source", file=folder, remedy="put the pictures into this folder")
+            found: dict[str, Path] = {}
+            for place, folders, names in os.walk(folder):
+                folders.sort()
+                for name in sorted(names):
+                    if os.path.splitext(name)[1].lower() in SUFFIXES:
+                        found.setdefault(image_key(name), Path(place, name))
+            self._indexes[source] = found
+        return self._indexes[source]

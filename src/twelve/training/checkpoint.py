@@ -1,0 +1,121 @@
+"""Checkpoints of a run: everything an exact resume needs, in safetensors and JSON, never a pickle.
+
+Anything with ``state_dict()`` and ``load_state_dict()`` takes part. A state is a tree of dictionaries, lists, tensors
+and plain values; tensors go to ``tensors.safetensors`` under their path in the tree, the rest to ``state.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from twelve.errors import CheckpointError
+from twelve.files import replacing
+
+TENSOR = "tensor:"
+"""A string in state.json that starts so stands for a tensor; the rest of it is the tensor's name."""
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Any) -> Any: ...
+
+
+def save(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write a tree of state to ``folder``, which appears complete or not at all."""
+    tensors: dict[str, Tensor] = {}
+    plain = _flatten(state, "", tensors)
+    with replacing(folder) as partial:
+        partial.mkdir()
+        save_file(tensors, partial / "tensors.safetensors")
+        digest = _digest(partial / "tensors.safetensors")
+        text = json.dumps({"tensors": digest, "state": plain}, separators=(",", ":"))
+        (partial / "state.json").write_text(text, encoding="utf-8")
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """Read what :func:`save` wrote.
+
+    Raises:
+        CheckpointError: a file is missing, cut short or changed since it was written.
+    """
+    remedy = "remove this folder and resume from the checkpoint before it"
+    try:
+        document = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if _digest(folder / "tensors.safetensors") != document["tensors"]:
+            raise CheckpointError("the checksum of tensors.safetensors does not match", file=folder, remedy=remedy)
+        tensors = load_file(folder / "tensors.safetensors")
+        state = _restore(document["state"], tensors)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"damaged checkpoint ({error})", file=folder, remedy=remedy) from None
+    return dict(state)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints."""
+    for path in checkpoints(folder)[:-keep]:
+        shutil.rmtree(path)
+
+
+def _flatten(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(node, Tensor):
+        name = path or "tensor"
+        tensors[name] = node.detach().cpu().contiguous().clone()
+        return TENSOR + name
+    if isinstance(node, Mapping):
+        # JSON keys are strings; integer keys (an optimizer's parameter indices) are marked to come back as integers.
+        return {
+            f"#{key}" if isinstance(key, int) else str(key): _flatten(value, f"{path}/{key}" if path else str(key), tensors)
+            for key, value in node.items()
+        }
+    if isinstance(node, list | tuple):
+        return [_flatten(value, f"{path}/{index}", tensors) for index, value in enumerate(node)]
+    if node is None or isinstance(node, str | bool | int | float):
+        return node
+    raise TypeError(f"{path}: a checkpoint holds tensors and plain values, not {type(node).__name__}")
+
+
+def _restore(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(node, str) and node.startswith(TENSOR):
+        return tensors[node.removeprefix(TENSOR)]
+    if isinstance(node, dict):
+        return {int(key[1:]) if key.startswith("#") else key: _restore(value, tensors) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_restore(value, tensors) for value in node]
+    return node
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def rng_state() -> dict[str, Any]:
+    """State of torch's generators (dropout); everything else is drawn from seeds."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(list(state["cuda"]))
