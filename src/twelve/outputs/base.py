@@ -3,7 +3,8 @@
 Outputs are stateless; one instance per kind lives in :data:`OUTPUTS`. The trainer, the collate function
 and the evaluator call this interface and never ask which kind they hold.
 
-Axes: E examples, P pairs, R regions (region 0 is the global one), A answers, C candidates, B fused width, V visual width.
+Axes: E examples, P pairs, R regions (region 0 is the global one), A answers, C candidates, B fused width,
+V visual width.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from twelve.tasks.base import Example
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A decoded output of one example: ``value`` is a string, a box, a bool or a class name; ``score`` in 0..1."""
+    """A decoded output of one example.
+
+    Attributes:
+        value: an answer, a box (xyxy pixels), the index of a candidate, a bool or a class name.
+        score: of that value, in 0..1.
+        alternatives: the best values with their scores, best first; the chosen one is the first of them.
+    """
 
     value: Any
     score: float

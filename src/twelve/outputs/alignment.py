@@ -1,0 +1,137 @@
+"""Do a caption and a picture belong together: training for caption-based image retrieval.
+
+The four-way choice of a training example (match, another caption, another picture, the caption of a picture that
+looks alike) is ViLBERT's (Lu et al. 2019). Axes: E examples, P pairs, C captions, I images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twelve.errors import ConfigError
+from twelve.outputs.base import Output, Prediction
+from twelve.outputs.losses import precise
+from twelve.outputs.neighbours import HardPool
+from twelve.regions.types import Regions
+from twelve.tasks.base import Example
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalScores:
+    """What a retrieval task is measured on: every caption against every picture of a gallery.
+
+    Attributes:
+        scores: (C, I) float32 alignment logits.
+        caption_ids: C example ids, in the rows' order.
+        image_ids: I ids of the gallery, in the columns' order.
+        target: (C,) int64 column of each caption's own picture.
+    """
+
+    scores: NDArray[np.float32]
+    caption_ids: tuple[str, ...]
+    image_ids: tuple[str, ...]
+    target: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        expected = (len(self.caption_ids), len(self.image_ids))
+        if self.scores.shape != expected or self.target.shape != expected[:1]:
+            raise ValueError(
+                f"{expected[0]} captions x {expected[1]} images do not go with scores of shape {self.scores.shape} "
+                f"and targets of shape {self.target.shape}"
+            )
+        if len(self.target) and (self.target.min() < 0 or self.target.max() >= expected[1]):
+            raise ValueError("a caption's own picture is not in the gallery")
+
+
+class Alignment(Output):
+    """A logit for each pair, higher where caption and picture belong together."""
+
+    kind: ClassVar[str] = "alignment"
+    reads: ClassVar[Literal["fused", "regions"]] = "fused"
+
+    def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
+        """(P, B) -> (P, 1)."""
+        return nn.Linear(fused_size, 1)
+
+    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy of (P, 1) logits over each example's pairs, averaged over the examples."""
+        choices = precise(_choices(logits, targets["target"]))
+        return F.cross_entropy(choices, targets["target"].to(choices.device))
+
+    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """(E,) 1 where the right pair of an example has its highest logit, else 0."""
+        choices = _choices(logits, targets["target"])
+        return (choices.argmax(1) == targets["target"].to(choices.device)).to(torch.float32)
+
+    def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> HardPool:
+        """For each training picture the 100 that look most alike, with their captions."""
+        return HardPool.build(examples, lookup)
+
+    def pairs(
+        self, examples: Sequence[Example], rng: np.random.Generator | None = None, pool: HardPool | None = None
+    ) -> list[list[tuple[str, str]]]:
+        """Training (``rng`` given): four pairs an example, the match first; else only the match.
+
+        The negatives 2 (another caption) and 3 (another picture) come from the batch, so that what a text or a
+        picture costs before it is paired is shared, and from ``pool`` when the batch has no other picture. Negative 4
+        is a caption of a picture that looks alike; without a ``pool`` it is another caption of the batch.
+
+        Raises:
+            ConfigError: no other picture can be found.
+        """
+        if rng is None:
+            return super().pairs(examples)
+        return [self._four(example, examples, rng, pool) for example in examples]
+
+    @staticmethod
+    def _four(
+        example: Example, batch: Sequence[Example], rng: np.random.Generator, pool: HardPool | None
+    ) -> list[tuple[str, str]]:
+        image = example.images[0]
+        # An equal caption under another picture is no negative: it is left out with the picture's own captions.
+        others = [(b.text, b.images[0]) for b in batch if b.images[0] != image and b.text != example.text]
+
+        def another() -> tuple[str, str]:
+            if others:
+                return others[int(rng.integers(len(others)))]
+            found = None if pool is None else pool.any_other(example.text, image, rng)
+            if found is None:
+                raise ConfigError(
+                    f"no other picture than {image} to draw a negative from",
+                    remedy="train retrieval on at least two pictures with different captions",
+                )
+            return found
+
+        caption, _ = another()
+        _, picture = another()
+        alike, _ = (pool and pool.lookalike(example.text, image, rng)) or another()
+        return [(example.text, image), (caption, image), (example.text, picture), (alike, image)]
+
+    def targets(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """``target``: (E,) int64 zeros: the first pair of an example is the right one."""
+        return {"target": torch.zeros(len(examples), dtype=torch.int64)}
+
+    def decode(
+        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> list[Prediction]:
+        """For each example its picture's id and the sigmoid of the matching pair's logit."""
+        scores = torch.sigmoid(precise(logits).reshape(len(examples), -1)[:, 0]).tolist()
+        return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
+
+
+def _choices(logits: Tensor, target: Tensor) -> Tensor:
+    """(P, 1) logits as (E, P/E): one row for each example."""
+    examples = target.shape[0]
+    if logits.numel() % examples:
+        raise ValueError(f"{logits.numel()} pairs do not divide among {examples} examples")
+    return logits.reshape(examples, -1)

@@ -1,0 +1,75 @@
+"""An answer out of a vocabulary: visual question answering as classification with soft labels.
+
+Soft targets and their score follow "Bottom-Up and Top-Down Attention for Image Captioning and Visual Question
+Answering" (Anderson et al. 2018); the classifier is ViLBERT's (Lu et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from twelve.errors import CheckpointError
+from twelve.outputs.base import Output, Prediction
+from twelve.outputs.heads import Classifier
+from twelve.outputs.losses import label_at_best, precise, sum_over_labels
+from twelve.regions.types import Regions
+from twelve.tasks.base import Example
+
+SHOWN = 5
+"""How many of the best answers a prediction carries."""
+
+
+class Answer(Output):
+    """One of A answers. ``Example.target`` is {answer: soft score in 0..1}, or None where it is not known."""
+
+    kind: ClassVar[str] = "answer"
+    reads: ClassVar[Literal["fused", "regions"]] = "fused"
+    needs_vocabulary: ClassVar[bool] = True
+
+    def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
+        """(P, B) -> (P, A); ``size`` is A."""
+        return Classifier(fused_size, size)
+
+    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Binary cross-entropy over (E, A) logits: summed over the answers, averaged over the examples."""
+        return sum_over_labels(logits, targets["target"])
+
+    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """(E,) soft score in 0..1 of the answer with the highest logit."""
+        return label_at_best(logits, targets["target"])
+
+    def targets(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """``target``: (E, A) float32 soft scores; answers that the vocabulary lacks are left out."""
+        index = {answer: column for column, answer in enumerate(vocabulary)}
+        target = torch.zeros(len(examples), len(vocabulary))
+        for row, example in enumerate(examples):
+            if example.target is None:
+                continue
+            if not isinstance(example.target, Mapping):
+                raise TypeError(f"{example.id}: an answer's target is a mapping, not {example.target!r}")
+            for answer, score in example.target.items():
+                if answer in index:
+                    target[row, index[answer]] = score
+        return {"target": target}
+
+    def decode(
+        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> list[Prediction]:
+        """The best answer of each row of (E, A) logits, its sigmoid as score, and the best five."""
+        if logits.shape[1] != len(vocabulary):
+            raise CheckpointError(
+                f"the head has {logits.shape[1]} answers, the vocabulary {len(vocabulary)}",
+                remedy="load the vocabulary that was saved beside this checkpoint",
+            )
+        best = precise(logits).topk(min(SHOWN, len(vocabulary)), dim=1)
+        found = []
+        for scores, columns in zip(best.values.sigmoid().tolist(), best.indices.tolist(), strict=True):
+            ranked = tuple((vocabulary[column], score) for column, score in zip(columns, scores, strict=True))
+            found.append(Prediction(*ranked[0], alternatives=ranked))
+        return found

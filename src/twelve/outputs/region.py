@@ -1,0 +1,195 @@
+"""The region that a phrase or question refers to: among those detected, or among candidates that the dataset gives.
+
+One head scores every region; given candidates are regions too (they follow the detected ones), and their logits are
+gathered. The overlap is the original program's: pixels at both ends belong to a box.
+Axes: E examples, P pairs, R regions (0 is the whole picture), C candidates, V visual width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from twelve.errors import RegionError
+from twelve.outputs.base import Output, Prediction
+from twelve.outputs.heads import RegionScorer
+from twelve.outputs.losses import label_at_best, sum_over_labels
+from twelve.regions.types import Regions
+from twelve.tasks.base import Box, Example
+
+THRESHOLD = 0.5
+"""Overlap from which a region counts as the one meant; targets below it are 0."""
+SHOWN = 5
+SAME_BOX = 1.0
+"""Pixels by which a candidate may differ from the region that was extracted for it (rounding, clipping)."""
+
+
+class Region(Output):
+    """A region of the picture.
+
+    ``Example.target`` is the box meant (xyxy pixels), or, with ``Example.candidates``, the index of the right one; None
+    where it is not known. The regions of an example with candidates must hold the candidates' boxes, anywhere.
+    """
+
+    kind: ClassVar[str] = "region"
+    reads: ClassVar[Literal["fused", "regions"]] = "regions"
+
+    def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
+        """(P, R, V) -> (P, R)."""
+        return RegionScorer(visual_size)
+
+    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Binary cross-entropy of (E, R) logits with soft overlaps, summed over regions (or candidates), averaged over
+        examples; padded regions (candidates) do not count."""
+        return sum_over_labels(_scored(logits, targets), targets["target"], targets.get("valid"))
+
+    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """(E,) 1 where the best region overlaps the box by more than 0.5 (is the right candidate), else 0."""
+        scored, target = _scored(logits, targets), targets["target"].to(logits.device)
+        if "valid" in targets:
+            scored = scored.masked_fill(~targets["valid"].to(scored.device), -torch.inf)
+        if "candidates" in targets:
+            return (scored.argmax(1) == target.argmax(1)).to(torch.float32)
+        return (label_at_best(scored, targets.get("overlap", target)) > THRESHOLD).to(torch.float32)
+
+    def targets(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """What :meth:`loss` and :meth:`score` read.
+
+        Detected regions, R = 1 + the largest number of regions: ``target`` (E, R) float32 overlap with the box meant,
+        0 below 0.5; ``overlap`` the same without the threshold; ``valid`` (E, R) bool, False where padded.
+
+        Candidates, C = the largest number of them: ``candidates`` (E, C) int64 columns of the logits; ``target`` (E, C)
+        overlap with the right candidate, 0 below 0.5; ``valid`` (E, C).
+
+        Raises:
+            RegionError: no region was extracted for a candidate.
+        """
+        given = [bool(example.candidates) for example in examples]
+        if any(given) and not all(given):
+            raise ValueError("examples with and without candidates in one batch")
+        if all(given) and given:
+            return _candidate_targets(examples, regions)
+        size = 1 + max((len(r.boxes) for r in regions), default=0)
+        overlap, valid = torch.zeros(len(examples), size), torch.zeros(len(examples), size, dtype=torch.bool)
+        for row, (example, seen) in enumerate(zip(examples, regions, strict=True)):
+            valid[row, : 1 + len(seen.boxes)] = True
+            if example.target is not None:
+                found = overlap_with(_with_whole(seen), _box(example))
+                overlap[row, : len(found)] = torch.from_numpy(found)
+        return {"target": _thresholded(overlap), "overlap": overlap, "valid": valid}
+
+    def decode(
+        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> list[Prediction]:
+        """For each row of (E, R) logits the best box (xyxy pixels), or with candidates the best one's index.
+
+        The score is the sigmoid of its logit; ``alternatives`` are the best five boxes, or all candidates, best first.
+        """
+        rows = logits.detach().double().cpu().numpy()
+        found = []
+        for row, example, seen in zip(rows, examples, regions, strict=True):
+            values: Sequence[Box | int]
+            if example.candidates:
+                columns = candidate_columns(example, seen)
+                row, values, shown = row[columns], range(len(columns)), len(columns)
+            else:
+                values = [cast(Box, tuple(box)) for box in _with_whole(seen).tolist()]
+                row, shown = row[: len(values)], SHOWN
+            order = np.argsort(-row, kind="stable")[:shown]
+            shares = torch.sigmoid(torch.from_numpy(row[order])).tolist()
+            ranked = tuple((values[column], share) for column, share in zip(order, shares, strict=True))
+            found.append(Prediction(*ranked[0], alternatives=ranked))
+        return found
+
+
+def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float32]:
+    """(R,) intersection over union of (R, 4) boxes with one box, xyxy, pixels at both ends included: a box is
+    (x2 - x1 + 1)(y2 - y1 + 1) pixels large. Computed in float64."""
+    ours, one = boxes.astype(np.float64), np.asarray(box, dtype=np.float64)
+    sides = np.minimum(ours[:, 2:], one[2:]) - np.maximum(ours[:, :2], one[:2]) + 1
+    shared = np.clip(sides, 0, None).prod(1)
+    areas = (ours[:, 2:] - ours[:, :2] + 1).prod(1) + (one[2:] - one[:2] + 1).prod()
+    return cast(NDArray[np.float32], (shared / (areas - shared)).astype(np.float32))
+
+
+def candidate_columns(example: Example, seen: Regions) -> NDArray[np.int64]:
+    """(C,) column of the logits (region 0 is the whole picture) that belongs to each candidate's box.
+
+    The region with the nearest corners inside the picture is taken, the last of equals: given boxes follow detected
+    ones.
+
+    Raises:
+        RegionError: no region lies within a pixel of a candidate.
+    """
+    limit = np.array([seen.width, seen.height, seen.width, seen.height], dtype=np.float64)
+    theirs = np.clip(np.asarray(example.candidates, dtype=np.float64), 0, limit)
+    ours = np.clip(seen.boxes.astype(np.float64), 0, limit)[::-1]
+    if not len(ours):
+        raise _no_region(example, seen, 0)
+    distances = np.abs(theirs[:, None] - ours[None]).max(2)
+    nearest = distances.argmin(1)
+    far = distances[np.arange(len(theirs)), nearest] > SAME_BOX
+    if far.any():
+        raise _no_region(example, seen, int(far.argmax()))
+    return cast(NDArray[np.int64], (len(ours) - nearest).astype(np.int64))
+
+
+def _no_region(example: Example, seen: Regions, candidate: int) -> RegionError:
+    return RegionError(
+        f"{seen.image_id} has no region for candidate {candidate} ({example.candidates[candidate]})",
+        record=example.id,
+        remedy="extract the features of the boxes that this dataset gives",
+    )
+
+
+def _candidate_targets(examples: Sequence[Example], regions: Sequence[Regions]) -> dict[str, Tensor]:
+    shape = len(examples), max(len(example.candidates) for example in examples)
+    columns, valid = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.bool)
+    overlap = torch.zeros(shape)
+    for row, (example, seen) in enumerate(zip(examples, regions, strict=True)):
+        count = len(example.candidates)
+        columns[row, :count] = torch.from_numpy(candidate_columns(example, seen))
+        valid[row, :count] = True
+        if example.target is not None:
+            right = example.candidates[_index(example)]
+            overlap[row, :count] = torch.from_numpy(overlap_with(np.asarray(example.candidates), right))
+    return {"candidates": columns, "target": _thresholded(overlap), "valid": valid}
+
+
+def _scored(logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    """The logits that ``target`` speaks of: those of the candidates, or of its R regions (a batch may be padded
+    further for other reasons; what lies beyond is padding in every row)."""
+    if "candidates" in targets:
+        return logits.gather(1, targets["candidates"].to(logits.device))
+    return logits[:, : targets["target"].shape[1]]
+
+
+def _thresholded(overlap: Tensor) -> Tensor:
+    return torch.where(overlap < THRESHOLD, torch.zeros(()), overlap)
+
+
+def _with_whole(seen: Regions) -> NDArray[np.float32]:
+    """(1 + R, 4) boxes, the whole picture first."""
+    whole = np.array([[0, 0, seen.width, seen.height]], dtype=np.float32)
+    return np.concatenate([whole, seen.boxes])
+
+
+def _box(example: Example) -> Box:
+    if not isinstance(example.target, Sequence) or len(example.target) != 4 or isinstance(example.target, str):
+        raise TypeError(f"{example.id}: a region's target is a box, not {example.target!r}")
+    return example.target
+
+
+def _index(example: Example) -> int:
+    if isinstance(example.target, bool) or not isinstance(example.target, int):
+        raise TypeError(f"{example.id}: with candidates the target is an index, not {example.target!r}")
+    if not 0 <= example.target < len(example.candidates):
+        raise ValueError(f"{example.id}: candidate {example.target} of {len(example.candidates)}")
+    return example.target
