@@ -110,6 +110,8 @@ class Task(abc.ABC):
     """Row of the task-token table in the released model."""
     source: ClassVar[str]
     """Default image source of its pictures (the data root may name another)."""
+    page: ClassVar[str] = ""
+    """Where its official files are published; errors about a missing file name it."""
     defaults: ClassVar[Defaults]
     train_split: ClassVar[str] = "train"
     report_split: ClassVar[str]

@@ -1,0 +1,99 @@
+"""NLVR2's accuracy and consistency, equal to lil-lab/nlvr's nlvr2/eval (Suhr et al. 2019)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.data.records import unreadable
+from twelve.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """In 0..1. ``consistency``: share of the sentences judged right with every pair of pictures they are said of."""
+
+    accuracy: float
+    consistency: float
+    correct: Mapping[str, bool]
+
+
+def sentence_key(identifier: str) -> str:
+    """``dev-850-0-1`` -> ``dev-850--1``: the sentence within its set, whatever the pair of pictures."""
+    split, images, _, sentence = identifier.split("-")
+    return f"{split}-{images}--{sentence}"
+
+
+def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Scores:
+    """Official metric over all identifiers of ``labels``.
+
+    Case does not matter; a word that is neither true nor false is wrong; predictions of unknown identifiers are passed
+    over. (The official program ends without a score where this one raises.)
+
+    Raises:
+        DataError: an identifier has no prediction.
+    """
+    missing = [identifier for identifier in labels if identifier not in predictions]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(labels)} examples have no prediction",
+            record=missing[0],
+            remedy="predict every example of the split",
+        )
+    correct = {key: predictions[key].lower() == label.lower() for key, label in labels.items()}
+    sentences: dict[str, bool] = {}
+    for identifier, right in correct.items():
+        key = sentence_key(identifier)
+        sentences[key] = sentences.get(key, True) and right
+    return Scores(_share(correct.values()), _share(sentences.values()), correct)
+
+
+def accuracy_among(scores: Scores, identifiers: Collection[str]) -> float:
+    """Accuracy in 0..1 over some of the examples: those of a balanced file, those of a category."""
+    return _share([scores.correct[identifier] for identifier in identifiers])
+
+
+def _share(flags: Collection[bool]) -> float:
+    return sum(flags) / len(flags)
+
+
+def read_predictions(path: Path) -> dict[str, str]:
+    """Identifier -> what was predicted, from lines ``identifier,True`` or ``identifier,False``.
+
+    Raises:
+        DataError: a line has not two fields.
+    """
+    predictions: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            for number, row in enumerate(csv.reader(stream), 1):
+                if len(row) != 2:
+                    raise DataError(
+                        f"expected identifier,True or identifier,False, found {len(row)} fields",
+                        file=path,
+                        record=f"line {number}",
+                        remedy="write one prediction a line, without a header",
+                    )
+                predictions[row[0]] = row[1]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(path, error) from None
+    return predictions
+
+
+def read_categories(path: Path) -> dict[str, list[str]]:
+    """Sentence -> its linguistic categories, from the official annotated examples.
+
+    A block is a sentence and lines ``- category`` (or ``* category``), blocks are parted by an empty line.
+    """
+    categories: dict[str, list[str]] = {}
+    sentence = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text[:2] in ("- ", "* ") and sentence:
+            categories[sentence].append(text[2:])
+        elif text:
+            sentence = text
+            categories.setdefault(sentence, [])
+    return categories

@@ -1,0 +1,21 @@
+"""Flickr30k: find the picture that a caption describes, in Karpathy's split (Young et al. 2014; karpathy.py)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twelve.tasks.base import Defaults, register
+from twelve.tasks.karpathy import CaptionTask
+
+
+@register
+class Flickr30k(CaptionTask):
+    """Five captions a picture; 29,000 / 1,014 / 1,000 pictures."""
+
+    name: ClassVar[str] = "flickr30k"
+    title: ClassVar[str] = "Flickr30k retrieval"
+    token: ClassVar[int] = 8
+    source: ClassVar[str] = "flickr30k"
+    page: ClassVar[str] = "https://cs.stanford.edu/people/karpathy/deepimagesent/ (caption_datasets.zip)"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=2e-5, max_text=30)
+    file_name: ClassVar[str] = "dataset_flickr30k.json"

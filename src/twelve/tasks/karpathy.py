@@ -1,0 +1,119 @@
+"""Captions in Karpathy's split files and in the JSON lines made from them; shared by the caption retrieval tasks.
+
+A record of ``dataset_*.json`` (Karpathy & Fei-Fei 2015), and a line of the other layout::
+
+    {"filename": "1000092795.jpg", "imgid": 0, "split": "train", "sentids": [0],
+     "sentences": [{"tokens": ["two", "young", "guys"], "raw": "Two young guys.", "imgid": 0, "sentid": 0}]}
+    {"sentences": ["Two young guys."], "id": "1000092795", "img_path": "1000092795.jpg"}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.records import Record, read_lines, read_object
+from twelve.data.root import DataRoot, image_key
+from twelve.evaluation.metrics import retrieval as metric
+from twelve.tasks.base import Example, Measurement, Protocol, Task
+from twelve.tasks.shared import some, unknown_split
+
+SPLITS = ("train", "val", "test")
+ALSO_TRAIN = "restval"
+"""Val pictures that the split's author gives to training."""
+GALLERY = 100
+"""Pictures of the gallery that is measured unless the full one is asked for."""
+
+SourceOf = Callable[[str], str]
+"""File name of a picture -> image source."""
+
+
+class CaptionTask(Task):
+    """Find the picture that a caption describes. A dataset adds its names and the name of its file."""
+
+    output: ClassVar[str] = "alignment"
+    kind: ClassVar[str] = "alignment"
+    file_name: ClassVar[str]
+    report_split: ClassVar[str] = "test"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in SPLITS:
+            raise unknown_split(self.name, split, SPLITS)
+        return (self.file_name,)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        path = root.file(self.name, *self.files(split), page=self.page)
+        return some(read_dataset(path, split, lambda name: root.image_source(self, name)), path, split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        pictures = "all pictures" if full else f"the first {GALLERY} pictures"
+        return Protocol(
+            split=split,
+            ties=metric.TIES,
+            gallery=None if full else GALLERY,
+            note=f"{pictures} of the split in file order, the first {metric.CAPTIONS} captions of each",
+        )
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        """``predictions`` is a RetrievalScores over exactly these captions; headline: text to image, recall at 1."""
+        row = {key: number for number, key in enumerate(predictions.caption_ids)}
+        if len(row) != len(examples) or any(example.id not in row for example in examples):
+            raise ValueError("the captions that were scored are not the examples")
+        ranks = metric.text_to_image_ranks(predictions.scores, predictions.target)
+        text = metric.recall(ranks)
+        image = metric.recall(metric.image_to_text_ranks(predictions.scores, predictions.target))
+        metrics: dict[str, float] = {}
+        for direction, scores in (("", text), ("image to text ", image)):
+            metrics |= {f"{direction}R@1": scores.r1, f"{direction}R@5": scores.r5, f"{direction}R@10": scores.r10}
+            metrics |= {f"{direction}median rank": scores.median_rank, f"{direction}mean rank": scores.mean_rank}
+        return Measurement(
+            primary="R@1",
+            metrics=metrics,
+            per_example=np.array([ranks[row[example.id]] == 0 for example in examples], dtype=np.float64),
+            groups=[example.group for example in examples],
+        )
+
+
+def read_dataset(path: Path, split: str, source_of: SourceOf) -> list[Example]:
+    """One example a caption of ``split``, in file order; ``train`` includes ``restval``.
+
+    Raises:
+        DataError: a record is malformed, or a caption's id occurs twice.
+    """
+    wanted = {split, ALSO_TRAIN} if split == "train" else {split}
+    examples: dict[str, Example] = {}
+    for record in read_object(path).records("images"):
+        if record.text("split") not in wanted:
+            continue
+        image = image_of(record, "filename", source_of)
+        for sentence in record.records("sentences"):
+            key = str(sentence.integer("sentid"))
+            if key in examples:
+                raise sentence.error(f"sentid {key} occurs twice")
+            examples[key] = Example(id=key, text=sentence.text("raw"), images=(image,), group=image)
+    return list(examples.values())
+
+
+def read_rows(path: Path, source_of: SourceOf) -> Iterator[Example]:
+    """Examples of the JSON lines that the original reads: a picture with its captions a line; ids ``<picture>#<k>``.
+
+    Raises:
+        DataError: a line is malformed.
+    """
+    for record in read_lines(path):
+        image = image_of(record, "img_path", source_of)
+        for number, sentence in enumerate(record.items("sentences")):
+            if not isinstance(sentence, str):
+                raise record.error(f"field 'sentences' must be strings, found {json.dumps(sentence)[:40]} among them")
+            yield Example(id=f"{image}#{number}", text=sentence, images=(image,), group=image)
+
+
+def image_of(record: Record, key: str, source_of: SourceOf) -> str:
+    """Image id of the picture that a record names by its file."""
+    name = record.text(key).rsplit("/", 1)[-1]
+    return f"{source_of(name)}/{image_key(name)}"

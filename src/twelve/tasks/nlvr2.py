@@ -1,0 +1,91 @@
+"""NLVR2: is a sentence true of two photographs (Suhr et al. 2019).
+
+A line of ``dev.json``; the pictures are ``dev-850-0-img0.png`` (left) and ``dev-850-0-img1.png``::
+
+    {"identifier": "dev-850-0-1", "sentence": "Both images show two otters.", "label": "False", "left_url": "...",
+     "right_url": "...", "writer": "61", "validation": {"61": "False"}, "synset": "otter", "query": "otters1"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.records import read_lines
+from twelve.data.root import DataRoot
+from twelve.evaluation.metrics import nlvr2 as metric
+from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
+from twelve.tasks.shared import some, unknown_split, values
+
+_SPLITS = (
+    *("train", "dev", "test1", "test2"),
+    *("balanced_dev", "balanced_test1", "unbalanced_dev", "unbalanced_test1"),
+)
+
+
+@register
+class NLVR2(Task):
+    """NLVR2. test1 is the public test set (test-P), test2 the one that was hidden until 2022 (test-U)."""
+
+    name: ClassVar[str] = "nlvr2"
+    title: ClassVar[str] = "NLVR2"
+    output: ClassVar[str] = "pair"
+    kind: ClassVar[str] = "pair"
+    token: ClassVar[int] = 12
+    source: ClassVar[str] = "nlvr2"
+    page: ClassVar[str] = "https://github.com/lil-lab/nlvr/tree/master/nlvr2/data"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
+    report_split: ClassVar[str] = "test1"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test1", "test2"), "val": ("dev",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in _SPLITS:
+            raise unknown_split(self.name, split, _SPLITS)
+        return (f"{split}.json",)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        path = root.file(self.name, *self.files(split), page=self.page)
+        return some(list(read_statements(path, root.image_source(self))), path, split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, note="consistency: sentences judged right with every pair of pictures")
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        labels = {example.id: str(example.target) for example in examples}
+        predicted = dict(zip(labels, map(str, values(examples, predictions)), strict=True))
+        scores = metric.evaluate(labels, predicted)
+        return Measurement(
+            primary="accuracy",
+            metrics={"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency},
+            per_example=np.array([scores.correct[example.id] for example in examples], dtype=np.float64),
+            groups=[example.group for example in examples],
+        )
+
+
+def read_statements(path: Path, source: str = "nlvr2") -> Iterator[Example]:
+    """Examples of a file in its order. ``group`` is the sentence within its set, which consistency is counted over.
+
+    Raises:
+        DataError: a line is malformed, an identifier is not split-set-pair-sentence or occurs twice.
+    """
+    seen: set[str] = set()
+    for record in read_lines(path):
+        identifier, label = record.text("identifier"), record.text("label")
+        if len(identifier.split("-")) != 4:
+            raise record.error(f"field 'identifier' must be split-set-pair-sentence, found {identifier!r}")
+        if label not in ("True", "False"):
+            raise record.error(f'field \'label\' must be "True" or "False", found {label!r}')
+        if identifier in seen:
+            raise record.error(f"identifier {identifier} occurs twice")
+        seen.add(identifier)
+        pair = identifier.rsplit("-", 1)[0]
+        yield Example(
+            id=identifier,
+            text=record.text("sentence"),
+            images=(f"{source}/{pair}-img0", f"{source}/{pair}-img1"),
+            target=label == "True",
+            group=metric.sentence_key(identifier),
+        )

@@ -1,0 +1,142 @@
+"""Referring expressions in the layout of the refer releases; shared by the RefCOCO family.
+
+One reference of ``refs(<who split it>).p``, a Python 2 pickle, as JSON; its box is annotation ``ann_id`` of
+``instances.json``, x, y, width, height in pixels::
+
+    {"ref_id": 0, "ann_id": 1008, "image_id": 293408, "category_id": 1, "split": "testA", "sent_ids": [0],
+     "file_name": "COCO_train2014_000000293408_1008.jpg",
+     "sentences": [{"tokens": ["left", "man"], "raw": "Left man.", "sent_id": 0, "sent": "left man"}]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.pickles import read_pickle
+from twelve.data.records import Record, read_object
+from twelve.data.root import DataRoot, image_key
+from twelve.evaluation.metrics import referring as metric
+from twelve.tasks.base import Box, Example, Measurement, Protocol, Task
+from twelve.tasks.shared import some, unknown_split, values
+
+INSTANCES = "instances.json"
+SPLITS = ("train", "val", "test", "testA", "testB", "testC", "testAB", "testBC", "testAC")
+
+
+class ReferTask(Task):
+    """Point at the thing that a phrase means. A dataset adds its names and who split it."""
+
+    output: ClassVar[str] = "region"
+    kind: ClassVar[str] = "region"
+    source: ClassVar[str] = "coco"
+    page: ClassVar[str] = "https://github.com/lichengunc/refer"
+    split_by: ClassVar[str]
+    """Whose split: unc, umd or google."""
+    splits: ClassVar[tuple[str, ...]] = SPLITS
+    report_split: ClassVar[str] = "test"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in self.splits:
+            raise unknown_split(self.name, split, self.splits)
+        return (f"refs({self.split_by}).p", INSTANCES)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        refs, instances = (root.file(self.name, name, page=self.page) for name in self.files(split))
+        return some(read_refs(refs, instances, split, lambda name: root.image_source(self, name)), refs, split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, note="IoU of at least 0.5 with the referred box, one prediction a sentence")
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        boxes = [_box(example) for example in examples]
+        hits = metric.hits(values(examples, predictions), boxes)
+        by_split: dict[str, list[bool]] = {}
+        for example, hit in zip(examples, hits, strict=True):
+            by_split.setdefault(example.facts["split"], []).append(hit)
+        parts = {f"accuracy, {name}": 100 * float(np.mean(part)) for name, part in sorted(by_split.items())}
+        return Measurement(
+            primary="accuracy",
+            metrics={"accuracy": 100 * float(np.mean(hits)), **(parts if len(parts) > 1 else {})},
+            per_example=np.array(hits, dtype=np.float64),
+            groups=[example.group for example in examples],
+        )
+
+
+def _box(example: Example) -> Box:
+    if not isinstance(example.target, tuple):
+        raise TypeError(f"{example.id}: the target of a phrase is a box, not {example.target!r}")
+    return example.target
+
+
+def in_split(ref_split: str, split: str) -> bool:
+    """Whether a reference whose ``split`` field is ``ref_split`` counts as ``split``, as refer.py decides it.
+
+    testA, testB and testC ask for the letter (so ``testAB`` is in both), test for any name that contains "test";
+    all other names must be equal.
+    """
+    if split in ("testA", "testB", "testC"):
+        return split[-1] in ref_split
+    if split == "test":
+        return "test" in ref_split
+    return ref_split == split
+
+
+def read_refs(refs: Path, instances: Path, split: str, source_of: Callable[[str], str]) -> list[Example]:
+    """One example a sentence of the references of ``split``, in file order. Target: the box, x1 y1 x2 y2 in pixels.
+
+    Raises:
+        DataError: a file is damaged or holds foreign objects, a record is malformed, or the two files do not belong
+            together.
+    """
+    annotations, names = read_instances(instances)
+    examples = []
+    for ref in references(refs):
+        ref_split = ref.text("split")
+        if not in_split(ref_split, split):
+            continue
+        annotation, image = ref.integer("ann_id"), ref.integer("image_id")
+        if annotation not in annotations or image not in names:
+            what = f"annotation {annotation}" if annotation not in annotations else f"image {image}"
+            raise ref.error(f"{instances.name} has no {what}", "take both files from the same release")
+        x, y, width, height = annotations[annotation].numbers("bbox", 4)
+        image_id = f"{source_of(names[image])}/{image_key(names[image])}"
+        facts = {"ref_id": ref.integer("ref_id"), "split": ref_split}
+        for sentence in ref.records("sentences"):
+            examples.append(
+                Example(
+                    id=str(sentence.integer("sent_id")),
+                    text=sentence.text("raw"),
+                    images=(image_id,),
+                    target=(x, y, x + width, y + height),
+                    group=image_id,
+                    facts=facts,
+                )
+            )
+    return examples
+
+
+def references(path: Path) -> Iterator[Record]:
+    """The references of ``refs(*).p`` as records; raises DataError when it is no list or not plain."""
+    content = read_pickle(path)
+    if not isinstance(content, list):
+        content = {"references": content}  # so that the error below names what was found
+        Record(content, path, None).items("references")
+    for index, ref in enumerate(content):
+        yield Record(ref, path, f"reference {index}")
+
+
+def read_instances(path: Path) -> tuple[dict[int, Record], dict[int, str]]:
+    """(annotation id -> its record, image id -> file name) of ``instances.json``.
+
+    Raises:
+        DataError: a record is malformed.
+    """
+    content = read_object(path)
+    annotations = {record.integer("id"): record for record in content.records("annotations")}
+    names = {record.integer("id"): record.text("file_name") for record in content.records("images")}
+    return annotations, names

@@ -1,0 +1,97 @@
+"""SNLI-VE: does a Flickr30k picture entail a sentence, contradict it, or leave it open (Xie et al. 2019).
+
+A line of ``snli_ve_dev.jsonl``; the picture's key has three spellings, all are read. ``sentence1`` is the caption
+that stood in the picture's place and would give the answer away::
+
+    {"Flickr30K_ID": "2248275918", "gold_label": "neutral", "pairID": "2248275918.jpg#2r1n",
+     "sentence1": "A cook smiles.", "sentence2": "The cook is hungry.", "annotator_labels": ["neutral"], ...}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.records import Record, read_lines
+from twelve.data.root import DataRoot, image_key
+from twelve.evaluation.metrics import entailment as metric
+from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
+from twelve.tasks.shared import some, unknown_split, values
+
+_SPLITS = ("train", "dev", "test")
+_IMAGE_KEYS = ("Flickr30K_ID", "Flikr30kID")
+_NO_AGREEMENT = "-"
+"""Label of a pair on which the annotators did not agree."""
+
+
+@register
+class SNLIVE(Task):
+    """SNLI-VE with its original labels (not those that e-SNLI-VE-2.0 corrected)."""
+
+    name: ClassVar[str] = "snli_ve"
+    title: ClassVar[str] = "SNLI-VE"
+    output: ClassVar[str] = "entailment"
+    kind: ClassVar[str] = "entailment"
+    token: ClassVar[int] = 13
+    source: ClassVar[str] = "flickr30k"
+    page: ClassVar[str] = "https://github.com/necla-ml/SNLI-VE"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=56)
+    report_split: ClassVar[str] = "test"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("dev",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in _SPLITS:
+            raise unknown_split(self.name, split, _SPLITS)
+        return (f"snli_ve_{split}.jsonl",)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        path = root.file(self.name, *self.files(split), page=self.page)
+        return some(list(read_pairs(path, root.image_source(self))), path, split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, note="original labels; pairs without agreement are left out")
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        labels = [str(example.target) for example in examples]
+        scores = metric.evaluate(labels, values(examples, predictions))
+        return Measurement(
+            primary="accuracy",
+            metrics={
+                "accuracy": 100 * scores.accuracy,
+                **{f"accuracy, {name}": 100 * share for name, share in scores.per_class.items()},
+            },
+            per_example=np.array(scores.correct, dtype=np.float64),
+            groups=[example.group for example in examples],
+        )
+
+
+def read_pairs(path: Path, source: str = "flickr30k") -> Iterator[Example]:
+    """Examples of a file in its order, without the pairs on which the annotators did not agree.
+
+    Raises:
+        DataError: a line is malformed.
+    """
+    for record in read_lines(path):
+        label = record.text("gold_label")
+        if label == _NO_AGREEMENT:
+            continue
+        if label not in metric.CLASSES:
+            raise record.error(f"field 'gold_label' must be one of {', '.join(metric.CLASSES)}, found {label!r}")
+        image = f"{source}/{image_key(_image(record))}"
+        yield Example(
+            id=record.text("pairID"),
+            text=record.text("sentence2"),
+            images=(image,),
+            target=label,
+            group=image,
+        )
+
+
+def _image(record: Record) -> str:
+    for key in _IMAGE_KEYS:
+        if key in record.fields:
+            return record.text(key)
+    raise record.error(f"field {' or '.join(map(repr, _IMAGE_KEYS))} is missing (expected the picture's id)")

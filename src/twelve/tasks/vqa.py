@@ -1,0 +1,177 @@
+"""VQA v2: open questions about COCO pictures, ten people's answers each (Goyal et al. 2017).
+
+A record of the questions' file and the one of the annotations' file that belongs to it::
+
+    {"image_id": 262148, "question": "What is the otter holding?", "question_id": 262148000}
+    {"question_id": 262148000, "image_id": 262148, "question_type": "what is the", "answer_type": "other",
+     "multiple_choice_answer": "cup", "answers": [{"answer": "cup", "answer_confidence": "yes", "answer_id": 1}, ...]}
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.records import read_object
+from twelve.data.root import DataRoot
+from twelve.errors import DataError
+from twelve.evaluation.metrics import vqa as metric
+from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
+from twelve.tasks.shared import some, unknown_split, values
+
+_QUESTIONS = {
+    "train": "v2_OpenEnded_mscoco_train2014_questions.json",
+    "val": "v2_OpenEnded_mscoco_val2014_questions.json",
+    "test-dev": "v2_OpenEnded_mscoco_test-dev2015_questions.json",
+    "test": "v2_OpenEnded_mscoco_test2015_questions.json",
+}
+_ANNOTATIONS = {
+    "train": "v2_mscoco_train2014_annotations.json",
+    "val": "v2_mscoco_val2014_annotations.json",
+}
+_PARTS = {"trainval": ("train", "val"), "minval": ("val",)}
+MINVAL = 3000
+"""Questions of val that the original keeps out of training: the last ones by question id."""
+
+
+@register
+class VQA(Task):
+    """VQA v2. Splits: train, val, test-dev and test (without answers), and the original's trainval and minval."""
+
+    name: ClassVar[str] = "vqa"
+    title: ClassVar[str] = "VQA v2"
+    output: ClassVar[str] = "answer"
+    kind: ClassVar[str] = "answer"
+    token: ClassVar[int] = 1
+    source: ClassVar[str] = "coco"
+    page: ClassVar[str] = "https://visualqa.org/download.html"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=23)
+    report_split: ClassVar[str] = "val"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in _QUESTIONS and split not in _PARTS:
+            raise unknown_split(self.name, split, [*_QUESTIONS, *_PARTS])
+        parts = _PARTS.get(split, (split,))
+        questions = tuple(_QUESTIONS[part] for part in parts)
+        return questions + tuple(_ANNOTATIONS[part] for part in parts if part in _ANNOTATIONS)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        if split in _PARTS:
+            kept, minval = part_val(self.read(root, "val"))
+            return minval if split == "minval" else self.read(root, "train") + kept
+        paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
+        source = root.image_source(self)
+        examples = read_questions(paths[0], source)
+        if len(paths) > 1:
+            examples = add_answers(examples, paths[0], paths[1])
+        return some(examples, paths[0], split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, note="official VQA accuracy (ten people, leave one out)")
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        questions = {example.id: _question(example) for example in examples}
+        predicted = dict(zip(questions, values(examples, predictions), strict=True))
+        scores = metric.evaluate(questions, predicted)
+        each = [metric.accuracy(question.answers, predicted[key]) for key, question in questions.items()]
+        return Measurement(
+            primary="accuracy",
+            metrics={
+                "accuracy": scores.overall,
+                **{f"accuracy, {name}": score for name, score in sorted(scores.per_answer_type.items())},
+                **{
+                    f"accuracy, question type {name}": score for name, score in sorted(scores.per_question_type.items())
+                },
+            },
+            per_example=np.array(each, dtype=np.float64),
+            groups=[example.group for example in examples],
+        )
+
+
+def _question(example: Example) -> metric.Question:
+    if "answers" not in example.facts:
+        raise DataError("this question's answers are not public", record=example.id, remedy="measure on another split")
+    return metric.Question(*(example.facts[name] for name in ("answers", "question_type", "answer_type")))
+
+
+def read_questions(path: Path, source: str = "coco") -> list[Example]:
+    """Examples of a questions' file in file order, without answers.
+
+    Raises:
+        DataError: a record is malformed, or a question id occurs twice.
+    """
+    examples: dict[str, Example] = {}
+    for record in read_object(path).records("questions"):
+        key, image = str(record.integer("question_id")), f"{source}/{record.integer('image_id')}"
+        if key in examples:
+            raise record.error(f"question_id {key} occurs twice")
+        examples[key] = Example(id=key, text=record.text("question"), images=(image,), group=image)
+    return list(examples.values())
+
+
+def add_answers(examples: Sequence[Example], questions: Path, annotations: Path) -> list[Example]:
+    """The same examples with soft targets, and in ``facts`` what the metric and the vocabulary need.
+
+    Raises:
+        DataError: a record is malformed, or questions and annotations do not belong together.
+    """
+    labels = read_annotations(annotations)
+    labelled = []
+    for example in examples:
+        if example.id not in labels:
+            raise DataError(
+                f"no annotation of question {example.id}",
+                file=annotations,
+                record=f"question_id {example.id}",
+                remedy=f"take the annotations that belong to {questions.name}",
+            )
+        facts = labels.pop(example.id)
+        target = metric.soft_scores(facts["answers"])
+        labelled.append(Example(example.id, example.text, example.images, target, example.group, facts=facts))
+    if labels:
+        raise DataError(
+            f"{len(labels)} annotations belong to no question",
+            file=annotations,
+            record=f"question_id {next(iter(labels))}",
+            remedy=f"take the annotations that belong to {questions.name}",
+        )
+    return labelled
+
+
+def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
+    """question id -> facts: ``answers`` (as typed), ``question_type``, ``answer_type`` and ``label``, the form of the
+    most common answer that the vocabulary counts.
+
+    Raises:
+        DataError: a record is malformed (a trimmed file lacks fields), or a question id occurs twice.
+    """
+    facts: dict[str, dict[str, Any]] = {}
+    for record in read_object(path).records("annotations"):
+        key = str(record.integer("question_id"))
+        if key in facts:
+            raise record.error(f"question_id {key} occurs twice")
+        answers = tuple(sys.intern(answer.text("answer")) for answer in record.records("answers"))
+        if not answers:
+            raise record.error("field 'answers' must hold the people's answers, found none")
+        facts[key] = {
+            "answers": answers,
+            "question_type": sys.intern(record.text("question_type")),
+            "answer_type": sys.intern(record.text("answer_type")),
+            "label": sys.intern(metric.vocabulary_label(record.text("multiple_choice_answer"))),
+        }
+    return facts
+
+
+def part_val(examples: Sequence[Example], size: int = MINVAL) -> tuple[list[Example], list[Example]]:
+    """(what trainval takes of val, minval), as the original parts it: the last ``size`` by question id are minval.
+
+    The cut falls between questions, not pictures, so one picture may stand on both sides.
+    """
+    ordered = sorted(examples, key=lambda example: int(example.id))
+    cut = max(0, len(ordered) - size)
+    return ordered[:cut], ordered[cut:]
