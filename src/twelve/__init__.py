@@ -1,3 +1,28 @@
 """One vision-and-language model for twelve datasets."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twelve.model.config import TwelveConfig
+    from twelve.model.processor import TwelveProcessor
+    from twelve.model.vilbert import Twelve
+
 __version__ = "0.1.0"
+__all__ = ["Twelve", "TwelveConfig", "TwelveProcessor", "__version__"]
+
+# Imported when first used: torch and transformers take seconds, which `twelve --help` must not.
+_LAZY = {
+    "Twelve": "twelve.model.vilbert",
+    "TwelveConfig": "twelve.model.config",
+    "TwelveProcessor": "twelve.model.processor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)

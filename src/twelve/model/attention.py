@@ -1,0 +1,141 @@
+"""Attention, and the post-norm block that every layer and both directions of a connection are made of.
+
+Axes: P pairs (or texts, or images), Q query positions, K key positions, D width of the queries' stream, E width of the
+keys' stream, N heads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+LAYER_NORM_EPS = 1e-12
+
+ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu}
+"""By the released configurations' names; ``gelu`` is the exact one (erf)."""
+
+Gates = tuple[Tensor, Tensor]
+"""(P, size) factors of the projected queries and keys."""
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention of one stream over another, or over itself.
+
+    Args:
+        query_size, key_size: D and E.
+        size: width that queries, keys and values are projected to.
+        heads: N; divides ``size``.
+        dropout: of the attention probabilities, in training.
+    """
+
+    def __init__(self, *, query_size: int, key_size: int, size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if size % heads:
+            raise ValueError(f"attention of size {size} cannot have {heads} heads of equal size")
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(query_size, size)
+        self.key = nn.Linear(key_size, size)
+        self.value = nn.Linear(key_size, size)
+
+    def forward(
+        self, queries: Tensor, keys: Tensor, mask: Tensor | None, gates: Gates | None = None, explain: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Context (P, Q, size) of ``queries`` (P, Q, D) over ``keys`` (P, K, E).
+
+        Args:
+            mask: (P, K) bool, True where a key may be attended to; None when every key may.
+            gates: factors of the projected queries and keys.
+            explain: also return the probabilities (P, N, Q, K), before dropout.
+        """
+        query, key, value = self.query(queries), self.key(keys), self.value(keys)
+        if gates is not None:
+            query, key = query * gates[0][:, None], key * gates[1][:, None]
+        query, key, value = self._split(query), self._split(key), self._split(value)
+        mask = None if mask is None else mask[:, None, None, :]
+        dropout = self.dropout if self.training else 0.0
+        if not explain:
+            context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+            return context.transpose(1, 2).flatten(2), None
+        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        probabilities = scores.softmax(-1)
+        context = F.dropout(probabilities, dropout) @ value
+        return context.transpose(1, 2).flatten(2), probabilities
+
+    def _split(self, states: Tensor) -> Tensor:
+        """(P, K, size) -> (P, N, K, size / N)."""
+        rows, positions, size = states.shape
+        return states.view(rows, positions, self.heads, size // self.heads).transpose(1, 2)
+
+
+class Residual(nn.Module):
+    """Linear, dropout, sum with what went in before, LayerNorm."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, outputs)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(outputs, eps=LAYER_NORM_EPS)
+
+    def forward(self, states: Tensor, residual: Tensor) -> Tensor:
+        normed: Tensor = self.norm(self.dropout(self.dense(states)) + residual)
+        return normed
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each with its residual: a transformer layer (keys = queries' stream) or one direction
+    of a connection (keys = the other stream).
+
+    Args:
+        query_size, key_size: D and E.
+        size, heads: of the attention.
+        intermediate: width of the feed-forward layer.
+        activation: a key of :data:`ACTIVATION`.
+        attention_dropout, dropout: of the probabilities, and of each residual branch.
+    """
+
+    def __init__(
+        self,
+        *,
+        query_size: int,
+        key_size: int,
+        size: int,
+        heads: int,
+        intermediate: int,
+        activation: str,
+        attention_dropout: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(
+            query_size=query_size, key_size=key_size, size=size, heads=heads, dropout=attention_dropout
+        )
+        self.attention_output = Residual(size, query_size, dropout)
+        self.intermediate = nn.Linear(query_size, intermediate)
+        self.activation = ACTIVATION[activation]
+        self.output = Residual(intermediate, query_size, dropout)
+        self.gradient_checkpointing = False
+
+    def forward(
+        self, queries: Tensor, keys: Tensor, mask: Tensor | None, gates: Gates | None = None, explain: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """New states (P, Q, D) of ``queries``, and the attention's probabilities when ``explain``."""
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            states, probabilities = checkpoint(
+                self._forward, queries, keys, mask, gates, explain, use_reentrant=False
+            )  # recomputed in the backward pass instead of kept
+            return states, probabilities
+        return self._forward(queries, keys, mask, gates, explain)
+
+    def _forward(
+        self, queries: Tensor, keys: Tensor, mask: Tensor | None, gates: Gates | None, explain: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        context, probabilities = self.attention(queries, keys, mask, gates, explain)
+        attended = self.attention_output(context, queries)
+        return self.output(self.activation(self.intermediate(attended)), attended), probabilities

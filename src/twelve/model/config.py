@@ -1,0 +1,248 @@
+"""The model's configuration: sizes, layer pattern, heads. Field names are those of the released configurations.
+
+Nothing is accepted silently: an unknown key, a value of the wrong type or sizes that do not fit raise ConfigError.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, ClassVar, Literal
+
+from transformers import PretrainedConfig
+
+from twelve.errors import ConfigError, nearest
+
+Step = tuple[Literal["text", "image", "connection"], int]
+"""A layer of one stream, or a connection of both, with its index."""
+
+ACTIVATIONS = ("gelu", "relu", "swish")
+_HEAD_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+_WRITTEN_BY_TRANSFORMERS = frozenset(
+    {"architectures", "dtype", "model_type", "torch_dtype", "transformers_version", "name_or_path", "_name_or_path"}
+    | {"auto_map", "attn_implementation", "_commit_hash"}
+)
+
+_SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("max_position_embeddings", "type_vocab_size", "v_feature_size", "v_target_size", "v_hidden_size"),
+    *("v_num_hidden_layers", "v_num_attention_heads", "v_intermediate_size", "bi_hidden_size"),
+    *("bi_num_attention_heads", "num_task_tokens"),
+)
+_RATES = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "v_hidden_dropout_prob"),
+    *("v_attention_probs_dropout_prob", "pooled_dropout"),
+)
+_SWITCHES = ("task_specific_tokens", "dynamic_attention", "pretraining", "word_logit")
+_CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "hidden_act": ACTIVATIONS,
+    "v_hidden_act": ACTIVATIONS,
+    "fusion_method": ("mul", "sum"),
+    "visual_target": (0, 1, 2),
+}
+
+
+class TwelveConfig(PretrainedConfig):  # type: ignore[no-untyped-call, unused-ignore]
+    """Sizes and switches of :class:`twelve.Twelve`; the defaults are the paper's sizes.
+
+    Attributes:
+        vocab_size, max_position_embeddings, type_vocab_size: rows of the text embeddings' tables.
+        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: of the text stream.
+        v_feature_size: width of the detector's region features.
+        v_hidden_size, v_num_hidden_layers, v_num_attention_heads, v_intermediate_size, v_hidden_act: of the visual
+            stream.
+        bi_hidden_size, bi_num_attention_heads: of the connections; pooled and fused vectors are bi_hidden_size wide.
+        t_biattention_id, v_biattention_id: connection c sits before text layer ``t_biattention_id[c]`` and before
+            visual layer ``v_biattention_id[c]``.
+        task_specific_tokens: insert a row of the task-token table after [CLS]; ``num_task_tokens`` rows.
+        fusion_method: the fused vector is the product ("mul") or the sum ("sum") of the pooled ones.
+        dynamic_attention: visual self-attention is gated by the mean of the text stream.
+        visual_target, v_target_size: what the pretraining head predicts of a masked region: 0 its class distribution,
+            1 its feature (squared error), 2 its feature (among negatives).
+        pooled_dropout: dropout before the heads.
+        heads: key -> {"kind": kind of output, "size": number of classes}.
+        pretraining: whether the heads for masked words, masked regions and alignment exist.
+        word_logit: whether the head that scores each word exists.
+    """
+
+    model_type: ClassVar[str] = "twelve"
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    v_feature_size: int = 2048
+    v_target_size: int = 1601
+    v_hidden_size: int = 1024
+    v_num_hidden_layers: int = 6
+    v_num_attention_heads: int = 8
+    v_intermediate_size: int = 1024
+    v_hidden_act: str = "gelu"
+    v_hidden_dropout_prob: float = 0.1
+    v_attention_probs_dropout_prob: float = 0.1
+    bi_hidden_size: int = 1024
+    bi_num_attention_heads: int = 8
+    t_biattention_id: list[int] = field(default_factory=lambda: [6, 7, 8, 9, 10, 11])
+    v_biattention_id: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4, 5])
+    task_specific_tokens: bool = True
+    num_task_tokens: int = 20
+    fusion_method: str = "mul"
+    dynamic_attention: bool = False
+    visual_target: int = 0
+    pooled_dropout: float = 0.1
+    heads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pretraining: bool = False
+    word_logit: bool = False
+
+    def __init__(self, **settings: Any) -> None:
+        defaults = _defaults()
+        given = {key: settings.pop(key) for key in list(settings) if key in defaults}
+        _refuse_unknown(settings, defaults)
+        super().__init__(**settings)
+        for key, value in {**defaults, **given}.items():
+            setattr(self, key, _copied(value))
+        self.check()
+
+    def check(self) -> None:
+        """Raise ConfigError, showing both values, when a value cannot be used or two do not fit."""
+        values = {key: getattr(self, key) for key in _defaults()}
+        _check_types(values)
+        for width, heads in (
+            ("hidden_size", "num_attention_heads"),
+            ("v_hidden_size", "v_num_attention_heads"),
+            ("bi_hidden_size", "bi_num_attention_heads"),
+        ):
+            if values[width] % values[heads]:
+                raise ConfigError(
+                    f"{width} {values[width]} is not a multiple of {heads} {values[heads]}",
+                    remedy="choose sizes of which each head gets an equal part",
+                )
+        _check_pattern(values)
+        _check_heads(values["heads"])
+
+    @property
+    def steps(self) -> list[Step]:
+        """Layers and connections in the order of the original: text layers up to the connection, visual layers up to
+        it, the connection, and so on; after the last one the remaining visual layers, then the remaining text ones."""
+        steps: list[Step] = []
+        text = image = 0
+        for connection, (t, v) in enumerate(zip(self.t_biattention_id, self.v_biattention_id, strict=True)):
+            steps += [("text", layer) for layer in range(text, t)]
+            steps += [("image", layer) for layer in range(image, v)]
+            steps.append(("connection", connection))
+            text, image = t, v
+        steps += [("image", layer) for layer in range(image, self.v_num_hidden_layers)]
+        steps += [("text", layer) for layer in range(text, self.num_hidden_layers)]
+        return steps
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    """Our own fields with their defaults, read once off the class."""
+    from dataclasses import MISSING, Field, fields, is_dataclass
+
+    defaults: dict[str, Any] = {}
+    declared = {f.name: f for f in fields(TwelveConfig)} if is_dataclass(TwelveConfig) else {}
+    for name in TwelveConfig.__annotations__:
+        value: Any = declared.get(name) or getattr(TwelveConfig, name)
+        if isinstance(value, Field):
+            factory = value.default_factory
+            value = value.default if factory is MISSING else factory()
+        if name != "model_type":
+            defaults[name] = value
+    return defaults
+
+
+def _copied(value: Any) -> Any:
+    """Own lists and dictionaries, so that no two configurations share one."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _refuse_unknown(settings: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Accept of the library's own keys those it writes itself, and the others only at their defaults."""
+    library = PretrainedConfig().to_dict()
+    for key, value in settings.items():
+        if key in _WRITTEN_BY_TRANSFORMERS or (key in library and library[key] in (value, _numbered(value))):
+            continue
+        raise ConfigError(
+            f"unknown setting {key!r} (value {value!r}){nearest(key, known)}",
+            remedy="remove it or correct its name; TwelveConfig lists the known ones",
+        )
+
+
+def _numbered(value: Any) -> Any:
+    """JSON writes the integer keys of a label map as strings."""
+    if isinstance(value, Mapping) and all(isinstance(key, str) and key.isdigit() for key in value):
+        return {int(key): item for key, item in value.items()}
+    return value
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    def refuse(key: str, wanted: str) -> None:
+        raise ConfigError(f"{key} must be {wanted}, not {values[key]!r}", remedy=f"set {key} to {wanted}")
+
+    for key in _SIZES:
+        if type(values[key]) is not int or values[key] < 1:
+            refuse(key, "a whole number of at least 1")
+    for key in _RATES:
+        if type(values[key]) not in (int, float) or not 0 <= values[key] < 1:
+            refuse(key, "a number from 0 up to, but not including, 1")
+    for key in _SWITCHES:
+        if type(values[key]) is not bool:
+            refuse(key, "true or false")
+    for key, choices in _CHOICES.items():
+        if values[key] not in choices or isinstance(values[key], bool):
+            refuse(key, f"one of {', '.join(map(str, choices))}")
+    if type(values["initializer_range"]) not in (int, float) or not values["initializer_range"] > 0:
+        refuse("initializer_range", "a number above 0")
+    for key in ("t_biattention_id", "v_biattention_id"):
+        if not isinstance(values[key], list) or any(type(layer) is not int for layer in values[key]):
+            refuse(key, "a list of whole numbers")
+
+
+def _check_pattern(values: Mapping[str, Any]) -> None:
+    text, image = values["t_biattention_id"], values["v_biattention_id"]
+    if len(text) != len(image):
+        raise ConfigError(
+            f"t_biattention_id {text} names {len(text)} connections, v_biattention_id {image} names {len(image)}",
+            remedy="give each connection one place in each stream",
+        )
+    for key, layers in (("t_biattention_id", "num_hidden_layers"), ("v_biattention_id", "v_num_hidden_layers")):
+        if any(later < earlier for earlier, later in zip(values[key], values[key][1:], strict=False)):
+            raise ConfigError(f"{key} {values[key]} goes backwards", remedy="list the layers in increasing order")
+        for layer in values[key]:
+            if not 0 <= layer <= values[layers]:
+                raise ConfigError(
+                    f"{key} names layer {layer}, but {layers} is {values[layers]}",
+                    remedy=f"choose layers from 0 to {values[layers]}",
+                )
+
+
+def _check_heads(heads: Any) -> None:
+    """The shape of the table; whether a kind exists is known where heads are built."""
+    if not isinstance(heads, dict):
+        raise ConfigError(f"heads must map keys to kind and size, not {heads!r}", remedy="see TwelveConfig")
+    for key, head in heads.items():
+        if not isinstance(key, str) or not _HEAD_KEY.fullmatch(key) or key in ("words", "regions", "word_logit"):
+            raise ConfigError(f"{key!r} cannot name a head", remedy="use letters, digits, _ and - only")
+        if not isinstance(head, dict) or set(head) != {"kind", "size"}:
+            raise ConfigError(
+                f"head {key!r} must have a kind and a size, not {head!r}", remedy="see TwelveConfig.heads"
+            )
+        if not isinstance(head["kind"], str) or type(head["size"]) is not int or head["size"] < 1:
+            raise ConfigError(
+                f"head {key!r} has kind {head['kind']!r} and size {head['size']!r}",
+                remedy="kind is a name, size a whole number of at least 1",
+            )
