@@ -88,9 +88,9 @@ class DataRoot:
         if not (folder / name).is_file():
             there = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
             raise MissingData(
-                f"no such file{nearest(name, there)}",
+                "no such file",
                 file=folder / name,
-                remedy=f"download {name}{origin} into this folder",
+                remedy=f"download {name}{origin} into this folder{nearest(name, there)}",
             )
         return folder / name
 

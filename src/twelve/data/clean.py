@@ -1,0 +1,257 @@
+"""Clean splits: no picture that any task is measured on is trained on; and the split that training itself looks at.
+
+The original removes every picture of any task's test set from every task's training set, and leaves validation sets
+alone ("12-in-1", Lu et al. 2020, section 3). Here validation sets can be held out as well, and the split that a run
+reports always is. Pictures are compared by their ids, which carry their source, so tasks on the same photographs meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from twelve.data.root import DataRoot, MissingData
+from twelve.errors import DataError
+from twelve.tasks.base import Example, Task, all_tasks
+
+Mode: TypeAlias = Literal["test", "test+val"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Pictures of one split that must not be trained on.
+
+    Attributes:
+        role: why: "test", "val", or "reported" for a reported split that is neither.
+    """
+
+    task: str
+    split: str
+    role: str
+    images: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutImages:
+    """All pictures that must not be trained on, with their reasons.
+
+    Attributes:
+        skipped: "task split" -> why it could not be held out (the data root lacks it).
+    """
+
+    mode: Mode
+    splits: tuple[HeldOut, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> frozenset[str]:
+        return frozenset[str]().union(*(split.images for split in self.splits))
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What cleaning did to one task's training set."""
+
+    pictures_before: int
+    pictures_after: int
+    examples_before: int
+    examples_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class CleanReport:
+    """What cleaning found and did; ``str()`` of it is a table for people.
+
+    Attributes:
+        removed: task -> sizes of its training set before and after.
+        overlap: task -> {"task split": pictures of that split that are in this task's uncleaned training set}.
+        skipped: "task split" -> why it could not be held out.
+    """
+
+    mode: Mode
+    removed: Mapping[str, Removed]
+    overlap: Mapping[str, Mapping[str, int]]
+    skipped: Mapping[str, str]
+
+    def __str__(self) -> str:
+        held = "test sets" if self.mode == "test" else "test and validation sets"
+        lines = [f"clean splits: pictures of any task's {held} are out of every training set", ""]
+        names = list(dict.fromkeys(name for row in self.overlap.values() for name in row))
+        header = ["task", "pictures", "kept", "out", "examples", "kept", "out", *names]
+        rows = []
+        for task, sizes in self.removed.items():
+            pictures, examples = sizes.pictures_before, sizes.examples_before
+            kept, left = sizes.pictures_after, sizes.examples_after
+            numbers = [pictures, kept, pictures - kept, examples, left, examples - left]
+            rows.append([task, *(f"{number:,}" for number in numbers)])
+            rows[-1] += [f"{self.overlap[task][name]:,}" for name in names]
+        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+        for row in [header, *rows]:
+            cells = [row[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            lines.append("  ".join(cells))
+        lines += ["", "columns named after a split: its pictures that this task would have trained on"]
+        lines += [f"not held out: {name} ({reason})" for name, reason in self.skipped.items()]
+        return "\n".join(lines)
+
+
+def held_out_images(
+    root: DataRoot,
+    *,
+    mode: Mode = "test",
+    required: Mapping[str, str] | None = None,
+    tasks: Mapping[str, Task] | None = None,
+) -> HeldOutImages:
+    """Pictures of every task's held-out splits that the data root has.
+
+    Args:
+        mode: "test", or "test+val" for validation splits as well.
+        required: task -> split that is reported: held out whatever the mode, and an error when it is missing.
+        tasks: every registered task when absent, also those that the run does not train.
+
+    Raises:
+        DataError: a required split is missing, or a file is malformed.
+    """
+    required = required or {}
+    splits: list[HeldOut] = []
+    skipped: dict[str, str] = {}
+    for name, task in (tasks or all_tasks()).items():
+        roles = {split: role for role, those in task.held_out_splits.items() for split in those}
+        wanted = {split: role for split, role in roles.items() if role in mode.split("+")}
+        if name in required:
+            wanted[required[name]] = roles.get(required[name], "reported")
+        for split, role in wanted.items():
+            try:
+                examples = task.read(root, split)
+            except MissingData as error:
+                if required.get(name) == split:
+                    raise
+                skipped[f"{name} {split}"] = error.problem
+                continue
+            images = frozenset(image for example in examples for image in example.images)
+            splits.append(HeldOut(name, split, role, images))
+    return HeldOutImages(mode, tuple(splits), skipped)
+
+
+def clean_splits(
+    train: Mapping[str, Sequence[Example]], held_out: HeldOutImages, same: Mapping[str, str] | None = None
+) -> tuple[dict[str, list[Example]], CleanReport]:
+    """Take every example that shows a held-out picture out of every training set.
+
+    Args:
+        train: task -> its training examples.
+        same: image id -> id of the same photograph in another source, where two sources hold it.
+
+    Returns:
+        The remaining examples in their order, and what was found.
+    """
+    same = same or {}
+
+    def identities(images: Iterable[str]) -> frozenset[str]:
+        return frozenset(same.get(image, image) for image in images)
+
+    banned = identities(held_out.images)
+    columns = {f"{split.task} {split.split}": identities(split.images) for split in held_out.splits}
+    kept: dict[str, list[Example]] = {}
+    removed: dict[str, Removed] = {}
+    overlap: dict[str, dict[str, int]] = {}
+    for task, examples in train.items():
+        kept[task] = [example for example in examples if banned.isdisjoint(identities(example.images))]
+        before, after = (identities(i for example in part for i in example.images) for part in (examples, kept[task]))
+        removed[task] = Removed(len(before), len(after), len(examples), len(kept[task]))
+        overlap[task] = {name: len(before & images) for name, images in columns.items()}
+    return kept, CleanReport(held_out.mode, removed, overlap, held_out.skipped)
+
+
+def carve(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """:func:`carve_tasks` of a single task."""
+    return carve_tasks({"": examples}, fraction, seed)[""]
+
+
+def carve_tasks(
+    train: Mapping[str, Sequence[Example]], fraction: float, seed: int
+) -> dict[str, tuple[list[Example], list[Example]]]:
+    """Split training sets into (train, look) by picture, the same pictures for every task.
+
+    Examples that share a picture, or a group (a sentence that is said of several pairs), stay together. A picture's
+    side follows from a hash of its id and the seed, so it is the same in every run and on every machine, whatever else
+    is in the data. Every task gets at least one picture on either side.
+
+    Args:
+        fraction: share of the pictures to look on, in expectation.
+
+    Raises:
+        DataError: a task has too few pictures to have some on both sides.
+    """
+    links = _Links()
+    for task, examples in train.items():
+        for example in examples:
+            links.join(_images_of(example), (task, example.group) if example.group else None)
+    draws = {name: _draw(name, seed) for name in links.names()}
+    look = {name for name, draw in draws.items() if draw < fraction}
+    parts = {task: {links.name(_images_of(example)[0]) for example in examples} for task, examples in train.items()}
+    for task, names in parts.items():
+        if len(names) < 2:
+            raise DataError(
+                f"{task or 'the task'} has {len(names)} separate training pictures, too few to look on some of them",
+                remedy="train on more pictures",
+            )
+        if not names & look:
+            look.add(min(names, key=draws.__getitem__))
+    for names in parts.values():
+        if names <= look:
+            look.discard(max(names, key=draws.__getitem__))
+    return {
+        task: (
+            [example for example in examples if links.name(_images_of(example)[0]) not in look],
+            [example for example in examples if links.name(_images_of(example)[0]) in look],
+        )
+        for task, examples in train.items()
+    }
+
+
+def _images_of(example: Example) -> tuple[str, ...]:
+    if not example.images:
+        raise DataError("an example without a picture", record=example.id)
+    return example.images
+
+
+def _draw(name: str, seed: int) -> float:
+    """Uniform in 0..1, from a name and a seed alone."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+class _Links:
+    """Pictures that belong together, directly or by a chain (a disjoint-set forest).
+
+    A set is named by the smallest of its pictures' ids, which does not depend on the order of joining.
+    """
+
+    def __init__(self) -> None:
+        self._above: dict[str, str] = {}
+        self._of_group: dict[tuple[str, str], str] = {}
+
+    def name(self, image: str) -> str:
+        above = self._above
+        top = image
+        while above[top] != top:
+            top = above[top]
+        while above[image] != top:
+            above[image], image = top, above[image]
+        return top
+
+    def names(self) -> set[str]:
+        return {self.name(image) for image in self._above}
+
+    def join(self, images: Sequence[str], group: tuple[str, str] | None) -> None:
+        for image in images:
+            self._above.setdefault(image, image)
+        partners = [*images]
+        if group is not None:
+            partners.append(self._of_group.setdefault(group, images[0]))
+        for partner in partners[1:]:
+            a, b = self.name(images[0]), self.name(partner)
+            self._above[max(a, b)] = min(a, b)

@@ -1,0 +1,116 @@
+"""The list of answers that an answer head can give, shared by all tasks that use the head.
+
+An answer is kept when enough questions have it as their (normalised) most common answer: 9 in the original, which
+leaves 3,129 of VQA v2's train and val. The original's order was that of a Python 2 dict and cannot be had again; here
+it is by count, then by the answer. To go on from a released head, give its list instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.data.records import describe, read_json
+from twelve.errors import DataError
+from twelve.tasks.base import Example
+
+OFFICIAL_MIN_COUNT = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a set of questions a vocabulary can answer; ``str()`` of it is a line for people.
+
+    Attributes:
+        questions: labelled questions that were looked at.
+        best_known: share in 0..1 of them whose best answer (one of the best) is in the vocabulary.
+        highest_score: mean soft score in 0..1 of a model that always gives the best answer of the vocabulary.
+        answers: size of the vocabulary.
+    """
+
+    questions: int
+    best_known: float
+    highest_score: float
+    answers: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.answers:,} answers hold the best one of {100 * self.best_known:.1f} % of {self.questions:,} "
+            f"questions; no score above {100 * self.highest_score:.1f} can be reached"
+        )
+
+
+def build_vocabulary(
+    examples: Iterable[Sequence[Example]], *, min_count: int = OFFICIAL_MIN_COUNT, label_map: Path | None = None
+) -> list[str]:
+    """Answers in the order of a head's rows.
+
+    Args:
+        examples: training examples of every task that shares the head; a question counts by ``facts["label"]``, one
+            without it does not count.
+        min_count: an answer is kept when at least this many questions of one task have it.
+        label_map: a given list of answers, used as it stands instead.
+
+    Raises:
+        DataError: no answer is frequent enough, or the label map is malformed.
+    """
+    if label_map is not None:
+        return read_label_map(label_map)
+    total: Counter[str] = Counter()
+    kept: set[str] = set()
+    for task in examples:
+        counts = Counter(str(example.facts["label"]) for example in task if "label" in example.facts)
+        kept |= {label for label, count in counts.items() if count >= min_count}
+        total += counts
+    if not kept:
+        highest = max(total.values(), default=0)
+        raise DataError(
+            f"no answer is given to at least {min_count} questions (the most frequent one to {highest})",
+            remedy="lower vocabulary.min_count or train on more questions",
+        )
+    return sorted(kept, key=lambda label: (-total[label], label))
+
+
+def read_label_map(path: Path) -> list[str]:
+    """Answers of a JSON file: a list of them, or an object answer -> row.
+
+    Raises:
+        DataError: something else, an answer twice, or rows that are not 0, 1, 2, ...
+    """
+    content = read_json(path)
+    expected = "a list of answers, or an object answer -> row"
+    if isinstance(content, Mapping):
+        rows = {answer: row for answer, row in content.items() if isinstance(row, int) and not isinstance(row, bool)}
+        if len(rows) != len(content) or sorted(rows.values()) != list(range(len(rows))):
+            raise _malformed(path, "the rows of its answers must be 0, 1, 2, ... each once", expected)
+        content = sorted(rows, key=rows.__getitem__)
+    if not isinstance(content, list) or not content:
+        raise _malformed(path, f"found {describe(content)}", expected)
+    for row, answer in enumerate(content):
+        if not isinstance(answer, str):
+            raise _malformed(path, f"row {row} is {describe(answer)}", expected)
+    twice = [answer for answer, count in Counter(content).items() if count > 1]
+    if twice:
+        raise _malformed(path, f"the answer {twice[0]!r} occurs twice", expected)
+    return content
+
+
+def coverage(examples: Sequence[Example], vocabulary: Sequence[str]) -> Coverage:
+    """What the vocabulary can reach on labelled examples; examples without a target are left out."""
+    known = frozenset(vocabulary)
+    best_known, reachable, questions = 0, 0.0, 0
+    for example in examples:
+        if not isinstance(example.target, Mapping):
+            continue
+        questions += 1
+        highest = max(example.target.values(), default=0.0)
+        within = max((score for answer, score in example.target.items() if answer in known), default=0.0)
+        best_known += highest > 0 and within == highest
+        reachable += within
+    return Coverage(questions, best_known / max(1, questions), reachable / max(1, questions), len(vocabulary))
+
+
+def _malformed(path: Path, problem: str, expected: str) -> DataError:
+    return DataError(problem, file=path, remedy=f"give a JSON file that holds {expected}")
