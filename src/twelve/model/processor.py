@@ -1,0 +1,237 @@
+"""What stands beside the model and is saved with it: tokenizer, labels, task tokens, extractors of its regions.
+
+Two files: tokenizer.json (of the ``tokenizers`` library) and processor_config.json (everything else).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from twelve import files
+from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
+from twelve.model.sources import read_json, resolve
+
+CONFIG_FILE = "processor_config.json"
+TOKENIZER_FILE = "tokenizer.json"
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+REGIONS = 100
+"""Detected regions of an image that are kept."""
+TOKEN_ROWS = 20
+"""Rows of the task-token table."""
+
+
+class TwelveProcessor:
+    """Text to word pieces, and the meaning of the model's rows and columns.
+
+    Attributes:
+        tokenizer: lower-cased BERT word pieces.
+        vocabularies: output key -> labels, in the order of the head's columns.
+        token_rows: task -> row of the task-token table.
+        task_outputs: task -> output key.
+        max_text: task -> word pieces a text keeps, [CLS] and [SEP] included.
+        region_fingerprints: image source -> fingerprint of the extractor that its regions came from.
+        max_regions: detected regions of an image that are kept (the global one comes on top).
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        vocabularies: Mapping[str, Sequence[str]] | None = None,
+        token_rows: Mapping[str, int] | None = None,
+        task_outputs: Mapping[str, str] | None = None,
+        max_text: Mapping[str, int] | None = None,
+        region_fingerprints: Mapping[str, str] | None = None,
+        max_regions: int = REGIONS,
+    ) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.tokenizer = tokenizer
+        self.vocabularies = {key: list(labels) for key, labels in (vocabularies or {}).items()}
+        self.token_rows = dict(token_rows or {})
+        self.task_outputs = dict(task_outputs or {})
+        self.max_text = dict(max_text or {})
+        self.region_fingerprints = dict(region_fingerprints or {})
+        self.max_regions = max_regions
+        self.special = {token: _special(tokenizer, token) for token in SPECIAL}
+
+    @classmethod
+    def from_tokenizer(cls, source: str | Path) -> TwelveProcessor:
+        """An empty processor around a tokenizer: a vocab.txt or tokenizer.json, or anything with one inside that
+        :func:`twelve.model.sources.resolve` knows (a folder, ``package:MODULE``, a hub name)."""
+        return cls(load_tokenizer(source))
+
+    # --- text --------------------------------------------------------------------------------------------------
+    def tokenize(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
+        """[CLS], the first ``max_length`` - 2 word pieces, [SEP], of each text; never padded."""
+        if max_length < 3:
+            raise ConfigError(f"a text of {max_length} word pieces holds no word", remedy="allow at least 3 (max_text)")
+        begin, end = self.special["[CLS]"], self.special["[SEP]"]
+        encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [[begin, *text.ids[: max_length - 2], end] for text in encoded]
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows that the model's word embedding must have."""
+        size: int = self.tokenizer.get_vocab_size(with_added_tokens=True)
+        return size
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """Word pieces as text, for showing."""
+        return [self.tokenizer.id_to_token(i) or "[UNK]" for i in ids]
+
+    # --- tasks -------------------------------------------------------------------------------------------------
+    def add_task(
+        self,
+        name: str,
+        *,
+        output: str,
+        max_text: int,
+        row: int | None = None,
+        reserved: Iterable[int] = (),
+        rows: int = TOKEN_ROWS,
+    ) -> int:
+        """Make a task known, or change its output and length, and return its row of the task-token table.
+
+        A task that has a row keeps it. A new one gets ``row`` if that is free, else the first free row, if possible
+        none of ``reserved`` (rows that known tasks have in the released model).
+
+        Raises:
+            ConfigError: all ``rows`` are taken.
+        """
+        self.task_outputs[name], self.max_text[name] = output, max_text
+        if name in self.token_rows:
+            return self.token_rows[name]
+        taken, kept = set(self.token_rows.values()), set(reserved)
+        free = sorted((r for r in range(rows) if r not in taken), key=lambda r: (r in kept, r))
+        if not free:
+            raise ConfigError(
+                f"no task token is left for {name!r}: all {rows} rows are taken by {', '.join(self.token_rows)}",
+                remedy="raise num_task_tokens",
+            )
+        self.token_rows[name] = row if row in free else free[0]
+        return self.token_rows[name]
+
+    def check_regions(self, source: str, fingerprint: str) -> None:
+        """Refuse regions of another extractor than those that the model was trained on.
+
+        A source that was not trained on is held against the others: the model knows one kind of features.
+
+        Raises:
+            RegionError: names both fingerprints.
+        """
+        known = self.region_fingerprints
+        expected = [known[source]] if source in known else sorted(set(known.values()))
+        if expected and fingerprint not in expected:
+            raise RegionError(
+                f"the regions of {source!r} come from extractor {fingerprint}, the model was trained on those of "
+                + " or ".join(expected),
+                remedy="extract the regions with the extractor that the model was trained with",
+            )
+
+    # --- files -------------------------------------------------------------------------------------------------
+    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
+        """Write processor_config.json and tokenizer.json into ``folder``."""
+        folder = Path(folder)
+        tree = {
+            "processor_class": type(self).__name__,
+            "max_regions": self.max_regions,
+            "token_rows": self.token_rows,
+            "task_outputs": self.task_outputs,
+            "max_text": self.max_text,
+            "region_fingerprints": self.region_fingerprints,
+            "vocabularies": self.vocabularies,
+        }
+        with files.replacing(folder / TOKENIZER_FILE) as partial:
+            self.tokenizer.save(str(partial))
+        with files.replacing(folder / CONFIG_FILE) as partial:
+            partial.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **_: Any) -> TwelveProcessor:
+        """Read what :meth:`save_pretrained` wrote (a folder or a hub name; the hub's own options are left alone).
+
+        Raises:
+            CheckpointError: a file is missing, a key unknown, a value of the wrong type.
+        """
+        found = resolve(folder, CONFIG_FILE, TOKENIZER_FILE)
+        file = found / CONFIG_FILE
+        tree = read_json(file)
+        for key in tree:
+            if key not in _FIELDS and key != "processor_class":
+                raise CheckpointError(
+                    f"unknown key {key!r}{nearest(key, _FIELDS)}", file=file, remedy="remove it or correct its name"
+                )
+        for key, (right, wanted) in _FIELDS.items():
+            if key not in tree or not right(tree[key]):
+                problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
+                raise CheckpointError(problem, file=file, remedy="use the file that was saved with the model")
+        return cls(load_tokenizer(found / TOKENIZER_FILE), **{key: tree[key] for key in _FIELDS})
+
+
+def load_tokenizer(source: str | Path) -> Tokenizer:
+    """A tokenizer.json, a vocab.txt (lower-cased BERT word pieces), or whatever folder, package or hub name holds one.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    file = Path(source)
+    if not file.is_file() and file.suffix not in (".json", ".txt"):
+        folder = resolve(source, TOKENIZER_FILE, "vocab.txt")
+        file = next((folder / name for name in (TOKENIZER_FILE, "vocab.txt") if (folder / name).is_file()), folder)
+    if not file.is_file():
+        raise CheckpointError("no tokenizer.json or vocab.txt here", file=file, remedy="name a tokenizer's folder")
+    if file.suffix == ".json":
+        try:
+            return Tokenizer.from_file(str(file))
+        except Exception as problem:  # the library raises bare Exception for every flaw of the file
+            raise CheckpointError(f"not a tokenizer: {problem}", file=file, remedy="replace the file") from None
+    return wordpieces(file.read_text(encoding="utf-8").splitlines())
+
+
+def wordpieces(vocabulary: Sequence[str]) -> Tokenizer:
+    """Lower-cased BERT word pieces from the lines of a vocab.txt."""
+    table = {token: row for row, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(table, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens([token for token in SPECIAL if token in table])
+    return tokenizer
+
+
+def _special(tokenizer: Tokenizer, token: str) -> int:
+    row: int | None = tokenizer.token_to_id(token)
+    if row is None:
+        raise CheckpointError(f"the tokenizer has no {token}", remedy="use a BERT word-piece tokenizer")
+    return row
+
+
+def _mapping(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(isinstance(key, str) and of(value[key]) for key in value)
+
+
+def _string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "max_regions": (lambda value: _count(value) and value > 0, "a whole number of at least 1"),
+    "token_rows": (_mapping(_count), "a mapping of tasks to rows"),
+    "task_outputs": (_mapping(_string), "a mapping of tasks to output keys"),
+    "max_text": (_mapping(_count), "a mapping of tasks to numbers of word pieces"),
+    "region_fingerprints": (_mapping(_string), "a mapping of image sources to fingerprints"),
+    "vocabularies": (_mapping(_strings), "a mapping of output keys to lists of labels"),
+}

