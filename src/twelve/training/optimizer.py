@@ -1,0 +1,265 @@
+"""The original's optimizer and learning rates.
+
+AdamW as pytorch-transformers 1.0 had it (Loshchilov & Hutter 2019): no correction of the bias, and the decay applied
+after the update, to the updated parameter. All of it runs inside torch's own fused kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast, overload
+
+import torch
+from torch import Tensor, nn
+
+from twelve.errors import CheckpointError, ConfigError, nearest
+
+SETTLED = 1 << 24
+"""A step count at which 1 - beta ** step is exactly 1 for any beta below 0.99999: no correction is left. Float32, in
+which torch counts steps, holds it exactly, and adding 1 leaves it as it is."""
+
+FUSED_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
+
+
+class AdamW(torch.optim.AdamW):
+    """Adam with decay of the updated parameters: ``m``, ``v`` as in Adam; p -= lr m / (sqrt(v) + eps); p -= lr decay p.
+
+    Two identities let torch's fused kernel, which decays first and corrects the bias, do this in one pass:
+    a step count that starts at :data:`SETTLED` makes both corrections 1, and
+    (p - lr u)(1 - lr d) = p (1 - lr' d') - lr' u for lr' = lr (1 - lr d), lr' d' = lr d.
+
+    Args:
+        params: parameter groups, see :func:`parameter_groups`.
+        bias_correction: correct the bias of both moments as Adam does (used for pretraining).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        *,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+        bias_correction: bool = False,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=False)
+        self.bias_correction = bias_correction
+        everything = [parameter for group in self.param_groups for parameter in group["params"]]
+        fused = all(parameter.device.type in FUSED_DEVICES for parameter in everything)
+        for group in self.param_groups:
+            group["fused"], group["foreach"] = fused, not fused
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self._start(parameter)
+        given = [(group["lr"], group["weight_decay"]) for group in self.param_groups]
+        try:
+            for group, (rate, decay) in zip(self.param_groups, given, strict=True):
+                kept = 1 - rate * decay
+                group["lr"], group["weight_decay"] = rate * kept, decay / kept
+            super().step()
+        finally:
+            for group, (rate, decay) in zip(self.param_groups, given, strict=True):
+                group["lr"], group["weight_decay"] = rate, decay
+        return loss
+
+    def _start(self, parameter: Tensor) -> None:
+        """Give a parameter its first state when it has its first gradient."""
+        state = self.state[parameter] if parameter.grad is not None else None
+        if state is None or state:
+            return
+        count = 0.0 if self.bias_correction else float(SETTLED)
+        state["step"] = torch.tensor(count, dtype=torch.float32, device=parameter.device)
+        state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+
+    def zero_grad(self, set_to_none: bool = False, *, fill: bool | None = None) -> None:
+        """Clear the gradients.
+
+        With ``fill`` they become zeros: a part of the model that once had a gradient and that the next batch does not
+        use moves on its momentum and decays, as in the original, whose framework zero-filled. Without, they are
+        dropped, and such a part rests. A parameter that never had a gradient rests in either case. The choice is kept
+        in the state, so that a resumed run goes on the same way.
+        """
+        fill = not set_to_none if fill is None else fill
+        super().zero_grad(set_to_none=not fill)
+        for group in self.param_groups:
+            group["fill"] = fill
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state; raises CheckpointError when it belongs to other parameters."""
+        ours, theirs = self.state_dict()["param_groups"], state_dict["param_groups"]
+        names = [name for group in ours for name in group.get("param_names", group["params"])]
+        others = [name for group in theirs for name in group.get("param_names", group["params"])]
+        if names != others:
+            odd = sorted({str(name) for name in names} ^ {str(name) for name in others})[:3]
+            raise CheckpointError(
+                f"the optimizer's state is of {len(others)} parameters, the model has {len(names)}"
+                + (f" (among those that differ: {', '.join(odd)})" if odd else " in another order"),
+                remedy="resume with the configuration the run was started with",
+            )
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            for parameter in group["params"] if group.get("fill") else ():
+                if parameter.grad is None and self.state.get(parameter):
+                    parameter.grad = torch.zeros_like(parameter)
+
+
+def parameter_groups(
+    model: nn.Module,
+    *,
+    base_lr: float,
+    head_lr: float,
+    weight_decay: float = 0.01,
+    factors: Mapping[str, float] | None = None,
+    released_name: Callable[[str], str] | None = None,
+) -> list[dict[str, Any]]:
+    """Groups of the model's trainable parameters with equal learning rate and decay.
+
+    The rules are the original's, in the names of its released files: a name with "bias" or "LayerNorm.weight" in it
+    does not decay (so the LayerNorms of heads and of co-attention outputs do), one with "vil_" in it learns with
+    ``head_lr``.
+
+    Args:
+        factors: learning-rate factor by prefix of the model's own parameter names (``text`` covers ``text.layers.0``);
+            the longest prefix that fits counts.
+        released_name: gives the released files' name of one of the model's parameters; for other models.
+
+    Raises:
+        ConfigError: no parameter has the prefix of a factor.
+    """
+    if released_name is None:
+        from twelve.model import checkpoints  # imports transformers, which takes seconds
+
+        released_name = checkpoints.released_name
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    factors = dict(factors or {})
+    for prefix in factors:
+        if not any(_under(name, prefix) for name, _ in named):
+            known = sorted({name.partition(".")[0] for name, _ in named})
+            raise ConfigError(
+                f"no parameter's name begins with {prefix!r}{nearest(prefix, known)}",
+                record="optimizer.factors",
+                remedy=f"names begin with {', '.join(known)}",
+            )
+    groups: dict[tuple[float, float], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in named:
+        released = released_name(name)
+        rate = head_lr if "vil_" in released else base_lr
+        fitting = [prefix for prefix in factors if _under(name, prefix)]
+        if fitting:
+            rate *= factors[max(fitting, key=len)]
+        decay = 0.0 if "bias" in released or "LayerNorm.weight" in released else weight_decay
+        groups.setdefault((rate, decay), []).append((name, parameter))
+    return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+
+
+def _under(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix.rstrip(".") + ".")
+
+
+def loss_scales(rates: Mapping[str, float]) -> dict[str, float]:
+    """What each task's loss is multiplied by: its learning rate over the smallest one."""
+    smallest = min(rates.values())
+    return {task: rate / smallest for task, rate in rates.items()}
+
+
+def linear_schedule(step: float, warmup: float, total: float) -> float:
+    """Share of the learning rate at ``step``: rises linearly over ``warmup`` steps (which may be fractional), then
+    falls linearly to 0 at ``total``."""
+    if step < warmup:
+        return float(step) / max(1.0, warmup)
+    return max(0.0, (total - step) / max(1.0, total - warmup))
+
+
+class LearningRate:
+    """Sets the groups' learning rates as the original did: a step behind.
+
+    The first optimizer step of an iteration uses f(k), after it the count advances, and the iteration's other tasks use
+    f(k + 1); f(0) = 0. An iteration without an optimizer step does not count.
+
+    Args:
+        total: steps of the schedule: iterations of the run, over ``accumulate``.
+        warmup: steps of it with a rising rate; may be fractional.
+        accumulate: iterations whose gradients add up; in the last of them every task steps.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, *, total: float, warmup: float, accumulate: int = 1) -> None:
+        self.optimizer, self.total, self.warmup, self.accumulate = optimizer, total, warmup, accumulate
+        self.count = 0
+        self._advanced = False
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self._apply()
+
+    @classmethod
+    def over(
+        cls, optimizer: torch.optim.Optimizer, *, iterations: int, warmup: float = 0.1, accumulate: int = 1
+    ) -> LearningRate:
+        """For a run of ``iterations``, ``warmup`` being a share of its steps."""
+        total = iterations // accumulate
+        return cls(optimizer, total=total, warmup=warmup * total, accumulate=accumulate)
+
+    def start_iteration(self, iteration: int) -> None:
+        """``iteration`` (counted from 0) begins.
+
+        Raises:
+            CheckpointError: more steps have been counted than the iterations before this one can have made.
+        """
+        if self.count > iteration // self.accumulate:
+            raise CheckpointError(
+                f"the learning rate stands at step {self.count}, the run at iteration {iteration}",
+                remedy="resume both from one checkpoint",
+            )
+        self._advanced = False
+
+    def due(self, iteration: int) -> bool:
+        """Whether tasks step the optimizer in ``iteration``, or only add to the gradients."""
+        return (iteration + 1) % self.accumulate == 0
+
+    def after_step(self) -> None:
+        """An optimizer step was made; the iteration's first one advances the count."""
+        if not self._advanced:
+            self._advanced = True
+            self.advance()
+
+    def advance(self) -> None:
+        """Go on by one (pretraining calls this before every step)."""
+        self.count += 1
+        self._apply()
+
+    @property
+    def factor(self) -> float:
+        """f at the present count."""
+        return linear_schedule(self.count, self.warmup, self.total)
+
+    @property
+    def value(self) -> float:
+        """The present learning rate of the first group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _apply(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self.factor
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken (between two iterations)."""
+        self.count = cast(int, state["count"])
+        self._apply()
