@@ -9,7 +9,7 @@ Axes: T distinct texts, I distinct images, P pairs, E examples, L text length, R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +95,7 @@ class Collator:
         images, pair_image = _distinct([image for _, image in pairs])
         input_ids, text_mask = self.texts(texts)
         regions = self.store.gather(images, self.processor.max_regions)
-        views = [self.store.get(example.images[0]) for example in examples]
+        views = [first_regions(self.store.get(example.images[0]), self.processor.max_regions) for example in examples]
         vocabulary = self.processor.vocabularies.get(self.output_key, [])
         return Batch(
             task=self.task,
@@ -128,6 +128,15 @@ class Collator:
 
     def rows(self, texts: int) -> Tensor:
         return torch.full((texts,), self.processor.token_rows[self.task], dtype=torch.int64)
+
+
+def first_regions(regions: Regions, most: int | None) -> Regions:
+    """The regions that the model sees of an image: the first ``most``."""
+    if most is None or len(regions.boxes) <= most:
+        return regions
+    names = ("boxes", "features", "scores", "class_ids", "class_probabilities")
+    parts = {name: getattr(regions, name) for name in names}
+    return replace(regions, **{name: part if part is None else part[:most] for name, part in parts.items()})
 
 
 def mask_beyond(counts: Tensor) -> Tensor | None:

@@ -56,6 +56,7 @@ class Alignment(Output):
 
     kind: ClassVar[str] = "alignment"
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
+    ranks_gallery: ClassVar[bool] = True
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, 1)."""

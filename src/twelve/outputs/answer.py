@@ -6,7 +6,7 @@ Answering" (Anderson et al. 2018); the classifier is ViLBERT's (Lu et al. 2019).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -41,6 +41,12 @@ class Answer(Output):
     def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """(E,) soft score in 0..1 of the answer with the highest logit."""
         return label_at_best(logits, targets["target"])
+
+    def label(self, example: Example) -> Hashable | None:
+        """The answer with the highest soft score, the first of equals; "" where there is none."""
+        if not isinstance(example.target, Mapping) or not example.target:
+            return ""
+        return max(example.target, key=example.target.__getitem__)
 
     def targets(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

@@ -10,7 +10,7 @@ V visual width.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -41,6 +41,8 @@ class Output(abc.ABC):
     reads: ClassVar[Literal["fused", "regions"]]
     """Which representation the head is applied to: fused (P, B) or regions (P, R, V)."""
     needs_vocabulary: ClassVar[bool] = False
+    ranks_gallery: ClassVar[bool] = False
+    """Measured by ranking every picture of a gallery for every text, not example by example."""
 
     # --- the model's side -------------------------------------------------------------------------------------
     @abc.abstractmethod
@@ -69,6 +71,10 @@ class Output(abc.ABC):
         members of the batch) and from ``pool`` (what :meth:`prepare` returned).
         """
         return [[(example.text, example.images[0])] for example in examples]
+
+    def label(self, example: Example) -> Hashable | None:
+        """The example's right class, for floors that learn classes from texts; None where there are no classes."""
+        return None
 
     @abc.abstractmethod
     def targets(

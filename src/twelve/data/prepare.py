@@ -1,0 +1,144 @@
+"""From a configuration to everything a run trains and looks on: read, clean, carve, count the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.config import RunConfig, TaskSettings
+from twelve.data.clean import CleanReport, carve_tasks, clean_splits, held_out_images
+from twelve.data.root import DataRoot
+from twelve.data.vocabulary import Coverage, build_vocabulary, coverage
+from twelve.errors import RegionError
+from twelve.model.processor import TwelveProcessor
+from twelve.outputs import Output, get_output
+from twelve.regions.store import RegionStore
+from twelve.tasks.base import Example, Task, get
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """One task of a run, with the run's settings for it."""
+
+    task: Task
+    output: Output
+    settings: TaskSettings
+    train: Sequence[Example]
+    look: Sequence[Example]
+    """Carved from train by picture: what stop-and-go and early stopping see."""
+
+    @property
+    def batch_size(self) -> int:
+        return self.settings.batch_size or self.task.defaults.batch_size
+
+    @property
+    def learning_rate(self) -> float:
+        return self.settings.learning_rate or self.task.defaults.learning_rate
+
+    @property
+    def max_text(self) -> int:
+        return self.settings.max_text or self.task.defaults.max_text
+
+    @property
+    def report_split(self) -> str:
+        return self.settings.report or self.task.report_split
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run's data."""
+
+    root: DataRoot
+    store: RegionStore
+    tasks: Mapping[str, TaskData]
+    cleaned: CleanReport
+    vocabularies: Mapping[str, Sequence[str]]
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)
+
+
+def prepare(config: RunConfig, vocabularies: Mapping[str, Sequence[str]] | None = None) -> Prepared:
+    """Read every task's training split, take out held-out pictures, carve the look split, build vocabularies.
+
+    Args:
+        vocabularies: those of a checkpoint, which then stand as they are.
+
+    Raises:
+        DataError: a file is missing or malformed.
+        RegionError: a picture has no regions.
+    """
+    root, store = open_root(config)
+    chosen = {name: get(name) for name in config.tasks}
+    reports = {name: settings.report or chosen[name].report_split for name, settings in config.tasks.items()}
+    everything = {name: task.read(root, task.train_split) for name, task in chosen.items()}
+    held_out = held_out_images(root, mode=config.hold_out, required=reports)
+    kept, cleaned = clean_splits(everything, held_out)
+    parts = carve_tasks(kept, config.carve, config.seed)
+    tasks = {}
+    for name, task in chosen.items():
+        settings = config.tasks[name]
+        train, look = parts[name]
+        if settings.max_train is not None:
+            train = subset(train, settings.max_train, config.seed)
+        check_regions(store, [*train, *look], name)
+        tasks[name] = TaskData(task, get_output(task.kind), settings, train, look)
+    built = dict(vocabularies) if vocabularies is not None else _vocabularies(config, tasks)
+    covered = {
+        name: coverage(data.train, built[data.task.output])
+        for name, data in tasks.items()
+        if data.output.needs_vocabulary
+    }
+    return Prepared(root, store, tasks, cleaned, built, covered)
+
+
+def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
+    return DataRoot(config.data, config.sources), RegionStore(config.regions_folder)
+
+
+def check_regions(store: RegionStore, examples: Sequence[Example], task: str) -> None:
+    """Every picture of the examples has regions; better said before training than in its middle.
+
+    Raises:
+        RegionError: names the first picture that has none and how many there are.
+    """
+    images = dict.fromkeys(image for example in examples for image in example.images)
+    missing = [image for image in images if image not in store]
+    if missing:
+        raise RegionError(
+            f"{len(missing)} of {len(images)} pictures of {task} have no regions, the first is {missing[0]}",
+            file=Path(store.root) / missing[0].split("/")[0],
+            remedy="run twelve regions extract on their folder",
+        )
+
+
+def subset(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """At most ``count`` examples, whole groups (pictures) in random order, in the file's order."""
+    groups = sorted({example.group for example in examples})
+    order = np.random.default_rng(seed).permutation(len(groups))
+    rank = {groups[index]: position for position, index in enumerate(order)}
+    chosen = sorted(range(len(examples)), key=lambda row: (rank[examples[row].group], row))[:count]
+    return [examples[row] for row in sorted(chosen)]
+
+
+def text_lengths(examples: Sequence[Example], processor: TwelveProcessor, task: str) -> NDArray[np.int64]:
+    """(N,) word pieces of every example's text."""
+    pieces = processor.tokenize([example.text for example in examples], processor.max_text[task])
+    return np.array([len(ids) for ids in pieces], dtype=np.int64)
+
+
+def _vocabularies(config: RunConfig, tasks: Mapping[str, TaskData]) -> dict[str, Sequence[str]]:
+    """One answer list per output key, shared by all tasks that use the key."""
+    built: dict[str, Sequence[str]] = {}
+    for data in tasks.values():
+        key = data.task.output
+        if not data.output.needs_vocabulary or key in built:
+            continue
+        sharing = [other.train for other in tasks.values() if other.task.output == key]
+        label_map = config.vocabulary.label_maps.get(key)
+        built[key] = build_vocabulary(
+            sharing, min_count=config.vocabulary.min_count, label_map=None if label_map is None else Path(label_map)
+        )
+    return built

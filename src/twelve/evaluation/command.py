@@ -1,0 +1,127 @@
+"""``twelve evaluate``: measure a run and print its table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from twelve.config import load
+from twelve.errors import ConfigError, nearest
+from twelve.evaluation.evaluate import Evaluator, Result, write_results
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.progress import clock
+from twelve.training.run import machine, model_folder, open_run
+
+
+def evaluate_run(
+    folder: Path,
+    *,
+    tasks: Sequence[str] | None = None,
+    split: str | None = None,
+    full: bool = False,
+    floors: bool = True,
+    settings: Sequence[str] = (),
+    console: Console | None = None,
+) -> list[Result]:
+    """Measure the run's tasks, print the table and write evaluation.json into its folder.
+
+    Raises:
+        ConfigError: the folder holds no run, or the run has no such task.
+    """
+    console = console or Console()
+    open_run(folder)
+    config = load(folder / "config.yaml", settings)
+    for name in tasks or ():
+        if name not in config.tasks:
+            raise ConfigError(
+                f"the run has no task {name!r}{nearest(name, config.tasks)}", remedy=f"it has {', '.join(config.tasks)}"
+            )
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    saved = model_folder(folder)
+    model = Twelve.from_pretrained(saved)
+    if torch.cuda.is_available():
+        model = model.cuda()
+    evaluator = Evaluator(config, model, TwelveProcessor.from_pretrained(saved), full=full, floors=floors)
+    results = []
+    for name in tasks or config.tasks:
+        started = time.monotonic()
+        result = evaluator.measure(name, split)
+        results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    trained = _training_seconds(folder)
+    facts = {
+        "parameters": parameters,
+        "training_seconds": trained,
+        "evaluation_seconds": sum(result.seconds for result in results),
+        "machine": machine(),
+    }
+    console.print(table(results))
+    for result in results:
+        console.print(protocol_line(result), highlight=False, soft_wrap=True)
+    console.print(
+        f"one model, {parameters / 1e6:.1f} M parameters; trained in {clock(trained)}, "
+        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",  # type: ignore[arg-type]
+        highlight=False,
+    )
+    whole = not tasks and split is None and floors
+    name = "evaluation-full.json" if full else "evaluation.json"
+    if whole:
+        write_results(folder / name, results, facts)
+    return results
+
+
+def table(results: Sequence[Result]) -> Table:
+    """Score with its interval, floors with the model's advantage over each."""
+    shown = Table(box=None, pad_edge=False, title="per cent, with 95 % intervals", title_justify="left")
+    for name in ("task", "metric", "score", "floor", "floor's score", "advantage", "beaten"):
+        shown.add_column(name, justify="right" if name in ("score", "floor's score", "advantage") else "left")
+    for result in results:
+        first = [result.title, result.metric, f"{result.score.mean:.1f} [{result.score.low:.1f}, {result.score.high:.1f}]"]
+        rows = [
+            [
+                floor.name,
+                f"{floor.score:.1f}",
+                f"{floor.advantage.mean:+.1f} [{floor.advantage.low:+.1f}, {floor.advantage.high:+.1f}]",
+                "yes" if floor.beaten else "no",
+            ]
+            for floor in result.floors.values()
+        ]
+        for index, row in enumerate(rows or [["", "", "", ""]]):
+            shown.add_row(*(first if index == 0 else ["", "", ""]), *row)
+    return shown
+
+
+def protocol_line(result: Result) -> str:
+    """Everything one must know to compare the number with another's."""
+    protocol = result.protocol
+    parts = [
+        f"split {protocol.split}",
+        f"{result.examples:,} examples, resampled by {result.groups:,} groups",
+        f"{protocol.boxes} boxes",
+        f"ties: {protocol.ties}",
+    ]
+    if protocol.gallery:
+        parts.append(f"gallery of {protocol.gallery}")
+    if protocol.note:
+        parts.append(protocol.note)
+    others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
+    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"
+
+
+def _training_seconds(folder: Path) -> float:
+    seconds = 0.0
+    path = folder / "metrics.jsonl"
+    if path.is_file():
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                seconds = max(seconds, float(json.loads(line).get("seconds", 0.0)))
+    return seconds

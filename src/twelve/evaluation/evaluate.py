@@ -1,0 +1,214 @@
+"""Official numbers of a trained model, each with its protocol, its interval and the floors it must beat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve import files
+from twelve.config import EvaluationSettings, RunConfig
+from twelve.data.batch import Collator
+from twelve.data.prepare import Prepared, TaskData, check_regions, prepare
+from twelve.evaluation.bootstrap import Interval, interval
+from twelve.evaluation.floors import bag_of_words, box_prior, derangement, majority
+from twelve.evaluation.predict import ShuffledStore, predict, retrieve
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.outputs.alignment import RetrievalScores
+from twelve.outputs.base import Prediction
+from twelve.tasks.base import Example, Measurement, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A score that needs no picture, and the model's advantage over it.
+
+    Attributes:
+        score: the floor's headline number, in the metric's units.
+        advantage: the model's headline number minus the floor's, with its 95 % interval, per cent.
+    """
+
+    name: str
+    score: float
+    advantage: Interval
+
+    @property
+    def beaten(self) -> bool:
+        return self.advantage.low > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One task measured on one split."""
+
+    task: str
+    title: str
+    protocol: Protocol
+    examples: int
+    groups: int
+    metric: str
+    score: Interval
+    metrics: Mapping[str, float]
+    floors: Mapping[str, Floor]
+    seconds: float = 0.0
+
+    @property
+    def beats_floors(self) -> bool:
+        return all(floor.beaten for floor in self.floors.values())
+
+
+class Evaluator:
+    """Measures a model on the reported split of each task.
+
+    Args:
+        config: the run's configuration.
+        full: measure with the complete protocol (retrieval: the whole gallery).
+    """
+
+    def __init__(
+        self, config: RunConfig, model: Twelve, processor: TwelveProcessor, *, full: bool = False, floors: bool = True
+    ) -> None:
+        self.config, self.model, self.processor, self.full, self.floors = config, model.eval(), processor, full, floors
+        self.data: Prepared = prepare(config, processor.vocabularies)
+        self.settings: EvaluationSettings = config.evaluation
+
+    def measure(self, name: str, split: str | None = None) -> Result:
+        """Measure one task.
+
+        Raises:
+            DataError, RegionError: the split or its regions cannot be read.
+            RegionError: the regions were made by another extractor than the checkpoint's.
+        """
+        task = self.data.tasks[name]
+        split = split or task.report_split
+        examples = [example for example in task.task.read(self.data.root, split)]
+        check_regions(self.data.store, examples, name)
+        for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
+            self.processor.check_regions(source, self.data.store.fingerprint(source))
+        protocol = task.task.protocol(split, full=self.full)
+        collator = Collator(name, task.output, task.task.output, self.processor, self.data.store)
+        if task.output.ranks_gallery:
+            examples, ours, floors = self._ranked(task, collator, examples, protocol)
+        else:
+            ours, floors = self._decoded(task, collator, examples)
+        score = self._interval(ours.per_example, ours.groups)
+        return Result(
+            task=name,
+            title=task.task.title,
+            protocol=protocol,
+            examples=len(examples),
+            groups=len(set(ours.groups)),
+            metric=ours.primary,
+            score=replace(score, mean=ours.headline),
+            metrics=ours.metrics,
+            floors=floors,
+        )
+
+    def _decoded(
+        self, task: TaskData, collator: Collator, examples: Sequence[Example]
+    ) -> tuple[Measurement, dict[str, Floor]]:
+        """Outputs that answer example by example."""
+
+        def measured(predictions: Sequence[Prediction]) -> Measurement:
+            return task.task.measure(examples, predictions)
+
+        title, size = task.task.title, self.settings.batch_size
+        ours = measured(predict(self.model, collator, examples, batch_size=size, label=title))
+        if not self.floors:
+            return ours, {}
+        floors: dict[str, list[Measurement]] = {
+            name: [measured(predictions)] for name, predictions in self._picture_free(task, examples).items()
+        }
+        for seed in range(self.settings.derangements):
+            shuffled = replace_pictures(collator, examples, seed)
+            label = f"{title}, pictures shuffled {seed + 1}/{self.settings.derangements}"
+            predictions = predict(self.model, shuffled, examples, batch_size=size, label=label)
+            floors.setdefault("shuffled pictures", []).append(measured(predictions))
+        return ours, {name: self._floor(name, ours, found) for name, found in floors.items()}
+
+    def _ranked(
+        self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
+    ) -> tuple[list[Example], Measurement, dict[str, Floor]]:
+        """Outputs that rank a gallery of pictures for every text."""
+        captions, scores = retrieve(
+            self.model,
+            collator,
+            examples,
+            gallery=protocol.gallery,
+            batch_size=self.settings.batch_size,
+            label=task.task.title,
+        )
+        ours = task.task.measure(captions, scores)
+        if not self.floors:
+            return captions, ours, {}
+        rng = np.random.default_rng(0)
+        chance, shuffled = [], []
+        for seed in range(self.settings.derangements):
+            random = rng.random(scores.scores.shape, dtype=np.float32)
+            chance.append(task.task.measure(captions, replace(scores, scores=random)))
+            shuffled.append(task.task.measure(captions, shuffle_gallery(scores, seed)))
+        floors = {"chance": chance, "shuffled pictures": shuffled}
+        return captions, ours, {name: self._floor(name, ours, found) for name, found in floors.items() if found}
+
+    def _picture_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+        """Predictions of the floors that never see a picture."""
+        output = task.output
+        labels = [output.label(example) for example in task.train]
+        if any(label is None for label in labels):
+            return {"box prior": box_prior(examples, self.data.store.get)}
+        known: Callable[[Sequence[Example]], list[tuple[str, Hashable]]] = lambda split: [  # noqa: E731
+            (example.text, output.label(example)) for example in split
+        ]
+        most = Prediction(majority(labels), 1.0)
+        return {
+            "majority": [most] * len(examples),
+            "bag of words": bag_of_words(known(task.train), known(task.look), [example.text for example in examples]),
+        }
+
+    def _floor(self, name: str, ours: Measurement, found: Sequence[Measurement]) -> Floor:
+        per_example = np.mean([measurement.per_example for measurement in found], axis=0)
+        return Floor(
+            name=name,
+            score=float(np.mean([measurement.headline for measurement in found])),
+            advantage=self._interval(ours.per_example - per_example, ours.groups),
+        )
+
+    def _interval(self, values: NDArray[np.float64], groups: Sequence[str]) -> Interval:
+        found = interval(values, groups, resamples=self.settings.resamples)
+        return Interval(100 * found.mean, 100 * found.low, 100 * found.high)
+
+
+def replace_pictures(collator: Collator, examples: Sequence[Example], seed: int) -> Collator:
+    """The same collator with every example's pictures replaced by another example's, one fixed derangement.
+
+    Outputs that point at regions keep each picture's boxes, and only the features are another picture's.
+    """
+    units = [example.images for example in examples]
+    swapped = derangement(units, seed)
+    replacement: dict[str, str] = {}
+    for unit, other in swapped.items():
+        replacement |= dict(zip(unit, other, strict=True))  # type: ignore[call-overload]
+    store = ShuffledStore(collator.store, replacement, keep_boxes=collator.output.reads == "regions")
+    return replace(collator, store=store)  # type: ignore[arg-type]
+
+
+def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:
+    """What the scores would be if every picture showed another one: the same matrix with its columns deranged."""
+    columns = {image: column for column, image in enumerate(scores.image_ids)}
+    swapped = derangement(scores.image_ids, seed)
+    order = [columns[str(swapped[image])] for image in scores.image_ids]
+    return replace(scores, scores=np.ascontiguousarray(scores.scores[:, order]))
+
+
+def write_results(path: Path, results: Sequence[Result], facts: Mapping[str, Any]) -> Path:
+    """Write the results of a run."""
+    tree = {"facts": dict(facts), "tasks": {result.task: asdict(result) for result in results}}
+    with files.replacing(path) as partial:
+        partial.write_text(json.dumps(tree, indent=1), encoding="utf-8")
+    return path

@@ -1,0 +1,131 @@
+"""The model's predictions on a split, and the same with every picture replaced by another one.
+
+Axes: C captions, I images, P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from twelve.data.batch import Collator, mask_beyond
+from twelve.data.loader import passes
+from twelve.outputs.alignment import RetrievalScores
+from twelve.outputs.base import Prediction
+from twelve.progress import Track
+from twelve.regions.store import RegionStore
+from twelve.regions.types import RegionBatch, Regions
+from twelve.tasks.base import Example
+
+if TYPE_CHECKING:
+    from twelve.model.vilbert import Twelve
+
+TILE_IMAGES = 16
+"""Images a tile of the caption x image product holds; their pre-fusion states are kept while captions pass by."""
+
+
+def predict(
+    model: Twelve, collator: Collator, examples: Sequence[Example], *, batch_size: int, label: str
+) -> list[Prediction]:
+    """Predictions aligned with ``examples``; ``batch_size`` counts pairs."""
+    lengths = np.array([len(example.text) for example in examples])
+    size = max(1, batch_size // len(collator.output.pairs(examples[:1])[0]))
+    found: list[Prediction | None] = [None] * len(examples)
+    vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
+    device = model.device
+    with torch.inference_mode(), Track(label, len(examples), "examples") as track:
+        for rows, batch in passes(examples, lengths, collator, size):
+            logits = model(**batch.inputs(device), outputs=(batch.output,)).logits[batch.output]
+            decoded = collator.output.decode(logits.float().cpu(), batch.examples, batch.regions, vocabulary)
+            for row, prediction in zip(rows, decoded, strict=True):
+                found[int(row)] = prediction
+            track.advance(len(rows))
+    return [prediction for prediction in found if prediction is not None]
+
+
+def retrieve(
+    model: Twelve,
+    collator: Collator,
+    examples: Sequence[Example],
+    *,
+    gallery: int | None,
+    batch_size: int,
+    label: str,
+) -> tuple[list[Example], RetrievalScores]:
+    """Scores of every caption with every image of the gallery (its first ``gallery`` pictures), in tiles.
+
+    Text states up to the first co-attention are computed once per caption and image states once per image.
+
+    Returns:
+        The captions of the gallery's pictures, and their scores.
+    """
+    images = list(dict.fromkeys(example.images[0] for example in examples))[:gallery]
+    column = {image: index for index, image in enumerate(images)}
+    captions = [example for example in examples if example.images[0] in column]
+    order = np.argsort([len(example.text) for example in captions], kind="stable")
+    scores = np.empty((len(captions), len(images)), np.float32)
+    chunk = max(1, batch_size // TILE_IMAGES)
+    device = model.device
+    with torch.inference_mode(), Track(label, scores.size, "pairs") as track:
+        texts = []
+        for start in range(0, len(order), chunk):
+            rows = order[start : start + chunk]
+            input_ids, mask = collator.texts([captions[row].text for row in rows])
+            task_rows = collator.rows(len(rows)).to(device)
+            mask = None if mask is None else mask.to(device)
+            texts.append((rows, model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)))
+        for start in range(0, len(images), TILE_IMAGES):
+            tile = images[start : start + TILE_IMAGES]
+            encoded = model.encode_images(*_image_inputs(collator, tile, device))
+            for rows, states in texts:
+                pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
+                pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
+                out = model.fuse(states, encoded, pair_text, pair_image, outputs=(collator.output_key,))
+                logits = out.logits[collator.output_key].float().cpu().numpy().reshape(len(rows), len(tile))
+                scores[rows, start : start + len(tile)] = logits
+                track.advance(logits.size)
+    return captions, RetrievalScores(
+        scores=scores,
+        caption_ids=tuple(caption.id for caption in captions),
+        image_ids=tuple(images),
+        target=np.array([column[caption.images[0]] for caption in captions]),
+    )
+
+
+def _image_inputs(collator: Collator, images: Sequence[str], device: torch.device) -> tuple[Any, ...]:
+    regions = collator.store.gather(images, collator.processor.max_regions)
+    mask = mask_beyond(regions.counts)
+    return regions.features.to(device), regions.boxes.to(device), None if mask is None else mask.to(device)
+
+
+class ShuffledStore:
+    """A region store in which every picture shows another one's features.
+
+    Args:
+        replacement: image id -> the image that stands in for it.
+        keep_boxes: each picture keeps its own boxes and only the features are exchanged (what a grounding floor needs:
+            the answer must still be among the boxes).
+    """
+
+    def __init__(self, store: RegionStore, replacement: Mapping[str, str], *, keep_boxes: bool) -> None:
+        self.store, self.replacement, self.keep_boxes = store, replacement, keep_boxes
+
+    def get(self, image_id: str) -> Regions:
+        return self.store.get(image_id if self.keep_boxes else self.replacement.get(image_id, image_id))
+
+    def gather(self, image_ids: Sequence[str], max_regions: int | None = None) -> RegionBatch:
+        others = [self.replacement.get(image, image) for image in image_ids]
+        batch = self.store.gather(others, max_regions)
+        if not self.keep_boxes:
+            return batch
+        own = self.store.gather(image_ids, max_regions)
+        features = torch.zeros(*own.features.shape, dtype=own.features.dtype)
+        for row, (count, available) in enumerate(zip(own.counts.tolist(), batch.counts.tolist(), strict=True)):
+            # The stand-in may have fewer regions: go round them again, past its global one.
+            index = torch.arange(count)
+            index = torch.where(index < available, index, 1 + (index - 1) % max(1, available - 1))
+            features[row, :count] = batch.features[row, index]
+        return RegionBatch(features=features, boxes=own.boxes, counts=own.counts)

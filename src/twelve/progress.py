@@ -1,0 +1,72 @@
+"""Progress with an estimate of the time left: a bar in a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(stderr=True)
+LINE_EVERY = 20.0
+"""Seconds between lines when the output is not a terminal."""
+
+
+class Track:
+    """``with Track("extracting", 100, unit="images") as track: track.advance()``."""
+
+    def __init__(self, label: str, total: int, unit: str = "") -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.done = 0
+        self.start = self.last = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Track:
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]} {task.fields[note]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.label, total=self.total, rate="", note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def rate(self) -> float:
+        """Units a second so far."""
+        return self.done / max(time.monotonic() - self.start, 1e-9)
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.done += steps
+        rate = f"{self.rate:.3g} {self.unit}/s" if self.unit else ""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, rate=rate, note=note)
+            return
+        now = time.monotonic()
+        if now - self.last >= LINE_EVERY:
+            self.last = now
+            left = (self.total - self.done) / max(self.rate, 1e-9)
+            parts = [f"{self.label} {self.done}/{self.total}", rate, f"{clock(left)} left", note]
+            print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """``75 -> '1:15'``."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,233 @@
+"""A training run from its configuration to its folder.
+
+A run folder holds config.yaml, data.json (what was trained on), machine.json, metrics.jsonl, checkpoints/ and model/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from twelve import __version__, files
+from twelve.config import RunConfig, load
+from twelve.data.prepare import Prepared, prepare
+from twelve.errors import CheckpointError, ConfigError
+from twelve.model.checkpoints import load_text_encoder, text_config_from
+from twelve.model.config import TwelveConfig
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.progress import clock
+
+STATISTICS_IMAGES = 1000
+"""Training images whose features decide how the region embedding of a new model is scaled."""
+
+
+def train(config: RunConfig, *, resume: bool = False, console: Console | None = None) -> Path:
+    """Train as configured and return the run's folder.
+
+    Raises:
+        ConfigError: the folder already holds a run and ``resume`` is False, or there is none to resume.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, set_seed
+
+    from twelve.training.trainer import Trainer
+
+    console = console or Console(stderr=True)
+    folder = Path(config.run)
+    exists = (folder / "config.yaml").is_file()
+    if exists and not resume:
+        raise ConfigError("this folder already holds a run", file=folder, remedy="add --resume, or --set run=ANOTHER")
+    if resume and not exists:
+        raise ConfigError("there is no run to resume", file=folder, remedy="leave out --resume")
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    set_seed(config.seed)
+    accelerator = Accelerator(
+        mixed_precision={"fp32": "no"}.get(config.training.precision, config.training.precision),
+        log_with=list(config.training.trackers) or None,
+        project_dir=str(folder),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    model, processor, data = (
+        _continued(config, Path(config.model.init)) if config.model.init else _new(config, config.seed)
+    )
+    trainer = Trainer(config, data, model, processor, folder, accelerator)
+    if accelerator.is_main_process:
+        _describe(config, data, model, trainer, console)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not exists:
+            _write_json(folder / "data.json", summary(data))
+            _write_json(folder / "machine.json", machine())
+            config.write(folder / "config.yaml")
+    if config.training.trackers:
+        accelerator.init_trackers(folder.name, config=config.model_dump(mode="json"))
+    if resume and trainer.resume():
+        console.print(f"resumed at iteration {trainer.iteration} of {trainer.total}")
+    trainer.fit()
+    accelerator.end_training()
+    console.print(
+        f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
+        f"next: twelve evaluate {folder}"
+    )
+    return folder
+
+
+def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepared]:
+    """A model of the configured sizes: text from the encoder if one is named, everything else at random."""
+    encoder = config.model.text_encoder
+    tokenizer = config.model.tokenizer or encoder
+    if tokenizer is None:
+        raise ConfigError("no tokenizer", record="model", remedy="set model.text_encoder or model.tokenizer")
+    data = prepare(config)
+    processor = TwelveProcessor.from_tokenizer(tokenizer)
+    heads: dict[str, dict[str, Any]] = {}
+    for name, task in data.tasks.items():
+        key = task.task.output
+        processor.add_task(name, output=key, max_text=task.max_text, row=task.task.token)
+        heads[key] = {"kind": task.output.kind, "size": max(1, len(data.vocabularies.get(key, ())))}
+    for key, vocabulary in data.vocabularies.items():
+        processor.vocabularies[key] = list(vocabulary)
+    for source in sources_of(data):
+        processor.region_fingerprints[source] = data.store.fingerprint(source)
+    fields: dict[str, Any] = {"task_specific_tokens": True}
+    if encoder is not None:
+        fields |= text_config_from(encoder)
+    fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
+    fields |= config.model.architecture
+    torch.manual_seed(seed)
+    model = Twelve(TwelveConfig(**fields))
+    model.standardise_regions(*_statistics(data))
+    if encoder is not None:
+        load_text_encoder(model, encoder)
+    return model, processor, data
+
+
+def _continued(config: RunConfig, init: Path) -> tuple[Twelve, TwelveProcessor, Prepared]:
+    """A saved model and its processor, with the run's data read for them."""
+    folder = model_folder(init)
+    processor = TwelveProcessor.from_pretrained(folder)
+    model = Twelve.from_pretrained(folder)
+    data = prepare(config, processor.vocabularies)
+    unknown = [name for name in data.tasks if name not in processor.token_rows]
+    if unknown:
+        raise CheckpointError(
+            f"the checkpoint was not made for {', '.join(unknown)}",
+            file=folder,
+            remedy=f"choose among its tasks: {', '.join(processor.token_rows)}",
+        )
+    for source in sources_of(data):
+        processor.check_regions(source, data.store.fingerprint(source))
+    return model, processor, data
+
+
+def model_folder(path: Path) -> Path:
+    """The folder that from_pretrained opens: ``path`` itself or a run's ``model``.
+
+    Raises:
+        CheckpointError: neither is one.
+    """
+    for folder in (path / "model", path):
+        if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
+            return folder
+    raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
+
+
+def open_run(folder: Path) -> RunConfig:
+    """Configuration of an existing run.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError("this folder holds no run", file=folder, remedy="train one: twelve train CONFIG")
+    return load(folder / "config.yaml")
+
+
+def sources_of(data: Prepared) -> list[str]:
+    """Image sources that the training pictures come from."""
+    return sorted(
+        {
+            image.split("/")[0]
+            for task in data.tasks.values()
+            for example in (*task.train, *task.look)
+            for image in example.images
+        }
+    )
+
+
+def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation (F,) of region features, every task's pictures counting the same."""
+    means, squares = [], []
+    for task in data.tasks.values():
+        images = list(dict.fromkeys(image for example in task.train for image in example.images))
+        step = max(1, len(images) // (STATISTICS_IMAGES // len(data.tasks)))
+        total = square = torch.zeros(())
+        count = 0
+        for image in images[::step]:
+            features = data.store.gather([image]).features[0, 1:].double()
+            total, square, count = total + features.sum(0), square + features.square().sum(0), count + len(features)
+        means.append(total / count)
+        squares.append(square / count)
+    mean = torch.stack(means).mean(0)
+    variance = torch.stack(squares).mean(0) - mean.square()
+    return mean.float(), variance.clamp_min(1e-6).sqrt().float()
+
+
+def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Any, console: Console) -> None:
+    """What will be trained on what, before the first step."""
+    console.print(str(data.cleaned), highlight=False, soft_wrap=True)
+    for name, task in data.tasks.items():
+        line = f"{task.task.title}: {len(task.train):,} training examples, {len(task.look):,} carved to look at"
+        if name in data.coverage:
+            line += f"; {data.coverage[name]}"
+        console.print(line, highlight=False)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    console.print(
+        f"one model, {parameters / 1e6:.1f} M parameters, {trainer.total} iterations, {config.training.precision}, "
+        f"{torch.get_num_threads()} threads on {trainer.device}",
+        highlight=False,
+    )
+
+
+def summary(data: Prepared) -> dict[str, Any]:
+    """What a run was trained on, for its folder."""
+    return {
+        "cleaned": asdict(data.cleaned),
+        "tasks": {
+            name: {"train": len(task.train), "look": len(task.look), "report": task.report_split}
+            for name, task in data.tasks.items()
+        },
+        "coverage": {name: str(coverage) for name, coverage in data.coverage.items()},
+        "vocabularies": {key: len(vocabulary) for key, vocabulary in data.vocabularies.items()},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the versions that made a number."""
+    processor = platform.processor()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            names = [line.split(":", 1)[1].strip() for line in stream if line.startswith("model name")]
+        processor = names[0] if names else processor
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "twelve": __version__,
+    }
+
+
+def _write_json(path: Path, tree: Mapping[str, Any] | Sequence[Any]) -> None:
+    with files.replacing(path) as partial:
+        partial.write_text(json.dumps(tree, indent=1), encoding="utf-8")

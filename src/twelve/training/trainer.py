@@ -1,0 +1,279 @@
+"""The training loop: round-robin over the tasks that the schedule names, one batch and one update each.
+
+It knows streams, outputs and a schedule; no dataset, no kind of output.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from twelve import files
+from twelve.config import RunConfig
+from twelve.data.batch import Batch, Collator
+from twelve.data.loader import Stream
+from twelve.data.prepare import Prepared, TaskData, text_lengths
+from twelve.errors import CheckpointError, TwelveError
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.progress import Track
+from twelve.training import checkpoint
+from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
+from twelve.training.schedule import make_schedule
+
+LOOK_BATCH = 64
+"""Examples a forward pass of a look."""
+
+
+class NonFiniteLoss(TwelveError):
+    """The loss is not a number: the run stops before the optimizer spreads it. Exit code 1: nobody misused anything."""
+
+    exit_code = 1
+
+
+class Trainer:
+    """Trains one model on several tasks.
+
+    Args:
+        folder: the run's folder; metrics.jsonl, checkpoints/ and model/ are written into it.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        data: Prepared,
+        model: Twelve,
+        processor: TwelveProcessor,
+        folder: Path,
+        accelerator: Accelerator,
+    ) -> None:
+        self.config, self.data, self.processor, self.folder = config, data, processor, folder
+        self.accelerator, self.device = accelerator, accelerator.device
+        self.model = model.to(self.device)
+        self.wrapped = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
+        self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
+        self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
+        """Iterations of an epoch of the run: the longest task's."""
+        self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
+        rates = {name: task.learning_rate for name, task in data.tasks.items()}
+        self.loss_scale = loss_scales(rates)
+        settings = config.optimizer
+        self.optimizer = AdamW(
+            parameter_groups(
+                model,
+                base_lr=min(rates.values()),
+                head_lr=settings.head_learning_rate,
+                weight_decay=settings.weight_decay,
+                factors=settings.factors,
+            ),
+            betas=settings.betas,
+            eps=settings.eps,
+            bias_correction=settings.bias_correction,
+            idle=settings.idle_gradients,
+        )
+        self.rate = LearningRate.over(
+            self.optimizer, iterations=self.total, warmup=settings.warmup, accumulate=settings.accumulate
+        )
+        sizes = {name: len(task.train) for name, task in data.tasks.items()}
+        self.schedule = make_schedule(
+            config.schedule.name, tasks=list(data.tasks), sizes=sizes, seed=config.seed, **config.schedule.options
+        )
+        self.iteration, self.steps, self.pairs, self.seconds = 0, 0, 0, 0.0
+        self.scores: dict[str, float] = {}
+        self.best, self.bad_looks = -math.inf, 0
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Train from where the state stands to the end; looks, logs and checkpoints on the way."""
+        started = time.monotonic() - self.seconds
+        losses: dict[str, list[float]] = {}
+        with Track("training", self.total, "iterations") as track:
+            track.done = self.iteration
+            while self.iteration < self.total:
+                self.rate.start_iteration(self.iteration)
+                self.model.train()
+                names = self.schedule.tasks_at(self.iteration)
+                for name in names:
+                    losses.setdefault(name, []).append(self._step(name))
+                self.iteration += 1
+                self.seconds = time.monotonic() - started
+                if self.iteration % self.config.training.log_every == 0 or self.iteration == self.total:
+                    self._log(
+                        "step",
+                        losses={name: round(float(np.mean(values)), 5) for name, values in losses.items()},
+                        lr=self.rate.factor,
+                        pairs=self.pairs,
+                        seconds=round(self.seconds, 1),
+                    )
+                    losses.clear()
+                self._look()
+                if self.iteration % self.epoch == 0 and self.iteration // self.epoch - 1 in self.schedule.reset_epochs:
+                    self.schedule.reset()
+                track.advance(1, note=" ".join(f"{name} {score:.3f}" for name, score in self.scores.items()))
+                if self.iteration % self.config.training.save_every == 0 and self.iteration < self.total:
+                    self.save()
+                if self.config.training.patience and self.bad_looks >= self.config.training.patience:
+                    self._log("event", event="early stop", best=self.best)
+                    break
+        self.seconds = time.monotonic() - started
+        self.save()
+
+    def _step(self, name: str) -> float:
+        """One batch of one task: forward, loss, backward and, unless gradients add up further, an update."""
+        batch = self.streams[name].next()
+        output = self.data.tasks[name].output
+        with self.accelerator.autocast():
+            logits = self.wrapped(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
+        loss = output.loss(logits, batch.targets_on(self.device))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NonFiniteLoss(
+                f"the loss of {name} is {value} in iteration {self.iteration}, step {self.steps}",
+                file=self.folder,
+                remedy="resume from the last checkpoint with a lower learning rate (--set optimizer...., tasks....)",
+            )
+        self.accelerator.backward(loss * self.loss_scale[name])
+        self.pairs += batch.pairs
+        if self.rate.steps_now:
+            self.optimizer.step()
+            self.rate.after_step()
+            self.optimizer.zero_grad()
+            self.steps += 1
+        return value
+
+    # --- looking at the carved split --------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Score the tasks that are due, tell the schedule, keep the best model."""
+        due = [name for name in self.data.tasks if self._due(name)]
+        for name in due:
+            self.scores[name] = self.look(name)
+            event = self.schedule.observe(name, self.scores[name])
+            self._log("look", task=name, score=round(self.scores[name], 5), seconds=round(self.seconds, 1))
+            if event is not None:
+                self._log("event", task=name, event=event.change, best=event.best)
+        if due and len(self.scores) == len(self.data.tasks):
+            mean = float(np.mean(list(self.scores.values())))
+            if mean > self.best:
+                self.best, self.bad_looks = mean, 0
+                self.save_model()
+            else:
+                self.bad_looks += 1
+
+    def _due(self, name: str) -> bool:
+        every = self.config.training.look_every or self.streams[name].batches_per_epoch
+        return self.iteration % every == 0 or self.iteration == self.total
+
+    def look(self, name: str) -> float:
+        """Mean score of a task on the carved split, as the original scores validation batches (0..1)."""
+        task, stream = self.data.tasks[name], self.streams[name]
+        examples = task.look[: self.config.training.look_examples]
+        total = 0.0
+        self.model.eval()
+        with torch.inference_mode():
+            for start in range(0, len(examples), LOOK_BATCH):
+                # The same negatives at every look, so that scores can be compared.
+                rng = np.random.default_rng((self.config.seed, start))
+                batch: Batch = stream.collator(examples[start : start + LOOK_BATCH], rng)
+                logits = self.model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
+                total += float(task.output.score(logits.float(), batch.targets_on(self.device)).sum())
+        return total / len(examples)
+
+    # --- state ------------------------------------------------------------------------------------------------
+
+    def _stateful(self) -> Mapping[str, checkpoint.Stateful]:
+        """Everything that an exact resume needs, behind one protocol."""
+        parts: dict[str, checkpoint.Stateful] = {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "rate": self.rate,
+            "schedule": self.schedule,
+        }
+        return parts | {f"stream {name}": stream for name, stream in self.streams.items()}
+
+    def save(self) -> None:
+        """Write a checkpoint and remove all but the newest few."""
+        if not self.accelerator.is_main_process:
+            return
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._stateful().items()}
+        state["random"] = checkpoint.rng_state()
+        state["trainer"] = {
+            "iteration": self.iteration,
+            "steps": self.steps,
+            "pairs": self.pairs,
+            "seconds": self.seconds,
+            "scores": dict(self.scores),
+            "best": self.best,
+            "bad_looks": self.bad_looks,
+        }
+        folder = self.folder / "checkpoints"
+        checkpoint.save(folder / f"step-{self.iteration:07}", state)
+        checkpoint.prune(folder, self.config.training.keep)
+
+    def resume(self) -> bool:
+        """Load the newest intact checkpoint of the run's folder; False when there is none."""
+        for folder in reversed(checkpoint.checkpoints(self.folder / "checkpoints")):
+            try:
+                state = checkpoint.load(folder)
+            except CheckpointError as error:
+                self._log("event", event=f"skipped: {error}")
+                continue
+            for name, part in self._stateful().items():
+                part.load_state_dict(state[name])
+            checkpoint.set_rng_state(state["random"])
+            for name, value in state["trainer"].items():
+                setattr(self, name, value)
+            return True
+        return False
+
+    def save_model(self) -> None:
+        """Write the model and its processor to model/, where from_pretrained opens them."""
+        if not self.accelerator.is_main_process:
+            return
+        with files.replacing(self.folder / "model") as partial:
+            self.model.save_pretrained(partial)
+            self.processor.save_pretrained(partial)
+
+    def _stream(self, task: TaskData) -> Stream:
+        pool = task.output.prepare(task.train, self.data.store.get)
+        collator = Collator(
+            task=task.task.name,
+            output=task.output,
+            output_key=task.task.output,
+            processor=self.processor,
+            store=self.data.store,
+            pool=pool,
+        )
+        return Stream(
+            task.train,
+            text_lengths(task.train, self.processor, task.task.name),
+            collator,
+            batch_size=task.batch_size,
+            seed=self.config.seed + task.task.token,
+            workers=self.config.training.workers,
+            shard=self.accelerator.process_index,
+            shards=self.accelerator.num_processes,
+        )
+
+    def _log(self, kind: str, **values: Any) -> None:
+        """One line of metrics.jsonl, and the numbers to whatever tracker is on."""
+        if not self.accelerator.is_main_process:
+            return
+        line = {"kind": kind, "iteration": self.iteration, **values}
+        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        if self.config.training.trackers:
+            numbers = {f"{kind}/{key}": value for key, value in values.items() if isinstance(value, int | float)}
+            numbers |= {f"loss/{name}": value for name, value in values.get("losses", {}).items()}
+            if kind == "look":
+                numbers = {f"look/{values['task']}": values["score"]}
+            self.accelerator.log(numbers, step=self.iteration)
