@@ -102,6 +102,7 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
     head. Layers and positions that nothing asked for reads are left out.
     """
 
+    config: TwelveConfig
     config_class = TwelveConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
