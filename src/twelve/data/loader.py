@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -110,6 +111,8 @@ class Stream:
                     sampler=_Order(self, self.epoch, self.number),
                     num_workers=self.workers,
                     persistent_workers=self.workers > 0,
+                    # Its own generator: a loader draws a seed when it starts, and a resumed run starts it again.
+                    generator=torch.Generator(),
                 )
             )
         batch = next(self._iterator)

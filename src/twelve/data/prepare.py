@@ -60,11 +60,14 @@ class Prepared:
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
 
 
-def prepare(config: RunConfig, vocabularies: Mapping[str, Sequence[str]] | None = None) -> Prepared:
+def prepare(
+    config: RunConfig, vocabularies: Mapping[str, Sequence[str]] | None = None, *, texts_only: bool = False
+) -> Prepared:
     """Read every task's training split, take out held-out pictures, carve the look split, build vocabularies.
 
     Args:
         vocabularies: those of a checkpoint, which then stand as they are.
+        texts_only: training pictures will not be looked at, so they need no regions.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -83,7 +86,8 @@ def prepare(config: RunConfig, vocabularies: Mapping[str, Sequence[str]] | None 
         train, look = parts[name]
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
-        check_regions(store, [*train, *look], name)
+        if not texts_only:
+            check_regions(store, [*train, *look], name)
         tasks[name] = TaskData(task, get_output(task.kind), settings, train, look)
     built = dict(vocabularies) if vocabularies is not None else _vocabularies(config, tasks)
     covered = {

@@ -75,7 +75,7 @@ class Evaluator:
         self, config: RunConfig, model: Twelve, processor: TwelveProcessor, *, full: bool = False, floors: bool = True
     ) -> None:
         self.config, self.model, self.processor, self.full, self.floors = config, model.eval(), processor, full, floors
-        self.data: Prepared = prepare(config, processor.vocabularies)
+        self.data: Prepared = prepare(config, processor.vocabularies, texts_only=True)
         self.settings: EvaluationSettings = config.evaluation
 
     def measure(self, name: str, split: str | None = None) -> Result:
@@ -87,7 +87,7 @@ class Evaluator:
         """
         task = self.data.tasks[name]
         split = split or task.report_split
-        examples = [example for example in task.task.read(self.data.root, split)]
+        examples = task.task.read(self.data.root, split)
         check_regions(self.data.store, examples, name)
         for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
             self.processor.check_regions(source, self.data.store.fingerprint(source))

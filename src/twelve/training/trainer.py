@@ -77,7 +77,6 @@ class Trainer:
             betas=settings.betas,
             eps=settings.eps,
             bias_correction=settings.bias_correction,
-            idle=settings.idle_gradients,
         )
         self.rate = LearningRate.over(
             self.optimizer, iterations=self.total, warmup=settings.warmup, accumulate=settings.accumulate
@@ -143,10 +142,10 @@ class Trainer:
             )
         self.accelerator.backward(loss * self.loss_scale[name])
         self.pairs += batch.pairs
-        if self.rate.steps_now:
+        if self.rate.due(self.iteration):
             self.optimizer.step()
             self.rate.after_step()
-            self.optimizer.zero_grad()
+            self.optimizer.zero_grad(fill=self.config.optimizer.idle_gradients == "zero")
             self.steps += 1
         return value
 
