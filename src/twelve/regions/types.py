@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class Regions:
         features: (R, F) float16 (a view of the memory map, never a copy), or None for boxes-only files.
         scores: (R,) float32 detector confidence in 0..1, or None.
         class_ids: (R,) int16 detector class, or None.
+        class_probabilities: (R, C) float16 distribution over the detector's classes (pretraining), or None.
     """
 
     image_id: str
@@ -28,3 +33,19 @@ class Regions:
     features: NDArray[np.float16] | None = None
     scores: NDArray[np.float32] | None = None
     class_ids: NDArray[np.int16] | None = None
+    class_probabilities: NDArray[np.float16] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionBatch:
+    """The regions of several images, padded, with the global region in row 0. R counts it.
+
+    Attributes:
+        features: (I, R, F) float16; row 0 is the mean of all the image's features; zero beyond ``counts``.
+        boxes: (I, R, 5) float32: x1/W, y1/H, x2/W, y2/H, area fraction; row 0 is (0, 0, 1, 1, 1); zero beyond.
+        counts: (I,) int64 number of rows that hold something, the global one included.
+    """
+
+    features: torch.Tensor
+    boxes: torch.Tensor
+    counts: torch.Tensor

@@ -1,0 +1,359 @@
+"""Networks that turn pictures into feature maps: any convolutional network of torchvision or timm, and timm's vision
+transformers, by name.
+
+A *level* is one feature map: a stride ("4", "8", "16", "32": the last map of the network at that stride) or "head"
+(the network's last map, e.g. the 1280 channels behind EfficientNet's last convolution). The maps of several levels
+are pooled box by box and concatenated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from twelve.errors import ConfigError, nearest
+from twelve.regions import weights as weight_files
+from twelve.regions.pooling import pool_boxes
+
+CODE_VERSION = 1
+"""Raised when a change of this package changes the features it makes; part of the fingerprint."""
+
+_PROBE = 96
+"""Pixels of the picture that is pushed through a network to learn its strides."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSize:
+    """How large a picture enters the network.
+
+    Its short side is scaled to ``short_side`` pixels, unless the picture would grow by more than ``max_scale`` or its
+    long side beyond ``long_side``. Both sides are rounded to multiples of ``multiple``.
+    """
+
+    short_side: int = 448
+    long_side: int = 1024
+    max_scale: float = 2.0
+    multiple: int = 1
+
+    def of(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the network's input for a picture of this size."""
+        scale = min(self.short_side / min(width, height), self.long_side / max(width, height), self.max_scale)
+        return tuple(max(1, round(side * scale / self.multiple)) * self.multiple for side in (width, height))  # type: ignore[return-value]
+
+
+class Backbone(nn.Module):
+    """A network, its preprocessing and the levels that are read from it.
+
+    Attributes:
+        name: ``timm/NAME`` or ``torchvision/NAME``.
+        levels: names of the levels, in the order of their features.
+        channels: features of each level.
+        feature_size: F, their sum.
+    """
+
+    def __init__(self, name: str, levels: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.name, self.levels = name, tuple(levels)
+        self.channels: tuple[int, ...] = ()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255, persistent=False)
+        self.weights_hash = ""
+
+    @property
+    def feature_size(self) -> int:
+        return sum(self.channels)
+
+    def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """(I, 3, H, W) normalised pixels -> one (I, C, h, w) map a level."""
+        raise NotImplementedError
+
+    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(I, H, W, 3) uint8 -> (I, 3, H, W) float32 as the network was trained on, channels last in memory."""
+        return (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+
+    @torch.inference_mode()
+    def regions(self, pixels: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """Features of boxes.
+
+        Args:
+            pixels: (I, H, W, 3) uint8.
+            boxes: (I, R, 4) xyxy as fractions of width and height.
+
+        Returns:
+            (I, R, F) float32.
+        """
+        return torch.cat([pool_boxes(level, boxes) for level in self.maps(self.prepare(pixels))], dim=-1)
+
+    @torch.inference_mode()
+    def cells(self, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+        """Every cell of the last level as a region: (I, h * w, C) float32 in row order, h, w."""
+        last = self.maps(self.prepare(pixels))[-1]
+        return last.flatten(2).transpose(1, 2), last.shape[2], last.shape[3]
+
+    def settings(self, size: InputSize, mode: str) -> dict[str, Any]:
+        """What the features depend on, for the metadata and the fingerprint."""
+        return {
+            "backbone": self.name,
+            "weights": self.weights_hash,
+            "levels": list(self.levels),
+            "input": asdict(size),
+            "mean": [round(float(v) / 255, 6) for v in self.mean.flatten()],  # type: ignore[union-attr, operator]
+            "std": [round(float(v) / 255, 6) for v in self.std.flatten()],  # type: ignore[union-attr, operator]
+            "mode": mode,
+            "code": CODE_VERSION,
+        }
+
+
+def fingerprint(settings: dict[str, Any]) -> str:
+    """Short hash of all that the features of a given box depend on; the boxes' origin is not part of it."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class TimmBackbone(Backbone):
+    """A network of timm (PyTorch Image Models), through its ``forward_intermediates``."""
+
+    def __init__(self, network: nn.Module, name: str, levels: Sequence[str] | None, cfg: dict[str, Any]) -> None:
+        info = [(str(i["reduction"]), int(i["num_chs"])) for i in network.feature_info]  # type: ignore[union-attr]
+        strides = [stride for stride, _ in info]
+        default = ["head"] if len(set(strides)) == 1 else [s for s in dict.fromkeys(strides) if int(s) > 4] + ["head"]
+        super().__init__(name, levels or default, cfg["mean"], cfg["std"])
+        _check_levels(self.levels, strides, name)
+        self.network = network
+        self._strides = strides
+        self._last = len(strides) - 1
+        try:
+            with torch.inference_mode():
+                found = self.maps(torch.zeros(1, 3, *self._probe_size()))
+        except AssertionError as error:
+            raise ConfigError(
+                f"{name} takes pictures of one size only ({error})", remedy="choose another --backbone"
+            ) from error
+        if not levels and len(found) > 1 and torch.equal(found[-1], found[-2]):
+            # Nothing follows the last stage: it is the head.
+            self.levels, found = (*self.levels[:-2], "head"), found[:-1]
+        self.channels = tuple(level.shape[1] for level in found)
+
+    def _probe_size(self) -> tuple[int, int]:
+        patch = getattr(getattr(self.network, "patch_embed", None), "patch_size", (1, 1))
+        return (max(1, _PROBE // patch[0]) * patch[0], max(1, _PROBE // patch[1]) * patch[1])
+
+    def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        last_of = {stride: index for index, stride in enumerate(self._strides)}
+        indices = [last_of[level] for level in self.levels if level != "head"]
+        wanted = sorted({*indices, self._last})
+        final, found = self.network.forward_intermediates(pixels, indices=wanted, norm=True)  # type: ignore[operator]
+        by_index = dict(zip(wanted, found, strict=True))
+        # Token networks end in a sequence, some others in channels-last maps: their last intermediate is the map.
+        is_map = final.dim() == 4 and final.shape[2:] == by_index[self._last].shape[2:]
+        head = final if is_map else by_index[self._last]
+        return [head if level == "head" else by_index[last_of[level]] for level in self.levels]
+
+
+class TorchvisionBackbone(Backbone):
+    """A convolutional network of torchvision; its levels are outputs of its stages."""
+
+    def __init__(self, network: nn.Module, name: str, levels: Sequence[str] | None) -> None:
+        stages = _stages(network)
+        strides = list(stages)
+        default = [s for s in strides if int(s) > 4]
+        # Preprocessing of all torchvision classification weights.
+        super().__init__(name, levels or default, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        _check_levels(self.levels, strides, name)
+        self.network = network
+        self._kept: dict[str, torch.Tensor] = {}
+        for level in self.levels:
+            stages[strides[-1] if level == "head" else level].register_forward_hook(self._keep(level))
+        with torch.inference_mode():
+            self.channels = tuple(m.shape[1] for m in self.maps(torch.zeros(1, 3, _PROBE, _PROBE)))
+
+    def _keep(self, level: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            self._kept[level] = output
+
+        return hook
+
+    def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        self._kept.clear()
+        self.network(pixels)
+        return [self._kept[level] for level in self.levels]
+
+
+def build(
+    name: str,
+    weights: str | None,
+    levels: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+) -> Backbone:
+    """The network ``name`` in evaluation mode, batch norms folded into the convolutions before them.
+
+    Args:
+        name: ``timm/NAME``, ``torchvision/NAME``, or the bare name (torchvision's where both know it).
+        weights: a file, ``package:NAME`` (:func:`twelve.regions.weights.resolve`), ``pretrained`` (the library's own
+            download) or ``random`` (untrained, from ``seed``: to try things out).
+        levels: see the module; None reads every stride from 8 on and the head.
+
+    Raises:
+        ConfigError: no such network, no such level, or no weights given.
+        RegionError: the weights are damaged or of another network.
+    """
+    if not weights:
+        raise ConfigError(
+            "no weights given", remedy="give --weights FILE, package:NAME, pretrained, or random to try things out"
+        )
+    library, name = _library(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network, cfg = _create(library, name, pretrained=weights == "pretrained")
+    if weights not in ("pretrained", "random"):
+        weight_files.load(network, weight_files.resolve(weights))
+    network.eval().requires_grad_(False)
+    full = f"{library}/{name}"
+    content = weight_files.content_hash(network)
+    if library == "timm":
+        backbone: Backbone = TimmBackbone(network, full, levels, cfg)
+    else:
+        backbone = TorchvisionBackbone(network, full, levels)
+    backbone.weights_hash = content
+    fold_norms(backbone)
+    return backbone.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def fold_norms(backbone: Backbone) -> int:
+    """Fold each batch norm that directly follows a convolution into it; returns how many were folded.
+
+    Which norm follows which convolution is seen by pushing a picture through. If anything else also reads a folded
+    convolution's output the result changes; then the network is left as it was.
+    """
+    made: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}
+    pairs: list[tuple[nn.Conv2d, str]] = []
+    handles = []
+
+    def remember(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        made[id(output)] = (module, output)  # type: ignore[assignment]
+
+    for path, module in backbone.named_modules():
+        if isinstance(module, nn.Conv2d):
+            handles.append(module.register_forward_hook(remember))
+        elif isinstance(module, nn.BatchNorm2d):
+
+            def follow(module: nn.Module, inputs: Any, path: str = path) -> None:
+                if id(inputs[0]) in made:
+                    pairs.append((made[id(inputs[0])][0], path))
+
+            handles.append(module.register_forward_pre_hook(follow))
+    probe = torch.randn(1, 3, _PROBE, _PROBE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        try:
+            before = backbone.maps(probe)
+        finally:
+            for handle in handles:
+                handle.remove()
+        kept = [(conv, conv.weight, conv.bias, path, backbone.get_submodule(path)) for conv, path in pairs]
+        for conv, path in pairs:
+            norm = backbone.get_submodule(path)
+            folded = fuse_conv_bn_eval(conv, norm)
+            conv.weight, conv.bias = folded.weight, folded.bias
+            # timm's norms carry the activation that follows them.
+            _replace(backbone, path, getattr(norm, "act", nn.Identity()))
+        after = backbone.maps(probe)
+        if all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(b.std())) for a, b in zip(after, before, strict=True)):
+            return len(pairs)
+        for conv, weight, bias, path, norm in kept:
+            conv.weight, conv.bias = weight, bias
+            _replace(backbone, path, norm)
+    return 0
+
+
+def _replace(root: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(root.get_submodule(parent), name, module)
+
+
+def _library(name: str) -> tuple[str, str]:
+    """Which library a name belongs to, and the name there."""
+    import torchvision
+
+    library, slash, rest = name.partition("/")
+    own = torchvision.models.list_models(module=torchvision.models)
+    try:
+        import timm
+
+        others = timm.list_models()
+    except ImportError:
+        others = []
+    plain = (rest if slash else name).split(".")[0]
+    if slash and library == "torchvision" and rest in own:
+        return library, rest
+    if slash and library == "timm" and plain in others:
+        return library, rest
+    if not slash and name in own:
+        return "torchvision", name
+    if not slash and plain in others:
+        return "timm", name
+    hint = "" if others else " (timm is not installed: pip install 'twelve[timm]')"
+    raise ConfigError(
+        f"unknown backbone {name!r}{nearest(plain, [*own, *others])}{hint}",
+        remedy="give the name of a torchvision or timm network",
+    )
+
+
+def _create(library: str, name: str, *, pretrained: bool) -> tuple[nn.Module, dict[str, Any]]:
+    try:
+        if library == "torchvision":
+            import torchvision
+
+            return torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None), {}
+        import timm
+
+        try:  # vision transformers take pictures of other sizes only when asked to; other networks know no such option
+            network = timm.create_model(name, pretrained=pretrained, dynamic_img_size=True)
+        except TypeError:
+            network = timm.create_model(name, pretrained=pretrained)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot download the weights of {name} ({error})", remedy="give a local file as --weights"
+        ) from error
+    if not hasattr(network, "forward_intermediates"):
+        raise ConfigError(f"timm network {name} gives no feature maps", remedy="choose another --backbone")
+    return network, dict(network.pretrained_cfg)
+
+
+def _stages(network: nn.Module) -> dict[str, nn.Module]:
+    """The last module of each stride, in order, among the children of the part that holds the stages."""
+    trunk: nn.Module = network
+    while True:
+        outputs: list[tuple[nn.Module, int]] = []
+
+        def note(module: nn.Module, inputs: Any, output: Any, seen: list[tuple[nn.Module, int]] = outputs) -> None:
+            if isinstance(output, torch.Tensor) and output.dim() == 4 and output.shape[-1] > 1:
+                seen.append((module, round(_PROBE / output.shape[-1])))
+
+        handles = [child.register_forward_hook(note) for child in trunk.children()]
+        training = network.training
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, _PROBE, _PROBE))
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+        stages = {str(stride): module for module, stride in outputs}
+        if len(stages) >= 3:
+            return stages
+        children = [module for module, _ in outputs if any(True for _ in module.children())]
+        if not children:
+            raise ConfigError("this network has no feature maps of falling size", remedy="choose another --backbone")
+        trunk = max(children, key=lambda child: sum(p.numel() for p in child.parameters()))
+
+
+def _check_levels(levels: Sequence[str], strides: Sequence[str], name: str) -> None:
+    known = [*dict.fromkeys(strides), "head"]
+    for level in levels:
+        if level not in known:
+            raise ConfigError(f"{name} has no level {level!r}", remedy=f"choose --levels among {', '.join(known)}")

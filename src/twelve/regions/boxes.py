@@ -1,0 +1,164 @@
+"""Where an image's boxes come from: region files, a grid of windows, or the cells of the network's own map."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.errors import ConfigError, RegionError
+from twelve.regions.store import RegionFile
+from twelve.regions.types import Regions
+
+_GRID = re.compile(r"grid(?::(?:(?P<rows>\d+)x(?P<columns>\d+)|(?P<size>\d+)(?:/(?P<step>\d+))?))?")
+
+
+class BoxSource(ABC):
+    """Boxes of any image of an extraction.
+
+    Attributes:
+        origin: one line for the metadata.
+        has_scores, has_classes: whether the boxes come with them.
+    """
+
+    origin: str
+    has_scores = False
+    has_classes = False
+
+    @abstractmethod
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        """Regions without features.
+
+        Raises:
+            ValueError: there are none for this image, or they are of a picture of another size; says why.
+        """
+
+
+@dataclass(frozen=True)
+class Grid(BoxSource):
+    """Windows that cover the picture evenly, row by row.
+
+    Either ``rows`` x ``columns`` of them, or as many square-ish windows of about ``size`` pixels as fit at a distance
+    of about ``step`` pixels (by default ``size``: windows side by side). Pixels are the original picture's.
+    """
+
+    rows: int = 0
+    columns: int = 0
+    size: int = 0
+    step: int = 0
+
+    @property
+    def origin(self) -> str:  # type: ignore[override]
+        return f"grid:{self.rows}x{self.columns}" if self.rows else f"grid:{self.size}/{self.step or self.size}"
+
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        if self.rows:
+            x = self._windows(width, width / self.columns, self.columns)
+            y = self._windows(height, height / self.rows, self.rows)
+        else:
+            step = self.step or self.size
+            across, down = (max(1, round((length - self.size) / step) + 1) for length in (width, height))
+            # Side by side the windows share the picture out; overlapping ones keep their size and share the steps.
+            wide, high = (
+                (length / count if step == self.size else min(float(self.size), float(length)))
+                for length, count in ((width, across), (height, down))
+            )
+            x, y = self._windows(width, wide, across), self._windows(height, high, down)
+        grid = np.empty((len(y), len(x), 4), dtype=np.float32)
+        grid[..., 0::2] = x[None]
+        grid[..., 1::2] = y[:, None]
+        return Regions(image_id, width, height, grid.reshape(-1, 4))
+
+    @staticmethod
+    def _windows(length: float, size: float, count: int) -> NDArray[np.float64]:
+        """(count, 2) starts and ends of intervals of ``size`` spread evenly over ``length``."""
+        starts = np.linspace(0.0, length - size, count) if count > 1 else np.array([(length - size) / 2])
+        return np.stack((starts, np.minimum(starts + size, length)), axis=1)
+
+
+class BoxFiles(BoxSource):
+    """Boxes of region files, the most confident ``max_boxes`` of each image, clipped to the picture."""
+
+    def __init__(self, paths: Sequence[Path], max_boxes: int | None = None) -> None:
+        self._max = max_boxes
+        self._images: dict[str, Regions] = {}
+        for path in paths:
+            for image in RegionFile(path):
+                if image.image_id in self._images:
+                    raise RegionError(
+                        "another box file also holds this image", file=path, record=image.image_id, remedy="give one"
+                    )
+                self._images[image.image_id] = image
+        origins = []
+        for path in paths:
+            metadata = RegionFile(path).metadata
+            origins.append(metadata.get("detector") or metadata.get("boxes_origin") or path.name)
+        self.origin = "; ".join(dict.fromkeys(origins))
+        self.has_scores = all(image.scores is not None for image in self._images.values())
+        self.has_classes = all(image.class_ids is not None for image in self._images.values())
+
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        found = self._images.get(image_id)
+        if found is None:
+            raise ValueError("no boxes for this image in the box files")
+        if (found.width, found.height) != (width, height):
+            raise ValueError(f"the picture is {width}x{height}, its boxes are of a picture {found.width}x{found.height}")
+        if not np.isfinite(found.boxes).all():
+            raise ValueError("a box is not finite")
+        keep: NDArray[np.int64] | slice = slice(None)
+        if self._max is not None and len(found.boxes) > self._max:
+            if found.scores is None:
+                keep = slice(self._max)
+            else:
+                keep = np.sort(np.argsort(-found.scores, kind="stable")[: self._max])
+        limits = np.array([width, height, width, height], dtype=np.float32)
+        return replace(
+            found,
+            boxes=np.clip(found.boxes[keep], 0, limits),
+            features=None,
+            scores=found.scores[keep] if self.has_scores and found.scores is not None else None,
+            class_ids=found.class_ids[keep] if self.has_classes and found.class_ids is not None else None,
+            class_probabilities=None,
+        )
+
+
+@dataclass(frozen=True)
+class Cells(BoxSource):
+    """The cells of the network's feature map itself: the patches of a vision transformer. Filled in by the network."""
+
+    origin: str = "patches"
+
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
+
+
+def cell_boxes(rows: int, columns: int, width: int, height: int) -> NDArray[np.float32]:
+    """(rows * columns, 4) the cells of a map over a picture, in the map's own order."""
+    return Grid(rows=rows, columns=columns).boxes("", width, height).boxes
+
+
+def box_source(boxes: str | Path | Sequence[str | Path], max_boxes: int | None = None) -> BoxSource:
+    """The source that ``--boxes`` names: region files, ``grid``, ``grid:25``, ``grid:25/12``, ``grid:4x5``, ``patches``.
+
+    Raises:
+        ConfigError: a grid that makes no sense.
+        RegionError: a file is missing or damaged.
+    """
+    given = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
+    if not given:
+        raise ConfigError("no boxes given", remedy="give --boxes FILE, grid:SIZE, grid:ROWSxCOLUMNS or patches")
+    only = str(given[0])
+    if len(given) == 1 and only == "patches":
+        return Cells()
+    if len(given) == 1 and (only == "grid" or only.startswith("grid:")):
+        match = _GRID.fullmatch(only)
+        numbers = {k: int(v) for k, v in match.groupdict().items() if v is not None} if match else {}
+        if match is None or 0 in numbers.values():
+            raise ConfigError(f"--boxes {only}", remedy="write grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS")
+        return Grid(**numbers) if numbers else Grid(rows=6, columns=6)
+    return BoxFiles([Path(path) for path in given], max_boxes)

@@ -1,0 +1,210 @@
+"""Writing a region file so that nothing is lost when the extraction is killed.
+
+While extracting, record batches go to Arrow streams in ``.<name>.parts/`` beside the file to be: of a stream that
+was cut anywhere, every whole batch can still be read (an IPC file without its footer cannot). At the end the whole
+batches of all parts become one IPC file under a temporary name, which then takes its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import pyarrow as pa
+
+from twelve.errors import RegionError
+from twelve.regions.arrow import CHECKSUM, checksum, record_batch, view
+from twelve.regions.types import Regions
+
+METADATA_CHECKSUM = "checksum"
+"""Key of the schema metadata that holds the checksum of all the others."""
+
+
+def metadata_checksum(metadata: Mapping[str, str]) -> str:
+    """BLAKE2b of the schema metadata, the checksum itself left out."""
+    items = sorted((key, value) for key, value in metadata.items() if key != METADATA_CHECKSUM)
+    return hashlib.blake2b(repr(items).encode(), digest_size=16).hexdigest()
+
+
+def whole_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The record batches of a stream up to where it was cut or damaged; a batch whose checksum fails ends it."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_stream(source.read_buffer())
+    except (pa.ArrowException, OSError, ValueError):
+        return
+    while True:
+        try:
+            batch, metadata = reader.read_next_batch_with_custom_metadata()
+            recorded = None if metadata is None else metadata.get(CHECKSUM)
+            if recorded is None or recorded.decode() != checksum(view(batch, path, 0)):
+                return
+        except (pa.ArrowException, OSError, ValueError, RegionError, StopIteration):
+            return
+        yield batch
+
+
+class PartWriter:
+    """An extraction under way: what earlier runs left, and a stream for this run.
+
+    A context manager; leaving it early keeps what was written.
+
+    Args:
+        target: the IPC file to be.
+        schema: its columns, with the metadata that says how the regions are made.
+
+    Attributes:
+        done: ids of the images that whole batches of earlier runs hold.
+
+    Raises:
+        RegionError: another process is extracting to ``target``, or the earlier runs had other settings.
+    """
+
+    def __init__(self, target: Path, schema: pa.Schema) -> None:
+        self.target = target
+        self.folder = target.parent / f".{target.name}.parts"
+        self.schema = schema
+        self.done: set[str] = set()
+        self._writer: Any = None
+        self._sink: IO[bytes] | None = None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.folder / "lock", "wb")  # noqa: SIM115 (held until close)
+        try:
+            self._take_lock()
+            for path in self._parts():
+                self._adopt(path)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, images: Sequence[Regions]) -> None:
+        """Append one record batch and force it to disk.
+
+        Raises:
+            RegionError: the disk is full; what was written before stays.
+        """
+        batch = record_batch(images, self.schema)
+        try:
+            if self._writer is None:
+                number = max((int(path.stem) for path in self._parts()), default=-1) + 1
+                self._sink = open(self.folder / f"{number:04d}.arrows", "xb", buffering=0)  # noqa: SIM115
+                self._writer = pa.ipc.new_stream(self._sink, self.schema)
+            assert self._sink is not None
+            self._writer.write_batch(batch, custom_metadata={CHECKSUM: checksum(view(batch, self.target, 0))})
+            os.fsync(self._sink.fileno())
+        except OSError as error:
+            self._abandon()
+            raise self._no_space(error) from error
+        self.done.update(image.image_id for image in images)
+
+    def finish(self, extra: Mapping[str, str]) -> None:
+        """Turn all parts into the IPC file; ``extra`` joins its metadata.
+
+        Raises:
+            RegionError: the disk is full; the parts stay, and no file appears under the final name.
+        """
+        self._end_stream()
+        metadata = {k.decode(): v.decode() for k, v in (self.schema.metadata or {}).items()} | dict(extra)
+        metadata[METADATA_CHECKSUM] = metadata_checksum(metadata)
+        schema = self.schema.with_metadata(metadata)
+        temporary = self.folder / self.target.name
+        try:
+            with open(temporary, "wb") as sink:
+                with pa.ipc.new_file(sink, schema) as writer:
+                    for path in self._parts():
+                        for batch in whole_batches(path):
+                            found = {CHECKSUM: checksum(view(batch, path, 0))}
+                            writer.write_batch(batch.replace_schema_metadata(metadata), custom_metadata=found)
+                sink.flush()
+                os.fsync(sink.fileno())
+            os.replace(temporary, self.target)
+            _sync_folder(self.target.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise self._no_space(error) from error
+        self.close()
+        shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """End the stream of this run and let others go on with the folder."""
+        self._end_stream()
+        self._lock.close()
+        if self.folder.is_dir() and not self._parts():
+            shutil.rmtree(self.folder)
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("*.arrows"))
+
+    def _take_lock(self) -> None:
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RegionError(
+                "another extraction is writing here", file=self.target, remedy="wait for it, or stop it and run again"
+            ) from error
+
+    def _adopt(self, path: Path) -> None:
+        """Count what an earlier run left, or remove a stream that was cut before its first batch."""
+        found = False
+        for batch in whole_batches(path):
+            if not found and not batch.schema.equals(self.schema, check_metadata=True):
+                raise RegionError(
+                    "an unfinished extraction with other settings is here",
+                    file=self.folder,
+                    remedy="run it again with its settings, or delete that folder",
+                )
+            found = True
+            self.done.update(batch.column("image_id").to_pylist())
+        if not found:
+            path.unlink()
+
+    def _end_stream(self) -> None:
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+        except OSError:  # the disk is full: a stream without its end marker reads as well
+            pass
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Drop the stream without writing to it any more."""
+        if self._sink is not None:
+            self._sink.close()
+        self._writer = self._sink = None
+
+    def _no_space(self, error: OSError) -> RegionError:
+        return RegionError(
+            f"cannot write: {error.strerror or error}; {len(self.done)} images extracted so far are kept",
+            file=self.target,
+            remedy="free space on that disk and run the same command again",
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable, where the system can."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
