@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,22 @@ def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Score
 def accuracy_among(scores: Scores, identifiers: Collection[str]) -> float:
     """Accuracy in 0..1 over some of the examples: those of a balanced file, those of a category."""
     return _share([scores.correct[identifier] for identifier in identifiers])
+
+
+def by_category(
+    scores: Scores, sentences: Mapping[str, str], categories: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[float, int]]:
+    """Category -> (accuracy in 0..1, examples), sorted by name.
+
+    Args:
+        sentences: identifier -> sentence.
+        categories: sentence -> its categories, see :func:`read_categories`.
+    """
+    members: dict[str, list[str]] = {}
+    for identifier, sentence in sentences.items():
+        for category in categories.get(sentence, ()):
+            members.setdefault(category, []).append(identifier)
+    return {name: (accuracy_among(scores, those), len(those)) for name, those in sorted(members.items())}
 
 
 def _share(flags: Collection[bool]) -> float:

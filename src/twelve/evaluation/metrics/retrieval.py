@@ -51,7 +51,8 @@ def image_to_text_ranks(scores: NDArray[np.float32], target: NDArray[np.int64]) 
     """
     own = scores[np.arange(len(target)), target]
     best = np.full(scores.shape[1], -np.inf, dtype=scores.dtype)
-    np.maximum.at(best, target, own)
+    with np.errstate(invalid="ignore"):  # what is not a number is meant to spread
+        np.maximum.at(best, target, own)
     at_least = (~(scores < best[None, :])).sum(axis=0)
     at_least -= np.bincount(target[~(own < best[target])], minlength=scores.shape[1])
     return np.asarray(at_least[np.unique(target)], dtype=np.int64)

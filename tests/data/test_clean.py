@@ -1,0 +1,171 @@
+"""Clean splits and carving, on invented tasks and on the real overlap of three tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twelve.data.clean import HeldOut, HeldOutImages, carve, carve_tasks, clean_splits, held_out_images
+from twelve.data.root import DataRoot, MissingData
+from twelve.errors import DataError
+from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, get
+
+
+def example(number: int, *images: str, group: str = "") -> Example:
+    return Example(id=str(number), text="x", images=images, group=group or images[0])
+
+
+class Invented(Task):
+    """A task whose splits are given; a split without examples is missing from the data root."""
+
+    output: ClassVar[str] = "answer"
+    kind: ClassVar[str] = "answer"
+    token: ClassVar[int] = 0
+    source: ClassVar[str] = "x"
+    defaults: ClassVar[Defaults] = Defaults(1, 1e-5, 10)
+    report_split: ClassVar[str] = "test"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+
+    def __init__(self, **splits: list[str]) -> None:
+        self.splits = splits
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (f"{split}.json",)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        if split not in self.splits:
+            raise MissingData("no such file", file=f"{split}.json")
+        return [example(number, image) for number, image in enumerate(self.splits[split])]
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split)
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def tasks() -> dict[str, Task]:
+    return {
+        "a": Invented(train=["x/1", "x/2", "x/3", "x/4"], val=["x/5"], test=["x/6"]),
+        "b": Invented(train=["x/5", "x/6", "x/1", "y/1"], val=["x/2"], extra=["x/1"]),
+    }
+
+
+def splits_of(held: HeldOutImages) -> list[tuple[str, str, str]]:
+    return [(split.task, split.split, split.role) for split in held.splits]
+
+
+def test_test_pictures_of_any_task_leave_every_training_set(tmp_path: Path, tasks: dict[str, Task]) -> None:
+    root = DataRoot(tmp_path)
+    held = held_out_images(root, mode="test", tasks=tasks)
+    assert splits_of(held) == [("a", "test", "test")]
+    assert held.skipped == {"b test": "no such file"}
+    train = {name: task.read(root, "train") for name, task in tasks.items()}
+    kept, report = clean_splits(train, held)
+    assert [e.images[0] for e in kept["a"]] == ["x/1", "x/2", "x/3", "x/4"]
+    assert [e.images[0] for e in kept["b"]] == ["x/5", "x/1", "y/1"]
+    assert report.overlap == {"a": {"a test": 0}, "b": {"a test": 1}}
+    assert (report.removed["b"].pictures_before, report.removed["b"].pictures_after) == (4, 3)
+    assert (report.removed["b"].examples_before, report.removed["b"].examples_after) == (4, 3)
+    assert "not held out: b test (no such file)" in str(report)
+
+
+def test_validation_pictures_too_when_asked(tmp_path: Path, tasks: dict[str, Task]) -> None:
+    root = DataRoot(tmp_path)
+    held = held_out_images(root, mode="test+val", tasks=tasks)
+    assert held.images == {"x/2", "x/5", "x/6"}
+    kept, _ = clean_splits({name: task.read(root, "train") for name, task in tasks.items()}, held)
+    assert [e.images[0] for e in kept["a"]] == ["x/1", "x/3", "x/4"]
+    assert [e.images[0] for e in kept["b"]] == ["x/1", "y/1"]
+
+
+def test_reported_split_is_always_held_out(tmp_path: Path, tasks: dict[str, Task]) -> None:
+    root = DataRoot(tmp_path)
+    held = held_out_images(root, mode="test", required={"a": "val", "b": "extra"}, tasks=tasks)
+    assert splits_of(held) == [("a", "test", "test"), ("a", "val", "val"), ("b", "extra", "reported")]
+    with pytest.raises(MissingData):
+        held_out_images(root, required={"b": "test"}, tasks=tasks)
+
+
+def test_one_held_out_picture_of_two_is_enough() -> None:
+    held = HeldOutImages("test", (HeldOut("n", "test", "test", frozenset({"x/2"})),))
+    kept, _ = clean_splits({"n": [example(0, "x/1", "x/2"), example(1, "x/1", "x/3")]}, held)
+    assert [e.id for e in kept["n"]] == ["1"]
+
+
+def test_same_photograph_in_two_sources() -> None:
+    held = HeldOutImages("test", (HeldOut("n", "test", "test", frozenset({"coco/7"})),))
+    train = {"m": [example(0, "vg/1"), example(1, "vg/2")]}
+    kept, report = clean_splits(train, held, same={"vg/1": "coco/7"})
+    assert [e.id for e in kept["m"]] == ["1"]
+    assert report.overlap["m"] == {"n test": 1}
+    assert len(clean_splits(train, held)[0]["m"]) == 2
+
+
+IMAGES = st.integers(0, 12).map(lambda number: f"x/{number}")
+
+
+@given(
+    st.lists(st.tuples(IMAGES, IMAGES, st.integers(0, 5)), max_size=8),
+    st.lists(IMAGES, max_size=13, unique=True),
+    st.integers(0, 5),
+)
+def test_carving_never_splits_a_picture_or_a_sentence(
+    pairs: list[tuple[str, str, int]], singles: list[str], seed: int
+) -> None:
+    train = {
+        "pairs": [example(i, a, b, group=f"s{group}") for i, (a, b, group) in enumerate(pairs)],
+        "singles": [example(i, image) for i, image in enumerate(singles)],
+    }
+    for examples in train.values():  # both have at least two separate pictures
+        examples += [example(100 + number, f"y/{number}") for number in range(2)]
+    carved = carve_tasks(train, 0.3, seed)
+    train_images = {image for part, _ in carved.values() for e in part for image in e.images}
+    look_images = {image for _, part in carved.values() for e in part for image in e.images}
+    assert train_images.isdisjoint(look_images)
+    assert {e.group for e in carved["pairs"][0]}.isdisjoint(e.group for e in carved["pairs"][1])
+    for name, (kept, look) in carved.items():
+        assert kept and look
+        assert sorted([*kept, *look], key=lambda e: int(e.id)) == train[name]
+
+
+def test_carving_does_not_depend_on_the_rest_of_the_data() -> None:
+    examples = [example(number, f"x/{number}") for number in range(5000)]
+    look = {e.images[0] for e in carve(examples, 0.1, 0)[1]}
+    assert 400 < len(look) < 600
+    fewer = {e.images[0] for e in carve(examples[::-2], 0.1, 0)[1]}
+    assert fewer == look & {e.images[0] for e in examples[::-2]}
+    assert {e.images[0] for e in carve(examples, 0.1, 1)[1]} != look
+    assert sorted(look)[:3] == ["x/1003", "x/1004", "x/1017"]  # the same on every machine
+
+
+def test_each_task_has_something_on_both_sides() -> None:
+    for seed in range(30):
+        kept, look = carve([example(number, f"x/{number}") for number in range(2)], 0.05, seed)
+        assert len(kept) == len(look) == 1
+    with pytest.raises(DataError, match="too few to look on"):
+        carve([example(0, "x/1"), example(1, "x/1")], 0.1, 0)
+    with pytest.raises(DataError, match="without a picture"):
+        carve([Example(id="7", text="", images=())], 0.1, 0)
+
+
+@pytest.mark.realdata
+def test_the_real_overlap(realdata: Path) -> None:
+    """Flickr30k pictures of SNLI-VE dev are caption and phrase training pictures, and the reverse."""
+    root = DataRoot(realdata, {"refcoco": "flickr30k"})
+    required = {"vqa": "val", "flickr30k": "val", "refcoco": "val", "nlvr2": "dev", "snli_ve": "dev"}
+    train = {name: get(name).read(root, "train") for name in required}
+    kept, report = clean_splits(train, held_out_images(root, mode="test+val", required=required))
+    assert report.overlap["flickr30k"]["snli_ve dev"] == 222
+    assert report.overlap["refcoco"]["snli_ve dev"] == 217  # five of the 222 have no phrase
+    assert report.overlap["snli_ve"]["flickr30k val"] == 55
+    out = {name: sizes.pictures_before - sizes.pictures_after for name, sizes in report.removed.items()}
+    assert out == {"vqa": 0, "flickr30k": 222, "refcoco": 217, "nlvr2": 0, "snli_ve": 55}
+    measured = {i for name, split in required.items() for e in get(name).read(root, split) for i in e.images}
+    assert measured.isdisjoint(i for examples in kept.values() for e in examples for i in e.images)

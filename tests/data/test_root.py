@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from twelve.data.root import DataRoot, MissingData, image_key
+from twelve.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "vqa").mkdir()
+    for name in (
+        "coco/val2014/COCO_val2014_000000262148.jpg",
+        "coco/train2017/000000000009.jpg",
+        "nlvr2/dev/dev-850-0-img0.png",
+        "vg/VG_100K_2/4.JPG",
+        "vg/readme.txt",
+    ):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("COCO_val2014_000000262148.jpg", "262148"),
+        ("val2014/COCO_train2014_000000000003.jpg", "3"),
+        ("000000000009.jpg", "9"),
+        ("1000092795.jpg", "1000092795"),
+        ("1000092795", "1000092795"),
+        ("07333408", "07333408"),
+        ("n161313.jpg", "n161313"),
+        ("dev-850-0-img0.png", "dev-850-0-img0"),
+        ("some.photo.JPEG", "some.photo"),
+        ("some.photo", "some.photo"),
+    ],
+)
+def test_key_of_a_picture(name: str, key: str) -> None:
+    assert image_key(name) == key
+
+
+def test_missing_folder_and_file_say_where_they_were_looked_for(root: Path) -> None:
+    data = DataRoot(root)
+    with pytest.raises(MissingData, match=r"nlvr2.*no folder for nlvr2 -> make it and put dev\.json from https://x"):
+        data.file("nlvr2", "dev.json", page="https://x")
+    (root / "vqa" / "questions.jsn").write_text("")
+    with pytest.raises(MissingData, match=r"vqa/questions\.json: no such file -> download.*mean \"questions\.jsn\""):
+        data.file("vqa", "questions.json")
+
+
+def test_missing_root(tmp_path: Path) -> None:
+    with pytest.raises(MissingData, match="no such data root"):
+        DataRoot(tmp_path / "nowhere")
+
+
+def test_source_is_a_rule(root: Path) -> None:
+    assert DataRoot(root).image_source("refcoco") == "coco"
+    assert DataRoot(root, {"refcoco": "flickr30k"}).image_source("refcoco") == "flickr30k"
+    assert DataRoot(root, {"refcoco": "flickr30k"}).image_source("refcoco", "COCO_train2014_1.jpg") == "coco"
+    (root / "sources.json").write_text(json.dumps({"refcoco": "mine", "vqa": "rooms"}))
+    data = DataRoot(root, {"refcoco": "flickr30k"})
+    assert data.image_source("refcoco") == "flickr30k"
+    assert data.image_source("vqa") == "rooms"
+    with pytest.raises(ConfigError, match="unknown task"):
+        data.image_source("vqaa")
+
+
+def test_damaged_sources_file(root: Path) -> None:
+    (root / "sources.json").write_text('{"vqa": 1}')
+    with pytest.raises(DataError, match=r"sources\.json: field 'vqa' must be a string, found int 1"):
+        DataRoot(root)
+
+
+def test_pictures_are_found_however_they_are_nested(root: Path) -> None:
+    data = DataRoot(root)
+    assert dict(data.images("coco")) == {
+        "coco/9": root / "images/coco/train2017/000000000009.jpg",
+        "coco/262148": root / "images/coco/val2014/COCO_val2014_000000262148.jpg",
+    }
+    assert data.image_file("nlvr2/dev-850-0-img0") == root / "images/nlvr2/dev/dev-850-0-img0.png"
+    assert data.image_file("vg/4") == root / "images/vg/VG_100K_2/4.JPG"
+    assert data.image_file("vg/readme") is None
+    assert data.image_file("elsewhere/1") is None
+    with pytest.raises(MissingData, match="no pictures of this source"):
+        list(data.images("elsewhere"))

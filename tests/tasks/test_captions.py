@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from twelve.data.root import DataRoot, MissingData
+from twelve.errors import DataError
+from twelve.evaluation.metrics.retrieval import gallery_rows
+from twelve.tasks.base import Example, get
+from twelve.tasks.karpathy import GALLERY, read_dataset, read_rows
+
+
+def picture(name: str, split: str, first: int, *captions: str) -> dict[str, Any]:
+    sentences = [
+        {"tokens": caption.lower().split(), "raw": caption, "imgid": 0, "sentid": first + place}
+        for place, caption in enumerate(captions)
+    ]
+    return {"filename": name, "imgid": 0, "split": split, "sentids": [], "sentences": sentences}
+
+
+def write(folder: Path, *images: dict[str, Any]) -> Path:
+    path = folder / "flickr30k" / "dataset_flickr30k.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"dataset": "flickr30k", "images": images}))
+    return path
+
+
+def source_of(name: str) -> str:
+    return "coco" if name.startswith("COCO_") else "flickr30k"
+
+
+def test_one_example_a_caption(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        picture("100.jpg", "train", 0, "Two  guys, outside.", "A man."),
+        picture("200.jpg", "test", 10, "A DOG ."),
+        picture("300.jpg", "restval", 20, "A cat."),
+    )
+    root, task = DataRoot(tmp_path), get("flickr30k")
+    train = task.read(root, "train")
+    assert [(e.id, e.text, e.images, e.group) for e in train] == [
+        ("0", "Two  guys, outside.", ("flickr30k/100",), "flickr30k/100"),
+        ("1", "A man.", ("flickr30k/100",), "flickr30k/100"),
+        ("20", "A cat.", ("flickr30k/300",), "flickr30k/300"),  # restval counts as train
+    ]
+    assert [e.text for e in task.read(root, "test")] == ["A DOG ."]
+    with pytest.raises(MissingData, match="holds no example of split 'val'"):
+        task.read(root, "val")
+
+
+def test_coco_file_names_belong_to_coco(tmp_path: Path) -> None:
+    path = write(tmp_path, picture("COCO_val2014_000000000042.jpg", "test", 0, "A red kite."))
+    assert read_dataset(path, "test", source_of)[0].images == ("coco/42",)
+
+
+@pytest.mark.parametrize(
+    ("images", "problem"),
+    [
+        (
+            [picture("1.jpg", "val", 0, "a"), picture("2.jpg", "val", 0, "b")],
+            r"images\[1\]\.sentences\[0\]\]: sentid 0",
+        ),
+        ([{"filename": "1.jpg", "split": "val"}], r"images\[0\]\]: field 'sentences' is missing"),
+        ([{"filename": "1.jpg"}], "field 'split' is missing"),
+        ([picture("1.jpg", "val", 0, "a") | {"filename": 1}], "'filename' must be a string, found int 1"),
+        (["1.jpg"], "expected an object with fields, found str"),
+    ],
+)
+def test_malformed_records(tmp_path: Path, images: list[Any], problem: str) -> None:
+    write(tmp_path, *images)
+    with pytest.raises(DataError, match=problem):
+        get("flickr30k").read(DataRoot(tmp_path), "val")
+
+
+def test_lines_of_the_original(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonline"
+    path.write_text(
+        '{"sentences": ["A man.", "He sits."], "id": "7", "img_path": "7.jpg"}\n'
+        '{"sentences": ["A kite."], "id": 42, "img_path": "COCO_val2014_000000000042.jpg"}\n'
+    )
+    assert [(e.id, e.text, e.images[0]) for e in read_rows(path, source_of)] == [
+        ("flickr30k/7#0", "A man.", "flickr30k/7"),
+        ("flickr30k/7#1", "He sits.", "flickr30k/7"),
+        ("coco/42#0", "A kite.", "coco/42"),
+    ]
+    path.write_text('{"sentences": ["A man.", 3], "img_path": "7.jpg"}')
+    with pytest.raises(DataError, match=r"line 1\]: field 'sentences' must be strings, found 3"):
+        list(read_rows(path, source_of))
+
+
+def test_gallery_is_named_by_the_protocol() -> None:
+    small, full = (get("flickr30k").protocol("test", full=full) for full in (False, True))
+    assert (small.gallery, full.gallery) == (GALLERY, None)
+    assert "first 100 pictures" in small.note and "all pictures" in full.note
+    assert small.ties == "counted against the model"
+
+
+def test_measure() -> None:
+    examples = [Example(str(k), f"caption {k}", (f"x/{k // 2}",), None, f"x/{k // 2}") for k in range(6)]
+    scores = np.array([[3, 1, 2], [1, 3, 2], [0, 1, 0], [0, 1, 1], [0, 0, 1], [2, 1, 0]], np.float32)
+    predicted = SimpleNamespace(
+        scores=scores[::-1],
+        caption_ids=[e.id for e in examples][::-1],
+        image_ids=["x/0", "x/1", "x/2"],
+        target=(np.arange(6) // 2)[::-1],
+    )
+    found = get("flickr30k").measure(examples, predicted)
+    assert found.per_example.tolist() == [1, 0, 1, 0, 1, 0]  # caption 3 ties
+    assert found.headline == found.metrics["R@1"] == 50
+    assert (found.metrics["R@5"], found.metrics["median rank"]) == (100, 1)
+    assert found.metrics["mean rank"] == pytest.approx(11 / 6)
+    assert found.metrics["image to text R@1"] == pytest.approx(100 / 3)
+    assert found.groups == ["x/0", "x/0", "x/1", "x/1", "x/2", "x/2"]
+    with pytest.raises(ValueError, match="not the examples"):
+        get("flickr30k").measure(examples[:5], predicted)
+
+
+@pytest.mark.realdata
+def test_real_gallery_has_a_hundred_pictures_and_five_hundred_captions(realdata: Path) -> None:
+    examples = get("flickr30k").read(DataRoot(realdata), "val")
+    rows = gallery_rows([e.images[0] for e in examples], GALLERY)
+    assert (len(rows), len({examples[row].images[0] for row in rows})) == (500, 100)
