@@ -6,12 +6,23 @@ Axes: P pairs, L text length, R regions (region 0 global), H text width, V visua
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from twelve.errors import ConfigError
 from twelve.model.attention import ACTIVATION, LAYER_NORM_EPS
 from twelve.model.config import TwelveConfig
+from twelve.outputs.losses import precise
+
+if TYPE_CHECKING:
+    from twelve.model.vilbert import Twelve, TwelveOutput
+
+PRETRAINING_STATES = ("words", "regions", "pretraining.alignment")
+"""What a forward pass must be asked for before :func:`pretraining_losses`."""
 
 
 class Transform(nn.Module):
@@ -62,3 +73,81 @@ class PretrainingHeads(nn.Module):
         self.words = WordHead(config)
         self.regions = RegionHead(config)
         self.alignment = nn.Linear(config.bi_hidden_size, 2)
+
+
+@dataclass(frozen=True)
+class PretrainingLosses:
+    """The three terms, scalars; a term of which nothing is masked is 0 (the original's was not a number)."""
+
+    words: Tensor
+    regions: Tensor
+    alignment: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.words + self.regions + self.alignment
+
+
+def pretraining_losses(
+    model: Twelve,
+    output: TwelveOutput,
+    *,
+    word_labels: Tensor,
+    region_labels: Tensor,
+    region_targets: Tensor,
+    mismatched: Tensor,
+    only_alignment_when_mismatched: bool = True,
+) -> PretrainingLosses:
+    """Losses of a batch of pairs; the large heads run on masked positions alone.
+
+    Args:
+        output: of a call with ``outputs=PRETRAINING_STATES``.
+        word_labels: (P, L) int64 hidden word pieces, -1 where nothing is hidden; a task token is not counted.
+        region_labels: (P, R - 1) int64, 1 where a region is hidden; the global region is left out.
+        region_targets: (P, R - 1, C) class distribution, or feature, of each region.
+        mismatched: (P,) int64, 1 where text and picture do not belong together, -1 where it is not asked.
+        only_alignment_when_mismatched: as in the paper; otherwise hidden parts of mismatched pairs count too.
+
+    Raises:
+        ConfigError: the model has no pretraining heads, or was made for a contrastive region loss.
+    """
+    heads, words, regions = model.pretraining, output.words, output.regions
+    if heads is None:
+        raise ConfigError("the model has no pretraining heads", remedy="set pretraining: true in its configuration")
+    if words is None or regions is None or "pretraining.alignment" not in output.logits:
+        raise ValueError("the forward pass must be asked for outputs=PRETRAINING_STATES")
+    if only_alignment_when_mismatched:
+        word_labels, region_labels = drop_mismatched(word_labels, region_labels, mismatched)
+    if model.config.task_specific_tokens:
+        words = torch.cat([words[:, :1], words[:, 2:]], dim=1)
+    hidden = word_labels >= 0
+    scores = precise(heads.words(words[hidden], model.text.embedding.words.weight))
+    alignment = F.cross_entropy(
+        precise(output.logits["pretraining.alignment"]), mismatched, ignore_index=-1, reduction="sum"
+    )
+    shown = region_labels == 1
+    return PretrainingLosses(
+        words=F.cross_entropy(scores, word_labels[hidden], reduction="sum") / hidden.sum().clamp(min=1),
+        regions=region_loss(heads.regions(regions[:, 1:][shown]), region_targets[shown], model.config.visual_target),
+        alignment=alignment / (mismatched != -1).sum().clamp(min=1),
+    )
+
+
+def drop_mismatched(word_labels: Tensor, region_labels: Tensor, mismatched: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels (P, L) and (P, R - 1) with nothing hidden (-1) in the mismatched pairs (P,)."""
+    drop = (mismatched == 1)[:, None]
+    return word_labels.masked_fill(drop, -1), region_labels.masked_fill(drop, -1)
+
+
+def region_loss(scores: Tensor, targets: Tensor, visual_target: int) -> Tensor:
+    """Loss of M masked regions from (M, C) scores and targets: Kullback-Leibler divergence from the class distribution,
+    summed over the classes and averaged over the regions (0), or mean squared error to the feature (1)."""
+    scores, targets = precise(scores), targets.to(precise(scores).dtype)
+    if visual_target == 0:
+        total = F.kl_div(scores.log_softmax(-1), targets, reduction="sum")
+        return total / max(1, len(scores))
+    if visual_target == 1:
+        return (scores - targets).square().sum() / max(1, scores.numel())
+    raise ConfigError(
+        f"no loss is offered for visual_target {visual_target}", remedy="pretrain with visual_target 0 or 1"
+    )

@@ -1,0 +1,94 @@
+"""The text stream from a pretrained encoder of BERT's architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from twelve.errors import CheckpointError
+from twelve.model.names import released_name
+from twelve.model.sources import read_json, resolve
+from twelve.model.weights import load_weights, plain
+
+if TYPE_CHECKING:
+    from twelve.model.vilbert import Twelve
+
+_ENCODER_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
+_ENCODER_SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size"),
+)
+_ENCODER_FIXED: Mapping[str, Any] = {
+    "layer_norm_eps": 1e-12,
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+}
+
+
+def text_config_from(source: str | Path) -> dict[str, Any]:
+    """The text stream's fields of :class:`TwelveConfig` from an encoder (a folder, ``package:MODULE``, a hub name).
+
+    Raises:
+        CheckpointError: it is not of BERT's architecture, or lacks a size.
+    """
+    file = resolve(source, *_ENCODER_FILES) / "config.json"
+    tree = read_json(file)
+    if tree.get("model_type") != "bert":
+        raise CheckpointError(
+            f"the text encoder is of type {tree.get('model_type')!r}, not 'bert'",
+            file=file,
+            remedy="choose an encoder of BERT's architecture",
+        )
+    for key, wanted in _ENCODER_FIXED.items():
+        if tree.get(key, wanted) not in (wanted, None):
+            raise CheckpointError(
+                f"the text encoder has {key} {tree[key]!r}, the text stream {wanted!r}",
+                file=file,
+                remedy="choose an encoder of BERT's architecture",
+            )
+    missing = [key for key in _ENCODER_SIZES if key not in tree]
+    if missing:
+        raise CheckpointError(f"lacks {', '.join(missing)}", file=file, remedy="use the encoder's complete config.json")
+    return {key: tree[key] for key in _ENCODER_SIZES}
+
+
+def load_text_encoder(model: Twelve, source: str | Path) -> None:
+    """Start the text stream from an encoder of BERT's architecture; everything else of the model stays as it is.
+
+    The encoder may have more layers or positions than the text stream: the first ones are taken.
+
+    Raises:
+        CheckpointError: its type, sizes or weights do not fit; both values are named.
+    """
+    folder = resolve(source, *_ENCODER_FILES)
+    sizes = text_config_from(source)
+    for key in ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "hidden_act"):
+        _must_fit(folder, key, sizes[key], getattr(model.config, key), sizes[key] == getattr(model.config, key))
+    for key in ("num_hidden_layers", "max_position_embeddings", "type_vocab_size"):
+        _must_fit(folder, key, sizes[key], getattr(model.config, key), sizes[key] >= getattr(model.config, key))
+    file = next((folder / name for name in _ENCODER_FILES[1:] if (folder / name).is_file()), folder / _ENCODER_FILES[1])
+    state = plain(load_weights(file))
+    state = {name if name.startswith("bert.") else f"bert.{name}": value for name, value in state.items()}
+    wanted = {name: value for name, value in model.text.named_parameters() if name != "embedding.tasks.weight"}
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            theirs = released_name(f"text.{name}")
+            if theirs not in state:
+                raise CheckpointError(f"the encoder lacks {theirs}", file=file, remedy="use its complete weights")
+            value = state[theirs]
+            if name in ("embedding.positions.weight", "embedding.segments.weight"):
+                value = value[: len(parameter)]
+            _must_fit(file, theirs, tuple(value.shape), tuple(parameter.shape), value.shape == parameter.shape)
+            parameter.copy_(value)
+
+
+def _must_fit(file: Path, what: str, theirs: object, ours: object, fits: bool) -> None:
+    if not fits:
+        raise CheckpointError(
+            f"the encoder's {what} is {theirs}, the text stream's {ours}",
+            file=file,
+            remedy="give the model the sizes of its text encoder",
+        )
