@@ -144,5 +144,8 @@ def soft_scores(answers: Sequence[str]) -> dict[str, float]:
 
 
 def vocabulary_label(answer: str) -> str:
-    """The form in which a question's most common answer is counted for the vocabulary: normalised, no commas."""
-    return process_words(process_punctuation(answer)).replace(",", "")
+    """The form in which a question's most common answer is counted for the vocabulary: normalised, but not trimmed.
+
+    (The original removes commas once more; none can be left.)
+    """
+    return process_words(process_punctuation(answer))
