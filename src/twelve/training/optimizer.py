@@ -6,6 +6,7 @@ after the update, to the updated parameter. All of it runs inside torch's own fu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, overload
 
@@ -145,7 +146,8 @@ def parameter_groups(
     if released_name is None:
         from twelve.model import checkpoints  # imports transformers, which takes seconds
 
-        released_name = checkpoints.released_name
+        config = cast(Any, model).config
+        released_name = functools.partial(checkpoints.released_name, kinds=checkpoints.kinds_of(config))
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     factors = dict(factors or {})
     for prefix in factors:

@@ -1,0 +1,97 @@
+"""Reading what was recorded from the original programs: JSON of a known shape beside tensors by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from twelve.errors import DataError
+from twelve.model.sources import read_json
+
+REMEDY = "record it again, or fetch the complete recording"
+
+
+class Recorded(BaseModel):
+    """Base of everything read from a recording's JSON: what we do not compare may be there too."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+R = TypeVar("R", bound=Recorded)
+
+
+def read(file: Path, shape: type[R]) -> R:
+    """The JSON object in ``file`` as ``shape``; raises DataError that names the key which is missing or wrong."""
+    return parse(read_json(file, DataError), shape, file)
+
+
+def parse(tree: Any, shape: type[R], file: Path, record: str = "") -> R:
+    """A part of a recording as ``shape``; ``record`` says which part."""
+    try:
+        return shape.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([*([record] if record else []), *(str(part) for part in first["loc"])])
+        raise DataError(first["msg"], file=file, record=where, remedy=REMEDY) from None
+
+
+class Tensors:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        DataError: the file is missing or damaged; on access, a tensor is missing or of another shape.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        if not file.is_file():
+            raise DataError("no such file", file=file, remedy=REMEDY)
+        try:
+            self.tensors: Mapping[str, Tensor] = load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"not readable as safetensors: {error}", file=file, remedy=REMEDY) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def get(self, name: str, *shape: int) -> Tensor:
+        """The tensor called ``name``; ``shape`` says what it must look like, -1 for any size."""
+        if name not in self.tensors:
+            raise DataError("this tensor is missing", file=self.file, record=name, remedy=REMEDY)
+        tensor = self.tensors[name]
+        fits = len(tensor.shape) == len(shape) and all(
+            want in (-1, size) for size, want in zip(tensor.shape, shape, strict=True)
+        )
+        if shape and not fits:
+            raise DataError(
+                f"is {list(tensor.shape)}, expected {list(shape)}", file=self.file, record=name, remedy=REMEDY
+            )
+        return tensor
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors whose names begin with ``prefix`` and a dot, by the rest of their names."""
+        start = prefix + "."
+        return {name.removeprefix(start): tensor for name, tensor in self.tensors.items() if name.startswith(start)}
+
+
+def largest(ours: Tensor, theirs: Tensor) -> float:
+    """Largest absolute difference; infinite where shapes differ or only one of the two is a number."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    if not ours.numel():
+        return 0.0
+    difference = (ours.detach().double() - theirs.double()).abs()
+    return float(torch.nan_to_num(difference, nan=torch.inf).max())
+
+
+def worst(differences: Iterable[float]) -> float:
+    """Largest absolute value; infinite when one of them is not a number, 0 when there are none."""
+    return max((math.inf if math.isnan(size) else abs(size) for size in differences), default=0.0)

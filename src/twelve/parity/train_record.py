@@ -1,0 +1,130 @@
+"""What a recording of a training run looks like: trace.json, and the batches in the original's layout.
+
+Axes: E examples, K texts an example, L text length, R regions, F feature size.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from twelve.errors import DataError
+from twelve.model.sources import read_json
+from twelve.parity.recording import Recorded, Tensors
+
+
+class OptimizerRecord(Recorded):
+    betas: tuple[float, float]
+    eps: float
+    correct_bias: bool
+    weight_decay: float
+    grad_clip: None = None
+
+
+class Step(Recorded):
+    step: int
+    iteration: int = Field(ge=0)
+    task: str
+    type: str
+    process: Literal["normal", "expand", "retrieval", "nlvr"]
+    loss: float
+    score: float
+    grad_norm_scaled_loss: float
+    lr_base: float
+    lr_head: float
+    loss_float32: float | None = None
+    grad_norm_float32: float | None = None
+    loss_set_to_none: float | None = None
+
+
+class Checksum(Recorded):
+    sum: float
+    abs_sum: float
+    moved_max: float
+    none_dev: float | None = None
+    lr_wd: tuple[float, float]
+
+
+class Trace(Recorded):
+    model: str = ""
+    tasks: list[str] = Field(min_length=1)
+    task_lr: list[float]
+    base_lr: float
+    head_lr: float
+    loss_scale: dict[str, float]
+    t_total: float
+    warmup_steps: float
+    train_iter_gap: int = Field(ge=1)
+    stopped_tasks_per_iteration: dict[int, list[str]] = Field(default_factory=dict)
+    optimizer: OptimizerRecord
+    steps: list[Step] = Field(min_length=1)
+    checksums_float64: dict[str, Checksum] = Field(default_factory=dict)
+
+
+def find_state(folder: Path, trace: Trace) -> Path:
+    """state.safetensors that a trace in ``folder`` started from: in it or in a folder beside it, the one that the trace
+    names first, with every weight that the trace tells of.
+
+    Raises:
+        DataError: there is none.
+    """
+    beside = [path for path in sorted(folder.resolve().parent.iterdir()) if path.is_dir()]
+    beside.sort(key=lambda path: path.name not in trace.model)
+    for candidate in (folder, *beside):
+        file = candidate / "state.safetensors"
+        if (
+            file.is_file()
+            and "config" in _meta(candidate)
+            and set(trace.checksums_float64) <= set(Tensors(file).tensors)
+        ):
+            return file
+    raise DataError(
+        "the weights this run started from are not found",
+        file=folder / "trace.json",
+        record="model",
+        remedy=f"put their folder (state.safetensors, meta.json) beside {folder.name}/: {trace.model}",
+    )
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    file = folder / "meta.json"
+    return read_json(file, DataError) if file.is_file() else {}
+
+
+def model_inputs(
+    batches: Tensors, prefix: str, step: Step, dtype: torch.dtype, *, tokens: bool
+) -> dict[str, Tensor | None]:
+    """The model's arguments from a batch in the original's layout: images repeated for texts or put end to end."""
+    names = ("question", "segment_ids", "input_mask", "features", "spatials", "image_mask")
+    text, segments, text_mask, features, boxes, image_mask = (batches.get(f"{prefix}.{name}") for name in names)
+    pair_text = pair_image = None
+    if step.process in ("retrieval", "expand"):
+        if step.process == "expand":
+            pair_image = torch.arange(len(features)).repeat_interleave(text.shape[1])
+        else:
+            features, boxes, image_mask = (tensor.flatten(0, 1) for tensor in (features, boxes, image_mask))
+        text, segments, text_mask = (tensor.flatten(0, 1) for tensor in (text, segments, text_mask))
+    elif step.process == "nlvr":
+        # The two pictures of a statement stand end to end in one row of regions.
+        features, boxes, image_mask = (
+            tensor.reshape(2 * len(tensor), tensor.shape[1] // 2, *tensor.shape[2:])
+            for tensor in (features, boxes, image_mask)
+        )
+        pair_text = torch.arange(len(text)).repeat_interleave(2)
+    row = int(re.sub(r"\D", "", step.task) or 0)
+    return {
+        "input_ids": text,
+        "segment_ids": segments,
+        "text_mask": text_mask.bool(),
+        "task_rows": torch.full((len(text),), row) if tokens else None,
+        "features": features.to(dtype),
+        "boxes": boxes.to(dtype),
+        "region_mask": image_mask.bool(),
+        "pair_text": pair_text,
+        "pair_image": pair_image,
+    }
