@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel, initialization
+from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedModel, initialization
 
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.config import TwelveConfig
 from twelve.model.pretraining import PretrainingHeads, WordHead
+from twelve.model.processor import TwelveProcessor
 from twelve.model.streams import (
     Connection,
     ImageStream,
@@ -339,20 +341,25 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         Raises:
             CheckpointError: names the weights in question.
         """
+        file = str(args[0] if args else kwargs.get("pretrained_model_name_or_path"))
         wanted = kwargs.pop("output_loading_info", False)
-        loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        try:
+            loaded: Any = super().from_pretrained(*args, **kwargs)
+        except (OSError, SafetensorError) as problem:
+            first = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+            raise CheckpointError(first, file=file, remedy="name a folder written by save_pretrained") from None
         model, info = loaded
-        mismatched = [] if kwargs.get("ignore_mismatched_sizes") else info["mismatched_keys"]
         for what, names in (
             ("lacks", info["missing_keys"]),
             ("has unknown", info["unexpected_keys"]),
-            ("has another size of", mismatched),
+            ("has another size of", info["mismatched_keys"]),
         ):
             if names:
                 some = ", ".join(str(name) for name in sorted(names, key=str)[:5])
                 raise CheckpointError(
                     f"the checkpoint {what} {len(names)} weights: {some}",
-                    file=str(args[0] if args else kwargs.get("pretrained_model_name_or_path")),
+                    file=file,
                     remedy="use the configuration that was saved with it",
                 )
         return (model, info) if wanted else model
@@ -360,3 +367,4 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
 
 AutoConfig.register("twelve", TwelveConfig, exist_ok=True)
 AutoModel.register(TwelveConfig, Twelve, exist_ok=True)
+AutoProcessor.register(TwelveConfig, TwelveProcessor, exist_ok=True)  # type: ignore[no-untyped-call, unused-ignore]
