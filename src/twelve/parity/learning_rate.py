@@ -6,11 +6,12 @@ import math
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from twelve.errors import DataError
 from twelve.parity.base import Difference
-from twelve.parity.recording import REMEDY, Recorded, read
+from twelve.parity.recording import REMEDY, Recorded, read, worst
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales
 from twelve.training.schedule import StopAndGo
 
@@ -22,14 +23,14 @@ Row = tuple[int, str, bool, bool, tuple[float, float] | None]
 
 
 class Case(Recorded):
-    tasks: list[str]
+    tasks: list[str] = Field(min_length=1)
     task_lr: list[float]
     base_lr: float
     head_lr: float
     loss_scale: dict[str, float]
-    n_iterations: int
-    gradient_accumulation_steps: int = 1
-    train_iter_gap: int
+    n_iterations: int = Field(ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    train_iter_gap: int = Field(ge=1)
     warmup_proportion: float
     t_total: float
     warmup_steps: float
@@ -65,7 +66,7 @@ def _compare(name: str, case: Case, path: Path) -> list[Difference]:
         Difference(f"{name}: steps made", abs(rate.count - case.final_global_step), 0.0),
         Difference(
             f"{name}: loss scales",
-            max((abs(scales[task] - case.loss_scale.get(task, math.inf)) for task in case.tasks), default=0.0),
+            worst(scales[task] - case.loss_scale.get(task, math.inf) for task in case.tasks),
             1e-12,
         ),
         Difference(f"{name}: rows", abs(len(rows) - len(case.rows)), 0.0, f"{len(case.rows)} recorded"),
@@ -77,11 +78,11 @@ def _compare(name: str, case: Case, path: Path) -> list[Difference]:
         found.append(Difference(f"{name}: {what}", float(len(wrong)), 0.0, note))
     for what, (column, top) in rates.items():
         sizes = [
-            abs(ours[4][column] - theirs[4][column]) if ours[4] and theirs[4] else math.inf
+            ours[4][column] - theirs[4][column] if ours[4] and theirs[4] else math.inf
             for ours, theirs in pairs
             if ours[4] or theirs[4]
         ]
-        found.append(Difference(f"{name}: {what} learning rate", max(sizes, default=0.0), RATE_TOLERANCE * top))
+        found.append(Difference(f"{name}: {what} learning rate", worst(sizes), RATE_TOLERANCE * top))
     return found
 
 

@@ -67,15 +67,16 @@ class Trace(Recorded):
 
 
 def find_state(folder: Path, trace: Trace) -> Path:
-    """state.safetensors that a trace in ``folder`` started from: in it or in a folder beside it, the one that the trace
-    names first, with every weight that the trace tells of.
+    """state.safetensors that a trace in ``folder`` started from: in it, in a folder beside it (the one that the trace
+    names first) or in the folder above, with every weight that the trace tells of.
 
     Raises:
         DataError: there is none.
     """
-    beside = [path for path in sorted(folder.resolve().parent.iterdir()) if path.is_dir()]
+    above = folder.resolve().parent
+    beside = [path for path in sorted(above.iterdir()) if path.is_dir()]
     beside.sort(key=lambda path: path.name not in trace.model)
-    for candidate in (folder, *beside):
+    for candidate in (folder, *beside, above):
         file = candidate / "state.safetensors"
         if (
             file.is_file()

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from twelve.errors import DataError
 from twelve.model import checkpoints
-from twelve.model.sources import read_json
 from twelve.model.vilbert import Twelve
 from twelve.outputs import Output
-from twelve.parity.recording import REMEDY, Tensors
+from twelve.parity.models import ModelRecord
+from twelve.parity.recording import REMEDY, Tensors, read
 from twelve.parity.tasks import KEYS, KINDS, output_of, targets_of
 from twelve.parity.train_record import Step, Trace, find_state, model_inputs
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
@@ -58,9 +58,9 @@ class Replay:
         self.batches = Tensors(path.with_name("batches.safetensors"))
         self.params = Tensors(path.with_name("params.safetensors"))
         file = find_state(path.parent, trace)
-        meta = read_json(file.with_name("meta.json"), DataError)
+        meta = read(file.with_name("meta.json"), ModelRecord)
         state = checkpoints.load_weights(file)
-        self.config = checkpoints.read_released_config(meta["config"], state, **NO_DROPOUT)
+        self.config = checkpoints.read_released_config(meta.effective_config or meta.config, state, **NO_DROPOUT)
         self.weights = checkpoints.read_released(state, self.config)
         self.start = {name: value.double() for name, value in state.items()}
 

@@ -53,7 +53,9 @@ def run(path: Path) -> list[Difference]:
     for prefix in sorted(prefixes):
         if match := re.fullmatch(r"after(\d+)", prefix):
             count = int(match[1])
-            found.append(_parameters(f"parameters after step {count}", zeros.after[count], recorded.under(prefix)))
+            found.append(
+                _parameters(f"parameters after step {count}", zeros.after.get(count, {}), recorded.under(prefix))
+            )
     found.append(_parameters("final parameters", zeros.final, recorded.under("final")))
     found += _checksums(trace, replay.start, zeros)
     if "final_set_to_none" in prefixes or any(step.loss_set_to_none is not None for step in trace.steps):
