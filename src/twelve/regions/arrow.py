@@ -26,8 +26,12 @@ CHECKSUM = b"blake2b"
 """Key of a batch's checksum in its own metadata."""
 
 _INTEGER = np.dtype(np.int32)
-_ROWS = {"boxes": np.dtype(np.float32), "features": np.dtype(np.float16), "class_probabilities": np.dtype(np.float16)}
-_ITEMS = {"scores": np.dtype(np.float32), "class_ids": np.dtype(np.int16)}
+_ROWS: dict[str, np.dtype[Any]] = {
+    "boxes": np.dtype(np.float32),
+    "features": np.dtype(np.float16),
+    "class_probabilities": np.dtype(np.float16),
+}
+_ITEMS: dict[str, np.dtype[Any]] = {"scores": np.dtype(np.float32), "class_ids": np.dtype(np.int16)}
 
 
 def schema(
@@ -85,7 +89,8 @@ def mean_feature(features: NDArray[np.float16] | None, size: int) -> NDArray[np.
     """(F,) mean over the regions, summed in float32; zeros for an image without regions."""
     if features is None or not len(features):
         return np.zeros(size, dtype=np.float16)
-    return features.astype(np.float32).mean(axis=0).astype(np.float16)
+    mean: NDArray[np.float16] = features.astype(np.float32).mean(axis=0).astype(np.float16)
+    return mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +121,15 @@ class BatchView:
     def regions(self, row: int) -> Regions:
         """The image in ``row`` as views."""
         part = slice(self.bounds[row], self.bounds[row + 1])
-        optional = (self.features, self.scores, self.class_ids, self.class_probabilities)
-        features, scores, class_ids, probabilities = (None if a is None else a[part] for a in optional)
         return Regions(
             image_id=self.ids[row],
             width=int(self.widths[row]),
             height=int(self.heights[row]),
             boxes=self.boxes[part],
-            features=features,
-            scores=scores,
-            class_ids=class_ids,
-            class_probabilities=probabilities,
+            features=None if self.features is None else self.features[part],
+            scores=None if self.scores is None else self.scores[part],
+            class_ids=None if self.class_ids is None else self.class_ids[part],
+            class_probabilities=None if self.class_probabilities is None else self.class_probabilities[part],
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,6 +59,9 @@ class Backbone(nn.Module):
         feature_size: F, their sum.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, name: str, levels: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.name, self.levels = name, tuple(levels)
@@ -104,8 +108,8 @@ class Backbone(nn.Module):
             "weights": self.weights_hash,
             "levels": list(self.levels),
             "input": asdict(size),
-            "mean": [round(float(v) / 255, 6) for v in self.mean.flatten()],  # type: ignore[union-attr, operator]
-            "std": [round(float(v) / 255, 6) for v in self.std.flatten()],  # type: ignore[union-attr, operator]
+            "mean": [round(float(v) / 255, 6) for v in self.mean.flatten()],
+            "std": [round(float(v) / 255, 6) for v in self.std.flatten()],
             "mode": mode,
             "code": CODE_VERSION,
         }
@@ -120,8 +124,8 @@ class TimmBackbone(Backbone):
     """A network of timm (PyTorch Image Models), through its ``forward_intermediates``."""
 
     def __init__(self, network: nn.Module, name: str, levels: Sequence[str] | None, cfg: dict[str, Any]) -> None:
-        info = [(str(i["reduction"]), int(i["num_chs"])) for i in network.feature_info]  # type: ignore[union-attr]
-        strides = [stride for stride, _ in info]
+        info: Any = network.feature_info
+        strides = [str(stage["reduction"]) for stage in info]
         default = ["head"] if len(set(strides)) == 1 else [s for s in dict.fromkeys(strides) if int(s) > 4] + ["head"]
         super().__init__(name, levels or default, cfg["mean"], cfg["std"])
         _check_levels(self.levels, strides, name)
@@ -167,7 +171,7 @@ class TorchvisionBackbone(Backbone):
         super().__init__(name, levels or default, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         _check_levels(self.levels, strides, name)
         self.network = network
-        self._kept: dict[str, torch.Tensor] = {}
+        self._kept = threading.local()  # several threads may run the network at once
         for level in self.levels:
             stages[strides[-1] if level == "head" else level].register_forward_hook(self._keep(level))
         with torch.inference_mode():
@@ -175,14 +179,13 @@ class TorchvisionBackbone(Backbone):
 
     def _keep(self, level: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            self._kept[level] = output
+            setattr(self._kept, level, output)
 
         return hook
 
     def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        self._kept.clear()
         self.network(pixels)
-        return [self._kept[level] for level in self.levels]
+        return [vars(self._kept).pop(level) for level in self.levels]
 
 
 def build(
@@ -259,6 +262,7 @@ def fold_norms(backbone: Backbone) -> int:
         kept = [(conv, conv.weight, conv.bias, path, backbone.get_submodule(path)) for conv, path in pairs]
         for conv, path in pairs:
             norm = backbone.get_submodule(path)
+            assert isinstance(norm, nn.BatchNorm2d)
             folded = fuse_conv_bn_eval(conv, norm)
             conv.weight, conv.bias = folded.weight, folded.bias
             # timm's norms carry the activation that follows them.
@@ -323,7 +327,8 @@ def _create(library: str, name: str, *, pretrained: bool) -> tuple[nn.Module, di
         ) from error
     if not hasattr(network, "forward_intermediates"):
         raise ConfigError(f"timm network {name} gives no feature maps", remedy="choose another --backbone")
-    return network, dict(network.pretrained_cfg)
+    cfg: Any = network.pretrained_cfg
+    return network, dict(cfg)
 
 
 def _stages(network: nn.Module) -> dict[str, nn.Module]:

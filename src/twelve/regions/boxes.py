@@ -107,7 +107,9 @@ class BoxFiles(BoxSource):
         if found is None:
             raise ValueError("no boxes for this image in the box files")
         if (found.width, found.height) != (width, height):
-            raise ValueError(f"the picture is {width}x{height}, its boxes are of a picture {found.width}x{found.height}")
+            raise ValueError(
+                f"the picture is {width}x{height}, its boxes are of a picture {found.width}x{found.height}"
+            )
         if not np.isfinite(found.boxes).all():
             raise ValueError("a box is not finite")
         keep: NDArray[np.int64] | slice = slice(None)
@@ -143,7 +145,7 @@ def cell_boxes(rows: int, columns: int, width: int, height: int) -> NDArray[np.f
 
 
 def box_source(boxes: str | Path | Sequence[str | Path], max_boxes: int | None = None) -> BoxSource:
-    """The source that ``--boxes`` names: region files, ``grid``, ``grid:25``, ``grid:25/12``, ``grid:4x5``, ``patches``.
+    """The source that ``--boxes`` names: region files, ``grid[:SIZE[/STEP]]``, ``grid:ROWSxCOLUMNS`` or ``patches``.
 
     Raises:
         ConfigError: a grid that makes no sense.

@@ -7,6 +7,7 @@ batches of all parts become one IPC file under a temporary name, which then take
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -179,10 +180,8 @@ class PartWriter:
     def _end_stream(self) -> None:
         if self._writer is None:
             return
-        try:
+        with contextlib.suppress(OSError):  # the disk is full: a stream without its end marker reads as well
             self._writer.close()
-        except OSError:  # the disk is full: a stream without its end marker reads as well
-            pass
         self._abandon()
 
     def _abandon(self) -> None:

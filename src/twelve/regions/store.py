@@ -47,7 +47,9 @@ class RegionFile:
             raise RegionError("no such file", file=path, remedy="check the path") from error
         except (pa.ArrowException, OSError, ValueError) as error:
             raise RegionError(f"truncated or not an Arrow file ({error})", file=path, remedy=remedy) from error
-        self.metadata = {k.decode(): v.decode() for k, v in (self._reader.schema.metadata or {}).items()}
+        self.metadata: dict[str, str] = {
+            k.decode(): v.decode() for k, v in (self._reader.schema.metadata or {}).items()
+        }
         self.views = [view(batch, path, k) for k, batch in enumerate(batches)]
         names = self._reader.schema.names
         self.feature_size = (
