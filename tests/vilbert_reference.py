@@ -155,8 +155,9 @@ class Reference:
         hidden = self.norm(gelu(self.linear(x, f"{name}.logit_fc.0")), f"{name}.logit_fc.2")
         return self.linear(hidden, f"{name}.logit_fc.3")
 
-    def heads(self, found: Mapping[str, Tensor], region_mask: Tensor) -> dict[str, Tensor]:
-        """Logits from states stacked over pairs, by the package's names; ``region_mask`` (P, R) 0/1."""
+    def heads(self, found: Mapping[str, Tensor], region_mask: Tensor, *, multitask: bool = True) -> dict[str, Tensor]:
+        """Logits from states stacked over pairs, by the package's names; ``region_mask`` (P, R) 0/1. ``multitask``: the
+        heads of the twelve datasets besides those of pretraining."""
         fused = found["fused"]
         transformed = {}
         for stream, name in (("words", "cls.predictions.transform"), ("regions", "cls.imagePredictions.transform")):
@@ -164,14 +165,18 @@ class Reference:
             transformed[stream] = self.norm(hidden, f"{name}.LayerNorm")
         decoder = self.weights["bert.embeddings.word_embeddings.weight"]
         logits = {
+            "pretraining.words": transformed["words"] @ decoder.T + self.weights["cls.predictions.bias"],
+            "pretraining.regions": self.linear(transformed["regions"], "cls.imagePredictions.decoder"),
+            "pretraining.alignment": self.linear(fused, "cls.bi_seq_relationship"),
+        }
+        if not multitask:
+            return logits
+        logits |= {
             "answer": self.classify(fused, "vil_prediction"),
             "alignment": self.linear(fused, "vil_logit"),
             "entailment": self.linear(fused, "vil_tri_prediction"),
             "region": self.linear(found["regions"], "vision_logit")[..., 0] + (1 - region_mask.to(fused)) * MASKED,
             "word_logit": self.linear(found["words"], "linguisic_logit")[..., 0],
-            "pretraining.words": transformed["words"] @ decoder.T + self.weights["cls.predictions.bias"],
-            "pretraining.regions": self.linear(transformed["regions"], "cls.imagePredictions.decoder"),
-            "pretraining.alignment": self.linear(fused, "cls.bi_seq_relationship"),
         }
         if len(fused) % 2 == 0:
             beside = torch.stack([torch.cat([fused[i], fused[i + 1]]) for i in range(0, len(fused), 2)])

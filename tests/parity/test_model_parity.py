@@ -352,7 +352,7 @@ def configs(draw: st.DrawFn, multitask: bool) -> TwelveConfig:
     )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), multitask=st.booleans(), pairs=st.integers(1, 4))
 def test_other_configurations_pass(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, multitask: bool, pairs: int

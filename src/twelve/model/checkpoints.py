@@ -108,7 +108,7 @@ def write_released(model: Twelve) -> dict[str, Tensor]:
             )
     state = {released_name(name, kinds): value.detach().clone() for name, value in model.state_dict().items()}
     if model.pretraining is not None:
-        state[TIED] = state[WORDS]
+        state[TIED] = state[WORDS].clone()  # safetensors refuses two names for one storage
     for index in range(len(model.connections)):
         for side in (1, 2):
             prefix = f"bert.encoder.c_layer.{index}.biOutput"

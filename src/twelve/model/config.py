@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Literal
 
-from transformers import PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig
 
 from twelve.errors import ConfigError, nearest
 
@@ -246,3 +246,6 @@ def _check_heads(heads: Any) -> None:
                 f"head {key!r} has kind {head['kind']!r} and size {head['size']!r}",
                 remedy="kind is a name, size a whole number of at least 1",
             )
+
+
+AutoConfig.register("twelve", TwelveConfig, exist_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedModel, initialization
+from transformers import AutoModel, AutoProcessor, PreTrainedModel, initialization
 
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.config import TwelveConfig
@@ -365,6 +365,5 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         return (model, info) if wanted else model
 
 
-AutoConfig.register("twelve", TwelveConfig, exist_ok=True)
 AutoModel.register(TwelveConfig, Twelve, exist_ok=True)
 AutoProcessor.register(TwelveConfig, TwelveProcessor, exist_ok=True)  # type: ignore[no-untyped-call, unused-ignore]
