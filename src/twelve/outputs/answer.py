@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from twelve.errors import CheckpointError
 from twelve.outputs.base import Output, Prediction
 from twelve.outputs.heads import Classifier
-from twelve.outputs.losses import label_at_best, precise, sum_over_labels
+from twelve.outputs.losses import label_at_best, log_odds, precise, sum_over_labels
 from twelve.regions.types import Regions
 from twelve.tasks.base import Example
 
@@ -33,6 +33,13 @@ class Answer(Output):
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, A); ``size`` is A."""
         return Classifier(fused_size, size)
+
+    @torch.no_grad()
+    def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
+        assert isinstance(head, Classifier)
+        last = head[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(log_odds(targets["target"].mean(0)))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy over (E, A) logits: summed over the answers, averaged over the examples."""

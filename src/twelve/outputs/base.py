@@ -57,6 +57,15 @@ class Output(abc.ABC):
     def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """(E,) what each example scores, as the original's training and validation score it."""
 
+    def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
+        """Let an untrained head begin at what is known without looking: the frequency of each label in ``targets``.
+
+        Heads with many labels of which few are right would else spend their first hundreds of steps on learning
+        that, with gradients that drown the other tasks' (the prior bias of "Focal Loss for Dense Object Detection",
+        Lin et al. 2017, section 4.1). The other heads start balanced as they are.
+        """
+        return None
+
     # --- the data's side --------------------------------------------------------------------------------------
     def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> Any:
         """Whatever :meth:`pairs` needs to know of the whole training set (a pool of hard negatives), computed once."""

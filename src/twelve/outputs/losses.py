@@ -35,6 +35,11 @@ def sum_over_labels(logits: Tensor, target: Tensor, valid: Tensor | None = None)
     return losses.sum() / logits.shape[0]
 
 
+def log_odds(frequency: Tensor) -> Tensor:
+    """Bias at which a sigmoid gives each label its frequency (0..1), bounded for labels that never or always occur."""
+    return frequency.clamp(1e-3, 1 - 1e-3).logit()
+
+
 def mean_over_classes(logits: Tensor, classes: Tensor) -> Tensor:
     """Binary cross-entropy against one-hot rows, averaged over classes and examples.
 

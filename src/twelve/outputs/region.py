@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from twelve.errors import RegionError
 from twelve.outputs.base import Output, Prediction
 from twelve.outputs.heads import RegionScorer
-from twelve.outputs.losses import label_at_best, sum_over_labels
+from twelve.outputs.losses import label_at_best, log_odds, sum_over_labels
 from twelve.regions.types import Regions
 from twelve.tasks.base import Box, Example
 
@@ -42,6 +42,11 @@ class Region(Output):
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, R, V) -> (P, R)."""
         return RegionScorer(visual_size)
+
+    @torch.no_grad()
+    def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
+        assert isinstance(head, RegionScorer)
+        head.bias.copy_(log_odds(targets["target"][targets["valid"]].mean()))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy of (E, R) logits with soft overlaps, summed over regions (or candidates), averaged over

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from twelve import __version__, files
 from twelve.config import RunConfig, load
-from twelve.data.prepare import Prepared, prepare
+from twelve.data.batch import first_regions
+from twelve.data.prepare import Prepared, prepare, subset
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
@@ -28,6 +29,9 @@ from twelve.progress import clock
 
 STATISTICS_IMAGES = 1000
 """Training images whose features decide how the region embedding of a new model is scaled."""
+
+STATISTICS_EXAMPLES = 2000
+"""Training examples whose targets decide where an untrained head begins."""
 
 
 def train(config: RunConfig, *, resume: bool = False, console: Console | None = None) -> Path:
@@ -89,6 +93,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
         raise ConfigError("no tokenizer", record="model", remedy="set model.text_encoder or model.tokenizer")
     data = prepare(config)
     processor = TwelveProcessor.from_tokenizer(tokenizer)
+    processor.max_regions = config.model.max_regions
     heads: dict[str, dict[str, Any]] = {}
     for name, task in data.tasks.items():
         key = task.task.output
@@ -106,6 +111,11 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     torch.manual_seed(seed)
     model = Twelve(TwelveConfig(**fields))
     model.standardise_regions(*_statistics(data))
+    for task in reversed(data.tasks.values()):  # of tasks that share a head, the first decides
+        examples = subset(task.train, STATISTICS_EXAMPLES, seed)
+        seen = [first_regions(data.store.get(example.images[0]), processor.max_regions) for example in examples]
+        targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
+        task.output.start_from(model.heads[task.task.output], targets)
     if encoder is not None:
         load_text_encoder(model, encoder)
     return model, processor, data

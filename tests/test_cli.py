@@ -1,0 +1,134 @@
+"""The shell: help everywhere, one line for a person's mistake, exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import tiny
+from twelve import cli
+
+COMMANDS = [[], ["train"], ["evaluate"], ["parity"], ["tasks"], ["configs"], ["regions"]]
+COMMANDS += [["regions", name] for name in ("extract", "info", "verify")]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("cli"), train=8, val=3)
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit code and standard error of a command."""
+    monkeypatch.setattr(sys, "argv", ["twelve", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0), capsys.readouterr().err
+
+
+def configured(root: Path, tmp_path: Path, **changes: object) -> str:
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(tiny.tree(root, tmp_path / "run", **changes)))
+    return str(file)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str]) -> None:
+    result = CliRunner().invoke(cli.app, [*command, "--help"])
+    assert result.exit_code == 0
+    if command and command != ["regions"]:
+        assert "Example: twelve" in result.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from twelve.cli import app; from typer.testing import CliRunner; CliRunner().invoke(app, ['--help']);"
+        "heavy = {'torch', 'transformers', 'pyarrow', 'numpy', 'accelerate'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "words"),
+    [
+        ({}, ["--set", "data=nowhere"], ["nowhere", "no such data root"]),
+        ({}, ["--set", "regions=nowhere"], ["nowhere", "regions extract"]),
+        ({}, ["--set", "tasks.vqa.report=vall"], ["vall"]),
+        ({}, ["--set", "training.epoch=3"], ['"epochs"']),
+        ({"tasks": ["vqq"]}, [], ['"vqa"']),
+        ({}, ["--set", "schedule.name=stop-and-come"], ['"stop-and-go"']),
+        ({}, ["--set", "model.tokenizer=nowhere/at/all"], ["nowhere/at/all"]),
+        ({}, ["--set", "model.architecture.hiden_size=4"], ['"hidden_size"']),
+        ({}, ["--resume"], ["no run to resume"]),
+    ],
+    ids=lambda value: str(value)[-30:],
+)
+def test_mistakes_in_training(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, object],
+    settings: list[str],
+    words: list[str],
+) -> None:
+    code, shown = fails(monkeypatch, capsys, "train", configured(root, tmp_path, **changes), *settings)
+    line = shown.strip().splitlines()[-1]
+    assert code == 2 and line.startswith("twelve: ") and "Traceback" not in shown
+    for word in words:
+        assert word in line
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_malformed_line_names_file_and_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tiny.make(tmp_path / "bad", train=4, val=2)
+    file = bad / "nlvr2" / "train.json"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], lines[1][:20], *lines[2:]]))
+    code, shown = fails(monkeypatch, capsys, "train", configured(bad, tmp_path))
+    assert code == 2 and "train.json" in shown and "2" in shown and "Traceback" not in shown
+
+
+def test_corrupt_region_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tiny.make(tmp_path / "bad", train=4, val=2)
+    file = bad / "regions" / "coco" / "tiny.arrow"
+    file.write_bytes(file.read_bytes()[:-200])
+    code, shown = fails(monkeypatch, capsys, "train", configured(bad, tmp_path))
+    assert code == 2 and "tiny.arrow" in shown and "Traceback" not in shown
+    code, shown = fails(monkeypatch, capsys, "regions", "verify", str(bad / "regions"))
+    assert code == 1
+
+
+def test_missing_image_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tiny.make(tmp_path / "bad", train=4, val=2)
+    (bad / "regions" / "coco" / "tiny.arrow").unlink()
+    tiny.write_regions(bad / "regions", {"coco/0": 0})
+    code, shown = fails(monkeypatch, capsys, "train", configured(bad, tmp_path))
+    assert code == 2 and "coco/1" in shown and "regions extract" in shown
+
+
+@pytest.mark.parametrize("folder", ["nothing", "."])
+def test_evaluate_needs_a_run(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, shown = fails(monkeypatch, capsys, "evaluate", str(tmp_path / folder))
+    assert code == 2 and "no run" in shown
+
+
+def test_verify_good_regions_and_list_what_ships(root: Path) -> None:
+    runner = CliRunner()
+    assert runner.invoke(cli.app, ["regions", "verify", str(root / "regions")]).exit_code == 0
+    shown = runner.invoke(cli.app, ["regions", "info", str(root / "regions")]).output
+    assert shown.count("extractor tiny-1") == 3
+    assert "real-sample.yaml" in runner.invoke(cli.app, ["configs"]).output
+    assert "SNLI-VE" in runner.invoke(cli.app, ["tasks"]).output

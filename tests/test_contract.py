@@ -1,0 +1,79 @@
+"""One contract for every registered task: read, encode, batch, forward, loss, score, decode, measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from twelve import config as configuration
+from twelve.data.batch import Collator
+from twelve.data.prepare import prepare
+from twelve.evaluation.predict import predict, retrieve
+from twelve.model.config import TwelveConfig
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.outputs import OUTPUTS
+from twelve.tasks.base import all_tasks
+
+NAMES = sorted(all_tasks())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("contract"), train=12, val=4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name: str, root: Path, tmp_path: Path) -> None:
+    task = all_tasks()[name]
+    assert task.name == name and task.title and task.kind in OUTPUTS and 0 <= task.token < 20
+    assert task.report_split and {"test", "val"} >= set(task.held_out_splits)
+
+    tree = tiny.tree(root, tmp_path / "run")
+    tree["tasks"] = {name: tree["tasks"][name]}
+    parsed = configuration.parse(tree)
+    data = prepare(parsed)
+    found = data.tasks[name]
+    examples = list(found.train)
+    assert all(example.id and example.images and example.group for example in examples)
+    assert len({example.id for example in examples}) == len(examples)
+
+    processor = TwelveProcessor.from_tokenizer(root / "tokenizer")
+    processor.add_task(name, output=task.output, max_text=12, row=task.token)
+    vocabulary = data.vocabularies.get(task.output, ())
+    processor.vocabularies[task.output] = list(vocabulary)
+    heads = {task.output: {"kind": task.kind, "size": max(1, len(vocabulary))}}
+    model = Twelve(
+        TwelveConfig(
+            **parsed.model.architecture, v_feature_size=tiny.FEATURES, task_specific_tokens=True, heads=heads
+        )
+    ).eval()
+    pool = found.output.prepare(examples, data.store.get)
+    collator = Collator(name, found.output, task.output, processor, data.store, pool)
+
+    batch = collator(examples[:6], np.random.default_rng(0))
+    assert len(set(batch.input_ids.tolist().__repr__().split("], ["))) == len(batch.input_ids)  # texts are distinct
+    logits = model(**batch.inputs(), outputs=(batch.output,)).logits[batch.output]
+    loss = found.output.loss(logits, batch.targets)
+    loss.backward()
+    assert torch.isfinite(loss) and model.text.embedding.words.weight.grad.abs().sum() > 0
+    score = found.output.score(logits, batch.targets)
+    assert score.shape == (6,) and ((score >= 0) & (score <= 1)).all()
+
+    split = parsed.tasks[name].report
+    assert split is not None
+    reported = task.read(data.root, split)
+    protocol = task.protocol(split)
+    assert protocol.split and protocol.boxes in ("detected", "given") and protocol.ties
+    if found.output.ranks_gallery:
+        reported, predictions = retrieve(model, collator, reported, gallery=protocol.gallery, batch_size=8, label=name)
+    else:
+        predictions = predict(model, collator, reported, batch_size=8, label=name)
+    measured = task.measure(reported, predictions)
+    assert measured.primary in measured.metrics and 0 <= measured.headline <= 100
+    assert len(measured.per_example) == len(measured.groups) == len(reported)
+    assert measured.headline == pytest.approx(100 * measured.per_example.mean(), abs=0.01)
