@@ -57,6 +57,7 @@ class Backbone(nn.Module):
         levels: names of the levels, in the order of their features.
         channels: features of each level.
         feature_size: F, their sum.
+        multiple: pixels that the sides of its input must be multiples of.
     """
 
     mean: torch.Tensor
@@ -69,6 +70,7 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 255, persistent=False)
         self.weights_hash = ""
+        self.multiple = 1
 
     @property
     def feature_size(self) -> int:
@@ -131,10 +133,12 @@ class TimmBackbone(Backbone):
         _check_levels(self.levels, strides, name)
         self.network = network
         self._strides = strides
+        patch: Any = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
+        self.multiple = max(patch) if isinstance(patch, (tuple, list)) else int(patch)
         self._last = len(strides) - 1
         try:
             with torch.inference_mode():
-                found = self.maps(torch.zeros(1, 3, *self._probe_size()))
+                found = self.maps(torch.zeros(1, 3, *[max(1, _PROBE // self.multiple) * self.multiple] * 2))
         except AssertionError as error:
             raise ConfigError(
                 f"{name} takes pictures of one size only ({error})", remedy="choose another --backbone"
@@ -143,10 +147,6 @@ class TimmBackbone(Backbone):
             # Nothing follows the last stage: it is the head.
             self.levels, found = (*self.levels[:-2], "head"), found[:-1]
         self.channels = tuple(level.shape[1] for level in found)
-
-    def _probe_size(self) -> tuple[int, int]:
-        patch = getattr(getattr(self.network, "patch_embed", None), "patch_size", (1, 1))
-        return (max(1, _PROBE // patch[0]) * patch[0], max(1, _PROBE // patch[1]) * patch[1])
 
     def maps(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         last_of = {stride: index for index, stride in enumerate(self._strides)}

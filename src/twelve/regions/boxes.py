@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -87,18 +88,21 @@ class BoxFiles(BoxSource):
     def __init__(self, paths: Sequence[Path], max_boxes: int | None = None) -> None:
         self._max = max_boxes
         self._images: dict[str, Regions] = {}
+        detectors: dict[str, None] = {}
+        digest = hashlib.blake2b(digest_size=4)
         for path in paths:
-            for image in RegionFile(path):
+            file = RegionFile(path)
+            detectors[file.metadata.get("detector") or file.metadata.get("boxes_origin") or path.name] = None
+            for image in file:
                 if image.image_id in self._images:
                     raise RegionError(
                         "another box file also holds this image", file=path, record=image.image_id, remedy="give one"
                     )
                 self._images[image.image_id] = image
-        origins = []
-        for path in paths:
-            metadata = RegionFile(path).metadata
-            origins.append(metadata.get("detector") or metadata.get("boxes_origin") or path.name)
-        self.origin = "; ".join(dict.fromkeys(origins))
+                digest.update(image.boxes.tobytes())
+        most = "" if max_boxes is None else f", best {max_boxes}"
+        # The digest lets a resumed extraction notice that a file of the same name has other boxes.
+        self.origin = f"{'; '.join(detectors)}{most} #{digest.hexdigest()}"
         self.has_scores = all(image.scores is not None for image in self._images.values())
         self.has_classes = all(image.class_ids is not None for image in self._images.values())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from twelve.data.root import image_key
 from twelve.errors import RegionError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-
-_COCO = re.compile(r"COCO_.+_(\d{12})")
 
 
 def source_of(folder: Path) -> str:
@@ -28,9 +26,8 @@ def source_of(folder: Path) -> str:
 
 
 def image_id(path: Path, source: str) -> str:
-    """``coco/3`` for ``COCO_train2014_000000000003.jpg``, otherwise the source and the file's stem."""
-    match = _COCO.fullmatch(path.stem)
-    return f"{source}/{int(match[1]) if match else path.stem}"
+    """The id of the image in a file: its source and the key of data roots (:func:`twelve.data.root.image_key`)."""
+    return f"{source}/{image_key(path.stem)}"
 
 
 def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:

@@ -8,6 +8,7 @@ batches of all parts become one IPC file under a temporary name, which then take
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -33,8 +34,8 @@ def metadata_checksum(metadata: Mapping[str, str]) -> str:
     return hashlib.blake2b(repr(items).encode(), digest_size=16).hexdigest()
 
 
-def whole_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The record batches of a stream up to where it was cut or damaged; a batch whose checksum fails ends it."""
+def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str]]:
+    """Record batches of a stream and their checksums, up to where it was cut or damaged (a checksum that fails)."""
     try:
         with pa.memory_map(str(path)) as source:
             reader = pa.ipc.open_stream(source.read_buffer())
@@ -43,12 +44,49 @@ def whole_batches(path: Path) -> Iterator[pa.RecordBatch]:
     while True:
         try:
             batch, metadata = reader.read_next_batch_with_custom_metadata()
-            recorded = None if metadata is None else metadata.get(CHECKSUM)
-            if recorded is None or recorded.decode() != checksum(view(batch, path, 0)):
+            found = checksum(view(batch, path, 0))
+            if metadata is None or metadata.get(CHECKSUM) != found.encode():
                 return
         except (pa.ArrowException, OSError, ValueError, RegionError, StopIteration):
             return
-        yield batch
+        yield batch, found
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the parts of finished files: the extraction was killed after the file took its place."""
+    for parts in folder.glob(".*.arrow.parts"):
+        if (folder / parts.name.removeprefix(".").removesuffix(".parts")).exists():
+            with contextlib.suppress(_Busy), _Lock(parts):
+                shutil.rmtree(parts)
+
+
+class _Busy(Exception):
+    """Another process holds the lock."""
+
+
+class _Lock:
+    """Exclusive use of a folder among processes; the system lets go of it when the process dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = open(folder / "lock", "wb")  # noqa: SIM115 (held until released)
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise _Busy from error
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        self._file.close()
 
 
 class PartWriter:
@@ -74,14 +112,20 @@ class PartWriter:
         self.done: set[str] = set()
         self._writer: Any = None
         self._sink: IO[bytes] | None = None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / "lock", "wb")  # noqa: SIM115 (held until close)
         try:
-            self._take_lock()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _Lock(self.folder)
+        except _Busy as error:
+            raise RegionError(
+                "another extraction is writing here", file=target, remedy="wait for it, or stop it and run again"
+            ) from error
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        try:
             for path in self._parts():
                 self._adopt(path)
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def __enter__(self) -> PartWriter:
@@ -109,7 +153,7 @@ class PartWriter:
             os.fsync(self._sink.fileno())
         except OSError as error:
             self._abandon()
-            raise self._no_space(error) from error
+            raise self._cannot_write(error) from error
         self.done.update(image.image_id for image in images)
 
     def finish(self, extra: Mapping[str, str]) -> None:
@@ -127,45 +171,33 @@ class PartWriter:
             with open(temporary, "wb") as sink:
                 with pa.ipc.new_file(sink, schema) as writer:
                     for path in self._parts():
-                        for batch in whole_batches(path):
-                            found = {CHECKSUM: checksum(view(batch, path, 0))}
-                            writer.write_batch(batch.replace_schema_metadata(metadata), custom_metadata=found)
+                        for batch, found in whole_batches(path):
+                            writer.write_batch(
+                                batch.replace_schema_metadata(metadata), custom_metadata={CHECKSUM: found}
+                            )
                 sink.flush()
                 os.fsync(sink.fileno())
             os.replace(temporary, self.target)
             _sync_folder(self.target.parent)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise self._no_space(error) from error
-        self.close()
+            raise self._cannot_write(error) from error
         shutil.rmtree(self.folder)
 
     def close(self) -> None:
         """End the stream of this run and let others go on with the folder."""
         self._end_stream()
-        self._lock.close()
         if self.folder.is_dir() and not self._parts():
             shutil.rmtree(self.folder)
+        self._lock.release()
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("*.arrows"))
 
-    def _take_lock(self) -> None:
-        if sys.platform == "win32":
-            return
-        import fcntl
-
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RegionError(
-                "another extraction is writing here", file=self.target, remedy="wait for it, or stop it and run again"
-            ) from error
-
     def _adopt(self, path: Path) -> None:
         """Count what an earlier run left, or remove a stream that was cut before its first batch."""
         found = False
-        for batch in whole_batches(path):
+        for batch, _ in whole_batches(path):
             if not found and not batch.schema.equals(self.schema, check_metadata=True):
                 raise RegionError(
                     "an unfinished extraction with other settings is here",
@@ -190,11 +222,12 @@ class PartWriter:
             self._sink.close()
         self._writer = self._sink = None
 
-    def _no_space(self, error: OSError) -> RegionError:
+    def _cannot_write(self, error: OSError) -> RegionError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return RegionError(
-            f"cannot write: {error.strerror or error}; {len(self.done)} images extracted so far are kept",
+            f"cannot write ({error.strerror or error}); {len(self.done)} images extracted so far are kept",
             file=self.target,
-            remedy="free space on that disk and run the same command again",
+            remedy=("free space on that disk" if full else "make the folder writable") + " and run the command again",
         )
 
 
