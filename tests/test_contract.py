@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
-import tiny
 from twelve import config as configuration
 from twelve.data.batch import Collator
 from twelve.data.prepare import prepare
@@ -48,9 +48,7 @@ def test_contract(name: str, root: Path, tmp_path: Path) -> None:
     processor.vocabularies[task.output] = list(vocabulary)
     heads = {task.output: {"kind": task.kind, "size": max(1, len(vocabulary))}}
     model = Twelve(
-        TwelveConfig(
-            **parsed.model.architecture, v_feature_size=tiny.FEATURES, task_specific_tokens=True, heads=heads
-        )
+        TwelveConfig(**parsed.model.architecture, v_feature_size=tiny.FEATURES, task_specific_tokens=True, heads=heads)
     ).eval()
     pool = found.output.prepare(examples, data.store.get)
     collator = Collator(name, found.output, task.output, processor, data.store, pool)

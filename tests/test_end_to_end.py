@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from rich.console import Console
 
-import tiny
 from twelve import config as configuration
 from twelve.errors import TwelveError
 from twelve.evaluation.command import evaluate_run
@@ -120,7 +120,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
 
 def test_an_existing_run_is_not_overwritten(root: Path, trained: Path) -> None:
-    with pytest.raises(TwelveError, match="already holds a run.*--resume"):
+    with pytest.raises(TwelveError, match=r"already holds a run.*--resume"):
         train(configuration.parse(tiny.tree(root, trained)), console=QUIET)
 
 

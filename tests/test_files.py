@@ -25,7 +25,7 @@ def test_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     target.mkdir()
     (target / "x").write_text("good")
-    with pytest.raises(TwelveError, match="No space left.*free some space"), replacing(target) as partial:
+    with pytest.raises(TwelveError, match=r"No space left.*free some space"), replacing(target) as partial:
         partial.mkdir()
         raise OSError(errno.ENOSPC, "No space left on device")
     assert (target / "x").read_text() == "good"

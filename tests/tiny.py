@@ -18,9 +18,32 @@ from twelve.regions.types import Regions
 
 COLOURS = ("red", "green", "blue")
 FEATURES = 8
-WORDS = (
-    "[PAD] [UNK] [CLS] [SEP] [MASK] what colour is it ? a the thing one both are red green blue someone sings very big small"
-).split()
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "what",
+    "colour",
+    "is",
+    "it",
+    "?",
+    "a",
+    "the",
+    "thing",
+    "one",
+    "both",
+    "are",
+    "red",
+    "green",
+    "blue",
+    "someone",
+    "sings",
+    "very",
+    "big",
+    "small",
+]
 TASKS = ("vqa", "flickr30k", "refcoco", "nlvr2", "snli_ve")
 
 
@@ -53,7 +76,12 @@ def write_regions(folder: Path, images: dict[str, int], fingerprint: str = "tiny
         found = [regions_of(image, number) for image, number in images.items() if image.split("/")[0] == source]
         with PartWriter(
             folder / source / "tiny.arrow",
-            schema(feature_size=FEATURES, scores=True, class_ids=True, metadata={"fingerprint": fingerprint, "backbone": "tiny"}),
+            schema(
+                feature_size=FEATURES,
+                scores=True,
+                class_ids=True,
+                metadata={"fingerprint": fingerprint, "backbone": "tiny"},
+            ),
         ) as writer:
             for start in range(0, len(found), 16):
                 writer.write(found[start : start + 16])
@@ -88,12 +116,16 @@ def make(root: Path, train: int = 24, val: int = 8) -> Path:
                     "question_type": "what colour",
                     "answer_type": "other",
                     "multiple_choice_answer": colour,
-                    "answers": [
-                        {"answer": colour, "answer_confidence": "yes", "answer_id": i + 1} for i in range(10)
-                    ],
+                    "answers": [{"answer": colour, "answer_confidence": "yes", "answer_id": i + 1} for i in range(10)],
                 }
             )
-            captions = [f"a {colour} thing", f"the {colour} one is big", f"it is {colour}", f"very {colour}", f"{colour}"]
+            captions = [
+                f"a {colour} thing",
+                f"the {colour} one is big",
+                f"it is {colour}",
+                f"very {colour}",
+                f"{colour}",
+            ]
             flickr.append(
                 {
                     "filename": f"{9000 + number}.jpg",
@@ -184,7 +216,8 @@ def tree(root: Path, run: Path, **changes: Any) -> dict[str, Any]:
         "data": str(root),
         "sources": {"refcoco": "flickr30k"},
         "tasks": {
-            task: {"report": splits[task], "batch_size": 8, "learning_rate": rates[task], "max_text": 12} for task in TASKS
+            task: {"report": splits[task], "batch_size": 8, "learning_rate": rates[task], "max_text": 12}
+            for task in TASKS
         },
         "hold_out": "test+val",
         "carve": 0.2,

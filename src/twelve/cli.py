@@ -26,7 +26,9 @@ app.add_typer(regions_app, name="regions")
 
 Setting = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set training.epochs=3."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set training.epochs=3."
+    ),
 ]
 
 
@@ -73,7 +75,9 @@ def evaluate(
 
 
 @app.command(epilog="Example: twelve parity tests/goldens/model")
-def parity(path: Annotated[Path, typer.Argument(help="A recorded reference: its folder, a folder of such, or a file.")]) -> None:
+def parity(
+    path: Annotated[Path, typer.Argument(help="A recorded reference: its folder, a folder of such, or a file.")],
+) -> None:
     """Compare with recordings of the original program; exit code 0 within the tolerances, 1 otherwise."""
     from twelve.parity import run
 
@@ -98,7 +102,9 @@ def extract(
     levels: Annotated[
         str, typer.Option(help="Feature maps to pool from, by stride, and head for the network's last one.")
     ] = "4,8,16,head",
-    source: Annotated[str | None, typer.Option(help="Image source; by default what follows images/ in the path.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
+    ] = None,
     short_side: Annotated[int, typer.Option(help="Pixels of a picture's short side in the network.")] = 448,
     max_scale: Annotated[float, typer.Option(help="Never enlarge a picture more than this.")] = 2.0,
     max_boxes: Annotated[int | None, typer.Option(help="Keep the most confident so many boxes.")] = None,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
-import tiny
 from twelve.data.batch import Collator, first_regions, mask_beyond
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import OUTPUTS
@@ -50,7 +50,10 @@ def test_distinct_texts_and_pictures_need_no_pairs(root: Path) -> None:
 
 
 def test_two_pictures_one_statement(root: Path) -> None:
-    examples = [Example("1", "both are red", ("coco/0", "coco/1"), True), Example("2", "red", ("coco/1", "coco/2"), False)]
+    examples = [
+        Example("1", "both are red", ("coco/0", "coco/1"), True),
+        Example("2", "red", ("coco/1", "coco/2"), False),
+    ]
     batch = collator(root, "pair")(examples)
     assert len(batch.input_ids) == 2 and len(batch.features) == 3
     assert batch.pair_text is not None and batch.pair_text.tolist() == [0, 0, 1, 1]

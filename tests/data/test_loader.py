@@ -73,7 +73,7 @@ def test_resume_anywhere(taken: int) -> None:
 def test_shards_share_every_batch() -> None:
     whole = stream(100, 10).next().ids
     parts = [stream(100, 10, shard=shard, shards=3).next().ids for shard in range(3)]
-    assert sorted(sum(parts, [])) == sorted(whole)
+    assert sorted(example for part in parts for example in part) == sorted(whole)
 
 
 def test_passes_gives_every_example_once() -> None:

@@ -13,7 +13,10 @@ from twelve.training import checkpoint
 
 STATE = {
     "model": {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.5], dtype=torch.float64)},
-    "optimizer": {"state": {0: {"step": torch.tensor(3.0)}, 12: {"exp": torch.ones(2)}}, "groups": [{"lr": 0.1, "p": [0, 12]}]},
+    "optimizer": {
+        "state": {0: {"step": torch.tensor(3.0)}, 12: {"exp": torch.ones(2)}},
+        "groups": [{"lr": 0.1, "p": [0, 12]}],
+    },
     "best": -math.inf,
     "none": None,
     "text": "plain",

@@ -1,9 +1,9 @@
 """Examples become a batch: distinct texts x distinct images + pairs.
 
-Nothing is repeated: a picture that ten questions ask about crosses to the device once, a statement about two pictures is
-read once. The pairs say what meets what; see ARCHITECTURE.md, idea 2.
+Nothing is repeated: a picture that ten questions ask about crosses to the device once, a statement about two pictures
+is read once. The pairs say what meets what.
 
-Axes: T distinct texts, I distinct images, P pairs, E examples, L text length, R regions (region 0 global), F feature size.
+Axes: T distinct texts, I distinct images, P pairs, E examples, L text length, R regions (0 global), F features.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Batch:
         """Arguments of the model's forward pass, on ``device``."""
         names = ("input_ids", "text_mask", "task_rows", "features", "boxes", "region_mask", "pair_text", "pair_image")
         tensors = ((name, getattr(self, name)) for name in names)
-        return {
-            name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in tensors
-        }
+        return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in tensors}
 
     def targets_on(self, device: torch.device | str) -> dict[str, Tensor]:
         return {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()}

@@ -1,7 +1,7 @@
 """Endless, resumable streams of training batches, and the batches of one pass for evaluation.
 
 A stream's order is a function of (seed, epoch) alone, so its position is two integers and an exact resume needs no
-more. Texts of similar length meet in a batch ("bucketing"), so little or nothing is padded; the order of batches stays random.
+more. Texts of similar length meet in a batch ("bucketing"), so little is padded; the order of batches stays random.
 """
 
 from __future__ import annotations

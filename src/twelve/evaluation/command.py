@@ -85,7 +85,11 @@ def table(results: Sequence[Result]) -> Table:
     for name in ("task", "metric", "score", "floor", "floor's score", "advantage", "beaten"):
         shown.add_column(name, justify="right" if name in ("score", "floor's score", "advantage") else "left")
     for result in results:
-        first = [result.title, result.metric, f"{result.score.mean:.1f} [{result.score.low:.1f}, {result.score.high:.1f}]"]
+        first = [
+            result.title,
+            result.metric,
+            f"{result.score.mean:.1f} [{result.score.low:.1f}, {result.score.high:.1f}]",
+        ]
         rows = [
             [
                 floor.name,

@@ -7,6 +7,7 @@ shuffled      the model itself with every picture replaced by another one of the
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -92,7 +93,7 @@ def _vocabulary(texts: object) -> dict[str, int]:
 
 def _terms(text: str) -> list[str]:
     words = re.findall(r"[\w']+", text.lower())
-    return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
 
 
 def _bags(texts: Sequence[str], words: Mapping[str, int]) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ import torch
 
 from twelve.data.batch import Collator, mask_beyond
 from twelve.data.loader import passes
+from twelve.evaluation.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
 from twelve.progress import Track
@@ -55,16 +56,17 @@ def retrieve(
     batch_size: int,
     label: str,
 ) -> tuple[list[Example], RetrievalScores]:
-    """Scores of every caption with every image of the gallery (its first ``gallery`` pictures), in tiles.
+    """Scores of every caption with every image of the gallery (the first ``gallery`` pictures, the first five
+    captions of each), in tiles.
 
     Text states up to the first co-attention are computed once per caption and image states once per image.
 
     Returns:
         The captions of the gallery's pictures, and their scores.
     """
-    images = list(dict.fromkeys(example.images[0] for example in examples))[:gallery]
+    captions = [examples[row] for row in gallery_rows([example.images[0] for example in examples], gallery)]
+    images = list(dict.fromkeys(caption.images[0] for caption in captions))
     column = {image: index for index, image in enumerate(images)}
-    captions = [example for example in examples if example.images[0] in column]
     order = np.argsort([len(example.text) for example in captions], kind="stable")
     scores = np.empty((len(captions), len(images)), np.float32)
     chunk = max(1, batch_size // TILE_IMAGES)

@@ -82,7 +82,9 @@ def _flatten(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(node, Mapping):
         # JSON keys are strings; integer keys (an optimizer's parameter indices) are marked to come back as integers.
         return {
-            f"#{key}" if isinstance(key, int) else str(key): _flatten(value, f"{path}/{key}" if path else str(key), tensors)
+            f"#{key}" if isinstance(key, int) else str(key): _flatten(
+                value, f"{path}/{key}" if path else str(key), tensors
+            )
             for key, value in node.items()
         }
     if isinstance(node, list | tuple):
