@@ -132,9 +132,12 @@ def first_regions(regions: Regions, most: int | None) -> Regions:
     """The regions that the model sees of an image: the first ``most``."""
     if most is None or len(regions.boxes) <= most:
         return regions
-    names = ("boxes", "features", "scores", "class_ids", "class_probabilities")
-    parts = {name: getattr(regions, name) for name in names}
-    return replace(regions, **{name: part if part is None else part[:most] for name, part in parts.items()})
+    optional: dict[str, Any] = {
+        name: None if part is None else part[:most]
+        for name in ("features", "scores", "class_ids", "class_probabilities")
+        for part in (getattr(regions, name),)
+    }
+    return replace(regions, boxes=regions.boxes[:most], **optional)
 
 
 def mask_beyond(counts: Tensor) -> Tensor | None:

@@ -69,7 +69,7 @@ def evaluate_run(
         console.print(protocol_line(result), highlight=False, soft_wrap=True)
     console.print(
         f"one model, {parameters / 1e6:.1f} M parameters; trained in {clock(trained)}, "
-        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",  # type: ignore[arg-type]
+        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
         highlight=False,
     )
     whole = not tasks and split is None and floors

@@ -74,7 +74,8 @@ class Evaluator:
     def __init__(
         self, config: RunConfig, model: Twelve, processor: TwelveProcessor, *, full: bool = False, floors: bool = True
     ) -> None:
-        self.config, self.model, self.processor, self.full, self.floors = config, model.eval(), processor, full, floors
+        self.config, self.model, self.processor, self.full, self.floors = config, model, processor, full, floors
+        model.train(False)
         self.data: Prepared = prepare(config, processor.vocabularies, texts_only=True)
         self.settings: EvaluationSettings = config.evaluation
 

@@ -129,5 +129,5 @@ def _fit(bags: tuple[Tensor, Tensor], gold: Tensor, words: int, classes: int, pe
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call, arg-type]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return model

@@ -111,7 +111,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     torch.manual_seed(seed)
     model = Twelve(TwelveConfig(**fields))
     model.standardise_regions(*_statistics(data))
-    for task in reversed(data.tasks.values()):  # of tasks that share a head, the first decides
+    for task in reversed(list(data.tasks.values())):  # of tasks that share a head, the first decides
         examples = subset(task.train, STATISTICS_EXAMPLES, seed)
         seen = [first_regions(data.store.get(example.images[0]), processor.max_regions) for example in examples]
         targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
