@@ -99,7 +99,7 @@ class BatchView:
 
     Attributes:
         ids: image id of each row.
-        widths, heights: pixels.
+        extents: width and height of each image, pixels.
         bounds: region offsets; image k owns regions ``bounds[k]:bounds[k + 1]``.
         boxes: (N, 4) float32.
         features: (N, F) float16, or None.
@@ -108,8 +108,7 @@ class BatchView:
     """
 
     ids: list[str]
-    widths: NDArray[np.int32]
-    heights: NDArray[np.int32]
+    extents: list[tuple[int, int]]
     bounds: list[int]
     boxes: NDArray[np.float32]
     features: NDArray[np.float16] | None
@@ -123,8 +122,8 @@ class BatchView:
         part = slice(self.bounds[row], self.bounds[row + 1])
         return Regions(
             image_id=self.ids[row],
-            width=int(self.widths[row]),
-            height=int(self.heights[row]),
+            width=self.extents[row][0],
+            height=self.extents[row][1],
             boxes=self.boxes[part],
             features=None if self.features is None else self.features[part],
             scores=None if self.scores is None else self.scores[part],
@@ -194,8 +193,7 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
         raise bad("the image ids are damaged") from error
     return BatchView(
         ids=ids,
-        widths=primitive(column("width"), _INTEGER, "width"),
-        heights=primitive(column("height"), _INTEGER, "height"),
+        extents=list(zip(*(primitive(column(k), _INTEGER, k).tolist() for k in ("width", "height")), strict=True)),
         bounds=bounds.tolist(),
         boxes=boxes,
         means=fixed(column("mean"), _ROWS["features"], "mean") if "mean" in present else None,
@@ -208,8 +206,11 @@ def checksum(batch: BatchView) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update("\n".join(batch.ids).encode())
     digest.update(np.asarray(batch.bounds, dtype=np.int64).tobytes())
-    for name in ("widths", "heights", "boxes", "features", "means", "scores", "class_ids", "class_probabilities"):
-        values = getattr(batch, name)
+    widths, heights = np.asarray(batch.extents, dtype=_INTEGER).reshape(-1, 2).T
+    columns: dict[str, NDArray[Any] | None] = {"widths": widths, "heights": heights}
+    for name in ("boxes", "features", "means", "scores", "class_ids", "class_probabilities"):
+        columns[name] = getattr(batch, name)
+    for name, values in columns.items():
         digest.update(f"{name} {None if values is None else values.shape}".encode())
         if values is not None:
             digest.update(np.ascontiguousarray(values).data)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from twelve.errors import RegionError, nearest
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
@@ -196,22 +197,25 @@ class RegionStore:
             np.minimum(counts, max_regions, out=counts)
         rows, size = int(counts.max(initial=0)) + 1, self.feature_size
         features = torch.empty((len(found), rows, size), dtype=torch.float16)
-        boxes = np.zeros((len(found), rows, 5), dtype=np.float32)
-        out = features.numpy()
-        for i, ((batch, row), count) in enumerate(zip(found, counts.tolist(), strict=True)):
-            if batch.features is None:
-                raise self._no_features(image_ids[i])
+        # One row a region, so that an image is one slice here as it is there.
+        out = features.numpy().reshape(-1, size)
+        corners = np.zeros((len(found) * rows, 4), dtype=np.float32)
+        extents = []
+        for first, count, (batch, row) in zip(range(0, len(out), rows), counts.tolist(), found, strict=True):
             start = batch.bounds[row]
-            end = start + count + 1
-            out[i, 1 : count + 1] = batch.features[start : end - 1]
-            out[i, count + 1 :] = 0
-            boxes[i, 1 : count + 1, :4] = batch.boxes[start : end - 1]
+            own, there = slice(first + 1, first + 1 + count), slice(start, start + count)
+            if batch.features is None:
+                raise self._no_features(batch.ids[row])
             if batch.means is not None:
-                out[i, 0] = batch.means[row]
+                out[first] = batch.means[row]
             else:
-                out[i, 0] = mean_feature(batch.features[start : batch.bounds[row + 1]], size)
-        extent = np.array([(batch.widths[row], batch.heights[row]) for batch, row in found], dtype=np.float32)
-        _normalise(boxes, extent.reshape(-1, 2))
+                out[first] = mean_feature(batch.features[start : batch.bounds[row + 1]], size)
+            out[own] = batch.features[there]
+            corners[own] = batch.boxes[there]
+            if count + 1 < rows:
+                out[first + 1 + count : first + rows] = 0
+            extents.append(batch.extents[row])
+        boxes = _normalised(corners.reshape(-1, rows, 4), np.array(extents, dtype=np.float32).reshape(-1, 2))
         boxes[:, 0] = (0.0, 0.0, 1.0, 1.0, 1.0)
         return RegionBatch(features, torch.from_numpy(boxes), torch.from_numpy(counts + 1))
 
@@ -261,16 +265,18 @@ class RegionStore:
         return f"run: twelve regions extract --images images/{source} --boxes grid --backbone NAME --out {self.root}"
 
 
-def _normalise(boxes: np.ndarray[Any, np.dtype[np.float32]], extent: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-    """In place: (I, R, 5) xyxy pixels in the first four columns -> fractions of (I, 2) width, height, and the area."""
-    boxes[:, :, 0:4:2] /= extent[:, None, :1]
-    boxes[:, :, 1:4:2] /= extent[:, None, 1:]
-    boxes[:, :, 4] = (boxes[:, :, 2] - boxes[:, :, 0]) * (boxes[:, :, 3] - boxes[:, :, 1])
+def _normalised(corners: NDArray[np.float32], extents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(I, R, 4) xyxy pixels, (I, 2) width and height -> (I, R, 5) fractions and the area fraction."""
+    count, rows = corners.shape[:2]
+    # Long contiguous loops: numpy is slow where the innermost axis is as short as a box.
+    fractions = (corners.reshape(count, rows * 4) * np.tile(1 / extents, 2 * rows)).reshape(count * rows, 4)
+    boxes = np.empty((count * rows, 5), dtype=np.float32)
+    boxes[:, :4] = fractions
+    x1, y1, x2, y2 = fractions.T
+    np.multiply(x2 - x1, y2 - y1, out=boxes[:, 4])
+    return boxes.reshape(count, rows, 5)
 
 
-def normalise_boxes(boxes: np.ndarray[Any, np.dtype[np.float32]], width: float, height: float) -> torch.Tensor:
+def normalise_boxes(boxes: NDArray[np.float32], width: float, height: float) -> torch.Tensor:
     """(R, 4) xyxy absolute pixels -> (R, 5) x1/W, y1/H, x2/W, y2/H, area fraction."""
-    out = np.zeros((1, len(boxes), 5), dtype=np.float32)
-    out[0, :, :4] = boxes
-    _normalise(out, np.array([[width, height]], dtype=np.float32))
-    return torch.from_numpy(out[0])
+    return torch.from_numpy(_normalised(boxes[None], np.array([[width, height]], dtype=np.float32))[0])
