@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from twelve.config import load
 from twelve.errors import ConfigError, nearest
+from twelve.evaluation.bootstrap import Interval
 from twelve.evaluation.evaluate import Evaluator, Result, write_results
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -64,9 +64,9 @@ def evaluate_run(
         "evaluation_seconds": sum(result.seconds for result in results),
         "machine": machine(),
     }
-    console.print(table(results))
+    console.print(table(results), highlight=False, soft_wrap=True, markup=False)
     for result in results:
-        console.print(protocol_line(result), highlight=False, soft_wrap=True)
+        console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"one model, {parameters / 1e6:.1f} M parameters; trained in {clock(trained)}, "
         f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
@@ -79,29 +79,21 @@ def evaluate_run(
     return results
 
 
-def table(results: Sequence[Result]) -> Table:
-    """Score with its interval, floors with the model's advantage over each."""
-    shown = Table(box=None, pad_edge=False, title="per cent, with 95 % intervals", title_justify="left")
-    for name in ("task", "metric", "score", "floor", "floor's score", "advantage", "beaten"):
-        shown.add_column(name, justify="right" if name in ("score", "floor's score", "advantage") else "left")
+def table(results: Sequence[Result]) -> str:
+    """Every score with its interval and, below it, each floor with the model's advantage; at most 80 columns wide."""
+    lines = [f"{'per cent, with 95 % intervals':<38}{'score':>6}  {'advantage':>9}"]
     for result in results:
-        first = [
-            result.title,
-            result.metric,
-            f"{result.score.mean:.1f} [{result.score.low:.1f}, {result.score.high:.1f}]",
-        ]
-        rows = [
-            [
-                floor.name,
-                f"{floor.score:.1f}",
-                f"{floor.advantage.mean:+.1f} [{floor.advantage.low:+.1f}, {floor.advantage.high:+.1f}]",
-                "yes" if floor.beaten else "no",
-            ]
-            for floor in result.floors.values()
-        ]
-        for index, row in enumerate(rows or [["", "", "", ""]]):
-            shown.add_row(*(first if index == 0 else ["", "", ""]), *row)
-    return shown
+        score = result.score
+        lines.append(f"{result.title + ', ' + result.metric:<38}{score.mean:6.1f}  {'':>9}  {_range(score, '.1f')}")
+        for floor in result.floors.values():
+            verdict = "beaten" if floor.beaten else "NOT beaten"
+            gain = f"{floor.advantage.mean:+9.1f}  {_range(floor.advantage, '+.1f'):<16}"
+            lines.append(f"  over {floor.name:<31}{floor.score:6.1f}  {gain}{verdict}")
+    return "\n".join(lines)
+
+
+def _range(found: Interval, form: str) -> str:
+    return f"[{found.low:{form}}, {found.high:{form}}]"
 
 
 def protocol_line(result: Result) -> str:

@@ -166,7 +166,7 @@ class Evaluator:
         known: Callable[[Sequence[Example]], list[tuple[str, Hashable]]] = lambda split: [  # noqa: E731
             (example.text, output.label(example)) for example in split
         ]
-        most = Prediction(majority(labels), 1.0)
+        most = Prediction(majority([output.label(example) for example in examples]), 1.0)
         return {
             "majority": [most] * len(examples),
             "bag of words": bag_of_words(known(task.train), known(task.look), [example.text for example in examples]),

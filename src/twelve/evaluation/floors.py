@@ -1,6 +1,6 @@
 """Floors: what a score must beat before it means that pictures were looked at.
 
-majority      the answer that is right most often in training
+majority      the best constant answer, chosen with hindsight: the most frequent one of the split itself
 picture-free  a TRAINED model that sees no picture: bag of words for classes, the detector's own prior for boxes
 shuffled      the model itself with every picture replaced by another one of the split
 """
