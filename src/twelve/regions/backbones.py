@@ -259,6 +259,8 @@ def fold_norms(backbone: Backbone) -> int:
         finally:
             for handle in handles:
                 handle.remove()
+        if not all(torch.isfinite(level).all() for level in before):
+            return 0
         kept = [(conv, conv.weight, conv.bias, path, backbone.get_submodule(path)) for conv, path in pairs]
         for conv, path in pairs:
             norm = backbone.get_submodule(path)
