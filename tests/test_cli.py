@@ -62,6 +62,19 @@ def test_help_imports_nothing_heavy() -> None:
         ({}, ["--set", "tasks.vqa.report=vall"], ["vall"]),
         ({}, ["--set", "training.epoch=3"], ['"epochs"']),
         ({"tasks": ["vqq"]}, [], ['"vqa"']),
+        ({"tasks": {}}, [], ["tasks"]),
+        ({"seed": -1}, [], ["seed"]),
+        ({"sources": {"reefcoco": "flickr30k"}}, [], ['"refcoco"', "sources"]),
+        ({}, ["--set", "optimizer.betas=[2,3]"], ["optimizer.betas"]),
+        ({}, ["--set", "optimizer.factors={text: -1}"], ["optimizer.factors"]),
+        ({}, ["--set", "tasks.vqa.learning_rate=.inf"], ["learning_rate"]),
+        ({}, ["--set", "tasks.vqa.report=train"], ["trained on"]),
+        ({}, ["--set", "vocabulary.label_maps={answr: x.json}"], ['"answer"']),
+        ({}, ["--set", "schedule.options={patience: x}"], ["patience"]),
+        ({}, ["--set", "model.architecture.vocab_size=10"], ["vocab_size", "24"]),
+        ({}, ["--set", "model.architecture.max_position_embeddings=4"], ["max_position_embeddings", "12"]),
+        ({}, ["--set", "model.architecture.v_feature_size=99"], ["99", "8"]),
+        ({}, ["--set", "run=/proc/nope"], ["/proc/nope"]),
         ({}, ["--set", "schedule.name=stop-and-come"], ['"stop-and-go"']),
         ({}, ["--set", "model.tokenizer=nowhere/at/all"], ["nowhere/at/all"]),
         ({}, ["--set", "model.architecture.hiden_size=4"], ['"hidden_size"']),
@@ -107,6 +120,16 @@ def test_corrupt_region_file_is_named(
     assert code == 2 and "tiny.arrow" in shown and "Traceback" not in shown
     code, shown = fails(monkeypatch, capsys, "regions", "verify", str(bad / "regions"))
     assert code == 1
+
+
+def test_regions_of_two_extractors_do_not_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tiny.make(tmp_path / "bad", train=6, val=2)
+    (bad / "regions" / "coco" / "tiny.arrow").unlink()
+    tiny.write_regions(bad / "regions", {f"coco/{number}": number for number in range(8)}, fingerprint="other-2")
+    code, shown = fails(monkeypatch, capsys, "train", configured(bad, tmp_path))
+    assert code == 2 and "other-2" in shown and "tiny-1" in shown
 
 
 def test_missing_image_is_named(

@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-regions_app = typer.Typer(help="Regions of photographs: extract, look at, verify.", no_args_is_help=True)
+regions_app = typer.Typer(help="Regions of photographs: extract, info, verify.", no_args_is_help=True)
 app.add_typer(regions_app, name="regions")
 
 Setting = Annotated[
@@ -65,9 +65,14 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Measure a trained model with the official metrics, and the floors it must beat."""
+    from rich.console import Console
+
     from twelve.evaluation.command import evaluate_run
 
-    results = evaluate_run(run, tasks=task, split=split, full=full, floors=floors, settings=settings or ())
+    console = Console(stderr=as_json)
+    results = evaluate_run(
+        run, tasks=task, split=split, full=full, floors=floors, settings=settings or (), console=console
+    )
     if as_json:
         from dataclasses import asdict
 

@@ -6,23 +6,26 @@ Files are looked for as given, then among those the package ships (``configs/rea
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from twelve import files
 from twelve.errors import ConfigError, nearest
 
 SHIPPED = Path(__file__).parent / "configs"
 
 
+Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Strict(BaseModel):
     """Base of every section: unknown keys are refused, values cannot be changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TaskSettings(Strict):
@@ -69,14 +72,14 @@ class OptimizerSettings(Strict):
 
     head_learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     eps: float = Field(1e-6, gt=0)
     bias_correction: bool = False
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of the steps with a rising learning rate."""
     idle_gradients: Literal["zero", "none"] = "zero"
     """Gradients of parts that a step does not use: "zero" keeps them moving on momentum, "none" leaves them alone."""
-    factors: Mapping[str, float] = Field(default_factory=dict)
+    factors: Mapping[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Learning-rate factor by prefix of the parameter's name, e.g. {text: 0.3}."""
     accumulate: int = Field(1, ge=1)
     """Iterations whose gradients add up before a step."""
@@ -124,7 +127,7 @@ class EvaluationSettings(Strict):
 class RunConfig(Strict):
     """A whole run."""
 
-    run: str
+    run: str = Field(min_length=1)
     """Folder that the run writes."""
     data: str
     """Data root with the official files."""
@@ -132,12 +135,12 @@ class RunConfig(Strict):
     """Folder with the region stores; ``regions`` in the data root when absent."""
     sources: Mapping[str, str] = Field(default_factory=dict)
     """task -> image source, where it differs from the task's own."""
-    tasks: Mapping[str, TaskSettings]
+    tasks: Mapping[str, TaskSettings] = Field(min_length=1)
     hold_out: Literal["test", "test+val"] = "test"
     """Pictures of these splits of any task are taken out of every task's training set."""
     carve: float = Field(0.05, gt=0, lt=0.5)
     """Share of the training pictures on which stop-and-go and early stopping look."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     vocabulary: VocabularySettings = VocabularySettings()
     model: ModelSettings = ModelSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -162,9 +165,8 @@ class RunConfig(Strict):
     def write(self, path: Path) -> None:
         """Write the complete configuration as YAML that :func:`load` reads back."""
         text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        with files.replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def shipped() -> dict[str, Path]:
@@ -178,7 +180,7 @@ def find(path: str | Path) -> Path:
     if path.is_file():
         return path
     known = shipped()
-    if path.name in known and path.parent.name in ("", "configs"):
+    if path.name in known and path.parent in (Path(), Path("configs")):
         return known[path.name]
     raise ConfigError(
         "no such configuration" + nearest(path.name, known), file=path, remedy=f"shipped ones: {', '.join(known)}"
@@ -194,6 +196,8 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
     file = find(path)
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=file, remedy="check its permissions") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"not valid YAML: {error}", file=file, remedy="mend the line named above") from None
     if not isinstance(tree, dict):
@@ -215,14 +219,42 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
             known = _keys_at(RunConfig, where[:-1])
             message = f"unknown key{nearest(where[-1], known)}"
             remedy = f"known here: {', '.join(known)}"
+        elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
+            message, remedy = "two numbers are needed", "write [0.9, 0.999]"
         elif first["type"] == "missing":
             message, remedy = "this key is required", f"add {'.'.join(where)}"
         raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
-    from twelve.tasks.base import get
-
-    for name in config.tasks:
-        get(name)
+    _check_names(config, file)
     return config
+
+
+def _check_names(config: RunConfig, file: str | Path | None) -> None:
+    """Tasks and outputs that the configuration names exist."""
+    from twelve.tasks.base import all_tasks
+
+    known = all_tasks()
+    outputs = sorted({known[name].output for name in config.tasks if name in known})
+    for record, names, right in (
+        ("tasks", config.tasks, sorted(known)),
+        ("sources", config.sources, sorted(known)),
+        ("vocabulary.label_maps", config.vocabulary.label_maps, outputs),
+    ):
+        for name in names:
+            if name not in right:
+                raise ConfigError(
+                    f"unknown name {name!r}{nearest(name, right)}",
+                    file=file,
+                    record=record,
+                    remedy=f"choose among {', '.join(right)}",
+                )
+    for name, settings in config.tasks.items():
+        if settings.report == known[name].train_split:
+            raise ConfigError(
+                "the reported split is the one that is trained on",
+                file=file,
+                record=f"tasks.{name}.report",
+                remedy="report another split",
+            )
 
 
 def _apply(tree: dict[str, Any], setting: str) -> None:

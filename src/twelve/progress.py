@@ -17,14 +17,14 @@ LINE_EVERY = 20.0
 class Track:
     """``with Track("extracting", 100, unit="images") as track: track.advance()``."""
 
-    def __init__(self, label: str, total: int, unit: str = "") -> None:
-        self.label, self.total, self.unit = label, total, unit
+    def __init__(self, label: str, total: int, unit: str = "", *, shown: bool = True) -> None:
+        self.label, self.total, self.unit, self.shown = label, total, unit, shown
         self.done = 0
         self.start = self.last = time.monotonic()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Track:
-        if console.is_terminal:
+        if self.shown and console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -58,7 +58,7 @@ class Track:
             self._bar.update(self._task, completed=self.done, rate=rate, note=note)
             return
         now = time.monotonic()
-        if now - self.last >= LINE_EVERY:
+        if self.shown and now - self.last >= LINE_EVERY:
             self.last = now
             left = (self.total - self.done) / max(self.rate, 1e-9)
             parts = [f"{self.label} {self.done}/{self.total}", rate, f"{clock(left)} left", note]

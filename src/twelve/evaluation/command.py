@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
 
 from twelve.config import load
 from twelve.errors import ConfigError, nearest
@@ -37,6 +38,7 @@ def evaluate_run(
         ConfigError: the folder holds no run, or the run has no such task.
     """
     console = console or Console()
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
     open_run(folder)
     config = load(folder / "config.yaml", settings)
     for name in tasks or ():
@@ -72,7 +74,7 @@ def evaluate_run(
         f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
         highlight=False,
     )
-    whole = not tasks and split is None and floors
+    whole = not tasks and split is None and floors and not settings
     name = "evaluation-full.json" if full else "evaluation.json"
     if whole:
         write_results(folder / name, results, facts)
@@ -119,5 +121,8 @@ def _training_seconds(folder: Path) -> float:
     if path.is_file():
         with open(path, encoding="utf-8") as stream:
             for line in stream:
-                seconds = max(seconds, float(json.loads(line).get("seconds", 0.0)))
+                try:
+                    seconds = max(seconds, float(json.loads(line).get("seconds", 0.0)))
+                except ValueError:  # the last line of a run that was killed while writing it
+                    continue
     return seconds

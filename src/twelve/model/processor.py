@@ -191,7 +191,11 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
             return Tokenizer.from_file(str(file))
         except Exception as problem:  # the library raises bare Exception for every flaw of the file
             raise CheckpointError(f"not a tokenizer: {problem}", file=file, remedy="replace the file") from None
-    return wordpieces(file.read_text(encoding="utf-8").splitlines())
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CheckpointError(f"not a vocabulary: {problem}", file=file, remedy="replace the file") from None
+    return wordpieces(lines)
 
 
 def wordpieces(vocabulary: Sequence[str]) -> Tokenizer:

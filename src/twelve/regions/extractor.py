@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from twelve.errors import ConfigError, RegionError
+from twelve.progress import Track
 from twelve.regions.arrow import MAX_IMAGES, schema
 from twelve.regions.backbones import InputSize, build, fingerprint
 from twelve.regions.boxes import BoxSource, Cells, box_source
 from twelve.regions.images import list_images, source_of
 from twelve.regions.parts import PartWriter, remove_leftovers
 from twelve.regions.pipeline import Pipeline
-from twelve.regions.progress import ImageProgress
 from twelve.regions.store import RegionFile
 from twelve.regions.types import Regions
 
@@ -139,7 +139,7 @@ def extract(
         resumed = len(writer.done)
         left = {key: path for key, path in missing.items() if key not in writer.done}
         run = Pipeline(network, supply, size, device, batch_size, workers, failed)
-        with ImageProgress(len(left), f"extracting {source}", shown=progress) as bar:
+        with Track(f"extracting {source}", len(left), "images", shown=progress) as bar:
             _fill(writer, run.regions(left), bar)
         written = len(writer.done)
         if written:
@@ -165,7 +165,7 @@ def _one_source(folders: Sequence[Path]) -> str:
     return sources.pop()
 
 
-def _fill(writer: PartWriter, regions: Iterator[Regions], bar: ImageProgress) -> None:
+def _fill(writer: PartWriter, regions: Iterator[Regions], bar: Track) -> None:
     """Write regions as they come."""
     buffer: list[Regions] = []
     saved = time.monotonic()

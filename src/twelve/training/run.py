@@ -20,7 +20,7 @@ from twelve import __version__, files
 from twelve.config import RunConfig, load
 from twelve.data.batch import first_regions
 from twelve.data.prepare import Prepared, prepare, subset
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
@@ -42,16 +42,22 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
     """
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, set_seed
+    from transformers.utils.logging import disable_progress_bar
 
     from twelve.training.trainer import Trainer
 
     console = console or Console(stderr=True)
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     folder = Path(config.run)
     exists = (folder / "config.yaml").is_file()
     if exists and not resume:
         raise ConfigError("this folder already holds a run", file=folder, remedy="add --resume, or --set run=ANOTHER")
     if resume and not exists:
         raise ConfigError("there is no run to resume", file=folder, remedy="leave out --resume")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.write_error(error, folder) from None
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     set_seed(config.seed)
@@ -67,7 +73,6 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
     trainer = Trainer(config, data, model, processor, folder, accelerator)
     if accelerator.is_main_process:
         _describe(config, data, model, trainer, console)
-        folder.mkdir(parents=True, exist_ok=True)
         if not exists:
             _write_json(folder / "data.json", summary(data))
             _write_json(folder / "machine.json", machine())
@@ -102,12 +107,14 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
     for source in sources_of(data):
+        processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
         processor.region_fingerprints[source] = data.store.fingerprint(source)
     fields: dict[str, Any] = {"task_specific_tokens": True}
     if encoder is not None:
         fields |= text_config_from(encoder)
     fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
     fields |= config.model.architecture
+    _check_fit(fields, data, processor)
     torch.manual_seed(seed)
     model = Twelve(TwelveConfig(**fields))
     model.standardise_regions(*_statistics(data))
@@ -119,6 +126,28 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     if encoder is not None:
         load_text_encoder(model, encoder)
     return model, processor, data
+
+
+def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProcessor) -> None:
+    """The sizes asked for suit the tokenizer, the texts and the regions; better said before a run folder exists."""
+    wanted = {
+        "vocab_size": (processor.vocab_size, "word pieces of the tokenizer"),
+        "max_position_embeddings": (max(processor.max_text.values()), "word pieces of the longest text (max_text)"),
+    }
+    for name, (least, what) in wanted.items():
+        if fields.get(name, least) < least:
+            raise ConfigError(
+                f"{name} is {fields[name]}, but there are {least} {what}",
+                record="model.architecture",
+                remedy=f"give {name} at least {least}",
+            )
+    if fields["v_feature_size"] != data.store.feature_size:
+        raise ConfigError(
+            f"v_feature_size is {fields['v_feature_size']}, the regions in {data.store.root} have "
+            f"{data.store.feature_size} features",
+            record="model.architecture",
+            remedy="leave v_feature_size out",
+        )
 
 
 def _continued(config: RunConfig, init: Path) -> tuple[Twelve, TwelveProcessor, Prepared]:
@@ -187,6 +216,13 @@ def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
             total, square, count = total + features.sum(0), square + features.square().sum(0), count + len(features)
         means.append(total / count)
         squares.append(square / count)
+        if not bool(torch.isfinite(total).all()):
+            raise RegionError(
+                "features that are not finite numbers",
+                file=data.store.root,
+                record=task.task.name,
+                remedy="extract the regions again (twelve regions verify finds damaged files)",
+            )
     mean = torch.stack(means).mean(0)
     variance = torch.stack(squares).mean(0) - mean.square()
     return mean.float(), variance.clamp_min(1e-6).sqrt().float()

@@ -264,11 +264,21 @@ def make_schedule(name: str, *, tasks: Sequence[str], sizes: Mapping[str, int], 
         raise ConfigError(
             f"unknown schedule {name!r}{nearest(name, SCHEDULES)}", remedy=f"choose among {', '.join(SCHEDULES)}"
         )
-    known = set(inspect.signature(SCHEDULES[name]).parameters) - {"tasks", "sizes", "seed"}
-    for option in options:
+    parameters = inspect.signature(SCHEDULES[name]).parameters
+    known = set(parameters) - {"tasks", "sizes", "seed"}
+    for option, value in options.items():
         if option not in known:
             raise ConfigError(
                 f"schedule {name!r} has no option {option!r}{nearest(option, known)}",
+                record="schedule.options",
                 remedy=f"its options: {', '.join(sorted(known)) or 'none'}",
+            )
+        several = isinstance(parameters[option].default, tuple)
+        numbers = value if several and isinstance(value, list | tuple) else [value]
+        if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
+            raise ConfigError(
+                f"{option} is {value!r}",
+                record="schedule.options",
+                remedy="give a list of numbers" if several else "give a number",
             )
     return SCHEDULES[name](tasks=tasks, sizes=sizes, seed=seed, **options)
