@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
             _remove(aside)
         else:
             os.replace(partial, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         _remove(partial)
         raise write_error(error, path) from error
@@ -67,12 +67,13 @@ def _sync(path: Path) -> None:
             with open(file, "rb") as stream:
                 os.fsync(stream.fileno())
         else:
-            _sync_folder(file)
+            sync_folder(file)
     if path.is_dir():
-        _sync_folder(path)
+        sync_folder(path)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make a rename in a folder durable, where the system can."""
     if os.name == "nt":  # folders cannot be opened there
         return
     handle = os.open(path, os.O_RDONLY)

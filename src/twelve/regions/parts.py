@@ -21,6 +21,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from twelve.errors import RegionError
+from twelve.files import sync_folder
 from twelve.regions.arrow import CHECKSUM, checksum, record_batch, view
 from twelve.regions.types import Regions
 
@@ -178,7 +179,7 @@ class PartWriter:
                 sink.flush()
                 os.fsync(sink.fileno())
             os.replace(temporary, self.target)
-            _sync_folder(self.target.parent)
+            sync_folder(self.target.parent)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise self._cannot_write(error) from error
@@ -229,14 +230,3 @@ class PartWriter:
             file=self.target,
             remedy=("free space on that disk" if full else "make the folder writable") + " and run the command again",
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` durable, where the system can."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -138,7 +138,7 @@ class Trainer:
             raise NonFiniteLoss(
                 f"the loss of {name} is {value} in iteration {self.iteration}, step {self.steps}",
                 file=self.folder,
-                remedy="resume from the last checkpoint with a lower learning rate (--set optimizer...., tasks....)",
+                remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
             )
         self.accelerator.backward(loss * self.loss_scale[name])
         self.pairs += batch.pairs
