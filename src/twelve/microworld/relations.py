@@ -1,0 +1,86 @@
+"""What holds of the things of a scene: attributes, and relations between two of them.
+
+Every dataset's questions, phrases and statements are true or false by these functions and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from twelve.microworld.scene import Scene, Thing, covered
+
+MARGIN = 8.0
+"""Pixels that two centres must differ by before one is called left of or above the other."""
+
+
+def has(thing: Thing, **attributes: str | None) -> bool:
+    """Whether a thing has all the given attributes (kind, colour, size, pattern, family); None asks for nothing."""
+    return all(value is None or getattr(thing, name) == value for name, value in attributes.items())
+
+
+def matching(scene: Scene, **attributes: str | None) -> list[Thing]:
+    """The things of a scene that have all the given attributes."""
+    return [thing for thing in scene.things if has(thing, **attributes)]
+
+
+def left_of(scene: Scene, one: Thing, other: Thing) -> bool:
+    return one.centre[0] < other.centre[0] - MARGIN
+
+
+def right_of(scene: Scene, one: Thing, other: Thing) -> bool:
+    return left_of(scene, other, one)
+
+
+def above(scene: Scene, one: Thing, other: Thing) -> bool:
+    return one.centre[1] < other.centre[1] - MARGIN
+
+
+def below(scene: Scene, one: Thing, other: Thing) -> bool:
+    return above(scene, other, one)
+
+
+def in_front_of(scene: Scene, one: Thing, other: Thing) -> bool:
+    """Whether ``one`` hides a part of ``other``."""
+    return covered(other.box, one.box) > 0.03 and _rank(scene, one) > _rank(scene, other)
+
+
+def behind(scene: Scene, one: Thing, other: Thing) -> bool:
+    return in_front_of(scene, other, one)
+
+
+RELATIONS: Mapping[str, Callable[[Scene, Thing, Thing], bool]] = {
+    "left of": left_of,
+    "right of": right_of,
+    "above": above,
+    "below": below,
+    "in front of": in_front_of,
+    "behind": behind,
+}
+
+
+def related(scene: Scene, relation: str, to: Thing, among: Sequence[Thing] | None = None) -> list[Thing]:
+    """The things (among those given) that stand in ``relation`` to ``to``: related(scene, "left of", car) are the
+    things left of the car."""
+    holds = RELATIONS[relation]
+    return [
+        thing for thing in (scene.things if among is None else among) if thing is not to and holds(scene, thing, to)
+    ]
+
+
+def place(scene: Scene, thing: Thing) -> str | None:
+    """ "left", "right" or "middle" third of the picture; None near a border between two."""
+    share = thing.centre[0] / scene.width
+    for name, low, high in (("left", 0.0, 0.3), ("middle", 0.38, 0.62), ("right", 0.7, 1.0)):
+        if low <= share <= high:
+            return name
+    return None
+
+
+def level(scene: Scene, thing: Thing) -> str | None:
+    """ "top" or "bottom" of the picture; None in between."""
+    share = thing.centre[1] / scene.height
+    return "top" if share <= 0.35 else "bottom" if share >= 0.65 else None
+
+
+def _rank(scene: Scene, thing: Thing) -> int:
+    return next(number for number, other in enumerate(scene.things) if other is thing)

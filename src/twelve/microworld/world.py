@@ -1,0 +1,147 @@
+"""The pictures of a microworld: which scene has which id in which collection, and which part of it it belongs to.
+
+The collections overlap as the originals' do: half of Visual Genome's pictures are COCO pictures, the Flickr30k caption
+splits and SNLI-VE's cut the same pictures differently, and RefCOCO's test pictures lie in COCO's train2014, where VQA
+trains. A run that is not cleaned would train on what it is measured on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from twelve.microworld.scene import COLOURS, KINDS, Scene, draw_scene
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of one collection.
+
+    Attributes:
+        key: its id in the collection, as the id's source writes it (``12`` of ``coco/12``).
+        file: where it lies under ``images/`` of the data root.
+        part: coco: train2014, val2014, test2015; vg: train, val, testdev; flickr30k: all; nlvr2: train, dev, test1.
+        scene: what it shows.
+        reserved: only validation and test sets should be cut from such pictures (originals are not that tidy: a
+            reserved picture may still lie in another dataset's training file, which is what cleaning is for). Only
+            they hold the world's unseen combinations.
+        coco_id: vg: the same picture's id in COCO, if it is one.
+    """
+
+    key: str
+    file: str
+    part: str
+    scene: Scene
+    reserved: bool = False
+    coco_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Pictures of each collection's parts: (open to training, reserved). vg's are those that are not COCO's too."""
+
+    coco_train2014: tuple[int, int] = (800, 160)
+    coco_val2014: tuple[int, int] = (100, 240)
+    coco_test2015: tuple[int, int] = (0, 40)
+    vg_train: tuple[int, int] = (400, 120)
+    vg_val: tuple[int, int] = (0, 120)
+    vg_testdev: tuple[int, int] = (0, 120)
+    flickr30k: tuple[int, int] = (700, 240)
+    nlvr2_train: tuple[int, int] = (600, 0)
+    nlvr2_dev: tuple[int, int] = (0, 160)
+    nlvr2_test1: tuple[int, int] = (0, 160)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All pictures, by collection. nlvr2 holds pairs: pictures 2k and 2k+1 are the left and right one of pair k.
+
+    Attributes:
+        unseen: (colour, kind) combinations that occur in reserved pictures only.
+    """
+
+    seed: int
+    coco: tuple[Picture, ...]
+    vg: tuple[Picture, ...]
+    flickr30k: tuple[Picture, ...]
+    nlvr2: tuple[Picture, ...]
+    unseen: frozenset[tuple[str, str]]
+
+    def pictures(self) -> Iterator[Picture]:
+        """Every picture once; those that Visual Genome shares with COCO appear twice, under both their names."""
+        for collection in (self.coco, self.vg, self.flickr30k, self.nlvr2):
+            yield from collection
+
+
+UNSEEN = 8
+"""Combinations of a colour and a kind that no picture open to training holds."""
+
+
+def make_world(seed: int, sizes: Sizes | None = None) -> World:
+    """Draw every scene. The same seed and sizes give the same world."""
+    sizes = sizes or Sizes()
+    rng = np.random.default_rng([seed, 0])
+    combinations = [(colour, kind) for colour in COLOURS for kind in KINDS]
+    chosen = rng.choice(len(combinations), UNSEEN, replace=False).tolist()
+    unseen = frozenset(combinations[number] for number in chosen)
+
+    def scenes(counts: tuple[int, int]) -> list[tuple[Scene, bool]]:
+        there = [(draw_scene(rng, unseen), False) for _ in range(counts[0])]
+        return there + [(draw_scene(rng), True) for _ in range(counts[1])]
+
+    coco: list[Picture] = []
+    for part in ("train2014", "val2014", "test2015"):
+        for scene, reserved in scenes(getattr(sizes, f"coco_{part}")):
+            number = len(coco) + 1
+            file = f"coco/{part}/COCO_{part}_{number:012d}.jpg"
+            coco.append(Picture(str(number), file, part, scene, reserved))
+    return World(
+        seed,
+        tuple(coco),
+        tuple(_visual_genome(coco, sizes, scenes)),
+        tuple(_flickr(scenes(sizes.flickr30k))),
+        tuple(_pairs(sizes, scenes)),
+        unseen,
+    )
+
+
+_Scenes = Callable[[tuple[int, int]], list[tuple[Scene, bool]]]
+
+
+def _visual_genome(coco: Sequence[Picture], sizes: Sizes, scenes: _Scenes) -> list[Picture]:
+    """Every second picture of COCO's train2014 and val2014 under an id of its own, and pictures of its own; testdev
+    pictures are COCO test2015's, under ids that start with n, as GQA has them."""
+    shared = [picture for picture in coco if picture.part != "test2015"][::2]
+    found: list[Picture] = []
+    for picture in shared:
+        number = 2_300_000 + len(found)
+        found.append(
+            Picture(str(number), f"vg/{number}.jpg", "train", picture.scene, picture.reserved, int(picture.key))
+        )
+    for part in ("train", "val"):
+        for scene, reserved in scenes(getattr(sizes, f"vg_{part}")):
+            number = 2_300_000 + len(found)
+            found.append(Picture(str(number), f"vg/{number}.jpg", part, scene, reserved))
+    for number, (scene, reserved) in enumerate(scenes(sizes.vg_testdev)):
+        found.append(Picture(f"n{160_000 + number}", f"vg/n{160_000 + number}.jpg", "testdev", scene, reserved))
+    return found
+
+
+def _flickr(scenes: Sequence[tuple[Scene, bool]]) -> list[Picture]:
+    keys = [str(1_000_000_000 + 7_919 * number) for number in range(len(scenes))]
+    return [
+        Picture(key, f"flickr30k/{key}.jpg", "all", scene, reserved)
+        for key, (scene, reserved) in zip(keys, scenes, strict=True)
+    ]
+
+
+def _pairs(sizes: Sizes, scenes: _Scenes) -> list[Picture]:
+    found: list[Picture] = []
+    for part in ("train", "dev", "test1"):
+        pairs = getattr(sizes, f"nlvr2_{part}")
+        for number, (scene, reserved) in enumerate(scenes((2 * pairs[0], 2 * pairs[1]))):
+            key = f"{part}-{number // 2}-0-img{number % 2}"
+            found.append(Picture(key, f"nlvr2/{key}.png", part, scene, reserved))
+    return found
