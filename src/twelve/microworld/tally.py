@@ -1,9 +1,9 @@
 """What a writer says of the dataset it wrote, and the oracle's answers beside it.
 
 ``<task>/oracle.json`` holds, split by split, what someone who reads the scene would answer: ``{"val": {"262148000":
-"red"}}``, in the form of the task's predictions (an answer; an index among the candidates; a box; True or False; a class
-name; for captions the ids of all pictures of the split that the caption is true of). Measured by the official metric it
-is the task's ceiling.
+"red"}}``, in the form of the task's predictions (an answer; an index among the candidates; a box; True or False; a
+class name; for captions the ids of all pictures of the split that the caption is true of). Measured by the official
+metric it is the task's ceiling.
 """
 
 from __future__ import annotations
