@@ -64,3 +64,14 @@ def test_two_pictures() -> None:
 
 def test_one_pair_each_where_nothing_else_is_said() -> None:
     assert OUTPUTS["answer"].pairs([example(None), example(None, "x/2")]) == [[("text", "x/1")], [("text", "x/2")]]
+
+
+def test_prospects() -> None:
+    answers = OUTPUTS["answer"].prospects(
+        [example({"two": 0.6, "2": 1.0}), example({"red": 1.0}), example(None)], [], ["two", "three", "red", "blue"]
+    )
+    assert answers.chance.tolist() == pytest.approx([0.15, 0.25, 0])
+    assert answers.best.tolist() == pytest.approx([0.6, 1, 0])  # "2" is not in the vocabulary
+    for kind, classes in (("pair", 2), ("entailment", 3)):
+        found = OUTPUTS[kind].prospects([example(None)] * 2, [], [])
+        assert found.chance.tolist() == [1 / classes] * 2 and found.best.tolist() == [1, 1]

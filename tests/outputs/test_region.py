@@ -136,3 +136,13 @@ def test_candidates_decode_to_their_index() -> None:
 def test_targets_of_another_kind_are_refused(target: Target, given: tuple[Box, ...]) -> None:
     with pytest.raises(TypeError, match="e1"):
         REGION.targets([example(target, given)], [seen(BOXES)], [])
+
+
+def test_prospects_of_detected_and_given_boxes() -> None:
+    pictures = [seen(BOXES), seen(BOXES)]
+    found = REGION.prospects([example((10, 10, 59, 59)), example((0, 150, 20, 200))], pictures, [])
+    # Of four boxes and the whole picture two overlap by half or more; nothing is near the second.
+    assert found.chance.tolist() == [2 / 5, 0]
+    assert found.best.tolist() == [1, 0]
+    found = REGION.prospects([example(1, tuple(BOXES[:4]))], pictures[:1], [])
+    assert (found.chance.tolist(), found.best.tolist()) == ([1 / 4], [1])

@@ -17,11 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twelve.errors import ConfigError
-from twelve.outputs.base import Output, Prediction
+from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.losses import precise
 from twelve.outputs.neighbours import HardPool
 from twelve.regions.types import Regions
 from twelve.tasks.base import Example
+
+PAIRS = 4
+"""Pairs of a training example, the match among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,12 @@ class Alignment(Output):
     ) -> dict[str, Tensor]:
         """``target``: (E,) int64 zeros: the first pair of an example is the right one."""
         return {"target": torch.zeros(len(examples), dtype=torch.int64)}
+
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        """Of the training choice between four pairs; a gallery's chance is one over its size."""
+        return Prospects(chance=np.full(len(examples), 1 / PAIRS), best=np.ones(len(examples)))
 
     def decode(
         self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

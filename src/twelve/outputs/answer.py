@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from twelve.errors import CheckpointError
-from twelve.outputs.base import Output, Prediction
+from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.heads import Classifier
 from twelve.outputs.losses import label_at_best, log_odds, precise, sum_over_labels
 from twelve.regions.types import Regions
@@ -70,6 +71,20 @@ class Answer(Output):
                 if answer in index:
                     target[row, index[answer]] = score
         return {"target": target}
+
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        """An answer drawn uniformly from the vocabulary, and the best answer in it."""
+        known = frozenset(vocabulary)
+        scores = [
+            [score for answer, score in (example.target or {}).items() if answer in known]  # type: ignore[union-attr]
+            for example in examples
+        ]
+        return Prospects(
+            chance=np.array([sum(found) for found in scores]) / max(1, len(known)),
+            best=np.array([max(found, default=0.0) for found in scores]),
+        )
 
     def decode(
         self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

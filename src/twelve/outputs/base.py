@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from twelve.regions.types import Regions
@@ -34,6 +35,19 @@ class Prediction:
     value: Any
     score: float
     alternatives: tuple[tuple[Any, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prospects:
+    """What each of N examples can score, whatever the model is.
+
+    Attributes:
+        chance: (N,) mean score, 0..1, of a value drawn uniformly from all that could be decoded.
+        best: (N,) score of the best of these values: the ceiling that the vocabulary or the regions set.
+    """
+
+    chance: NDArray[np.float64]
+    best: NDArray[np.float64]
 
 
 class Output(abc.ABC):
@@ -91,6 +105,13 @@ class Output(abc.ABC):
     ) -> dict[str, Tensor]:
         """Tensors that :meth:`loss` and :meth:`score` read. ``regions`` holds the first image's regions per example
         (without the global one); ``vocabulary`` is the head's label list or empty."""
+
+    @abc.abstractmethod
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        """Chance and ceiling of every example. Where a gallery is ranked, that is the gallery's matter, and the
+        examples here are single pairs."""
 
     @abc.abstractmethod
     def decode(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from twelve.errors import DataError, nearest
-from twelve.outputs.base import Output, Prediction
+from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
 from twelve.regions.types import Regions
 from twelve.tasks.base import Example
@@ -44,6 +45,11 @@ class Entailment(Output):
     ) -> dict[str, Tensor]:
         """``target``: (E,) int64 class index, -1 where there is no label."""
         return {"target": torch.tensor([_index(example) for example in examples], dtype=torch.int64)}
+
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        return Prospects(chance=np.full(len(examples), 1 / len(CLASSES)), best=np.ones(len(examples)))
 
     def decode(
         self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.errors import DataError
-from twelve.outputs.base import Output, Prediction
+from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.entailment import rank
 from twelve.outputs.heads import PairClassifier
 from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
@@ -56,6 +56,11 @@ class Pair(Output):
         """``target``: (E,) int64, 0 False, 1 True, -1 where there is no label."""
         classes = [-1 if example.target is None else int(bool(example.target)) for example in examples]
         return {"target": torch.tensor(classes, dtype=torch.int64)}
+
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        return Prospects(chance=np.full(len(examples), 1 / len(CLASSES)), best=np.ones(len(examples)))
 
     def decode(
         self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from twelve.errors import RegionError
-from twelve.outputs.base import Output, Prediction
+from twelve.evaluation.metrics.referring import iou
+from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.heads import RegionScorer
 from twelve.outputs.losses import label_at_best, log_odds, sum_over_labels
 from twelve.regions.types import Regions
@@ -89,6 +90,21 @@ class Region(Output):
                 found = overlap_with(_with_whole(seen), _box(example))
                 overlap[row, : len(found)] = torch.from_numpy(found)
         return {"target": _thresholded(overlap), "overlap": overlap, "valid": valid}
+
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        """Share of the regions (the whole picture among them) that overlap the box meant by half or more, plain areas
+        as the official metric has it, and whether any does; one of the candidates where these are given."""
+        chance, best = np.empty(len(examples)), np.ones(len(examples))
+        for row, (example, seen) in enumerate(zip(examples, regions, strict=True)):
+            if example.candidates:
+                chance[row] = 1 / len(example.candidates)
+                continue
+            meant = _box(example)
+            right = [iou(box, meant) >= THRESHOLD for box in _with_whole(seen).tolist()]
+            chance[row], best[row] = sum(right) / len(right), any(right)
+        return Prospects(chance, best)
 
     def decode(
         self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
