@@ -1,7 +1,7 @@
 """Word pieces of a model that starts from nothing: taken from the texts it will be trained on.
 
 The pieces are the frequent words as wholes and every character, so that a rare word falls into letters. (The tokenizers
-library's own trainer also finds pieces between these two, but breaks ties by chance: two runs of one seed would differ.)
+library's own trainer also finds pieces between the two, but breaks ties by chance: runs of one seed would differ.)
 """
 
 from __future__ import annotations
