@@ -68,3 +68,59 @@ def test_not_yaml(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("run: [")
     with pytest.raises(ConfigError, match="not valid YAML"):
         config.load(tmp_path / "c.yaml")
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("run: r\ndata: d\nrun: s\n", 3, "'run' stands in line 1 and again in line 3"),
+        ("run: r\ntraining:\n  epochs: 1\n  epochs: 2\n", 4, "'epochs' stands in line 3 and again in line 4"),
+    ],
+)
+def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    with pytest.raises(ConfigError, match=rf"c\.yaml \[line {line}\].*{words}"):
+        config.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["run: 2020-99-99", "[" * 3000, "run: \x00", "{[a]: b}", "a: b: c"])
+def test_what_yaml_refuses_is_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"c\.yaml.*not valid YAML"):
+        config.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.epoch=3", '--set training.epoch=3 [training.epoch]: unknown key (did you mean "epochs"?)'),
+        ("seed=[", "--set seed=[ [line 1]: not valid YAML"),
+        ("seed=2020-99-99", "--set seed=2020-99-99: not valid YAML"),
+        ("seed={a: 1, a: 2}", "--set seed={a: 1, a: 2} [line 1]: the key 'a'"),
+        ("tasks={vqq: {}}", "--set tasks={vqq: {}} [tasks.vqq]"),
+        ("a..b=1", "cannot read setting 'a..b=1'"),
+    ],
+)
+def test_mistakes_in_settings_name_the_setting(tmp_path: Path, setting: str, words: str) -> None:
+    file = written(tmp_path, yaml.safe_dump(MINIMAL))
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, [setting])
+    assert str(caught.value).startswith(words)
+
+
+def test_mistakes_in_the_file_name_the_file_whatever_is_set(tmp_path: Path) -> None:
+    file = written(tmp_path, yaml.safe_dump(MINIMAL | {"tasks": ["vqq"]}))
+    with pytest.raises(ConfigError, match=r"^\S*c\.yaml \[tasks\.vqq\]"):
+        config.load(file, ["tasks.vqa.batch_size=3", "seed=4"])
+
+
+def test_later_mistakes_are_placed_as_well(tmp_path: Path) -> None:
+    file = written(tmp_path, yaml.safe_dump(MINIMAL))
+    for record, place in (("schedule.name", "--set schedule.name=x"), ("seed", str(file)), (None, str(file))):
+        with pytest.raises(ConfigError) as caught, config.naming(file, ["schedule.name=x"]):
+            raise ConfigError("wrong", record=record)
+        assert caught.value.file == place

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from twelve import files
 from twelve.errors import TwelveError
-from twelve.files import replacing
+from twelve.files import alone, append, replacing, settle
 
 
 def test_failure_inside_leaves_the_old_file(tmp_path: Path) -> None:
@@ -39,3 +41,70 @@ def test_folders_are_replaced_whole(tmp_path: Path) -> None:
             (partial / text).write_text(text)
     assert [path.name for path in target.iterdir()] == ["two"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_stepped_aside_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the two renames: the old folder is found again, by readers and by the next writer."""
+    target = tmp_path / "folder"
+    for how in ("read", "write"):
+        target.mkdir()
+        (target / "x").write_text("good")
+        os.rename(target, tmp_path / ".folder.old")
+        if how == "read":
+            settle(target)
+        else:
+            with pytest.raises(KeyboardInterrupt), replacing(target) as partial:
+                partial.mkdir()
+                raise KeyboardInterrupt
+        assert (target / "x").read_text() == "good"
+        assert list(tmp_path.iterdir()) == [target]
+        (target / "x").unlink()
+        target.rmdir()
+
+
+def test_interrupted_between_the_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "x").write_text("good")
+    rename = os.rename
+
+    def interrupted(source: Path, to: Path) -> None:
+        if source.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        rename(source, to)
+
+    monkeypatch.setattr(files.os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), replacing(target) as partial:
+        partial.mkdir()
+    monkeypatch.setattr(files.os, "rename", rename)
+    settle(target)
+    assert (target / "x").read_text() == "good"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Error while serializing: I/O error: Os { code: 28, kind: StorageFull, message: "No space left on device" }',
+        "No space left on device (os error 28)",
+    ],
+)
+def test_full_disk_in_the_words_of_libraries(tmp_path: Path, said: str) -> None:
+    problem = r"a\.json: cannot write: No space left.*free some space"
+    with pytest.raises(TwelveError, match=problem), replacing(tmp_path / "a.json"):
+        raise Exception(said)
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TwelveError, match=r"file/a\.json: cannot write"), replacing(tmp_path / "file" / "a.json"):
+        pass
+    with pytest.raises(TwelveError, match=r"cannot write: Is a directory"):
+        append(tmp_path, "x")
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    problem = "another process is writing here"
+    with alone(tmp_path / "run"), pytest.raises(TwelveError, match=problem), alone(tmp_path / "run"):
+        pass
+    with alone(tmp_path / "run"):
+        pass

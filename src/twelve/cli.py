@@ -48,10 +48,12 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on with the run where its last checkpoint stands.")] = False,
 ) -> None:
     """Train one model on the tasks of a configuration."""
-    from twelve.config import load
+    from twelve.config import load, naming
     from twelve.training.run import train as run
 
-    run(load(config, settings or ()), resume=resume)
+    parsed = load(config, settings or ())
+    with naming(config, settings or ()):
+        run(parsed, resume=resume)
 
 
 @app.command(epilog="Example: twelve evaluate runs/real-sample")
@@ -192,6 +194,8 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output has gone (| head): nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _fail(f"{error.filename or 'the system refused something'}: {error.strerror or error}", 2)
 
 
 def _fail(message: str, code: int) -> None:

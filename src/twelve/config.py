@@ -6,7 +6,8 @@ Files are looked for as given, then among those the package ships (``configs/rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from twelve import files
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, TwelveError, found_in, nearest
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -195,16 +196,71 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
     """
     file = find(path)
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, remedy="check its permissions") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not valid YAML: {error}", file=file, remedy="mend the line named above") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
+    tree = _read_yaml(text, file)
     if not isinstance(tree, dict):
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="start from a shipped one")
     for setting in settings:
         _apply(tree, setting)
-    return parse(tree, file)
+    with naming(file, settings):
+        return parse(tree)
+
+
+@contextmanager
+def naming(path: str | Path, settings: Sequence[str] = ()) -> Iterator[None]:
+    """Errors from within that name no file are put down to the last setting that reaches the key, or to this file."""
+    try:
+        yield
+    except TwelveError as error:
+        if error.file is not None:
+            raise
+        file, place = str(find(path)), f"{error.record}." if error.record else "."
+        for setting in reversed(settings):
+            key = setting.partition("=")[0] + "."
+            if place.startswith(key):
+                raise error.located(f"--set {setting}") from None
+            if key.startswith(place):  # the setting changes a part of the place; the file may hold the rest
+                file = f"{file} with --set {setting}"
+                break
+        raise error.located(file) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key stands once in its mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                problem = f"the key {key.value!r} stands in line {lines[key.value]} and again in line {line}"
+                raise ConfigError(problem, record=f"line {line}", remedy="remove one of the two")
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(text: str, origin: str | Path) -> Any:
+    """The plain values in a YAML text.
+
+    Raises:
+        ConfigError: it is not YAML, or gives a key twice; names ``origin`` and the line.
+    """
+    try:
+        with found_in(origin):
+            return yaml.load(text, _StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = None if mark is None else f"line {mark.line + 1}"
+        problem = f"not valid YAML: {error.problem or error.context}"
+        raise ConfigError(problem, file=origin, record=line, remedy="mend this line") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
+        raise ConfigError(f"not valid YAML: {error}", file=origin, remedy="mend it") from None
 
 
 def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
@@ -223,6 +279,8 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
             message, remedy = "two numbers are needed", "write [0.9, 0.999]"
         elif first["type"] == "missing":
             message, remedy = "this key is required", f"add {'.'.join(where)}"
+        else:
+            message += f", found {repr(first['input'])[:40]}"
         raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
     _check_names(config, file)
     return config
@@ -244,7 +302,7 @@ def _check_names(config: RunConfig, file: str | Path | None) -> None:
                 raise ConfigError(
                     f"unknown name {name!r}{nearest(name, right)}",
                     file=file,
-                    record=record,
+                    record=f"{record}.{name}",
                     remedy=f"choose among {', '.join(right)}",
                 )
     for name, settings in config.tasks.items():
@@ -259,12 +317,9 @@ def _check_names(config: RunConfig, file: str | Path | None) -> None:
 
 def _apply(tree: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise ConfigError(f"cannot read setting {setting!r}", remedy="write --set a.b=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"value of {key} is not valid YAML: {error}") from None
+    value = _read_yaml(text, f"--set {setting}")
     node, parts = tree, key.split(".")
     for part in parts[:-1]:
         child = node.get(part)

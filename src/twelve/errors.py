@@ -6,7 +6,8 @@ The command line prints them as one line and exits with code 2; nothing else is 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -36,6 +37,23 @@ class TwelveError(Exception):
         if remedy:
             text += f" -> {remedy}"
         super().__init__(" ".join(text.split()))
+
+    def located(self, file: str | Path) -> TwelveError:
+        """The same error, found in ``file`` if it names none yet."""
+        if self.file is not None:
+            return self
+        return type(self)(self.problem, file=file, record=self.record, remedy=self.remedy)
+
+
+@contextmanager
+def found_in(file: str | Path) -> Iterator[None]:
+    """Errors from within name ``file``, unless they name another."""
+    try:
+        yield
+    except TwelveError as error:
+        if error.file is not None:
+            raise
+        raise error.located(file) from error.__cause__
 
 
 class ConfigError(TwelveError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +23,15 @@ def replacing(path: Path) -> Iterator[Path]:
         TwelveError: the disk is full or the folder cannot be written; ``path`` is then as it was.
     """
     partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
     try:
+        settle(path)
+        _remove(partial)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         _sync(partial)
         if path.is_dir():
             # A folder cannot be renamed over another: the old one steps aside and goes once the new one stands.
-            aside = path.with_name(f".{path.name}.old")
+            aside = _aside(path)
             _remove(aside)
             os.rename(path, aside)
             os.rename(partial, path)
@@ -35,22 +39,88 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             os.replace(partial, path)
         sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            settle(path)
+            _remove(partial)
+        failed = _os_error(error)
+        if failed is None:
+            raise
+        raise write_error(failed, path) from error
+
+
+def settle(path: Path) -> None:
+    """Bring back a folder that stepped aside for a new one when the program was killed before the new one stood."""
+    if _aside(path).is_dir() and not path.exists():
+        os.rename(_aside(path), path)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine that ask the same out of a folder; a process that dies lets go of it.
+
+    Raises:
+        TwelveError: another process is there, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "wb")  # noqa: SIM115 (held until the block ends)
     except OSError as error:
-        _remove(partial)
+        raise write_error(error, folder) from None
+    with lock:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TwelveError(
+                    "another process is writing here", file=folder, remedy="wait for it, or stop it and run again"
+                ) from None
+            except OSError:  # a file system without locks: nothing can be said
+                pass
+        yield
+
+
+def append(path: Path, text: str) -> None:
+    """Add ``text`` to the end of a file.
+
+    Raises:
+        TwelveError: the disk is full or the file cannot be written.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
         raise write_error(error, path) from error
-    except BaseException:
-        _remove(partial)
-        raise
 
 
 def write_error(error: OSError, path: Path) -> TwelveError:
     """The one line that a person needs when a file cannot be written."""
+    space = "free some space and run the same command again: what was complete has been kept"
     remedy = {
-        errno.ENOSPC: "free some space and run the same command again: what was complete has been kept",
+        errno.ENOSPC: space,
+        errno.EDQUOT: space,
+        errno.EFBIG: space,
         errno.EACCES: "choose a folder that you may write to",
         errno.EROFS: "choose a folder on a disk that can be written",
     }.get(error.errno or 0, "see the reason above")
     return TwelveError(f"cannot write: {error.strerror or error}", file=path, remedy=remedy)
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """``error`` if the system refused something; libraries in Rust (safetensors, tokenizers) say so in words."""
+    if isinstance(error, OSError):
+        return error
+    found = re.search(r"os error (\d+)|Os \{ code: (\d+)", str(error))
+    if not isinstance(error, Exception) or found is None:
+        return None
+    code = int(found[1] or found[2])
+    return OSError(code, os.strerror(code))
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 def _remove(path: Path) -> None:

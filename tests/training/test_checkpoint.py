@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from twelve.errors import CheckpointError
+from twelve.errors import CheckpointError, TwelveError
 from twelve.training import checkpoint
 
 STATE = {
@@ -61,3 +66,55 @@ def test_prune_keeps_the_newest(tmp_path: Path) -> None:
 def test_only_tensors_and_plain_values(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="a/b"):
         checkpoint.save(tmp_path / "step-1", {"a": {"b": object()}})
+
+
+def changed(change: Callable[[Any], Any]) -> Callable[[Path], None]:
+    """A state.json that is JSON, but not the one that was written."""
+
+    def apply(folder: Path) -> None:
+        tree = json.loads((folder / "state.json").read_text())
+        (folder / "state.json").write_text(json.dumps(change(tree)))
+
+    return apply
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a list": changed(lambda tree: [tree]),
+    "nothing": changed(lambda tree: None),
+    "no state": changed(lambda tree: {"tensors": tree["tensors"]}),
+    "state is a number": changed(lambda tree: {"tensors": tree["tensors"], "state": 3}),
+    "state is a list": changed(lambda tree: {"tensors": tree["tensors"], "state": [1]}),
+    "a tensor that is not there": changed(lambda tree: {"tensors": tree["tensors"], "state": {"a": "tensor:no"}}),
+    "a key that is no number": changed(lambda tree: {"tensors": tree["tensors"], "state": {"#a": 1}}),
+    "another value": changed(lambda tree: tree | {"state": tree["state"] | {"text": "other"}}),
+    "too deep": lambda folder: (folder / "state.json").write_text("[" * 100000),
+    "not text": lambda folder: (folder / "state.json").write_bytes(b"\xff"),
+    "foreign tensors": lambda folder: save_file({"a": torch.ones(2)}, folder / "tensors.safetensors"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_foreign_or_changed_file_is_one_line(tmp_path: Path, damage: str) -> None:
+    checkpoint.save(tmp_path / "step-1", STATE)
+    DAMAGE[damage](tmp_path / "step-1")
+    with pytest.raises(CheckpointError, match=r"step-1: (damaged checkpoint|the checksum).*-> remove this folder"):
+        checkpoint.load(tmp_path / "step-1")
+
+
+def test_a_checkpoint_without_a_checksum_of_its_plain_values_is_read(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "step-1", STATE)
+    changed(lambda tree: {key: tree[key] for key in ("tensors", "state")})(tmp_path / "step-1")
+    assert checkpoint.load(tmp_path / "step-1")["text"] == "plain"
+
+
+def test_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path / "step-1", STATE)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(TwelveError, match="step-2: cannot write: No space left"):
+        checkpoint.save(tmp_path / "step-2", STATE)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
+    assert checkpoint.load(tmp_path / "step-1")["text"] == "plain"

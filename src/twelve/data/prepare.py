@@ -99,7 +99,21 @@ def prepare(
 
 
 def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
-    return DataRoot(config.data, config.sources), RegionStore(config.regions_folder)
+    """The run's data root and region store.
+
+    Raises:
+        DataError: there is no data root.
+        RegionError: there is no region store.
+    """
+    root, folder = DataRoot(config.data, config.sources), config.regions_folder
+    if not folder.is_dir():
+        raise RegionError(
+            "no such region store" if not folder.exists() else "a region store is a folder, this is a file",
+            file=folder,
+            remedy=f"make it, once for every source of pictures: twelve regions extract --images "
+            f"{Path(config.data) / 'images' / 'SOURCE'} --boxes grid --backbone NAME --out {folder}",
+        )
+    return root, RegionStore(folder)
 
 
 def check_regions(store: RegionStore, examples: Sequence[Example], task: str) -> None:

@@ -40,8 +40,8 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
         partial.mkdir()
         save_file(tensors, partial / "tensors.safetensors")
         digest = _digest(partial / "tensors.safetensors")
-        text = json.dumps({"tensors": digest, "state": plain}, separators=(",", ":"))
-        (partial / "state.json").write_text(text, encoding="utf-8")
+        document = {"tensors": digest, "plain": _text_digest(plain), "state": plain}
+        (partial / "state.json").write_text(_text(document), encoding="utf-8")
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -53,13 +53,17 @@ def load(folder: Path) -> dict[str, Any]:
     remedy = "remove this folder and resume from the checkpoint before it"
     try:
         document = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        if _digest(folder / "tensors.safetensors") != document["tensors"]:
-            raise CheckpointError("the checksum of tensors.safetensors does not match", file=folder, remedy=remedy)
+        found = {"tensors": _digest(folder / "tensors.safetensors"), "plain": _text_digest(document["state"])}
+        # Checkpoints of the first releases have no checksum of their plain values.
+        changed = [part for part, digest in found.items() if document.get(part, digest) != digest]
+        if changed:
+            file = {"tensors": "tensors.safetensors", "plain": "state.json"}[changed[0]]
+            raise CheckpointError(f"the checksum of {file} does not match", file=folder, remedy=remedy)
         tensors = load_file(folder / "tensors.safetensors")
-        state = _restore(document["state"], tensors)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError(f"damaged checkpoint ({error})", file=folder, remedy=remedy) from None
-    return dict(state)
+        return dict(_restore(document["state"], tensors))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"damaged checkpoint ({reason})", file=folder, remedy=remedy) from None
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -102,6 +106,14 @@ def _restore(node: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(node, list):
         return [_restore(value, tensors) for value in node]
     return node
+
+
+def _text(tree: Any) -> str:
+    return json.dumps(tree, separators=(",", ":"))
+
+
+def _text_digest(tree: Any) -> str:
+    return hashlib.sha256(_text(tree).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -9,9 +9,10 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -20,12 +21,22 @@ from twelve import __version__, files
 from twelve.config import RunConfig, load
 from twelve.data.batch import first_regions
 from twelve.data.prepare import Prepared, prepare, subset
-from twelve.errors import CheckpointError, ConfigError, RegionError
+from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
+from twelve.training.checkpoint import checkpoints
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+CONFIG = "config.yaml"
+"""A run's own configuration, in its folder."""
+
+FREE = ("run", "data", "regions", "training", "evaluation")
+"""What may be changed when a run is resumed: where things are and how long, how often, on how many threads."""
 
 STATISTICS_IMAGES = 1000
 """Training images whose features decide how the region embedding of a new model is scaled."""
@@ -44,20 +55,10 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
     from accelerate.utils import DistributedDataParallelKwargs, set_seed
     from transformers.utils.logging import disable_progress_bar
 
-    from twelve.training.trainer import Trainer
-
     console = console or Console(stderr=True)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     folder = Path(config.run)
-    exists = (folder / "config.yaml").is_file()
-    if exists and not resume:
-        raise ConfigError("this folder already holds a run", file=folder, remedy="add --resume, or --set run=ANOTHER")
-    if resume and not exists:
-        raise ConfigError("there is no run to resume", file=folder, remedy="leave out --resume")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.write_error(error, folder) from None
+    _check_folder(config, folder, resume)
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     set_seed(config.seed)
@@ -67,27 +68,82 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
         project_dir=str(folder),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    with files.alone(folder) if accelerator.is_main_process else nullcontext():
+        _train(config, folder, accelerator, console, resume)
+    return folder
+
+
+def _train(config: RunConfig, folder: Path, accelerator: Accelerator, console: Console, resume: bool) -> None:
+    from twelve.training.trainer import METRICS, Trainer
+
     model, processor, data = (
         _continued(config, Path(config.model.init)) if config.model.init else _new(config, config.seed)
     )
     trainer = Trainer(config, data, model, processor, folder, accelerator)
     if accelerator.is_main_process:
         _describe(config, data, model, trainer, console)
-        if not exists:
+        if not resume:
+            (folder / METRICS).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
             _write_json(folder / "data.json", summary(data))
             _write_json(folder / "machine.json", machine())
-            config.write(folder / "config.yaml")
+            config.write(folder / CONFIG)
     if config.training.trackers:
         accelerator.init_trackers(folder.name, config=config.model_dump(mode="json"))
-    if resume and trainer.resume():
+    if resume:
+        for reason in trainer.resume():
+            console.print(f"passed over: {reason}", highlight=False, soft_wrap=True, markup=False)
         console.print(f"resumed at iteration {trainer.iteration} of {trainer.total}")
     trainer.fit()
     accelerator.end_training()
     console.print(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
-        f"next: twelve evaluate {folder}"
+        f"next: twelve evaluate {folder}",
+        soft_wrap=True,
     )
-    return folder
+
+
+def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:
+    """Nothing trained is overwritten, and what is resumed is the same run."""
+    exists = (folder / CONFIG).is_file()
+    if exists and not resume and holds_training(folder):
+        raise ConfigError("this folder already holds a run", file=folder, remedy="add --resume, or --set run=ANOTHER")
+    if resume and not exists:
+        raise ConfigError("there is no run to resume", file=folder, remedy="leave out --resume")
+    if resume:
+        check_same(config, load(folder / CONFIG), folder)
+
+
+def holds_training(folder: Path) -> bool:
+    """Whether something trained is in a run's folder; one that failed before its first checkpoint holds nothing."""
+    model = folder / "model"
+    files.settle(model)
+    return model.is_dir() or bool(checkpoints(folder / "checkpoints"))
+
+
+def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
+    """Refuse to resume a run with another configuration than it was begun with.
+
+    Raises:
+        ConfigError: names the first key that differs.
+    """
+    now, then = (tree.model_dump(mode="json", exclude=set(FREE)) for tree in (config, begun))
+    for key in now:
+        if now[key] != then[key]:
+            place, ours, theirs = _difference(key, now[key], then[key])
+            raise ConfigError(
+                f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
+                record=place,
+                remedy=f"twelve train {folder / CONFIG} --resume",
+            )
+
+
+def _difference(place: str, now: Any, then: Any) -> tuple[str, Any, Any]:
+    """Where two trees differ first, and how."""
+    if isinstance(now, Mapping) and isinstance(then, Mapping):
+        for key in dict.fromkeys([*now, *then]):
+            if now.get(key) != then.get(key):
+                return _difference(f"{place}.{key}", now.get(key), then.get(key))
+    return place, now, then
 
 
 def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepared]:
@@ -107,16 +163,22 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
     for source in sources_of(data):
-        processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
+        with found_in(Path(data.store.root) / source):
+            processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
         processor.region_fingerprints[source] = data.store.fingerprint(source)
     fields: dict[str, Any] = {"task_specific_tokens": True}
     if encoder is not None:
         fields |= text_config_from(encoder)
     fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
+    if "heads" in config.model.architecture:
+        raise ConfigError("heads follow from the tasks", record="model.architecture.heads", remedy="leave it out")
     fields |= config.model.architecture
     _check_fit(fields, data, processor)
     torch.manual_seed(seed)
-    model = Twelve(TwelveConfig(**fields))
+    try:
+        model = Twelve(TwelveConfig(**fields))
+    except ConfigError as error:
+        raise ConfigError(error.problem, record="model.architecture", remedy=error.remedy) from None
     model.standardise_regions(*_statistics(data))
     for task in reversed(list(data.tasks.values())):  # of tasks that share a head, the first decides
         examples = subset(task.train, STATISTICS_EXAMPLES, seed)
@@ -164,7 +226,8 @@ def _continued(config: RunConfig, init: Path) -> tuple[Twelve, TwelveProcessor, 
             remedy=f"choose among its tasks: {', '.join(processor.token_rows)}",
         )
     for source in sources_of(data):
-        processor.check_regions(source, data.store.fingerprint(source))
+        with found_in(Path(data.store.root) / source):
+            processor.check_regions(source, data.store.fingerprint(source))
     return model, processor, data
 
 
@@ -174,9 +237,14 @@ def model_folder(path: Path) -> Path:
     Raises:
         CheckpointError: neither is one.
     """
+    files.settle(path / "model")
     for folder in (path / "model", path):
         if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
             return folder
+    if (path / CONFIG).is_file():
+        raise CheckpointError(
+            "this run has no model yet", file=path, remedy=f"train on: twelve train {path / CONFIG} --resume"
+        )
     raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
 
 
@@ -186,9 +254,10 @@ def open_run(folder: Path) -> RunConfig:
     Raises:
         ConfigError: the folder holds no run.
     """
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError("this folder holds no run", file=folder, remedy="train one: twelve train CONFIG")
-    return load(folder / "config.yaml")
+    if not (folder / CONFIG).is_file():
+        problem = "this folder holds no run" if folder.is_dir() else "no run here, the folder does not exist"
+        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
+    return load(folder / CONFIG)
 
 
 def sources_of(data: Prepared) -> list[str]:

@@ -262,7 +262,9 @@ def make_schedule(name: str, *, tasks: Sequence[str], sizes: Mapping[str, int], 
     """
     if name not in SCHEDULES:
         raise ConfigError(
-            f"unknown schedule {name!r}{nearest(name, SCHEDULES)}", remedy=f"choose among {', '.join(SCHEDULES)}"
+            f"unknown schedule {name!r}{nearest(name, SCHEDULES)}",
+            record="schedule.name",
+            remedy=f"choose among {', '.join(SCHEDULES)}",
         )
     parameters = inspect.signature(SCHEDULES[name]).parameters
     known = set(parameters) - {"tasks", "sizes", "seed"}

@@ -29,6 +29,8 @@ from twelve.training import checkpoint
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
 from twelve.training.schedule import make_schedule
 
+METRICS = "metrics.jsonl"
+
 LOOK_BATCH = 64
 """Examples a forward pass of a look."""
 
@@ -218,21 +220,52 @@ class Trainer:
         checkpoint.save(folder / f"step-{self.iteration:07}", state)
         checkpoint.prune(folder, self.config.training.keep)
 
-    def resume(self) -> bool:
-        """Load the newest intact checkpoint of the run's folder; False when there is none."""
-        for folder in reversed(checkpoint.checkpoints(self.folder / "checkpoints")):
+    def resume(self) -> list[str]:
+        """Load the newest intact checkpoint of the run's folder, if there is one.
+
+        Returns:
+            Why newer ones were passed over.
+
+        Raises:
+            CheckpointError: every checkpoint is damaged, or the intact one is of another model or other tasks.
+        """
+        skipped: list[str] = []
+        found = checkpoint.checkpoints(self.folder / "checkpoints")
+        for folder in reversed(found):
             try:
                 state = checkpoint.load(folder)
             except CheckpointError as error:
-                self._log("event", event=f"skipped: {error}")
+                skipped.append(str(error))
                 continue
+            self._restore(state, folder)
+            break
+        else:
+            if found:
+                raise CheckpointError(
+                    f"none of the {len(found)} checkpoints is intact ({skipped[0]})",
+                    file=self.folder / "checkpoints",
+                    remedy="copy them again, or train anew: --set run=ANOTHER",
+                )
+        if self.accelerator.is_main_process:
+            _keep_until(self.folder / METRICS, self.iteration)
+        for reason in skipped:
+            self._log("event", event=f"skipped: {reason}")
+        return skipped
+
+    def _restore(self, state: Mapping[str, Any], folder: Path) -> None:
+        try:
             for name, part in self._stateful().items():
                 part.load_state_dict(state[name])
             checkpoint.set_rng_state(state["random"])
             for name, value in state["trainer"].items():
-                setattr(self, name, value)
-            return True
-        return False
+                setattr(self, name, type(getattr(self, name))(value))
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"does not fit this run ({type(error).__name__}: {reason})",
+                file=folder,
+                remedy="resume with the configuration it was begun with (config.yaml in the run's folder)",
+            ) from error
 
     def save_model(self) -> None:
         """Write the model and its processor to model/, where from_pretrained opens them."""
@@ -268,11 +301,29 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         line = {"kind": kind, "iteration": self.iteration, **values}
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        files.append(self.folder / METRICS, json.dumps(line) + "\n")
         if self.config.training.trackers:
             numbers = {f"{kind}/{key}": value for key, value in values.items() if isinstance(value, int | float)}
             numbers |= {f"loss/{name}": value for name, value in values.get("losses", {}).items()}
             if kind == "look":
                 numbers = {f"look/{values['task']}": values["score"]}
             self.accelerator.log(numbers, step=self.iteration)
+
+
+def _keep_until(path: Path, iteration: int) -> None:
+    """Leave in a metrics file what was logged up to an iteration, so that a resumed run logs everything once.
+
+    A line that was cut when the run was killed goes as well.
+    """
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        try:
+            tree = json.loads(line)
+            if line.endswith("\n") and tree["iteration"] <= iteration:
+                kept.append(line)
+        except (ValueError, LookupError, TypeError):
+            continue
+    with files.replacing(path) as partial:
+        partial.write_text("".join(kept), encoding="utf-8")

@@ -1,0 +1,160 @@
+"""A run's folder: what a failure leaves there, what may be resumed, and what a damaged part of it leads to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from rich.console import Console
+
+from twelve import config as configuration
+from twelve import files
+from twelve.config import RunConfig
+from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
+from twelve.evaluation.command import evaluate_run
+from twelve.training.run import train
+from twelve.training.trainer import Trainer
+
+QUIET = Console(quiet=True)
+TASKS = ("vqa", "snli_ve")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("root"), train=6, val=2)
+
+
+def parsed(root: Path, run: Path, **training: Any) -> RunConfig:
+    tree = tiny.tree(root, run)
+    tree |= {"tasks": {task: tree["tasks"][task] for task in TASKS}, "sources": {}}
+    tree["training"] |= {"iterations": 4, "save_every": 2, "look_every": 2} | training
+    return configuration.parse(tree)
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(parsed(root, tmp_path_factory.mktemp("runs") / "good"), console=QUIET)
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    step, calls = Trainer._step, 0
+
+    def fails(self: Trainer, name: str) -> float:
+        nonlocal calls
+        calls += 1
+        if calls > at:
+            raise RegionError("a flaw that shows late", file="somewhere")
+        return step(self, name)
+
+    monkeypatch.setattr(Trainer, "_step", fails)
+
+
+def test_a_run_that_failed_in_its_first_step_is_begun_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, at=3)
+    with pytest.raises(RegionError, match="shows late"):
+        train(parsed(root, tmp_path / "run"), console=QUIET)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match=r"no model yet.*--resume"):
+        evaluate_run(tmp_path / "run", console=QUIET)
+    train(parsed(root, tmp_path / "run"), console=QUIET)
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in logged if line["kind"] == "step"] == [1, 2, 3, 4]
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(parsed(root, tmp_path / "run"), console=QUIET)
+
+
+def test_a_resumed_run_logs_everything_once(root: Path, run: Path) -> None:
+    before = (run / "metrics.jsonl").read_text()
+    shutil.rmtree(run / "checkpoints" / "step-0000004")
+    with open(run / "metrics.jsonl", "ab") as stream:
+        stream.write(b'{"kind": "st\xff')  # killed while writing
+    train(parsed(root, run), resume=True, console=QUIET)
+
+    def without_times(text: str) -> list[Any]:
+        return [json.loads(line) | {"seconds": 0} for line in text.splitlines()]
+
+    assert without_times((run / "metrics.jsonl").read_text()) == without_times(before)
+
+
+@pytest.mark.parametrize("key", ["seed", "tasks.vqa.batch_size", "optimizer.weight_decay"])
+def test_another_configuration_is_not_resumed(root: Path, run: Path, key: str) -> None:
+    tree = parsed(root, run).model_dump(mode="json")
+    node: Any = tree
+    *above, last = key.split(".")
+    for part in above:
+        node = node[part]
+    node[last] = 1
+    with pytest.raises(ConfigError) as caught:
+        train(configuration.parse(tree), resume=True, console=QUIET)
+    assert caught.value.record == key and "begun with" in caught.value.problem
+
+
+def test_without_an_intact_checkpoint_nothing_is_resumed(root: Path, run: Path) -> None:
+    for folder in (run / "checkpoints").iterdir():
+        (folder / "state.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="none of the 2 checkpoints is intact"):
+        train(parsed(root, run), resume=True, console=QUIET)
+
+
+def _iteration(tree: Any) -> None:
+    tree["trainer"]["iteration"] = "many"
+
+
+@pytest.mark.parametrize("change", [_iteration, lambda tree: tree.pop("random"), lambda tree: tree.pop("stream vqa")])
+def test_a_checkpoint_of_something_else_is_refused(root: Path, run: Path, change: Callable[[Any], object]) -> None:
+    file = run / "checkpoints" / "step-0000004" / "state.json"
+    tree = json.loads(file.read_text())
+    change(tree["state"])
+    file.write_text(json.dumps({"tensors": tree["tensors"], "state": tree["state"]}))
+    with pytest.raises(CheckpointError, match="step-0000004: does not fit this run"):
+        train(parsed(root, run), resume=True, console=QUIET)
+
+
+def test_two_processes_do_not_train_into_one_folder(root: Path, tmp_path: Path) -> None:
+    with files.alone(tmp_path / "run"), pytest.raises(TwelveError, match="another process is writing here"):
+        train(parsed(root, tmp_path / "run"), console=QUIET)
+
+
+def test_full_disk_while_training_keeps_what_there_was(root: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
+
+    def full(self: object, folder: Path, **_: object) -> None:
+        (folder / "tokenizer.json").write_text("half")
+        raise Exception("No space left on device (os error 28)")
+
+    monkeypatch.setattr("twelve.training.trainer.TwelveProcessor.save_pretrained", full)
+    failing(monkeypatch, at=100)
+    longer = parsed(root, run, iterations=40, look_every=1)
+    with pytest.raises(TwelveError, match=r"run/model: cannot write: No space left"):
+        train(longer, resume=True, console=QUIET)
+    assert {path.name: path.read_bytes() for path in (run / "model").iterdir()} == model
+    assert not (run / ".model.partial").exists()
+
+
+def test_a_store_that_does_not_exist_is_said_to(root: Path, tmp_path: Path) -> None:
+    tree = parsed(root, tmp_path / "run").model_dump(mode="json") | {"regions": str(tmp_path / "none")}
+    with pytest.raises(RegionError, match=r"none: no such region store.*twelve regions extract --images .*--out"):
+        train(configuration.parse(tree), console=QUIET)
+    (tmp_path / "none").write_text("")
+    with pytest.raises(RegionError, match="this is a file"):
+        train(configuration.parse(tree), console=QUIET)
+
+
+def test_heads_are_not_configured(root: Path, tmp_path: Path) -> None:
+    tree = parsed(root, tmp_path / "run").model_dump(mode="json")
+    tree["model"]["architecture"]["heads"] = {}
+    with pytest.raises(ConfigError, match=r"model\.architecture\.heads"):
+        train(configuration.parse(tree), console=QUIET)
