@@ -120,6 +120,27 @@ def test_malformed_boxes(tmp_path: Path, bbox: object) -> None:
         get("refcoco").read(write(tmp_path, ref(), bbox=bbox), "test")
 
 
+@pytest.mark.parametrize(
+    ("bbox", "problem"),
+    [
+        ([1, 2, 0, 5], r"the box \[1, 2, 0, 5\] .* has no area"),
+        ([1, 2, 5, -5], "has no area"),
+        ([1, 2, 1e-30, 5], "has no area"),
+        ([100, 0, 5, 5], "outside its picture of 100x100 pixels"),
+        ([0, -9, 5, 9], "outside its picture"),
+    ],
+)
+def test_boxes_of_nothing(tmp_path: Path, bbox: object, problem: str) -> None:
+    with pytest.raises(DataError, match=rf"instances\.json \[annotations\[0\]\]: .*{problem}"):
+        get("refcoco").read(write(tmp_path, ref(), bbox=bbox), "test")
+
+
+@pytest.mark.parametrize("bbox", [[-1, -1, 5, 5], [90, 90, 20.5, 20.5]])
+def test_a_box_that_reaches_beyond_the_picture_stays_as_it_is(tmp_path: Path, bbox: list[float]) -> None:
+    (example,) = get("refcoco").read(write(tmp_path, ref(), bbox=bbox), "testA")
+    assert example.target == (bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3])
+
+
 def test_references_must_be_a_plain_list(tmp_path: Path) -> None:
     root = write(tmp_path)
     path = root.path / "refcoco" / "refs(unc).p"

@@ -93,18 +93,19 @@ def read_refs(refs: Path, instances: Path, split: str, source_of: Callable[[str]
         DataError: a file is damaged or holds foreign objects, a record is malformed, or the two files do not belong
             together.
     """
-    annotations, names = read_instances(instances)
+    annotations, images = read_instances(instances)
     examples = []
     for ref in references(refs):
         ref_split = ref.text("split")
         if not in_split(ref_split, split):
             continue
         annotation, image = ref.integer("ann_id"), ref.integer("image_id")
-        if annotation not in annotations or image not in names:
+        if annotation not in annotations or image not in images:
             what = f"annotation {annotation}" if annotation not in annotations else f"image {image}"
             raise ref.error(f"{instances.name} has no {what}", "take both files from the same release")
-        x, y, width, height = annotations[annotation].numbers("bbox", 4)
-        image_id = f"{source_of(names[image])}/{image_key(names[image])}"
+        box = referred_box(annotations[annotation], images[image])
+        name = images[image].text("file_name")
+        image_id = f"{source_of(name)}/{image_key(name)}"
         facts = {"ref_id": ref.integer("ref_id"), "split": ref_split}
         for sentence in ref.records("sentences"):
             examples.append(
@@ -112,12 +113,30 @@ def read_refs(refs: Path, instances: Path, split: str, source_of: Callable[[str]
                     id=str(sentence.integer("sent_id")),
                     text=sentence.text("raw"),
                     images=(image_id,),
-                    target=(x, y, x + width, y + height),
+                    target=box,
                     group=image_id,
                     facts=facts,
                 )
             )
     return examples
+
+
+def referred_box(annotation: Record, image: Record) -> Box:
+    """x1 y1 x2 y2 in pixels of an annotation, as it stands: one that reaches beyond the picture is not clipped.
+
+    Raises:
+        DataError: the box has no area, or no part of it lies in the picture (where the file gives the picture's size).
+    """
+    x, y, width, height = annotation.numbers("bbox", 4)
+    box = (x, y, x + width, y + height)
+    found = f"[{x:g}, {y:g}, {width:g}, {height:g}] (x, y, width, height)"
+    if not (box[2] > x and box[3] > y):
+        raise annotation.error(f"the box {found} has no area")
+    if "width" in image.fields and "height" in image.fields:
+        wide, high = image.integer("width"), image.integer("height")
+        if x >= wide or y >= high or box[2] <= 0 or box[3] <= 0:
+            raise annotation.error(f"the box {found} lies outside its picture of {wide}x{high} pixels")
+    return box
 
 
 def references(path: Path) -> Iterator[Record]:
@@ -130,13 +149,13 @@ def references(path: Path) -> Iterator[Record]:
         yield Record(ref, path, f"reference {index}")
 
 
-def read_instances(path: Path) -> tuple[dict[int, Record], dict[int, str]]:
-    """(annotation id -> its record, image id -> file name) of ``instances.json``.
+def read_instances(path: Path) -> tuple[dict[int, Record], dict[int, Record]]:
+    """(annotation id -> its record, image id -> its record) of ``instances.json``.
 
     Raises:
         DataError: a record is malformed.
     """
     content = read_object(path)
     annotations = {record.integer("id"): record for record in content.records("annotations")}
-    names = {record.integer("id"): record.text("file_name") for record in content.records("images")}
-    return annotations, names
+    images = {record.integer("id"): record for record in content.records("images")}
+    return annotations, images
