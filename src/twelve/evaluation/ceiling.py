@@ -1,9 +1,9 @@
 """Ceilings: what a task's score could be at most, with these regions and this vocabulary.
 
 A data root may hold ``<task>/oracle.json``, what someone who saw the scene itself would answer (the microworld writes
-it): ``{split: {example id: answer}}``, for captions the ids of all pictures that the caption is true of. By the official
-metric it is the oracle's score. Without it, or where only detected regions can be pointed at, the ceiling is what the
-best region or the best answer of the vocabulary scores.
+it): ``{split: {example id: answer}}``, for captions the ids of all pictures that the caption is true of. By the
+official metric it is the oracle's score. Without it, or where only detected regions can be pointed at, the ceiling is
+what the best region or the best answer of the vocabulary scores.
 """
 
 from __future__ import annotations
