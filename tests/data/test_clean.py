@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -100,12 +102,72 @@ def test_one_held_out_picture_of_two_is_enough() -> None:
 
 
 def test_same_photograph_in_two_sources() -> None:
-    held = HeldOutImages("test", (HeldOut("n", "test", "test", frozenset({"coco/7"})),))
+    splits = (HeldOut("n", "test", "test", frozenset({"coco/7"})),)
     train = {"m": [example(0, "vg/1"), example(1, "vg/2")]}
-    kept, report = clean_splits(train, held, same={"vg/1": "coco/7"})
+    kept, report = clean_splits(train, HeldOutImages("test", splits, same={"vg/1": "coco/7"}))
     assert [e.id for e in kept["m"]] == ["1"]
     assert report.overlap["m"] == {"n test": 1}
-    assert len(clean_splits(train, held)[0]["m"]) == 2
+    assert len(clean_splits(train, HeldOutImages("test", splits))[0]["m"]) == 2
+
+
+def test_the_same_photograph_is_carved_to_one_side() -> None:
+    train = {
+        "coco": [example(number, f"coco/{number}") for number in range(60)],
+        "vg": [example(number, f"vg/{number}") for number in range(60)],
+    }
+    same = {f"vg/{number}": f"coco/{59 - number}" for number in range(60)}
+    looked = {name: {e.images[0] for e in look} for name, (_, look) in carve_tasks(train, 0.3, 0, same).items()}
+    assert {same[image] for image in looked["vg"]} == looked["coco"] and 5 < len(looked["coco"]) < 35
+    apart = {name: {e.images[0] for e in look} for name, (_, look) in carve_tasks(train, 0.3, 0).items()}
+    assert {same[image] for image in apart["vg"]} != apart["coco"]
+
+
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def genome(root: Path) -> None:
+    """A RefCOCO test picture, COCO 7, that is Visual Genome's picture 1; pictures 2 and 3 are nobody else's."""
+    sentence = {"sent_id": 0, "sent": "it", "raw": "it", "tokens": ["it"]}
+    ref = {"ref_id": 0, "ann_id": 8, "image_id": 7, "split": "testA", "sent_ids": [0], "sentences": [sentence]}
+    image = {"id": 7, "file_name": "COCO_train2014_000000000007.jpg", "width": 9, "height": 9}
+    write(root / "refcoco/instances.json", {"images": [image], "annotations": [{"id": 8, "bbox": [0, 0, 5, 5]}]})
+    (root / "refcoco" / "refs(unc).p").write_bytes(pickle.dumps([ref], protocol=0))
+    question: dict[str, Any] = {"question": "who", "isBalanced": True, "answer": "cat", "entailed": [], "semantic": []}
+    question |= {"types": {"structural": "query", "semantic": "obj", "detailed": "x"}, "groups": {"global": None}}
+    rows = {f"0{number}": question | {"imageId": str(number)} for number in (1, 2)}
+    write(root / "gqa/train_balanced_questions.json", rows)
+    qas = [{"id": number, "qas": [{"qa_id": number, "question": "who", "answer": "A cat."}]} for number in (1, 2, 3)]
+    write(root / "vg_qa/question_answers.json", qas)
+    pairs = [{"qa_id": 1, "question": "which", "answer": 1, "multiple_choices": [2]}]
+    boxes = [{"box_id": number, "x": number, "y": 0, "width": 2, "height": 2} for number in (1, 2)]
+    images = [
+        {"filename": f"v7w_{number}.jpg", "split": "train", "qa_pairs": [pairs[0] | {"qa_id": number}]}
+        for number in (1, 2)
+    ]
+    write(root / "visual7w/dataset_v7w_pointing.json", {"boxes": boxes, "images": images})
+
+
+def test_a_test_picture_leaves_the_tasks_on_the_other_sources_copy(tmp_path: Path) -> None:
+    genome(tmp_path)
+    root, names = DataRoot(tmp_path), ("refcoco", "gqa", "vg_qa", "visual7w")
+    tasks = {name: get(name) for name in names}
+    train = {name: tasks[name].read(root, tasks[name].train_split) for name in names[1:]}
+
+    blind = held_out_images(root, tasks=tasks)
+    assert "which of these pictures are COCO's is not known: no" in blind.skipped["gqa's pictures in other sources"]
+    assert [len(part) for part in clean_splits(train, blind)[0].values()] == [2, 2, 2]
+
+    write(
+        tmp_path / "vg_qa/image_data.json",
+        [{"image_id": 1, "coco_id": 7, "url": ""}, {"id": 2, "coco_id": None}, {"image_id": 3}],
+    )
+    held = held_out_images(root, tasks=tasks)
+    assert held.same == {"vg/1": "coco/7"} and "gqa's pictures in other sources" not in held.skipped
+    kept, report = clean_splits(train, held)
+    assert {name: [e.images[0] for e in part] for name, part in kept.items()} == {name: ["vg/2"] for name in names[1:]}
+    assert all(report.overlap[name]["refcoco test"] == 1 for name in names[1:])
 
 
 IMAGES = st.integers(0, 12).map(lambda number: f"x/{number}")

@@ -11,7 +11,8 @@ import pytest
 from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError
 from twelve.tasks.base import Example, get
-from twelve.tasks.vqa import part_val, read_annotations, read_questions
+from twelve.tasks.shared import last_by_id
+from twelve.tasks.vqa import read_annotations, read_questions
 
 Records = list[dict[str, Any]]
 
@@ -79,10 +80,10 @@ def test_test_questions_have_no_answers(write: Callable[..., DataRoot]) -> None:
 
 def test_trainval_and_minval_part_val_by_question_id() -> None:
     examples = [Example(str(number), "?", ("coco/1",)) for number in (30, 100, 9, 20)]
-    kept, minval = part_val(examples, 2)
+    kept, minval = last_by_id(examples, 2)
     assert [e.id for e in kept] == ["9", "20"]
     assert [e.id for e in minval] == ["30", "100"]
-    assert part_val(examples, 3000)[0] == []
+    assert last_by_id(examples, 3000)[0] == []
 
 
 def test_trainval_reads_both_files(write: Callable[..., DataRoot], monkeypatch: pytest.MonkeyPatch) -> None:

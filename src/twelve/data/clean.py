@@ -2,7 +2,8 @@
 
 The original removes every picture of any task's test set from every task's training set, and leaves validation sets
 alone ("12-in-1", Lu et al. 2020, section 3). Here validation sets can be held out as well, and the split that a run
-reports always is. Pictures are compared by their ids, which carry their source, so tasks on the same photographs meet.
+reports always is. Pictures are compared by their ids, which carry their source, so tasks on the same photographs meet;
+where two sources hold the same photograph, the tasks that know say so (:meth:`twelve.tasks.base.Task.same_pictures`).
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ class HeldOutImages:
 
     Attributes:
         skipped: "task split" -> why it could not be held out (the data root lacks it).
+        same: image id -> id of the same photograph in another source.
     """
 
     mode: Mode
     splits: tuple[HeldOut, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    same: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> frozenset[str]:
@@ -115,9 +118,10 @@ def held_out_images(
         DataError: a required split is missing, or a file is malformed.
     """
     required = required or {}
+    tasks = tasks or all_tasks()
     splits: list[HeldOut] = []
     skipped: dict[str, str] = {}
-    for name, task in (tasks or all_tasks()).items():
+    for name, task in tasks.items():
         roles = {split: role for role, those in task.held_out_splits.items() for split in those}
         wanted = {split: role for split, role in roles.items() if role in mode.split("+")}
         if name in required:
@@ -132,22 +136,41 @@ def held_out_images(
                 continue
             images = frozenset(image for example in examples for image in example.images)
             splits.append(HeldOut(name, split, role, images))
-    return HeldOutImages(mode, tuple(splits), skipped)
+    same, unknown = same_pictures(root, tasks)
+    return HeldOutImages(mode, tuple(splits), skipped | unknown, same)
+
+
+def same_pictures(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, str]]:
+    """(image id -> id of the same photograph in another source, "task's pictures in other sources" -> why they are not
+    known), as the tasks that the data root has a folder for say.
+
+    Raises:
+        DataError: a file is malformed.
+    """
+    same: dict[str, str] = {}
+    unknown: dict[str, str] = {}
+    for name, task in tasks.items():
+        if not (root.path / name).is_dir():
+            continue
+        try:
+            same |= task.same_pictures(root)
+        except MissingData as error:
+            unknown[f"{name}'s pictures in other sources"] = f"{error.problem}: no {error.file}"
+    return same, unknown
 
 
 def clean_splits(
-    train: Mapping[str, Sequence[Example]], held_out: HeldOutImages, same: Mapping[str, str] | None = None
+    train: Mapping[str, Sequence[Example]], held_out: HeldOutImages
 ) -> tuple[dict[str, list[Example]], CleanReport]:
-    """Take every example that shows a held-out picture out of every training set.
+    """Take every example that shows a held-out picture, in whichever source, out of every training set.
 
     Args:
         train: task -> its training examples.
-        same: image id -> id of the same photograph in another source, where two sources hold it.
 
     Returns:
         The remaining examples in their order, and what was found.
     """
-    same = same or {}
+    same = held_out.same
 
     def identities(images: Iterable[str]) -> frozenset[str]:
         return frozenset(same.get(image, image) for image in images)
@@ -171,7 +194,7 @@ def carve(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list
 
 
 def carve_tasks(
-    train: Mapping[str, Sequence[Example]], fraction: float, seed: int
+    train: Mapping[str, Sequence[Example]], fraction: float, seed: int, same: Mapping[str, str] | None = None
 ) -> dict[str, tuple[list[Example], list[Example]]]:
     """Split training sets into (train, look) by picture, the same pictures for every task.
 
@@ -181,14 +204,19 @@ def carve_tasks(
 
     Args:
         fraction: share of the pictures to look on, in expectation.
+        same: image id -> id of the same photograph in another source; both go to the same side.
 
     Raises:
         DataError: a task has too few pictures to have some on both sides.
     """
     links = _Links()
+    same = same or {}
     for task, examples in train.items():
         for example in examples:
             links.join(_images_of(example), (task, example.group) if example.group else None)
+            for image in example.images:
+                if image in same:
+                    links.join((image, same[image]), None)
     draws = {name: _draw(name, seed) for name in links.names()}
     look = {name for name, draw in draws.items() if draw < fraction}
     parts = {task: {links.name(_images_of(example)[0]) for example in examples} for task, examples in train.items()}

@@ -1,16 +1,18 @@
 """Official files, record by record: every error names the file, the record, what was expected and what to do.
 
-Datasets come as one JSON object, as JSON lines, or as pickles (pickles.py). A :class:`Record` is one object of such a
-file that knows where it stands.
+Datasets come as one JSON object, as JSON lines (also packed with gzip), or as pickles (pickles.py). A :class:`Record`
+is one object of such a file that knows where it stands. Files of gigabytes are streamed (streams.py).
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from twelve.errors import DataError
 
@@ -46,6 +48,13 @@ class Record:
             raise self.error(f"field {key!r} must be {expected}, found {describe(value)}")
         return value
 
+    def one_of(self, *keys: str) -> str:
+        """The first of the keys that is there: releases of a file may spell a field differently."""
+        for key in keys:
+            if key in self.fields:
+                return key
+        raise self.error(f"field {' or '.join(map(repr, keys))} is missing")
+
     def text(self, key: str) -> str:
         """A string."""
         return str(self._value(key, str, "a string"))
@@ -54,10 +63,35 @@ class Record:
         """A whole number."""
         return int(self._value(key, int, "a whole number"))
 
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self.fields.get(key)
+        if not isinstance(value, bool):
+            raise self.error(f"field {key!r} must be true or false, found {describe(value)}")
+        return value
+
+    def record(self, key: str) -> Record:
+        """An object."""
+        value = self._value(key, Mapping, "an object with fields")
+        return Record(value, self.file, f"{self.place}.{key}" if self.place else key)
+
     def items(self, key: str) -> list[Any]:
         """A list."""
         value: list[Any] = self._value(key, list, "a list")
         return value
+
+    def strings(self, key: str) -> list[str]:
+        """A list of strings."""
+        return [str(self._item(key, item, str, "strings")) for item in self.items(key)]
+
+    def integers(self, key: str) -> list[int]:
+        """A list of whole numbers."""
+        return [int(self._item(key, item, int, "whole numbers")) for item in self.items(key)]
+
+    def _item(self, key: str, item: Any, kind: type, expected: str) -> Any:
+        if not isinstance(item, kind) or isinstance(item, bool):
+            raise self.error(f"field {key!r} must be {expected}, found {describe(item)} among them")
+        return item
 
     def numbers(self, key: str, count: int) -> tuple[float, ...]:
         """A list of ``count`` finite numbers."""
@@ -104,13 +138,13 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[Record]:
-    """A file with one JSON object a line, read as it is asked for; empty lines are passed over.
+    """A file with one JSON object a line, read as it is asked for; empty lines are passed over. ``.gz`` is unpacked.
 
     Raises:
         DataError: unreadable, or a line that is not a JSON object (names its number).
     """
     try:
-        with path.open(encoding="utf-8-sig") as stream:
+        with open_text(path) as stream:
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
@@ -122,8 +156,15 @@ def read_lines(path: Path) -> Iterator[Record]:
                         f"expected one JSON object a line: {error.msg}", file=path, record=place, remedy=REMEDY
                     ) from None
                 yield Record(fields, path, place)
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(path, error) from None
+
+
+def open_text(path: Path) -> IO[str]:
+    """A text file, unpacked as it is read when its name ends in ``.gz``."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

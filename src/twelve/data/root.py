@@ -25,6 +25,8 @@ SOURCES = "sources.json"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 COCO = "coco"
 _COCO_NAME = re.compile(r"(?:COCO_[A-Za-z0-9-]+_)?(\d{12})")
+_V7W_NAME = re.compile(r"v7w_(\d+)")
+"""A picture of Visual Genome in Visual7W's own archive; the number is its id in both."""
 
 
 class MissingData(DataError):
@@ -35,13 +37,17 @@ def image_key(name: str) -> str:
     """The part of an image id after its source, from a picture's file name: its stem.
 
     COCO's zero-padded numbers (``COCO_val2014_000000262148.jpg``, ``000000262148.jpg``) become plain ones
-    (``262148``), as every annotation file writes them; the ids of train2014 and val2014 are distinct.
+    (``262148``), as every annotation file writes them; the ids of train2014 and val2014 are distinct. ``v7w_4.jpg`` and
+    ``4.jpg`` are the same picture of Visual Genome.
     """
     stem = name.rsplit("/", 1)[-1]
     if os.path.splitext(stem)[1].lower() in SUFFIXES:
         stem = os.path.splitext(stem)[0]
     match = _COCO_NAME.fullmatch(stem)
-    return str(int(match.group(1))) if match else stem
+    if match:
+        return str(int(match.group(1)))
+    match = _V7W_NAME.fullmatch(stem)
+    return match.group(1) if match else stem
 
 
 class DataRoot:

@@ -132,6 +132,27 @@ class Task(abc.ABC):
             ConfigError: the dataset has no such split.
         """
 
+    def given_boxes(self, root: DataRoot, split: str) -> Mapping[str, list[Box]]:
+        """Image id -> distinct boxes that the dataset gives as candidates, which regions must be extracted for.
+
+        Raises:
+            DataError, ConfigError: as :meth:`read`.
+        """
+        found: dict[str, dict[Box, None]] = {}
+        for example in self.read(root, split):
+            if example.candidates:
+                found.setdefault(example.images[0], {}).update(dict.fromkeys(example.candidates))
+        return {image: list(boxes) for image, boxes in found.items()}
+
+    def same_pictures(self, root: DataRoot) -> Mapping[str, str]:
+        """Image id -> id of the same photograph in another source, where two datasets took the same photographs.
+
+        Raises:
+            MissingData: the file that says so is not there.
+            DataError: it is malformed.
+        """
+        return {}
+
     @abc.abstractmethod
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         """How ``split`` is measured; ``full`` asks for the complete gallery where a smaller one is the default."""

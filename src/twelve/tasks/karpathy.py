@@ -10,26 +10,23 @@ A record of ``dataset_*.json`` (Karpathy & Fei-Fei 2015), and a line of the othe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record, read_lines, read_object
-from twelve.data.root import DataRoot, image_key
+from twelve.data.records import read_lines, read_object
+from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import retrieval as metric
 from twelve.tasks.base import Example, Measurement, Protocol, Task
-from twelve.tasks.shared import some, unknown_split
+from twelve.tasks.shared import SourceOf, image_of, some, unknown_split
 
 SPLITS = ("train", "val", "test")
 ALSO_TRAIN = "restval"
 """Val pictures that the split's author gives to training."""
 GALLERY = 100
 """Pictures of the gallery that is measured unless the full one is asked for."""
-
-SourceOf = Callable[[str], str]
-"""File name of a picture -> image source."""
 
 
 class CaptionTask(Task):
@@ -38,6 +35,8 @@ class CaptionTask(Task):
     output: ClassVar[str] = "alignment"
     kind: ClassVar[str] = "alignment"
     file_name: ClassVar[str]
+    full_gallery: ClassVar[int | None] = None
+    """Pictures of the gallery that published numbers rank (None: all of the split)."""
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
 
@@ -51,11 +50,12 @@ class CaptionTask(Task):
         return some(read_dataset(path, split, lambda name: root.image_source(self, name)), path, split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        pictures = "all pictures" if full else f"the first {GALLERY} pictures"
+        gallery = self.full_gallery if full else GALLERY
+        pictures = "all pictures" if gallery is None else f"the first {gallery:,} pictures"
         return Protocol(
             split=split,
             ties=metric.TIES,
-            gallery=None if full else GALLERY,
+            gallery=gallery,
             note=f"{pictures} of the split in file order, the first {metric.CAPTIONS} captions of each",
         )
 
@@ -111,9 +111,3 @@ def read_rows(path: Path, source_of: SourceOf) -> Iterator[Example]:
             if not isinstance(sentence, str):
                 raise record.error(f"field 'sentences' must be strings, found {json.dumps(sentence)[:40]} among them")
             yield Example(id=f"{image}#{number}", text=sentence, images=(image,), group=image)
-
-
-def image_of(record: Record, key: str, source_of: SourceOf) -> str:
-    """Image id of the picture that a record names by its file."""
-    name = record.text(key).rsplit("/", 1)[-1]
-    return f"{source_of(name)}/{image_key(name)}"

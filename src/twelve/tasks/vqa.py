@@ -21,7 +21,7 @@ from twelve.data.root import DataRoot
 from twelve.errors import DataError
 from twelve.evaluation.metrics import vqa as metric
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import some, unknown_split, values
+from twelve.tasks.shared import last_by_id, some, unknown_split, values
 
 _QUESTIONS = {
     "train": "v2_OpenEnded_mscoco_train2014_questions.json",
@@ -62,7 +62,7 @@ class VQA(Task):
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         if split in _PARTS:
-            kept, minval = part_val(self.read(root, "val"))
+            kept, minval = last_by_id(self.read(root, "val"), MINVAL)
             return minval if split == "minval" else self.read(root, "train") + kept
         paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
         source = root.image_source(self)
@@ -165,13 +165,3 @@ def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
             "label": sys.intern(metric.vocabulary_label(record.text("multiple_choice_answer"))),
         }
     return facts
-
-
-def part_val(examples: Sequence[Example], size: int = MINVAL) -> tuple[list[Example], list[Example]]:
-    """(what trainval takes of val, minval), as the original parts it: the last ``size`` by question id are minval.
-
-    The cut falls between questions, not pictures, so one picture may stand on both sides.
-    """
-    ordered = sorted(examples, key=lambda example: int(example.id))
-    cut = max(0, len(ordered) - size)
-    return ordered[:cut], ordered[cut:]

@@ -1,0 +1,56 @@
+"""Visual7W's multiple choice accuracy, equal to evaluate.py of yukezhu/visual7w-toolkit (Zhu et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.data.streams import read_elements
+from twelve.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """``accuracy`` in 0..1 over the answered questions; ``correct`` in their order."""
+
+    accuracy: float
+    correct: Sequence[bool]
+
+
+def evaluate(answers: Mapping[str, object], predictions: Mapping[str, object]) -> Scores:
+    """Official metric: over the questions that were answered, however few. Case does not matter.
+
+    Args:
+        answers: question id -> right choice (a box id, or words).
+        predictions: question id -> chosen one.
+
+    Raises:
+        DataError: a prediction belongs to no question, or there is none.
+    """
+    if not predictions:
+        raise DataError("no question was answered", remedy="predict the questions of the split")
+    for key in predictions:
+        if key not in answers:
+            raise DataError("a prediction of no question", record=key, remedy="predict the split that is measured")
+    correct = [str(choice).lower() == str(answers[key]).lower() for key, choice in predictions.items()]
+    return Scores(sum(correct) / len(correct), correct)
+
+
+def read_results(path: Path) -> dict[str, str]:
+    """Question id -> first choice, from a file of the official result layout.
+
+    ::
+
+        [{"question": "Which cup is full?", "qa_id": 501, "candidates": [{"answer": 9001}]}]
+
+    Raises:
+        DataError: a record is malformed, or has no candidate.
+    """
+    chosen: dict[str, str] = {}
+    for record in read_elements(path):
+        candidates = list(record.records("candidates"))
+        if not candidates or "answer" not in candidates[0].fields:
+            raise record.error("expected a candidate with an answer")
+        chosen[str(record.integer("qa_id"))] = str(candidates[0].fields["answer"])
+    return chosen

@@ -1,0 +1,25 @@
+"""COCO captions: find the picture that a caption describes, in Karpathy's split (Lin et al. 2014; karpathy.py)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twelve.tasks.base import Defaults, register
+from twelve.tasks.karpathy import CaptionTask
+
+
+@register
+class COCORetrieval(CaptionTask):
+    """Five captions a picture, sometimes more; 113,287 (with restval) / 5,000 / 5,000 pictures.
+
+    The complete protocol is the one that "12-in-1" and most others report, the first thousand pictures ("1K").
+    """
+
+    name: ClassVar[str] = "coco"
+    title: ClassVar[str] = "COCO retrieval"
+    token: ClassVar[int] = 7
+    source: ClassVar[str] = "coco"
+    page: ClassVar[str] = "https://cs.stanford.edu/people/karpathy/deepimagesent/ (caption_datasets.zip)"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=2e-5, max_text=30)
+    file_name: ClassVar[str] = "dataset_coco.json"
+    full_gallery: ClassVar[int | None] = 1000

@@ -1,0 +1,49 @@
+"""Pictures of Visual Genome; shared by the tasks on them.
+
+About half of them are also COCO's. A record of ``image_data.json``, which says so (older releases write ``id``)::
+
+    {"image_id": 4, "url": "https://cs.stanford.edu/people/rak248/VG_100K_2/4.jpg", "width": 800, "height": 600,
+     "coco_id": null, "flickr_id": null}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from twelve.data.root import COCO, DataRoot, MissingData
+from twelve.data.streams import read_elements
+from twelve.tasks.base import Task
+
+IMAGE_DATA = "image_data.json"
+
+
+class GenomeTask(Task):
+    """A task on pictures of Visual Genome."""
+
+    source: ClassVar[str] = "vg"
+
+    def same_pictures(self, root: DataRoot) -> Mapping[str, str]:
+        """Which of its pictures are COCO's, from ``image_data.json`` in the task's folder or in any other task's."""
+        found = sorted(root.path.glob(f"*/{IMAGE_DATA}"), key=lambda path: (path.parent.name != self.name, path))
+        if not found:
+            raise MissingData(
+                "which of these pictures are COCO's is not known",
+                file=root.path / self.name / IMAGE_DATA,
+                remedy="download it from https://homes.cs.washington.edu/~ranjay/visualgenome into this folder",
+            )
+        return read_coco_ids(found[0], root.image_source(self))
+
+
+def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
+    """Image id -> COCO image id, of the pictures that have one.
+
+    Raises:
+        DataError: a record is malformed.
+    """
+    return {
+        f"{source}/{record.integer(record.one_of('image_id', 'id'))}": f"{COCO}/{record.integer('coco_id')}"
+        for record in read_elements(path)
+        if record.fields.get("coco_id") is not None
+    }

@@ -1,0 +1,193 @@
+"""GQA: compositional questions about pictures, made from scene graphs (Hudson and Manning 2019).
+
+A member of ``val_balanced_questions.json``; ids are strings, some begin with zeros. Of the test, challenge and
+submission files only question, imageId and isBalanced are public::
+
+    "201307251": {"question": "What color is the fence?", "imageId": "2375429", "isBalanced": true, "answer": "white",
+      "fullAnswer": "The fence is white.", "types": {"detailed": "color", "semantic": "attr", "structural": "query"},
+      "groups": {"global": "color", "local": "10q-fence_color"}, "entailed": ["201307252"], "equivalent": [...],
+      "semantic": [{"operation": "select", "dependencies": [], "argument": "fence (3)"}, ...], "semanticStr": "...",
+      "annotations": {"answer": {}, "question": {"4": "1058498"}, "fullAnswer": {"1": "1058498"}}}
+
+and of ``val_choices.json``, which need not be there: ``"201307251": {"valid": ["red", "white"], "plausible": [...]}``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.records import Record
+from twelve.data.root import DataRoot
+from twelve.data.streams import read_members
+from twelve.errors import DataError
+from twelve.evaluation.metrics import gqa as metric
+from twelve.tasks.base import Defaults, Example, Measurement, Protocol, register
+from twelve.tasks.genome import GenomeTask
+from twelve.tasks.shared import some, unknown_split, values
+
+_PARTS = ("train", "val", "testdev", "test", "challenge")
+_SPLITS = (*(f"{part}_{kind}" for kind in ("balanced", "all") for part in _PARTS), "submission_all")
+_FOLDER = "train_all"
+"""The split that is a folder of ten files."""
+
+
+@register
+class GQA(GenomeTask):
+    """GQA 1.2. testdev is the test set whose answers are public; its pictures (ids n...) are no Visual Genome ones."""
+
+    name: ClassVar[str] = "gqa"
+    title: ClassVar[str] = "GQA"
+    output: ClassVar[str] = "answer_gqa"
+    kind: ClassVar[str] = "answer"
+    token: ClassVar[int] = 15
+    page: ClassVar[str] = "https://cs.stanford.edu/people/dorarad/gqa/download.html"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
+    train_split: ClassVar[str] = "train_balanced"
+    report_split: ClassVar[str] = "testdev_balanced"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("testdev_balanced",), "val": ("val_balanced",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in _SPLITS:
+            raise unknown_split(self.name, split, _SPLITS)
+        if split == _FOLDER:
+            return tuple(f"{split}_questions/{split}_questions_{number}.json" for number in range(10))
+        return (f"{split}_questions.json",)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
+        choices = root.path / self.name / f"{split.split('_')[0]}_choices.json"
+        examples = read_questions(
+            paths,
+            root.image_source(self),
+            choices=choices if choices.is_file() else None,
+            entailments=not split.startswith("train"),
+        )
+        return some(examples, paths[0], split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(
+            split=split,
+            note="exact answers of the balanced questions, not normalised; distribution: chi "
+            "squared / 100, lower is better",
+        )
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        """Balanced questions contribute. Validity and plausibility need the file of choices, consistency predictions
+        for all questions that the rightly answered ones entail (a split of all questions); else they are left out."""
+        questions = {example.id: _question(example) for example in examples}
+        predicted = dict(zip(questions, values(examples, predictions), strict=True))
+        scores = metric.evaluate(
+            questions,
+            {example.id: example.text for example in examples},
+            predicted,
+            entailed=_entailed(examples, questions),
+            choices=_choices(examples),
+        )
+        groups = {example.id: example.group for example in examples}
+        return Measurement(
+            primary="accuracy",
+            metrics=dict(_metrics(scores)),
+            per_example=np.array(list(scores.correct.values()), dtype=np.float64),
+            groups=[groups[key] for key in scores.correct],
+        )
+
+
+def _metrics(scores: metric.Scores) -> Iterator[tuple[str, float]]:
+    for name in ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "distribution"):
+        value = getattr(scores, name)
+        if value is not None:
+            yield name, value
+    for kind in ("structural", "semantic", "words", "steps"):
+        for part, (accuracy, _) in getattr(scores, f"per_{kind}").items():
+            yield f"accuracy, {kind} {part}", accuracy
+
+
+def _question(example: Example) -> metric.Question:
+    question = example.facts.get("question")
+    if not isinstance(question, metric.Question):
+        raise DataError("this question's answer is not public", record=example.id, remedy="measure on another split")
+    return question
+
+
+def _entailed(examples: Sequence[Example], questions: Mapping[str, metric.Question]) -> dict[str, Sequence[str]] | None:
+    """Question id -> those it entails; None where some of them are not among the examples."""
+    entailed = {example.id: example.facts.get("entailed", ()) for example in examples if questions[example.id].balanced}
+    if not any(entailed.values()) or any(other not in questions for others in entailed.values() for other in others):
+        return None
+    return entailed
+
+
+def _choices(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
+    """Question id -> its choices; None where a balanced question has none."""
+    found = {example.id: example.facts["choices"] for example in examples if "choices" in example.facts}
+    return found if all(example.id in found or not _question(example).balanced for example in examples) else None
+
+
+def read_questions(
+    paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None, entailments: bool = True
+) -> list[Example]:
+    """One example a question, in file order, file by file; unlabelled where the answers are not public.
+
+    Millions of questions have few distinct targets and facts, which they share.
+
+    Args:
+        choices: the file of possible answers that belongs to the questions.
+        entailments: keep which questions follow from which; only consistency needs it.
+
+    Raises:
+        DataError: a record is malformed, or a question id occurs twice.
+    """
+    shared: dict[Hashable, Any] = {}
+    possible = {} if choices is None else dict(_read_choices(choices, shared))
+    examples: dict[str, Example] = {}
+    for path in paths:
+        for key, record in read_members(path):
+            if key in examples:
+                raise record.error("this question id occurs twice")
+            key = sys.intern(key)
+            image = sys.intern(f"{source}/{record.text('imageId')}")
+            target, facts = _label(record, shared) if "answer" in record.fields else (None, {})
+            extra: dict[str, Any] = {}
+            if entailments and target is not None and record.items("entailed"):
+                extra["entailed"] = tuple(sys.intern(other) for other in record.strings("entailed") if other != key)
+            if key in possible:
+                extra["choices"] = possible[key]
+            examples[key] = Example(
+                id=key,
+                text=record.text("question"),
+                images=shared.setdefault(("images", image), (image,)),
+                target=target,
+                group=image,
+                facts={**facts, **extra} if extra else facts,
+            )
+    return list(examples.values())
+
+
+def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+    """Target and facts of a labelled question, the same objects for questions that agree in them."""
+    types, groups = record.record("types"), record.record("groups")
+    question = metric.Question(
+        answer=sys.intern(record.text("answer")),
+        structural=sys.intern(types.text("structural")),
+        semantic=sys.intern(types.text("semantic")),
+        detailed=sys.intern(types.text("detailed")),
+        group=None if groups.fields.get("global") is None else sys.intern(groups.text("global")),
+        steps=metric.count_steps(
+            [(step.text("operation"), step.text("argument")) for step in record.records("semantic")]
+        ),
+        balanced=record.flag("isBalanced"),
+    )
+    target = shared.setdefault(("target", question.answer), {question.answer: 1.0})
+    return target, shared.setdefault(question, {"label": question.answer, "question": question})
+
+
+def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str, metric.Choices]]:
+    for key, record in read_members(path):
+        valid, plausible = (tuple(map(sys.intern, record.strings(name))) for name in ("valid", "plausible"))
+        choices = metric.Choices(valid, plausible)
+        yield sys.intern(key), shared.setdefault(choices, choices)

@@ -1,0 +1,131 @@
+"""GuessWhat?!: which object of a picture a dialogue of yes-no questions is about (de Vries et al. 2017).
+
+A line of ``guesswhat.valid.jsonl.gz`` in the layout of 2017, and in the later one; boxes are x, y, width, height::
+
+    {"id": 5, "status": "success", "object_id": 1001, "questioner_id": 7, "timestamp": "2016-07-08 02:04:00",
+     "image": {"id": 42, "file_name": "COCO_val2014_000000000042.jpg", "width": 640, "height": 480, ...},
+     "objects": [{"id": 1001, "category": "cup", "category_id": 47, "bbox": [10.5, 20.0, 30.25, 40.0], ...}],
+     "qas": [{"id": 1, "question": "Is it a cup?", "answer": "Yes"}]}
+    {"dialogue_id": 5, "picture_id": 42, "picture": {"file_name": "COCO_val2014_000000000042.jpg", ...}, ...,
+     "objects": {"1001": {"category": "cup", ...}}, "qas": [{"id": 1, "q": "Is it a cup?", "a": "Yes"}]}
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.records import Record, read_lines
+from twelve.data.root import DataRoot
+from twelve.evaluation.metrics import guesswhat as metric
+from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Task, register
+from twelve.tasks.shared import SourceOf, corners, image_of, some, unknown_split, values
+
+_SPLITS = ("train", "valid", "test")
+_PACKED = ".gz"
+
+
+@register
+class GuessWhat(Task):
+    """The guesser's side of GuessWhat?!. Games of any outcome are read, those that succeeded are measured."""
+
+    name: ClassVar[str] = "guesswhat"
+    title: ClassVar[str] = "GuessWhat?!"
+    output: ClassVar[str] = "region"
+    kind: ClassVar[str] = "region"
+    token: ClassVar[int] = 17
+    source: ClassVar[str] = "coco"
+    page: ClassVar[str] = "https://florian-strub.com/guesswhat.train.jsonl.gz (and valid, test)"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=256)
+    report_split: ClassVar[str] = "test"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in _SPLITS:
+            raise unknown_split(self.name, split, _SPLITS)
+        return (f"guesswhat.{split}.jsonl{_PACKED}",)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        """Of a file that is there both packed and unpacked, the packed one is read."""
+        (name,) = self.files(split)
+        plain = name.removesuffix(_PACKED)
+        folder = root.path / self.name
+        if (folder / plain).is_file() and not (folder / name).is_file():
+            name = plain
+        path = root.file(self.name, name, page=self.page)
+        return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, boxes="given", note="the right one of all objects, over games that succeeded")
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        """Only games that succeeded contribute; the others are read and predicted, and passed over here."""
+        games = [_game(example, value) for example, value in zip(examples, values(examples, predictions), strict=True)]
+        scores = metric.evaluate(games)
+        return Measurement(
+            primary="accuracy",
+            metrics={"accuracy": 100 * (1 - scores.error), "error": 100 * scores.error},
+            per_example=np.array(scores.correct, dtype=np.float64),
+            groups=[example.group for example, game in zip(examples, games, strict=True) if metric.counts(game.status)],
+        )
+
+
+def _game(example: Example, chosen: int) -> metric.Game:
+    ids = example.facts["object_ids"]
+    return metric.Game(example.facts["status"], ids[example.target], ids[chosen])
+
+
+def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
+    """One example a game, in file order, of either layout. Candidates: all objects in the order of their ids; target:
+    the index of the one that is meant.
+
+    Raises:
+        DataError: a line is malformed, or a game's id occurs twice.
+    """
+    seen: set[str] = set()
+    for record in read_lines(path):
+        key = str(record.integer(record.one_of("id", "dialogue_id")))
+        if key in seen:
+            raise record.error(f"game {key} occurs twice")
+        seen.add(key)
+        image = image_of(record.record(record.one_of("image", "picture")), "file_name", source_of)
+        objects = _objects(record)
+        meant = record.integer("object_id")
+        if meant not in objects:
+            raise record.error(f"object_id {meant} is none of the game's {len(objects)} objects")
+        yield Example(
+            id=key,
+            text=_dialogue(record),
+            images=(image,),
+            target=list(objects).index(meant),
+            group=image,
+            candidates=tuple(objects.values()),
+            facts={"status": sys.intern(record.text("status")), "object_ids": tuple(map(str, objects))},
+        )
+
+
+def _objects(game: Record) -> dict[int, Box]:
+    """Object id -> box (x1 y1 x2 y2), sorted by id; a list of objects, or an object by id in the later layout."""
+    if isinstance(game.fields.get("objects"), Mapping):
+        by_id = game.record("objects")
+        objects = {}
+        for key in by_id.fields:
+            if not key.isdecimal():
+                raise by_id.error(f"expected objects by their ids, found {key!r}")
+            objects[int(key)] = corners(by_id.record(key))
+    else:
+        objects = {thing.integer("id"): corners(thing) for thing in game.records("objects")}
+    return dict(sorted(objects.items()))
+
+
+def _dialogue(game: Record) -> str:
+    """All turns in a row, each between the words with which the original marks them."""
+    turns = [
+        f"start {turn.text(turn.one_of('question', 'q'))} answer {turn.text(turn.one_of('answer', 'a'))} stop"
+        for turn in game.records("qas")
+    ]
+    return " ".join(turns)

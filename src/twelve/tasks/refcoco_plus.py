@@ -1,0 +1,20 @@
+"""RefCOCO+: phrases that say nothing of where a thing is (Kazemzadeh et al. 2014, Yu et al. 2016; refer.py)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twelve.tasks.base import Defaults, register
+from twelve.tasks.refer import ReferTask
+
+
+@register
+class RefCOCOPlus(ReferTask):
+    """RefCOCO+ in UNC's split: testA holds people, testB other things; ``test`` is both, each measured as well."""
+
+    name: ClassVar[str] = "refcoco+"
+    title: ClassVar[str] = "RefCOCO+"
+    token: ClassVar[int] = 10
+    defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
+    split_by: ClassVar[str] = "unc"
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "testA", "testB")

@@ -1,0 +1,20 @@
+"""RefCOCOg: longer phrases that were written down, not played (Mao et al. 2016, Nagaraja et al. 2016; refer.py)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twelve.tasks.base import Defaults, register
+from twelve.tasks.refer import ReferTask
+
+
+@register
+class RefCOCOg(ReferTask):
+    """RefCOCOg in the University of Maryland's split, whose train and val share no picture (Google's do)."""
+
+    name: ClassVar[str] = "refcocog"
+    title: ClassVar[str] = "RefCOCOg"
+    token: ClassVar[int] = 11
+    defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
+    split_by: ClassVar[str] = "umd"
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")

@@ -1,0 +1,114 @@
+"""Visual7W, pointing: which of four boxes answers a question that begins with "which" (Zhu et al. 2016).
+
+Of ``dataset_v7w_pointing.json``, whose boxes are x, y, width, height in pixels (x and y may be -1)::
+
+    {"boxes": [{"box_id": 9001, "name": "cup", "x": 12, "y": -1, "width": 30, "height": 40}, ...],
+     "images": [{"image_id": 2315000, "filename": "v7w_2315000.jpg", "split": "val",
+                 "qa_pairs": [{"qa_id": 501, "question": "Which cup is full?", "type": "which", "answer": 9001,
+                               "multiple_choices": [9002, 9003, 9005]}]}]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twelve.data.records import Record, read_object
+from twelve.data.root import DataRoot
+from twelve.evaluation.metrics import visual7w as metric
+from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, register
+from twelve.tasks.genome import GenomeTask
+from twelve.tasks.shared import SourceOf, image_of, some, unknown_split, values
+
+_FILE = "dataset_v7w_pointing.json"
+_SPLITS = ("train", "val", "test")
+
+
+@register
+class Visual7W(GenomeTask):
+    """The pointing half of Visual7W. Candidates: the answer's box and the choices', in the order of their ids."""
+
+    name: ClassVar[str] = "visual7w"
+    title: ClassVar[str] = "Visual7W"
+    output: ClassVar[str] = "region"
+    kind: ClassVar[str] = "region"
+    token: ClassVar[int] = 4
+    page: ClassVar[str] = "https://ai.stanford.edu/~yukez/visual7w (dataset_v7w_pointing.zip)"
+    defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
+    report_split: ClassVar[str] = "test"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in _SPLITS:
+            raise unknown_split(self.name, split, _SPLITS)
+        return (_FILE,)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        path = root.file(self.name, *self.files(split), page=self.page)
+        return some(read_questions(path, split, lambda name: root.image_source(self, name)), path, split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, boxes="given", note="the right one of the given boxes, usually four")
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        answers, chosen = {}, {}
+        for example, value in zip(examples, values(examples, predictions), strict=True):
+            answers[example.id] = example.facts["box_ids"][example.target]
+            chosen[example.id] = example.facts["box_ids"][value]
+        scores = metric.evaluate(answers, chosen)
+        return Measurement(
+            primary="accuracy",
+            metrics={"accuracy": 100 * scores.accuracy},
+            per_example=np.array(scores.correct, dtype=np.float64),
+            groups=[example.group for example in examples],
+        )
+
+
+def read_questions(path: Path, split: str, source_of: SourceOf) -> list[Example]:
+    """One example a question of ``split``, in file order. Target: the index of the right candidate.
+
+    Raises:
+        DataError: a record is malformed, a box is not there, or a question id occurs twice.
+    """
+    content = read_object(path)
+    boxes = {record.integer("box_id"): record for record in content.records("boxes")}
+    examples: dict[str, Example] = {}
+    for record in content.records("images"):
+        if record.text("split") != split:
+            continue
+        image = image_of(record, "filename", source_of)
+        for question in record.records("qa_pairs"):
+            key = str(question.integer("qa_id"))
+            if key in examples:
+                raise question.error(f"qa_id {key} occurs twice")
+            ids = _candidates(question, boxes)
+            examples[key] = Example(
+                id=key,
+                text=question.text("question"),
+                images=(image,),
+                target=ids.index(question.integer("answer")),
+                group=image,
+                candidates=tuple(_corners(boxes[box]) for box in ids),
+                facts={"box_ids": ids},
+            )
+    return list(examples.values())
+
+
+def _candidates(question: Record, boxes: Mapping[int, Record]) -> tuple[int, ...]:
+    """Ids of the answer's box and the choices', sorted."""
+    ids = {question.integer("answer"), *question.integers("multiple_choices")}
+    for box in ids:
+        if box not in boxes:
+            raise question.error(f"box {box} is not in the file's list of boxes")
+    return tuple(sorted(ids))
+
+
+def _corners(box: Record) -> Box:
+    """x1, y1, x2, y2 of a box, without the part that is left of or above the picture."""
+    x, y, width, height = (box.integer(key) for key in ("x", "y", "width", "height"))
+    if width < 0 or height < 0:
+        raise box.error(f"the box has a negative size, {width}x{height}")
+    return float(max(x, 0)), float(max(y, 0)), float(max(x + width, 0)), float(max(y + height, 0))

@@ -1,0 +1,79 @@
+"""Large files member by member: the same as reading them whole, and as clear about what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twelve.data import streams
+from twelve.data.streams import read_elements, read_members
+from twelve.errors import DataError
+
+FIELDS = st.dictionaries(st.text(max_size=4), st.one_of(st.integers(), st.text(max_size=9), st.none()), max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.dictionaries(st.text(max_size=5), FIELDS, max_size=4),
+    indent=st.sampled_from([None, 1]),
+    size=st.integers(1, 9),
+)
+def test_chunks_of_any_size(
+    tmp_path_factory: pytest.TempPathFactory, rows: dict[str, object], indent: int | None, size: int
+) -> None:
+    path = tmp_path_factory.mktemp("streams") / "rows.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "CHUNK", size)
+        path.write_text(json.dumps(rows, indent=indent), encoding="utf-8")
+        assert {key: record.fields for key, record in read_members(path)} == rows
+        path.write_text(json.dumps(list(rows.values()), indent=indent, ensure_ascii=False), encoding="utf-8")
+        assert [record.fields for record in read_elements(path)] == list(rows.values())
+
+
+def test_packed_and_marked_files(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(gzip.compress('\ufeff [ {"a": 1} , {} ] \n'.encode()))
+    assert [record.fields for record in read_elements(path)] == [{"a": 1}, {}]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_elements(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[]", "expected an object, found list"),
+        ("", "not valid JSON: Expecting value"),
+        ('{"a": {}', r"\[character 8\]: not valid JSON: it ends before ','"),
+        ('{"a": {} "b": {}}', r"\[character 9\]: not valid JSON: expected ',', found '\"'"),
+        ('{"a": {},}', "expected another member after the comma"),
+        ('{"a" {}}', "expected ':', found '{'"),
+        ("{3: {}}", "expected a key, found int 3"),
+        ('{"a": {"b": }}', "not valid JSON: Expecting value"),
+        ('{"a": 3}', r"\[a\]: expected an object with fields, found int 3"),
+        ('{"a": {}} x', "something follows its end"),
+        ('{"a": {"b": ' + "[" * 100_000, "cannot be read"),
+    ],
+)
+def test_damaged_files(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=problem) as caught:
+        list(read_members(path))
+    assert str(path) in str(caught.value)
+
+
+def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[{"a": 1}, {"a": 2}, ')
+    rows = read_elements(path)
+    assert [next(rows).integer("a"), next(rows).integer("a")] == [1, 2]
+    with pytest.raises(DataError):
+        next(rows)
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        list(read_elements(tmp_path / "none.json"))
