@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.evaluation.floors import bag_of_words, box_prior, derangement, majority
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.evaluation.floors import bag_of_words, derangement, majority
 
 
 def test_majority_does_not_depend_on_order() -> None:
@@ -31,13 +29,6 @@ def test_bag_of_words_cannot_learn_noise() -> None:
     found = bag_of_words(known[:300], known[300:400], [text for text, _ in known[400:]])
     accuracy = np.mean([prediction.value == label for prediction, (_, label) in zip(found, known[400:], strict=True)])
     assert 0.35 < accuracy < 0.65
-
-
-def test_box_prior_ignores_the_phrase() -> None:
-    boxes = np.array([[0, 0, 10, 10], [0, 0, 20, 20], [0, 0, 30, 30]], dtype=np.float32)
-    regions = Regions("a/1", 50, 50, boxes, scores=np.array([0.9, 0.8, 0.1], dtype=np.float32))
-    found = box_prior([Example("1", "x", ("a/1",)), Example("2", "y", ("a/1",))], lambda _: regions)
-    assert [prediction.value for prediction in found] == [(0.0, 0.0, 20.0, 20.0)] * 2
 
 
 @given(st.lists(st.text(max_size=3), min_size=2, max_size=30), st.integers(0, 5))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -14,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from twelve.config import load
 from twelve.errors import ConfigError, nearest
+from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval
 from twelve.evaluation.evaluate import Evaluator, Result, write_results
 from twelve.model.processor import TwelveProcessor
@@ -66,19 +68,26 @@ def evaluate_run(
         "evaluation_seconds": sum(result.seconds for result in results),
         "machine": machine(),
     }
-    console.print(table(results), highlight=False, soft_wrap=True, markup=False)
-    for result in results:
-        console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
-    console.print(
-        f"one model, {parameters / 1e6:.1f} M parameters; trained in {clock(trained)}, "
-        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
-        highlight=False,
-    )
+    show(results, facts, console)
     whole = not tasks and split is None and floors and not settings
     name = "evaluation-full.json" if full else "evaluation.json"
     if whole:
         write_results(folder / name, results, facts)
+    if whole and not full:
+        record.write(folder / record.FILE, evaluator.recorded)
     return results
+
+
+def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:
+    """Print the table, the protocols, and what the model cost."""
+    console.print(table(results), highlight=False, soft_wrap=True, markup=False)
+    for result in results:
+        console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"one model, {facts['parameters'] / 1e6:.1f} M parameters; trained in {clock(facts['training_seconds'])}, "
+        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
+        highlight=False,
+    )
 
 
 def table(results: Sequence[Result]) -> str:
@@ -91,6 +100,9 @@ def table(results: Sequence[Result]) -> str:
             verdict = "beaten" if floor.beaten else "NOT beaten"
             gain = f"{floor.advantage.mean:+9.1f}  {_range(floor.advantage, '+.1f'):<16}"
             lines.append(f"  over {floor.name:<31}{floor.score:6.1f}  {gain}{verdict}")
+        if result.ceiling is not None:
+            gone = f"{result.closed:9.1f}  % of the way from the best floor" if result.closed is not None else ""
+            lines.append(f"  {'of at most':<36}{result.ceiling:6.1f}  {gone}".rstrip())
     return "\n".join(lines)
 
 

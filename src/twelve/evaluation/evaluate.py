@@ -10,13 +10,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from twelve import files
 from twelve.config import EvaluationSettings, RunConfig
-from twelve.data.batch import Collator
+from twelve.data.batch import Collator, seen_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare
+from twelve.data.records import read_object
+from twelve.errors import DataError
+from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval, interval
-from twelve.evaluation.floors import bag_of_words, box_prior, derangement, majority
+from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
+from twelve.evaluation.ceiling import ceiling, closed, gallery_ceiling
+from twelve.evaluation.floors import bag_of_words, derangement, majority
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -56,7 +62,14 @@ class Result:
     score: Interval
     metrics: Mapping[str, float]
     floors: Mapping[str, Floor]
+    ceiling: float | None = None
+    """What could be reached at most (see evaluation/ceiling.py); None where nothing bounds it."""
     seconds: float = 0.0
+
+    @property
+    def closed(self) -> float | None:
+        """Per cent of the way from the best floor to the ceiling that the score has gone."""
+        return closed(self.score.mean, [floor.score for floor in self.floors.values()], self.ceiling)
 
     @property
     def beats_floors(self) -> bool:
@@ -78,6 +91,8 @@ class Evaluator:
         model.train(False)
         self.data: Prepared = prepare(config, processor.vocabularies, texts_only=True)
         self.settings: EvaluationSettings = config.evaluation
+        self.recorded: list[record.Recorded] = []
+        """Single predictions of every task measured so far, for the report."""
 
     def measure(self, name: str, split: str | None = None) -> Result:
         """Measure one task.
@@ -88,16 +103,16 @@ class Evaluator:
         """
         task = self.data.tasks[name]
         split = split or task.report_split
-        examples = task.task.read(self.data.root, split)
+        examples = task.task.measured(task.task.read(self.data.root, split))
         check_regions(self.data.store, examples, name)
         for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
             self.processor.check_regions(source, self.data.store.fingerprint(source))
         protocol = task.task.protocol(split, full=self.full)
         collator = Collator(name, task.output, task.task.output, self.processor, self.data.store)
         if task.output.ranks_gallery:
-            examples, ours, floors = self._ranked(task, collator, examples, protocol)
+            examples, ours, floors, most = self._ranked(task, collator, examples, protocol)
         else:
-            ours, floors = self._decoded(task, collator, examples)
+            ours, floors, most = self._decoded(task, collator, examples, protocol)
         score = self._interval(ours.per_example, ours.groups)
         return Result(
             task=name,
@@ -109,20 +124,27 @@ class Evaluator:
             score=replace(score, mean=ours.headline),
             metrics=ours.metrics,
             floors=floors,
+            ceiling=most,
         )
 
     def _decoded(
-        self, task: TaskData, collator: Collator, examples: Sequence[Example]
-    ) -> tuple[Measurement, dict[str, Floor]]:
+        self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
+    ) -> tuple[Measurement, dict[str, Floor], float | None]:
         """Outputs that answer example by example."""
 
         def measured(predictions: Sequence[Prediction]) -> Measurement:
             return task.task.measure(examples, predictions)
 
         title, size = task.task.title, self.settings.batch_size
-        ours = measured(predict(self.model, collator, examples, batch_size=size, label=title))
+        answers = predict(self.model, collator, examples, batch_size=size, label=title)
+        ours = measured(answers)
+        of = (task.task.name, task.task.kind, protocol.split)
+        self.recorded += record.decoded(*of, examples, answers, ours.per_example)
         if not self.floors:
-            return ours, {}
+            return ours, {}, None
+        vocabulary = self.processor.vocabularies.get(task.task.output, [])
+        seen = seen_regions(self.data.store, examples, self.processor.max_regions)
+        chance = task.output.prospects(examples, seen, vocabulary).chance
         floors: dict[str, list[Measurement]] = {
             name: [measured(predictions)] for name, predictions in self._picture_free(task, examples).items()
         }
@@ -131,11 +153,15 @@ class Evaluator:
             label = f"{title}, pictures shuffled {seed + 1}/{self.settings.derangements}"
             predictions = predict(self.model, shuffled, examples, batch_size=size, label=label)
             floors.setdefault("shuffled pictures", []).append(measured(predictions))
-        return ours, {name: self._floor(name, ours, found) for name, found in floors.items()}
+        lookup = dict(zip((example.id for example in examples), seen, strict=True))
+        most = ceiling(
+            task.task, task.output, self.data.root, protocol.split, examples, lambda e: lookup[e.id], vocabulary
+        )
+        return ours, {"chance": self._chance(ours, chance)} | self._floors(ours, floors), most
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
-    ) -> tuple[list[Example], Measurement, dict[str, Floor]]:
+    ) -> tuple[list[Example], Measurement, dict[str, Floor], float | None]:
         """Outputs that rank a gallery of pictures for every text."""
         captions, scores = retrieve(
             self.model,
@@ -146,23 +172,28 @@ class Evaluator:
             label=task.task.title,
         )
         ours = task.task.measure(captions, scores)
+        of = (task.task.name, task.task.kind, protocol.split)
+        self.recorded += record.ranked(*of, captions, scores, ours.per_example)
         if not self.floors:
-            return captions, ours, {}
-        rng = np.random.default_rng(0)
-        chance, shuffled = [], []
-        for seed in range(self.settings.derangements):
-            random = rng.random(scores.scores.shape, dtype=np.float32)
-            chance.append(task.task.measure(captions, replace(scores, scores=random)))
-            shuffled.append(task.task.measure(captions, shuffle_gallery(scores, seed)))
-        floors = {"chance": chance, "shuffled pictures": shuffled}
-        return captions, ours, {name: self._floor(name, ours, found) for name, found in floors.items() if found}
+            return captions, ours, {}, None
+        shuffled = [
+            task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in range(self.settings.derangements)
+        ]
+        chance = np.full(len(captions), 1 / len(scores.image_ids))
+        floors = {"chance": self._chance(ours, chance)} | self._floors(ours, {"shuffled pictures": shuffled})
+        return captions, ours, floors, gallery_ceiling(task.task, self.data.root, protocol.split, scores)
 
     def _picture_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
         """Predictions of the floors that never see a picture."""
         output = task.output
         labels = [output.label(example) for example in task.train]
         if any(label is None for label in labels):
-            return {"box prior": box_prior(examples, self.data.store.get)}
+            lookup = self.data.store.get
+            train = [example for example in task.train if example.images[0] in self.data.store]
+            return {
+                "box prior": confident_and_large(examples, lookup),
+                "trained box prior": trained_box_prior(train, examples, lookup),
+            }
         known: Callable[[Sequence[Example]], list[tuple[str, Hashable]]] = lambda split: [  # noqa: E731
             (example.text, output.label(example)) for example in split
         ]
@@ -171,6 +202,13 @@ class Evaluator:
             "majority": [most] * len(examples),
             "bag of words": bag_of_words(known(task.train), known(task.look), [example.text for example in examples]),
         }
+
+    def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Floor:
+        """``chance`` (N,) is each example's, 0..1."""
+        return Floor("chance", 100 * float(chance.mean()), self._interval(ours.per_example - chance, ours.groups))
+
+    def _floors(self, ours: Measurement, floors: Mapping[str, Sequence[Measurement]]) -> dict[str, Floor]:
+        return {name: self._floor(name, ours, found) for name, found in floors.items() if found}
 
     def _floor(self, name: str, ours: Measurement, found: Sequence[Measurement]) -> Floor:
         per_example = np.mean([measurement.per_example for measurement in found], axis=0)
@@ -205,6 +243,22 @@ def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:
     swapped = derangement(scores.image_ids, seed)
     order = [columns[str(swapped[image])] for image in scores.image_ids]
     return replace(scores, scores=np.ascontiguousarray(scores.scores[:, order]))
+
+
+def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
+    """Results and facts that :func:`write_results` wrote.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    tree = read_object(path).fields
+    try:
+        return [_RESULT.validate_python(result) for result in tree["tasks"].values()], dict(tree["facts"])
+    except (KeyError, AttributeError, TypeError, ValidationError):
+        raise DataError("not the results of an evaluation", file=path, remedy="run twelve evaluate again") from None
+
+
+_RESULT = TypeAdapter(Result)
 
 
 def write_results(path: Path, results: Sequence[Result], facts: Mapping[str, Any]) -> Path:

@@ -1,7 +1,8 @@
 """Floors: what a score must beat before it means that pictures were looked at.
 
 majority      the best constant answer, chosen with hindsight: the most frequent one of the split itself
-picture-free  a TRAINED model that sees no picture: bag of words for classes, the detector's own prior for boxes
+picture-free  a TRAINED model that sees no picture: bag of words for classes; box_prior.py for boxes
+chance        a value drawn uniformly from all that could be answered (Output.prospects)
 shuffled      the model itself with every picture replaced by another one of the split
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,8 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from twelve.outputs.base import Prediction
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """Weights of the squared norm that the bag of words chooses from, on held-back training examples."""
@@ -59,21 +58,6 @@ def bag_of_words(
     with torch.no_grad():
         scores, rows = best[1](*_bags(test, words)).softmax(1).max(1)
     return [Prediction(classes[int(row)], float(score)) for row, score in zip(rows, scores, strict=True)]
-
-
-def box_prior(examples: Sequence[Example], lookup: Callable[[str], Regions]) -> list[Prediction]:
-    """The detected box with the largest confidence x area, whatever the phrase says."""
-    predictions = []
-    for example in examples:
-        regions = lookup(example.images[0])
-        if example.candidates:
-            predictions.append(Prediction(0, 0.0))
-            continue
-        widths = np.maximum(regions.boxes[:, 2:] - regions.boxes[:, :2], 0)
-        scores = np.ones(len(widths), np.float32) if regions.scores is None else regions.scores
-        best = int(np.argmax(scores * widths[:, 0] * widths[:, 1]))
-        predictions.append(Prediction(tuple(map(float, regions.boxes[best])), float(scores[best])))
-    return predictions
 
 
 def derangement(items: Sequence[Hashable], seed: int) -> Mapping[Hashable, Hashable]:

@@ -115,15 +115,16 @@ class ShuffledStore:
     def __init__(self, store: RegionStore, replacement: Mapping[str, str], *, keep_boxes: bool) -> None:
         self.store, self.replacement, self.keep_boxes = store, replacement, keep_boxes
 
-    def get(self, image_id: str) -> Regions:
-        return self.store.get(image_id if self.keep_boxes else self.replacement.get(image_id, image_id))
+    def get(self, image_id: str, max_regions: int | None = None, *, given: bool = False) -> Regions:
+        shown = image_id if self.keep_boxes else self.replacement.get(image_id, image_id)
+        return self.store.get(shown, max_regions, given=given)
 
-    def gather(self, image_ids: Sequence[str], max_regions: int | None = None) -> RegionBatch:
+    def gather(self, image_ids: Sequence[str], max_regions: int | None = None, *, given: bool = False) -> RegionBatch:
         others = [self.replacement.get(image, image) for image in image_ids]
-        batch = self.store.gather(others, max_regions)
+        batch = self.store.gather(others, max_regions, given=given)
         if not self.keep_boxes:
             return batch
-        own = self.store.gather(image_ids, max_regions)
+        own = self.store.gather(image_ids, max_regions, given=given)
         features = torch.zeros(*own.features.shape, dtype=own.features.dtype)
         for row, (count, available) in enumerate(zip(own.counts.tolist(), batch.counts.tolist(), strict=True)):
             # The stand-in may have fewer regions: go round them again, past its global one.

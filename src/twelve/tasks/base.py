@@ -153,6 +153,10 @@ class Task(abc.ABC):
         """
         return {}
 
+    def measured(self, examples: Sequence[Example]) -> list[Example]:
+        """The examples of a split that the official metric is about: all, unless the dataset says otherwise."""
+        return list(examples)
+
     @abc.abstractmethod
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         """How ``split`` is measured; ``full`` asks for the complete gallery where a smaller one is the default."""

@@ -62,6 +62,10 @@ class GuessWhat(Task):
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, boxes="given", note="the right one of all objects, over games that succeeded")
 
+    def measured(self, examples: Sequence[Example]) -> list[Example]:
+        """Games that succeeded."""
+        return [example for example in examples if metric.counts(example.facts["status"])]
+
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         """Only games that succeeded contribute; the others are read and predicted, and passed over here."""
         games = [_game(example, value) for example, value in zip(examples, values(examples, predictions), strict=True)]

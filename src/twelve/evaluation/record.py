@@ -1,0 +1,189 @@
+"""What an evaluation keeps of single predictions, for the report: predictions.jsonl in the run's folder.
+
+One JSON object a line, at most :data:`KEPT` examples a task, drawn once at random and not by how well they went.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve import files
+from twelve.errors import DataError
+from twelve.tasks.base import Box, Example
+
+if TYPE_CHECKING:
+    from twelve.outputs.alignment import RetrievalScores
+    from twelve.outputs.base import Prediction
+
+FILE = "predictions.jsonl"
+KEPT = 200
+"""Examples of a task that are kept."""
+BEST = 5
+"""Best pictures of a caption that are kept, and best values of any prediction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One example and what was predicted for it.
+
+    Attributes:
+        kind: of the task's output; it decides what ``target``, ``value`` and ``alternatives`` are.
+        target: what is right (Example.target); for a retrieval caption the id of its own picture.
+        value: what was predicted; for a retrieval caption the id of the best picture.
+        score: of ``value``, in 0..1; for retrieval the alignment logit.
+        alternatives: the best values with their scores, best first.
+        right: what the example contributes to the headline number, 0..1.
+        candidates: boxes among which ``target`` and ``value`` are indices (xyxy pixels), or none.
+        rank: place of the right picture among the gallery's, from 1, ties counted against the model; else None.
+    """
+
+    task: str
+    kind: str
+    split: str
+    id: str
+    text: str
+    images: tuple[str, ...]
+    target: Any
+    value: Any
+    score: float
+    alternatives: tuple[tuple[Any, float], ...]
+    right: float
+    candidates: tuple[Box, ...] = ()
+    rank: int | None = None
+
+
+def drawn(count: int, kept: int = KEPT, seed: int = 0) -> list[int]:
+    """Rows of ``kept`` of ``count`` examples, drawn at random, the same whenever ``count`` and ``seed`` are."""
+    return [int(row) for row in np.random.default_rng(seed).permutation(count)[:kept]]
+
+
+def decoded(
+    task: str,
+    kind: str,
+    split: str,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    right: NDArray[np.float64],
+) -> list[Recorded]:
+    """Records of an output that answers example by example; ``right`` (N,) is aligned with ``examples``."""
+    records = []
+    for row in drawn(len(examples)):
+        example, prediction = examples[row], predictions[row]
+        records.append(
+            Recorded(
+                task=task,
+                kind=kind,
+                split=split,
+                id=example.id,
+                text=example.text,
+                images=example.images,
+                target=example.target,
+                value=prediction.value,
+                score=float(prediction.score),
+                alternatives=tuple((value, float(score)) for value, score in prediction.alternatives[:BEST]),
+                right=float(right[row]),
+                candidates=example.candidates,
+            )
+        )
+    return records
+
+
+def ranked(
+    task: str,
+    kind: str,
+    split: str,
+    captions: Sequence[Example],
+    scores: RetrievalScores,
+    right: NDArray[np.float64],
+) -> list[Recorded]:
+    """Records of captions whose gallery was ranked: the best pictures and the place of the right one.
+
+    ``scores`` has a row and ``right`` an entry for each of ``captions``, in their order.
+    """
+    records = []
+    for row in drawn(len(captions)):
+        line, own = scores.scores[row], int(scores.target[row])
+        order = np.argsort(-line, kind="stable")[:BEST]
+        best = tuple((scores.image_ids[column], float(line[column])) for column in order)
+        records.append(
+            Recorded(
+                task=task,
+                kind=kind,
+                split=split,
+                id=captions[row].id,
+                text=captions[row].text,
+                images=captions[row].images,
+                target=scores.image_ids[own],
+                value=best[0][0],
+                score=best[0][1],
+                alternatives=best,
+                right=float(right[row]),
+                rank=int(np.sum(line >= line[own])),
+            )
+        )
+    return records
+
+
+def write(path: Path, records: Sequence[Recorded]) -> Path:
+    """Write records, one a line; what stood there before stays until all are written."""
+    with files.replacing(path) as partial, open(partial, "w", encoding="utf-8") as stream:
+        for record in records:
+            stream.write(json.dumps(asdict(record), ensure_ascii=False, default=_plain) + "\n")
+    return path
+
+
+def read(path: Path) -> dict[str, list[Recorded]]:
+    """Records by task, in the file's order.
+
+    Raises:
+        DataError: the file cannot be read or a line is not a record; names the line.
+    """
+    found: dict[str, list[Recorded]] = {}
+    number = 0
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                number += 1
+                record = _record(json.loads(line))
+                found.setdefault(record.task, []).append(record)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"not a file of predictions ({error})",
+            file=path,
+            record=f"line {number}" if number else None,
+            remedy="measure the run again: twelve evaluate RUN",
+        ) from None
+    return found
+
+
+def _record(tree: Mapping[str, Any]) -> Recorded:
+    """A record from its JSON object, lists back to tuples."""
+    record = Recorded(**tree)
+    return replace(
+        record,
+        images=tuple(record.images),
+        candidates=tuple(cast(Box, tuple(map(float, box))) for box in record.candidates),
+        alternatives=tuple((_tuple(value), float(score)) for value, score in record.alternatives),
+        target=_tuple(record.target),
+        value=_tuple(record.value),
+        score=float(record.score),
+        right=float(record.right),
+    )
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
