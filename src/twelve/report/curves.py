@@ -1,0 +1,111 @@
+"""Loss and score curves as the coordinates of small charts; the template draws them as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 340, 150
+LEFT, RIGHT, TOP, BOTTOM = 38, 44, 8, 22
+"""Margins around the plotted area; the right one holds the last value."""
+MOST = 160
+"""Points of a curve that are drawn; a longer one is averaged in runs of equal length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point of a curve: where it is drawn, and what it says."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One curve with its axes.
+
+    Attributes:
+        unit: of the values, or "" where they have none.
+        ticks_x, ticks_y: (position, label).
+        bands: (left, width) of the iterations in which the task stood still.
+    """
+
+    title: str
+    unit: str
+    dots: tuple[Dot, ...]
+    ticks_x: tuple[tuple[float, str], ...]
+    ticks_y: tuple[tuple[float, str], ...]
+    bands: tuple[tuple[float, float], ...]
+    summary: str
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+    @property
+    def path(self) -> str:
+        return " ".join(f"{'L' if row else 'M'}{dot.x:.1f} {dot.y:.1f}" for row, dot in enumerate(self.dots))
+
+
+def chart(
+    title: str,
+    unit: str,
+    points: Sequence[tuple[int, float]],
+    iterations: int,
+    spans: Sequence[tuple[int, int]] = (),
+    form: str = ".2f",
+) -> Chart | None:
+    """A chart of (iteration, value) points; None without any.
+
+    Args:
+        iterations: end of the horizontal axis.
+        spans: iterations (from, to) that are shaded.
+        form: format of the values.
+    """
+    points = thinned([point for point in points if math.isfinite(point[1])])
+    if not points:
+        return None
+    values = [value for _, value in points]
+    steps = ticks(min(values), max(values))
+    low, high = min(steps[0], min(values)), max(steps[-1], max(values))
+    across = _scale(0, max(iterations, 1), LEFT, WIDTH - RIGHT)
+    up = _scale(low, high, HEIGHT - BOTTOM, TOP)
+    dots = tuple(Dot(across(at), up(value), f"iteration {at:,}: {value:{form}}") for at, value in points)
+    first, last = values[0], values[-1]
+    return Chart(
+        title=title,
+        unit=unit,
+        dots=dots,
+        ticks_x=tuple(
+            (across(step), f"{step:,.0f}") for step in ticks(0, iterations) if step <= iterations and step % 1 == 0
+        ),
+        ticks_y=tuple((up(step), f"{step:g}") for step in steps),
+        bands=tuple((across(start), across(end) - across(start)) for start, end in spans),
+        summary=f"{title}: from {first:{form}} in iteration {points[0][0]:,} to {last:{form}} in {points[-1][0]:,}",
+    )
+
+
+def thinned(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[int, float]]:
+    """At most ``most`` points: runs of equal length, each by its mean, at its last iteration."""
+    size = max(1, math.ceil(len(points) / most))
+    runs = [points[start : start + size] for start in range(0, len(points), size)]
+    return [(run[-1][0], sum(value for _, value in run) / len(run)) for run in runs]
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About ``count`` round numbers whose range holds [low, high]: multiples of 1, 2 or 5 times a power of ten."""
+    if not high > low:
+        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + (end - start) * (value - low) / (high - low)

@@ -1,0 +1,139 @@
+"""A run folder as the report reads it: everything but the configuration may be missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twelve.config import RunConfig, load
+from twelve.errors import ConfigError, DataError
+from twelve.evaluation import record
+from twelve.evaluation.record import Recorded
+
+
+@dataclass(slots=True)
+class History:
+    """What metrics.jsonl tells, task by task; iterations are counted from 1.
+
+    Attributes:
+        losses: task -> (iteration, mean loss since the line before).
+        scores: task -> (iteration, score in 0..1 on the carved split).
+        changes: task -> (iteration, "stop" or "go").
+        iterations, pairs, seconds: where the run stands.
+    """
+
+    losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    scores: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    changes: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    iterations: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+
+    def stopped(self, task: str) -> list[tuple[int, int]]:
+        """(from, to) iterations in which a task stood still."""
+        spans, since = [], None
+        for iteration, change in self.changes.get(task, ()):
+            if change == "stop" and since is None:
+                since = iteration
+            elif change == "go" and since is not None:
+                spans.append((since, iteration))
+                since = None
+        if since is not None and since < self.iterations:
+            spans.append((since, self.iterations))
+        return spans
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The files of a run folder, as plain trees; those that are not there are empty."""
+
+    folder: Path
+    config: RunConfig
+    config_text: str
+    data: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    history: History
+    predictions: Mapping[str, Sequence[Recorded]]
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        ConfigError: the folder holds no run, or its configuration is not valid.
+        DataError: one of its files is damaged; names it.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        problem = "this folder holds no run" if folder.is_dir() else "no such run"
+        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
+    config = load(path)
+    predictions = folder / record.FILE
+    return Run(
+        folder=folder,
+        config=config,
+        config_text=path.read_text(encoding="utf-8"),
+        data=_tree(folder / "data.json", "train the run again"),
+        machine=_tree(folder / "machine.json", "train the run again"),
+        evaluation=_tree(folder / "evaluation.json", f"measure it again: twelve evaluate {folder}"),
+        history=read_history(folder / "metrics.jsonl"),
+        predictions=record.read(predictions) if predictions.is_file() else {},
+    )
+
+
+def read_history(path: Path) -> History:
+    """What a run logged. A run that was resumed has some iterations twice: the later ones count."""
+    lines: list[dict[str, Any]] = []
+    step = latest = 0
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:  # the last line of a run that was killed while writing it
+            continue
+        if not isinstance(line, dict) or not isinstance(line.get("iteration"), int):
+            continue
+        at, kind = line["iteration"], line.get("kind")
+        if kind in ("step", "look"):
+            if at < latest or (kind == "step" and at == step):
+                lines = [earlier for earlier in lines if earlier["iteration"] < at]
+            latest, step = at, at if kind == "step" else min(step, at)
+        lines.append(line)
+    history = History()
+    for line in lines:
+        _take(history, line)
+    return history
+
+
+def _take(history: History, line: Mapping[str, Any]) -> None:
+    iteration, kind = line["iteration"], line.get("kind")
+    if kind == "step":
+        history.iterations = max(history.iterations, iteration)
+        history.pairs = max(history.pairs, int(line.get("pairs", 0)))
+        history.seconds = max(history.seconds, float(line.get("seconds", 0.0)))
+        for task, loss in line.get("losses", {}).items():
+            history.losses.setdefault(task, []).append((iteration, float(loss)))
+    elif kind == "look":
+        history.iterations = max(history.iterations, iteration)
+        history.seconds = max(history.seconds, float(line.get("seconds", 0.0)))
+        history.scores.setdefault(line["task"], []).append((iteration, float(line["score"])))
+    elif kind == "event" and line.get("event") in ("stop", "go") and "task" in line:
+        history.changes.setdefault(line["task"], []).append((iteration, line["event"]))
+    elif kind == "event" and line.get("event") == "reset":  # every task goes again
+        for task in history.changes:
+            history.changes[task].append((iteration, "go"))
+
+
+def _tree(path: Path, remedy: str) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"not valid JSON: {error}", file=path, remedy=remedy) from None
+    if not isinstance(tree, dict):
+        raise DataError("must be a JSON object", file=path, remedy=remedy)
+    return tree

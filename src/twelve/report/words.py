@@ -1,0 +1,105 @@
+"""What the report says in words: the meaning of every kind of output, metric and floor, for a reader new to it."""
+
+from __future__ import annotations
+
+from twelve.evaluation.record import KEPT
+
+KINDS = {
+    "answer": "Answer a question about a picture, with one answer out of a fixed list.",
+    "alignment": "Find the picture that a caption describes, among all pictures of a gallery.",
+    "region": "Point at the thing in a picture that a phrase or a question means.",
+    "pair": "Say whether a statement is true of two pictures.",
+    "entailment": "Say whether a picture proves a statement, contradicts it or leaves it open.",
+}
+
+_ACCURACY = {
+    "answer": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is right.",
+    "region": "Share of the examples in which the right thing was pointed at.",
+    "pair": "Share of the statements judged rightly; guessing gives about 50.",
+    "entailment": "Share of the statements put into the right one of three classes; guessing gives about 33.",
+}
+
+METRICS = {
+    "R@1": "Recall at 1: share of the captions whose own picture is ranked first.",
+    "R@5": "Recall at 5: share of the captions whose own picture is among the first five.",
+    "R@10": "Recall at 10: share of the captions whose own picture is among the first ten.",
+    "consistency": "Share of the groups of related examples that are all right; stricter than accuracy.",
+    "median rank": "Place of the right one for half of the queries or better; 1 is best.",
+    "mean rank": "Mean place of the right one; 1 is best.",
+    "validity": "Share of the answers that are of the kind the question asks for (a colour for a colour question).",
+    "plausibility": "Share of the answers that could be true in the world at all.",
+    "distribution": "Distance between the predicted and the true answers' frequencies; lower is better.",
+    "error": "Share of the examples that are wrong; lower is better.",
+}
+
+FLOORS = {
+    "majority": "The best constant answer: the most frequent one of the measured split, known with hindsight.",
+    "bag of words": "A separate model, trained on the same examples, that reads the text and never sees a picture.",
+    "box prior": "The box that is likeliest before phrase and picture are seen: by its place, size and sureness alone.",
+    "shuffled pictures": "This very model, shown another picture of the split in place of each right one.",
+    "chance": "A random order or choice.",
+}
+
+FLOOR = (
+    "What is reached without looking at the right picture; only a score clearly above it shows that it was looked at."
+)
+INTERVAL = (
+    "The range beside it is the 95 % interval: how far the score would move had other pictures of the same kind been "
+    "drawn (bootstrap over whole pictures, not single examples)."
+)
+ADVANTAGE = "The model's score minus the floor's on the same examples, in points."
+BEATEN = "A floor is beaten when the whole interval of the advantage lies above zero."
+CEILING = (
+    "The oracle: what could be reached at most on this split, by someone who sees the whole scene, or with the best of "
+    "the boxes that were found or of the answers that can be given."
+)
+CLOSED = "Share of the way from the best floor (0 %) to the ceiling (100 %)."
+LOSS = "What training lowers: how far the outputs are from the right ones. Tasks' losses cannot be compared."
+LOOK = "The task's score on training pictures set aside for looking; not the official number."
+STOPPED = (
+    "Stop-and-go: a task whose look score no longer rises stands still and is trained only now and then, until its "
+    "score drops."
+)
+DRAWN = (
+    f"Not chosen for their looks: of {KEPT} examples of the split drawn at random (all, where there are fewer), the "
+    "first ones that were right and the first that were wrong."
+)
+
+_SHOWN = {
+    "answer": "Bars: the answers the model finds likeliest, each with its own probability.",
+    "alignment": "The pictures of the gallery that the model ranks first for the caption.",
+    "region": "Solid frame: the thing that was meant. Dashed frame: what the model points at.",
+    "pair": "Bars: the model's probability of true and of false.",
+    "entailment": "Bars: the model's probability of each class.",
+}
+
+
+def metric(name: str, kind: str) -> str:
+    """What a metric means; its part after a comma ("accuracy, number") is the subset it was taken on."""
+    head, _, part = name.partition(", ")
+    base = head.removeprefix("image to text ")
+    meaning = _ACCURACY.get(kind, "") if base == "accuracy" else METRICS.get(base, "")
+    if not meaning:
+        return "Number of the dataset's own scorer."
+    if base != head:
+        meaning += " Here the other way round: captions ranked for each picture."
+    return f"{meaning} Only examples of the part “{part}”." if part else meaning
+
+
+def floor(name: str) -> str:
+    """What a floor is."""
+    return FLOORS.get(name, "A score that needs no picture.")
+
+
+def shown(kind: str) -> str:
+    """How to read the examples of a kind of output."""
+    return _SHOWN.get(kind, "")
+
+
+def minutes(seconds: float) -> str:
+    """``75 -> '1 min 15 s'``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    whole, rest = divmod(round(seconds), 60)
+    hours, whole = divmod(whole, 60)
+    return f"{hours} h {whole} min" if hours else f"{whole} min {rest} s"

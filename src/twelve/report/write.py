@@ -1,0 +1,217 @@
+"""``twelve report``: gather everything a run folder knows and write report.html into it.
+
+The page is one file without anything from outside: styles, curves (SVG) and pictures (JPEG data URIs) are inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twelve import files
+from twelve.errors import ConfigError
+from twelve.report import words
+from twelve.report.curves import Chart, chart
+from twelve.report.gallery import Gallery, galleries
+from twelve.report.reading import Run, read_run
+from twelve.report.scores import TaskScore, task_score
+from twelve.tasks.base import get
+
+FILE = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Everything about one task; what the run does not know is None."""
+
+    name: str
+    title: str
+    kind: str
+    asks: str
+    score: TaskScore | None
+    loss: Chart | None
+    look: Chart | None
+    stopped: Sequence[tuple[int, int]]
+    gallery: Gallery | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataRow:
+    """What one task was trained on.
+
+    Attributes:
+        left: why pictures left: "120 in NAME SPLIT", by number.
+        coverage: which answers can be given at all, in words, or "".
+    """
+
+    title: str
+    examples_before: int
+    examples_after: int
+    pictures_before: int
+    pictures_after: int
+    train: int
+    look: int
+    left: Sequence[str]
+    coverage: str
+
+
+def write_report(run: Path) -> Path:
+    """Write ``run``/report.html and return its path.
+
+    Raises:
+        ConfigError: the folder holds no run.
+        DataError: one of its files is damaged; names it.
+    """
+    page = render(read_run(run))
+    with files.replacing(run / FILE) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return run / FILE
+
+
+def render(run: Run) -> str:
+    """The page of a run as HTML; every text from outside is escaped by the template."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("twelve.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    parts = sections(run)
+    return environment.get_template("report.html").render(
+        run=run,
+        name=run.folder.resolve().name,
+        sections=parts,
+        scored=[part for part in parts if part.score is not None],
+        summary=summary(run, parts),
+        timeline=run.history.iterations > 0,
+        data=data_rows(run),
+        cleaned=run.data.get("cleaned", {}),
+        stages=stages(run, parts),
+        machine=machine(run),
+        commands=commands(run),
+        words=words,
+    )
+
+
+def sections(run: Run) -> list[Section]:
+    """One section a task, in the configuration's order; tasks measured in another order or later come after."""
+    measured: Mapping[str, Any] = run.evaluation.get("tasks", {})
+    shown = galleries(run.config, run.predictions)
+    history, found = run.history, []
+    for name in dict.fromkeys([*run.config.tasks, *measured]):
+        task = get(name)
+        spans = history.stopped(name)
+        looks = [(at, 100 * score) for at, score in history.scores.get(name, ())]
+        found.append(
+            Section(
+                name=name,
+                title=task.title,
+                kind=task.kind,
+                asks=words.KINDS.get(task.kind, ""),
+                score=task_score(measured[name], task.kind) if name in measured else None,
+                loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
+                look=chart("Look score", "per cent", looks, history.iterations, spans, form=".1f"),
+                stopped=spans,
+                gallery=shown.get(name),
+            )
+        )
+    return found
+
+
+def summary(run: Run, parts: Sequence[Section]) -> str:
+    """The run in two or three sentences."""
+    facts, history = run.evaluation.get("facts", {}), run.history
+    size = f" of {facts['parameters'] / 1e6:.1f} million parameters" if "parameters" in facts else ""
+    tasks = "one task" if len(parts) == 1 else f"{len(parts)} tasks"
+    text = f"One model{size}, trained on {tasks}"
+    if history.iterations:
+        text += f" for {history.iterations:,} iterations ({history.pairs:,} pairs of text and picture)"
+    if history.seconds:
+        text += f" in {words.minutes(history.seconds)}"
+    scores = [part.score for part in parts if part.score is not None]
+    if not scores:
+        return text + ". It has not been measured yet."
+    beaten = sum(score.beats_all for score in scores)
+    floors = sum(bool(score.floors) for score in scores)
+    if not floors:
+        return f"{text}. Its floors were not measured."
+    return f"{text}. It beats every floor on {beaten} of {floors} measured tasks."
+
+
+def data_rows(run: Run) -> list[DataRow]:
+    """Sizes of the training sets before and after cleaning, from data.json."""
+    cleaned, coverage = run.data.get("cleaned", {}), run.data.get("coverage", {})
+    rows = []
+    for name, sizes in run.data.get("tasks", {}).items():
+        removed = cleaned.get("removed", {}).get(name, {})
+        overlap = cleaned.get("overlap", {}).get(name, {})
+        causes = sorted(((count, split) for split, count in overlap.items() if count), key=lambda each: -each[0])
+        rows.append(
+            DataRow(
+                title=get(name).title,
+                examples_before=int(removed.get("examples_before", 0)),
+                examples_after=int(removed.get("examples_after", 0)),
+                pictures_before=int(removed.get("pictures_before", 0)),
+                pictures_after=int(removed.get("pictures_after", 0)),
+                train=int(sizes.get("train", 0)),
+                look=int(sizes.get("look", 0)),
+                left=[f"{count:,} in {_readable(split)}" for count, split in causes],
+                coverage=str(coverage.get(name, "")),
+            )
+        )
+    return rows
+
+
+def _readable(split: str) -> str:
+    """``"name split" -> "TITLE split"``, for a task that is known."""
+    name, _, part = split.partition(" ")
+    try:
+        return f"{get(name).title} {part}"
+    except ConfigError:  # a task that is no longer there
+        return split
+
+
+def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
+    """(stage, time) of everything that was timed."""
+    rows = []
+    facts = run.evaluation.get("facts", {})
+    if run.history.seconds:
+        rows.append(("training, looks included", words.minutes(run.history.seconds)))
+    for key, value in facts.items():
+        stage = key.removesuffix("_seconds")
+        if stage != key and stage not in ("training", "evaluation"):
+            rows.append((stage.replace("_", " "), words.minutes(float(value))))
+    if "evaluation_seconds" in facts:
+        rows.append(("measuring, floors included", words.minutes(float(facts["evaluation_seconds"]))))
+        rows += [
+            (f"of it, {part.title}", words.minutes(part.score.seconds)) for part in parts if part.score is not None
+        ]
+    return rows
+
+
+def machine(run: Run) -> list[tuple[str, str]]:
+    """(what, which) of the machine that trained, and of the one that measured where it is another."""
+    rows = _named(run.machine)
+    other = run.evaluation.get("facts", {}).get("machine", {})
+    if other and {key: other.get(key) for key in run.machine} != dict(run.machine):
+        rows += [(f"measured on: {key}", value) for key, value in _named(other)]
+    return rows
+
+
+def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, str(value)) for key, value in tree.items() if value is not None]
+
+
+def commands(run: Run) -> list[str]:
+    """What makes this run and this page again."""
+    config = run.folder / "config.yaml"
+    return [
+        f"twelve train {config} --set run=ANOTHER_FOLDER",
+        f"twelve evaluate {run.folder}",
+        f"twelve report {run.folder}",
+    ]

@@ -1,0 +1,139 @@
+"""The report's parts: logs, curves, pictures within their budget, the choice of examples."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import making
+import pytest
+from PIL import Image
+
+from twelve.data.root import DataRoot
+from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, chart, thinned, ticks
+from twelve.report.drawing import DRAWINGS, draw
+from twelve.report.gallery import gallery, varied
+from twelve.report.pictures import SIDE, Pictures
+from twelve.report.reading import read_history
+from twelve.report.scores import task_score
+from twelve.report.words import metric
+
+
+def write(path: Path, lines: list[object]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_history_of_a_resumed_run_counts_the_later_lines(tmp_path: Path) -> None:
+    step = {"kind": "step", "losses": {"vqa": 3.0}, "pairs": 10, "seconds": 5.0}
+    look = {"kind": "look", "task": "vqa", "score": 0.5, "seconds": 5.0}
+    skipped = {"kind": "event", "iteration": 0, "event": "skipped: damaged"}
+    lines = [step | {"iteration": 2}, step | {"iteration": 4}, look | {"iteration": 4}, skipped]
+    lines += [step | {"iteration": 4, "losses": {"vqa": 2.0}}, look | {"iteration": 4, "score": 0.75}]
+    path = write(tmp_path / "metrics.jsonl", lines)
+    path.write_text(path.read_text() + '{"kind": "step", "iter')  # killed while writing
+    history = read_history(path)
+    assert history.losses == {"vqa": [(2, 3.0), (4, 2.0)]} and history.scores == {"vqa": [(4, 0.75)]}
+    assert (history.iterations, history.pairs, history.seconds) == (4, 10, 5.0)
+
+
+def test_history_of_stops(tmp_path: Path) -> None:
+    history = read_history(write(tmp_path / "metrics.jsonl", making.history()))
+    assert history.stopped("flickr30k") == [(20, 30)] and history.stopped("snli_ve") == [(30, 40)]
+    assert history.stopped("vqa") == []
+    assert len(history.losses["vqa"]) == 20 and history.scores["vqa"][0] == (10, 0.25)
+
+
+def test_a_curve_is_where_its_numbers_are() -> None:
+    found = chart("Loss", "loss", [(0, 0.0), (50, 2.0), (100, 1.0)], 100, [(50, 75)])
+    assert found is not None
+    assert [dot.x for dot in found.dots] == [LEFT, (LEFT + WIDTH - RIGHT) / 2, WIDTH - RIGHT]
+    assert found.dots[0].y == HEIGHT - BOTTOM and found.dots[1].y < found.dots[2].y < found.dots[0].y
+    assert found.dots[1].text == "iteration 50: 2.00"
+    assert found.bands == (((LEFT + WIDTH - RIGHT) / 2, (WIDTH - RIGHT - LEFT) / 4),)
+    assert [label for _, label in found.ticks_x] == ["0", "50", "100"]
+    assert found.path.startswith(f"M{LEFT:.1f} ") and found.path.count("L") == 2
+    assert chart("Loss", "loss", [(1, float("nan"))], 10) is None
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0, 1, [0, 0.5, 1]),
+        (0.13, 0.42, [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (30, 30, [10, 20, 30, 40, 50]),
+        (0, 7, [0, 2, 4, 6, 8]),
+    ],
+)
+def test_ticks_are_round_and_hold_the_range(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_long_curves_are_averaged() -> None:
+    points = [(at, float(at % 2)) for at in range(1, 1001)]
+    short = thinned(points, 100)
+    assert len(short) == 100 and short[0] == (10, 0.5) and short[-1][0] == 1000
+
+
+def test_pictures_are_small_jpegs_with_the_originals_size(tmp_path: Path) -> None:
+    root = making.make_root(tmp_path)
+    making.draw_picture(tmp_path / "images" / "coco" / "99.jpg", 1, (1600, 800))
+    shown = Pictures(DataRoot(root)).show("coco/99")
+    content = base64.b64decode(shown.uri.removeprefix("data:image/jpeg;base64,"))
+    assert Image.open(io.BytesIO(content)).size == (SIDE, SIDE // 2) and (shown.width, shown.height) == (1600, 800)
+
+
+def test_what_is_missing_damaged_or_too_much_is_left_out(tmp_path: Path) -> None:
+    root = making.make_root(tmp_path)
+    (tmp_path / "images" / "coco" / "98.jpg").write_bytes(b"no picture")
+    pictures = Pictures(DataRoot(root))
+    assert pictures.show("coco/98").uri == "" == pictures.show("coco/97").uri
+    assert pictures.missing == {"coco/98", "coco/97"}
+    size = len(pictures.show("coco/1").uri)
+    few = Pictures(DataRoot(root), budget=size + 10)
+    assert few.show("coco/1").uri and not few.show("coco/1").uri and few.left_out == {"coco/1"}
+    shown = gallery([each for each in making.predictions() if each.task == "vqa"], Pictures(DataRoot(root), 10))
+    assert "left out to keep the page small" in shown.note
+
+
+def test_examples_are_varied_and_the_first_ones() -> None:
+    records = [each for each in making.predictions() if each.task == "snli_ve"]
+    twice = [replace(records[0], id="again"), *records]
+    assert [each.id for each in varied(twice, 3)] == ["again", "1#1", "2#1"]
+    assert len(varied(twice, 99)) == len(twice)
+
+
+def test_every_kind_of_output_can_be_drawn(tmp_path: Path) -> None:
+    from twelve.outputs import OUTPUTS
+
+    assert set(DRAWINGS) == set(OUTPUTS)
+    other = replace(making.predictions()[0], kind="another", value=3, target=4, alternatives=())
+    card = draw(other, Pictures(None))
+    assert (card.says, card.wanted, len(card.pictures)) == ("3", "4", 1)
+
+
+def test_a_caption_whose_picture_is_far_down_shows_it_last(tmp_path: Path) -> None:
+    wrong = next(each for each in making.predictions() if each.kind == "alignment" and not each.right)
+    card = draw(wrong, Pictures(None))
+    assert [picture.label for picture in card.pictures] == ["1.", "2.", "3.", "4.", "5.", "23."]
+    assert [picture.mark for picture in card.pictures] == [""] * 5 + ["right"]
+
+
+def test_a_given_share_of_the_way_stands() -> None:
+    tree = making.task_result("vqa", 30.0, {"majority": 10.0, "chance": 20.0})
+    assert task_score(tree, "answer").closed is None
+    computed = task_score(tree | {"ceiling": 60.0}, "answer").closed
+    assert computed is not None and computed.value == pytest.approx(25.0)
+    given = task_score(tree | {"ceiling": 60.0, "closed": {"mean": 26.0, "low": 20.0, "high": 31.0}}, "answer").closed
+    assert given is not None and (given.value, given.low) == (26.0, 20.0)
+
+
+def test_a_metric_is_explained_with_its_part() -> None:
+    assert "first five" in metric("image to text R@5", "alignment") and "each picture" in metric(
+        "image to text R@5", ""
+    )
+    assert "“number”" in metric("accuracy, number", "answer")
+    assert metric("something new", "answer") == "Number of the dataset's own scorer."

@@ -1,0 +1,177 @@
+"""The page of a run: what it says, that nothing in it can harm or is fetched, and what it does without parts."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import making
+import pytest
+
+from twelve.errors import ConfigError, DataError
+from twelve.evaluation import record
+from twelve.report.pictures import BUDGET
+from twelve.report.write import write_report
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the visible text, and what a browser would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).replace("\xa0", " ").split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "link", "input"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes <{self.open[-1:]}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    def fetched(self) -> list[str]:
+        names = ("src", "href", "xlink:href", "srcset", "poster", "data", "action")
+        return [str(attrs[name]) for _, attrs in self.tags for name in names if name in attrs]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return making.make_root(tmp_path_factory.mktemp("root"))
+
+
+@pytest.fixture(scope="module")
+def html(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    run = making.make(tmp_path_factory.mktemp("runs") / "first", root, text=making.NASTY)
+    path = write_report(run)
+    assert path == run / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_scores_floors_and_verdicts_are_said_in_words(page: Page) -> None:
+    assert "beats every floor on 3 of 5 measured tasks" in page.text
+    assert "27.3 24.3 to 30.3" in page.text
+    assert "does not beat: bag of words" in page.text and "not beaten: too close to tell" in page.text
+    assert "not beaten: the model is below it" in page.text  # 50.1 against 55.3 - 3
+    assert "bag of words 27.4 -0.1 -3.1 to +2.9" in page.text
+    assert "gallery 100 pictures" in page.text and "split dev" in page.text and "measured carefully" in page.text
+    for meaning in ("known with hindsight", "own picture is ranked first", "never sees a picture", "95 % interval"):
+        assert meaning in page.text
+
+
+def test_the_way_to_the_oracle_is_computed(page: Page) -> None:
+    share = 100 * (68.6 - 63.8) / (81.3 - 63.8)
+    assert f"{share:.0f} % closed" in page.text and "a ceiling, not a floor 81.3" not in page.text
+
+
+def test_data_machine_times_and_commands(page: Page) -> None:
+    assert "10 pictures left: 7 in Flickr30k retrieval test; 3 in SNLI-VE test." in page.text
+    assert "118 answers cover 80 %" in page.text and "no such file" in page.text
+    assert "Test CPU" in page.text and "measuring, floors included 1 min 2 s" in page.text
+    assert "training, looks included 1 min 20 s" in page.text
+    for command in ("twelve train ", "twelve evaluate ", "twelve report "):
+        assert command in page.text
+
+
+def test_who_stood_still_when(page: Page) -> None:
+    assert "Flickr30k retrieval stood still 20 to 30" in page.text
+    assert "SNLI-VE stood still 30 to 40" in page.text and "VQA v2 never stood still" in page.text
+    still = [attrs["style"] for tag, attrs in page.tags if attrs.get("class") == "still"]
+    assert still == ["left:50.00%;width:25.00%", "left:75.00%;width:25.00%"]
+
+
+def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
+    cards = [attrs["class"] for tag, attrs in page.tags if tag == "article"]
+    assert cards.count("card right") == 15 and cards.count("card wrong") == 15
+    assert "partly right: 30 of 100" in page.text and "another picture first" in page.text
+    assert "which is in place 23" in page.text and "overlap by" in page.text and "out of 3 given ones" in page.text
+    frames = [attrs["class"] for tag, attrs in page.tags if tag == "rect" and "frame" in str(attrs.get("class"))]
+    assert frames.count("frame wanted") == frames.count("frame predicted") == 6 and "frame candidate" in frames
+
+
+def test_text_from_data_is_escaped(html: str, page: Page) -> None:
+    assert making.NASTY in page.text  # said as it is, as text
+    assert "<script" not in html and "bad.example/x.png>" not in html
+    assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+    assert page.open == []  # and every tag that was opened was closed
+
+
+def test_nothing_is_fetched(html: str, page: Page) -> None:
+    fetched = page.fetched()
+    assert fetched and all(address.startswith(("data:image/jpeg;base64,", "#")) for address in fetched)
+    assert not any(tag in ("link", "script", "iframe", "object", "base") for tag, _ in page.tags)
+    assert re.findall(r"url\((?!#)", html) == [] and "@import" not in html
+    targets = {attrs.get("id") for _, attrs in page.tags}
+    assert {address[1:] for address in fetched if address.startswith("#")} <= targets
+    assert len(html) < BUDGET + 500_000
+
+
+def test_the_same_run_gives_the_same_page(root: Path, tmp_path: Path) -> None:
+    run = making.make(tmp_path / "run", root)
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+
+
+def test_a_run_that_was_not_measured(root: Path, tmp_path: Path) -> None:
+    page = Page(write_report(making.make(tmp_path / "run", root, measured=False)).read_text(encoding="utf-8"))
+    assert "It has not been measured yet." in page.text and "Run twelve evaluate" in page.text
+    assert "While it trained" in page.text and "What it got right" not in page.text
+
+
+def test_a_run_without_pictures_is_shown_without_them(tmp_path: Path) -> None:
+    root = making.make_root(tmp_path / "root", with_pictures=False)
+    page = Page(write_report(making.make(tmp_path / "run", root)).read_text(encoding="utf-8"))
+    assert "of these pictures are not in" in page.text and "picture not available" in page.text
+    gone = Page(write_report(making.make(tmp_path / "other", tmp_path / "gone")).read_text(encoding="utf-8"))
+    assert "is not on this machine" in gone.text
+
+
+def test_measured_without_predictions_or_floors(root: Path, tmp_path: Path) -> None:
+    run = making.make(tmp_path / "run", root)
+    (run / record.FILE).unlink()
+    tree = json.loads((run / "evaluation.json").read_text())
+    for task in tree["tasks"].values():
+        task["floors"] = {}
+    (run / "evaluation.json").write_text(json.dumps(tree))
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    assert "No single predictions are kept" in page.text and "The floors were not measured" in page.text
+
+
+def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:
+    run = making.make(tmp_path / "run", root, measured=False)
+    for name in ("metrics.jsonl", "data.json", "machine.json"):
+        (run / name).unlink()
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    assert "has logged no iteration yet" in page.text and "data.json is missing" in page.text
+
+
+def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such run.*twelve train"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="holds no run"):
+        write_report(tmp_path)
+    run = making.make(tmp_path / "run", root)
+    write_report(run)
+    before = (run / "report.html").read_bytes()
+    (run / "evaluation.json").write_text("{")
+    with pytest.raises(DataError, match=r"evaluation\.json.*twelve evaluate"):
+        write_report(run)
+    assert (run / "report.html").read_bytes() == before
