@@ -1,0 +1,275 @@
+"""Words for what a scene holds, and the way back from a sentence to what it says.
+
+A wording is a sentence with slots (``"{a_thing} {relation} {a_thing2}"``). It can be said, slots filled, and read: the
+same text gives the same slots again. What a sentence means is worked out from what was read (meaning.py), so a
+dataset's oracle knows a sentence as a reader does and not by the thing it was made from.
+
+    slot                        said                            fills
+    {thing} {a_thing} {things}  red ball, a red ball, red balls thing
+    {adjective}                 red | striped | small           adjective
+    {colour} {size} {pattern}   red, small, striped             colour, size, pattern
+    {relation} {inverse} {also} left of                         relation, inverse, also
+    {side} {where}              left, on the left               side
+    {level} {height}            top, at the top                 level
+    {number} {ordinal}          two, second                     number, ordinal
+    {extreme} {ground} {hidden} leftmost, sand, borrowed        extreme, ground, hidden
+
+A number behind a slot's name ({a_thing2}) tells several of a kind apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from twelve.microworld.relations import RELATIONS, has
+from twelve.microworld.scene import COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Thing
+
+Item = TypeVar("Item")
+Meaning = TypeVar("Meaning")
+Slots: TypeAlias = Mapping[str, Any]
+"""What a wording's slots hold: a Description (thing, adjective), an int (number, ordinal) or a word."""
+
+ANYTHING = "thing"
+NOUNS: Mapping[str, tuple[str, str]] = {
+    **{kind: (kind, f"{kind}s") for kind in KINDS},
+    "toy": ("toy", "toys"),
+    "vehicle": ("vehicle", "vehicles"),
+    "kitchenware": ("piece of kitchenware", "pieces of kitchenware"),
+    "furniture": ("piece of furniture", "pieces of furniture"),
+    "household": ("household item", "household items"),
+    ANYTHING: ("thing", "things"),
+}
+"""Kind, family of several kinds, or anything -> singular and plural."""
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+ORDINALS = ("first", "second", "third", "fourth")
+EXTREMES = {"leftmost": "left of", "rightmost": "right of", "highest": "above", "lowest": "below"}
+"""superlative -> relation in which the one that it means stands to all others of its sort."""
+WHERE = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
+HEIGHT = {"top": "at the top", "bottom": "at the bottom"}
+HIDDEN = ("new", "cheap", "heavy", "borrowed", "handmade", "hollow", "fragile", "valuable")
+"""Qualities that no picture of this world can show."""
+
+Style: TypeAlias = Mapping[str, str]
+"""The world's own word -> the word said instead."""
+PLAIN: Style = {}
+LIVELY: Style = {
+    "small": "tiny",
+    "large": "big",
+    "dotted": "spotted",
+    "left of": "to the left of",
+    "right of": "to the right of",
+    "above": "higher up than",
+    "below": "lower down than",
+    "in front of": "partly covering",
+    "behind": "partly covered by",
+}
+_OWN = {said: own for own, said in LIVELY.items()}
+
+
+def pick(rng: np.random.Generator, items: Sequence[Item]) -> Item:
+    """One item by chance, all equally likely."""
+    return items[int(rng.integers(len(items)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a noun phrase asks of a thing; None asks for nothing. ``noun``: a key of NOUNS."""
+
+    noun: str = ANYTHING
+    colour: str | None = None
+    size: str | None = None
+    pattern: str | None = None
+
+    def fits(self, thing: Thing) -> bool:
+        """Whether the phrase can be said of the thing."""
+        kind = self.noun if self.noun in KINDS else None
+        family = self.noun if kind is None and self.noun != ANYTHING else None
+        return has(thing, kind=kind, family=family, colour=self.colour, size=self.size, pattern=self.pattern)
+
+    @property
+    def adjectives(self) -> tuple[str, ...]:
+        return tuple(word for word in (self.size, self.colour, self.pattern) if word is not None)
+
+    def said(self, *, plural: bool = False, style: Style = PLAIN) -> str:
+        """ "small red striped ball", or its plural."""
+        return " ".join([*(style.get(word, word) for word in self.adjectives), NOUNS[self.noun][plural]])
+
+
+def article(phrase: str) -> str:
+    """The phrase with a or an before it."""
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+def adjective(word: str) -> Description:
+    """The description that an adjective alone gives."""
+    for name, words in (("colour", COLOURS), ("size", SIZES), ("pattern", PATTERNS)):
+        if word in words:
+            return Description(**{name: word})
+    raise ValueError(f"{word!r} is no adjective of this world")
+
+
+def _any(words: Iterable[str]) -> str:
+    """Pattern of one of the words, in this world's own or any other style; the longest first."""
+    words = [*words]
+    words += [said for said, own in _OWN.items() if own in words]
+    return "(?:" + "|".join(map(re.escape, sorted(words, key=lambda word: (-len(word), word)))) + ")"
+
+
+_ADJECTIVES = rf"(?:{_any(SIZES)} )?(?:{_any(COLOURS)} )?(?:{_any(PATTERNS)} )?"
+_SINGULAR = {singular: noun for noun, (singular, _) in NOUNS.items()}
+_PLURAL = {plural: noun for noun, (_, plural) in NOUNS.items()}
+
+
+def _read_phrase(text: str) -> Description:
+    """The description that a noun phrase, with or without an article, singular or plural, gives."""
+    words = re.sub(r"^an? ", "", text)
+    for ending, noun in (_SINGULAR | _PLURAL).items():
+        if words == ending or words.endswith(f" {ending}"):
+            found: dict[str, str] = {}
+            for word in words[: len(words) - len(ending)].split():
+                own = _OWN.get(word, word)
+                found["colour" if own in COLOURS else "size" if own in SIZES else "pattern"] = own
+            return Description(noun, **found)
+    raise ValueError(f"{text!r} is no phrase of this world")
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A kind of slot: the key it fills, the pattern of what is said, how to say it and how to read it."""
+
+    key: str
+    pattern: str
+    say: Callable[[Any, Style], str]
+    read: Callable[[str], Any]
+
+
+def _words(key: str, words: Iterable[str]) -> _Slot:
+    return _Slot(key, _any(words), lambda value, style: style.get(value, value), lambda text: _OWN.get(text, text))
+
+
+def _table(key: str, said: Mapping[str, str]) -> _Slot:
+    back = {text: own for own, text in said.items()}
+    return _Slot(key, _any(back), lambda value, style: said[value], lambda text: back[text])
+
+
+def _count(key: str, words: Sequence[str], first: int) -> _Slot:
+    return _Slot(key, _any(words), lambda value, style: words[value - first], lambda text: words.index(text) + first)
+
+
+_ONE = rf"{_ADJECTIVES}{_any(_SINGULAR)}"
+_SLOTS: Mapping[str, _Slot] = {
+    "thing": _Slot("thing", _ONE, lambda value, style: value.said(style=style), _read_phrase),
+    "a_thing": _Slot("thing", f"an? {_ONE}", lambda value, style: article(value.said(style=style)), _read_phrase),
+    "things": _Slot(
+        "thing",
+        rf"{_ADJECTIVES}{_any([*_PLURAL, *_SINGULAR])}",
+        lambda value, style: value.said(plural=True, style=style),
+        _read_phrase,
+    ),
+    "missing": _Slot("missing", _ONE, lambda value, style: value.said(style=style), _read_phrase),
+    "adjective": _Slot(
+        "adjective",
+        _any([*COLOURS, *SIZES, *PATTERNS]),
+        lambda value, style: style.get(value.adjectives[0], value.adjectives[0]),
+        lambda text: adjective(_OWN.get(text, text)),
+    ),
+    "colour": _words("colour", COLOURS),
+    "size": _words("size", SIZES),
+    "pattern": _words("pattern", PATTERNS),
+    "relation": _words("relation", RELATIONS),
+    "inverse": _words("inverse", RELATIONS),
+    "also": _words("also", RELATIONS),
+    "unrelated": _words("unrelated", RELATIONS),
+    "side": _words("side", WHERE),
+    "where": _table("side", WHERE),
+    "level": _words("level", HEIGHT),
+    "height": _table("level", HEIGHT),
+    "number": _count("number", NUMBERS, 0),
+    "ordinal": _count("ordinal", ORDINALS, 1),
+    "extreme": _words("extreme", EXTREMES),
+    "ground": _words("ground", GROUNDS),
+    "hidden": _words("hidden", HIDDEN),
+}
+_NAME = re.compile(r"\{([a-z_]+)(\d?)\}")
+
+
+@dataclass(frozen=True)
+class Wording(Generic[Meaning]):
+    """A sentence with slots and what it means.
+
+    Attributes:
+        text: lower case, slots in braces.
+        meaning: what the dataset's writer makes of (scene, slots).
+        only_test: kept for the test sets.
+        weight: how often it is drawn, relative to the others of its dataset.
+        style: the words it is said in.
+    """
+
+    text: str
+    meaning: Meaning
+    only_test: bool = False
+    weight: float = 1.0
+    style: Style = field(default_factory=dict)
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """Keys of the slots that must be filled."""
+        return frozenset(_SLOTS[name].key + number for name, number in _NAME.findall(self.text))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        parts, end = [], 0
+        for match in _NAME.finditer(self.text):
+            parts += [re.escape(self.text[end : match.start()]), f"({_SLOTS[match.group(1)].pattern})"]
+            end = match.end()
+        return re.compile("".join(parts) + re.escape(self.text[end:]), re.IGNORECASE)
+
+    def say(self, slots: Slots) -> str:
+        """The sentence, slots filled. A noun after the number one is singular."""
+
+        def fill(match: re.Match[str]) -> str:
+            name, number = match.groups()
+            if name == "things" and slots.get(f"number{number}") == 1:
+                name = "thing"
+            slot = _SLOTS[name]
+            return slot.say(slots[slot.key + number], self.style)
+
+        return _NAME.sub(fill, self.text)
+
+    def read(self, sentence: str) -> Slots | None:
+        """The slots of a sentence in this wording (upper and lower case are the same); None if it is another's."""
+        match = self._pattern.fullmatch(sentence)
+        if match is None:
+            return None
+        found: dict[str, Any] = {}
+        for (name, number), text in zip(_NAME.findall(self.text), match.groups(), strict=True):
+            found[_SLOTS[name].key + number] = _SLOTS[name].read(text.lower())
+        return found
+
+
+def read(wordings: Iterable[Wording[Meaning]], sentence: str) -> tuple[Wording[Meaning], Slots]:
+    """The wording that a sentence has, and its slots; raises ValueError if it has none of these wordings."""
+    for wording in wordings:
+        slots = wording.read(sentence)
+        if slots is not None:
+            return wording, slots
+    raise ValueError(f"{sentence!r} is in none of the wordings")
+
+
+def choose(rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], *, test: bool = False) -> Wording[Meaning]:
+    """A wording by chance and weight: of those for training, or of all (``test``)."""
+    open_to = [wording for wording in wordings if test or not wording.only_test]
+    weights = np.array([wording.weight for wording in open_to])
+    return open_to[int(rng.choice(len(open_to), p=weights / weights.sum()))]
+
+
+def sentence(text: str) -> str:
+    """The text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]

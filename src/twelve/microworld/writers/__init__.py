@@ -1,0 +1,1 @@
+"""One writer a dataset: the world in the official layout of its files."""

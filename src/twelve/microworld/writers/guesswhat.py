@@ -1,0 +1,206 @@
+"""GuessWhat?!'s games in their first layout: yes or no questions about a picture until one thing is left.
+
+Asked where a thing lies that lies between two sides, the answerer says N/A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
+from twelve.microworld.meaning import draw, stand, the
+from twelve.microworld.relations import level, place
+from twelve.microworld.scene import KINDS, Scene, Thing
+from twelve.microworld.tally import Tally
+from twelve.microworld.world import Picture, World
+from twelve.microworld.writers.layout import annotation_id, file_name, outline, shuffled, write_lines, xywh
+
+FEWEST, MOST, WORDS = 2, 6, 40
+"""Questions a game, and the most words of a dialogue, answers included."""
+HASTY = 0.15
+"""How often the questioner stops after the fewest questions, whatever is left."""
+GAMES = {"train": 3.4, "valid": 2.0, "test": 4.0}
+"""Games a picture, on average."""
+ANSWERS = {True: "Yes", False: "No", None: "N/A"}
+Meaning = Callable[[Scene, Slots, Thing], bool | None]
+
+
+def _is(scene: Scene, slots: Slots, thing: Thing) -> bool:
+    """Whether everything holds of the thing that is asked."""
+    return all(slots[key].fits(thing) for key in ("thing", "adjective", "adjective2") if key in slots)
+
+
+def _either(scene: Scene, slots: Slots, thing: Thing) -> bool:
+    return any(slots[key].fits(thing) for key in ("adjective", "adjective2", "thing", "thing2") if key in slots)
+
+
+def _at_side(scene: Scene, slots: Slots, thing: Thing) -> bool | None:
+    side = place(scene, thing)
+    return None if side is None else side == str(slots["side"])
+
+
+def _at_level(scene: Scene, slots: Slots, thing: Thing) -> bool:
+    return level(scene, thing) == str(slots["level"])
+
+
+def _stands(scene: Scene, slots: Slots, thing: Thing) -> bool | None:
+    """Related to "the" other thing; N/A where there is not exactly one such thing."""
+    if the(scene, slots["thing2"]) is None:
+        return None
+    return any(thing is one for one in stand(scene, [thing], slots["relation"], slots["thing2"]))
+
+
+def _alike(scene: Scene, slots: Slots, thing: Thing) -> bool | None:
+    other = the(scene, slots["thing2"])
+    return None if other is None or other is thing else other.colour == thing.colour
+
+
+WORDINGS: tuple[Wording[Meaning], ...] = (
+    Wording("is it {a_thing}?", _is, weight=3),
+    Wording("is it {adjective}?", _is, weight=3),
+    Wording("is it {where}?", _at_side, weight=2),
+    Wording("is it {height}?", _at_level),
+    Wording("is it {relation} the {thing2}?", _stands, weight=2),
+    Wording("is it {adjective} or {adjective2}?", _either),
+    Wording("is it {a_thing} or {a_thing2}?", _either),
+    Wording("is it the same colour as the {thing2}?", _alike),
+    Wording("is it {adjective} and {adjective2}?", _is, only_test=True),
+    Wording("{a_thing}?", _is, only_test=True, weight=1.5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Game:
+    """A dialogue about a target, and the things that it leaves."""
+
+    target: Thing
+    turns: tuple[tuple[str, str], ...]
+    left: tuple[Thing, ...]
+
+
+def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
+    """Write ``guesswhat.{train,valid,test}.jsonl.gz``."""
+    tally = Tally("guesswhat", templates={wording.text for wording in WORDINGS})
+    rows: dict[str, list[dict[str, Any]]] = {split: [] for split in GAMES}
+    numbers = [0, 0]
+    for picture, split in _splits(world, rng):
+        games = int(GAMES[split]) + int(rng.random() < GAMES[split] % 1)
+        for _ in range(games):
+            game = play(rng, picture.scene, test=split == "test")
+            if game is None:
+                continue
+            row = _row(rng, picture, game, numbers)
+            rows[split].append(row)
+            tally.examples[split] = tally.examples.get(split, 0) + 1
+            if split == "train":
+                tally.answers.update(answer for _, answer in game.turns)
+            else:
+                tally.oracle.setdefault(split, {})[str(row["id"])] = _guess(picture, row)
+    for split, lines in rows.items():
+        write_lines(folder / f"guesswhat.{split}.jsonl.gz", lines, zipped=True)
+    tally.write_oracle(folder)
+    return tally
+
+
+def play(rng: np.random.Generator, scene: Scene, *, test: bool) -> _Game | None:
+    """A dialogue that goes on until one thing is left, or for as long as the game allows; None if nobody asks
+    anything that helps."""
+    target = pick(rng, scene.things)
+    left = list(scene.things)
+    turns: list[tuple[str, str]] = []
+    most = MOST if rng.random() > HASTY else FEWEST
+    for _ in range(40):
+        if len(turns) == most or (len(left) == 1 and len(turns) >= FEWEST):
+            break
+        wording = choose(rng, WORDINGS, test=test)
+        slots = draw(rng, wording, scene, pick(rng, left), most=1)
+        if slots is None or slots.get("thing") == slots.get("thing2", "none") or _idle(scene, slots, wording, left):
+            continue
+        text, said = sentence(wording.say(slots)), wording.meaning(scene, slots, target)
+        words = sum(len(turn.split()) + 1 for turn, _ in turns) + len(text.split()) + 1
+        if words > WORDS or any(text == turn for turn, _ in turns):
+            continue
+        turns.append((text, ANSWERS[said]))
+        left = [thing for thing in left if wording.meaning(scene, slots, thing) == said]
+    return _Game(target, tuple(turns), tuple(left)) if len(turns) >= FEWEST else None
+
+
+def _idle(scene: Scene, slots: Slots, wording: Wording[Meaning], left: Sequence[Thing]) -> bool:
+    """Whether a question would rule nothing out, though something is left to be ruled out."""
+    return len(left) > 1 and len({wording.meaning(scene, slots, thing) for thing in left}) == 1
+
+
+def guesses(scene: Scene, turns: Sequence[tuple[str, str]]) -> list[Thing]:
+    """The things of which all the answers are right."""
+    left = list(scene.things)
+    for question, answer in turns:
+        wording, slots = read(WORDINGS, question)
+        left = [thing for thing in left if ANSWERS[wording.meaning(scene, slots, thing)] == answer]
+    return left
+
+
+def _guess(picture: Picture, row: dict[str, Any]) -> int:
+    """Index among the row's objects, in order of their ids, of the first thing that its dialogue leaves."""
+    left = guesses(picture.scene, [(turn["question"], turn["answer"]) for turn in row["qas"]])
+    return next(number for number, thing in enumerate(picture.scene.things) if any(thing is other for other in left))
+
+
+def _row(rng: np.random.Generator, picture: Picture, game: _Game, numbers: list[int]) -> dict[str, Any]:
+    """A line of the file. ``numbers``: the next free ids of a game and of a question, which it counts on."""
+    things = picture.scene.things
+    ids = [annotation_id(picture, number) for number in range(len(things))]
+    objects = [
+        {
+            "id": ids[number],
+            "category": thing.kind,
+            "category_id": KINDS[thing.kind][1],
+            "bbox": (bbox := xywh(thing.box)),
+            "area": bbox[2] * bbox[3],
+            "segment": [outline(thing.box)],
+        }
+        for number, thing in enumerate(things)
+    ]
+    qas = [
+        {"id": numbers[1] + k, "question": question, "answer": answer}
+        for k, (question, answer) in enumerate(game.turns)
+    ]
+    numbers[0] += 1
+    numbers[1] += len(qas)
+    return {
+        "id": numbers[0],
+        "status": _status(rng, game),
+        "object_id": next(number for number, thing in zip(ids, things, strict=True) if thing is game.target),
+        "image": {
+            "id": int(picture.key),
+            "file_name": file_name(picture),
+            "width": picture.scene.width,
+            "height": picture.scene.height,
+            "coco_url": "",
+            "flickr_url": "",
+        },
+        "objects": shuffled(rng, objects),
+        "qas": qas,
+        "questioner_id": int(picture.key) % 50,
+        "timestamp": "2016-07-08 02:04:00",
+    }
+
+
+def _status(rng: np.random.Generator, game: _Game) -> str:
+    """A guesser who has one thing left takes it, but for a slip now and then; one who has more gives up or errs."""
+    if len(game.left) == 1:
+        return "success" if rng.random() < 0.96 else "failure"
+    return "incomplete" if rng.random() < 0.5 else "failure"
+
+
+def _splits(world: World, rng: np.random.Generator) -> list[tuple[Picture, str]]:
+    """Pictures of train2014 and val2014: open ones train; the reserved ones are valid, test, or train after all."""
+    pictures = [picture for picture in world.coco if picture.part != "test2015"]
+    reserved = shuffled(rng, [picture.key for picture in pictures if picture.reserved])
+    tests, valid = round(len(reserved) * 0.5), round(len(reserved) * 0.8)
+    split = {key: "test" if number < tests else "valid" for number, key in enumerate(reserved[:valid])}
+    return [(picture, split.get(picture.key, "train")) for picture in pictures]

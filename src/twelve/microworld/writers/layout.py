@@ -1,0 +1,61 @@
+"""What several official layouts have in common: COCO's boxes and ids, files that come out the same byte for byte."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from twelve import files
+from twelve.microworld.scene import Box
+from twelve.microworld.world import Picture
+
+Item = TypeVar("Item")
+
+
+def xywh(box: Box) -> list[float]:
+    """x, y, width, height of a box given by its corners."""
+    x1, y1, x2, y2 = box
+    return [x1, y1, x2 - x1, y2 - y1]
+
+
+def outline(box: Box) -> list[float]:
+    """The box as a COCO polygon."""
+    x1, y1, x2, y2 = box
+    return [x1, y1, x2, y1, x2, y2, x1, y2]
+
+
+def annotation_id(picture: Picture, number: int) -> int:
+    """COCO's id of thing ``number`` of a COCO picture, the same in all datasets."""
+    return 100 * int(picture.key) + number + 1
+
+
+def file_name(picture: Picture) -> str:
+    """The picture's file without its folder."""
+    return picture.file.rsplit("/", 1)[-1]
+
+
+def shuffled(rng: np.random.Generator, items: Sequence[Item]) -> list[Item]:
+    """The items in an order by chance."""
+    return [items[number] for number in rng.permutation(len(items)).tolist()]
+
+
+def write_json(path: Path, content: Any) -> None:
+    """One JSON value a file."""
+    write_bytes(path, json.dumps(content).encode())
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]], *, zipped: bool = False) -> None:
+    """One JSON object a line; ``zipped`` packs the file with gzip, without the time of day."""
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    write_bytes(path, gzip.compress(content, mtime=0) if zipped else content)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The whole file or, if that fails, nothing."""
+    with files.replacing(path) as partial:
+        partial.write_bytes(content)

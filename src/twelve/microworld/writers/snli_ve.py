@@ -1,0 +1,216 @@
+"""SNLI-VE: sentences that a picture entails, contradicts or leaves open.
+
+What no picture shows (new, borrowed, heavy ...) makes a sentence neutral, but only where the rest of it does not
+already settle it: "there is a cup that is red or new" is entailed by a red cup, left open by a blue one and
+contradicted where there is no cup. Every sentence is said of one picture for each label that it can have, so that
+the words alone tell little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from twelve.microworld.language import Description, Slots, Wording, article, choose, pick, read, sentence
+from twelve.microworld.meaning import draw, fitting, stand
+from twelve.microworld.scene import Scene, Thing
+from twelve.microworld.tally import Tally
+from twelve.microworld.world import Picture, World
+from twelve.microworld.writers.layout import shuffled, write_lines
+
+PAIRS = {"train": 5000, "dev": 400, "test": 700}
+"""Pairs of a picture and a sentence, about."""
+LOOKS = 40
+"""Pictures that are looked through for the labels of one sentence."""
+Truth: TypeAlias = bool | None
+"""True, False, or None: the picture cannot settle it (Kleene's three-valued logic)."""
+LABELS = {True: "entailment", None: "neutral", False: "contradiction"}
+Meaning = Callable[[Scene, Slots], Truth]
+
+
+def _or(values: Iterable[Truth]) -> Truth:
+    values = [*values]
+    return True if True in values else None if None in values else False
+
+
+def _not(value: Truth) -> Truth:
+    return None if value is None else not value
+
+
+def _some(things: Sequence[Thing], *, hidden: bool = False) -> Truth:
+    """Whether there is such a thing; ``hidden``: one that has a quality that pictures do not show as well."""
+    return False if not things else None if hidden else True
+
+
+def _that(scene: Scene, slots: Slots) -> list[Thing]:
+    """The things that the first noun phrase, an adjective and a relation together allow."""
+    found = fitting(scene, slots["thing"])
+    if "adjective" in slots:
+        found = [thing for thing in found if slots["adjective"].fits(thing)]
+    if "relation" in slots:
+        found = stand(scene, found, slots["relation"], slots["thing2"])
+    return found
+
+
+def _exists(scene: Scene, slots: Slots) -> Truth:
+    return _some(_that(scene, slots), hidden="hidden" in slots)
+
+
+def _exists_not(scene: Scene, slots: Slots) -> Truth:
+    return _not(_exists(scene, slots))
+
+
+def _exists_or_hidden(scene: Scene, slots: Slots) -> Truth:
+    """There is one that is so, or one that has a hidden quality."""
+    return _or((_some(_that(scene, slots)), _some(fitting(scene, slots["thing"]), hidden=True)))
+
+
+def _neither(scene: Scene, slots: Slots) -> Truth:
+    return _not(_exists_or_hidden(scene, slots))
+
+
+def _first_or_hidden_second(scene: Scene, slots: Slots) -> Truth:
+    return _or((_some(fitting(scene, slots["thing"])), _some(fitting(scene, slots["thing2"]), hidden=True)))
+
+
+def _several_or_hidden(scene: Scene, slots: Slots) -> Truth:
+    found = fitting(scene, slots["thing"])
+    return _or((len(found) >= slots["number"], _some(found, hidden=True)))
+
+
+def _all(scene: Scene, slots: Slots) -> Truth:
+    """Whether all such things are so or have a hidden quality, which each may have."""
+    found = fitting(scene, slots["thing"])
+    return True if all(slots["adjective"].fits(thing) for thing in found) else None
+
+
+def _number(scene: Scene, slots: Slots) -> Truth:
+    return len(fitting(scene, slots["thing"])) == int(slots["number"])
+
+
+def _ground(scene: Scene, slots: Slots) -> Truth:
+    return scene.ground == str(slots["ground"])
+
+
+WORDINGS: tuple[Wording[Meaning], ...] = (
+    Wording("there is {a_thing} that is {adjective} or {hidden}.", _exists_or_hidden, weight=4),
+    Wording("no {thing} is {adjective} or {hidden}.", _neither, weight=3),
+    Wording("there is {a_thing} or a {hidden} {thing2}.", _first_or_hidden_second, weight=3),
+    Wording("there is {a_thing} that is {relation} {a_thing2} or {hidden}.", _exists_or_hidden, weight=2),
+    Wording("there are at least {number} {things} or one that is {hidden}.", _several_or_hidden, weight=2),
+    Wording("there is {a_thing}.", _exists, weight=2),
+    Wording("there is a {hidden} {thing}.", _exists, weight=2),
+    Wording("there is no {thing} that is {hidden}.", _exists_not, weight=1.5),
+    Wording("there is {a_thing} that is {relation} {a_thing2}.", _exists, weight=1.5),
+    Wording("a {hidden} {thing} is {relation} {a_thing2}.", _exists, weight=1.5),
+    Wording("all {things} are {adjective} or {hidden}.", _all, weight=1.5),
+    Wording("there are exactly {number} {things}.", _number, weight=0.5),
+    Wording("everything stands on {ground}.", _ground, weight=0.5),
+    Wording("{a_thing} is {adjective} or {hidden}.", _exists_or_hidden, only_test=True, weight=3),
+    Wording("either there is {a_thing} or there is a {hidden} {thing2}.", _first_or_hidden_second, only_test=True),
+    Wording("no {thing} is {relation} {a_thing2} or {hidden}.", _neither, only_test=True, weight=1.5),
+)
+
+
+def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
+    """Write ``snli_ve_{train,dev,test}.jsonl``."""
+    tally = Tally("snli_ve", templates={wording.text for wording in WORDINGS})
+    for split, pictures in _splits(world, rng).items():
+        rows = _rows(rng, pictures, PAIRS[split], test=split == "test")
+        write_lines(folder / f"snli_ve_{split}.jsonl", [row for _, row in rows])
+        tally.examples[split] = len(rows)
+        if split == "train":
+            tally.answers.update(row["gold_label"] for _, row in rows)
+        else:
+            tally.oracle[split] = {row["pairID"]: label(row["sentence2"], picture.scene) for picture, row in rows}
+    tally.write_oracle(folder)
+    return tally
+
+
+def label(text: str, scene: Scene) -> str:
+    """What a picture says about a sentence."""
+    wording, slots = read(WORDINGS, text)
+    return LABELS[wording.meaning(scene, slots)]
+
+
+def _rows(
+    rng: np.random.Generator, pictures: Sequence[Picture], wanted: int, *, test: bool
+) -> list[tuple[Picture, dict[str, Any]]]:
+    """Pairs in the order of the pictures, each sentence with every label that it can have."""
+    found: list[tuple[Picture, dict[str, Any]]] = []
+    counts = dict.fromkeys((picture.key for picture in pictures), 0)
+    while len(found) < wanted:
+        wording = choose(rng, WORDINGS, test=test)
+        counted = "{things}" in wording.text
+        slots = draw(rng, wording, pick(rng, pictures).scene, most=1, general=0.4 if counted else 0.15)
+        if slots is None or slots.get("number", 2) < 2:
+            continue
+        text = sentence(wording.say(slots))
+        for picture, truth in _one_each(rng, wording, slots, pictures):
+            found.append((picture, _row(picture, counts[picture.key], text, LABELS[truth])))
+            counts[picture.key] += 1
+    order = {picture.key: number for number, picture in enumerate(pictures)}
+    return sorted(found, key=lambda pair: order[pair[0].key])
+
+
+def _one_each(
+    rng: np.random.Generator, wording: Wording[Meaning], slots: Slots, pictures: Sequence[Picture]
+) -> list[tuple[Picture, Truth]]:
+    """A picture for each truth that the sentence can have; nothing if chance does not show one of them."""
+    shown: dict[Truth, list[Picture]] = {}
+    for number in rng.integers(len(pictures), size=LOOKS).tolist():
+        picture = pictures[number]
+        shown.setdefault(wording.meaning(picture.scene, slots), []).append(picture)
+    if len(shown) < _labels(wording):
+        return []
+    return [(_nearest(rng, slots, found), truth) for truth, found in shown.items()]
+
+
+def _nearest(rng: np.random.Generator, slots: Slots, pictures: Sequence[Picture]) -> Picture:
+    """Mostly a picture that at least holds such a kind of thing as the sentence is about."""
+    if "thing" not in slots:
+        return pick(rng, pictures)
+    kind = Description(slots["thing"].noun)
+    near = [picture for picture in pictures if fitting(picture.scene, kind)]
+    return pick(rng, near if near and rng.random() < 0.7 else pictures)
+
+
+def _labels(wording: Wording[Meaning]) -> int:
+    """How many of the three labels sentences of a wording can have."""
+    three = wording.meaning in (_exists_or_hidden, _neither, _first_or_hidden_second, _several_or_hidden)
+    return 3 if three else 2
+
+
+def _row(picture: Picture, count: int, text: str, gold: str) -> dict[str, Any]:
+    things = " and ".join(article(Description(thing.kind, thing.colour).said()) for thing in picture.scene.things)
+    said = f"This shows {things}."
+    caption = f"{picture.key}.jpg#{count % 5}"
+    return {
+        "Flickr30K_ID": picture.key,
+        "annotator_labels": [gold],
+        "captionID": caption,
+        "gold_label": gold,
+        "pairID": f"{caption}r{count // 5 + 1}{gold[0]}",
+        "sentence1": said,
+        "sentence1_binary_parse": "",
+        "sentence1_parse": "",
+        "sentence2": text,
+        "sentence2_binary_parse": "",
+        "sentence2_parse": "",
+    }
+
+
+def _splits(world: World, rng: np.random.Generator) -> dict[str, list[Picture]]:
+    """Of the reserved pictures 45 % are test, 15 % dev; the rest trains with the open ones, whatever the captions'
+    split makes of them."""
+    reserved = shuffled(rng, [picture for picture in world.flickr30k if picture.reserved])
+    tests, devs = round(len(reserved) * 0.45), round(len(reserved) * 0.6)
+    open_to = [picture for picture in world.flickr30k if not picture.reserved]
+    return {
+        "train": open_to + reserved[devs:],
+        "dev": reserved[tests:devs],
+        "test": reserved[:tests],
+    }

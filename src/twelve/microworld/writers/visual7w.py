@@ -1,0 +1,201 @@
+"""Visual7W's pointing questions: "which ...?" with four boxes of a picture, one of which is right.
+
+The pictures are Visual Genome's (``v7w_<id>.jpg`` in the file). Now and then one of the wrong boxes holds nothing but
+ground, and a box at the picture's edge begins at -1, as some of the original's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
+from twelve.microworld.meaning import at_level, at_side, draw, fitting, reached, stand, the
+from twelve.microworld.scene import HEIGHT, WIDTH, Box, Scene, Thing, covered
+from twelve.microworld.tally import Tally
+from twelve.microworld.world import Picture, World
+from twelve.microworld.writers.layout import shuffled, write_json, xywh
+
+CHOICES = 4
+GROUND_BOXES = 0.15
+"""How often a wrong box holds nothing but ground."""
+QUESTIONS = {"train": 5, "val": 2, "test": 3}
+"""Questions a picture."""
+TRIES = 30
+Meaning = Callable[[Scene, Slots], list[Thing]]
+
+
+def _which(scene: Scene, slots: Slots) -> list[Thing]:
+    """The things of which everything holds that is asked for."""
+    found = fitting(scene, slots["thing"])
+    for key in ("adjective", "adjective2"):
+        if key in slots:
+            found = [thing for thing in found if slots[key].fits(thing)]
+    if "side" in slots:
+        found = at_side(scene, found, slots["side"])
+    if "level" in slots:
+        found = at_level(scene, found, slots["level"])
+    if "relation" in slots:
+        found = stand(scene, found, slots["relation"], slots["thing2"])
+    if "inverse" in slots:
+        found = reached(scene, found, slots["inverse"], slots["thing2"])
+    return found
+
+
+def _not(scene: Scene, slots: Slots) -> list[Thing]:
+    return [thing for thing in fitting(scene, slots["thing"]) if not slots["adjective"].fits(thing)]
+
+
+def _coloured_like(scene: Scene, slots: Slots) -> list[Thing]:
+    other = the(scene, slots["thing2"])
+    found = fitting(scene, slots["thing"])
+    return [] if other is None else [one for one in found if one is not other and one.colour == other.colour]
+
+
+WORDINGS: tuple[Wording[Meaning], ...] = (
+    Wording("which {thing} is {adjective}?", _which, weight=3),
+    Wording("which is {a_thing}?", _which, weight=2),
+    Wording("which {thing} is {where}?", _which, weight=1.5),
+    Wording("which {thing} is {height}?", _which),
+    Wording("which one is {adjective} and {adjective2}, {a_thing}?", _which),
+    Wording("which {thing} is {relation} {a_thing2}?", _which, weight=2.5),
+    Wording("which {thing} has {a_thing2} {inverse} it?", _which, weight=1.5),
+    Wording("which {thing} is not {adjective}?", _not, weight=2),
+    Wording("which {thing} has the colour of the {thing2}?", _coloured_like),
+    Wording("which of the {things} is {adjective}?", _which, only_test=True, weight=1.5),
+    Wording("which is the {thing} that is {relation} {a_thing2}?", _which, only_test=True, weight=1.5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A box that can be pointed at; ``thing`` is None where it holds nothing but ground."""
+
+    number: int
+    name: str
+    box: Box
+    thing: Thing | None = None
+
+
+def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
+    """Write ``dataset_v7w_pointing.json``. The oracle's answers are indices among the four boxes in order of id."""
+    tally = Tally("visual7w", templates={wording.text for wording in WORDINGS})
+    boxes: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    number = 0
+    for picture, split in _splits(world, rng):
+        candidates = _candidates(rng, picture.scene, len(boxes) + 1)
+        pairs = []
+        for text, four in _questions(rng, picture.scene, candidates, split):
+            found = answer(text, picture.scene, four)
+            pairs.append(_pair(picture, number, text, four, found))
+            tally.examples[split] = tally.examples.get(split, 0) + 1
+            if split != "train":
+                by_id = sorted(four, key=lambda candidate: candidate.number)
+                tally.oracle.setdefault(split, {})[str(number)] = answer(text, picture.scene, by_id)
+            number += 1
+        if pairs:
+            boxes += [_box(candidate) for candidate in candidates]
+            record = {"image_id": int(picture.key), "filename": f"v7w_{picture.key}.jpg", "split": split}
+            images.append(record | {"qa_pairs": pairs})
+    write_json(folder / "dataset_v7w_pointing.json", {"dataset": "visual7w-pointing", "boxes": boxes, "images": images})
+    tally.write_oracle(folder)
+    return tally
+
+
+def answer(text: str, scene: Scene, candidates: Sequence[_Candidate]) -> int:
+    """Index of the one candidate that the question means; raises ValueError unless it is exactly one."""
+    wording, slots = read(WORDINGS, text)
+    meant = wording.meaning(scene, slots)
+    found = [index for index, candidate in enumerate(candidates) if any(candidate.thing is thing for thing in meant)]
+    if len(found) != 1:
+        raise ValueError(f"{text!r} means {len(found)} of the candidates")
+    return found[0]
+
+
+def _questions(
+    rng: np.random.Generator, scene: Scene, candidates: Sequence[_Candidate], split: str
+) -> Iterator[tuple[str, list[_Candidate]]]:
+    """Questions about things by chance, each with four candidates of which it means exactly one."""
+    things = [candidate for candidate in candidates if candidate.thing is not None]
+    asked: set[str] = set()
+    for _ in range(TRIES):
+        if len(asked) == QUESTIONS[split]:
+            return
+        wording, target = choose(rng, WORDINGS, test=split == "test"), pick(rng, things)
+        slots = draw(rng, wording, scene, target.thing, most=2 if wording.text.startswith("which is") else 1)
+        if slots is not None and wording.meaning is _not:
+            slots = _denied(rng, scene, slots)
+        if slots is None:
+            continue
+        meant = wording.meaning(scene, slots)
+        if not any(target.thing is thing for thing in meant):
+            continue
+        wrong = [other for other in candidates if all(other.thing is not thing for thing in meant)]
+        four = _four(rng, target, wrong, slots)
+        text = sentence(wording.say(slots))
+        if four is not None and text not in asked:
+            asked.add(text)
+            yield text, four
+
+
+def _denied(rng: np.random.Generator, scene: Scene, slots: Slots) -> Slots:
+    """The slots with an adjective of some thing that the noun fits."""
+    other = draw(rng, WORDINGS[0], scene, pick(rng, fitting(scene, slots["thing"])))
+    return slots if other is None else {**slots, "adjective": other["adjective"]}
+
+
+def _four(
+    rng: np.random.Generator, target: _Candidate, wrong: Sequence[_Candidate], slots: Slots
+) -> list[_Candidate] | None:
+    """The target and three wrong candidates, first those that the noun phrase alone would allow."""
+    empty = [candidate for candidate in wrong if candidate.thing is None]
+    rest = shuffled(rng, [candidate for candidate in wrong if candidate.thing is not None])
+    rest.sort(key=lambda candidate: candidate.thing is None or not slots["thing"].fits(candidate.thing))
+    if empty and rng.random() < GROUND_BOXES:
+        rest.insert(int(rng.integers(CHOICES - 1)), pick(rng, empty))
+    return [target, *rest[: CHOICES - 1]] if len(rest) >= CHOICES - 1 else None
+
+
+def _candidates(rng: np.random.Generator, scene: Scene, first: int) -> list[_Candidate]:
+    """All things of the scene and, where there is room, a box of bare ground."""
+    found = [_Candidate(first + number, thing.kind, thing.box, thing) for number, thing in enumerate(scene.things)]
+    for _ in range(TRIES):
+        width, height = (int(side) for side in rng.integers(20, 50, size=2))
+        x, y = int(rng.integers(1, WIDTH - width)), int(rng.integers(1, HEIGHT - height))
+        box = (float(x), float(y), float(x + width), float(y + height))
+        if all(covered(box, thing.box) < 0.1 for thing in scene.things):
+            return [*found, _Candidate(first + len(found), scene.ground, box)]
+    return found
+
+
+def _pair(picture: Picture, number: int, text: str, four: Sequence[_Candidate], found: int) -> dict[str, Any]:
+    wrong = [candidate.number for index, candidate in enumerate(four) if index != found]
+    return {
+        "qa_id": number,
+        "image_id": int(picture.key),
+        "question": text,
+        "type": "which",
+        "answer": four[found].number,
+        "multiple_choices": wrong,
+    }
+
+
+def _box(candidate: _Candidate) -> dict[str, Any]:
+    x1, y1, x2, y2 = candidate.box
+    x, y, width, height = map(int, xywh((-1.0 if x1 == 1 else x1, -1.0 if y1 == 1 else y1, x2, y2)))
+    return {"box_id": candidate.number, "name": candidate.name, "x": x, "y": y, "width": width, "height": height}
+
+
+def _splits(world: World, rng: np.random.Generator) -> list[tuple[Picture, str]]:
+    """Open train and val pictures train; of the reserved ones three in four are test, the others val."""
+    pictures = [picture for picture in world.vg if picture.part in ("train", "val")]
+    reserved = shuffled(rng, [picture.key for picture in pictures if picture.reserved])
+    tests = {*reserved[: round(len(reserved) * 0.65)]}
+    return [
+        (picture, ("test" if picture.key in tests else "val") if picture.reserved else "train") for picture in pictures
+    ]
