@@ -100,6 +100,12 @@ def test_gallery_is_named_by_the_protocol() -> None:
     assert small.ties == "counted against the model"
 
 
+def test_complete_gallery_of_the_larger_set_is_the_published_one() -> None:
+    full = get("coco").protocol("test", full=True)
+    assert full.gallery == 1000 and "the first 1,000 pictures" in full.note
+    assert get("coco").protocol("test").gallery == GALLERY
+
+
 def test_measure() -> None:
     examples = [Example(str(k), f"caption {k}", (f"x/{k // 2}",), None, f"x/{k // 2}") for k in range(6)]
     scores = np.array([[3, 1, 2], [1, 3, 2], [0, 1, 0], [0, 1, 1], [0, 0, 1], [2, 1, 0]], np.float32)

@@ -67,6 +67,16 @@ def test_releases_equal_refer(goldens: Path, release: str, split_by: str) -> Non
             assert example.target == pytest.approx((x, y, x + width, y + height))
 
 
+@pytest.mark.parametrize(("release", "split"), [("refcoco+", "testA"), ("refcocog", "val"), ("refcocog", "test")])
+def test_each_release_is_a_task(goldens: Path, release: str, split: str) -> None:
+    folder = goldens / "metrics" / "refer"
+    by = get(release).files(split)[0][5:-3]
+    golden = json.loads((folder / "expected.json").read_text())["expected"]["refer"][f"{release}_{by}"]
+    found = get(release).read(DataRoot(folder), split)
+    assert len(found) == golden[f"split={split}"]["n_sentences"] > 0
+    assert all(example.images[0].startswith("coco/") for example in found)
+
+
 def test_text_is_the_raw_sentence_and_the_picture_the_instances_one(tmp_path: Path) -> None:
     root = write(tmp_path, ref(), name="COCO_train2014_000000000042.jpg")
     (example,) = get("refcoco").read(root, "testA")

@@ -1,7 +1,7 @@
 """Genuine rows of the official files, as other repositories keep them: which file does what, and why.
 
 ``READ`` files are in a layout that one of our readers knows, and give that many examples. ``REFUSED`` files are in
-such a layout but cannot be used: the reader says why. ``OTHER`` files are no annotations of these five datasets; where
+such a layout but cannot be used: the reader says why. ``OTHER`` files are no annotations of these datasets; where
 somebody might try one all the same, the reader must refuse it rather than make something of it. Every file of the
 sample folders must stand in one of the tables.
 """
@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from twelve.data.vocabulary import read_label_map
 from twelve.errors import DataError
 from twelve.evaluation.metrics import nlvr2 as nlvr2_metric
-from twelve.tasks.base import Example
+from twelve.tasks import visual_genome_qa
+from twelve.tasks.base import Example, get
+from twelve.tasks.gqa import read_questions as read_gqa
 from twelve.tasks.karpathy import read_dataset, read_rows
 from twelve.tasks.nlvr2 import read_statements
 from twelve.tasks.refer import references
@@ -41,6 +44,10 @@ def dataset(path: Path) -> Iterable[Example]:
     return read_dataset(path, "test", source_of)
 
 
+def gqa(path: Path) -> Iterable[Example]:
+    return read_gqa([path])
+
+
 READ: dict[str, tuple[Reader, int, int]] = {
     # file: reader, examples, pictures
     "vqa_v2/questions.json": (read_questions, 3, 1),
@@ -54,6 +61,15 @@ READ: dict[str, tuple[Reader, int, int]] = {
     "flickr30k/karpathy_test_ann.jsonl": (rows, 5000, 1000),
     "flickr30k/karpathy_valid_ann.jsonl": (rows, 5070, 1014),
     "coco/xflickrco_en_test.jsonl": (rows, 2000, 2000),
+    "gqa/iglue_testdev_balanced_questions_subset.json": (gqa, 1944, 398),
+    "gqa/xgqa_en_dev.json": (gqa, 1422, 50),
+    "gqa/xgqa_en_train_1.json": (gqa, 27, 1),
+    "gqa/xgqa_en_train_5.json": (gqa, 155, 5),
+    "gqa/xgqa_en_train_48.json": (gqa, 1490, 48),
+    "gqa/allennlp_questions.json": (gqa, 1, 1),
+    "gqa/questions0.json": (gqa, 1, 1),
+    "gqa/questions1.json": (gqa, 1, 1),
+    "vg_qa/question_answers.json": (visual_genome_qa.read_questions, 8, 2),
 }
 REFUSED: dict[str, tuple[Reader, str]] = {
     "vqa_v2/annotations.json": (read_annotations, "field 'question_type' is missing"),  # trimmed rows
@@ -85,8 +101,6 @@ OTHER: dict[str, tuple[Reader | None, str]] = {
     "vocab/lxmert_vqa_label2ans_3129.json": (None, "a label map, see below"),
     "vocab/lxmert_gqa_label2ans_1842.json": (None, "a label map, see below"),
 }
-FOREIGN = ("gqa", "vg_qa")
-"""Folders of datasets that have their own task files."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +114,6 @@ def test_every_file_stands_in_a_table(samples: Path) -> None:
         for path in samples.rglob("*")
         if path.is_file() and "images" not in path.parts[len(samples.parts) :] and path.parent != samples
     }
-    found = {name for name in found if name.split("/")[0] not in FOREIGN}
     assert found == {*READ, *REFUSED, *OTHER}
 
 
@@ -157,3 +170,15 @@ def test_spellings_of_a_picture_meet(samples: Path) -> None:
     for name in ("cpuknows_sample_data.jsonl", "allennlp_sample_pairs.jsonl"):
         for example in read_pairs(samples / "snli_ve" / name):
             assert (samples / "snli_ve" / "images" / f"{example.images[0].split('/')[1]}.jpg").is_file()
+
+
+def test_real_testdev_questions_are_measured(samples: Path) -> None:
+    """Their ids are strings, their pictures none of Visual Genome's, and all fields that the metric reads are there."""
+    examples = list(gqa(samples / "gqa" / "iglue_testdev_balanced_questions_subset.json"))
+    assert all(example.images[0].startswith("vg/n") for example in examples)
+    answers = [SimpleNamespace(value=example.facts["label"]) for example in examples]
+    found = get("gqa").measure(examples, answers)
+    assert found.headline == found.metrics["binary"] == found.metrics["open"] == 100
+    assert found.metrics["distribution"] == 0 and "consistency" not in found.metrics  # needs the file of all questions
+    answers = [SimpleNamespace(value="yes")] * len(examples)
+    assert 10 < get("gqa").measure(examples, answers).headline < 30

@@ -1,0 +1,132 @@
+"""GQA's readers, and the task against eval.py's recording (tests/goldens/metrics/gqa)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from twelve.data.root import DataRoot, MissingData
+from twelve.errors import DataError
+from twelve.tasks.base import get
+
+
+@pytest.fixture(scope="module")
+def recorded(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    """All questions, their balanced part, and the choices, under their official names."""
+    folder = tmp_path_factory.mktemp("root") / "gqa"
+    folder.mkdir()
+    golden = goldens / "metrics" / "gqa"
+    for name in ("val_all_questions.json", "val_choices.json"):
+        shutil.copy(golden / name, folder)
+    rows = json.loads((golden / "val_all_questions.json").read_text())
+    balanced = {key: row for key, row in rows.items() if row["isBalanced"]}
+    (folder / "val_balanced_questions.json").write_text(json.dumps(balanced))
+    return DataRoot(folder.parent)
+
+
+def predicted(goldens: Path, examples: list[Any]) -> list[SimpleNamespace]:
+    rows = json.loads((goldens / "metrics" / "gqa" / "val_predictions.json").read_text())
+    answers = {row["questionId"]: row["prediction"] for row in rows}
+    return [SimpleNamespace(value=answers[example.id]) for example in examples]
+
+
+def test_measure_is_the_official_program(goldens: Path, recorded: DataRoot) -> None:
+    expected = json.loads((goldens / "metrics" / "gqa" / "expected.json").read_text())["expected"]["scores"]
+    task = get("gqa")
+    examples = task.read(recorded, "val_all")
+    found = task.measure(examples, predicted(goldens, examples))
+    names = ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "distribution")
+    for name in names:
+        assert found.metrics[name] == pytest.approx(expected[name], abs=1e-9)
+    for name, (share, _) in expected["accuracyPerStructuralType"].items():
+        assert found.metrics[f"accuracy, structural {name}"] == pytest.approx(share)
+    for name, (share, _) in expected["accuracyPerLength"].items():
+        assert found.metrics[f"accuracy, words {name}"] == pytest.approx(share)
+    balanced = task.read(recorded, "val_balanced")
+    assert len(found.per_example) == len(found.groups) == len(balanced) < len(examples)
+    assert 100 * found.per_example.mean() == pytest.approx(found.headline)
+    part = task.measure(balanced, predicted(goldens, balanced))
+    assert part.headline == found.headline and "consistency" not in part.metrics  # entailed questions are not there
+
+
+def test_choices_need_not_be_there(goldens: Path, recorded: DataRoot, tmp_path: Path) -> None:
+    shutil.copytree(recorded.path / "gqa", tmp_path / "gqa")
+    (tmp_path / "gqa" / "val_choices.json").unlink()
+    examples = get("gqa").read(DataRoot(tmp_path), "val_balanced")
+    found = get("gqa").measure(examples, predicted(goldens, examples))
+    assert "validity" not in found.metrics and found.metrics["accuracy"] > 0
+    (tmp_path / "gqa" / "val_choices.json").write_text('{"1": {"valid": ["x"], "plausible": [1]}}')
+    with pytest.raises(DataError, match=r"val_choices\.json \[1\]: field 'plausible' must be strings, found int 1"):
+        get("gqa").read(DataRoot(tmp_path), "val_balanced")
+
+
+def question(**changes: Any) -> dict[str, Any]:
+    fields = {"question": "Is it red?", "imageId": "n1", "isBalanced": True, "answer": "yes", "entailed": ["02", "03"]}
+    fields |= {"types": {"structural": "verify", "semantic": "attr", "detailed": "verifyAttr"}}
+    step = {"operation": "verify color", "dependencies": [0], "argument": "red"}
+    return fields | {"groups": {"global": None, "local": "x"}, "semantic": [step]} | changes
+
+
+def write(root: Path, name: str, rows: object) -> DataRoot:
+    path = root / "gqa" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows))
+    return DataRoot(root)
+
+
+def test_ids_keep_their_zeros_and_what_is_equal_is_one_object(tmp_path: Path) -> None:
+    rows = {"02": question(), "2": question(imageId="7"), "03": question(imageId="7", answer="no")}
+    root = write(tmp_path, "testdev_balanced_questions.json", rows)
+    one, two, three = get("gqa").read(root, "testdev_balanced")
+    assert (one.id, one.images, one.target, one.group) == ("02", ("vg/n1",), {"yes": 1.0}, "vg/n1")
+    assert (two.id, two.images) == ("2", ("vg/7",)) and two.images is three.images
+    assert one.target is two.target and one.facts["question"] is two.facts["question"]
+    assert one.facts["entailed"] == ("03",) and two.facts["entailed"] == ("02", "03")  # itself does not follow from it
+    write(tmp_path, "train_balanced_questions.json", rows)
+    train = get("gqa").read(root, "train_balanced")
+    assert train[0].facts is train[1].facts and "entailed" not in train[0].facts
+
+
+def test_answers_of_the_test_files_are_not_public(tmp_path: Path) -> None:
+    rows = {"1": {"question": "Is it red?", "imageId": "n1", "isBalanced": True}}
+    root = write(tmp_path, "test_balanced_questions.json", rows)
+    examples = get("gqa").read(root, "test_balanced")
+    assert examples[0].target is None
+    with pytest.raises(DataError, match=r"\[1\]: this question's answer is not public -> measure on another split"):
+        get("gqa").measure(examples, [SimpleNamespace(value="yes")])
+
+
+def test_all_training_questions_are_ten_files(tmp_path: Path) -> None:
+    for number in range(9):
+        root = write(tmp_path, f"train_all_questions/train_all_questions_{number}.json", {f"0{number}": question()})
+    with pytest.raises(MissingData, match=r"train_all_questions_9\.json: no such file"):
+        get("gqa").read(root, "train_all")
+    write(tmp_path, "train_all_questions/train_all_questions_9.json", {"09": question(isBalanced=False)})
+    assert [example.id for example in get("gqa").read(root, "train_all")] == [f"0{number}" for number in range(10)]
+    write(tmp_path, "train_all_questions/train_all_questions_9.json", {"00": question()})
+    with pytest.raises(DataError, match=r"questions_9\.json \[00\]: this question id occurs twice"):
+        get("gqa").read(root, "train_all")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"answer": 3}, "field 'answer' must be a string, found int 3"),
+        ({"types": {}}, r"\[1.types\]: field 'structural' is missing"),
+        ({"groups": None}, "field 'groups' must be an object"),
+        ({"groups": {"global": 3}}, r"\[1.groups\]: field 'global' must be a string"),
+        ({"isBalanced": "yes"}, "field 'isBalanced' must be true or false"),
+        ({"entailed": [3]}, "field 'entailed' must be strings, found int 3"),
+        ({"imageId": 3}, "field 'imageId' must be a string"),
+        ({"semantic": [{"operation": "x"}]}, "field 'argument' is missing"),
+    ],
+)
+def test_malformed_questions(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    root = write(tmp_path, "val_balanced_questions.json", {"1": question(**change)})
+    with pytest.raises(DataError, match=problem):
+        get("gqa").read(root, "val_balanced")
