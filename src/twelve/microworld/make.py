@@ -1,0 +1,206 @@
+"""Makes a microworld: one data root with all twelve datasets in their official layouts, and their pictures.
+
+microworld.json     seed, sizes, version; per task: examples of each split, templates, answers and their entropy
+<task>/...          the dataset's official files, and oracle.json: what someone who reads the scenes would answer
+images/<source>/... the pictures
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from twelve.errors import DataError
+from twelve.files import replacing
+from twelve.microworld.tally import Tally
+from twelve.microworld.world import Sizes, World, make_world
+from twelve.microworld.writers import captions, gqa, guesswhat, nlvr2, refer, snli_ve, visual7w, visual_genome, vqa
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+VERSION = 1
+"""Raised whenever the same seed and sizes give other files than before."""
+INDEX = "microworld.json"
+
+Writer: TypeAlias = Callable[[World, Path, np.random.Generator], Tally]
+
+WRITERS: Mapping[str, Writer] = {
+    "vqa": vqa.write,
+    "gqa": gqa.write,
+    "vg_qa": visual_genome.write,
+    "coco": lambda world, folder, rng: captions.write(world, folder, rng, "coco"),
+    "flickr30k": lambda world, folder, rng: captions.write(world, folder, rng, "flickr30k"),
+    "refcoco": lambda world, folder, rng: refer.write(world, folder, rng, "refcoco"),
+    "refcoco+": lambda world, folder, rng: refer.write(world, folder, rng, "refcoco+"),
+    "refcocog": lambda world, folder, rng: refer.write(world, folder, rng, "refcocog"),
+    "visual7w": visual7w.write,
+    "guesswhat": guesswhat.write,
+    "nlvr2": nlvr2.write,
+    "snli_ve": snli_ve.write,
+}
+"""Task -> what writes its dataset into the task's folder."""
+
+
+def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: Console | None = None) -> list[Tally]:
+    """Make the world of a seed in the folder ``out``: everything or, if something fails, nothing.
+
+    The same seed and sizes give the same bytes. A folder that already holds this world is left as it is.
+
+    Args:
+        console: where to say what was made.
+
+    Raises:
+        DataError: the folder holds something else.
+        TwelveError: the disk is full or the folder cannot be written.
+    """
+    sizes = sizes or Sizes()
+    identity = {"seed": seed, "sizes": _plain(asdict(sizes)), "version": VERSION}
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        tallies = _existing(out, identity)
+        if console is not None:
+            console.print(f"{out} holds this microworld already", highlight=False)
+        return tallies
+    from twelve.microworld.draw import write_pictures
+
+    with replacing(out) as partial:
+        world = make_world(seed, sizes)
+        tallies = write_datasets(world, partial)
+        pictures = write_pictures(world, partial)
+        index = {**identity, "pictures": pictures, "tasks": {tally.task: _entry(tally) for tally in tallies}}
+        (partial / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+    if console is not None:
+        console.print(f"made {len(tallies)} datasets about {pictures:,} pictures in {out}", highlight=False)
+    return tallies
+
+
+def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRITERS) -> list[Tally]:
+    """Write every dataset into its folder below ``root``, each from a chance of its own."""
+    tallies = []
+    for task, write in writers.items():
+        folder = root / task
+        folder.mkdir(parents=True, exist_ok=True)
+        tallies.append(write(world, folder, np.random.default_rng([world.seed, zlib.crc32(task.encode())])))
+    return tallies
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from a JSON file."""
+    return json.loads(json.dumps(value))
+
+
+def _entry(tally: Tally) -> dict[str, Any]:
+    return {
+        "examples": tally.examples,
+        "templates": len(tally.templates),
+        "entropy": round(tally.entropy, 4),
+        "wordings": sorted(tally.templates),
+        "answers": dict(sorted(tally.answers.items())),
+    }
+
+
+def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
+    """The tallies of the microworld in ``out``, if it is the wanted one."""
+    remedy = "choose another folder, or remove this one first"
+    try:
+        index = json.loads((out / INDEX).read_text(encoding="utf-8"))
+        there = {name: index[name] for name in identity}
+        entries = dict(index["tasks"])
+        tallies = [
+            Tally(task, dict(entry["examples"]), set(entry["wordings"]), Counter(entry["answers"]))
+            for task, entry in entries.items()
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError("this folder holds something that is not a microworld", file=out, remedy=remedy) from None
+    if there != identity:
+        other = next(name for name in identity if there[name] != identity[name])
+        said = f"this folder holds a microworld of other {other}"
+        if other != "sizes":
+            said = f"this folder holds a microworld of {other} {there[other]}, not {identity[other]}"
+        raise DataError(said, file=out, remedy=remedy)
+    for tally in tallies:
+        tally.oracle = _oracle(out, tally.task)
+    return tallies
+
+
+def _oracle(root: Path, task: str) -> dict[str, dict[str, Any]]:
+    path = root / task / "oracle.json"
+    try:
+        found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot be read: {error}", file=path, remedy="remove the microworld and make it again"
+        ) from None
+    return found
+
+
+def summary(tallies: list[Tally], scores: Mapping[str, float] | None = None) -> Table:
+    """A table for people: a task a row.
+
+    Args:
+        scores: what :func:`oracle_scores` measured, if it was.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("task", "examples"):
+        table.add_column(name)
+    for name in ("templates", "entropy (bits)", *(("oracle",) if scores is not None else ())):
+        table.add_column(name, justify="right")
+    for tally in tallies:
+        examples = ", ".join(f"{split} {count:,}" for split, count in tally.examples.items())
+        row = [tally.task, examples, str(len(tally.templates)), f"{tally.entropy:.2f}" if tally.answers else "-"]
+        if scores is not None:
+            row.append(f"{scores[tally.task]:.1f}" if tally.task in scores else "-")
+        table.add_row(*row)
+    return table
+
+
+def oracle_scores(root: Path) -> dict[str, float]:
+    """Task -> official score, in per cent, of the oracle's answers on the split that the task reports.
+
+    Caption retrieval has no right order among the pictures that a caption is true of. There the score is R@1 as it is
+    expected of someone who picks one of the gallery's true pictures by chance: the mean of one over their number.
+
+    Raises:
+        DataError: a dataset or an oracle is missing or malformed.
+    """
+    from twelve.data.root import DataRoot
+    from twelve.outputs import get_output
+    from twelve.outputs.base import Prediction
+    from twelve.tasks.base import get
+
+    data, scores = DataRoot(root), {}
+    for name in WRITERS:
+        task = get(name)
+        answers = _oracle(root, name)[task.report_split]
+        examples = task.read(data, task.report_split)
+        if get_output(task.kind).ranks_gallery:
+            pictures = [example.images[0] for example in examples]
+            gallery = task.protocol(task.report_split).gallery
+            scores[name] = _expected_recall(pictures, [answers[example.id] for example in examples], gallery)
+        else:
+            predictions = [Prediction(_value(answers[example.id]), 1.0) for example in examples]
+            scores[name] = task.measure(examples, predictions).headline
+    return scores
+
+
+def _value(answer: Any) -> Any:
+    """A prediction's value; a box is a tuple."""
+    return tuple(answer) if isinstance(answer, list) else answer
+
+
+def _expected_recall(pictures: list[str], true: list[list[str]], gallery: int | None) -> float:
+    from twelve.evaluation.metrics.retrieval import gallery_rows
+
+    rows = gallery_rows(pictures, gallery)
+    shown = {pictures[row] for row in rows}
+    return 100 * float(np.mean([1 / max(1, len(shown.intersection(true[row]))) for row in rows]))

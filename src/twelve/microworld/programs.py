@@ -1,0 +1,199 @@
+"""Questions as programs over a scene, in the operations of GQA (Hudson & Manning 2019), and what they answer.
+
+A program is a list of steps; each reads the results of earlier ones. "What colour is the car left of the cup?" is
+
+    select: cup -> relate: car,left of,s [0] -> query: color [1]
+
+Operation and attribute names are GQA's own (so ``color``); ``count`` and ``more``, which GQA does not ask, are added.
+What holds of things is decided by relations.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from twelve.microworld.language import ANYTHING, Description
+from twelve.microworld.relations import RELATIONS, level, place, related
+from twelve.microworld.scene import Scene, Thing
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation; ``needs`` are the numbers of the steps whose results it reads."""
+
+    operation: str
+    argument: str = ""
+    needs: tuple[int, ...] = ()
+
+
+Program: TypeAlias = tuple[Step, ...]
+Result: TypeAlias = "list[Thing] | str"
+"""What a step leaves: things, or an answer."""
+
+GROUND = "scene"
+"""What ``select`` is given when the question is about the picture as a whole."""
+
+
+class Undefined(ValueError):
+    """The program has no answer in this scene: it speaks of "the car" where there is not exactly one."""
+
+
+def select(description: Description) -> Program:
+    """The things that a description fits."""
+    program: Program = (Step("select", description.noun),)
+    for name, value in (("size", description.size), ("color", description.colour), ("pattern", description.pattern)):
+        if value is not None:
+            program = then(program, f"filter {name}", value)
+    return program
+
+
+def then(program: Program, operation: str, argument: str = "") -> Program:
+    """The program with one more step, which reads the last one's result."""
+    return (*program, Step(operation, argument, (len(program) - 1,)))
+
+
+def join(one: Program, other: Program, operation: str, argument: str = "") -> Program:
+    """Both programs, and a step that reads both results."""
+    shifted = tuple(Step(s.operation, s.argument, tuple(n + len(one) for n in s.needs)) for s in other)
+    needs = (len(one) - 1, len(one) + len(other) - 1)
+    return (*one, *shifted, Step(operation, argument, needs))
+
+
+def relate(to: Program, relation: str, description: Description) -> Program:
+    """The things that a description fits and that stand in ``relation`` to what ``to`` leaves."""
+    name = "_" if description.noun == ANYTHING else description.noun
+    program = then(to, "relate", f"{name},{relation},s")
+    for attribute, value in (
+        ("size", description.size),
+        ("color", description.colour),
+        ("pattern", description.pattern),
+    ):
+        if value is not None:
+            program = then(program, f"filter {attribute}", value)
+    return program
+
+
+def answer(program: Program, scene: Scene) -> str:
+    """What the program answers; raises Undefined where it has no answer."""
+    result = trace(program, scene)[-1]
+    if not isinstance(result, str):
+        raise TypeError("the last step of a program must answer")
+    return result
+
+
+def trace(program: Program, scene: Scene) -> list[Result]:
+    """The result of every step; raises Undefined where the program has no answer."""
+    results: list[Result] = []
+    for step in program:
+        verb, _, rest = step.operation.partition(" ")
+        inputs = [results[number] for number in step.needs]
+        results.append(_VERBS[verb](scene, rest, step.argument, inputs))
+    return results
+
+
+def value_of(scene: Scene, thing: Thing, attribute: str) -> str:
+    """An attribute of a thing under GQA's name of it; raises Undefined for a place near a border."""
+    found = _VALUES[attribute](scene, thing)
+    if found is None:
+        raise Undefined(f"no clear {attribute}")
+    return found
+
+
+_VALUES: Mapping[str, Callable[[Scene, Thing], str | None]] = {
+    "name": lambda scene, thing: thing.kind,
+    "category": lambda scene, thing: thing.family,
+    "color": lambda scene, thing: thing.colour,
+    "size": lambda scene, thing: thing.size,
+    "pattern": lambda scene, thing: thing.pattern,
+    "hposition": place,
+    "vposition": level,
+}
+
+_Verb: TypeAlias = Callable[[Scene, str, str, Sequence[Result]], Result]
+
+
+def _things(result: Result) -> list[Thing]:
+    if isinstance(result, str):
+        raise Undefined(f"{result!r} is not a thing")
+    return result
+
+
+def _the(result: Result) -> Thing:
+    things = _things(result)
+    if len(things) != 1:
+        raise Undefined(f"{len(things)} things where one is meant")
+    return things[0]
+
+
+def _named(things: Sequence[Thing], name: str) -> list[Thing]:
+    if name in (ANYTHING, "_"):
+        return list(things)
+    return [thing for thing in things if name in (thing.kind, thing.family)]
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
+
+
+def _select(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+    return GROUND if argument == GROUND else _named(scene.things, argument)
+
+
+def _filter(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+    return [thing for thing in _things(inputs[0]) if value_of(scene, thing, rest) == argument]
+
+
+def _relate(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+    name, relation, _ = argument.split(",")
+    return related(scene, relation, _the(inputs[0]), _named(scene.things, name))
+
+
+def _query(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+    return scene.ground if inputs[0] == GROUND else value_of(scene, _the(inputs[0]), argument)
+
+
+def _verify(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+    if inputs[0] == GROUND:
+        return _yes(scene.ground == argument)
+    if rest != "rel":
+        return _yes(value_of(scene, _the(inputs[0]), rest) == argument)
+    relation = argument.split(",")[1]
+    return _yes(RELATIONS[relation](scene, _the(inputs[0]), _the(inputs[1])))
+
+
+def _choose(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+    if rest == "larger":
+        large = [thing for thing in map(_the, inputs) if thing.size == "large"]
+        return _the(large).kind
+    if rest == "rel":
+        choices = argument.split(",")[1].split("|")
+        fits = [relation for relation in choices if RELATIONS[relation](scene, _the(inputs[0]), _the(inputs[1]))]
+    else:
+        fits = [value for value in argument.split("|") if value == value_of(scene, _the(inputs[0]), rest)]
+    if len(fits) != 1:
+        raise Undefined(f"{len(fits)} of the choices hold")
+    return fits[0].removesuffix(" of")
+
+
+def _same(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+    one, other = (value_of(scene, _the(result), rest) for result in inputs)
+    return _yes(one == other)
+
+
+_VERBS: Mapping[str, _Verb] = {
+    "select": _select,
+    "filter": _filter,
+    "relate": _relate,
+    "query": _query,
+    "verify": _verify,
+    "choose": _choose,
+    "same": _same,
+    "different": lambda scene, rest, argument, inputs: _yes(_same(scene, rest, argument, inputs) == "no"),
+    "exist": lambda scene, rest, argument, inputs: _yes(bool(_things(inputs[0]))),
+    "and": lambda scene, rest, argument, inputs: _yes(all(result == "yes" for result in inputs)),
+    "or": lambda scene, rest, argument, inputs: _yes(any(result == "yes" for result in inputs)),
+    "count": lambda scene, rest, argument, inputs: str(len(_things(inputs[0]))),
+    "more": lambda scene, rest, argument, inputs: _yes(len(_things(inputs[0])) > len(_things(inputs[1]))),
+}

@@ -1,0 +1,218 @@
+"""Asking about scenes so that language alone gives little: forms of questions, and a sampler that balances answers.
+
+Of every form, and within it of every sort of thing it can ask about, each answer is right about equally often: the
+sampler looks at several facts of a picture and asks for the one whose answer has been right least often so far.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from random import Random
+from statistics import median
+from typing import TypeAlias
+
+import numpy as np
+
+from twelve.microworld.language import Description, article, sentence
+from twelve.microworld.programs import Program
+from twelve.microworld.scene import Scene
+from twelve.microworld.world import Picture, World
+
+LOOKED_AT = 7
+"""Facts of a picture that the sampler chooses from."""
+SLACK = 1.1
+"""An answer is not asked for again once it has been right so many times as often as the form's median answer."""
+RESERVED_SHARE = 0.2
+"""How often the sampler takes a wording that is kept for the test sets, where it may."""
+
+
+Slots: TypeAlias = Mapping[str, Description | str]
+"""What fills a wording's slots: a description or a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something a scene settles.
+
+    Attributes:
+        slots: what a wording of it can say.
+        program: the question; ``answer`` is what it answers in the scene.
+        sort: what language alone could tell the answer's distribution from; answers are balanced within it.
+    """
+
+    slots: Slots
+    program: Program
+    answer: str
+    sort: str = ""
+
+
+Facts: TypeAlias = Callable[[Scene, Random], Iterator[Fact]]
+"""Facts of one sort that a scene settles, in random order."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One thing to ask, in several wordings.
+
+    Attributes:
+        wordings: with the slots that the facts fill.
+        reserved: wordings for the test sets only.
+        weight: how often it is asked, relative to the other forms of its dataset.
+        shares: how often an answer should be right, relative to the others (1 where absent).
+        most: questions of it about one picture.
+        group, full, semantic, structural: what GQA says of it; ``full`` is the answer as a sentence.
+    """
+
+    name: str
+    facts: Facts
+    wordings: tuple[str, ...]
+    reserved: tuple[str, ...] = ()
+    weight: float = 1.0
+    shares: Mapping[str, float] = field(default_factory=dict)
+    most: int = 2
+    group: str | None = None
+    full: str = ""
+    semantic: str = ""
+    structural: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about one scene.
+
+    Attributes:
+        spans: slot -> (first word, behind the last word) of the question, punctuation counted with the words.
+    """
+
+    text: str
+    form: Form
+    fact: Fact
+    wording: str
+    spans: Mapping[str, tuple[int, int]]
+
+    @property
+    def answer(self) -> str:
+        return self.fact.answer
+
+
+class Asker:
+    """Asks about one picture after the other and keeps the answers balanced.
+
+    Args:
+        test: whether the questions are for a test or validation set (wordings that are kept for them may be used).
+        unsaid: (colour, kind) combinations that no question may name: those that training pictures cannot show, or
+            "is there a purple cup" would be answered "no" by heart.
+    """
+
+    def __init__(
+        self, forms: Iterable[Form], seed: int, *, test: bool, unsaid: frozenset[tuple[str, str]] = frozenset()
+    ) -> None:
+        self.forms = tuple(forms)
+        self.random = Random(seed)
+        self.test, self.unsaid = test, unsaid
+        self._weights = [form.weight for form in self.forms]
+        self._asked: dict[tuple[str, str], Counter[str]] = {}
+
+    def ask(self, scene: Scene, count: int) -> list[Question]:
+        """``count`` different questions about a scene; fewer only where it settles too little."""
+        found: dict[Program, Question] = {}
+        forms: Counter[str] = Counter()
+        for _ in range(6 * count):
+            form = self.random.choices(self.forms, self._weights)[0]
+            if len(found) == count:
+                break
+            if forms[form.name] < form.most:
+                question = self._one(form, scene, found)
+                if question is not None:
+                    found[question.fact.program] = question
+                    forms[form.name] += 1
+        return list(found.values())
+
+    def _one(self, form: Form, scene: Scene, found: Mapping[Program, Question]) -> Question | None:
+        facts = [fact for fact in islice(form.facts(scene, self.random), LOOKED_AT) if fact.program not in found]
+        return self.offer(form, min(facts, key=lambda fact: self._used(form, fact))) if facts else None
+
+    def offer(self, form: Form, fact: Fact, *, strictly: bool = False) -> Question | None:
+        """The question about a fact; None where its answer has been right too often, or its words must not be said.
+
+        Args:
+            strictly: leave it if its answer has been right more often than the form's median answer at all.
+        """
+        usual = self._usual(form, fact)
+        if not self._sayable(fact) or self._used(form, fact) > (usual if strictly else SLACK * usual + 2):
+            return None
+        self._asked.setdefault((form.name, fact.sort), Counter())[fact.answer] += 1
+        return self.say(form, fact)
+
+    def say(self, form: Form, fact: Fact) -> Question:
+        """The question about a fact in one of the form's wordings, whatever the balance."""
+        reserved = self.test and form.reserved and self.random.random() < RESERVED_SHARE
+        wording = self.random.choice(form.reserved if reserved else form.wordings)
+        text, spans = fill(wording, fact.slots)
+        return Question(text, form, fact, wording, spans)
+
+    def _used(self, form: Form, fact: Fact) -> float:
+        counts = self._asked.get((form.name, fact.sort))
+        return 0.0 if counts is None else counts[fact.answer] / form.shares.get(fact.answer, 1.0)
+
+    def _usual(self, form: Form, fact: Fact) -> float:
+        counts = self._asked.get((form.name, fact.sort))
+        return median(n / form.shares.get(answer, 1.0) for answer, n in counts.items()) if counts else 0.0
+
+    def _sayable(self, fact: Fact) -> bool:
+        return not any(
+            isinstance(value, Description) and (value.colour, value.noun) in self.unsaid
+            for value in fact.slots.values()
+        )
+
+
+_SLOT = re.compile(r"\{(a_)?([a-z]+?)(s?)(\d?)\}")
+
+
+def fill(wording: str, slots: Slots) -> tuple[str, dict[str, tuple[int, int]]]:
+    """(the sentence, slot -> its words) of a wording.
+
+    ``{thing}`` says the slot, ``{a_thing}`` with an article before it, ``{things}`` its plural; a digit behind it
+    tells several slots apart.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    said, end = "", 0
+    for match in _SLOT.finditer(wording):
+        with_article, name, plural, number = match.groups()
+        value = slots[name + number]
+        text = value if isinstance(value, str) else value.said(plural=bool(plural))
+        said += wording[end : match.start()]
+        first = len(said.split()) + bool(with_article)
+        said += article(text) if with_article else text
+        spans[name + number] = first, len(said.split())
+        end = match.end()
+    return sentence(said + wording[end:]), spans
+
+
+def templates(forms: Iterable[Form]) -> set[str]:
+    """Every wording of some forms."""
+    return {wording for form in forms for wording in (*form.wordings, *form.reserved)}
+
+
+def seed_of(rng: np.random.Generator) -> int:
+    """A seed for a sampler."""
+    return int(rng.integers(2**62))
+
+
+def untidy(world: World) -> frozenset[int]:
+    """COCO ids of reserved train2014 pictures that training sets hold nevertheless: every second one.
+
+    The originals overlap like this; a run that removes its test pictures from training has to find them.
+    """
+    reserved = (int(p.key) for p in world.coco if p.part == "train2014" and p.reserved)
+    return frozenset(number for number in reserved if number // 2 % 2 == 0)
+
+
+def open_to_training(picture: Picture, untidy_ids: frozenset[int]) -> bool:
+    """Whether a COCO or Visual Genome picture may lie in a training set."""
+    number = picture.coco_id if picture.file.startswith("vg/") else int(picture.key)
+    return not picture.reserved or (number is not None and number in untidy_ids)

@@ -1,0 +1,153 @@
+"""The whole microworld: all twelve datasets, made at once or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from twelve.errors import DataError
+from twelve.microworld import make
+from twelve.microworld.make import WRITERS, make_microworld, oracle_scores, summary
+from twelve.microworld.tally import Tally
+from twelve.microworld.world import Sizes, World
+
+SIZES = Sizes(
+    coco_train2014=(24, 12),
+    coco_val2014=(6, 16),
+    coco_test2015=(0, 4),
+    vg_train=(12, 6),
+    vg_val=(0, 6),
+    vg_testdev=(0, 6),
+    flickr30k=(30, 12),
+    nlvr2_train=(12, 0),
+    nlvr2_dev=(0, 6),
+    nlvr2_test1=(0, 6),
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "world"
+    make_microworld(out, 1, SIZES)
+    return out
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_there_are_twelve_datasets_and_an_index(root: Path) -> None:
+    index = json.loads((root / "microworld.json").read_text())
+    assert len(WRITERS) == 12 and set(index["tasks"]) == set(WRITERS)
+    assert {path.name for path in root.iterdir()} == {*WRITERS, "images", "microworld.json"}
+    assert (index["seed"], index["version"], index["sizes"]["vg_val"]) == (1, make.VERSION, [0, 6])
+    assert index["pictures"] == sum(1 for path in (root / "images").rglob("*") if path.is_file())
+    for entry in index["tasks"].values():
+        assert entry["examples"] and entry["templates"] == len(entry["wordings"]) > 5
+    assert index["tasks"]["vqa"]["entropy"] > 3.5
+
+
+def test_no_wording_belongs_to_two_datasets(root: Path) -> None:
+    tasks = json.loads((root / "microworld.json").read_text())["tasks"]
+    owners = Counter(
+        wording
+        for entry in tasks.values()
+        for wording in {re.sub(r"\{\w+\}", "{}", w).lower() for w in entry["wordings"]}
+    )
+    assert [wording for wording, count in owners.items() if count > 1] == []
+
+
+def test_every_oracle_reaches_its_official_metrics_ceiling(root: Path) -> None:
+    scores = oracle_scores(root)
+    assert set(scores) == set(WRITERS)
+    captions = {"coco", "flickr30k"}
+    assert all(scores[name] >= 99 for name in set(scores) - captions), scores
+    assert all(25 < scores[name] <= 100 for name in captions), scores
+
+
+def test_the_same_seed_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
+    make_microworld(tmp_path / "again", 1, SIZES)
+    assert contents(tmp_path / "again") == contents(root)
+
+
+def test_the_same_world_is_left_as_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    monkeypatch.setattr(make, "make_world", None)
+    console = Console(record=True, width=200)
+    tallies = make_microworld(root, 1, SIZES, console)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    assert "already" in console.export_text()
+    table = Console(record=True, width=200)
+    table.print(summary(tallies, {"vqa": 98.76}))
+    text = table.export_text()
+    assert all(name in text for name in WRITERS) and "98.8" in text and f"{tallies[0].entropy:.2f}" in text
+    assert all(tally.oracle for tally in tallies)
+
+
+def test_another_world_is_not_overwritten(root: Path) -> None:
+    before = contents(root)
+    with pytest.raises(DataError, match=r"a microworld of seed 1, not 2.*choose another folder"):
+        make_microworld(root, 2, SIZES)
+    with pytest.raises(DataError, match="other sizes"):
+        make_microworld(root, 1)
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "microworld.json"])
+def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("[]")
+    with pytest.raises(DataError, match="not a microworld"):
+        make_microworld(tmp_path, 1, SIZES)
+    with pytest.raises(DataError, match="not a microworld"):
+        make_microworld(tmp_path / name, 1, SIZES)
+    assert (tmp_path / name).read_text() == "[]"
+
+
+def test_an_empty_folder_is_filled_and_a_failure_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(world: World, folder: Path, rng: np.random.Generator) -> Tally:
+        (folder / "half.json").write_text("{")
+        raise RuntimeError("stopped half way")
+
+    def fine(world: World, folder: Path, rng: np.random.Generator) -> Tally:
+        return Tally("fine")
+
+    out = tmp_path / "world"
+    out.mkdir()
+    for writers, fails in (({"fine": fine, "broken": broken}, True), ({"fine": fine}, False)):
+        monkeypatch.setattr(make.write_datasets, "__defaults__", (writers,))
+        if fails:
+            with pytest.raises(RuntimeError, match="half way"):
+                make_microworld(out, 1, SIZES)
+            assert list(tmp_path.rglob("*")) == [out]
+        else:
+            make_microworld(out, 1, SIZES)
+            assert (out / "fine").is_dir() and (out / "microworld.json").is_file()
+
+
+def test_every_dataset_has_a_chance_of_its_own(tmp_path: Path) -> None:
+    drawn: dict[str, float] = {}
+
+    def writer(name: str) -> make.Writer:
+        def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
+            drawn[name] = float(rng.random())
+            return Tally(name)
+
+        return write
+
+    def draw(seed: int, *names: str) -> dict[str, float]:
+        drawn.clear()
+        make.write_datasets(World(seed, (), (), (), (), frozenset()), tmp_path, {name: writer(name) for name in names})
+        return dict(drawn)
+
+    both = draw(1, "one", "two")
+    assert both["one"] != both["two"]
+    assert draw(1, "two") == {"two": both["two"]}
+    assert draw(2, "two") != {"two": both["two"]}
