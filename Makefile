@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test check real-regions real-sample clean
+.PHONY: quickstart test check real-regions real-sample clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $(READY)
+
+quickstart: $(READY)  ## draw a small world, train one model on all twelve tasks of it, measure, report
+	$(BIN)/twelve quickstart
 
 test: $(READY)  ## all tests, a small training run among them
 	$(BIN)/pytest

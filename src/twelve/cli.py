@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 regions_app = typer.Typer(help="Regions of photographs: extract, info, verify.", no_args_is_help=True)
 app.add_typer(regions_app, name="regions")
+data_app = typer.Typer(help="Data: make-microworld, train-detector.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 Setting = Annotated[
     list[str] | None,
@@ -39,6 +41,56 @@ def _root(
     if version:
         typer.echo(f"twelve {__version__}")
         raise typer.Exit
+
+
+@app.command(epilog="Example: twelve quickstart")
+def quickstart(
+    config: Annotated[str, typer.Argument(help="A configuration on a microworld.")] = "quickstart.yaml",
+    settings: Setting = None,
+) -> None:
+    """The whole way on the embedded default: draw, extract regions, train, measure, report. What is there stays."""
+    from twelve.config import naming
+    from twelve.quickstart import quickstart as run
+
+    with naming(config, settings or ()):
+        typer.echo(f"report: {run(config, settings=settings or ())}")
+
+
+@app.command(epilog="Example: twelve report runs/real-sample")
+def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by twelve evaluate.")]) -> None:
+    """Write report.html: the table, the curves, right and wrong predictions on their pictures."""
+    from twelve.report import write_report
+
+    typer.echo(str(write_report(run)))
+
+
+@data_app.command("make-microworld", epilog="Example: twelve data make-microworld --out microworld --seed 0")
+def make_microworld(
+    out: Annotated[Path, typer.Option(help="Data root to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    oracle: Annotated[bool, typer.Option(help="Measure what one who reads the scenes would score.")] = True,
+) -> None:
+    """Draw a small world and write all twelve datasets about it, in their official layouts."""
+    from rich.console import Console
+
+    from twelve.microworld.make import make_microworld as make
+    from twelve.microworld.make import oracle_scores, summary
+
+    console = Console()
+    tallies = make(out, seed, console=console)
+    console.print(summary(tallies, oracle_scores(out) if oracle else None))
+
+
+@data_app.command("train-detector", epilog="Example: twelve data train-detector --out microworld.safetensors")
+def train_detector(
+    out: Annotated[Path, typer.Option(help="Weights file to write.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="About how long, on two cores.")] = 8.0,
+) -> None:
+    """Train the detector of the microworld on scenes drawn for it."""
+    from twelve.microworld.train_detector import train_detector as run
+
+    typer.echo(str(run(out, seed, minutes)))
 
 
 @app.command(epilog="Example: twelve train configs/real-sample.yaml --set run=runs/first")

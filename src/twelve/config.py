@@ -61,7 +61,7 @@ class ModelSettings(Strict):
     text_encoder: str | None = None
     """BERT-architecture encoder that the text stream starts from: a folder, a hub name or ``package:MODULE``."""
     tokenizer: str | None = None
-    """Folder of the tokenizer; the text encoder's own by default."""
+    """Folder of the tokenizer; the text encoder's own by default, without one the words of the training texts."""
     max_regions: int = Field(100, ge=1)
     """Detected regions of an image that are kept, the first ones of the file (the global one comes on top)."""
     architecture: Mapping[str, Any] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -19,13 +19,14 @@ from rich.console import Console
 
 from twelve import __version__, files
 from twelve.config import RunConfig, load
-from twelve.data.batch import first_regions
+from twelve.data.batch import seen_regions
 from twelve.data.prepare import Prepared, prepare, subset
 from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
-from twelve.model.processor import TwelveProcessor
+from twelve.model.processor import TwelveProcessor, load_tokenizer
 from twelve.model.vilbert import Twelve
+from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
 from twelve.training.checkpoint import checkpoints
 
@@ -149,11 +150,9 @@ def _difference(place: str, now: Any, then: Any) -> tuple[str, Any, Any]:
 def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepared]:
     """A model of the configured sizes: text from the encoder if one is named, everything else at random."""
     encoder = config.model.text_encoder
-    tokenizer = config.model.tokenizer or encoder
-    if tokenizer is None:
-        raise ConfigError("no tokenizer", record="model", remedy="set model.text_encoder or model.tokenizer")
+    named = config.model.tokenizer or encoder
     data = prepare(config)
-    processor = TwelveProcessor.from_tokenizer(tokenizer)
+    processor = TwelveProcessor(load_tokenizer(named) if named else tokenizer_from(_texts(data)))
     processor.max_regions = config.model.max_regions
     heads: dict[str, dict[str, Any]] = {}
     for name, task in data.tasks.items():
@@ -167,6 +166,8 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
             processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
         processor.region_fingerprints[source] = data.store.fingerprint(source)
     fields: dict[str, Any] = {"task_specific_tokens": True}
+    if named is None:
+        fields["vocab_size"] = processor.vocab_size
     if encoder is not None:
         fields |= text_config_from(encoder)
     fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
@@ -182,12 +183,16 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     model.standardise_regions(*_statistics(data))
     for task in reversed(list(data.tasks.values())):  # of tasks that share a head, the first decides
         examples = subset(task.train, STATISTICS_EXAMPLES, seed)
-        seen = [first_regions(data.store.get(example.images[0]), processor.max_regions) for example in examples]
+        seen = seen_regions(data.store, examples, processor.max_regions)
         targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
         task.output.start_from(model.heads[task.task.output], targets)
     if encoder is not None:
         load_text_encoder(model, encoder)
     return model, processor, data
+
+
+def _texts(data: Prepared) -> Iterator[str]:
+    return (example.text for task in data.tasks.values() for example in task.train)
 
 
 def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProcessor) -> None:

@@ -1,0 +1,129 @@
+"""``twelve quickstart``: the whole way on the embedded default, from nothing to a report.
+
+draw the microworld -> extract regions -> train one model on twelve tasks -> measure it -> report. What is already there
+is not done again: a finished stage is skipped, a training run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from twelve import files
+from twelve.config import RunConfig, load
+from twelve.progress import clock
+
+CONFIG = "quickstart.yaml"
+STAGES = "stages.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the way.
+
+    Attributes:
+        name: for the terminal and the report.
+        done: whether its result is there already.
+        run: makes it.
+    """
+
+    name: str
+    done: Callable[[], bool]
+    run: Callable[[], object]
+
+
+def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), console: Console | None = None) -> Path:
+    """Go all the way and return the report's path.
+
+    Args:
+        config: a configuration whose data root is (or will be) a microworld; its seed is the world's too.
+        settings: ``a.b=c`` changes of it.
+
+    Raises:
+        TwelveError: whatever a stage raises.
+    """
+    console = console or Console(stderr=True)
+    run = load(config, settings)
+    folder = Path(run.run)
+    seconds = _seconds(folder)
+    for stage in _stages(run, console):
+        if stage.done():
+            console.print(f"[bold]{stage.name}[/bold]: already there", highlight=False)
+            continue
+        console.print(f"[bold]{stage.name}[/bold]", highlight=False)
+        started = time.monotonic()
+        stage.run()
+        seconds[stage.name] = round(time.monotonic() - started, 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        with files.replacing(folder / STAGES) as partial:
+            partial.write_text(json.dumps(seconds, indent=1), encoding="utf-8")
+    _show(folder)
+    console.print(_minutes(seconds), highlight=False)
+    return folder / "report.html"
+
+
+def _stages(run: RunConfig, console: Console) -> list[Stage]:
+    """Heavy modules are imported by the stage that needs them."""
+    folder, data = Path(run.run), Path(run.data)
+
+    def draw() -> None:
+        from twelve.microworld.make import make_microworld
+
+        make_microworld(data, run.seed, console=console)
+
+    def extract() -> None:
+        from twelve.regions.root import extract_root
+
+        extract_root(data, run.regions_folder)
+
+    def train() -> None:
+        from twelve.training.run import train
+
+        train(run, resume=(folder / "config.yaml").is_file(), console=console)
+
+    def evaluate() -> None:
+        from twelve.evaluation.command import evaluate_run
+
+        evaluate_run(folder, console=Console(quiet=True))
+
+    def report() -> None:
+        from twelve.report import write_report
+
+        write_report(folder)
+
+    # A source's folder appears when its file is complete, but several sources make the store: a mark says that all are.
+    marked = run.regions_folder / "complete.json"
+    return [
+        Stage("microworld", (data / "microworld.json").is_file, draw),
+        Stage("regions", marked.is_file, extract),
+        Stage("training", (folder / "model" / "model.safetensors").is_file, train),
+        Stage("measuring", (folder / "evaluation.json").is_file, evaluate),
+        Stage("report", (folder / "report.html").is_file, report),
+    ]
+
+
+def _seconds(folder: Path) -> dict[str, float]:
+    """What earlier calls took, stage by stage."""
+    try:
+        found: dict[str, float] = json.loads((folder / STAGES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _show(folder: Path) -> None:
+    """Print the table of a measured run."""
+    from twelve.evaluation.command import show
+    from twelve.evaluation.evaluate import read_results
+
+    show(*read_results(folder / "evaluation.json"), Console())
+
+
+def _minutes(seconds: dict[str, float]) -> str:
+    parts = ", ".join(f"{name} {clock(spent)}" for name, spent in seconds.items())
+    return f"{parts}; together {clock(sum(seconds.values()))} (minutes:seconds)"
