@@ -16,7 +16,7 @@ from twelve.data.vocabulary import Coverage, build_vocabulary, coverage
 from twelve.errors import RegionError
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import Output, get_output
-from twelve.regions.store import RegionStore
+from twelve.regions.store import GIVEN, RegionStore
 from twelve.tasks.base import Example, Task, get
 
 
@@ -79,7 +79,7 @@ def prepare(
     everything = {name: task.read(root, task.train_split) for name, task in chosen.items()}
     held_out = held_out_images(root, mode=config.hold_out, required=reports)
     kept, cleaned = clean_splits(everything, held_out)
-    parts = carve_tasks(kept, config.carve, config.seed)
+    parts = carve_tasks(kept, config.carve, config.seed, held_out.same)
     tasks = {}
     for name, task in chosen.items():
         settings = config.tasks[name]
@@ -117,7 +117,8 @@ def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
 
 
 def check_regions(store: RegionStore, examples: Sequence[Example], task: str) -> None:
-    """Every picture of the examples has regions; better said before training than in its middle.
+    """Every picture of the examples has regions, and those with candidates the regions of these; better said before
+    training than in its middle.
 
     Raises:
         RegionError: names the first picture that has none and how many there are.
@@ -129,6 +130,17 @@ def check_regions(store: RegionStore, examples: Sequence[Example], task: str) ->
             f"{len(missing)} of {len(images)} pictures of {task} have no regions, the first is {missing[0]}",
             file=Path(store.root) / missing[0].split("/")[0],
             remedy="run twelve regions extract on their folder",
+        )
+    asked = dict.fromkeys(example.images[0] for example in examples if example.candidates)
+    missing = [image for image in asked if not store.has_given(image)]
+    if missing:
+        source = missing[0].split("/")[0]
+        raise RegionError(
+            f"{len(missing)} of {len(asked)} pictures of {task} have no regions of the boxes that it gives, the first is "
+            f"{missing[0]}",
+            file=Path(store.root) / source / GIVEN,
+            remedy=f"run twelve regions extract --images images/{source} --boxes given:{task} --data DATA, with the "
+            f"--backbone of the detected regions, --out {store.root}",
         )
 
 

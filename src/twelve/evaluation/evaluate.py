@@ -103,7 +103,7 @@ class Evaluator:
         """
         task = self.data.tasks[name]
         split = split or task.report_split
-        examples = task.task.measured(task.task.read(self.data.root, split))
+        examples = task.task.read(self.data.root, split)
         check_regions(self.data.store, examples, name)
         for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
             self.processor.check_regions(source, self.data.store.fingerprint(source))
@@ -118,7 +118,7 @@ class Evaluator:
             task=name,
             title=task.task.title,
             protocol=protocol,
-            examples=len(examples),
+            examples=len(ours.per_example),
             groups=len(set(ours.groups)),
             metric=ours.primary,
             score=replace(score, mean=ours.headline),
@@ -139,12 +139,16 @@ class Evaluator:
         answers = predict(self.model, collator, examples, batch_size=size, label=title)
         ours = measured(answers)
         of = (task.task.name, task.task.kind, protocol.split)
-        self.recorded += record.decoded(*of, examples, answers, ours.per_example)
+        rows = range(len(examples)) if ours.rows is None else ours.rows
+        counted = [examples[row] for row in rows]
+        self.recorded += record.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
         if not self.floors:
             return ours, {}, None
         vocabulary = self.processor.vocabularies.get(task.task.output, [])
         seen = seen_regions(self.data.store, examples, self.processor.max_regions)
-        chance = task.output.prospects(examples, seen, vocabulary).chance
+        regions = dict(zip((example.id for example in examples), seen, strict=True))
+        views = [regions[example.id] for example in counted]
+        chance = task.output.prospects(counted, views, vocabulary).chance
         floors: dict[str, list[Measurement]] = {
             name: [measured(predictions)] for name, predictions in self._picture_free(task, examples).items()
         }
@@ -153,9 +157,8 @@ class Evaluator:
             label = f"{title}, pictures shuffled {seed + 1}/{self.settings.derangements}"
             predictions = predict(self.model, shuffled, examples, batch_size=size, label=label)
             floors.setdefault("shuffled pictures", []).append(measured(predictions))
-        lookup = dict(zip((example.id for example in examples), seen, strict=True))
         most = ceiling(
-            task.task, task.output, self.data.root, protocol.split, examples, lambda e: lookup[e.id], vocabulary
+            task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
         )
         return ours, {"chance": self._chance(ours, chance)} | self._floors(ours, floors), most
 

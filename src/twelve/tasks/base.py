@@ -73,12 +73,14 @@ class Measurement:
         metrics: official metric name -> value, in per cent unless its name says otherwise.
         per_example: (N,) what each example contributes to the headline number, 0..1.
         groups: (N,) resampling unit of each example.
+        rows: (N,) place, among the examples that were given, of those that the metric is about; None: all are.
     """
 
     primary: str
     metrics: Mapping[str, float]
     per_example: NDArray[np.float64]
     groups: Sequence[str]
+    rows: Sequence[int] | None = None
 
     @property
     def headline(self) -> float:
@@ -152,10 +154,6 @@ class Task(abc.ABC):
             DataError: it is malformed.
         """
         return {}
-
-    def measured(self, examples: Sequence[Example]) -> list[Example]:
-        """The examples of a split that the official metric is about: all, unless the dataset says otherwise."""
-        return list(examples)
 
     @abc.abstractmethod
     def protocol(self, split: str, *, full: bool = False) -> Protocol:

@@ -88,12 +88,14 @@ class GQA(GenomeTask):
             entailed=_entailed(examples, questions),
             choices=_choices(examples),
         )
-        groups = {example.id: example.group for example in examples}
+        row_of = {example.id: row for row, example in enumerate(examples)}
+        rows = [row_of[key] for key in scores.correct]
         return Measurement(
             primary="accuracy",
             metrics=dict(_metrics(scores)),
             per_example=np.array(list(scores.correct.values()), dtype=np.float64),
-            groups=[groups[key] for key in scores.correct],
+            groups=[examples[row].group for row in rows],
+            rows=rows,
         )
 
 

@@ -62,19 +62,17 @@ class GuessWhat(Task):
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, boxes="given", note="the right one of all objects, over games that succeeded")
 
-    def measured(self, examples: Sequence[Example]) -> list[Example]:
-        """Games that succeeded."""
-        return [example for example in examples if metric.counts(example.facts["status"])]
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         """Only games that succeeded contribute; the others are read and predicted, and passed over here."""
         games = [_game(example, value) for example, value in zip(examples, values(examples, predictions), strict=True)]
         scores = metric.evaluate(games)
+        rows = [row for row, game in enumerate(games) if metric.counts(game.status)]
         return Measurement(
             primary="accuracy",
             metrics={"accuracy": 100 * (1 - scores.error), "error": 100 * scores.error},
             per_example=np.array(scores.correct, dtype=np.float64),
-            groups=[example.group for example, game in zip(examples, games, strict=True) if metric.counts(game.status)],
+            groups=[examples[row].group for row in rows],
+            rows=rows,
         )
 
 
