@@ -142,6 +142,7 @@ def _pairs(sizes: Sizes, scenes: _Scenes) -> list[Picture]:
     for part in ("train", "dev", "test1"):
         pairs = getattr(sizes, f"nlvr2_{part}")
         for number, (scene, reserved) in enumerate(scenes((2 * pairs[0], 2 * pairs[1]))):
-            key = f"{part}-{number // 2}-0-img{number % 2}"
+            # Four neighbouring pairs are a set: statements about them make a consistency group.
+            key = f"{part}-{number // 8}-{number // 2 % 4}-img{number % 2}"
             found.append(Picture(key, f"nlvr2/{key}.png", part, scene, reserved))
     return found
