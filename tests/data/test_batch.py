@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,12 @@ import pytest
 import tiny
 import torch
 
-from twelve.data.batch import Collator, first_regions, mask_beyond
+from twelve.data.batch import Collator, first_regions, mask_beyond, seen_regions
+from twelve.errors import RegionError
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import OUTPUTS
+from twelve.regions.arrow import schema
+from twelve.regions.parts import PartWriter
 from twelve.regions.store import RegionStore
 from twelve.tasks.base import Example
 
@@ -66,6 +71,54 @@ def test_long_texts_are_cut_and_regions_limited(root: Path) -> None:
     )
     assert batch.input_ids.shape == (1, 6) and batch.features.shape == (1, 3, tiny.FEATURES)
     assert len(batch.regions[0].boxes) == 2 and batch.targets["target"].shape == (1, 3)
+
+
+CANDIDATES = ((10.0, 10.0, 20.0, 30.0), (40.0, 40.0, 90.0, 60.0), (0.0, 0.0, 60.0, 60.0))
+
+
+@pytest.fixture
+def with_given(root: Path, tmp_path: Path) -> Path:
+    """The data root with regions of the candidates of one picture."""
+    copy = tmp_path / "root"
+    shutil.copytree(root, copy)
+    own = replace(
+        tiny.regions_of("coco/0", 0),
+        boxes=np.array(CANDIDATES, dtype=np.float32),
+        features=np.full((3, tiny.FEATURES), 7, dtype=np.float16),
+        scores=None,
+        class_ids=None,
+    )
+    table = schema(feature_size=tiny.FEATURES, scores=False, class_ids=False, metadata={"fingerprint": "tiny-1"})
+    with PartWriter(copy / "regions" / "coco" / "given" / "x.arrow", table) as writer:
+        writer.write([own])
+        writer.finish({})
+    return copy
+
+
+def test_candidates_follow_the_detected_regions(with_given: Path) -> None:
+    collate = collator(with_given, "region", max_regions=2)
+    example = Example("1", "the thing", ("coco/0",), 1, candidates=CANDIDATES)
+    batch = collate([example])
+    assert batch.features.shape == (1, 6, tiny.FEATURES) and (batch.features[0, 3:] == 7).all()
+    assert batch.targets["candidates"].tolist() == [[3, 4, 5]] and len(batch.regions[0].boxes) == 5
+    plain = collate([Example("2", "the thing", ("coco/0",), (0.0, 0.0, 60.0, 60.0))])
+    assert plain.features.shape == (1, 3, tiny.FEATURES) and torch.equal(plain.features[0, 0], batch.features[0, 0])
+
+
+def test_given_regions_may_be_asked_for(with_given: Path) -> None:
+    """As further regions of phrases that name a box: the box itself is then among the regions."""
+    collate = replace(collator(with_given, "region", max_regions=2), given=True)
+    example = Example("1", "the thing", ("coco/0",), CANDIDATES[0])
+    batch = collate([example, Example("2", "the thing", ("coco/1",), CANDIDATES[0])])
+    assert batch.features.shape == (2, 6, tiny.FEATURES) and batch.targets["overlap"][0, 3] == 1
+    assert batch.region_mask is not None and batch.region_mask.sum(1).tolist() == [6, 3]
+    seen = seen_regions(collate.store, [example], 2, given=True)
+    assert len(seen[0].boxes) == 5 and len(seen_regions(collate.store, [example], 2)[0].boxes) == 2
+
+
+def test_candidates_without_regions_are_named(root: Path) -> None:
+    with pytest.raises(RegionError, match="coco/0 has no region for candidate 0"):
+        collator(root, "region")([Example("1", "the thing", ("coco/0",), 1, candidates=CANDIDATES)])
 
 
 def test_first_regions_keeps_what_fits() -> None:

@@ -58,7 +58,7 @@ def test_a_vision_transformers_patches() -> None:
     patch = backbone.multiple
     assert backbone.levels == ("head",) and patch > 1
     pixels = torch.randint(0, 256, (2, 4 * patch, 6 * patch, 3), dtype=torch.uint8)
-    features, rows, columns = backbone.cells(pixels)
+    features, rows, columns = backbone.cells(backbone.look(pixels))
     assert (rows, columns) == (4, 6) and features.shape == (2, 24, backbone.feature_size)
     assert isinstance(backbone, TimmBackbone)
     with torch.no_grad():

@@ -17,7 +17,7 @@ import torch
 from making import picture, regions, same, write
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import extractor
+from twelve.regions import jobs
 from twelve.regions.backbones import InputSize, build
 from twelve.regions.boxes import cell_boxes
 from twelve.regions.extractor import ExtractReport, extract
@@ -140,13 +140,13 @@ def test_equal_pictures_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.M
     for k in range(12):
         picture(folder / f"{k:02d}.png", seed=k % 3)
     looked = []
-    original = extractor.Pipeline._look
+    original = jobs.Pipeline._look
 
     def count(self: object, pictures: list[object]) -> object:
         looked.extend(pictures)
         return original(self, pictures)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(extractor.Pipeline, "_look", count)
+    monkeypatch.setattr(jobs.Pipeline, "_look", count)
     assert run(folder, tmp_path / "out", batch_size=4).written == 12
     assert len(looked) == 3
     store = RegionStore(tmp_path / "out")
@@ -205,10 +205,10 @@ def test_threads_are_given_back(folder: Path, tmp_path: Path) -> None:
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from twelve.regions import extractor
+from twelve.regions import extractor, jobs
 from twelve.regions.backbones import InputSize
 from twelve.regions.parts import PartWriter
-extractor.MAX_IMAGES = 3
+jobs.MAX_IMAGES = 3
 original = PartWriter.write
 def write(self, images):
     original(self, images)

@@ -9,7 +9,7 @@ Axes: T distinct texts, I distinct images, P pairs, E examples, L text length, R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from twelve.outputs.base import Output
-from twelve.regions.types import Regions
+from twelve.regions.types import Regions, first_regions
 from twelve.tasks.base import Example
+
+__all__ = ["Batch", "Collator", "first_regions", "has_candidates", "mask_beyond", "seen_regions"]
 
 if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
@@ -77,6 +79,8 @@ class Collator:
         output: how examples become pairs and targets.
         output_key: the head that the batch needs.
         pool: what ``output.prepare`` returned for the training set, if anything.
+        given: whether the regions of boxes that datasets give follow the detected ones; None: if examples have
+            candidates.
     """
 
     task: str
@@ -85,6 +89,7 @@ class Collator:
     processor: TwelveProcessor
     store: RegionStore
     pool: Any = None
+    given: bool | None = None
 
     def __call__(self, examples: Sequence[Example], rng: np.random.Generator | None = None) -> Batch:
         """``rng`` is given while training; with it, outputs that need negatives draw them."""
@@ -92,8 +97,11 @@ class Collator:
         texts, pair_text = _distinct([text for text, _ in pairs])
         images, pair_image = _distinct([image for _, image in pairs])
         input_ids, text_mask = self.texts(texts)
-        regions = self.store.gather(images, self.processor.max_regions)
-        views = [first_regions(self.store.get(example.images[0]), self.processor.max_regions) for example in examples]
+        most = self.processor.max_regions
+        # Candidates are regions too: they follow the detected ones.
+        given = has_candidates(examples) if self.given is None else self.given
+        regions = self.store.gather(images, most, given=True) if given else self.store.gather(images, most)
+        views = seen_regions(self.store, examples, most, given=given)
         vocabulary = self.processor.vocabularies.get(self.output_key, [])
         return Batch(
             task=self.task,
@@ -128,16 +136,22 @@ class Collator:
         return torch.full((texts,), self.processor.token_rows[self.task], dtype=torch.int64)
 
 
-def first_regions(regions: Regions, most: int | None) -> Regions:
-    """The regions that the model sees of an image: the first ``most``."""
-    if most is None or len(regions.boxes) <= most:
-        return regions
-    optional: dict[str, Any] = {
-        name: None if part is None else part[:most]
-        for name in ("features", "scores", "class_ids", "class_probabilities")
-        for part in (getattr(regions, name),)
-    }
-    return replace(regions, boxes=regions.boxes[:most], **optional)
+def seen_regions(
+    store: RegionStore, examples: Sequence[Example], most: int | None, *, given: bool | None = None
+) -> list[Regions]:
+    """The regions that the model sees of each example's first picture, the global one left out.
+
+    Args:
+        most: detected regions kept.
+        given: whether the regions of given boxes follow them; None: if the examples have candidates.
+    """
+    if has_candidates(examples) if given is None else given:
+        return [store.get(example.images[0], most, given=True) for example in examples]
+    return [first_regions(store.get(example.images[0]), most) for example in examples]
+
+
+def has_candidates(examples: Sequence[Example]) -> bool:
+    return any(example.candidates for example in examples)
 
 
 def mask_beyond(counts: Tensor) -> Tensor | None:

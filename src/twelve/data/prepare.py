@@ -136,8 +136,8 @@ def check_regions(store: RegionStore, examples: Sequence[Example], task: str) ->
     if missing:
         source = missing[0].split("/")[0]
         raise RegionError(
-            f"{len(missing)} of {len(asked)} pictures of {task} have no regions of the boxes that it gives, the first is "
-            f"{missing[0]}",
+            f"{len(missing)} of {len(asked)} pictures of {task} have no regions of the boxes that it gives, "
+            f"the first is {missing[0]}",
             file=Path(store.root) / source / GIVEN,
             remedy=f"run twelve regions extract --images images/{source} --boxes given:{task} --data DATA, with the "
             f"--backbone of the detected regions, --out {store.root}",

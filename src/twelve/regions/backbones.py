@@ -49,6 +49,21 @@ class InputSize:
         return tuple(max(1, round(side * scale / self.multiple)) * self.multiple for side in (width, height))  # type: ignore[return-value]
 
 
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What was found in one picture, best first.
+
+    Attributes:
+        boxes: (R, 4) float32 xyxy as fractions of width and height.
+        scores: (R,) float32 probability of the class, 0..1.
+        class_ids: (R,) int64 index into the network's classes.
+    """
+
+    boxes: torch.Tensor
+    scores: torch.Tensor
+    class_ids: torch.Tensor
+
+
 class Backbone(nn.Module):
     """A network, its preprocessing and the levels that are read from it.
 
@@ -58,10 +73,14 @@ class Backbone(nn.Module):
         channels: features of each level.
         feature_size: F, their sum.
         multiple: pixels that the sides of its input must be multiples of.
+        input_size: how large pictures should enter it, where nothing else is asked for.
+        classes: names of what it finds, if it finds boxes of its own (:meth:`detect`); else empty.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
+    input_size = InputSize()
+    classes: tuple[str, ...] = ()
 
     def __init__(self, name: str, levels: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -95,13 +114,31 @@ class Backbone(nn.Module):
         Returns:
             (I, R, F) float32.
         """
-        return torch.cat([pool_boxes(level, boxes) for level in self.maps(self.prepare(pixels))], dim=-1)
+        return self.pool(self.look(pixels), boxes)
 
     @torch.inference_mode()
-    def cells(self, pixels: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+    def look(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """The maps of (I, H, W, 3) uint8 pixels: all that the methods below need of the pictures."""
+        return self.maps(self.prepare(pixels))
+
+    @torch.inference_mode()
+    def pool(self, maps: Sequence[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
+        """(I, R, F) float32 features of boxes, (I, R, 4) xyxy as fractions of width and height."""
+        return torch.cat([pool_boxes(level, boxes) for level in maps], dim=-1)
+
+    @torch.inference_mode()
+    def cells(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, int, int]:
         """Every cell of the last level as a region: (I, h * w, C) float32 in row order, h, w."""
-        last = self.maps(self.prepare(pixels))[-1]
-        return last.flatten(2).transpose(1, 2), last.shape[2], last.shape[3]
+        return maps[-1].flatten(2).transpose(1, 2), maps[-1].shape[2], maps[-1].shape[3]
+
+    def detect(self, maps: Sequence[torch.Tensor], threshold: float, most: int) -> list[Detections]:
+        """What the network finds in each picture, best first.
+
+        Args:
+            threshold: the least score, 0..1.
+            most: keep the best so many.
+        """
+        raise NotImplementedError
 
     def settings(self, size: InputSize, mode: str) -> dict[str, Any]:
         """What the features depend on, for the metadata and the fingerprint."""
@@ -198,7 +235,8 @@ def build(
     """The network ``name`` in evaluation mode, batch norms folded into the convolutions before them.
 
     Args:
-        name: ``timm/NAME``, ``torchvision/NAME``, or the bare name (torchvision's where both know it).
+        name: ``timm/NAME``, ``torchvision/NAME``, or the bare name (torchvision's where both know it); or a detector
+            that comes with the package (:func:`twelve.regions.detector.shipped`), which needs no ``weights``.
         weights: a file, ``package:NAME`` (:func:`twelve.regions.weights.resolve`), ``pretrained`` (the library's own
             download) or ``random`` (untrained, from ``seed``: to try things out).
         levels: see the module; None reads every stride from 8 on and the head.
@@ -207,6 +245,10 @@ def build(
         ConfigError: no such network, no such level, or no weights given.
         RegionError: the weights are damaged or of another network.
     """
+    from twelve.regions import detector
+
+    if name in detector.shipped():
+        return detector.build(name, weights, levels, seed=seed)
     if not weights:
         raise ConfigError(
             "no weights given", remedy="give --weights FILE, package:NAME, pretrained, or random to try things out"

@@ -1,4 +1,5 @@
-"""Where an image's boxes come from: region files, a grid of windows, or the cells of the network's own map."""
+"""Where an image's boxes come from: region files, a grid of windows, the cells of the network's own map, or the network
+itself. (Boxes that a dataset gives: :mod:`twelve.regions.given`.)"""
 
 from __future__ import annotations
 
@@ -17,6 +18,10 @@ from twelve.regions.store import RegionFile
 from twelve.regions.types import Regions
 
 _GRID = re.compile(r"grid(?::(?:(?P<rows>\d+)x(?P<columns>\d+)|(?P<size>\d+)(?:/(?P<step>\d+))?))?")
+
+
+THRESHOLD, MOST = 0.15, 20
+"""Of a network that finds its own boxes: the least score, and how many are kept unless another number is asked for."""
 
 
 class BoxSource(ABC):
@@ -143,13 +148,31 @@ class Cells(BoxSource):
         return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
 
 
+@dataclass(frozen=True)
+class Detected(BoxSource):
+    """What the network itself finds: at most ``most`` boxes of a score of at least ``threshold``. Filled in by it."""
+
+    most: int = MOST
+    threshold: float = THRESHOLD
+    has_scores = True
+    has_classes = True
+
+    @property
+    def origin(self) -> str:  # type: ignore[override]
+        return f"detect, best {self.most} of at least {self.threshold:g}"
+
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
+
+
 def cell_boxes(rows: int, columns: int, width: int, height: int) -> NDArray[np.float32]:
     """(rows * columns, 4) the cells of a map over a picture, in the map's own order."""
     return Grid(rows=rows, columns=columns).boxes("", width, height).boxes
 
 
 def box_source(boxes: str | Path | Sequence[str | Path], max_boxes: int | None = None) -> BoxSource:
-    """The source that ``--boxes`` names: region files, ``grid[:SIZE[/STEP]]``, ``grid:ROWSxCOLUMNS`` or ``patches``.
+    """The source that ``--boxes`` names: region files, ``grid[:SIZE[/STEP]]``, ``grid:ROWSxCOLUMNS``, ``patches`` or
+    ``detect``.
 
     Raises:
         ConfigError: a grid that makes no sense.
@@ -157,10 +180,12 @@ def box_source(boxes: str | Path | Sequence[str | Path], max_boxes: int | None =
     """
     given = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
     if not given:
-        raise ConfigError("no boxes given", remedy="give --boxes FILE, grid:SIZE, grid:ROWSxCOLUMNS or patches")
+        raise ConfigError("no boxes given", remedy="give --boxes FILE, grid:SIZE, patches or detect")
     only = str(given[0])
     if len(given) == 1 and only == "patches":
         return Cells()
+    if len(given) == 1 and only == "detect":
+        return Detected(max_boxes or MOST)
     if len(given) == 1 and (only == "grid" or only.startswith("grid:")):
         match = _GRID.fullmatch(only)
         numbers = {k: int(v) for k, v in match.groupdict().items() if v is not None} if match else {}

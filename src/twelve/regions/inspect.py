@@ -11,6 +11,9 @@ from twelve.regions.arrow import checksum
 from twelve.regions.parts import METADATA_CHECKSUM, metadata_checksum
 from twelve.regions.store import RegionFile
 
+_DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
+"""Of a source, of a store, and of the boxes given in it (a source's own are at the second depth)."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
@@ -48,7 +51,7 @@ def inspect(path: Path, *, verify: bool = False) -> Iterator[FileReport]:
     Raises:
         RegionError: there is no region file here.
     """
-    files = [path] if path.is_file() else sorted(path.glob("*.arrow")) + sorted(path.glob("*/*.arrow"))
+    files = [path] if path.is_file() else [file for depth in _DEPTHS for file in sorted(path.glob(depth))]
     if not files:
         raise RegionError("no region files here", file=path, remedy="make some: twelve regions extract --help")
     for file in files:

@@ -1,14 +1,16 @@
 """The region store: every image's regions, memory-mapped and shared by all workers.
 
-``<root>/<source>/*.arrow`` holds the images of a source. A source is opened at its first use and stays open; nothing
-of the features is read before a batch asks for it.
+``<root>/<source>/*.arrow`` holds the images of a source, ``<root>/<source>/given/*.arrow`` the regions of boxes that
+datasets give for them. A source is opened at its first use and stays open; nothing of the features is read before a
+batch asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +19,10 @@ from numpy.typing import NDArray
 
 from twelve.errors import RegionError, nearest
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
-from twelve.regions.types import RegionBatch, Regions
+from twelve.regions.types import RegionBatch, Regions, first_regions, joined
 
+GIVEN = "given"
+"""Folder, in a source's, of the regions of boxes that datasets give."""
 BOXES_ONLY = "boxes only"
 """Fingerprint of a file without features."""
 
@@ -86,21 +90,33 @@ class RegionFile:
         return sum(len(batch.ids) for batch in self.views)
 
 
+_Place: TypeAlias = tuple[BatchView, int]
+"""Where an image's regions lie: a record batch and the row in it."""
+
+
+def _open_files(folder: Path) -> list[RegionFile]:
+    """The region files of a folder; raises RegionError unless one extractor made them all."""
+    files = [RegionFile(path) for path in sorted(folder.glob("*.arrow"))]
+    for file in files:
+        first = files[0]
+        if file.fingerprint != first.fingerprint or file.feature_size != first.feature_size:
+            raise RegionError(
+                f"made by another extractor ({file.fingerprint}) than {first.path.name} ({first.fingerprint})",
+                file=file.path,
+                remedy=f"keep the files of one extractor in {folder} and extract the other images again",
+            )
+    return files
+
+
 class _Source:
     """The files of one source and where each image lies in them."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = [RegionFile(path) for path in sorted(folder.glob("*.arrow"))]
-        self.index: dict[str, tuple[BatchView, int]] = {}
+        self.folder = folder
+        self.files = _open_files(folder)
+        self.index: dict[str, _Place] = {}
         owner: dict[str, Path] = {}
-        first = self.files[0]
         for file in self.files:
-            if file.fingerprint != first.fingerprint or file.feature_size != first.feature_size:
-                raise RegionError(
-                    f"made by another extractor ({file.fingerprint}) than {first.path.name} ({first.fingerprint})",
-                    file=file.path,
-                    remedy=f"keep the files of one extractor in {folder} and extract the other images again",
-                )
             for batch in file.views:
                 for row, image_id in enumerate(batch.ids):
                     if image_id in owner:
@@ -112,6 +128,23 @@ class _Source:
                         )
                     owner[image_id] = file.path
                     self.index[image_id] = (batch, row)
+
+    @cached_property
+    def given(self) -> dict[str, list[_Place]]:
+        """Where the regions of given boxes lie; datasets extracted at different times give several places."""
+        index: dict[str, list[_Place]] = {}
+        for file in _open_files(self.folder / GIVEN):
+            if file.fingerprint != self.files[0].fingerprint:
+                raise RegionError(
+                    f"made by another extractor ({file.fingerprint}) than the detected regions "
+                    f"({self.files[0].fingerprint})",
+                    file=file.path,
+                    remedy="delete it and extract the given boxes again with the backbone of the detected ones",
+                )
+            for batch in file.views:
+                for row, image_id in enumerate(batch.ids):
+                    index.setdefault(image_id, []).append((batch, row))
+        return index
 
 
 class RegionStore:
@@ -174,52 +207,78 @@ class RegionStore:
             return False
         return image_id in self._open(source).index
 
-    def get(self, image_id: str) -> Regions:
+    def has_given(self, image_id: str) -> bool:
+        """Whether regions of given boxes are here for an image."""
+        return image_id in self and image_id in self._open(image_id.partition("/")[0]).given
+
+    def get(self, image_id: str, max_regions: int | None = None, *, given: bool = False) -> Regions:
         """The regions of one image, as views of the map.
+
+        Args:
+            max_regions: only the first so many detected ones.
+            given: the regions of boxes that datasets give follow after the detected ones, all of them (copies, and
+                without scores and classes, if there are any).
 
         Raises:
             RegionError: the image is not here; names it, the folder and the command that extracts it.
         """
         batch, row = self._find(image_id)
-        return batch.regions(row)
+        detected = first_regions(batch.regions(row), max_regions)
+        return (
+            joined([detected, *(view.regions(place) for view, place in self._given(image_id))]) if given else detected
+        )
 
-    def gather(self, image_ids: Sequence[str], max_regions: int | None = None) -> RegionBatch:
+    def gather(self, image_ids: Sequence[str], max_regions: int | None = None, *, given: bool = False) -> RegionBatch:
         """The first ``max_regions`` regions of each image, padded, behind the global region.
 
-        The global row is the mean of ALL the image's features, however many are kept.
+        The global row is the mean of ALL the image's detected features, however many are kept.
+
+        Args:
+            given: the regions of boxes that datasets give follow after the detected ones, never cut.
 
         Raises:
             RegionError: an image is not here or has no features.
         """
         found = [self._find(image_id) for image_id in image_ids]
-        counts = np.array([batch.bounds[row + 1] - batch.bounds[row] for batch, row in found], dtype=np.int64)
-        if max_regions is not None:
-            np.minimum(counts, max_regions, out=counts)
+        parts = [[_slice(place, max_regions)] for place in found]
+        if given:
+            for own, image_id in zip(parts, image_ids, strict=True):
+                own.extend(_slice(place) for place in self._given(image_id))
+        counts = np.array([sum(stop - start for _, start, stop in own) for own in parts], dtype=np.int64)
         rows, size = int(counts.max(initial=0)) + 1, self.feature_size
         features = torch.empty((len(found), rows, size), dtype=torch.float16)
         # One row a region, so that an image is one slice here as it is there.
         out = features.numpy().reshape(-1, size)
         corners = np.zeros((len(found) * rows, 4), dtype=np.float32)
-        extents = []
-        for first, count, (batch, row) in zip(range(0, len(out), rows), counts.tolist(), found, strict=True):
-            start = batch.bounds[row]
-            own, there = slice(first + 1, first + 1 + count), slice(start, start + count)
-            if batch.features is None:
-                raise self._no_features(batch.ids[row])
-            if batch.means is not None:
-                out[first] = batch.means[row]
-            else:
-                out[first] = mean_feature(batch.features[start : batch.bounds[row + 1]], size)
-            out[own] = batch.features[there]
-            corners[own] = batch.boxes[there]
-            if count + 1 < rows:
-                out[first + 1 + count : first + rows] = 0
-            extents.append(batch.extents[row])
-        boxes = _normalised(corners.reshape(-1, rows, 4), np.array(extents, dtype=np.float32).reshape(-1, 2))
+        for first, own, (batch, row) in zip(range(0, len(out), rows), parts, found, strict=True):
+            out[first] = self._mean(batch, row)
+            place = first + 1
+            for there, start, stop in own:
+                if there.features is None:
+                    raise self._no_features(batch.ids[row])
+                after = place + stop - start
+                out[place:after] = there.features[start:stop]
+                corners[place:after] = there.boxes[start:stop]
+                place = after
+            out[place : first + rows] = 0
+        extents = np.array([batch.extents[row] for batch, row in found], dtype=np.float32).reshape(-1, 2)
+        boxes = _normalised(corners.reshape(-1, rows, 4), extents)
         boxes[:, 0] = (0.0, 0.0, 1.0, 1.0, 1.0)
         return RegionBatch(features, torch.from_numpy(boxes), torch.from_numpy(counts + 1))
 
-    def _find(self, image_id: str) -> tuple[BatchView, int]:
+    def _mean(self, batch: BatchView, row: int) -> NDArray[np.float16]:
+        """(F,) mean of all the image's features."""
+        if batch.means is not None:
+            mean: NDArray[np.float16] = batch.means[row]
+            return mean
+        if batch.features is None:
+            raise self._no_features(batch.ids[row])
+        return mean_feature(batch.features[batch.bounds[row] : batch.bounds[row + 1]], self.feature_size)
+
+    def _given(self, image_id: str) -> list[_Place]:
+        return self._open(image_id.partition("/")[0]).given.get(image_id, [])
+
+    def _find(self, image_id: str) -> _Place:
         source = image_id.partition("/")[0]
         opened = self._sources.get(source) or self._open(source)
         place = opened.index.get(image_id)
@@ -263,6 +322,13 @@ class RegionStore:
 
     def _command(self, source: str) -> str:
         return f"run: twelve regions extract --images images/{source} --boxes grid --backbone NAME --out {self.root}"
+
+
+def _slice(place: _Place, most: int | None = None) -> tuple[BatchView, int, int]:
+    """The record batch of an image and its (first ``most``) regions in it."""
+    batch, row = place
+    start, stop = batch.bounds[row], batch.bounds[row + 1]
+    return batch, start, stop if most is None else min(stop, start + most)
 
 
 def _normalised(corners: NDArray[np.float32], extents: NDArray[np.float32]) -> NDArray[np.float32]:

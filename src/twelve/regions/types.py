@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,30 @@ class Regions:
     scores: NDArray[np.float32] | None = None
     class_ids: NDArray[np.int16] | None = None
     class_probabilities: NDArray[np.float16] | None = None
+
+
+_OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
+
+
+def first_regions(regions: Regions, most: int | None) -> Regions:
+    """The first ``most`` regions of an image, as views; None keeps all."""
+    if most is None or len(regions.boxes) <= most:
+        return regions
+    optional: dict[str, Any] = {
+        name: None if part is None else part[:most] for name in _OPTIONAL for part in (getattr(regions, name),)
+    }
+    return replace(regions, boxes=regions.boxes[:most], **optional)
+
+
+def joined(parts: Sequence[Regions]) -> Regions:
+    """Several sets of regions of one image as one, in order. What one of them lacks (scores, classes), all lack."""
+    if len(parts) == 1:
+        return parts[0]
+    optional: dict[str, Any] = {}
+    for name in _OPTIONAL:
+        columns = [getattr(part, name) for part in parts]
+        optional[name] = None if any(column is None for column in columns) else np.concatenate(columns)
+    return replace(parts[0], boxes=np.concatenate([part.boxes for part in parts]), **optional)
 
 
 @dataclass(frozen=True, slots=True)
