@@ -16,7 +16,7 @@ from twelve.data.root import DataRoot
 from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, chart, thinned, ticks
 from twelve.report.drawing import DRAWINGS, draw
 from twelve.report.gallery import gallery, varied
-from twelve.report.pictures import SIDE, Pictures
+from twelve.report.pictures import SIDE, Frame, Pictures
 from twelve.report.reading import read_history
 from twelve.report.scores import task_score
 from twelve.report.words import metric
@@ -84,6 +84,11 @@ def test_pictures_are_small_jpegs_with_the_originals_size(tmp_path: Path) -> Non
     shown = Pictures(DataRoot(root)).show("coco/99")
     content = base64.b64decode(shown.uri.removeprefix("data:image/jpeg;base64,"))
     assert Image.open(io.BytesIO(content)).size == (SIDE, SIDE // 2) and (shown.width, shown.height) == (1600, 800)
+
+
+def test_frames_end_at_the_picture() -> None:
+    frame = Frame((-5.0, 10.0, 400.0, 90.0), "wanted").within(300, 80)
+    assert frame == Frame((0, 10.0, 300, 80), "wanted") and frame.size == (300, 70.0)
 
 
 def test_what_is_missing_damaged_or_too_much_is_left_out(tmp_path: Path) -> None:

@@ -101,8 +101,10 @@ def test_who_stood_still_when(page: Page) -> None:
 def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
     cards = [attrs["class"] for tag, attrs in page.tags if tag == "article"]
     assert cards.count("card right") == 15 and cards.count("card wrong") == 15
-    assert "partly right: 30 of 100" in page.text and "another picture first" in page.text
-    assert "which is in place 23" in page.text and "overlap by" in page.text and "out of 3 given ones" in page.text
+    assert "partly right: 30 of 100" in page.text and "puts another picture first" in page.text
+    assert (
+        "in place 23 of the gallery" in page.text and "overlap by" in page.text and "out of 3 given ones" in page.text
+    )
     frames = [attrs["class"] for tag, attrs in page.tags if tag == "rect" and "frame" in str(attrs.get("class"))]
     assert frames.count("frame wanted") == frames.count("frame predicted") == 6 and "frame candidate" in frames
 

@@ -85,8 +85,8 @@ def _alignment(record: Recorded, pictures: Pictures) -> Card:
     rank = best.index(record.target) + 1 if record.rank is None and record.target in best else record.rank
     if record.target not in best:
         shown.append(pictures.show(str(record.target), side=STRIP_SIDE, label=f"{rank or '?'}.", mark="right"))
-    says = "its own picture first" if record.value == record.target else "another picture first"
-    wanted = "place 1" if rank == 1 else f"its own picture, which is in place {rank or 'unknown'}"
+    says = "puts its own picture first" if record.value == record.target else "puts another picture first"
+    wanted = f"the picture marked as its own, in place {rank or 'unknown'} of the gallery"
     return Card(record.id, record.text, record.right, shown, says, wanted, strip=True)
 
 

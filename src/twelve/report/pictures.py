@@ -26,6 +26,12 @@ class Frame:
     box: Box
     role: str
 
+    def within(self, width: int, height: int) -> Frame:
+        """The part of it that lies in a picture of this size."""
+        x1, y1, x2, y2 = self.box
+        clipped = min(max(x1, 0), width), min(max(y1, 0), height), max(min(x2, width), 0), max(min(y2, height), 0)
+        return Frame(clipped, self.role)
+
     @property
     def size(self) -> tuple[float, float]:
         return max(0.0, self.box[2] - self.box[0]), max(0.0, self.box[3] - self.box[1])
@@ -78,7 +84,8 @@ class Pictures:
             self.budget += len(uri)
             self.left_out.add(image_id)
             uri = ""
-        return Picture(image_id, uri, width, height, label, mark, frames)
+        inside = [frame.within(width, height) for frame in frames]
+        return Picture(image_id, uri, width, height, label, mark, inside)
 
     def _make(self, image_id: str, side: int) -> tuple[str, int, int]:
         file = None if self.root is None else self.root.image_file(image_id)

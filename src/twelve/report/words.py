@@ -35,9 +35,11 @@ METRICS = {
 FLOORS = {
     "majority": "The best constant answer: the most frequent one of the measured split, known with hindsight.",
     "bag of words": "A separate model, trained on the same examples, that reads the text and never sees a picture.",
-    "box prior": "The box that is likeliest before phrase and picture are seen: by its place, size and sureness alone.",
+    "box prior": "The largest and surest box of the picture, whatever the phrase says.",
+    "trained box prior": "A separate model, trained on where wanted boxes lie and how large they are, without phrases "
+    "and pictures.",
     "shuffled pictures": "This very model, shown another picture of the split in place of each right one.",
-    "chance": "A random order or choice.",
+    "chance": "A choice, or an order, drawn at random.",
 }
 
 FLOOR = (
@@ -66,11 +68,11 @@ DRAWN = (
 )
 
 _SHOWN = {
-    "answer": "Bars: the answers the model finds likeliest, each with its own probability.",
-    "alignment": "The pictures of the gallery that the model ranks first for the caption.",
+    "answer": "Bars: the answers the model finds likeliest, each with its own probability; ✓ marks what is right.",
+    "alignment": "The five pictures that the model ranks first; the caption's own follows if it is further down.",
     "region": "Solid frame: the thing that was meant. Dashed frame: what the model points at.",
-    "pair": "Bars: the model's probability of true and of false.",
-    "entailment": "Bars: the model's probability of each class.",
+    "pair": "Bars: the model's probability of true and of false; ✓ marks what is right.",
+    "entailment": "Bars: the model's probability of each class; ✓ marks what is right.",
 }
 
 
