@@ -15,7 +15,7 @@ AGREE = (10, 9, 9, 8, 8, 7, 7, 6, 5, 4)
 DOUBT = 0.02
 """How often only three do; the official metric then gives the right answer 0.9."""
 
-SYNONYMS: Mapping[str, Sequence[str]] = {
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "yes": ("yeah", "yep"),
     "no": ("nope", "not really"),
     "0": ("none", "zero"),
@@ -64,9 +64,9 @@ def answer_type(answer: str) -> str:
 
 
 def ten_answers(answer: str, random: Random) -> list[dict[str, Any]]:
-    """The field ``answers`` of an annotation: ``answer`` is what most say, nothing else is said more than twice."""
+    """The field ``answers`` of an annotation: ``answer`` is what most say, no mistake is made twice."""
     agree = 3 if random.random() < DOUBT and answer_type(answer) == "other" else random.choice(AGREE)
-    others = [*SYNONYMS.get(answer, ()), *_slips(answer, random)] * 2
+    others = [*SYNONYMS.get(answer, ()) * 2, *_slips(answer, random)]
     random.shuffle(others)
     said = [answer] * agree + others[: PEOPLE - agree]
     said += [answer] * (PEOPLE - len(said))
