@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from twelve.data.root import DataRoot
-from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, chart, thinned, ticks
+from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, thinned, ticks
 from twelve.report.drawing import DRAWINGS, draw
 from twelve.report.gallery import gallery, varied
 from twelve.report.pictures import SIDE, Frame, Pictures
@@ -57,6 +57,8 @@ def test_a_curve_is_where_its_numbers_are() -> None:
     assert [label for _, label in found.ticks_x] == ["0", "50", "100"]
     assert found.path.startswith(f"M{LEFT:.1f} ") and found.path.count("L") == 2
     assert chart("Loss", "loss", [(1, float("nan"))], 10) is None
+    raised = chart("Score", "per cent", [(0, 60.0), (10, 80.0)], 10)
+    assert raised is not None and [dot.y for dot in raised.dots] == [HEIGHT - BOTTOM, TOP]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +136,21 @@ def test_a_given_share_of_the_way_stands() -> None:
     assert computed is not None and computed.value == pytest.approx(25.0)
     given = task_score(tree | {"ceiling": 60.0, "closed": {"mean": 26.0, "low": 20.0, "high": 31.0}}, "answer").closed
     assert given is not None and (given.value, given.low) == (26.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    "low, high, verdict",
+    [
+        (0.1, 5.0, "beaten"),
+        (-0.1, 5.0, "not beaten: too close to tell"),
+        (-5.0, -0.1, "not beaten: the model is below it"),
+    ],
+)
+def test_a_floor_is_beaten_when_the_whole_interval_is_above_zero(low: float, high: float, verdict: str) -> None:
+    tree = making.task_result("vqa", 30.0, {"majority": 10.0})
+    tree["floors"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
+    score = task_score(tree, "answer")
+    assert score.floors[0].verdict == verdict and score.beats_all == (verdict == "beaten")
 
 
 def test_a_metric_is_explained_with_its_part() -> None:
