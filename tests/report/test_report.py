@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import making
+import fake_run
 import pytest
 
 from twelve.errors import ConfigError, DataError
@@ -50,12 +50,12 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return making.make_root(tmp_path_factory.mktemp("root"))
+    return fake_run.make_root(tmp_path_factory.mktemp("root"))
 
 
 @pytest.fixture(scope="module")
 def html(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    run = making.make(tmp_path_factory.mktemp("runs") / "first", root, text=making.NASTY)
+    run = fake_run.make(tmp_path_factory.mktemp("runs") / "first", root, text=fake_run.NASTY)
     path = write_report(run)
     assert path == run / "report.html"
     return path.read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
 
 
 def test_text_from_data_is_escaped(html: str, page: Page) -> None:
-    assert making.NASTY in page.text  # said as it is, as text
+    assert fake_run.NASTY in page.text  # said as it is, as text
     assert "<script" not in html and "bad.example/x.png>" not in html
     assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert page.open == []  # and every tag that was opened was closed
@@ -127,27 +127,27 @@ def test_nothing_is_fetched(html: str, page: Page) -> None:
 
 
 def test_the_same_run_gives_the_same_page(root: Path, tmp_path: Path) -> None:
-    run = making.make(tmp_path / "run", root)
+    run = fake_run.make(tmp_path / "run", root)
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
 
 
 def test_a_run_that_was_not_measured(root: Path, tmp_path: Path) -> None:
-    page = Page(write_report(making.make(tmp_path / "run", root, measured=False)).read_text(encoding="utf-8"))
+    page = Page(write_report(fake_run.make(tmp_path / "run", root, measured=False)).read_text(encoding="utf-8"))
     assert "It has not been measured yet." in page.text and "Run twelve evaluate" in page.text
     assert "While it trained" in page.text and "What it got right" not in page.text
 
 
 def test_a_run_without_pictures_is_shown_without_them(tmp_path: Path) -> None:
-    root = making.make_root(tmp_path / "root", with_pictures=False)
-    page = Page(write_report(making.make(tmp_path / "run", root)).read_text(encoding="utf-8"))
+    root = fake_run.make_root(tmp_path / "root", with_pictures=False)
+    page = Page(write_report(fake_run.make(tmp_path / "run", root)).read_text(encoding="utf-8"))
     assert "of these pictures are not in" in page.text and "picture not available" in page.text
-    gone = Page(write_report(making.make(tmp_path / "other", tmp_path / "gone")).read_text(encoding="utf-8"))
+    gone = Page(write_report(fake_run.make(tmp_path / "other", tmp_path / "gone")).read_text(encoding="utf-8"))
     assert "is not on this machine" in gone.text
 
 
 def test_measured_without_predictions_or_floors(root: Path, tmp_path: Path) -> None:
-    run = making.make(tmp_path / "run", root)
+    run = fake_run.make(tmp_path / "run", root)
     (run / record.FILE).unlink()
     tree = json.loads((run / "evaluation.json").read_text())
     for task in tree["tasks"].values():
@@ -158,7 +158,7 @@ def test_measured_without_predictions_or_floors(root: Path, tmp_path: Path) -> N
 
 
 def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:
-    run = making.make(tmp_path / "run", root, measured=False)
+    run = fake_run.make(tmp_path / "run", root, measured=False)
     for name in ("metrics.jsonl", "data.json", "machine.json"):
         (run / name).unlink()
     page = Page(write_report(run).read_text(encoding="utf-8"))
@@ -170,7 +170,7 @@ def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
         write_report(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="holds no run"):
         write_report(tmp_path)
-    run = making.make(tmp_path / "run", root)
+    run = fake_run.make(tmp_path / "run", root)
     write_report(run)
     before = (run / "report.html").read_bytes()
     (run / "evaluation.json").write_text("{")

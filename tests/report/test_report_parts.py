@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import making
+import fake_run
 import pytest
 from PIL import Image
 
@@ -41,7 +41,7 @@ def test_history_of_a_resumed_run_counts_the_later_lines(tmp_path: Path) -> None
 
 
 def test_history_of_stops(tmp_path: Path) -> None:
-    history = read_history(write(tmp_path / "metrics.jsonl", making.history()))
+    history = read_history(write(tmp_path / "metrics.jsonl", fake_run.history()))
     assert history.stopped("flickr30k") == [(20, 30)] and history.stopped("snli_ve") == [(30, 40)]
     assert history.stopped("vqa") == []
     assert len(history.losses["vqa"]) == 20 and history.scores["vqa"][0] == (10, 0.25)
@@ -81,8 +81,8 @@ def test_long_curves_are_averaged() -> None:
 
 
 def test_pictures_are_small_jpegs_with_the_originals_size(tmp_path: Path) -> None:
-    root = making.make_root(tmp_path)
-    making.draw_picture(tmp_path / "images" / "coco" / "99.jpg", 1, (1600, 800))
+    root = fake_run.make_root(tmp_path)
+    fake_run.draw_picture(tmp_path / "images" / "coco" / "99.jpg", 1, (1600, 800))
     shown = Pictures(DataRoot(root)).show("coco/99")
     content = base64.b64decode(shown.uri.removeprefix("data:image/jpeg;base64,"))
     assert Image.open(io.BytesIO(content)).size == (SIDE, SIDE // 2) and (shown.width, shown.height) == (1600, 800)
@@ -94,7 +94,7 @@ def test_frames_end_at_the_picture() -> None:
 
 
 def test_what_is_missing_damaged_or_too_much_is_left_out(tmp_path: Path) -> None:
-    root = making.make_root(tmp_path)
+    root = fake_run.make_root(tmp_path)
     (tmp_path / "images" / "coco" / "98.jpg").write_bytes(b"no picture")
     pictures = Pictures(DataRoot(root))
     assert pictures.show("coco/98").uri == "" == pictures.show("coco/97").uri
@@ -102,12 +102,12 @@ def test_what_is_missing_damaged_or_too_much_is_left_out(tmp_path: Path) -> None
     size = len(pictures.show("coco/1").uri)
     few = Pictures(DataRoot(root), budget=size + 10)
     assert few.show("coco/1").uri and not few.show("coco/1").uri and few.left_out == {"coco/1"}
-    shown = gallery([each for each in making.predictions() if each.task == "vqa"], Pictures(DataRoot(root), 10))
+    shown = gallery([each for each in fake_run.predictions() if each.task == "vqa"], Pictures(DataRoot(root), 10))
     assert "left out to keep the page small" in shown.note
 
 
 def test_examples_are_varied_and_the_first_ones() -> None:
-    records = [each for each in making.predictions() if each.task == "snli_ve"]
+    records = [each for each in fake_run.predictions() if each.task == "snli_ve"]
     twice = [replace(records[0], id="again"), *records]
     assert [each.id for each in varied(twice, 3)] == ["again", "1#1", "2#1"]
     assert len(varied(twice, 99)) == len(twice)
@@ -117,20 +117,20 @@ def test_every_kind_of_output_can_be_drawn(tmp_path: Path) -> None:
     from twelve.outputs import OUTPUTS
 
     assert set(DRAWINGS) == set(OUTPUTS)
-    other = replace(making.predictions()[0], kind="another", value=3, target=4, alternatives=())
+    other = replace(fake_run.predictions()[0], kind="another", value=3, target=4, alternatives=())
     card = draw(other, Pictures(None))
     assert (card.says, card.wanted, len(card.pictures)) == ("3", "4", 1)
 
 
 def test_a_caption_whose_picture_is_far_down_shows_it_last(tmp_path: Path) -> None:
-    wrong = next(each for each in making.predictions() if each.kind == "alignment" and not each.right)
+    wrong = next(each for each in fake_run.predictions() if each.kind == "alignment" and not each.right)
     card = draw(wrong, Pictures(None))
     assert [picture.label for picture in card.pictures] == ["1.", "2.", "3.", "4.", "5.", "23."]
     assert [picture.mark for picture in card.pictures] == [""] * 5 + ["right"]
 
 
 def test_a_given_share_of_the_way_stands() -> None:
-    tree = making.task_result("vqa", 30.0, {"majority": 10.0, "chance": 20.0})
+    tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0, "chance": 20.0})
     assert task_score(tree, "answer").closed is None
     computed = task_score(tree | {"ceiling": 60.0}, "answer").closed
     assert computed is not None and computed.value == pytest.approx(25.0)
@@ -147,7 +147,7 @@ def test_a_given_share_of_the_way_stands() -> None:
     ],
 )
 def test_a_floor_is_beaten_when_the_whole_interval_is_above_zero(low: float, high: float, verdict: str) -> None:
-    tree = making.task_result("vqa", 30.0, {"majority": 10.0})
+    tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0})
     tree["floors"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
     score = task_score(tree, "answer")
     assert score.floors[0].verdict == verdict and score.beats_all == (verdict == "beaten")
