@@ -59,7 +59,7 @@ def quickstart(
 @app.command(epilog="Example: twelve report runs/real-sample")
 def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by twelve evaluate.")]) -> None:
     """Write report.html: the table, the curves, right and wrong predictions on their pictures."""
-    from twelve.report import write_report
+    from twelve.report.write import write_report
 
     typer.echo(str(write_report(run)))
 

@@ -92,7 +92,7 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
         evaluate_run(folder, console=Console(quiet=True))
 
     def report() -> None:
-        from twelve.report import write_report
+        from twelve.report.write import write_report
 
         write_report(folder)
 
