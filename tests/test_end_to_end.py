@@ -13,7 +13,9 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.errors import TwelveError
+from twelve.evaluation import record
 from twelve.evaluation.command import evaluate_run
+from twelve.evaluation.evaluate import read_results
 from twelve.model.vilbert import Twelve
 from twelve.training.run import train
 from twelve.training.trainer import Trainer
@@ -49,7 +51,10 @@ def test_it_learns_every_task(trained: Path, capsys: pytest.CaptureFixture[str])
         assert result.score.low <= result.score.mean <= result.score.high
     written = json.loads((trained / "evaluation.json").read_text())
     assert written["facts"]["parameters"] > 0 and set(written["tasks"]) == set(tiny.TASKS)
-    assert "majority" in results["vqa"].floors and "box prior" in results["refcoco"].floors
+    assert "majority" in results["vqa"].floors and "trained box prior" in results["refcoco"].floors
+    assert all("chance" in result.floors for result in results.values())
+    assert read_results(trained / "evaluation.json") == ([*results.values()], written["facts"])
+    assert set(record.read(trained / record.FILE)) == set(tiny.TASKS)
 
 
 def test_loss_goes_down(trained: Path) -> None:

@@ -19,7 +19,6 @@ from twelve.config import RunConfig, load
 from twelve.progress import clock
 
 CONFIG = "quickstart.yaml"
-STAGES = "stages.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +46,12 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
     Raises:
         TwelveError: whatever a stage raises.
     """
+    from twelve.evaluation.command import STAGES, stage_seconds
+
     console = console or Console(stderr=True)
     run = load(config, settings)
     folder = Path(run.run)
-    seconds = _seconds(folder)
+    seconds = stage_seconds(folder)
     for stage in _stages(run, console):
         if stage.done():
             console.print(f"[bold]{stage.name}[/bold]: already there", highlight=False)
@@ -105,15 +106,6 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
         Stage("measuring", (folder / "evaluation.json").is_file, evaluate),
         Stage("report", (folder / "report.html").is_file, report),
     ]
-
-
-def _seconds(folder: Path) -> dict[str, float]:
-    """What earlier calls took, stage by stage."""
-    try:
-        found: dict[str, float] = json.loads((folder / STAGES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found
 
 
 def _show(folder: Path) -> None:

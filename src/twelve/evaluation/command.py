@@ -23,6 +23,9 @@ from twelve.model.vilbert import Twelve
 from twelve.progress import clock
 from twelve.training.run import machine, model_folder, open_run
 
+STAGES = "stages.json"
+"""Stage of a quickstart -> seconds it took."""
+
 
 def evaluate_run(
     folder: Path,
@@ -60,6 +63,7 @@ def evaluate_run(
         started = time.monotonic()
         result = evaluator.measure(name, split)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
+    stages = stage_seconds(folder)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     trained = _training_seconds(folder)
     facts = {
@@ -67,7 +71,7 @@ def evaluate_run(
         "training_seconds": trained,
         "evaluation_seconds": sum(result.seconds for result in results),
         "machine": machine(),
-    }
+    } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
     show(results, facts, console)
     whole = not tasks and split is None and floors and not settings
     name = "evaluation-full.json" if full else "evaluation.json"
@@ -76,6 +80,15 @@ def evaluate_run(
     if whole and not full:
         record.write(folder / record.FILE, evaluator.recorded)
     return results
+
+
+def stage_seconds(folder: Path) -> dict[str, float]:
+    """What each stage before the measuring took, if ``twelve quickstart`` made the run."""
+    try:
+        found: dict[str, float] = json.loads((folder / STAGES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:

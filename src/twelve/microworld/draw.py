@@ -6,7 +6,12 @@ that should look as if it came from somewhere else.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import shutil
 import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -14,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from twelve.files import replacing
+from twelve.files import write_error
 from twelve.microworld.scene import COLOURS, Scene, Thing
 from twelve.microworld.shapes import SHAPES, Part
 from twelve.microworld.world import Picture, World
@@ -23,6 +28,8 @@ from twelve.progress import Track
 Style: TypeAlias = Literal["photo", "painted"]
 RGB: TypeAlias = tuple[int, int, int]
 
+PARALLEL = 400
+"""From so many pictures on, it pays to start processes."""
 FINER = 3
 """Things are drawn so many times larger and reduced, which smooths their edges."""
 
@@ -192,23 +199,53 @@ def _rgb(values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]]) -> RGB:
     return red, green, blue
 
 
-def write_pictures(world: World, folder: Path) -> int:
+def write_pictures(world: World, folder: Path, workers: int | None = None) -> int:
     """Draw every picture of a world into ``folder/images/``; returns how many. The same world gives the same bytes.
 
-    Pictures that two collections share are the same file under two names, as in the originals.
+    Pictures that two collections share are the same file under two names, as in the originals, drawn once.
+
+    Args:
+        workers: processes that draw; one a core when absent, none beside this one when 0.
 
     Raises:
         TwelveError: the disk is full or the folder cannot be written.
     """
     pictures = list(world.pictures())
-    with Track("drawing pictures", len(pictures), "pictures") as bar:
+    shared = {picture.key: picture.file for picture in world.coco}
+    drawn = [picture for picture in pictures if picture.coco_id is None]
+    jobs = [(picture.scene, picture_seed(world, picture), folder / "images" / picture.file) for picture in drawn]
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    try:
+        for place in {target.parent for _, _, target in jobs}:
+            place.mkdir(parents=True, exist_ok=True)
+        with Track("drawing pictures", len(jobs), "pictures") as bar:
+            for done in _mapped(_draw_file, jobs, workers):
+                bar.advance(done)
         for picture in pictures:
-            style: Style = "painted" if picture.file.startswith("flickr30k/") else "photo"
-            target = folder / "images" / picture.file
-            with replacing(target) as partial:
-                _save(draw(picture.scene, seed=picture_seed(world, picture), style=style), partial, target.suffix)
-            bar.advance()
+            if picture.coco_id is not None:
+                shutil.copyfile(folder / "images" / shared[str(picture.coco_id)], folder / "images" / picture.file)
+    except OSError as error:
+        raise write_error(error, folder) from None
     return len(pictures)
+
+
+_Job: TypeAlias = tuple[Scene, int, Path]
+
+
+def _mapped(work: Callable[[_Job], int], jobs: Sequence[_Job], workers: int) -> Iterator[int]:
+    if workers < 2 or len(jobs) < PARALLEL:
+        yield from map(work, jobs)
+        return
+    # Spawned, not forked: the caller may hold threads.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(work, jobs, chunksize=16)
+
+
+def _draw_file(job: _Job) -> int:
+    scene, seed, target = job
+    style: Style = "painted" if target.parent.name == "flickr30k" else "photo"
+    _save(draw(scene, seed=seed, style=style), target, target.suffix)
+    return 1
 
 
 def picture_seed(world: World, picture: Picture) -> int:

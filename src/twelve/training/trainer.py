@@ -119,6 +119,7 @@ class Trainer:
                 self._look()
                 if self.iteration % self.epoch == 0 and self.iteration // self.epoch - 1 in self.schedule.reset_epochs:
                     self.schedule.reset()
+                    self._log("event", event="reset")
                 track.advance(1, note=" ".join(f"{name} {score:.3f}" for name, score in self.scores.items()))
                 if self.iteration % self.config.training.save_every == 0 and self.iteration < self.total:
                     self.save()
