@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelve.errors import DataError
+from twelve.errors import DataError, found_in
 
 if TYPE_CHECKING:
     from twelve.parity.base import Difference
@@ -55,9 +55,10 @@ def compare(recording: Recording) -> list[Difference]:
         "train_trace": train_trace.run,
     }
     try:
-        differences = by_kind[recording.kind](recording.path)
-    except (RuntimeError, ValueError, IndexError, KeyError) as error:
-        # Each file is sound by itself, the sizes in it do not fit together: torch says so in its own way.
+        with found_in(recording.path):
+            differences = by_kind[recording.kind](recording.path)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        # Each file is sound by itself, what is in it does not fit together: torch and numpy say so in their own ways.
         problem = f"the parts of this recording do not fit together: {type(error).__name__}: {error}"
         raise DataError(problem, file=recording.path, remedy="record it again") from error
     if not differences:

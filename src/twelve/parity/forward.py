@@ -59,11 +59,14 @@ def run(path: Path) -> list[Difference]:
         DataError: a file or a tensor is missing or malformed.
         ConfigError, CheckpointError: the model needs something that is not offered.
     """
-    _, model = open_model(path)
+    record, model = open_model(path)
     tensors = Tensors(path / "inputs.safetensors")
+    tensors.require(record.inputs)
     inputs = Inputs.read(tensors, model)
     required(inputs, model, tensors.file)
-    recorded = Tensors(path / "outputs.safetensors").tensors
+    outputs = Tensors(path / "outputs.safetensors")
+    outputs.require(record.outputs)
+    recorded = outputs.tensors
     passes = _Passes(model, inputs)
     differences = [
         passes.difference(name, theirs)

@@ -11,7 +11,7 @@ from torch import nn
 
 from twelve.errors import DataError
 from twelve.parity.base import Difference
-from twelve.parity.recording import REMEDY, Recorded, read, worst
+from twelve.parity.recording import REMEDY, Rate, Recorded, read, worst
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales
 from twelve.training.schedule import StopAndGo
 
@@ -24,9 +24,9 @@ Row = tuple[int, str, bool, bool, tuple[float, float] | None]
 
 class Case(Recorded):
     tasks: list[str] = Field(min_length=1)
-    task_lr: list[float]
-    base_lr: float
-    head_lr: float
+    task_lr: list[Rate]
+    base_lr: Rate
+    head_lr: Rate
     loss_scale: dict[str, float]
     n_iterations: int = Field(ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)

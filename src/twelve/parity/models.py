@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from twelve.errors import DataError
+from twelve.errors import DataError, found_in
 from twelve.model.checkpoints import read_released, read_released_config
+from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
 from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, Recorded, Tensors, read
@@ -22,11 +24,18 @@ TOLERANCE = 1e-4
 
 
 class ModelRecord(Recorded):
-    """What is read of meta.json; ``effective_config`` is ``config`` with the original's defaults filled in."""
+    """What is read of meta.json.
+
+    Attributes:
+        effective_config: ``config`` with the original's defaults filled in.
+        inputs: by name, the recorded inputs, each of which must be there; likewise ``outputs``.
+    """
 
     config: dict[str, Any]
     effective_config: dict[str, Any] | None = None
     model_class: str
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    outputs: dict[str, Any] = Field(default_factory=dict)
     grad_norms_float64_sum_of_three_losses: dict[str, float | None] | None = None
 
 
@@ -43,13 +52,48 @@ def open_model(path: Path) -> tuple[ModelRecord, Twelve]:
         raise DataError(
             f"unknown model class {record.model_class!r}", file=file, remedy=f"record one of {', '.join(CLASSES)}"
         )
-    state = dict(Tensors(path / "state.safetensors").tensors)
-    config = read_released_config(record.effective_config or record.config, state)
+    state = read_state(path / "state.safetensors")
+    config, weights = read_model(record, file, state, path / "state.safetensors")
     model = Twelve(config)
-    model.load_state_dict(read_released(state, config))
+    model.load_state_dict(weights)
     torch.nn.Module.to(model, next(iter(state.values())).dtype)
     torch.nn.Module.eval(model)
     return record, model
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The recorded weights under the released names; raises DataError when one of them cannot be a weight."""
+    state = dict(Tensors(file).tensors)
+    for name, value in state.items():
+        if not value.is_floating_point() or not value.numel() or not value.ndim:
+            problem = f"a weight cannot be {list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+        elif not bool(value.isfinite().all()):
+            problem = "holds values that are not finite"
+        else:
+            continue
+        raise DataError(problem, file=file, record=name, remedy=REMEDY)
+    return state
+
+
+def read_model(
+    record: ModelRecord, file: Path, state: Mapping[str, Tensor], state_file: Path, **changes: Any
+) -> tuple[TwelveConfig, dict[str, Tensor]]:
+    """The configuration of a recorded model and its weights under our names; ``changes`` are fields to set.
+
+    Raises:
+        ConfigError, CheckpointError: the configuration or the weights need something that is not offered.
+    """
+    tree = record.effective_config or record.config
+    tokens = tree.get("task_specific_tokens", False)
+    if not isinstance(tokens, bool):
+        raise DataError(
+            f"must be true or false, not {tokens!r}", file=file, record="task_specific_tokens", remedy=REMEDY
+        )
+    with found_in(file):
+        config = read_released_config(tree, state, **changes)
+    with found_in(state_file):
+        # Before the model is made: sizes that no memory holds are named by the weight they do not fit.
+        return config, read_released(state, config)
 
 
 @dataclass(frozen=True)
@@ -69,21 +113,23 @@ class Inputs:
         """The batch in the original's names.
 
         Raises:
-            DataError: a tensor is missing or of another shape.
+            DataError: a tensor is missing, of another shape, or holds what cannot be in it.
         """
-        input_ids = tensors.get("input_ids", -1, -1)
+        config = model.config
+        input_ids = tensors.ids("input_ids", config.vocab_size, -1, -1)
         texts, length = input_ids.shape
-        features = tensors.get("image_feat", -1, -1, model.config.v_feature_size)
+        features = tensors.finite("image_feat", -1, -1, config.v_feature_size)
         images, regions, _ = features.shape
-        tokens = model.config.task_specific_tokens and "task_ids" in tensors
+        tokens = config.task_specific_tokens and "task_ids" in tensors
+        segments = "token_type_ids" in tensors
         return cls(
             input_ids,
             features,
-            tensors.get("image_loc", images, regions, 5),
+            tensors.finite("image_loc", images, regions, 5),
             tensors.get("attention_mask", texts, length) > 0 if "attention_mask" in tensors else None,
             tensors.get("image_attention_mask", images, regions) > 0 if "image_attention_mask" in tensors else None,
-            tensors.get("token_type_ids", texts, length) if "token_type_ids" in tensors else None,
-            tensors.get("task_ids").reshape(texts, -1)[:, 0] if tokens else None,
+            tensors.ids("token_type_ids", config.type_vocab_size, texts, length) if segments else None,
+            tensors.ids("task_ids", config.num_task_tokens).reshape(texts, -1)[:, 0] if tokens else None,
         )
 
     def rows(self, count: int) -> Inputs:

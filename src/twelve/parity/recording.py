@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,12 +21,18 @@ REMEDY = "record it again, or fetch the complete recording"
 
 
 class Recorded(BaseModel):
-    """Base of everything read from a recording's JSON: what we do not compare may be there too."""
+    """Base of everything read from a recording's JSON: what we do not compare may be there too.
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    Values are of the type that JSON gives them: ``"1"`` or ``true`` are no numbers.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 R = TypeVar("R", bound=Recorded)
+
+Rate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A learning rate of a recording's JSON."""
 
 
 def read(file: Path, shape: type[R]) -> R:
@@ -36,7 +43,8 @@ def read(file: Path, shape: type[R]) -> R:
 def parse(tree: Any, shape: type[R], file: Path, record: str = "") -> R:
     """A part of a recording as ``shape``; ``record`` says which part."""
     try:
-        return shape.model_validate(tree)
+        # As JSON: there, even when checked strictly, a list may be a tuple and a key a number.
+        return shape.model_validate_json(json.dumps(tree))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([*([record] if record else []), *(str(part) for part in first["loc"])])
@@ -75,6 +83,27 @@ class Tensors:
                 f"is {list(tensor.shape)}, expected {list(shape)}", file=self.file, record=name, remedy=REMEDY
             )
         return tensor
+
+    def ids(self, name: str, below: int, *shape: int) -> Tensor:
+        """As :meth:`get`, and every value must be a whole number from 0 up to, but not including, ``below``."""
+        tensor = self.get(name, *shape)
+        whole = not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype != torch.bool
+        if not whole or not tensor.numel() or not bool(((tensor >= 0) & (tensor < below)).all()):
+            problem = f"must hold whole numbers from 0 to {below - 1}"
+            raise DataError(problem, file=self.file, record=name, remedy=REMEDY)
+        return tensor
+
+    def finite(self, name: str, *shape: int) -> Tensor:
+        """As :meth:`get`, and every value must be a finite number."""
+        tensor = self.get(name, *shape)
+        if not tensor.is_floating_point() or not tensor.numel() or not bool(tensor.isfinite().all()):
+            raise DataError("must hold finite floating-point numbers", file=self.file, record=name, remedy=REMEDY)
+        return tensor
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raises DataError that names the first of ``names`` which is missing."""
+        for name in names:
+            self.get(name)
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """Tensors whose names begin with ``prefix`` and a dot, by the rest of their names."""

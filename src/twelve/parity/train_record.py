@@ -15,7 +15,10 @@ from torch import Tensor
 
 from twelve.errors import DataError
 from twelve.model.sources import read_json
-from twelve.parity.recording import Recorded, Tensors
+from twelve.parity.recording import Rate, Recorded, Tensors
+
+MOST_ITERATIONS = 100_000
+"""A recording of more is none: each of its steps would hold a batch."""
 
 
 class OptimizerRecord(Recorded):
@@ -28,7 +31,7 @@ class OptimizerRecord(Recorded):
 
 class Step(Recorded):
     step: int
-    iteration: int = Field(ge=0)
+    iteration: int = Field(ge=0, lt=MOST_ITERATIONS)
     task: str
     type: str
     process: Literal["normal", "expand", "retrieval", "nlvr"]
@@ -53,9 +56,9 @@ class Checksum(Recorded):
 class Trace(Recorded):
     model: str = ""
     tasks: list[str] = Field(min_length=1)
-    task_lr: list[float]
-    base_lr: float
-    head_lr: float
+    task_lr: list[Rate]
+    base_lr: Rate
+    head_lr: Rate
     loss_scale: dict[str, float]
     t_total: float
     warmup_steps: float

@@ -14,7 +14,7 @@ from twelve.errors import DataError
 from twelve.model import checkpoints
 from twelve.model.vilbert import Twelve
 from twelve.outputs import Output
-from twelve.parity.models import ModelRecord
+from twelve.parity.models import ModelRecord, read_model, read_state
 from twelve.parity.recording import REMEDY, Tensors, read
 from twelve.parity.tasks import KEYS, KINDS, output_of, targets_of
 from twelve.parity.train_record import Step, Trace, find_state, model_inputs
@@ -59,9 +59,8 @@ class Replay:
         self.params = Tensors(path.with_name("params.safetensors"))
         file = find_state(path.parent, trace)
         meta = read(file.with_name("meta.json"), ModelRecord)
-        state = checkpoints.load_weights(file)
-        self.config = checkpoints.read_released_config(meta.effective_config or meta.config, state, **NO_DROPOUT)
-        self.weights = checkpoints.read_released(state, self.config)
+        state = read_state(file)
+        self.config, self.weights = read_model(meta, file.with_name("meta.json"), state, file, **NO_DROPOUT)
         self.start = {name: value.double() for name, value in state.items()}
 
     def run(self, dtype: torch.dtype, *, fill: bool) -> Replayed:
