@@ -1,19 +1,26 @@
-"""From a configuration to everything a run trains and looks on: read, clean, carve, count the answers."""
+"""From a configuration to everything a run trains and looks on: read, clean, carve, count the answers.
+
+What was taken out and carved depends on every task of the run. It is kept in the run's folder (:class:`Carved`), so
+that measuring one task reads that task's files alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twelve import files
 from twelve.config import RunConfig, TaskSettings
 from twelve.data.clean import CleanReport, carve_tasks, clean_splits, held_out_images
+from twelve.data.records import read_object
 from twelve.data.root import DataRoot
 from twelve.data.vocabulary import Coverage, build_vocabulary, coverage
-from twelve.errors import RegionError
+from twelve.errors import DataError, RegionError
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import Output, get_output
 from twelve.regions.store import GIVEN, RegionStore
@@ -49,6 +56,44 @@ class TaskData:
 
 
 @dataclass(frozen=True, slots=True)
+class Carved:
+    """Which training pictures a run did not train on.
+
+    Attributes:
+        left_out: image ids, in training sets, of pictures that some task is measured on.
+        look: image ids that training only looked at.
+    """
+
+    left_out: frozenset[str]
+    look: frozenset[str]
+
+    def write(self, path: Path) -> None:
+        """Write JSON that :meth:`read` reads back."""
+        tree = {"left_out": sorted(self.left_out), "look": sorted(self.look)}
+        with files.replacing(path) as partial:
+            partial.write_text(json.dumps(tree, indent=0), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Carved:
+        """Raises DataError when the file is damaged."""
+        try:
+            record = read_object(path)
+            return cls(frozenset(record.strings("left_out")), frozenset(record.strings("look")))
+        except DataError as error:
+            remedy = "delete it: what it says is then worked out from the files of all the run's tasks"
+            raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
+
+    def parts(self, examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+        """One task's training examples as (train, look), divided as :func:`prepare` divided them."""
+        kept = [example for example in examples if self.left_out.isdisjoint(example.images)]
+        # The pictures of one example are always on one side.
+        return (
+            [example for example in kept if example.images[0] not in self.look],
+            [example for example in kept if example.images[0] in self.look],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A run's data."""
 
@@ -57,6 +102,7 @@ class Prepared:
     tasks: Mapping[str, TaskData]
     cleaned: CleanReport
     vocabularies: Mapping[str, Sequence[str]]
+    carved: Carved
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
 
 
@@ -95,7 +141,46 @@ def prepare(
         for name, data in tasks.items()
         if data.output.needs_vocabulary
     }
-    return Prepared(root, store, tasks, cleaned, built, covered)
+    same = held_out.same
+    banned = {same.get(image, image) for image in held_out.images}
+    left_out = frozenset(image for image in _images(everything.values()) if same.get(image, image) in banned)
+    carved = Carved(left_out, frozenset(_images(look for _, look in parts.values())))
+    return Prepared(root, store, tasks, cleaned, built, carved, covered)
+
+
+def prepare_measuring(
+    config: RunConfig,
+    vocabularies: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+    carved: Carved,
+    *,
+    floors: bool = True,
+) -> Prepared:
+    """What measuring some tasks of a trained run needs; no other task's files are read.
+
+    Args:
+        names: the tasks.
+        floors: whether the floors are measured, which learn from training texts; without them none is read.
+
+    Raises:
+        DataError: a file of one of these tasks is missing or malformed.
+        RegionError: there is no region store.
+    """
+    root, store = open_root(config)
+    tasks = {}
+    for name in names:
+        task, settings = get(name), config.tasks[name]
+        output = get_output(task.kind)
+        learns = floors and not output.ranks_gallery
+        train, look = carved.parts(task.read(root, task.train_split)) if learns else ([], [])
+        if settings.max_train is not None:
+            train = subset(train, settings.max_train, config.seed)
+        tasks[name] = TaskData(task, output, settings, train, look)
+    return Prepared(root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), carved)
+
+
+def _images(parts: Iterable[Sequence[Example]]) -> set[str]:
+    return {image for examples in parts for example in examples for image in example.images}
 
 
 def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve.config import load
+from twelve.data.prepare import Carved, prepare_measuring
 from twelve.errors import ConfigError, nearest
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval
@@ -21,7 +22,7 @@ from twelve.evaluation.evaluate import Evaluator, Result, write_results
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
-from twelve.training.run import machine, model_folder, open_run
+from twelve.training.run import CARVED, machine, model_folder, open_run
 
 STAGES = "stages.json"
 """Stage of a quickstart -> seconds it took."""
@@ -49,7 +50,9 @@ def evaluate_run(
     for name in tasks or ():
         if name not in config.tasks:
             raise ConfigError(
-                f"the run has no task {name!r}{nearest(name, config.tasks)}", remedy=f"it has {', '.join(config.tasks)}"
+                f"the run has no task {name!r}{nearest(name, config.tasks)}",
+                file=folder,
+                remedy=f"it has {', '.join(config.tasks)}",
             )
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
@@ -57,9 +60,15 @@ def evaluate_run(
     model = Twelve.from_pretrained(saved)
     if torch.cuda.is_available():
         model = model.cuda()
-    evaluator = Evaluator(config, model, TwelveProcessor.from_pretrained(saved), full=full, floors=floors)
+    processor = TwelveProcessor.from_pretrained(saved)
+    names = list(dict.fromkeys(tasks or config.tasks))
+    data = None
+    if (folder / CARVED).is_file():
+        carved = Carved.read(folder / CARVED)
+        data = prepare_measuring(config, processor.vocabularies, names, carved, floors=floors)
+    evaluator = Evaluator(config, model, processor, full=full, floors=floors, data=data)
     results = []
-    for name in tasks or config.tasks:
+    for name in names:
         started = time.monotonic()
         result = evaluator.measure(name, split)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))

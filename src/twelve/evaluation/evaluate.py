@@ -17,7 +17,7 @@ from twelve.config import EvaluationSettings, RunConfig
 from twelve.data.batch import Collator, seen_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare
 from twelve.data.records import read_object
-from twelve.errors import DataError
+from twelve.errors import DataError, found_in
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval, interval
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
@@ -82,14 +82,22 @@ class Evaluator:
     Args:
         config: the run's configuration.
         full: measure with the complete protocol (retrieval: the whole gallery).
+        data: the run's data, or that of the tasks that will be measured; read from all tasks' files when absent.
     """
 
     def __init__(
-        self, config: RunConfig, model: Twelve, processor: TwelveProcessor, *, full: bool = False, floors: bool = True
+        self,
+        config: RunConfig,
+        model: Twelve,
+        processor: TwelveProcessor,
+        *,
+        full: bool = False,
+        floors: bool = True,
+        data: Prepared | None = None,
     ) -> None:
         self.config, self.model, self.processor, self.full, self.floors = config, model, processor, full, floors
         model.train(False)
-        self.data: Prepared = prepare(config, processor.vocabularies, texts_only=True)
+        self.data: Prepared = data or prepare(config, processor.vocabularies, texts_only=True)
         self.settings: EvaluationSettings = config.evaluation
         self.recorded: list[record.Recorded] = []
         """Single predictions of every task measured so far, for the report."""
@@ -106,7 +114,8 @@ class Evaluator:
         examples = task.task.read(self.data.root, split)
         check_regions(self.data.store, examples, name)
         for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
-            self.processor.check_regions(source, self.data.store.fingerprint(source))
+            with found_in(Path(self.data.store.root) / source):
+                self.processor.check_regions(source, self.data.store.fingerprint(source))
         protocol = task.task.protocol(split, full=self.full)
         collator = Collator(name, task.output, task.task.output, self.processor, self.data.store)
         if task.output.ranks_gallery:

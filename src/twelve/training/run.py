@@ -1,6 +1,7 @@
 """A training run from its configuration to its folder.
 
-A run folder holds config.yaml, data.json (what was trained on), machine.json, metrics.jsonl, checkpoints/ and model/.
+A run folder holds config.yaml, data.json (what was trained on), carved.json (what was not), machine.json,
+metrics.jsonl, checkpoints/ and model/.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 CONFIG = "config.yaml"
 """A run's own configuration, in its folder."""
+
+CARVED = "carved.json"
+"""Which training pictures a run did not train on, in its folder."""
 
 FREE = ("run", "data", "regions", "training", "evaluation")
 """What may be changed when a run is resumed: where things are and how long, how often, on how many threads."""
@@ -87,6 +91,7 @@ def _train(config: RunConfig, folder: Path, accelerator: Accelerator, console: C
             (folder / METRICS).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
             _write_json(folder / "data.json", summary(data))
             _write_json(folder / "machine.json", machine())
+            data.carved.write(folder / CARVED)
             config.write(folder / CONFIG)
     if config.training.trackers:
         accelerator.init_trackers(folder.name, config=config.model_dump(mode="json"))

@@ -1,0 +1,177 @@
+"""``twelve evaluate``: runs that are missing or damaged, and that a task is measured from its own files alone."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from rich.console import Console
+
+from twelve import cli
+from twelve import config as configuration
+from twelve.data.clean import HeldOut, HeldOutImages
+from twelve.data.prepare import Carved, prepare, prepare_measuring
+from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
+from twelve.evaluation.command import evaluate_run
+from twelve.evaluation.evaluate import Evaluator
+from twelve.training.run import train
+
+QUIET = Console(quiet=True)
+TASKS = ("vqa", "snli_ve")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("root"), train=8, val=3)
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tiny.tree(root, tmp_path_factory.mktemp("runs") / "good")
+    tree |= {"tasks": {task: tree["tasks"][task] for task in TASKS}, "sources": {}}
+    tree["training"] |= {"iterations": 2, "look_every": 2}
+    return train(configuration.parse(tree), console=QUIET)
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a trained run."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("max_train", [None, 5])
+def test_what_was_carved_is_read_back_task_by_task(root: Path, tmp_path: Path, max_train: int | None) -> None:
+    tree: Any = tiny.tree(root, tmp_path / "run", hold_out="test")
+    tree["tasks"]["nlvr2"]["max_train"] = max_train
+    tree["tasks"]["vqa"]["report"] = "val"
+    config = configuration.parse(tree)
+    whole = prepare(config)
+    whole.carved.write(tmp_path / "carved.json")
+    carved = Carved.read(tmp_path / "carved.json")
+    for name in ("vqa", "nlvr2", "snli_ve", "refcoco"):
+        alone = prepare_measuring(config, {}, [name], carved)
+        assert set(alone.tasks) == {name} and whole.tasks[name].train and whole.tasks[name].look
+        assert alone.tasks[name].train == whole.tasks[name].train
+        assert alone.tasks[name].look == whole.tasks[name].look
+
+
+def test_held_out_pictures_stay_out(root: Path, tmp_path: Path) -> None:
+    examples = list(prepare(configuration.parse(tiny.tree(root, tmp_path / "run"))).tasks["nlvr2"].train)
+    first, third = examples[0], next(example for example in examples if example.images != examples[0].images)
+    carved = Carved(frozenset({first.images[1]}), frozenset({third.images[0]}))
+    kept, look = carved.parts([first, third])
+    assert first not in kept and first not in look and look == [third]
+
+
+def test_photographs_held_out_under_another_source_stay_out(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configuration.parse(tiny.tree(root, tmp_path / "run"))
+    twin = prepare(config).tasks["vqa"].train[0].images[0]
+    held_out = HeldOutImages("test", (HeldOut("other", "test", "test", frozenset({"other/1"})),), {}, {twin: "other/1"})
+    monkeypatch.setattr("twelve.data.prepare.held_out_images", lambda *_, **__: held_out)
+    whole = prepare(config)
+    assert whole.carved.left_out == {twin}
+    alone = prepare_measuring(config, {}, ["vqa"], whole.carved).tasks["vqa"]
+    assert alone.train == whole.tasks["vqa"].train and alone.look == whole.tasks["vqa"].look
+    assert twin not in {image for example in [*alone.train, *alone.look] for image in example.images}
+
+
+def test_a_task_is_measured_without_the_other_tasks_files(root: Path, run: Path, tmp_path: Path) -> None:
+    whole = {result.task: result for result in evaluate_run(run, console=QUIET)}
+    lone = tmp_path / "lone"
+    shutil.copytree(root, lone)
+    shutil.rmtree(lone / "vqa")
+    (alone,) = evaluate_run(run, tasks=["snli_ve", "snli_ve"], settings=[f"data={lone}"], console=QUIET)
+    assert alone.score == whole["snli_ve"].score and alone.floors == whole["snli_ve"].floors
+    (lone / "snli_ve" / "snli_ve_train.jsonl").unlink()
+    with pytest.raises(DataError, match="snli_ve_train"):
+        evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], console=QUIET)
+    (bare,) = evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], floors=False, console=QUIET)
+    assert bare.score == alone.score and not bare.floors
+
+
+def test_a_run_without_its_carved_pictures_is_measured_the_same(run: Path) -> None:
+    (one,) = evaluate_run(run, tasks=["snli_ve"], console=QUIET)
+    (run / "carved.json").unlink()
+    (other,) = evaluate_run(run, tasks=["snli_ve"], console=QUIET)
+    assert one.floors == other.floors
+
+
+def test_mistakes_in_what_to_measure(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no run here"):
+        evaluate_run(tmp_path / "nothing", console=QUIET)
+    with pytest.raises(ConfigError, match=r"no task 'vqq' \(did you mean \"vqa\"\?\)"):
+        evaluate_run(run, tasks=["vqq"], console=QUIET)
+    with pytest.raises(ConfigError, match="vqa has no split 'nope'"):
+        evaluate_run(run, split="nope", console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("model/model.safetensors", b"cut", r"model"),
+        ("model/config.json", b'{"hidden_size": "x"}', r"hidden_size"),
+        ("model/config.json", b"[", r"config\.json"),
+        ("model/processor_config.json", b"[]", r"processor_config\.json: must hold a JSON object"),
+        ("model/tokenizer.json", b"{}", r"tokenizer\.json: not a tokenizer"),
+        ("carved.json", b"[]", r"carved\.json: expected an object"),
+        ("carved.json", b'{"left_out": [1], "look": []}', r"carved\.json: .*left_out.* -> delete it"),
+    ],
+)
+def test_damaged_parts_of_a_run_are_named(run: Path, file: str, content: bytes, problem: str) -> None:
+    (run / file).write_bytes(content)
+    with pytest.raises(TwelveError, match=problem):
+        evaluate_run(run, console=QUIET)
+
+
+def test_a_run_without_a_model_says_how_to_go_on(run: Path) -> None:
+    shutil.rmtree(run / "model")
+    with pytest.raises(CheckpointError, match=r"no model yet -> train on: twelve train \S*config\.yaml --resume"):
+        evaluate_run(run, console=QUIET)
+
+
+def test_a_model_that_stepped_aside_is_found(run: Path) -> None:
+    (run / "model").rename(run / ".model.old")
+    assert evaluate_run(run, tasks=["snli_ve"], floors=False, console=QUIET)
+
+
+def test_other_regions_are_named(run: Path, tmp_path: Path) -> None:
+    tiny.write_regions(tmp_path / "regions", {f"coco/{number}": number for number in range(11)}, fingerprint="other")
+    with pytest.raises(RegionError, match=r"regions/coco: .*other.*tiny-1"):
+        evaluate_run(run, tasks=["vqa"], settings=[f"regions={tmp_path / 'regions'}"], console=QUIET)
+
+
+@pytest.mark.parametrize("moment", [(Evaluator, "measure"), (Path, "write_text")])
+def test_interrupted_the_old_results_stay(run: Path, monkeypatch: pytest.MonkeyPatch, moment: tuple[Any, str]) -> None:
+    (run / "evaluation.json").write_text("good")
+
+    def interrupted(self: object, *_: object, **__: object) -> None:
+        if isinstance(self, Path):
+            self.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(*moment, interrupted)
+    monkeypatch.setattr("sys.argv", ["twelve", "evaluate", str(run)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 130
+    assert (run / "evaluation.json").read_text() == "good"
+    assert not list(run.glob(".*.partial"))
+
+
+def test_full_disk_leaves_the_old_results(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / "evaluation.json").write_text(json.dumps({"good": True}))
+
+    def full(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(TwelveError, match=r"evaluation\.json: cannot write: No space left"):
+        evaluate_run(run, console=QUIET)
+    assert json.loads((run / "evaluation.json").read_text()) == {"good": True}
