@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.detector import Detector, DetectorBackbone, build, load, save
+from twelve.regions.detector import RECORD, Detector, DetectorBackbone, build, load, save
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_mistakes(tiny: Detector, tmp_path: Path) -> None:
         load(tmp_path / "other.safetensors")
     save(tiny, tmp_path / "d.safetensors", {})
     state = {k: v for k, v in _tensors(tmp_path / "d.safetensors").items() if k != "second.box_head.first.bias"}
-    whole = {"classes": "a,b,c", "attributes": "colour:4", "feature_size": "16"}
+    whole = {RECORD: json.dumps({"classes": "a,b,c", "attributes": "colour:4", "feature_size": "16"})}
     save_file(state, tmp_path / "lacking.safetensors", metadata=whole)
     with pytest.raises(RegionError, match=r"second\.box_head\.first\.bias"):
         load(tmp_path / "lacking.safetensors")

@@ -9,6 +9,7 @@ Axes: I images, R boxes of one image, N boxes of all images, H x W pixels, F fea
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,10 +28,14 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
 from twelve.errors import ConfigError, RegionError
 from twelve.regions import weights as weight_files
-from twelve.regions.backbones import Backbone, Detections, InputSize, fold_norms
+from twelve.regions.backbones import Backbone, Detections, InputSize
+from twelve.regions.folding import fold_norms
 
 SHIPPED = Path(__file__).parent / "detectors"
 """Folder of the weights that come with the package, ``<name>.safetensors``."""
+
+RECORD = "detector"
+"""Key of the file's metadata: a JSON object of strings."""
 
 WIDTHS = (24, 32, 64)
 POOLED_CHANNELS, POOLED_CELLS = 32, 7
@@ -184,7 +189,7 @@ def load(path: Path) -> tuple[Detector, dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            recorded = dict(file.metadata() or {})
+            recorded: dict[str, str] = json.loads((file.metadata() or {})[RECORD])
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         detector = Detector(recorded["classes"].split(","), _attributes(recorded), int(recorded["feature_size"]))
         detector.load_state_dict(state, strict=False)
@@ -216,7 +221,8 @@ def save(detector: Detector, path: Path, metadata: Mapping[str, str]) -> None:
         "attributes": ",".join(f"{name}:{count}" for name, count in detector.attributes.items()),
         "feature_size": str(detector.feature_size),
     }
-    save_file(state, path, metadata={**shape, **metadata})
+    # One key alone: the format keeps several in no fixed order, and the same detector should be the same file.
+    save_file(state, path, metadata={RECORD: json.dumps({**shape, **metadata}, sort_keys=True)})
 
 
 def _attributes(recorded: Mapping[str, str]) -> dict[str, int]:

@@ -80,7 +80,7 @@ class Pipeline:
         waiting: dict[tuple[int, ...], list[_Picture]] = defaultdict(list)
         running: deque[Future[list[_Picture]]] = deque()
         lookers = self.workers if self.on_cpu else 1
-        with _single_threaded(self.on_cpu), ThreadPoolExecutor(lookers) as pool:
+        with single_threaded(self.on_cpu), ThreadPoolExecutor(lookers) as pool:
             for picture in self._decoded(paths):
                 known = self._memory.get(picture.key)
                 if known is not None:
@@ -184,7 +184,7 @@ class Pipeline:
 
 
 @contextmanager
-def _single_threaded(on_cpu: bool) -> Iterator[None]:
+def single_threaded(on_cpu: bool = True) -> Iterator[None]:
     """One thread inside each operator while several threads run the network: pictures side by side scale better."""
     before = torch.get_num_threads()
     if on_cpu:
