@@ -251,7 +251,7 @@ class DetectorBackbone(Backbone):
         height, width = _pixels(maps)
         corners = boxes.float() * boxes.new_tensor((width, height, width, height))
         features = self.detector.second.features(maps[1], list(corners), (height, width))
-        return features.reshape(*boxes.shape[:2], -1)
+        return features.reshape(*boxes.shape[:2], self.detector.feature_size)  # a batch may have no box at all
 
     @torch.inference_mode()
     def detect(self, maps: Sequence[Tensor], threshold: float, most: int) -> list[Detections]:
