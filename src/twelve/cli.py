@@ -26,6 +26,9 @@ app.add_typer(regions_app, name="regions")
 data_app = typer.Typer(help="Data: make-microworld, train-detector.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+LEVELS = "4,8,16,32"
+"""Of those tried on the real sample these served best, at a third of the size of those with the network's head."""
+
 Setting = Annotated[
     list[str] | None,
     typer.Option(
@@ -85,7 +88,7 @@ def make_microworld(
 def train_detector(
     out: Annotated[Path, typer.Option(help="Weights file to write.")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    minutes: Annotated[float, typer.Option(min=0.1, help="About how long, on two cores.")] = 8.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="About how long, on one core.")] = 8.0,
 ) -> None:
     """Train the detector of the microworld on scenes drawn for it."""
     from twelve.microworld.train_detector import train_detector as run
@@ -151,39 +154,57 @@ def extract(
     images: Annotated[list[Path], typer.Option(help="A folder of pictures; several become one source.")],
     boxes: Annotated[
         list[str],
-        typer.Option(help="Region files with boxes; or grid:SIZE, grid:SIZE/STEP, grid:ROWSxCOLUMNS; or patches."),
+        typer.Option(
+            help="Region files with boxes; grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS; patches; detect; and "
+            "given:TASK for the candidates that a dataset names."
+        ),
     ],
-    backbone: Annotated[str, typer.Option(help="A network of timm or torchvision, by name.")],
+    backbone: Annotated[str, typer.Option(help="A network of timm or torchvision, by name; or microworld.")],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     weights: Annotated[
         str | None, typer.Option(help="A weights file, package:MODULE, or pretrained (the library's download).")
     ] = None,
     levels: Annotated[
-        str, typer.Option(help="Feature maps to pool from, by stride, and head for the network's last one.")
-    ] = "4,8,16,head",
+        str | None,
+        typer.Option(
+            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default=LEVELS
+        ),
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
     ] = None,
-    short_side: Annotated[int, typer.Option(help="Pixels of a picture's short side in the network.")] = 448,
-    max_scale: Annotated[float, typer.Option(help="Never enlarge a picture more than this.")] = 2.0,
-    max_boxes: Annotated[int | None, typer.Option(help="Keep the most confident so many boxes.")] = None,
+    short_side: Annotated[
+        int | None, typer.Option(min=1, help="Pixels of a picture's short side in the network.", show_default="448")
+    ] = None,
+    max_scale: Annotated[
+        float | None, typer.Option(min=0.01, help="Never enlarge a picture more than this.", show_default="2")
+    ] = None,
+    max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep the most confident so many boxes.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data root, for given:TASK.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Turn a folder of pictures into regions; killed, it goes on where it stopped when called again."""
     from twelve.regions.backbones import InputSize
+    from twelve.regions.detector import shipped
     from twelve.regions.extractor import extract as run
 
+    if levels is None and backbone not in shipped():
+        levels = LEVELS
+    size = None
+    if short_side is not None or max_scale is not None or backbone not in shipped():
+        size = InputSize(short_side=short_side or 448, max_scale=max_scale or 2.0)
     report = run(
         images,
         boxes,
         backbone,
         out,
         weights=weights,
-        levels=levels.split(","),
+        levels=None if levels is None else levels.split(","),
         source=source,
-        input_size=InputSize(short_side=short_side, max_scale=max_scale),
+        input_size=size,
         max_boxes=max_boxes,
         device=device,
+        data=data,
     )
     typer.echo(str(report))
 
@@ -241,8 +262,10 @@ def main() -> None:
         app(standalone_mode=True)
     except TwelveError as error:
         _fail(str(error), getattr(error, "exit_code", 2))
-    except KeyboardInterrupt:
-        _fail("interrupted; what was complete has been kept", 130)
+    except SystemExit as leaving:
+        if leaving.code == 130:  # typer's own answer to an interrupt
+            _fail("interrupted; what was complete has been kept", 130)
+        raise
     except BrokenPipeError:
         # The reader of our output has gone (| head): nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
