@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,17 @@ import torch
 from twelve import config as configuration
 from twelve.data.batch import Collator
 from twelve.data.prepare import prepare
+from twelve.errors import RegionError
 from twelve.evaluation.predict import predict, retrieve
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import OUTPUTS
+from twelve.regions.store import GIVEN
 from twelve.tasks.base import all_tasks
 
 NAMES = sorted(all_tasks())
+GIVING = [name for name, task in all_tasks().items() if task.protocol(task.report_split).boxes == "given"]
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +90,17 @@ def test_contract(name: str, root: Path, tmp_path: Path) -> None:
     assert bool(given) == (protocol.boxes == "given") == any(example.candidates for example in reported)
     assert all(image in data.store for image in given)
     assert measured.headline == pytest.approx(100 * measured.per_example.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("name", GIVING)
+def test_boxes_that_are_given_need_regions_of_their_own(name: str, root: Path, tmp_path: Path) -> None:
+    regions = shutil.copytree(root / "regions", tmp_path / "regions")
+    for folder in regions.glob(f"*/{GIVEN}"):
+        shutil.rmtree(folder)
+    tree = tiny.tree(root, tmp_path / "run", regions=str(regions))
+    tree["tasks"] = {name: tiny_others.settings(root, name)}
+    with pytest.raises(
+        RegionError, match=rf"{GIVEN}: 12 of 12 pictures of {name} have no regions of the boxes"
+    ) as found:
+        prepare(configuration.parse(tree))
+    assert f"--boxes given:{name} --data" in str(found.value)

@@ -1,6 +1,7 @@
 """The seven other tasks in the data root that tiny.make writes, on the same pictures; some as Visual Genome's copies.
 
-The boxes that Visual7W and GuessWhat?! give are those of the pictures' regions.
+The boxes that Visual7W and GuessWhat?! give are a little smaller than the pictures' regions, so that a candidate is
+found among the regions of given boxes alone (``regions/<source>/given``).
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tiny
+
+from twelve.regions.arrow import schema
+from twelve.regions.parts import PartWriter
+from twelve.regions.store import GIVEN
+from twelve.regions.types import Regions
 
 GENOME = 7000
 """Added to a picture's number: its id in Visual Genome."""
 BOXES = ((0, 0, 60, 60), (60, 0, 40, 40), (60, 50, 30, 40))
 """x, y, width, height of every picture's regions."""
+CANDIDATES = tuple((x + 2, y + 2, width - 4, height - 4) for x, y, width, height in BOXES)
+"""x, y, width, height of the boxes that datasets give."""
 REPORTS = {
     "gqa": "testdev_balanced",
     "vg_qa": "val",
@@ -49,7 +58,27 @@ def make(root: Path, train: int = 24, val: int = 8) -> Path:
     everything = [number for those in numbers.values() for number in those]
     pictures = {f"vg/{GENOME + number}": number for number in everything}
     tiny.write_regions(root / "regions", pictures | {f"vg/n{number}": number for number in numbers["val"]})
+    _given_regions(root / "regions" / "vg", pictures)
+    _given_regions(root / "regions" / "coco", {f"coco/{number}": number for number in everything})
     return root
+
+
+def _given_regions(folder: Path, pictures: dict[str, int]) -> None:
+    """The regions of the boxes that datasets give, as an extraction writes them: without scores and classes."""
+    x, y, width, height = np.array(CANDIDATES, dtype=np.float32).T
+    boxes = np.stack((x, y, x + width, y + height), axis=1)
+    images = [
+        Regions(image, 100, 100, boxes, tiny.regions_of(image, number).features) for image, number in pictures.items()
+    ]
+    columns = schema(
+        feature_size=tiny.FEATURES,
+        scores=False,
+        class_ids=False,
+        metadata={"fingerprint": "tiny-1", "backbone": "tiny"},
+    )
+    with PartWriter(folder / GIVEN / "tiny.arrow", columns) as writer:
+        writer.write(images)
+        writer.finish({})
 
 
 def _colour(number: int, place: int = 0) -> str:
@@ -127,7 +156,7 @@ def _visual7w(folder: Path, numbers: dict[str, range]) -> None:
     boxes, images = [], []
     for split, those in numbers.items():
         for number in those:
-            for place, (x, y, width, height) in enumerate((*BOXES, BOXES[2])):
+            for place, (x, y, width, height) in enumerate((*CANDIDATES, CANDIDATES[2])):
                 box = {"box_id": 4 * number + place, "name": "thing", "x": x, "y": y, "width": width, "height": height}
                 boxes.append(box)
             pairs = [
@@ -152,7 +181,9 @@ def _guesswhat(folder: Path, numbers: dict[str, range]) -> None:
         games = []
         for number in those:
             meant = number % 3
-            things = [{"id": 10 * number + place, "category": "thing", "bbox": box} for place, box in enumerate(BOXES)]
+            things = [
+                {"id": 10 * number + place, "category": "thing", "bbox": box} for place, box in enumerate(CANDIDATES)
+            ]
             game = {
                 "id": number,
                 "status": "failure" if number % 4 == 3 else "success",
