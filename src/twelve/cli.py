@@ -71,6 +71,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by
 def make_microworld(
     out: Annotated[Path, typer.Option(help="Data root to write.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    scale: Annotated[float, typer.Option(min=0.05, help="Times as many pictures to train on.")] = 1.0,
     oracle: Annotated[bool, typer.Option(help="Measure what one who reads the scenes would score.")] = True,
 ) -> None:
     """Draw a small world and write all twelve datasets about it, in their official layouts."""
@@ -78,9 +79,10 @@ def make_microworld(
 
     from twelve.microworld.make import make_microworld as make
     from twelve.microworld.make import oracle_scores, summary
+    from twelve.microworld.world import Sizes
 
     console = Console()
-    tallies = make(out, seed, console=console)
+    tallies = make(out, seed, Sizes().scaled(scale), console=console)
     console.print(summary(tallies, oracle_scores(out) if oracle else None))
 
 

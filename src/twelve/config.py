@@ -116,6 +116,13 @@ class TrainingSettings(Strict):
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 
 
+class MicroworldSettings(Strict):
+    """The drawn world that ``twelve quickstart`` makes when the data root is not there yet; its seed is the run's."""
+
+    scale: float = Field(1.0, gt=0, le=100)
+    """Times as many pictures to train on as the default world has."""
+
+
 class EvaluationSettings(Strict):
     batch_size: int = Field(128, ge=1)
     """Pairs a forward pass."""
@@ -148,6 +155,7 @@ class RunConfig(Strict):
     schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    microworld: MicroworldSettings = MicroworldSettings()
 
     @field_validator("tasks", mode="before")
     @classmethod

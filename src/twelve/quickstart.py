@@ -74,8 +74,9 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
 
     def draw() -> None:
         from twelve.microworld.make import make_microworld
+        from twelve.microworld.world import Sizes
 
-        make_microworld(data, run.seed, console=console)
+        make_microworld(data, run.seed, Sizes().scaled(run.microworld.scale), console=console)
 
     def extract() -> None:
         from twelve.regions.root import extract_root
