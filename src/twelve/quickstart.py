@@ -73,10 +73,11 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
     folder, data = Path(run.run), Path(run.data)
 
     def draw() -> None:
-        from twelve.microworld.make import make_microworld
+        from twelve.microworld.make import make_microworld, summary
         from twelve.microworld.world import Sizes
 
-        make_microworld(data, run.seed, Sizes().scaled(run.microworld.scale), console=console)
+        tallies = make_microworld(data, run.seed, Sizes().scaled(run.microworld.scale), console=console)
+        console.print(summary(tallies))
 
     def extract() -> None:
         from twelve.regions.root import extract_root
