@@ -86,6 +86,13 @@ def test_names_and_levels_that_do_not_exist() -> None:
         build("torchvision/tf_efficientnet_lite0", "random")
     with pytest.raises(ConfigError, match=r"no level .64. -> choose --levels among 2, 4, 8, 16, 32, head"):
         build("timm/test_efficientnet", "random", ("64",))
+    with pytest.raises(ConfigError, match=r"level '8' is named twice"):
+        build("timm/test_efficientnet", "random", ("8", "head", "8"))
+    with pytest.raises(ConfigError, match=r'unknown backbone .microwrld. \(did you mean "microworld"\?\)'):
+        build("microwrld", "random")
+    for fixed in ("timm/test_coatnet", "torchvision/vit_b_16"):
+        with pytest.raises(ConfigError, match=f"{fixed} takes pictures of one size only"):
+            build(fixed, "random")
     with pytest.raises(ConfigError, match="no weights given -> give --weights FILE"):
         build("timm/test_efficientnet", None)
 
@@ -153,10 +160,12 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
             build(name, str(path))
     with pytest.raises(RegionError, match="no such weight file"):
         build(name, str(tmp_path / "nowhere.pt"))
-    for broken in (tmp_path / "x.pt", tmp_path / "x.safetensors"):
-        broken.write_bytes(b"nothing")
-        with pytest.raises(RegionError, match="cannot read these weights"):
-            build(name, str(broken))
+    for file, kind in (("x.pt", "torch"), ("x.safetensors", "safetensors")):
+        (tmp_path / file).write_bytes(b"nothing")
+        with pytest.raises(RegionError, match=rf"these weights \(truncated, damaged, or not a {kind} file\) -> give"):
+            build(name, str(tmp_path / file))
+    with pytest.raises(RegionError, match="this is a folder"):
+        build(name, str(tmp_path))
 
 
 class Payload:
@@ -168,8 +177,9 @@ def test_no_code_in_weights_is_run(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "x.pt").write_bytes(pickle.dumps(Payload(), protocol=2))
     torch.save({"x": Payload()}, tmp_path / "y.pt")
     for file in ("x.pt", "y.pt"):
-        with pytest.raises(RegionError, match="cannot read these weights"):
+        with pytest.raises(RegionError, match=r"they are Python objects, which are never run") as found:
             weights.read(tmp_path / file)
+        assert "weights_only" not in str(found.value) and str(found.value).isprintable()
     assert "executed" not in capsys.readouterr().out
 
 

@@ -92,9 +92,32 @@ def test_boxes_are_clipped_to_the_picture(tmp_path: Path) -> None:
     wide = replace(regions("a/1", 1), boxes=np.array([[-5, -5, 1e4, 50]], np.float32))
     source = box_source(write(tmp_path / "x.arrow", [wide]))
     assert source.boxes("a/1", wide.width, wide.height).boxes.tolist() == [[0, 0, wide.width, 50]]
-    nan = replace(regions("a/2", 1), boxes=np.array([[0, 0, np.nan, 50]], np.float32))
-    with pytest.raises(ValueError, match="not finite"):
-        box_source(write(tmp_path / "y.arrow", [nan])).boxes("a/2", nan.width, nan.height)
+
+
+@pytest.mark.parametrize(
+    ("box", "why"),
+    [
+        ((0, 0, np.nan, 50), "is not finite"),
+        ((0, 0, np.inf, 50), "is not finite"),
+        ((300, 10, 320, 20), "is wholly outside its picture of 80x60 pixels"),
+        ((5, -9, 20, -1), "is wholly outside"),
+        ((30, 10, 20, 20), "ends before it begins"),
+        ((10, 20, 20, 20), "has no area"),
+    ],
+)
+def test_boxes_that_show_nothing(tmp_path: Path, box: tuple[float, ...], why: str) -> None:
+    good = replace(regions("a/1", 2), width=80, height=60, boxes=np.array([[0, 0, 9, 9], [-9, 50, 3, 99]], np.float32))
+    bad = replace(good, image_id="a/2", boxes=np.array([[0, 0, 9, 9], box], np.float32))
+    box_source(write(tmp_path / "good.arrow", [good]))
+    with pytest.raises(RegionError, match=rf"x\.arrow \[a/2\]: box 1 \(.*\) {why}"):
+        box_source(write(tmp_path / "x.arrow", [good, bad]))
+
+
+def test_box_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(RegionError, match="this is a folder -> give the region files in it to --boxes"):
+        box_source(tmp_path)
+    with pytest.raises(RegionError, match="no such file"):
+        box_source(tmp_path / "x.arrow")
 
 
 def test_ids_and_sources() -> None:

@@ -58,6 +58,13 @@ def test_a_box_is_described_as_if_it_were_alone(tiny: Detector) -> None:
             torch.testing.assert_close(together[image, row], alone[0, 0], atol=1e-5, rtol=1e-4)
 
 
+def test_a_batch_may_have_no_box(tiny: Detector) -> None:
+    network = DetectorBackbone(tiny, "x")
+    maps = network.look(pixels(3))
+    assert network.pool(maps, torch.empty(3, 0, 4)).shape == (3, 0, 16)
+    assert network.pool([level[:1] for level in maps], torch.empty(1, 0, 4)).shape == (1, 0, 16)
+
+
 def test_the_size_of_a_box_is_part_of_its_feature(tiny: Detector) -> None:
     """Pooled maps do not tell a small thing from a large one; on an even picture nothing else differs."""
     even = torch.full((1, 64, 96, 3), 128, dtype=torch.uint8)

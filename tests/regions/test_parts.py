@@ -194,7 +194,13 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         PartWriter(tmp_path / "a" / "x.arrow", TABLE)
 
 
-def test_nothing_written_leaves_nothing(target: Path) -> None:
-    with PartWriter(target, TABLE):
+def test_nothing_written_leaves_nothing(tmp_path: Path) -> None:
+    with PartWriter(tmp_path / "new" / "a" / "given" / "x.arrow", TABLE):
         pass
-    assert os.listdir(target.parent) == []
+    assert not os.listdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    with PartWriter(tmp_path / "mine" / "a" / "x.arrow", TABLE):
+        (tmp_path / "mine" / "a" / "of-others").touch()
+    with PartWriter(tmp_path / "mine" / "b" / "x.arrow", TABLE):
+        pass
+    assert os.listdir(tmp_path / "mine") == ["a"] and os.listdir(tmp_path / "mine" / "a") == ["of-others"]

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -173,13 +175,8 @@ class TimmBackbone(Backbone):
         patch: Any = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
         self.multiple = max(patch) if isinstance(patch, (tuple, list)) else int(patch)
         self._last = len(strides) - 1
-        try:
-            with torch.inference_mode():
-                found = self.maps(torch.zeros(1, 3, *[max(1, _PROBE // self.multiple) * self.multiple] * 2))
-        except AssertionError as error:
-            raise ConfigError(
-                f"{name} takes pictures of one size only ({error})", remedy="choose another --backbone"
-            ) from error
+        with _probing(name), torch.inference_mode():
+            found = self.maps(torch.zeros(1, 3, *[max(1, _PROBE // self.multiple) * self.multiple] * 2))
         if not levels and len(found) > 1 and torch.equal(found[-1], found[-2]):
             # Nothing follows the last stage: it is the head.
             self.levels, found = (*self.levels[:-2], "head"), found[:-1]
@@ -201,7 +198,8 @@ class TorchvisionBackbone(Backbone):
     """A convolutional network of torchvision; its levels are outputs of its stages."""
 
     def __init__(self, network: nn.Module, name: str, levels: Sequence[str] | None) -> None:
-        stages = _stages(network)
+        with _probing(name):
+            stages = _stages(network)
         strides = list(stages)
         default = [s for s in strides if int(s) > 4]
         # Preprocessing of all torchvision classification weights.
@@ -247,6 +245,8 @@ def build(
     """
     from twelve.regions import detector
 
+    if twice := [level for level, count in Counter(levels or ()).items() if count > 1]:
+        raise ConfigError(f"level {twice[0]!r} is named twice", remedy="name every level once in --levels")
     if name in detector.shipped():
         return detector.build(name, weights, levels, seed=seed)
     if not weights:
@@ -275,6 +275,8 @@ def _library(name: str) -> tuple[str, str]:
     """Which library a name belongs to, and the name there."""
     import torchvision
 
+    from twelve.regions import detector
+
     library, slash, rest = name.partition("/")
     own = torchvision.models.list_models(module=torchvision.models)
     try:
@@ -294,8 +296,8 @@ def _library(name: str) -> tuple[str, str]:
         return "timm", name
     hint = "" if others else " (timm is not installed: pip install 'twelve[timm]')"
     raise ConfigError(
-        f"unknown backbone {name!r}{nearest(plain, [*own, *others])}{hint}",
-        remedy="give the name of a torchvision or timm network",
+        f"unknown backbone {name!r}{nearest(plain, [*detector.shipped(), *own, *others])}{hint}",
+        remedy=f"give the name of a torchvision or timm network, or {' or '.join(detector.shipped())}",
     )
 
 
@@ -319,6 +321,22 @@ def _create(library: str, name: str, *, pretrained: bool) -> tuple[nn.Module, di
         raise ConfigError(f"timm network {name} gives no feature maps", remedy="choose another --backbone")
     cfg: Any = network.pretrained_cfg
     return network, dict(cfg)
+
+
+@contextmanager
+def _probing(name: str) -> Iterator[None]:
+    """Names the network where it refuses the picture that is pushed through it: what it raises is not ours to choose.
+
+    Raises:
+        ConfigError: instead of the network's own error.
+    """
+    try:
+        yield
+    except (AssertionError, RuntimeError, ValueError, IndexError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"{name} takes pictures of one size only ({why})", remedy="choose another --backbone"
+        ) from error
 
 
 def _stages(network: nn.Module) -> dict[str, nn.Module]:

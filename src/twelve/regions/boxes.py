@@ -88,7 +88,11 @@ class Grid(BoxSource):
 
 
 class BoxFiles(BoxSource):
-    """Boxes of region files, the most confident ``max_boxes`` of each image, clipped to the picture."""
+    """Boxes of region files, the most confident ``max_boxes`` of each image, clipped to the picture.
+
+    Raises:
+        RegionError: a file is missing or damaged, or has an image twice or a box that shows nothing of its picture.
+    """
 
     def __init__(self, paths: Sequence[Path], max_boxes: int | None = None) -> None:
         self._max = max_boxes
@@ -96,6 +100,8 @@ class BoxFiles(BoxSource):
         detectors: dict[str, None] = {}
         digest = hashlib.blake2b(digest_size=4)
         for path in paths:
+            if path.is_dir():
+                raise RegionError("this is a folder", file=path, remedy="give the region files in it to --boxes")
             file = RegionFile(path)
             detectors[file.metadata.get("detector") or file.metadata.get("boxes_origin") or path.name] = None
             for image in file:
@@ -103,6 +109,8 @@ class BoxFiles(BoxSource):
                     raise RegionError(
                         "another box file also holds this image", file=path, record=image.image_id, remedy="give one"
                     )
+                if why := _flaw(image):
+                    raise RegionError(why, file=path, record=image.image_id, remedy="correct or remove that box")
                 self._images[image.image_id] = image
                 digest.update(image.boxes.tobytes())
         most = "" if max_boxes is None else f", best {max_boxes}"
@@ -119,8 +127,6 @@ class BoxFiles(BoxSource):
             raise ValueError(
                 f"the picture is {width}x{height}, its boxes are of a picture {found.width}x{found.height}"
             )
-        if not np.isfinite(found.boxes).all():
-            raise ValueError("a box is not finite")
         keep: NDArray[np.int64] | slice = slice(None)
         if self._max is not None and len(found.boxes) > self._max:
             if found.scores is None:
@@ -136,6 +142,25 @@ class BoxFiles(BoxSource):
             class_ids=found.class_ids[keep] if self.has_classes and found.class_ids is not None else None,
             class_probabilities=None,
         )
+
+
+def _flaw(image: Regions) -> str | None:
+    """What is wrong with the first box that shows nothing of its picture; None if all are right."""
+    limits = np.array([image.width, image.height] * 2, dtype=np.float32)
+    clipped = np.clip(image.boxes, 0, limits)  # what is not a number stays that, and is then no extent either
+    flawed = np.flatnonzero(~(clipped[:, 2:] > clipped[:, :2]).all(axis=1) | ~np.isfinite(image.boxes).all(axis=1))
+    if not len(flawed):
+        return None
+    box = image.boxes[flawed[0]]
+    if not np.isfinite(box).all():
+        why = "is not finite"
+    elif (box[2:] < box[:2]).any():
+        why = "ends before it begins (x1, y1, x2, y2 are expected)"
+    elif (box[2:] == box[:2]).any():
+        why = "has no area"
+    else:
+        why = f"is wholly outside its picture of {image.width}x{image.height} pixels"
+    return f"box {flawed[0]} ({', '.join(f'{value:g}' for value in box.tolist())}) {why}"
 
 
 @dataclass(frozen=True)
@@ -176,7 +201,7 @@ def box_source(boxes: str | Path | Sequence[str | Path], max_boxes: int | None =
 
     Raises:
         ConfigError: a grid that makes no sense.
-        RegionError: a file is missing or damaged.
+        RegionError: a file is missing or damaged, or a box in it shows nothing of its picture.
     """
     given = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
     if not given:

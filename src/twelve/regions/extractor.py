@@ -45,9 +45,9 @@ def extract(
     Args:
         images: a folder, or several that are one source.
         boxes: region files (boxes only, or with features that are ignored), ``grid:SIZE[/STEP]`` or
-            ``grid:ROWSxCOLUMNS`` (pixels of the original picture), ``patches`` (every cell of the last level), or
-            ``detect`` (the backbone finds its own). Beside or instead of these, ``given:TASK``, once for every task
-            whose boxes are wanted.
+            ``grid:ROWSxCOLUMNS`` (pixels of the original picture), ``patches`` (every cell of the network's last map,
+            or of the one level that ``levels`` names), or ``detect`` (the backbone finds its own). Beside or instead
+            of these, ``given:TASK``, once for every task whose boxes are wanted.
         backbone, weights, levels: see :func:`twelve.regions.backbones.build`.
         out: root of the region store.
         data: the data root that holds the files of the tasks in ``given:TASK``.
@@ -64,7 +64,9 @@ def extract(
     """
     started = time.monotonic()
     folders = [images] if isinstance(images, Path) else list(images)
-    source = source or _one_source(folders)
+    source = _one_source(folders) if source is None else _folder_name(source, "--source")
+    if name is not None:
+        _folder_name(name, "name")
     paths = list_images(folders, source)
     asked, tasks = _asked(boxes)
     supply = box_source(asked, max_boxes) if asked else None
@@ -109,6 +111,13 @@ def _root(data: Path | None) -> DataRoot:
             "given:TASK needs the dataset's files", remedy="name the data root that holds them: --data ROOT"
         )
     return DataRoot(data)
+
+
+def _folder_name(name: str, option: str) -> str:
+    """``name``, known to be one folder's: a store has one folder a source, and none outside it."""
+    if name.strip() in ("", ".", "..") or "/" in name or "\\" in name:
+        raise ConfigError(f"{option} {name!r} is not a name", remedy="give a plain name such as coco, not a path")
+    return name
 
 
 def _one_source(folders: Sequence[Path]) -> str:

@@ -79,7 +79,8 @@ class Extractor:
     Args:
         backbone, weights, levels: see :func:`twelve.regions.backbones.build`.
         input_size: how large pictures enter the network; None as the network likes them.
-        patches: every cell of the last level is a region.
+        patches: every cell of one map is a region: of the level named, or of the network's last where none or several
+            are.
         batch_size: pictures of equal size that go through the network together; None chooses by device and size.
         workers: threads that decode pictures and, on a processor, run the network; None takes every core.
 
@@ -103,6 +104,8 @@ class Extractor:
         workers: int | None = None,
         device: str = "cpu",
     ) -> None:
+        if patches and len(levels or ()) != 1:
+            levels = ("head",)
         self.network: Backbone = build(backbone, weights, levels).to(_device(device))
         size = input_size or self.network.input_size
         self.size = replace(size, multiple=math.lcm(size.multiple, self.network.multiple))
@@ -112,7 +115,12 @@ class Extractor:
         self.batch_size, self.workers, self.device = batch_size, workers, device
 
     def check(self, supply: BoxSource) -> None:
-        """Raise ConfigError if the network is to find boxes and cannot."""
+        """Raise ConfigError if the network is to find boxes, or to have patches, and cannot."""
+        if isinstance(supply, Cells) and self.network.classes:
+            raise ConfigError(
+                f"{self.network.name} describes boxes, it has no patches",
+                remedy="give --boxes detect, FILE or grid:SIZE",
+            )
         if isinstance(supply, Detected) and not self.network.classes:
             raise ConfigError(
                 f"{self.network.name} finds no boxes of its own",

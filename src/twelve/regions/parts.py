@@ -113,6 +113,7 @@ class PartWriter:
         self.done: set[str] = set()
         self._writer: Any = None
         self._sink: IO[bytes] | None = None
+        self._made = [part for part in self.folder.parents if not part.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _Lock(self.folder)
@@ -190,6 +191,9 @@ class PartWriter:
         self._end_stream()
         if self.folder.is_dir() and not self._parts():
             shutil.rmtree(self.folder)
+            with contextlib.suppress(OSError):  # others have put something there meanwhile
+                for folder in self._made:
+                    folder.rmdir()
         self._lock.release()
 
     def _parts(self) -> list[Path]:

@@ -63,7 +63,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
         raise RegionError("no such weight file", file=path, remedy="check --weights") from error
     except Exception as error:  # a damaged file makes the readers raise nearly anything
         raise RegionError(
-            f"cannot read these weights ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            f"cannot read these weights ({_why(path, error)})",
             file=path,
             remedy="give a safetensors file or a torch file that holds tensors alone",
         ) from error
@@ -73,6 +73,20 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
         raise RegionError("holds no state dict", file=path, remedy="save model.state_dict() alone")
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Why weights cannot be read, in a few words: torch's own message advises to run the code in the file."""
+    if path.is_dir():
+        return "this is a folder"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if re.search(
+        "unsupported (global|class)", str(error), re.IGNORECASE
+    ):  # a class or function that the reader refuses to look up
+        return "they are Python objects, which are never run, and not tensors alone"
+    kind = "safetensors" if path.suffix == ".safetensors" else "torch"
+    return f"truncated, damaged, or not a {kind} file"
 
 
 def rename_mbconv(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
