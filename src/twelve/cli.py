@@ -190,7 +190,7 @@ def extract(
     from twelve.regions.detector import shipped
     from twelve.regions.extractor import extract as run
 
-    if levels is None and backbone not in shipped():
+    if levels is None and backbone not in shipped() and "patches" not in boxes:
         levels = LEVELS
     size = None
     if short_side is not None or max_scale is not None or backbone not in shipped():
