@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ from twelve.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from twelve.data.root import DataRoot
+    from twelve.scoring.base import Scored
 
 Box: TypeAlias = tuple[float, float, float, float]
 """x1, y1, x2, y2 in absolute pixels, origin top left."""
@@ -120,6 +122,8 @@ class Task(abc.ABC):
     """Labelled split that is reported, once, at the end."""
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]]
     """{"test": (...), "val": (...)}: splits whose pictures must not be trained on, by role."""
+    scoring_protocols: ClassVar[Mapping[str, str]] = {"official": ""}
+    """Ways to score a result file, name -> what it means; the first is the default."""
 
     @abc.abstractmethod
     def files(self, split: str) -> tuple[str, ...]:
@@ -164,8 +168,34 @@ class Task(abc.ABC):
         """Official metric. ``predictions`` is what the task's output decodes: a list aligned with ``examples``, or,
         for alignment, a :class:`twelve.outputs.alignment.RetrievalScores`."""
 
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """Official metric of a result file in the dataset's own format, whoever's predictions it holds.
+
+        Args:
+            truth: official files; they are told apart by what they hold.
+            predictions: the result file, first.
+            protocol: one of :attr:`scoring_protocols`.
+
+        Raises:
+            DataError: a file is malformed, of something else, or leaves out what must be predicted.
+            ConfigError: there is no such format for this dataset.
+        """
+        raise ConfigError(
+            f"{self.title} has no result format that could be scored", remedy="measure a model with twelve evaluate"
+        )
+
+    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+        """The dataset's official file of results: one prediction an example, in the examples' order.
+
+        Raises:
+            ConfigError: the dataset has none.
+        """
+        raise ConfigError(f"{self.title} has no official file of results", remedy="choose a task that has one")
+
 
 _REGISTRY: dict[str, Task] = {}
+_OF_RUN: dict[str, Task] = {}
+"""Tasks of the run's own configuration."""
 
 
 def register(cls: type[Task]) -> type[Task]:
@@ -174,6 +204,12 @@ def register(cls: type[Task]) -> type[Task]:
         raise ValueError(f"two tasks are called {cls.name!r}")
     _REGISTRY[cls.name] = cls()
     return cls
+
+
+def adopt(tasks: Mapping[str, Task]) -> None:
+    """Make a run's own tasks known, and those of the run before unknown."""
+    _OF_RUN.clear()
+    _OF_RUN.update(tasks)
 
 
 def get(name: str) -> Task:
@@ -187,7 +223,7 @@ def get(name: str) -> Task:
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every registered task by name: those of this package and those of the entry point ``twelve.tasks``."""
+    """Every known task by name: those of this package, of the entry point ``twelve.tasks``, and of the run."""
     import importlib
     import pkgutil
     from importlib.metadata import entry_points
@@ -200,4 +236,4 @@ def all_tasks() -> dict[str, Task]:
         loaded = point.load()
         if isinstance(loaded, type) and issubclass(loaded, Task):
             register(loaded)
-    return _REGISTRY
+    return {**_REGISTRY, **_OF_RUN}

@@ -14,6 +14,7 @@ and of ``val_choices.json``, which need not be there: ``"201307251": {"valid": [
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -97,6 +98,12 @@ class GQA(GenomeTask):
             groups=[examples[row].group for row in rows],
             rows=rows,
         )
+
+    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+        """What EvalAI takes for GQA, of the split submission_all: ``[{"questionId": "201307251", "prediction": "red"},
+        ...]``, ids as they stand in the file."""
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return json.dumps([{"questionId": example.id, "prediction": answer} for example, answer in pairs])
 
 
 def _metrics(scores: metric.Scores) -> Iterator[tuple[str, float]]:

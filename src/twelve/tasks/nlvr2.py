@@ -64,6 +64,11 @@ class NLVR2(Task):
             groups=[example.group for example in examples],
         )
 
+    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+        """What the official program reads: a line ``dev-850-0-1,True`` an example."""
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return "".join(f"{example.id},{bool(value)}\n" for example, value in pairs)
+
 
 def read_statements(path: Path, source: str = "nlvr2") -> Iterator[Example]:
     """Examples of a file in its order. ``group`` is the sentence within its set, which consistency is counted over.

@@ -9,6 +9,7 @@ A record of the questions' file and the one of the annotations' file that belong
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,6 +92,11 @@ class VQA(Task):
             per_example=np.array(each, dtype=np.float64),
             groups=[example.group for example in examples],
         )
+
+    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+        """What EvalAI takes for VQA v2: ``[{"question_id": 262148000, "answer": "cup"}, ...]``."""
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return json.dumps([{"question_id": int(example.id), "answer": answer} for example, answer in pairs])
 
 
 def _question(example: Example) -> metric.Question:
