@@ -55,6 +55,7 @@ def test_vocabulary_and_regions_bound_what_can_be_reached(tmp_path: Path) -> Non
     oracle = root_with(tmp_path, "refcoco", {"0": [0, 0, 10, 11], "1": [50, 50, 60, 60]})
     found = ceiling(get("refcoco"), OUTPUTS["region"], oracle, "val", phrases, lambda _: seen, [])
     assert found == 50  # the second thing was not detected: knowing its box does not help
+    assert ceiling(get("refcoco"), OUTPUTS["region"], oracle, "val", phrases[:1], lambda _: seen, []) == 100
 
 
 def test_a_caption_that_is_true_of_two_pictures(tmp_path: Path) -> None:

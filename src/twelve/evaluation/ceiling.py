@@ -34,7 +34,7 @@ def ceiling(
     regions: Callable[[Example], Regions],
     vocabulary: Sequence[str],
 ) -> float | None:
-    """The headline number that could be reached on ``examples``, per cent; None where nothing bounds it.
+    """The headline number that could be reached on ``examples``, per cent; None where nothing is known to bound it.
 
     Raises:
         DataError: the oracle's file lacks an example.
@@ -46,7 +46,7 @@ def ceiling(
         return task.measure(examples, predictions).headline
     seen = [regions(example) for example in examples] if output.reads == "regions" else []
     best = 100 * float(np.mean(output.prospects(examples, seen, vocabulary).best))
-    return best if best < 100 else None
+    return best if pointing or best < 100 else None
 
 
 def gallery_ceiling(task: Task, root: DataRoot, split: str, scores: RetrievalScores) -> float | None:
