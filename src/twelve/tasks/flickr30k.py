@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
+from twelve.evaluation.metrics.retrieval import ALL, PROTOCOLS
 from twelve.tasks.base import Defaults, register
 from twelve.tasks.karpathy import CaptionTask
 
@@ -19,3 +21,4 @@ class Flickr30k(CaptionTask):
     page: ClassVar[str] = "https://cs.stanford.edu/people/karpathy/deepimagesent/ (caption_datasets.zip)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=2e-5, max_text=30)
     file_name: ClassVar[str] = "dataset_flickr30k.json"
+    scoring_protocols: ClassVar[Mapping[str, str]] = {ALL: PROTOCOLS[ALL], "1k": PROTOCOLS["1k"]}

@@ -27,6 +27,7 @@ from twelve.data.root import DataRoot
 from twelve.data.streams import read_members
 from twelve.errors import DataError
 from twelve.evaluation.metrics import gqa as metric
+from twelve.scoring.base import Scored
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, register
 from twelve.tasks.genome import GenomeTask
 from twelve.tasks.shared import some, unknown_split, values
@@ -80,24 +81,31 @@ class GQA(GenomeTask):
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         """Balanced questions contribute. Validity and plausibility need the file of choices, consistency predictions
         for all questions that the rightly answered ones entail (a split of all questions); else they are left out."""
-        questions = {example.id: _question(example) for example in examples}
+        questions = {example.id: question_of(example) for example in examples}
         predicted = dict(zip(questions, values(examples, predictions), strict=True))
         scores = metric.evaluate(
             questions,
             {example.id: example.text for example in examples},
             predicted,
-            entailed=_entailed(examples, questions),
-            choices=_choices(examples),
+            entailed=entailments(examples, questions),
+            choices=choices_of(examples),
         )
         row_of = {example.id: row for row, example in enumerate(examples)}
         rows = [row_of[key] for key in scores.correct]
         return Measurement(
             primary="accuracy",
-            metrics=dict(_metrics(scores)),
+            metrics=dict(metrics_of(scores)),
             per_example=np.array(list(scores.correct.values()), dtype=np.float64),
             groups=[examples[row].group for row in rows],
             rows=rows,
         )
+
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """Truth: the questions; for further metrics the choices, and for grounding the scene graphs with a second file
+        of predictions, the attentions."""
+        from twelve.tasks import gqa_results
+
+        return gqa_results.score(truth, predictions, self.source)
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
         """What EvalAI takes for GQA, of the split submission_all: ``[{"questionId": "201307251", "prediction": "red"},
@@ -106,8 +114,10 @@ class GQA(GenomeTask):
         return json.dumps([{"questionId": example.id, "prediction": answer} for example, answer in pairs])
 
 
-def _metrics(scores: metric.Scores) -> Iterator[tuple[str, float]]:
-    for name in ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "distribution"):
+def metrics_of(scores: metric.Scores) -> Iterator[tuple[str, float]]:
+    """Name -> number, of those that were measured."""
+    names = ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "grounding", "distribution")
+    for name in names:
         value = getattr(scores, name)
         if value is not None:
             yield name, value
@@ -116,25 +126,28 @@ def _metrics(scores: metric.Scores) -> Iterator[tuple[str, float]]:
             yield f"accuracy, {kind} {part}", accuracy
 
 
-def _question(example: Example) -> metric.Question:
+def question_of(example: Example) -> metric.Question:
+    """What the metric knows of a question; raises DataError when its answer is not public."""
     question = example.facts.get("question")
     if not isinstance(question, metric.Question):
         raise DataError("this question's answer is not public", record=example.id, remedy="measure on another split")
     return question
 
 
-def _entailed(examples: Sequence[Example], questions: Mapping[str, metric.Question]) -> dict[str, Sequence[str]] | None:
-    """Question id -> those it entails; None where some of them are not among the examples."""
+def entailments(
+    examples: Sequence[Example], questions: Mapping[str, metric.Question]
+) -> dict[str, Sequence[str]] | None:
+    """Question id -> those that a balanced one entails; None where some of them are not among the examples."""
     entailed = {example.id: example.facts.get("entailed", ()) for example in examples if questions[example.id].balanced}
     if not any(entailed.values()) or any(other not in questions for others in entailed.values() for other in others):
         return None
     return entailed
 
 
-def _choices(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
+def choices_of(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
     """Question id -> its choices; None where a balanced question has none."""
     found = {example.id: example.facts["choices"] for example in examples if "choices" in example.facts}
-    return found if all(example.id in found or not _question(example).balanced for example in examples) else None
+    return found if all(example.id in found or not question_of(example).balanced for example in examples) else None
 
 
 def read_questions(

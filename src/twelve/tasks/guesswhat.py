@@ -21,12 +21,16 @@ import numpy as np
 
 from twelve.data.records import Record, read_lines
 from twelve.data.root import DataRoot
+from twelve.errors import DataError
 from twelve.evaluation.metrics import guesswhat as metric
+from twelve.scoring.base import Scored
+from twelve.scoring.results import complete, known, only, passed_over
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Task, register
 from twelve.tasks.shared import SourceOf, corners, image_of, some, unknown_split, values
 
 _SPLITS = ("train", "valid", "test")
 _PACKED = ".gz"
+_ALL = "all"
 
 
 @register
@@ -43,6 +47,10 @@ class GuessWhat(Task):
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=256)
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
+    scoring_protocols: ClassVar[Mapping[str, str]] = {
+        metric.SUCCESS: "games whose questioner found the object, as the official program",
+        _ALL: "games of any outcome",
+    }
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _SPLITS:
@@ -75,10 +83,48 @@ class GuessWhat(Task):
             rows=rows,
         )
 
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """Games that do not count need no prediction."""
+        path = only(predictions, "the JSON object of selected objects")
+        games = {
+            example.id: example for example in read_games(only(truth, self.files("test")[0]), lambda name: self.source)
+        }
+        counted = {key: game for key, game in games.items() if protocol == _ALL or metric.counts(game.facts["status"])}
+        selected = metric.read_results(path)
+        known(selected, games, path)
+        complete(counted, selected, path, "games that count")
+        for key, game in counted.items():
+            if selected[key] not in game.facts["object_ids"]:
+                raise DataError(
+                    f"object {selected[key]} is none of the game's {len(game.candidates)} objects",
+                    file=path,
+                    record=f"game {key}",
+                    remedy="select by the ids of objects in the official file, not by their places",
+                )
+        scores = metric.evaluate(
+            [metric.Game(game.facts["status"], _meant(game), selected[key]) for key, game in counted.items()],
+            every_status=protocol == _ALL,
+        )
+        return Scored(
+            Measurement(
+                "accuracy",
+                {"accuracy": 100 * (1 - scores.error), "error": 100 * scores.error},
+                np.array(scores.correct, dtype=np.float64),
+                [game.group for game in counted.values()],
+            ),
+            "candidates are all objects of the game; all games weigh the same",
+            {"accuracy": len(counted), "error": len(counted)},
+            notes=[] if protocol == _ALL else passed_over(len(selected) - len(counted), "of games that do not count"),
+        )
+
 
 def _game(example: Example, chosen: int) -> metric.Game:
-    ids = example.facts["object_ids"]
-    return metric.Game(example.facts["status"], ids[example.target], ids[chosen])
+    return metric.Game(example.facts["status"], _meant(example), example.facts["object_ids"][chosen])
+
+
+def _meant(example: Example) -> str:
+    """Id of the object that a game is about."""
+    return str(example.facts["object_ids"][example.target])
 
 
 def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:

@@ -19,6 +19,7 @@ import numpy as np
 from twelve.data.records import read_lines, read_object
 from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import retrieval as metric
+from twelve.scoring.base import Scored
 from twelve.tasks.base import Example, Measurement, Protocol, Task
 from twelve.tasks.shared import SourceOf, image_of, some, unknown_split
 
@@ -39,6 +40,7 @@ class CaptionTask(Task):
     """Pictures of the gallery that published numbers rank (None: all of the split)."""
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+    scoring_protocols: ClassVar[Mapping[str, str]] = metric.PROTOCOLS
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in SPLITS:
@@ -77,6 +79,12 @@ class CaptionTask(Task):
             per_example=np.array([ranks[row[example.id]] == 0 for example in examples], dtype=np.float64),
             groups=[example.group for example in examples],
         )
+
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """The split is that of the first id that the predictions name; test, where they name none."""
+        from twelve.tasks import karpathy_results
+
+        return karpathy_results.score(truth, predictions, protocol, self.source)
 
 
 def read_dataset(path: Path, split: str, source_of: SourceOf) -> list[Example]:

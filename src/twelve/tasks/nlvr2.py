@@ -17,6 +17,8 @@ import numpy as np
 from twelve.data.records import read_lines
 from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import nlvr2 as metric
+from twelve.scoring.base import Scored
+from twelve.scoring.results import complete, known, only, passed_over
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
 from twelve.tasks.shared import some, unknown_split, values
 
@@ -64,10 +66,54 @@ class NLVR2(Task):
             groups=[example.group for example in examples],
         )
 
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """The first file of truth is measured. Others may be parts of it (balanced_dev.json), whose accuracy is told
+        as well, and the annotated examples (a .txt file), for the accuracy by category."""
+        examples = {example.id: example for example in read_statements(truth[0])}
+        labels = {key: str(example.target) for key, example in examples.items()}
+        path = only(predictions, "the CSV of predictions")
+        predicted = metric.read_predictions(path)
+        complete(labels, predicted, path)
+        scores = metric.evaluate(labels, predicted)
+        metrics = {"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency}
+        counts = {"accuracy": len(labels), "consistency": len({example.group for example in examples.values()})}
+        for name, (share, count) in _parts(scores, truth[1:], examples).items():
+            metrics[f"accuracy, {name}"], counts[f"accuracy, {name}"] = 100 * share, count
+        odd = sum(word.lower() not in ("true", "false") for key, word in predicted.items() if key in labels)
+        notes = [f"{odd:,} predictions are neither true nor false, and wrong"] if odd else []
+        return Scored(
+            Measurement(
+                "accuracy",
+                metrics,
+                np.array(list(scores.correct.values()), dtype=np.float64),
+                [example.group for example in examples.values()],
+            ),
+            self.protocol("").note,
+            counts,
+            "sentences",
+            [*notes, *passed_over(sum(key not in labels for key in predicted), f"of nothing in {truth[0].name}")],
+        )
+
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
         """What the official program reads: a line ``dev-850-0-1,True`` an example."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return "".join(f"{example.id},{bool(value)}\n" for example, value in pairs)
+
+
+def _parts(
+    scores: metric.Scores, files: Sequence[Path], examples: Mapping[str, Example]
+) -> dict[str, tuple[float, int]]:
+    """Name -> (accuracy in 0..1, examples) of the parts that further files name."""
+    found: dict[str, tuple[float, int]] = {}
+    for path in files:
+        if path.suffix == ".txt":
+            sentences = {key: example.text for key, example in examples.items()}
+            found |= metric.by_category(scores, sentences, metric.read_categories(path))
+            continue
+        part = [example.id for example in read_statements(path)]
+        known(part, examples, path, "first file of truth")
+        found[path.stem] = metric.accuracy_among(scores, part), len(part)
+    return found
 
 
 def read_statements(path: Path, source: str = "nlvr2") -> Iterator[Example]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -20,11 +20,16 @@ from twelve.data.pickles import read_pickle
 from twelve.data.records import Record, read_object
 from twelve.data.root import DataRoot, image_key
 from twelve.evaluation.metrics import referring as metric
+from twelve.scoring.base import Scored
 from twelve.tasks.base import Box, Example, Measurement, Protocol, Task
 from twelve.tasks.shared import some, unknown_split, values
 
 INSTANCES = "instances.json"
 SPLITS = ("train", "val", "test", "testA", "testB", "testC", "testAB", "testBC", "testAC")
+
+
+Instances: TypeAlias = tuple[dict[int, Record], dict[int, Record]]
+"""Annotation id -> its record, and image id -> its record."""
 
 
 class ReferTask(Task):
@@ -39,6 +44,7 @@ class ReferTask(Task):
     splits: ClassVar[tuple[str, ...]] = SPLITS
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+    scoring_protocols: ClassVar[Mapping[str, str]] = metric.PROTOCOLS
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:
@@ -65,6 +71,12 @@ class ReferTask(Task):
             per_example=np.array(hits, dtype=np.float64),
             groups=[example.group for example in examples],
         )
+
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """The splits that the predictions are of are measured, each as a whole."""
+        from twelve.tasks import refer_results
+
+        return refer_results.score(truth, predictions, protocol, self.source)
 
 
 def _box(example: Example) -> Box:
@@ -93,16 +105,21 @@ def read_refs(refs: Path, instances: Path, split: str, source_of: Callable[[str]
         DataError: a file is damaged or holds foreign objects, a record is malformed, or the two files do not belong
             together.
     """
-    annotations, images = read_instances(instances)
+    return examples_of(refs, read_instances(instances), split, source_of)
+
+
+def examples_of(refs: Path, instances: Instances, split: str | None, source_of: Callable[[str], str]) -> list[Example]:
+    """What :func:`read_refs` says, of instances that were read; without a split, the references of all."""
+    annotations, images = instances
     examples = []
     for ref in references(refs):
         ref_split = ref.text("split")
-        if not in_split(ref_split, split):
+        if split is not None and not in_split(ref_split, split):
             continue
         annotation, image = ref.integer("ann_id"), ref.integer("image_id")
         if annotation not in annotations or image not in images:
             what = f"annotation {annotation}" if annotation not in annotations else f"image {image}"
-            raise ref.error(f"{instances.name} has no {what}", "take both files from the same release")
+            raise ref.error(f"{INSTANCES} has no {what}", "take both files from the same release")
         box = referred_box(annotations[annotation], images[image])
         name = images[image].text("file_name")
         image_id = f"{source_of(name)}/{image_key(name)}"
@@ -149,13 +166,17 @@ def references(path: Path) -> Iterator[Record]:
         yield Record(ref, path, f"reference {index}")
 
 
-def read_instances(path: Path) -> tuple[dict[int, Record], dict[int, Record]]:
+def read_instances(path: Path) -> Instances:
     """(annotation id -> its record, image id -> its record) of ``instances.json``.
 
     Raises:
         DataError: a record is malformed.
     """
-    content = read_object(path)
+    return instances_of(read_object(path))
+
+
+def instances_of(content: Record) -> Instances:
+    """What :func:`read_instances` says, of a file that was read."""
     annotations = {record.integer("id"): record for record in content.records("annotations")}
     images = {record.integer("id"): record for record in content.records("images")}
     return annotations, images

@@ -17,7 +17,10 @@ import numpy as np
 
 from twelve.data.records import Record, read_lines
 from twelve.data.root import DataRoot, image_key
+from twelve.errors import DataError
 from twelve.evaluation.metrics import entailment as metric
+from twelve.scoring.base import Scored
+from twelve.scoring.results import complete, only, passed_over
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
 from twelve.tasks.shared import some, unknown_split, values
 
@@ -65,6 +68,36 @@ class SNLIVE(Task):
             },
             per_example=np.array(scores.correct, dtype=np.float64),
             groups=[example.group for example in examples],
+        )
+
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """By pairID, or line by line where the predictions do not name their pairs."""
+        examples = list(read_pairs(only(truth, "snli_ve_test.jsonl or that of another split")))
+        path = only(predictions, "the file of predictions")
+        found = metric.read_results(path)
+        notes = ["predictions name no pairs and were taken in the file's order"]
+        if isinstance(found, dict):
+            wanted = {example.id for example in examples}
+            complete([example.id for example in examples], found, path, "pairs")
+            notes = passed_over(sum(key not in wanted for key in found), "of other pairs")
+            found = [found[example.id] for example in examples]
+        if len(found) != len(examples):
+            raise DataError(
+                f"{len(found):,} predictions that name no pairs, but {len(examples):,} labelled pairs",
+                file=path,
+                remedy="predict all labelled pairs in the file's order, or name each pair by its pairID",
+            )
+        labels = [str(example.target) for example in examples]
+        scores = metric.evaluate(labels, found)
+        metrics = {"accuracy": 100 * scores.accuracy}
+        metrics |= {f"accuracy, {name}": 100 * share for name, share in scores.per_class.items()}
+        counts = {"accuracy": len(labels)} | {f"accuracy, {name}": labels.count(name) for name in scores.per_class}
+        correct = np.array(scores.correct, dtype=np.float64)
+        return Scored(
+            Measurement("accuracy", metrics, correct, [example.group for example in examples]),
+            "three-way accuracy (there is no official program); " + self.protocol("").note,
+            counts,
+            notes=notes,
         )
 
 

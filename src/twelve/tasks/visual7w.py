@@ -19,6 +19,8 @@ import numpy as np
 from twelve.data.records import Record, read_object
 from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import visual7w as metric
+from twelve.scoring.base import Scored
+from twelve.scoring.results import known, only
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, register
 from twelve.tasks.genome import GenomeTask
 from twelve.tasks.shared import SourceOf, image_of, some, unknown_split, values
@@ -56,7 +58,7 @@ class Visual7W(GenomeTask):
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         answers, chosen = {}, {}
         for example, value in zip(examples, values(examples, predictions), strict=True):
-            answers[example.id] = example.facts["box_ids"][example.target]
+            answers[example.id] = _right(example)
             chosen[example.id] = example.facts["box_ids"][value]
         scores = metric.evaluate(answers, chosen)
         return Measurement(
@@ -66,6 +68,38 @@ class Visual7W(GenomeTask):
             groups=[example.group for example in examples],
         )
 
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """The split is that of the first answer; as in the official program, the answered questions count."""
+        path = only(truth, _FILE)
+        content = read_object(path)
+        splits = {
+            split: {example.id: example for example in questions_of(content, split, lambda name: self.source)}
+            for split in _SPLITS
+        }
+        chosen = metric.read_results(only(predictions, "the official list of results"))
+        first = next(iter(chosen), "")
+        split = next((name for name, questions in splits.items() if first in questions), self.report_split)
+        questions = splits[split]
+        known(chosen, questions, predictions[0], f"split {split}")
+        scores = metric.evaluate({key: _right(example) for key, example in questions.items()}, chosen)
+        left = len(questions) - len(chosen)
+        return Scored(
+            Measurement(
+                "accuracy",
+                {"accuracy": 100 * scores.accuracy},
+                np.array(scores.correct, dtype=np.float64),
+                [questions[key].group for key in chosen],
+            ),
+            f"split {split}, over the questions that were answered",
+            {"accuracy": len(chosen)},
+            notes=[f"{left:,} of {len(questions):,} questions were not answered and do not count"] if left else [],
+        )
+
+
+def _right(example: Example) -> int:
+    """Id of the box that answers a question."""
+    return int(example.facts["box_ids"][example.target])
+
 
 def read_questions(path: Path, split: str, source_of: SourceOf) -> list[Example]:
     """One example a question of ``split``, in file order. Target: the index of the right candidate.
@@ -73,7 +107,11 @@ def read_questions(path: Path, split: str, source_of: SourceOf) -> list[Example]
     Raises:
         DataError: a record is malformed, a box is not there, or a question id occurs twice.
     """
-    content = read_object(path)
+    return questions_of(read_object(path), split, source_of)
+
+
+def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Example]:
+    """What :func:`read_questions` says, of a file that was read."""
     boxes = {record.integer("box_id"): record for record in content.records("boxes")}
     examples: dict[str, Example] = {}
     for record in content.records("images"):

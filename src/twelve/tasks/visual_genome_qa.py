@@ -17,12 +17,15 @@ import numpy as np
 from twelve.data.root import DataRoot
 from twelve.data.streams import read_elements
 from twelve.evaluation.metrics.vqa import vocabulary_label
+from twelve.scoring.base import Scored
+from twelve.scoring.results import by_id, complete, only, passed_over, written_like
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, register
 from twelve.tasks.genome import GenomeTask
 from twelve.tasks.shared import last_by_id, some, unknown_split, values
 
 _FILE = "question_answers.json"
 _SPLITS = ("train", "val")
+_RESULT = '{"qa_id": 987278, "answer": "two lamps"}, in one JSON list'
 VAL = 5000
 """Questions that the original keeps out of training: the last ones by question id."""
 FULL = 50_000
@@ -70,6 +73,27 @@ class VisualGenomeQA(GenomeTask):
             metrics={"accuracy": 100 * float(np.mean(right))},
             per_example=np.array(right, dtype=np.float64),
             groups=[example.group for example in examples],
+        )
+
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """There is no official result format: a JSON list like VQA's, with qa_id, over the last questions by id."""
+        _, examples = part(read_questions(only(truth, _FILE), self.source))
+        path = only(predictions, "the JSON list of answers")
+        with written_like(path, _RESULT):
+            records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")))
+            answers = {key: vocabulary_label(record.text("answer").strip()) for key, record in records.items()}
+        complete([example.id for example in examples], answers, path, "questions of val")
+        right = [answers[example.id] == example.facts["label"] for example in examples]
+        return Scored(
+            Measurement(
+                "accuracy",
+                {"accuracy": 100 * float(np.mean(right))},
+                np.array(right, dtype=np.float64),
+                [example.group for example in examples],
+            ),
+            self.protocol("val").note,
+            {"accuracy": len(right)},
+            notes=passed_over(len(answers) - len(right), "of other questions"),
         )
 
 

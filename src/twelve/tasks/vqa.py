@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import read_object
+from twelve.data.records import Record, read_object
 from twelve.data.root import DataRoot
 from twelve.errors import DataError
 from twelve.evaluation.metrics import vqa as metric
+from twelve.scoring.base import Scored
+from twelve.scoring.results import complete, known, one, only
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
 from twelve.tasks.shared import last_by_id, some, unknown_split, values
 
@@ -34,6 +37,9 @@ _ANNOTATIONS = {
     "train": "v2_mscoco_train2014_annotations.json",
     "val": "v2_mscoco_val2014_annotations.json",
 }
+_QUESTION = ("answers", "question_type", "answer_type")
+"""What the metric knows of a question."""
+_REMEDY = f"give {_ANNOTATIONS['val']}, or that of the split that was predicted"
 _PARTS = {"trainval": ("train", "val"), "minval": ("val",)}
 MINVAL = 3000
 """Questions of val that the original keeps out of training: the last ones by question id."""
@@ -82,15 +88,30 @@ class VQA(Task):
         each = [metric.accuracy(question.answers, predicted[key]) for key, question in questions.items()]
         return Measurement(
             primary="accuracy",
-            metrics={
-                "accuracy": scores.overall,
-                **{f"accuracy, {name}": score for name, score in sorted(scores.per_answer_type.items())},
-                **{
-                    f"accuracy, question type {name}": score for name, score in sorted(scores.per_question_type.items())
-                },
-            },
+            metrics=_metrics(scores),
             per_example=np.array(each, dtype=np.float64),
             groups=[example.group for example in examples],
+        )
+
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """The file of annotations says everything; the file of questions may stand beside it."""
+        content, questions = _truth(truth)
+        facts = annotations_of(content)
+        asked = {key: metric.Question(*(fact[name] for name in _QUESTION)) for key, fact in facts.items()}
+        if questions is not None and {str(record.integer("question_id")) for record in questions} != asked.keys():
+            raise DataError("questions and annotations are not of the same split", file=truth[0], remedy=_REMEDY)
+        answers = metric.read_results(only(predictions, "the JSON list of answers"))
+        complete(asked, answers, predictions[0], "questions")
+        known(answers, asked, predictions[0])
+        scores = metric.evaluate(asked, answers)
+        each = [metric.accuracy(question.answers, answers[key]) for key, question in asked.items()]
+        kinds = Counter(f"accuracy, {question.answer_type}" for question in asked.values())
+        kinds += Counter(f"accuracy, question type {question.question_type}" for question in asked.values())
+        pictures = [str(record.integer("image_id")) for record in content.records("annotations")]
+        return Scored(
+            Measurement("accuracy", _metrics(scores), np.array(each, dtype=np.float64), pictures),
+            self.protocol("").note + ", rounded to two decimals as the official program does",
+            {"accuracy": len(asked), **kinds},
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
@@ -99,10 +120,33 @@ class VQA(Task):
         return json.dumps([{"question_id": int(example.id), "answer": answer} for example, answer in pairs])
 
 
+def _metrics(scores: metric.VQAScores) -> dict[str, float]:
+    return {
+        "accuracy": scores.overall,
+        **{f"accuracy, {name}": score for name, score in sorted(scores.per_answer_type.items())},
+        **{f"accuracy, question type {name}": score for name, score in sorted(scores.per_question_type.items())},
+    }
+
+
+def _truth(paths: Sequence[Path]) -> tuple[Record, list[Record] | None]:
+    """(the file of annotations, the questions if they were given) of the official files."""
+    found: dict[str, list[Record]] = {"annotations": [], "questions": []}
+    for path in paths:
+        content = read_object(path)
+        kinds = [kind for kind in found if kind in content.fields]
+        if len(kinds) != 1:
+            raise content.error("expected the official annotations or questions", _REMEDY)
+        found[kinds[0]].append(content)
+    annotations = one(found, "annotations", paths[0], _REMEDY)
+    if not found["questions"]:
+        return annotations, None
+    return annotations, list(one(found, "questions", paths[0], _REMEDY).records("questions"))
+
+
 def _question(example: Example) -> metric.Question:
     if "answers" not in example.facts:
         raise DataError("this question's answers are not public", record=example.id, remedy="measure on another split")
-    return metric.Question(*(example.facts[name] for name in ("answers", "question_type", "answer_type")))
+    return metric.Question(*(example.facts[name] for name in _QUESTION))
 
 
 def read_questions(path: Path, source: str = "coco") -> list[Example]:
@@ -156,8 +200,13 @@ def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         DataError: a record is malformed (a trimmed file lacks fields), or a question id occurs twice.
     """
+    return annotations_of(read_object(path))
+
+
+def annotations_of(content: Record) -> dict[str, dict[str, Any]]:
+    """What :func:`read_annotations` says, of a file that was read."""
     facts: dict[str, dict[str, Any]] = {}
-    for record in read_object(path).records("annotations"):
+    for record in content.records("annotations"):
         key = str(record.integer("question_id"))
         if key in facts:
             raise record.error(f"question_id {key} occurs twice")

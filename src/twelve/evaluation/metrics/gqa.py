@@ -17,7 +17,7 @@ from twelve.errors import DataError
 Name = TypeVar("Name", str, int)
 Value = TypeVar("Value")
 
-_OPEN = "query"
+OPEN = "query"
 """Structural type of the open questions; all others are binary."""
 _COMMON = "Common"
 _COMMON_ANSWERS = ("color", "material", "shape")
@@ -117,7 +117,7 @@ def evaluate(
         raise DataError("no question is balanced", remedy="measure on a file that holds balanced questions")
     predicted = {key: _of(predictions, key, "prediction") for key in balanced}
     correct = {key: predicted[key] == question.answer for key, question in balanced.items()}
-    answer = {key: "open" if question.structural == _OPEN else "binary" for key, question in balanced.items()}
+    answer = {key: "open" if question.structural == OPEN else "binary" for key, question in balanced.items()}
     by_answer = _shares(answer, correct)
     validity = plausibility = grounding = None
     if choices is not None:

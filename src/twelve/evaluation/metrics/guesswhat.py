@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from twelve.data.records import describe
 from twelve.errors import DataError
+from twelve.scoring.results import read_mapping, written_like
 
+RESULT = '"5": 1001 (game and object), or "5": {"1001": 0.7, "1002": 0.3}, in one JSON object'
 SUCCESS = "success"
 """Status of the games that count: the questioner found the object."""
 
@@ -51,3 +56,30 @@ def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: i
     batches = [correct[start : start + size] for start in range(0, len(correct), size)]
     errors = [1 - sum(batch) / len(batch) for batch in batches]
     return Scores(sum(errors) / len(errors), correct)
+
+
+def read_results(path: Path) -> dict[str, str]:
+    """Game id -> id of the selected object, from one JSON object of :data:`RESULT`.
+
+    Of objects with scores the highest one is selected, the first of equals.
+
+    Raises:
+        DataError: a value is neither an object's id nor scores, or a game occurs twice.
+    """
+    with written_like(path, RESULT):
+        return {game: _selected(value, path, game) for game, value in read_mapping(path).items()}
+
+
+def _selected(value: object, path: Path, game: str) -> str:
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, Mapping) or not value:
+        raise DataError(
+            f"expected an object's id, or ids with scores, found {describe(value)}", file=path, record=f"game {game}"
+        )
+    for key, score in value.items():
+        if isinstance(score, bool) or not isinstance(score, int | float) or math.isnan(score):
+            raise DataError(
+                f"the score of object {key} must be a number, found {describe(score)}", file=path, record=f"game {game}"
+            )
+    return str(max(value, key=lambda key: float(value[key])))

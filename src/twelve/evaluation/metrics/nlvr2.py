@@ -79,7 +79,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     """Identifier -> what was predicted, from lines ``identifier,True`` or ``identifier,False``.
 
     Raises:
-        DataError: a line has not two fields.
+        DataError: a line has not two fields, or an identifier occurs twice.
     """
     predictions: dict[str, str] = {}
     try:
@@ -91,6 +91,10 @@ def read_predictions(path: Path) -> dict[str, str]:
                         file=path,
                         record=f"line {number}",
                         remedy="write one prediction a line, without a header",
+                    )
+                if row[0] in predictions:
+                    raise DataError(
+                        f"{row[0]} is predicted twice", file=path, record=f"line {number}", remedy="keep one of the two"
                     )
                 predictions[row[0]] = row[1]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

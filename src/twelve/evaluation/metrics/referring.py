@@ -56,15 +56,31 @@ CONVENTIONS: Mapping[str, Callable[[Box, Box], bool]] = MappingProxyType(
 """When a predicted box is right, by the name of the program that decides so. ``original`` asks for more than half."""
 
 
+PROTOCOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "google": "IoU of at least 0.5, plain areas, as the Google toolbox",
+        "mattnet": "IoU of at least 0.5, the last pixel belongs to a box, as MAttNet",
+        "original": "IoU of more than 0.5, both edge pixels belong to a box, as the original 12-in-1 code",
+    }
+)
+"""The conventions in words."""
+
+
 def hits(predicted: Sequence[Box], referred: Sequence[Box], convention: str = "google") -> list[bool]:
     """Whether each predicted box is right."""
     right = CONVENTIONS[convention]
     return [right(prediction, truth) for prediction, truth in zip(predicted, referred, strict=True)]
 
 
+def first_hits(
+    k: int, ranked: Sequence[Sequence[Box]], referred: Sequence[Box], convention: str = "google"
+) -> list[bool]:
+    """Whether any of the first ``k`` boxes is right; none is where there is no box."""
+    right = CONVENTIONS[convention]
+    return [any(right(box, truth) for box in boxes[:k]) for boxes, truth in zip(ranked, referred, strict=True)]
+
+
 def precision_at(k: int, ranked: Sequence[Sequence[Box]], referred: Sequence[Box]) -> float:
     """Google toolbox's precision@k in 0..1: any of the first ``k`` boxes is right."""
-    found = [
-        any(iou(box, truth) >= THRESHOLD for box in boxes[:k]) for boxes, truth in zip(ranked, referred, strict=True)
-    ]
+    found = first_hits(k, ranked, referred)
     return sum(found) / len(found)

@@ -7,8 +7,10 @@ everything earn nothing. Axes: C captions, I images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,16 @@ from numpy.typing import NDArray
 CAPTIONS = 5
 """Captions of a picture that are measured: the first five, as every published number has it."""
 TIES = "counted against the model"
+ALL = "all"
+PROTOCOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "1k": "the first 1,000 pictures of the split in file order",
+        "1k-5fold": "five galleries of 1,000 pictures, in file order, averaged",
+        "5k": "the first 5,000 pictures of the split in file order",
+        ALL: "all pictures of the split",
+    }
+)
+"""Galleries that numbers are published on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class Recall:
     mean_rank: float
 
 
-def text_to_image_ranks(scores: NDArray[np.float32], target: NDArray[np.int64]) -> NDArray[np.int64]:
+def text_to_image_ranks(scores: NDArray[np.floating[Any]], target: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rank from 0 of every caption's own picture.
 
     Args:
@@ -43,7 +55,7 @@ def text_to_image_ranks(scores: NDArray[np.float32], target: NDArray[np.int64]) 
     return np.asarray((~(scores < own[:, None])).sum(axis=1) - 1, dtype=np.int64)
 
 
-def image_to_text_ranks(scores: NDArray[np.float32], target: NDArray[np.int64]) -> NDArray[np.int64]:
+def image_to_text_ranks(scores: NDArray[np.floating[Any]], target: NDArray[np.int64]) -> NDArray[np.int64]:
     """Best rank from 0 of any of every picture's own captions.
 
     Returns:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from twelve.data.records import Record, describe
 from twelve.data.streams import read_elements
 from twelve.errors import DataError
+from twelve.scoring.results import by_id, written_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,9 @@ def evaluate(answers: Mapping[str, object], predictions: Mapping[str, object]) -
     return Scores(sum(correct) / len(correct), correct)
 
 
+RESULT = '{"question": "Which cup is full?", "qa_id": 501, "candidates": [{"answer": 9001}]}, in one JSON list'
+
+
 def read_results(path: Path) -> dict[str, str]:
     """Question id -> first choice, from a file of the official result layout.
 
@@ -45,12 +50,18 @@ def read_results(path: Path) -> dict[str, str]:
         [{"question": "Which cup is full?", "qa_id": 501, "candidates": [{"answer": 9001}]}]
 
     Raises:
-        DataError: a record is malformed, or has no candidate.
+        DataError: a record is malformed or has no candidate, or a question was answered twice.
     """
-    chosen: dict[str, str] = {}
-    for record in read_elements(path):
-        candidates = list(record.records("candidates"))
-        if not candidates or "answer" not in candidates[0].fields:
-            raise record.error("expected a candidate with an answer")
-        chosen[str(record.integer("qa_id"))] = str(candidates[0].fields["answer"])
-    return chosen
+    with written_like(path, RESULT):
+        records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")))
+        return {key: _choice(record) for key, record in records.items()}
+
+
+def _choice(record: Record) -> str:
+    candidates = list(record.records("candidates"))
+    if not candidates or "answer" not in candidates[0].fields:
+        raise record.error("expected a candidate with an answer")
+    answer = candidates[0].fields["answer"]
+    if isinstance(answer, bool) or not isinstance(answer, int | str):
+        raise record.error(f"the answer must be a box id or words, found {describe(answer)}")
+    return str(answer)

@@ -12,9 +12,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
+from twelve.data.streams import read_elements
 from twelve.errors import DataError
 from twelve.evaluation.metrics.contractions import CONTRACTIONS
+from twelve.scoring.results import by_id, written_like
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -123,6 +126,20 @@ def evaluate(questions: Mapping[str, Question], predictions: Mapping[str, str], 
         per_answer_type={name: _per_cent(values, decimals) for name, values in by_answer.items()},
         per_question={key: round_away(100 * score, decimals) for key, score in scores.items()},
     )
+
+
+RESULT = '{"question_id": 262148000, "answer": "cup"}, in one JSON list'
+
+
+def read_results(path: Path) -> dict[str, str]:
+    """Question id -> answer, from a file of the official result layout: a JSON list of :data:`RESULT`.
+
+    Raises:
+        DataError: a record is malformed, or a question was answered twice.
+    """
+    with written_like(path, RESULT):
+        answers = by_id(read_elements(path), lambda record: str(record.integer("question_id")))
+        return {key: record.text("answer") for key, record in answers.items()}
 
 
 def _per_cent(scores: Sequence[float], decimals: int) -> float:
