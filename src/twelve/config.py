@@ -7,15 +7,18 @@ Files are looked for as given, then among those the package ships (``configs/rea
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from twelve import files
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
+
+if TYPE_CHECKING:
+    from twelve.tasks.base import Task
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -34,6 +37,8 @@ class TaskSettings(Strict):
 
     report: str | None = None
     """Split that is reported, once, at the end."""
+    look: str | None = None
+    """Split that training looks at; a share of the training pictures (``carve``) when absent."""
     batch_size: int | None = Field(None, ge=1)
     """Examples a batch (an example may be several pairs)."""
     learning_rate: float | None = Field(None, gt=0)
@@ -42,6 +47,16 @@ class TaskSettings(Strict):
     """Word pieces a text keeps, [CLS] and [SEP] included."""
     max_train: int | None = Field(None, ge=1)
     """Train on this many examples only (whole pictures, chosen by the seed): for learning curves."""
+    kind: Literal["answer", "retrieval", "region", "candidates", "pair", "entailment"] | None = None
+    """Makes this a task of your own (tasks/custom.py): its splits are files, and it alone has what follows."""
+    train: str | None = None
+    """File of JSON lines to train on, in the data root."""
+    images: str | None = None
+    """Folder of its pictures in the data root's ``images``; the task's name when absent."""
+    output: str | None = None
+    """Head that it uses; the one of its kind when absent, a new one under a new name."""
+    title: str | None = None
+    """Its name for people."""
 
 
 class VocabularySettings(Strict):
@@ -290,14 +305,17 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
         else:
             message += f", found {repr(first['input'])[:40]}"
         raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
-    _check_names(config, file)
+    with nullcontext() if file is None else found_in(file):
+        _check_names(config)
     return config
 
 
-def _check_names(config: RunConfig, file: str | Path | None) -> None:
-    """Tasks and outputs that the configuration names exist."""
+def _check_names(config: RunConfig) -> None:
+    """Tasks and outputs that the configuration names exist; the run's own tasks become known."""
     from twelve.tasks.base import all_tasks
+    from twelve.tasks.custom import adopt_own
 
+    adopt_own(config.tasks)
     known = all_tasks()
     outputs = sorted({known[name].output for name in config.tasks if name in known})
     for record, names, right in (
@@ -309,17 +327,36 @@ def _check_names(config: RunConfig, file: str | Path | None) -> None:
             if name not in right:
                 raise ConfigError(
                     f"unknown name {name!r}{nearest(name, right)}",
-                    file=file,
                     record=f"{record}.{name}",
                     remedy=f"choose among {', '.join(right)}",
                 )
+    _check_splits(config, known)
+    _check_heads(config, known)
+
+
+def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
+    """No split serves two purposes."""
     for name, settings in config.tasks.items():
-        if settings.report == known[name].train_split:
+        trained, reported = known[name].train_split, settings.report or known[name].report_split
+        if reported == trained:
+            problem, key = "the reported split is the one that is trained on", "report"
+        elif settings.look in (trained, reported):
+            problem, key = "training may not look at the split that it trains on, or at the reported one", "look"
+        else:
+            continue
+        raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy=f"{key} another split")
+
+
+def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:
+    """Tasks that share a head are of one kind."""
+    kinds: dict[str, str] = {task.output: task.kind for name, task in known.items() if name not in config.tasks}
+    for name in config.tasks:
+        task = known[name]
+        if kinds.setdefault(task.output, task.kind) != task.kind:
             raise ConfigError(
-                "the reported split is the one that is trained on",
-                file=file,
-                record=f"tasks.{name}.report",
-                remedy="report another split",
+                f"the head {task.output!r} is of kind {kinds[task.output]}, this task is of kind {task.kind}",
+                record=f"tasks.{name}.output",
+                remedy="give it another output, or none",
             )
 
 

@@ -7,8 +7,9 @@ that measuring one task reads that task's files alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,16 @@ from numpy.typing import NDArray
 
 from twelve import files
 from twelve.config import RunConfig, TaskSettings
-from twelve.data.clean import CleanReport, carve_tasks, clean_splits, held_out_images
+from twelve.data.clean import CleanReport, HeldOutImages, carve_tasks, clean_splits, held_out_images
 from twelve.data.records import read_object
 from twelve.data.root import DataRoot
-from twelve.data.vocabulary import Coverage, build_vocabulary, coverage
+from twelve.data.vocabulary import Coverage, build_vocabulary, coverage, read_label_map
 from twelve.errors import DataError, RegionError
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import Output, get_output
 from twelve.regions.store import GIVEN, RegionStore
 from twelve.tasks.base import Example, Task, get
+from twelve.tasks.custom import adopt_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class TaskData:
     settings: TaskSettings
     train: Sequence[Example]
     look: Sequence[Example]
-    """Carved from train by picture: what stop-and-go and early stopping see."""
+    """What stop-and-go and early stopping see: carved from train by picture, or the split that the settings name."""
 
     @property
     def batch_size(self) -> int:
@@ -107,12 +109,17 @@ class Prepared:
 
 
 def prepare(
-    config: RunConfig, vocabularies: Mapping[str, Sequence[str]] | None = None, *, texts_only: bool = False
+    config: RunConfig,
+    vocabularies: Mapping[str, Sequence[str]] | None = None,
+    *,
+    adding: Collection[str] = (),
+    texts_only: bool = False,
 ) -> Prepared:
     """Read every task's training split, take out held-out pictures, carve the look split, build vocabularies.
 
     Args:
-        vocabularies: those of a checkpoint, which then stand as they are.
+        vocabularies: those of a checkpoint, whose answers keep their places.
+        adding: tasks that the checkpoint does not know, whose answers follow these.
         texts_only: training pictures will not be looked at, so they need no regions.
 
     Raises:
@@ -125,7 +132,8 @@ def prepare(
     everything = {name: task.read(root, task.train_split) for name, task in chosen.items()}
     held_out = held_out_images(root, mode=config.hold_out, required=reports)
     kept, cleaned = clean_splits(everything, held_out)
-    parts = carve_tasks(kept, config.carve, config.seed, held_out.same)
+    given = {name: chosen[name].read(root, settings.look) for name, settings in config.tasks.items() if settings.look}
+    parts = _divide(kept, _unmeasured(given, held_out), config, held_out.same)
     tasks = {}
     for name, task in chosen.items():
         settings = config.tasks[name]
@@ -135,7 +143,7 @@ def prepare(
         if not texts_only:
             check_regions(store, [*train, *look], name)
         tasks[name] = TaskData(task, get_output(task.kind), settings, train, look)
-    built = dict(vocabularies) if vocabularies is not None else _vocabularies(config, tasks)
+    built = _vocabularies(config, tasks) if vocabularies is None else _joined(config, vocabularies, tasks, adding)
     covered = {
         name: coverage(data.train, built[data.task.output])
         for name, data in tasks.items()
@@ -143,8 +151,12 @@ def prepare(
     }
     same = held_out.same
     banned = {same.get(image, image) for image in held_out.images}
-    left_out = frozenset(image for image in _images(everything.values()) if same.get(image, image) in banned)
-    carved = Carved(left_out, frozenset(_images(look for _, look in parts.values())))
+    pictures = _images(everything.values())
+    left_out = frozenset(image for image in pictures if same.get(image, image) in banned)
+    looked = _images(look for _, look in parts.values())
+    twins = {same.get(image, image) for image in looked}
+    looked |= {image for image in pictures - left_out if same.get(image, image) in twins}
+    carved = Carved(left_out, frozenset(looked))
     return Prepared(root, store, tasks, cleaned, built, carved, covered)
 
 
@@ -173,10 +185,54 @@ def prepare_measuring(
         output = get_output(task.kind)
         learns = floors and not output.ranks_gallery
         train, look = carved.parts(task.read(root, task.train_split)) if learns else ([], [])
+        if learns and settings.look:
+            look = carved.parts(task.read(root, settings.look))[1]
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
         tasks[name] = TaskData(task, output, settings, train, look)
     return Prepared(root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), carved)
+
+
+def _unmeasured(looks: Mapping[str, Sequence[Example]], held_out: HeldOutImages) -> dict[str, list[Example]]:
+    """Splits to look at without the pictures that some task is tested or reported on.
+
+    Raises:
+        DataError: nothing is left of one.
+    """
+    tested = tuple(split for split in held_out.splits if split.role != "val")
+    left, _ = clean_splits(looks, replace(held_out, splits=tested))
+    for name, examples in left.items():
+        if not examples:
+            raise DataError(
+                "every picture of the split to look at is one that some task is measured on",
+                record=f"tasks.{name}.look",
+                remedy="look at another split, or leave look out",
+            )
+    return left
+
+
+def _divide(
+    kept: Mapping[str, Sequence[Example]],
+    given: Mapping[str, Sequence[Example]],
+    config: RunConfig,
+    same: Mapping[str, str],
+) -> dict[str, tuple[list[Example], list[Example]]]:
+    """task -> (train, look); no task trains on a picture that any task looks at.
+
+    Args:
+        given: task -> what it looks at, where that is a split of its own; the others' is carved.
+    """
+    carved = carve_tasks({name: kept[name] for name in kept if name not in given}, config.carve, config.seed, same)
+    seen = _images([*given.values(), *(look for _, look in carved.values())])
+    seen = {same.get(image, image) for image in seen}
+    parts = {}
+    for name, examples in kept.items():
+        train, look = carved.get(name, (examples, given.get(name, ())))
+        train = [e for e in train if seen.isdisjoint(same.get(image, image) for image in e.images)]
+        if not train:
+            raise DataError(f"{name} has no training picture that no task looks at", remedy="look at another split")
+        parts[name] = (train, list(look))
+    return parts
 
 
 def _images(parts: Iterable[Sequence[Example]]) -> set[str]:
@@ -190,6 +246,7 @@ def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
         DataError: there is no data root.
         RegionError: there is no region store.
     """
+    adopt_own(config.tasks)
     root, folder = DataRoot(config.data, config.sources), config.regions_folder
     if not folder.is_dir():
         raise RegionError(
@@ -199,6 +256,18 @@ def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
             f"{Path(config.data) / 'images' / 'SOURCE'} --boxes grid --backbone NAME --out {folder}",
         )
     return root, RegionStore(folder)
+
+
+def sources_of(data: Prepared) -> list[str]:
+    """Image sources that the training pictures come from."""
+    return sorted(
+        {
+            image.split("/")[0]
+            for task in data.tasks.values()
+            for example in (*task.train, *task.look)
+            for image in example.images
+        }
+    )
 
 
 def check_regions(store: RegionStore, examples: Sequence[Example], task: str) -> None:
@@ -257,3 +326,40 @@ def _vocabularies(config: RunConfig, tasks: Mapping[str, TaskData]) -> dict[str,
             sharing, min_count=config.vocabulary.min_count, label_map=None if label_map is None else Path(label_map)
         )
     return built
+
+
+def _joined(
+    config: RunConfig,
+    known: Mapping[str, Sequence[str]],
+    tasks: Mapping[str, TaskData],
+    adding: Collection[str],
+) -> dict[str, Sequence[str]]:
+    """A checkpoint's answers in their places, and after them, most frequent first, those that tasks new to it bring.
+
+    Raises:
+        DataError: a head has no answer at all.
+    """
+    new = {name: data for name, data in tasks.items() if name in adding}
+    joined = dict(known)
+    for key in dict.fromkeys(data.task.output for data in new.values() if data.output.needs_vocabulary):
+        sharing = {name: data for name, data in new.items() if data.task.output == key}
+        if key not in known:
+            joined |= _vocabularies(config, sharing)
+            continue
+        label_map = config.vocabulary.label_maps.get(key)
+        found = (
+            _frequent(sharing, config.vocabulary.min_count) if label_map is None else read_label_map(Path(label_map))
+        )
+        joined[key] = list(dict.fromkeys([*known[key], *found]))
+    return joined
+
+
+def _frequent(tasks: Mapping[str, TaskData], least: int) -> list[str]:
+    """Answers that enough examples of one task have, most frequent first; none at all may be frequent."""
+    total: Counter[str] = Counter()
+    kept: set[str] = set()
+    for data in tasks.values():
+        counts = Counter(str(example.facts["label"]) for example in data.train if "label" in example.facts)
+        kept |= {label for label, count in counts.items() if count >= least}
+        total += counts
+    return sorted(kept, key=lambda label: (-total[label], label))

@@ -19,9 +19,11 @@ from twelve.errors import ConfigError, nearest
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval
 from twelve.evaluation.evaluate import Evaluator, Result, write_results
+from twelve.evaluation.submission import unlabelled, write_submission
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
+from twelve.tasks.base import get
 from twelve.training.run import CARVED, machine, model_folder, open_run
 
 STAGES = "stages.json"
@@ -35,13 +37,18 @@ def evaluate_run(
     split: str | None = None,
     full: bool = False,
     floors: bool = True,
+    submit: Path | None = None,
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[Result]:
     """Measure the run's tasks, print the table and write evaluation.json into its folder.
 
+    Args:
+        submit: where to write the official file of results of one task; a split without labels is then predicted and
+            not measured.
+
     Raises:
-        ConfigError: the folder holds no run, or the run has no such task.
+        ConfigError: the folder holds no run, the run has no such task, or ``submit`` is for several.
     """
     console = console or Console()
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
@@ -54,6 +61,12 @@ def evaluate_run(
                 file=folder,
                 remedy=f"it has {', '.join(config.tasks)}",
             )
+    names = list(dict.fromkeys(tasks or config.tasks))
+    if submit is not None and len(names) > 1:
+        problem = "an official file of results is one task's"
+        raise ConfigError(problem, file=submit, remedy=f"name one of the tasks: {', '.join(names)}")
+    if submit is not None:
+        get(names[0]).submission([], [])  # a dataset without such a file says so before anything is predicted
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     saved = model_folder(folder)
@@ -61,7 +74,6 @@ def evaluate_run(
     if torch.cuda.is_available():
         model = model.cuda()
     processor = TwelveProcessor.from_pretrained(saved)
-    names = list(dict.fromkeys(tasks or config.tasks))
     data = None
     if (folder / CARVED).is_file():
         carved = Carved.read(folder / CARVED)
@@ -69,8 +81,14 @@ def evaluate_run(
     evaluator = Evaluator(config, model, processor, full=full, floors=floors, data=data)
     results = []
     for name in names:
-        started = time.monotonic()
-        result = evaluator.measure(name, split)
+        started, predictions = time.monotonic(), None
+        if submit is not None:
+            examples, predictions = evaluator.predict(name, split)
+            write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
+            console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
+            if unlabelled(examples):
+                return []
+        result = evaluator.measure(name, split, predictions)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
     stages = stage_seconds(folder)
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -17,7 +17,7 @@ from twelve.config import EvaluationSettings, RunConfig
 from twelve.data.batch import Collator, seen_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare
 from twelve.data.records import read_object
-from twelve.errors import DataError, found_in
+from twelve.errors import ConfigError, DataError, found_in
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval, interval
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
@@ -102,8 +102,24 @@ class Evaluator:
         self.recorded: list[record.Recorded] = []
         """Single predictions of every task measured so far, for the report."""
 
-    def measure(self, name: str, split: str | None = None) -> Result:
+    def predict(self, name: str, split: str | None = None) -> tuple[list[Example], list[Prediction]]:
+        """The examples of a split, which need no labels, and the model's predictions.
+
+        Raises:
+            ConfigError: the task ranks a gallery, which is measured as a whole.
+            DataError, RegionError: as :meth:`measure`.
+        """
+        task = self.data.tasks[name]
+        if task.output.ranks_gallery:
+            raise ConfigError(f"{task.task.title} has no predictions of single examples", remedy="choose another task")
+        examples = self._read(task, split or task.report_split)
+        return examples, self._predicted(task, self._collator(task), examples)
+
+    def measure(self, name: str, split: str | None = None, predictions: Sequence[Prediction] | None = None) -> Result:
         """Measure one task.
+
+        Args:
+            predictions: what :meth:`predict` found for this split; predicted here when absent.
 
         Raises:
             DataError, RegionError: the split or its regions cannot be read.
@@ -111,17 +127,14 @@ class Evaluator:
         """
         task = self.data.tasks[name]
         split = split or task.report_split
-        examples = task.task.read(self.data.root, split)
-        check_regions(self.data.store, examples, name)
-        for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
-            with found_in(Path(self.data.store.root) / source):
-                self.processor.check_regions(source, self.data.store.fingerprint(source))
+        examples = self._read(task, split)
         protocol = task.task.protocol(split, full=self.full)
-        collator = Collator(name, task.output, task.task.output, self.processor, self.data.store)
+        collator = self._collator(task)
         if task.output.ranks_gallery:
             examples, ours, floors, most = self._ranked(task, collator, examples, protocol)
         else:
-            ours, floors, most = self._decoded(task, collator, examples, protocol)
+            predictions = predictions or self._predicted(task, collator, examples)
+            ours, floors, most = self._decoded(task, collator, examples, protocol, predictions)
         score = self._interval(ours.per_example, ours.groups)
         return Result(
             task=name,
@@ -136,8 +149,28 @@ class Evaluator:
             ceiling=most,
         )
 
+    def _read(self, task: TaskData, split: str) -> list[Example]:
+        examples = task.task.read(self.data.root, split)
+        check_regions(self.data.store, examples, task.task.name)
+        for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
+            with found_in(Path(self.data.store.root) / source):
+                self.processor.check_regions(source, self.data.store.fingerprint(source))
+        return examples
+
+    def _collator(self, task: TaskData) -> Collator:
+        return Collator(task.task.name, task.output, task.task.output, self.processor, self.data.store)
+
+    def _predicted(self, task: TaskData, collator: Collator, examples: Sequence[Example]) -> list[Prediction]:
+        size = self.settings.batch_size
+        return predict(self.model, collator, examples, batch_size=size, label=task.task.title)
+
     def _decoded(
-        self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
+        self,
+        task: TaskData,
+        collator: Collator,
+        examples: Sequence[Example],
+        protocol: Protocol,
+        answers: Sequence[Prediction],
     ) -> tuple[Measurement, dict[str, Floor], float | None]:
         """Outputs that answer example by example."""
 
@@ -145,7 +178,6 @@ class Evaluator:
             return task.task.measure(examples, predictions)
 
         title, size = task.task.title, self.settings.batch_size
-        answers = predict(self.model, collator, examples, batch_size=size, label=title)
         ours = measured(answers)
         of = (task.task.name, task.task.kind, protocol.split)
         rows = range(len(examples)) if ours.rows is None else ours.rows

@@ -20,16 +20,16 @@ from rich.console import Console
 
 from twelve import __version__, files
 from twelve.config import RunConfig, load
-from twelve.data.batch import seen_regions
-from twelve.data.prepare import Prepared, prepare, subset
+from twelve.data.prepare import Prepared, prepare, sources_of
 from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
-from twelve.model.processor import TwelveProcessor, load_tokenizer
+from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
 from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
 from twelve.training.checkpoint import checkpoints
+from twelve.training.continued import continued, reserved_rows, start_heads
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -45,9 +45,6 @@ FREE = ("run", "data", "regions", "training", "evaluation")
 
 STATISTICS_IMAGES = 1000
 """Training images whose features decide how the region embedding of a new model is scaled."""
-
-STATISTICS_EXAMPLES = 2000
-"""Training examples whose targets decide where an untrained head begins."""
 
 
 def train(config: RunConfig, *, resume: bool = False, console: Console | None = None) -> Path:
@@ -82,7 +79,7 @@ def _train(config: RunConfig, folder: Path, accelerator: Accelerator, console: C
     from twelve.training.trainer import METRICS, Trainer
 
     model, processor, data = (
-        _continued(config, Path(config.model.init)) if config.model.init else _new(config, config.seed)
+        continued(config, model_folder(Path(config.model.init))) if config.model.init else _new(config, config.seed)
     )
     trainer = Trainer(config, data, model, processor, folder, accelerator)
     if accelerator.is_main_process:
@@ -159,10 +156,14 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     data = prepare(config)
     processor = TwelveProcessor(load_tokenizer(named) if named else tokenizer_from(_texts(data)))
     processor.max_regions = config.model.max_regions
+    rows = config.model.architecture.get("num_task_tokens")
+    rows = rows if isinstance(rows, int) else TOKEN_ROWS  # the model's own check names what is no number
     heads: dict[str, dict[str, Any]] = {}
     for name, task in data.tasks.items():
         key = task.task.output
-        processor.add_task(name, output=key, max_text=task.max_text, row=task.task.token)
+        processor.add_task(
+            name, output=key, max_text=task.max_text, row=task.task.token, reserved=reserved_rows(), rows=rows
+        )
         heads[key] = {"kind": task.output.kind, "size": max(1, len(data.vocabularies.get(key, ())))}
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
@@ -186,11 +187,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     except ConfigError as error:
         raise ConfigError(error.problem, record="model.architecture", remedy=error.remedy) from None
     model.standardise_regions(*_statistics(data))
-    for task in reversed(list(data.tasks.values())):  # of tasks that share a head, the first decides
-        examples = subset(task.train, STATISTICS_EXAMPLES, seed)
-        seen = seen_regions(data.store, examples, processor.max_regions)
-        targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
-        task.output.start_from(model.heads[task.task.output], targets)
+    start_heads(model, data, data.tasks.values(), processor, seed)
     if encoder is not None:
         load_text_encoder(model, encoder)
     return model, processor, data
@@ -222,25 +219,6 @@ def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProce
         )
 
 
-def _continued(config: RunConfig, init: Path) -> tuple[Twelve, TwelveProcessor, Prepared]:
-    """A saved model and its processor, with the run's data read for them."""
-    folder = model_folder(init)
-    processor = TwelveProcessor.from_pretrained(folder)
-    model = Twelve.from_pretrained(folder)
-    data = prepare(config, processor.vocabularies)
-    unknown = [name for name in data.tasks if name not in processor.token_rows]
-    if unknown:
-        raise CheckpointError(
-            f"the checkpoint was not made for {', '.join(unknown)}",
-            file=folder,
-            remedy=f"choose among its tasks: {', '.join(processor.token_rows)}",
-        )
-    for source in sources_of(data):
-        with found_in(Path(data.store.root) / source):
-            processor.check_regions(source, data.store.fingerprint(source))
-    return model, processor, data
-
-
 def model_folder(path: Path) -> Path:
     """The folder that from_pretrained opens: ``path`` itself or a run's ``model``.
 
@@ -268,18 +246,6 @@ def open_run(folder: Path) -> RunConfig:
         problem = "this folder holds no run" if folder.is_dir() else "no run here, the folder does not exist"
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     return load(folder / CONFIG)
-
-
-def sources_of(data: Prepared) -> list[str]:
-    """Image sources that the training pictures come from."""
-    return sorted(
-        {
-            image.split("/")[0]
-            for task in data.tasks.values()
-            for example in (*task.train, *task.look)
-            for image in example.images
-        }
-    )
 
 
 def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:

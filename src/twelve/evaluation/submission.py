@@ -1,0 +1,43 @@
+"""A dataset's official file of results: complete and in the order of the split, or not written at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from twelve import files
+from twelve.errors import DataError
+from twelve.outputs.base import Prediction
+from twelve.tasks.base import Example, Task
+
+
+def unlabelled(examples: Sequence[Example]) -> bool:
+    """Whether nothing is known of what is right, so that nothing can be measured."""
+    return all(example.target is None for example in examples)
+
+
+def write_submission(
+    path: Path, task: Task, examples: Sequence[Example], predictions: Sequence[Prediction | None]
+) -> Path:
+    """Write the task's official file.
+
+    Args:
+        predictions: aligned with ``examples``.
+
+    Raises:
+        DataError: an example has no prediction; nothing is written then.
+        ConfigError: the dataset has no official file of results.
+    """
+    found = [*predictions, *[None] * (len(examples) - len(predictions))]
+    missing = [example.id for example, prediction in zip(examples, found, strict=True) if prediction is None]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(examples)} examples have no prediction",
+            file=path,
+            record=missing[0],
+            remedy="the official program would refuse the file: predict the whole split",
+        )
+    text = task.submission(examples, found)
+    with files.replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,339 @@
+"""Your own data as a task, from the run's configuration alone::
+
+    tasks:
+      mine: {kind: answer, train: mine/train.jsonl, report: mine/val.jsonl, images: mine}
+
+A split of such a task is a file, named relative to the data root: one JSON object a line with ``text``, ``image`` (two
+``images`` for pair) and ``target``. By kind:
+
+============  ========================================================================================  ================
+kind          a line of its file                                                                        measured by
+============  ========================================================================================  ================
+answer        {"text": "what is it?", "image": "a.jpg", "target": "cup"}                                soft accuracy
+answer        {"text": "what is it?", "image": "a.jpg", "target": {"cup": 1.0, "mug": 0.6}}             (0..1 an answer)
+retrieval     {"text": "a cup on a table", "image": "a.jpg"}                                            R@1, R@5, R@10
+region        {"text": "the left cup", "image": "a.jpg", "target": [10, 20, 60, 90]}                    IoU >= 0.5
+candidates    {"text": "which is full?", "image": "a.jpg", "candidates": [[10, 20, 60, 90], [0, 0, 9, 9]], "target": 0}
+                                                                                                        accuracy
+pair          {"text": "both show a cup", "images": ["a.jpg", "b.jpg"], "target": true}                 accuracy
+entailment    {"text": "someone drinks", "image": "a.jpg", "target": "neutral"}                         accuracy
+============  ========================================================================================  ================
+
+Boxes are x1, y1, x2, y2 in pixels, the target of candidates counts from 0, entailment is contradiction, neutral or
+entailment. An image is a file under ``images/<the setting images>`` of the data root (its name counts, the folders
+before it do not), or an id with its source (``coco/391895``). ``id`` may be left out (the line's number), ``group`` too
+(the first image): examples of one group stay together. Lines without ``target`` can be predicted, not measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.data.records import Record, describe, read_lines
+from twelve.data.root import SUFFIXES, DataRoot, MissingData, image_key
+from twelve.errors import ConfigError, DataError
+from twelve.evaluation.metrics import referring
+from twelve.evaluation.metrics.entailment import CLASSES
+from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Target, Task, adopt, all_tasks
+from twelve.tasks.karpathy import CaptionTask
+from twelve.tasks.shared import some, values
+
+if TYPE_CHECKING:
+    from twelve.config import TaskSettings
+
+TOKEN = 1000
+"""Tokens of these tasks lie beyond the table: they have no row of their own and get a free one."""
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NEEDED = ("train", "report")
+_OWN = ("kind", "train", "images", "output", "title")
+"""Settings that only a run's own task has."""
+
+
+class FileTask(Task):
+    """A task whose splits are files of JSON lines."""
+
+    images_each: ClassVar[int] = 1
+    needs_targets: ClassVar[bool] = True
+    """Whether nothing can be learnt from a line without one."""
+    defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=30)
+    note: ClassVar[str] = ""
+
+    @abstractmethod
+    def target(self, record: Record, example: Example) -> Target:
+        """What is right, from the record's ``target``, which is there.
+
+        Raises:
+            DataError: it is not what this kind needs.
+        """
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return (split,)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        path = root.path / split
+        if not path.is_file():
+            raise MissingData(
+                "no such file", file=path, remedy=f"write it, or name another one for {self.name}, in the data root"
+            )
+        examples: dict[str, Example] = {}
+        paths: dict[str, str] = {}
+        for number, record in enumerate(read_lines(path), 1):
+            example = self._example(record, str(number), root, paths)
+            if example.id in examples:
+                raise record.error(f"id {example.id!r} occurs twice", "give every line an id of its own")
+            if example.target is None and split == self.train_split and self.needs_targets:
+                raise record.error("field 'target' is missing", "training needs it in every line")
+            examples[example.id] = example
+        return some(list(examples.values()), path, split)
+
+    def _example(self, record: Record, number: str, root: DataRoot, paths: dict[str, str]) -> Example:
+        """``paths``: image id -> the path it stands for, over the file."""
+        if self.images_each == 1:
+            names = [record.text("image")]
+        elif len(names := record.strings("images")) != self.images_each:
+            raise record.error(f"field 'images' must name {self.images_each} pictures, found {len(names)}", _REMEDY)
+        images = tuple(self._image(name, root, record, paths) for name in names)
+        text = record.text("text")
+        key = str(record.integer("id")) if isinstance(record.fields.get("id"), int) else None
+        example = Example(
+            id=key or (record.text("id") if "id" in record.fields else number),
+            text=text,
+            images=images,
+            group=record.text("group") if "group" in record.fields else images[0],
+            candidates=self.boxes(record),
+        )
+        if record.fields.get("target") is None:
+            return example
+        target = self.target(record, example)
+        return Example(example.id, text, images, target, example.group, example.candidates, facts=self.facts(target))
+
+    def _image(self, name: str, root: DataRoot, record: Record, paths: dict[str, str]) -> str:
+        """The id of a picture that is given by its path or by an id."""
+        is_file = Path(name).suffix.lower() in SUFFIXES
+        if not is_file and "/" in name:
+            return name
+        image = f"{root.image_source(self, Path(name).name)}/{image_key(name)}"
+        if is_file and paths.setdefault(image, name) != name:
+            raise record.error(f"{name} and {paths[image]} have the same name", "give every picture a name of its own")
+        return image
+
+    def boxes(self, record: Record) -> tuple[Box, ...]:
+        """Candidates of a record; none where the kind has none."""
+        return ()
+
+    def facts(self, target: Target) -> Mapping[str, Any]:
+        """What the vocabulary needs to know."""
+        return {}
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, note=self.note)
+
+    def scores(self, examples: Sequence[Example], predicted: Sequence[Any]) -> NDArray[np.float64]:
+        """(N,) what each prediction scores, 0..1: 1 where it is what is right."""
+        pairs = zip(examples, predicted, strict=True)
+        return np.array([value == example.target for example, value in pairs], dtype=np.float64)
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        for example in examples:
+            if example.target is None:
+                raise DataError("this line has no target", record=example.id, remedy="measure on another file")
+        scores = self.scores(examples, values(examples, predictions))
+        return Measurement(
+            primary="accuracy",
+            metrics={"accuracy": 100 * float(scores.mean())},
+            per_example=scores,
+            groups=[example.group for example in examples],
+        )
+
+    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+        """A line ``{"id": "17", "prediction": "cup"}`` an example."""
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return "".join(json.dumps({"id": example.id, "prediction": value}) + "\n" for example, value in pairs)
+
+
+class AnswerFile(FileTask):
+    kind: ClassVar[str] = "answer"
+    output: ClassVar[str] = "answer"
+    note: ClassVar[str] = "the answer's score in the file, else 0; answers are compared as they are written"
+
+    def target(self, record: Record, example: Example) -> Target:
+        answers = record.fields["target"]
+        if isinstance(answers, str):
+            return {answers: 1.0}
+        if not isinstance(answers, Mapping) or not answers or not all(map(_share, answers.values())):
+            expected = "an answer or an object answer -> score in 0..1"
+            raise record.error(f"field 'target' must be {expected}, found {describe(answers)}", _REMEDY)
+        return {answer: float(score) for answer, score in answers.items()}
+
+    def facts(self, target: Target) -> Mapping[str, Any]:
+        answers = cast(Mapping[str, float], target)
+        return {"label": max(answers, key=answers.__getitem__)}
+
+    def scores(self, examples: Sequence[Example], predicted: Sequence[Any]) -> NDArray[np.float64]:
+        pairs = zip(examples, predicted, strict=True)
+        return np.array([cast(Mapping[str, float], example.target).get(value, 0.0) for example, value in pairs])
+
+
+class RetrievalFile(FileTask, CaptionTask):
+    kind: ClassVar[str] = "alignment"
+    output: ClassVar[str] = "alignment"
+    needs_targets: ClassVar[bool] = False
+
+    def target(self, record: Record, example: Example) -> Target:
+        return None
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return CaptionTask.protocol(self, split, full=full)
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        return CaptionTask.measure(self, examples, predictions)
+
+    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+        return Task.submission(self, examples, predictions)
+
+
+class RegionFile(FileTask):
+    kind: ClassVar[str] = "region"
+    output: ClassVar[str] = "region"
+    note: ClassVar[str] = "IoU of at least 0.5 with the referred box"
+
+    def target(self, record: Record, example: Example) -> Target:
+        return _box(record.fields["target"], "target", record)
+
+    def scores(self, examples: Sequence[Example], predicted: Sequence[Any]) -> NDArray[np.float64]:
+        return np.array(referring.hits(predicted, [cast(Box, example.target) for example in examples]), np.float64)
+
+
+class CandidatesFile(FileTask):
+    kind: ClassVar[str] = "region"
+    output: ClassVar[str] = "region"
+    note: ClassVar[str] = "the right one of the given boxes"
+
+    def boxes(self, record: Record) -> tuple[Box, ...]:
+        boxes = tuple(_box(box, "candidates", record) for box in record.items("candidates"))
+        if not boxes:
+            raise record.error("field 'candidates' must hold boxes, found none", _REMEDY)
+        return boxes
+
+    def target(self, record: Record, example: Example) -> Target:
+        target = record.integer("target")
+        if not 0 <= target < len(example.candidates):
+            raise record.error(
+                f"target {target} is none of {len(example.candidates)} candidates, counted from 0", _REMEDY
+            )
+        return target
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, boxes="given", note=self.note)
+
+
+class PairFile(FileTask):
+    kind: ClassVar[str] = "pair"
+    output: ClassVar[str] = "pair"
+    images_each: ClassVar[int] = 2
+
+    def target(self, record: Record, example: Example) -> Target:
+        return record.flag("target")
+
+
+class EntailmentFile(FileTask):
+    kind: ClassVar[str] = "entailment"
+    output: ClassVar[str] = "entailment"
+
+    def target(self, record: Record, example: Example) -> Target:
+        target = record.text("target")
+        if target not in CLASSES:
+            raise record.error(f"field 'target' must be one of {', '.join(CLASSES)}, found {target!r}", _REMEDY)
+        return target
+
+
+KINDS: Mapping[str, type[FileTask]] = {
+    "answer": AnswerFile,
+    "retrieval": RetrievalFile,
+    "region": RegionFile,
+    "candidates": CandidatesFile,
+    "pair": PairFile,
+    "entailment": EntailmentFile,
+}
+_REMEDY = "mend this line; twelve/tasks/custom.py shows one of every kind"
+
+
+def adopt_own(tasks: Mapping[str, TaskSettings]) -> None:
+    """Make a run's own tasks known, and no other run's.
+
+    Raises:
+        ConfigError: one of them cannot be.
+    """
+    adopt({})
+    known = all_tasks()
+    for name, settings in tasks.items():
+        given = [key for key in _OWN if getattr(settings, key) is not None]
+        if given and name in known:
+            raise ConfigError(
+                f"{name} is a known dataset and reads its official files",
+                record=f"tasks.{name}.{given[0]}",
+                remedy="give your own task another name",
+            )
+        if given and settings.kind is None:
+            problem = "only a task of your own has this"
+            raise ConfigError(problem, record=f"tasks.{name}.{given[0]}", remedy=f"add tasks.{name}.kind")
+    adopt(from_settings(tasks))
+
+
+def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
+    """The tasks among a run's that are the run's own: those with a ``kind``.
+
+    Raises:
+        ConfigError: a name cannot be a task's, or something is missing.
+    """
+    own: dict[str, Task] = {}
+    for name, settings in tasks.items():
+        if settings.kind is None:
+            continue
+        record = f"tasks.{name}"
+        for key, word in (("", name), (".output", settings.output)):
+            if word is not None and not _NAME.fullmatch(word):
+                raise ConfigError(f"{word!r} is no name: small letters, digits and _ only", record=record + key)
+        if settings.images is not None and not _FOLDER.fullmatch(settings.images):
+            raise ConfigError(
+                f"{settings.images!r} is no folder of the data root's images/",
+                record=f"{record}.images",
+                remedy="put the pictures into a folder there and give its name alone",
+            )
+        for key in _NEEDED:
+            if getattr(settings, key) is None:
+                raise ConfigError("this key is required", record=f"{record}.{key}", remedy="name a file of JSON lines")
+        parent = KINDS[settings.kind]
+        members = {
+            "name": name,
+            "title": settings.title or name,
+            "output": settings.output or parent.output,
+            "token": TOKEN + len(own),
+            "source": settings.images or name,
+            "train_split": settings.train,
+            "report_split": settings.report,
+            "held_out_splits": {"test": (settings.report,)},
+            "__module__": __name__,
+        }
+        own[name] = cast(type[FileTask], type(f"{parent.__name__}_{name}", (parent,), members))()
+    return own
+
+
+def _box(value: object, key: str, record: Record) -> Box:
+    box = Record({key: value}, record.file, record.place).numbers(key, 4)
+    if not (box[2] > box[0] and box[3] > box[1]):
+        raise record.error(f"the box {list(box)} has no area", "boxes are x1, y1, x2, y2 in pixels")
+    return cast(Box, box)
+
+
+def _share(score: object) -> bool:
+    return isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1

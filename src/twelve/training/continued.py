@@ -1,0 +1,129 @@
+"""Going on from a saved model, also with tasks that it does not know.
+
+What it knows keeps its place: rows of the task-token table, answers of a vocabulary, and every parameter. New tasks get
+free rows and, where they need them, new heads or new answers at the end of a head.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from twelve.config import RunConfig
+from twelve.data.batch import seen_regions
+from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
+from twelve.errors import CheckpointError, ConfigError, found_in
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.tasks.base import all_tasks
+
+STATISTICS_EXAMPLES = 2000
+"""Training examples whose targets decide where an untrained head begins."""
+
+
+def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor, Prepared]:
+    """A saved model and its processor, with the run's data read for them.
+
+    Args:
+        folder: what from_pretrained opens.
+
+    Raises:
+        CheckpointError: a new task needs a head of another kind than the checkpoint has under this name.
+        ConfigError: no task token is left, or texts are longer than the model reads.
+    """
+    processor = TwelveProcessor.from_pretrained(folder)
+    model = Twelve.from_pretrained(folder)
+    new = [name for name in config.tasks if name not in processor.token_rows]
+    data = prepare(config, processor.vocabularies, adding=new)
+    for source in sources_of(data):
+        mark = data.store.fingerprint(source)
+        with found_in(Path(data.store.root) / source):
+            processor.check_regions(source, mark)
+        processor.region_fingerprints[source] = mark
+    tasks = [data.tasks[name] for name in new]
+    heads = _heads(model, data, tasks, folder)
+    for task in tasks:
+        _add(task, processor, model)
+    processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
+    if heads != dict(model.config.heads):
+        model = grown(model, heads, data, tasks, processor, config.seed)
+    return model, processor, data
+
+
+def reserved_rows() -> list[int]:
+    """Rows of the task-token table that known datasets have in the released model."""
+    return [task.token for task in all_tasks().values()]
+
+
+def start_heads(
+    model: Twelve, data: Prepared, tasks: Iterable[TaskData], processor: TwelveProcessor, seed: int
+) -> None:
+    """Let the heads of these tasks, which are untrained, begin at their labels' frequencies."""
+    for task in reversed(list(tasks)):  # of tasks that share a head, the first decides
+        examples = subset(task.train, STATISTICS_EXAMPLES, seed)
+        seen = seen_regions(data.store, examples, processor.max_regions)
+        targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
+        task.output.start_from(model.heads[task.task.output], targets)
+
+
+def grown(
+    model: Twelve,
+    heads: Mapping[str, Mapping[str, Any]],
+    data: Prepared,
+    tasks: Sequence[TaskData],
+    processor: TwelveProcessor,
+    seed: int,
+) -> Twelve:
+    """The model with other ``heads``; what it had, it keeps, also the first rows of a head that is larger now."""
+    settings = copy.deepcopy(model.config)
+    settings.heads = {key: dict(head) for key, head in heads.items()}
+    torch.manual_seed(seed)
+    larger = Twelve(settings)
+    start_heads(larger, data, tasks, processor, seed)
+    ours = larger.state_dict()
+    for name, old in model.state_dict().items():
+        new = ours[name]  # shares its memory with the model
+        if new.shape == old.shape:
+            new.copy_(old)
+        else:
+            new[: len(old)].copy_(old)
+    return larger
+
+
+def _heads(model: Twelve, data: Prepared, tasks: Sequence[TaskData], folder: Path) -> dict[str, dict[str, Any]]:
+    """The checkpoint's heads and those that its new tasks need."""
+    heads: dict[str, dict[str, Any]] = {key: dict(head) for key, head in model.config.heads.items()}
+    for task in tasks:
+        key, kind = task.task.output, task.output.kind
+        head = heads.setdefault(key, {"kind": kind, "size": 1})
+        if head["kind"] != kind:
+            raise CheckpointError(
+                f"its head {key!r} is of kind {head['kind']}, {task.task.name} needs one of kind {kind}",
+                file=folder,
+                remedy=f"give the task a head of its own: tasks.{task.task.name}.output",
+            )
+        if task.output.needs_vocabulary:
+            head["size"] = max(1, len(data.vocabularies[key]))
+    return heads
+
+
+def _add(task: TaskData, processor: TwelveProcessor, model: Twelve) -> None:
+    name, longest = task.task.name, model.config.max_position_embeddings
+    if task.max_text > longest:
+        raise ConfigError(
+            f"the model reads texts of at most {longest} word pieces, max_text is {task.max_text}",
+            record=f"tasks.{name}.max_text",
+            remedy=f"set it to at most {longest}",
+        )
+    processor.add_task(
+        name,
+        output=task.task.output,
+        max_text=task.max_text,
+        row=task.task.token,
+        reserved=reserved_rows(),
+        rows=model.config.num_task_tokens,
+    )
