@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from twelve.data.root import MissingData
@@ -101,6 +102,11 @@ def score(task: str, truth: Sequence[Path], predictions: Path | Sequence[Path], 
 
 def _per_cent(found: Interval) -> Interval:
     return Interval(100 * found.mean, 100 * found.low, 100 * found.high)
+
+
+def as_json(scores: Scores) -> str:
+    """All of it, for programs; the fields are those of :class:`Scores`."""
+    return json.dumps(asdict(scores), indent=1, ensure_ascii=False)
 
 
 def table(scores: Scores) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,16 +17,19 @@ _GENERAL = (REMEDY, "download the file again", None)
 
 
 @contextmanager
-def written_like(path: Path, sample: str) -> Iterator[None]:
-    """Errors about the result file ``path`` from within say what a prediction looks like."""
+def mended_by(path: Path, remedy: str) -> Iterator[None]:
+    """Errors about the result file ``path`` from within say what to do about a file that one wrote oneself."""
     try:
         yield
     except DataError as error:
         if error.file != path or error.remedy not in _GENERAL:
             raise
-        raise DataError(
-            error.problem, file=path, record=error.record, remedy=f"write each prediction as {sample}"
-        ) from None
+        raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
+
+
+def written_like(path: Path, sample: str) -> AbstractContextManager[None]:
+    """Errors about the result file ``path`` from within say what a prediction looks like."""
+    return mended_by(path, f"write each prediction as {sample}")
 
 
 def by_id(records: Iterable[Record], key_of: Callable[[Record], str]) -> dict[str, Record]:
@@ -67,7 +70,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def complete(wanted: Collection[str], predicted: Collection[str], path: Path, what: str = "examples") -> None:
-    """Raise DataError when something has no prediction."""
+    """Raise DataError when something has no prediction, or when there is nothing to predict."""
+    if not wanted:
+        raise DataError(
+            f"the official files hold no {what}", file=path, remedy="give the files of the split that was predicted"
+        )
     missing = [key for key in wanted if key not in predicted]
     if missing:
         raise DataError(

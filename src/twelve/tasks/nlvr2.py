@@ -18,7 +18,7 @@ from twelve.data.records import read_lines
 from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import nlvr2 as metric
 from twelve.scoring.base import Scored
-from twelve.scoring.results import complete, known, only, passed_over
+from twelve.scoring.results import complete, known, mended_by, only, passed_over
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
 from twelve.tasks.shared import some, unknown_split, values
 
@@ -72,7 +72,8 @@ class NLVR2(Task):
         examples = {example.id: example for example in read_statements(truth[0])}
         labels = {key: str(example.target) for key, example in examples.items()}
         path = only(predictions, "the CSV of predictions")
-        predicted = metric.read_predictions(path)
+        with mended_by(path, "write a line dev-850-0-1,True an example"):
+            predicted = metric.read_predictions(path)
         complete(labels, predicted, path)
         scores = metric.evaluate(labels, predicted)
         metrics = {"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency}

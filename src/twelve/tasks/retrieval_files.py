@@ -15,6 +15,7 @@ from twelve.data.records import Record, describe, read_json
 from twelve.data.root import image_key
 from twelve.errors import DataError
 from twelve.evaluation.metrics import retrieval as metric
+from twelve.scoring.results import mended_by
 from twelve.tasks.base import Example
 
 SCORES = "scores"
@@ -164,12 +165,14 @@ def read_results(path: Path) -> Matrix | Ranking:
     """
     if path.suffix in (".npz", ".npy"):
         return _matrix(_arrays(path), path)
-    content = Record(read_json(path), path, None)
+    with mended_by(path, _REMEDY):
+        content = Record(read_json(path), path, None)
     if SCORES in content.fields:
         return _matrix(content.fields, path)
     if not any(direction in content.fields for direction in _DIRECTIONS):
         raise content.error("neither scores nor rankings", _REMEDY)
-    return Ranking(*(_lists(content, direction) for direction in _DIRECTIONS))
+    with mended_by(path, _REMEDY):
+        return Ranking(*(_lists(content, direction) for direction in _DIRECTIONS))
 
 
 def _arrays(path: Path) -> dict[str, Any]:

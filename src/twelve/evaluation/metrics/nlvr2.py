@@ -106,10 +106,17 @@ def read_categories(path: Path) -> dict[str, list[str]]:
     """Sentence -> its linguistic categories, from the official annotated examples.
 
     A block is a sentence and lines ``- category`` (or ``* category``), blocks are parted by an empty line.
+
+    Raises:
+        DataError: the file cannot be read.
     """
     categories: dict[str, list[str]] = {}
     sentence = ""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
+    for line in lines:
         text = line.strip()
         if text[:2] in ("- ", "* ") and sentence:
             categories[sentence].append(text[2:])
