@@ -72,6 +72,9 @@ def test_rankings_equal_scores(tmp_path: Path, scores: np.ndarray[Any, Any]) -> 
     path.write_text(json.dumps(whole))
     plain = run(truth, save(tmp_path, scores=scores))
     assert run(truth, path).numbers == plain.numbers
+    more = {direction: {key: [987, *ids] for key, ids in lists.items()} for direction, lists in whole.items()}
+    path.write_text(json.dumps(more))  # 987 is neither a picture nor a caption of the gallery
+    assert run(truth, path).numbers == plain.numbers
     first = {"text_to_image": {key: ranked[:10] for key, ranked in whole["text_to_image"].items()}}
     path.write_text(json.dumps(first))
     found = run(truth, path)
