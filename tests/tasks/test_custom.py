@@ -1,0 +1,283 @@
+"""Tasks of one's own: from the configuration, from a file outside the package, beside what a model knows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import tiny_others
+import tiny_own
+import torch
+import yaml
+from rich.console import Console
+
+from twelve import config as configuration
+from twelve.data.batch import Collator
+from twelve.data.prepare import prepare
+from twelve.data.root import DataRoot
+from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
+from twelve.evaluation.command import evaluate_run
+from twelve.evaluation.submission import write_submission
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.outputs import RetrievalScores
+from twelve.report.write import write_report
+from twelve.tasks import base
+from twelve.tasks.custom import KINDS
+from twelve.training.run import train
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """No test's tasks are known to the next."""
+    yield
+    base.adopt({})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_others.make(tmp_path_factory.mktemp("root"), train=9, val=4)
+
+
+@pytest.fixture(scope="module")
+def known(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that learnt two datasets."""
+    tree = configured(root, tmp_path_factory.mktemp("runs") / "known", {})
+    tree["tasks"] = {task: tiny_others.settings(root, task) for task in ("vqa", "snli_ve")}
+    return train(configuration.parse(tree), console=QUIET)
+
+
+def configured(root: Path, run: Path, tasks: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    tree = tiny.tree(root, run, sources={}, tasks=tasks)
+    tree["training"] |= {"iterations": 2, "look_every": 2, "save_every": 2}
+    return tree | changes
+
+
+def own(root: Path, kind: str, **changes: Any) -> dict[str, Any]:
+    return tiny_own.settings(root, kind, train=9, val=4) | changes
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_is_trained_and_measured(kind: str, root: Path, tmp_path: Path) -> None:
+    """Reading, a batch, its loss, and the metric of what is right in every example: 100."""
+    config = configuration.parse(configured(root, tmp_path / "run", {"mine": own(root, kind)}))
+    data = prepare(config)
+    mine = data.tasks["mine"]
+    assert len(mine.train) + len(mine.look) == 9 and mine.look
+    processor = TwelveProcessor.from_tokenizer(root / "tokenizer")
+    processor.add_task("mine", output=mine.task.output, max_text=12)
+    processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
+    pool = mine.output.prepare(mine.train, data.store.get)
+    batch = Collator("mine", mine.output, mine.task.output, processor, data.store, pool)(
+        mine.train[:4], np.random.default_rng(0)
+    )
+    assert batch.pairs >= 4 and batch.targets["target"].float().sum() >= 0
+    examples = mine.task.read(data.root, mine.report_split)
+    right: Any = [SimpleNamespace(value=_right(example.target)) for example in examples]
+    if mine.output.ranks_gallery:
+        names = tuple(example.id for example in examples)
+        images = tuple(example.images[0] for example in examples)
+        right = RetrievalScores(np.eye(4, dtype=np.float32), names, images, np.arange(4))
+    measured = mine.task.measure(examples, right)
+    assert measured.headline == 100 and len(measured.per_example) == 4
+    if not mine.output.ranks_gallery:
+        wrong = [SimpleNamespace(value=(0.0, 0.0, 1.0, 1.0) if kind == "region" else "nothing") for _ in examples]
+        assert mine.task.measure(examples, wrong).headline == 0
+
+
+def _right(target: Any) -> Any:
+    return max(target, key=target.get) if isinstance(target, dict) else target
+
+
+def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> None:
+    """Beside a dataset: a head that both share, a row that no dataset has in the released model, a report."""
+    tasks = {"mine": own(root, "answer", title="My cups"), "vqa": tiny_others.settings(root, "vqa")}
+    tasks["mine"]["look"] = tiny_own.write(root, "answer", "look", range(0, 3))
+    run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
+    processor = TwelveProcessor.from_pretrained(run / "model")
+    assert processor.token_rows["vqa"] == 1
+    assert processor.token_rows["mine"] not in [base.get(name).token for name in tiny_others.ALL_TASKS]
+    assert set(tiny.COLOURS) | set(tiny_own.SAID) == set(processor.vocabularies["answer"])
+    sizes = json.loads((run / "data.json").read_text())["tasks"]["mine"]
+    assert sizes["look"] == 3 and sizes["train"] <= 6
+    base.adopt({})
+    results = {result.task: result for result in evaluate_run(run, console=QUIET)}
+    assert results["mine"].title == "My cups" and results["mine"].examples == 4 and results["mine"].floors
+    assert "My cups" in write_report(run).read_text(encoding="utf-8")
+    out = tmp_path / "mine.jsonl"
+    tiny_own.write(root, "answer", "open", range(9, 12))
+    records = [json.loads(line) for line in (root / "answer" / "open.jsonl").read_text().splitlines()]
+    tiny.write_lines(root / "answer" / "open.jsonl", [{**record, "target": None} for record in records])
+    assert evaluate_run(run, tasks=["mine"], split="answer/open.jsonl", submit=out, console=QUIET) == []
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("kind", "output"), [("answer", None), ("answer", "mine"), ("pair", None)])
+def test_a_saved_model_learns_another_task(
+    kind: str, output: str | None, known: Path, root: Path, tmp_path: Path
+) -> None:
+    """New answers follow the old ones, new heads stand beside the old ones, and nothing that was there has moved."""
+    tree = configured(root, tmp_path / "run", {"mine": own(root, kind, output=output)})
+    tree["model"] = {"init": str(known)}
+    tree["optimizer"] |= {"head_learning_rate": 1e-12, "weight_decay": 0}
+    tree["tasks"]["mine"]["learning_rate"] = 1e-12
+    run = train(configuration.parse(tree), console=QUIET)
+    old, new = (Twelve.from_pretrained(folder / "model") for folder in (known, run))
+    before, after = (TwelveProcessor.from_pretrained(folder / "model") for folder in (known, run))
+    key = output or kind
+    answers = before.vocabularies["answer"]
+    assert after.vocabularies["answer"][: len(answers)] == answers
+    assert {name: after.token_rows[name] for name in before.token_rows} == before.token_rows
+    assert after.token_rows["mine"] not in [base.get(name).token for name in tiny_others.ALL_TASKS]
+    assert set(new.config.heads) == {*old.config.heads, key}
+    if kind == "answer":
+        assert set(tiny_own.SAID) <= set(after.vocabularies[key])
+        assert new.config.heads[key]["size"] == len(after.vocabularies[key])
+    ours = new.state_dict()
+    for name, tensor in old.state_dict().items():
+        kept = ours[name] if ours[name].shape == tensor.shape else ours[name][: len(tensor)]
+        assert torch.allclose(kept, tensor, atol=1e-6), name
+    grown = [name for name, tensor in old.state_dict().items() if ours[name].shape != tensor.shape]
+    assert bool(grown) == (key in old.config.heads) and all(name.startswith("heads.answer.") for name in grown)
+    assert evaluate_run(run, floors=False, console=QUIET)[0].task == "mine"
+
+
+def test_a_head_of_another_kind_is_refused(known: Path, root: Path, tmp_path: Path) -> None:
+    tree = configured(root, tmp_path / "first", {"mine": own(root, "pair", output="own_head")})
+    tree["model"] = {"init": str(known)}
+    first = train(configuration.parse(tree), console=QUIET)
+    tree = configured(root, tmp_path / "second", {"other": own(root, "entailment", output="own_head")})
+    tree["model"] = {"init": str(first)}
+    with pytest.raises(CheckpointError, match="'own_head' is of kind pair, other needs one of kind entailment"):
+        train(configuration.parse(tree), console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        ({"vqa": {"kind": "answer"}}, "tasks.vqa.kind.*known dataset"),
+        ({"vqa": {"images": "coco"}}, "tasks.vqa.images.*known dataset"),
+        ({"mine": {"train": "a"}}, "tasks.mine.train.*add tasks.mine.kind"),
+        ({"mine": {"kind": "answer", "report": "b"}}, "tasks.mine.train.*required"),
+        ({"mine": {"kind": "answers"}}, "tasks.mine.kind"),
+        ({"Mine!": {"kind": "answer", "train": "a", "report": "b"}}, "'Mine!' is no name"),
+        ({"mine": {"kind": "pair", "train": "a", "report": "a"}}, "tasks.mine.report.*trained on"),
+        ({"mine": {"kind": "pair", "train": "a", "report": "b", "look": "b"}}, "tasks.mine.look"),
+        ({"mine": {"kind": "pair", "train": "a", "report": "b", "output": "answer"}}, "of kind answer"),
+        ({"mine": {"kind": "pair", "train": "a", "report": "b", "images": "a/b"}}, "tasks.mine.images"),
+    ],
+)
+def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        configuration.parse({"run": "r", "data": "d", "tasks": tasks})
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "words"),
+    [
+        ("answer", {"image": "a.jpg"}, r"line 1.*'text' is missing"),
+        ("answer", {"text": "t", "image": "a.jpg"}, "'target' is missing"),
+        ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 2}}, "score in 0..1"),
+        ("region", {"text": "t", "image": "a.jpg", "target": [5, 5, 5, 9]}, "no area"),
+        ("candidates", {"text": "t", "image": "a.jpg", "target": 1, "candidates": [[0, 0, 1, 1]]}, "none of 1"),
+        ("pair", {"text": "t", "images": ["a.jpg"], "target": True}, "2 pictures, found 1"),
+        ("pair", {"text": "t", "images": ["a.jpg", "b/a.jpg"], "target": True}, "have the same name"),
+        ("entailment", {"text": "t", "image": "a.jpg", "target": "yes"}, "must be one of .*found 'yes'"),
+    ],
+)
+def test_mistakes_in_lines_are_named(kind: str, record: dict[str, Any], words: str, tmp_path: Path) -> None:
+    settings = {"kind": kind, "train": "mine/train.jsonl", "report": "b"}
+    configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    tiny.write_lines(tmp_path / "mine" / "train.jsonl", [record])
+    with pytest.raises(DataError, match=words):
+        base.get("mine").read(DataRoot(tmp_path), "mine/train.jsonl")
+    with pytest.raises(DataError, match="no such file"):
+        base.get("mine").read(DataRoot(tmp_path), "b")
+
+
+def test_official_files_of_results(tmp_path: Path) -> None:
+    examples = [base.Example("2", "t", ("a/1",)), base.Example("01", "t", ("a/1",))]
+    found: Any = [SimpleNamespace(value="cup"), SimpleNamespace(value="mug")]
+    vqa = json.loads(write_submission(tmp_path / "vqa.json", base.get("vqa"), examples, found).read_text())
+    assert vqa == [{"question_id": 2, "answer": "cup"}, {"question_id": 1, "answer": "mug"}]
+    gqa = json.loads(write_submission(tmp_path / "gqa.json", base.get("gqa"), examples, found).read_text())
+    assert gqa == [{"questionId": "2", "prediction": "cup"}, {"questionId": "01", "prediction": "mug"}]
+    judged: Any = [SimpleNamespace(value=True), SimpleNamespace(value=False)]
+    pairs = write_submission(tmp_path / "nlvr2.csv", base.get("nlvr2"), examples, judged).read_text()
+    assert pairs == "2,True\n01,False\n"
+    for short in ([found[0]], [None, found[1]]):
+        with pytest.raises(DataError, match="1 of 2 examples have no prediction"):
+            write_submission(tmp_path / "none.json", base.get("vqa"), examples, short)
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_a_split_without_labels_is_predicted(known: Path, root: Path, tmp_path: Path) -> None:
+    questions = [{"image_id": 10 - i, "question": "what is it ?", "question_id": 70 - i} for i in range(3)]
+    tiny.write_json(root / "vqa" / "v2_OpenEnded_mscoco_test2015_questions.json", {"questions": questions})
+    out = tmp_path / "vqa.json"
+    arguments: dict[str, Any] = {"settings": ["hold_out=test"], "console": QUIET}
+    assert evaluate_run(known, tasks=["vqa"], split="test", submit=out, **arguments) == []
+    found = json.loads(out.read_text())
+    assert [row["question_id"] for row in found] == [70, 69, 68]
+    assert all(row["answer"] in tiny.COLOURS for row in found)
+    (measured,) = evaluate_run(known, tasks=["vqa"], submit=out, floors=False, **arguments)
+    assert measured.examples == 4 and len(json.loads(out.read_text())) == 4
+    with pytest.raises(ConfigError, match="one task's"):
+        evaluate_run(known, submit=out, **arguments)
+    with pytest.raises(TwelveError, match="no official file of results"):
+        evaluate_run(known, tasks=["snli_ve"], submit=out, **arguments)
+
+
+def snippets(name: str, language: str) -> list[str]:
+    """The pieces in a language of a page of the documentation."""
+    text = (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_about_ones_own_file(root: Path, tmp_path: Path) -> None:
+    """Its lines are read, its settings trained; its pictures are on our own."""
+    (settings,) = snippets("add-a-task.md", "yaml")
+    kinds = [json.loads(line) for line in snippets("add-a-task.md", "json")[0].splitlines()]
+    assert len(kinds) == len(KINDS)
+    for kind, record in zip(KINDS, kinds, strict=True):
+        configuration.parse({"run": "r", "data": "d", "tasks": {"mine": {"kind": kind, "train": "x", "report": "y"}}})
+        tiny.write_lines(tmp_path / "x", [record])
+        assert len(base.get("mine").read(DataRoot(tmp_path), "x")) == 1
+    tiny_own.settings(root, "answer", train=9, val=4)
+    (root / "mugs").mkdir()
+    for name in ("train", "val"):
+        (root / "mugs" / f"{name}.jsonl").write_text((root / "answer" / f"{name}.jsonl").read_text())
+    tasks = yaml.safe_load(settings)["tasks"]
+    tasks["mugs"] |= {"images": "flickr30k", "max_text": 12}
+    run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
+    assert evaluate_run(run, floors=False, console=QUIET)[0].task == "mugs"
+
+
+def test_the_page_about_a_file_outside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python and its entry point, as an installed distribution has them."""
+    (module,) = snippets("add-a-task.md", "python")
+    (points,) = snippets("add-a-task.md", "toml")
+    group, line = re.findall(r'entry-points\."(.*)"\]\n(.*)', points)[0]
+    (tmp_path / "my_counting.py").write_text(module)
+    info = tmp_path / "my_counting-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-counting\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{line.replace(chr(34), '')}\n")
+    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+    assert "counting" not in base.all_tasks()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    task = base.get("counting")
+    configuration.parse({"run": "r", "data": "d", "tasks": ["counting"]})
+    tiny.write_lines(tmp_path / "counting" / "val.jsonl", [{"question": "how many ?", "picture": 7, "count": 3}])
+    (example,) = task.read(DataRoot(tmp_path), "val")
+    assert example.images == ("coco/7",) and example.target == {"3": 1.0}
+    assert task.measure([example], [SimpleNamespace(value="3")]).headline == 100
