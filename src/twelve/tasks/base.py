@@ -122,6 +122,8 @@ class Task(abc.ABC):
     """Labelled split that is reported, once, at the end."""
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]]
     """{"test": (...), "val": (...)}: splits whose pictures must not be trained on, by role."""
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {}
+    """Split -> (examples, pictures) of the complete official files; None where a published source does not say."""
     scoring_protocols: ClassVar[Mapping[str, str]] = {"official": ""}
     """Ways to score a result file, name -> what it means; the first is the default."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
@@ -23,3 +24,8 @@ class COCORetrieval(CaptionTask):
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=2e-5, max_text=30)
     file_name: ClassVar[str] = "dataset_coco.json"
     full_gallery: ClassVar[int | None] = 1000
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train": (None, 113_287),
+        "val": (None, 5_000),
+        "test": (None, 5_000),
+    }

@@ -21,4 +21,9 @@ class Flickr30k(CaptionTask):
     page: ClassVar[str] = "https://cs.stanford.edu/people/karpathy/deepimagesent/ (caption_datasets.zip)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=2e-5, max_text=30)
     file_name: ClassVar[str] = "dataset_flickr30k.json"
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train": (145_000, 29_000),
+        "val": (5_070, 1_014),
+        "test": (5_000, 1_000),
+    }
     scoring_protocols: ClassVar[Mapping[str, str]] = {ALL: PROTOCOLS[ALL], "1k": PROTOCOLS["1k"]}

@@ -52,6 +52,13 @@ class GQA(GenomeTask):
     train_split: ClassVar[str] = "train_balanced"
     report_split: ClassVar[str] = "testdev_balanced"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("testdev_balanced",), "val": ("val_balanced",)}
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train_balanced": (943_000, 72_140),
+        "val_balanced": (132_062, None),
+        "testdev_balanced": (12_578, 398),
+        "test_balanced": (95_336, 2_987),
+        "challenge_balanced": (50_726, 1_590),
+    }
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _SPLITS:

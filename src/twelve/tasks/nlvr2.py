@@ -42,6 +42,11 @@ class NLVR2(Task):
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
     report_split: ClassVar[str] = "test1"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test1", "test2"), "val": ("dev",)}
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "dev": (6_982, None),
+        "test1": (6_967, None),
+        "test2": (6_970, None),
+    }
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _SPLITS:

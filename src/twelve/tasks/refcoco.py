@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
@@ -18,3 +19,8 @@ class RefCOCO(ReferTask):
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
     split_by: ClassVar[str] = "unc"
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test", "testA", "testB")
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train": (120_624, None),
+        "val": (10_834, None),
+        "test": (10_752, None),
+    }

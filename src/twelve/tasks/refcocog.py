@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
@@ -18,3 +19,8 @@ class RefCOCOg(ReferTask):
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
     split_by: ClassVar[str] = "umd"
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train": (None, 21_899),
+        "val": (None, 1_300),
+        "test": (None, 2_600),
+    }

@@ -44,6 +44,11 @@ class SNLIVE(Task):
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=56)
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("dev",)}
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train": (529_527, 29_783),
+        "dev": (17_858, 1_000),
+        "test": (17_901, 1_000),
+    }
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _SPLITS:

@@ -42,6 +42,7 @@ class Visual7W(GenomeTask):
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {"val": (36_990, None)}
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _SPLITS:

@@ -45,6 +45,10 @@ class VisualGenomeQA(GenomeTask):
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
     report_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": (), "val": ("val",)}
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train": (1_440_322, None),
+        "val": (5_000, None),
+    }
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _SPLITS:

@@ -59,6 +59,12 @@ class VQA(Task):
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=23)
     report_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
+        "train": (443_757, 82_783),
+        "val": (214_354, 40_504),
+        "test-dev": (107_394, 36_807),
+        "test": (447_793, 81_434),
+    }
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _QUESTIONS and split not in _PARTS:

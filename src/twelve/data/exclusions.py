@@ -1,0 +1,204 @@
+"""Which training pictures and examples to leave out so that no picture that any task is measured on is trained on.
+
+Works on whatever datasets a data root holds and writes plain lists, for other programs as well. Pictures are the same
+when their ids say so (clean.py) or, where their files are there, when their pixels do (duplicates.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twelve.data.clean import HeldOutImages, Mode, Removed, clean_splits, held_out_images
+from twelve.data.duplicates import Duplicate, duplicates, fingerprints
+from twelve.data.root import DataRoot, MissingData
+from twelve.files import replacing
+from twelve.tasks.base import Example, Task, all_tasks
+
+
+@dataclass(frozen=True, slots=True)
+class TaskExclusions:
+    """What one task's training set loses.
+
+    Attributes:
+        pictures: image id -> {"task split": how it is one of that split's pictures: "id" or "pixels"}.
+        examples: ids of the examples that show one of them, in file order.
+        overlap: other task -> (pictures, examples) of this training set that its held-out splits have.
+    """
+
+    task: str
+    split: str
+    sizes: Removed
+    pictures: Mapping[str, Mapping[str, str]]
+    examples: tuple[str, ...]
+    overlap: Mapping[str, tuple[int, int]]
+
+    @property
+    def lost(self) -> float:
+        """Per cent of the examples."""
+        return 100 * len(self.examples) / max(1, self.sizes.examples_before)
+
+    def record(self, mode: Mode) -> dict[str, Any]:
+        """As it is written to JSON."""
+        sizes = self.sizes
+        return {
+            "task": self.task,
+            "split": self.split,
+            "held_out": mode,
+            "examples_before": sizes.examples_before,
+            "examples_after": sizes.examples_after,
+            "lost_per_cent": round(self.lost, 3),
+            "pictures": {image: dict(reasons) for image, reasons in self.pictures.items()},
+            "examples": list(self.examples),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """Of every task that the data root has a training set of; ``str()`` of it is for people.
+
+    Attributes:
+        duplicates: pairs of pictures that were found by their pixels.
+        looked_at: pictures whose pixels were compared, of ``pictures``.
+        skipped: what could not be held out or compared -> why.
+    """
+
+    mode: Mode
+    tasks: tuple[TaskExclusions, ...]
+    duplicates: tuple[Duplicate, ...]
+    looked_at: int
+    pictures: int
+    skipped: Mapping[str, str]
+
+    def __str__(self) -> str:
+        columns = list(dict.fromkeys(name for task in self.tasks for name in task.overlap))
+        rows = [["task", "examples", "kept", "lost", *columns]]
+        for task in self.tasks:
+            sizes = task.sizes
+            row = [task.task, f"{sizes.examples_before:,}", f"{sizes.examples_after:,}", f"{task.lost:.1f} %"]
+            rows.append([*row, *("{:,}/{:,}".format(*task.overlap[name]) for name in columns)])
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        lines += [
+            "",
+            f"columns named after a task: pictures/examples of a row's training set that show its {self.mode} pictures",
+            f"pixels of {self.looked_at:,} of {self.pictures:,} pictures compared: "
+            f"{len(self.duplicates):,} pairs show the same",
+        ]
+        return "\n".join([*lines, *(f"left out: {name} ({reason})" for name, reason in self.skipped.items())])
+
+    def write(self, out: Path) -> None:
+        """Into the folder ``out``: report.txt, duplicates.json, and of each task a JSON file with reasons and two plain
+        lists, one id a line."""
+        with replacing(out) as folder:
+            folder.mkdir()
+            (folder / "report.txt").write_text(f"{self}\n", encoding="utf-8")
+            pairs = [
+                {"picture": pair.image, "of": pair.of, "window": pair.window, "correlation": round(pair.correlation, 4)}
+                for pair in self.duplicates
+            ]
+            (folder / "duplicates.json").write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
+            for task in self.tasks:
+                text = json.dumps(task.record(self.mode), indent=1) + "\n"
+                (folder / f"{task.task}.json").write_text(text, encoding="utf-8")
+                for kind, ids in (("pictures", task.pictures), ("examples", task.examples)):
+                    lines = "".join(f"{key}\n" for key in ids)
+                    (folder / f"{task.task}.{kind}.txt").write_text(lines, encoding="utf-8")
+
+
+def find_exclusions(
+    data: str | Path | DataRoot,
+    mode: Mode = "test",
+    *,
+    tasks: Mapping[str, Task] | None = None,
+    pixels: bool = True,
+    progress: bool = True,
+) -> Exclusions:
+    """Compare every training set with every held-out split that the data root has.
+
+    Args:
+        mode: "test", or "test+val" to hold out validation splits as well.
+        tasks: every registered task when absent.
+        pixels: compare the pictures whose files are there, besides the ids.
+
+    Raises:
+        DataError: no such data root, or a file is malformed.
+    """
+    root = data if isinstance(data, DataRoot) else DataRoot(data)
+    tasks = tasks or all_tasks()
+    held_out = held_out_images(root, mode=mode, tasks=tasks)
+    skipped = dict(held_out.skipped)
+    train: dict[str, list[Example]] = {}
+    for name, task in tasks.items():
+        try:
+            train[name] = task.read(root, task.train_split)
+        except MissingData as error:
+            skipped[f"{name} {task.train_split}"] = error.problem
+    images = dict.fromkeys(image for part in train.values() for example in part for image in example.images)
+    images |= dict.fromkeys(sorted(held_out.images))
+    files = {image: path for image in images if pixels and (path := root.image_file(image)) is not None}
+    prints = fingerprints(files, progress=progress)
+    pairs = duplicates(prints, progress=progress)
+    skipped |= {f"pixels of {image}": reason for image, reason in prints.unreadable.items()}
+    same = joined(held_out.same, pairs)
+    merged = HeldOutImages(mode, held_out.splits, held_out.skipped, same)
+    _, report = clean_splits(train, merged)
+    found = tuple(
+        _exclusions(name, tasks[name].train_split, examples, report.removed[name], held_out, same)
+        for name, examples in train.items()
+    )
+    return Exclusions(mode, found, tuple(pairs), len(prints.ids), len(images), skipped)
+
+
+def joined(same: Mapping[str, str], pairs: Sequence[Duplicate]) -> dict[str, str]:
+    """Image id -> one id for all that show the same photograph, by ``same``, a pair, or a chain of them."""
+    above: dict[str, str] = {}
+
+    def top(image: str) -> str:
+        path = []
+        while above.get(image, image) != image:
+            path.append(image)
+            image = above[image]
+        above.update(dict.fromkeys(path, image))
+        return image
+
+    for first, second in [*same.items(), *((pair.image, pair.of) for pair in pairs)]:
+        a, b = top(first), top(second)
+        above[max(a, b)] = min(a, b)
+    return {image: top(image) for image in list(above)}
+
+
+def _exclusions(
+    task: str,
+    split: str,
+    examples: Sequence[Example],
+    sizes: Removed,
+    held_out: HeldOutImages,
+    same: Mapping[str, str],
+) -> TaskExclusions:
+    by_id = held_out.same
+    plain: dict[str, frozenset[str]] = {}
+    merged: dict[str, frozenset[str]] = {}
+    for part in held_out.splits:
+        name = f"{part.task} {part.split}"
+        plain[name] = frozenset(by_id.get(image, image) for image in part.images)
+        merged[name] = frozenset(same.get(image, image) for image in part.images)
+    pictures: dict[str, dict[str, str]] = {}
+    for image in dict.fromkeys(image for example in examples for image in example.images):
+        reasons = {
+            name: "id" if by_id.get(image, image) in plain[name] else "pixels"
+            for name, those in merged.items()
+            if same.get(image, image) in those
+        }
+        if reasons:
+            pictures[image] = reasons
+    overlap = {}
+    for other in dict.fromkeys(part.task for part in held_out.splits):
+        names = {f"{part.task} {part.split}" for part in held_out.splits if part.task == other}
+        theirs = {image for image, reasons in pictures.items() if not names.isdisjoint(reasons)}
+        overlap[other] = (len(theirs), sum(not theirs.isdisjoint(example.images) for example in examples))
+    removed = tuple(example.id for example in examples if any(image in pictures for image in example.images))
+    return TaskExclusions(task, split, sizes, pictures, removed, overlap)

@@ -1,0 +1,127 @@
+"""What a data root holds, in numbers; and the list of answers of a task as a file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twelve.data.check import splits_of
+from twelve.data.root import DataRoot, MissingData
+from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
+from twelve.files import replacing
+from twelve.tasks.base import Example, all_tasks, get
+
+FREQUENT = 5
+"""Answers that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitStats:
+    """One split of a task.
+
+    Attributes:
+        words: least, median, mean and most words of a text.
+        answers: distinct answers (labels, classes); 0 where there are none.
+        frequent: the most frequent answers and their shares in 0..1.
+        candidates: mean number of given boxes of an example; 0 where none are given.
+    """
+
+    task: str
+    split: str
+    examples: int
+    pictures: int
+    words: tuple[int, float, float, int]
+    answers: int
+    frequent: Mapping[str, float]
+    candidates: float
+
+    def __str__(self) -> str:
+        least, median, mean, most = self.words
+        parts = [
+            f"{self.task} {self.split}: {self.examples:,} examples on {self.pictures:,} pictures",
+            f"{least}-{most} words (median {median:g}, mean {mean:.1f})",
+        ]
+        if self.answers:
+            named = ", ".join(f"{answer!r} {100 * share:.1f} %" for answer, share in self.frequent.items())
+            parts.append(f"{self.answers:,} answers ({named})")
+        if self.candidates:
+            parts.append(f"{self.candidates:.1f} boxes to choose from")
+        return "; ".join(parts)
+
+
+def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) -> list[SplitStats]:
+    """Of every split that the data root has and that training or measuring reads.
+
+    Raises:
+        DataError: no such data root, or a file is malformed.
+        ConfigError: an unknown task.
+    """
+    root = data if isinstance(data, DataRoot) else DataRoot(data)
+    chosen = [get(name) for name in tasks] if tasks else [task for _, task in sorted(all_tasks().items())]
+    found = []
+    for task in chosen:
+        for split in splits_of(task):
+            try:
+                found.append(split_stats(task.name, split, task.read(root, split)))
+            except MissingData:
+                if tasks and split == task.train_split:
+                    raise
+    return found
+
+
+def split_stats(task: str, split: str, examples: Sequence[Example]) -> SplitStats:
+    """Of at least one example."""
+    lengths = np.array([len(example.text.split()) for example in examples])
+    counts = Counter(answer for example in examples if (answer := answer_of(example)) is not None)
+    total = sum(counts.values())
+    frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:FREQUENT]
+    return SplitStats(
+        task,
+        split,
+        len(examples),
+        len({image for example in examples for image in example.images}),
+        (int(lengths.min()), float(np.median(lengths)), float(lengths.mean()), int(lengths.max())),
+        len(counts),
+        {answer: count / total for answer, count in frequent},
+        float(np.mean([len(example.candidates) for example in examples])),
+    )
+
+
+def answer_of(example: Example) -> str | None:
+    """What is right, as a word to count; None for boxes and where nothing is."""
+    if "label" in example.facts:
+        return str(example.facts["label"])
+    if isinstance(example.target, bool | str):
+        return str(example.target)
+    return None
+
+
+def write_vocabulary(
+    data: str | Path | DataRoot,
+    name: str,
+    out: Path,
+    *,
+    min_count: int = OFFICIAL_MIN_COUNT,
+    splits: Sequence[str] | None = None,
+) -> Coverage:
+    """Write the answers of a task, in the order of a head's rows, as a JSON list; says what they cover.
+
+    Args:
+        splits: counted together; the training split when absent.
+
+    Raises:
+        DataError: a file is missing or malformed, or no answer is frequent enough.
+        ConfigError: an unknown task or split.
+    """
+    root = data if isinstance(data, DataRoot) else DataRoot(data)
+    task = get(name)
+    examples = [example for split in splits or (task.train_split,) for example in task.read(root, split)]
+    vocabulary = build_vocabulary([examples], min_count=min_count)
+    with replacing(out) as partial:
+        partial.write_text(json.dumps(vocabulary, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    return coverage(examples, vocabulary)

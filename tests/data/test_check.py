@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from PIL import Image
+from test_clean import Invented, example
+
+from twelve.data import check
+from twelve.data.check import check_root
+from twelve.data.root import DataRoot
+from twelve.errors import ConfigError, DataError
+from twelve.tasks.base import Box, Example
+
+
+class Boxed(Invented):
+    """Every picture of every split with the same boxes."""
+
+    name: ClassVar[str] = "boxed"
+    title: ClassVar[str] = "Boxed"
+    page: ClassVar[str] = "https://example.org/boxed"
+    official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {"train": (3, 2)}
+    boxes: tuple[Box, ...] = ()
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        if split == "broken":
+            raise DataError("question 7 has no annotation", file="annotations.json")
+        read = super().read(root, split)
+        return [Example(e.id, e.text, e.images, None, e.group, self.boxes) for e in read]
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boxed:
+    (tmp_path / "boxed").mkdir()
+    folder = tmp_path / "images" / "x"
+    folder.mkdir(parents=True)
+    for number in range(1, 4):
+        Image.new("RGB", (100, 50)).save(folder / f"{number}.png")
+    task = Boxed(train=["x/1", "x/2"], val=["x/3"])
+    monkeypatch.setattr(check, "get", lambda name: task)
+    return task
+
+
+def test_what_is_there_and_what_is_not(tmp_path: Path, task: Boxed) -> None:
+    report = check_root(tmp_path, ["boxed"])
+    (found,) = report.tasks
+    val, test = found.measured
+    assert report.ok and found.train.usable and val.usable and not test.usable
+    assert test.missing == ("test.json",)
+    assert "2 examples, officially 3" in found.train.notes
+    text = str(report)
+    assert "train: 2 examples on 2 pictures (official: 3 examples, 2 pictures)" in text
+    assert "missing test.json" in text and "published at https://example.org/boxed" in text
+
+
+def test_pictures_that_are_not_there(tmp_path: Path, task: Boxed) -> None:
+    (tmp_path / "images" / "x" / "2.png").unlink()
+    report = check_root(tmp_path, ["boxed"])
+    assert report.tasks[0].train.errors == ("1 of 2 pictures have neither a file nor regions, the first is x/2",)
+    assert not report.ok
+
+
+@pytest.mark.parametrize(
+    ("box", "problem", "fatal"),
+    [
+        ((10.0, 10.0, 10.0, 20.0), "2 boxes have no area, the first of x/1 (example 0)", True),
+        ((100.0, 10.0, 120.0, 20.0), "2 boxes lie outside their picture", True),
+        ((90.0, 10.0, 120.0, 20.0), "2 boxes reach beyond their picture", False),
+    ],
+)
+def test_boxes(tmp_path: Path, task: Boxed, box: Box, problem: str, fatal: bool) -> None:
+    task.boxes = ((0.0, 0.0, 100.0, 50.0), box)
+    report = check_root(tmp_path, ["boxed"])
+    train = report.tasks[0].train
+    assert any(problem in line for line in (train.errors if fatal else train.notes))
+    assert report.ok is not fatal
+
+
+def test_malformed_files_and_ids_that_occur_twice(tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Boxed, "train_split", "broken")
+    assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("annotations.json: question 7 has no annotation",)
+    monkeypatch.setattr(Boxed, "train_split", "train")
+    monkeypatch.setattr(Boxed, "read", lambda self, root, split: [example(1, "x/1"), example(1, "x/2")])
+    assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("1 examples have the id of another",)
+
+
+def test_a_root_without_any_task(tmp_path: Path) -> None:
+    report = check_root(tmp_path)
+    assert not report.ok and "no folder of any task" in str(report)
+    with pytest.raises(ConfigError, match="unknown task"):
+        check_root(tmp_path, ["vqua"])
+    with pytest.raises(DataError, match="no such data root"):
+        check_root(tmp_path / "nowhere")

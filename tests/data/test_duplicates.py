@@ -1,0 +1,96 @@
+"""Planted copies of drawn pictures are found, and nothing else is."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from twelve.data.duplicates import duplicates, fingerprints
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import draw_scene
+
+
+def copy_of(picture: Image.Image, kind: str, path: Path) -> Path:
+    width, height = picture.size
+    quality = 85
+    if kind == "saved":
+        quality = 30
+    elif kind == "half":
+        picture = picture.resize((width // 2, height // 2))
+    elif kind == "cut":
+        picture = picture.crop((width // 20, 0, width, round(0.95 * height)))
+    elif kind == "cut more":
+        picture = picture.crop((0, height // 10, round(0.9 * width), height))
+    picture.save(path, "JPEG", quality=quality)
+    return path
+
+
+KINDS = ("saved", "half", "cut", "cut more")
+
+
+def planted(pictures: dict[str, Path], folder: Path) -> dict[str, Path]:
+    files = dict(pictures)
+    for number, (name, path) in enumerate(pictures.items()):
+        kind = KINDS[number % len(KINDS)]
+        files[f"copy/{name}"] = copy_of(Image.open(path).convert("RGB"), kind, folder / f"{number}.jpg")
+    return files
+
+
+def compare(files: dict[str, Path]) -> tuple[set[str], set[tuple[str, str]]]:
+    """(copies that were found, other pairs that were)."""
+    found, wrong = set(), set()
+    for pair in duplicates(fingerprints(files, progress=False), progress=False):
+        first, second = (name.removeprefix("copy/") for name in (pair.image, pair.of))
+        if first == second:
+            found.add(first)
+        else:
+            wrong.add((pair.image, pair.of))
+    return found, wrong
+
+
+def test_planted_copies_of_drawn_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    originals = {}
+    for number in range(12):
+        draw(draw_scene(rng), seed=number).save(tmp_path / f"{number}.png")
+        originals[f"x/{number}"] = tmp_path / f"{number}.png"
+    (tmp_path / "copies").mkdir()
+    found, wrong = compare(planted(originals, tmp_path / "copies"))
+    assert not wrong
+    assert len(found) == 12
+
+
+def test_another_thing_on_the_same_ground_is_another_picture(tmp_path: Path) -> None:
+    ground = np.full((200, 200, 3), 210, np.uint8)
+    ground[:, :50] = 60
+    files = {}
+    for number, corner in enumerate([(80, 20), (130, 120)]):
+        picture = ground.copy()
+        picture[corner[0] : corner[0] + 24, 50 + corner[1] : 74 + corner[1]] = (255, 255, 0)
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+        files[f"x/{number}"] = tmp_path / f"{number}.png"
+    assert duplicates(fingerprints(files, progress=False), progress=False) == []
+
+
+def test_the_same_bytes_and_files_that_are_no_pictures(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "grey").save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    (tmp_path / "c.png").write_text("no picture")
+    prints = fingerprints({name: tmp_path / f"{name}.png" for name in "abc"}, progress=False)
+    assert list(prints.unreadable) == ["c"]
+    (pair,) = duplicates(prints, progress=False)
+    assert (pair.image, pair.of, pair.correlation) == ("b", "a", 1.0)
+    assert duplicates(fingerprints({}, progress=False), progress=False) == []
+
+
+@pytest.mark.realdata
+def test_planted_copies_of_photographs(realdata: Path, tmp_path: Path) -> None:
+    paths = sorted((realdata / "images" / "flickr30k").rglob("*.jpg"))
+    chosen = random.Random(0).sample(paths, 12)
+    found, wrong = compare(planted({f"x/{path.stem}": path for path in chosen}, tmp_path))
+    assert not wrong
+    assert len(found) == 12
