@@ -67,10 +67,12 @@ def test_planted_copies_of_drawn_pictures(tmp_path: Path) -> None:
 def test_another_thing_on_the_same_ground_is_another_picture(tmp_path: Path) -> None:
     ground = np.full((200, 200, 3), 210, np.uint8)
     ground[:, :50] = 60
+    ground[120:, :] //= 2
+    ground[:60, 140:] += 30
     files = {}
-    for number, corner in enumerate([(80, 20), (130, 120)]):
+    for number, corner in enumerate([(72, 36), (78, 100)]):
         picture = ground.copy()
-        picture[corner[0] : corner[0] + 24, 50 + corner[1] : 74 + corner[1]] = (255, 255, 0)
+        picture[corner[0] : corner[0] + 14, 50 + corner[1] : 64 + corner[1]] = (255, 255, 0)
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
         files[f"x/{number}"] = tmp_path / f"{number}.png"
     assert duplicates(fingerprints(files, progress=False), progress=False) == []

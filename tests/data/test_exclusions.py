@@ -17,20 +17,20 @@ from twelve.microworld.scene import draw_scene
 
 TASKS = {
     "a": Invented(train=["x/1", "x/2", "x/2"], test=["x/3"]),
-    "b": Invented(train=["x/3", "y/9", "x/4"], val=["x/2"]),
+    "b": Invented(train=["x/3", "w/9", "x/4"], val=["x/2"]),
     "c": Invented(test=["x/1"]),
 }
 
 
 def draw_root(path: Path) -> DataRoot:
-    """Pictures x/1 ... x/4 and y/9, which is x/3 once more, smaller."""
+    """Pictures x/1 ... x/4 and w/9, which is x/3 once more, smaller."""
     rng = np.random.default_rng(0)
-    for source in ("x", "y"):
+    for source in ("x", "w"):
         (path / "images" / source).mkdir(parents=True)
     for number in range(1, 5):
         draw(draw_scene(rng), seed=number).save(path / "images" / "x" / f"{number}.png")
     with Image.open(path / "images" / "x" / "3.png") as picture:
-        picture.resize((picture.width // 2, picture.height // 2)).save(path / "images" / "y" / "9.jpg", quality=70)
+        picture.resize((picture.width // 2, picture.height // 2)).save(path / "images" / "w" / "9.jpg", quality=70)
     return DataRoot(path)
 
 
@@ -49,9 +49,9 @@ def test_by_pixels_and_with_validation(tmp_path: Path) -> None:
     root = draw_root(tmp_path / "root")
     found = find_exclusions(root, "test+val", tasks=TASKS, progress=False)
     a, b = found.tasks
-    assert [{pair.image, pair.of} for pair in found.duplicates] == [{"y/9", "x/3"}]
+    assert [{pair.image, pair.of} for pair in found.duplicates] == [{"w/9", "x/3"}]
     assert a.examples == ("0", "1", "2")
-    assert b.pictures == {"x/3": {"a test": "id"}, "y/9": {"a test": "pixels"}}
+    assert b.pictures == {"x/3": {"a test": "id"}, "w/9": {"a test": "pixels"}}
     assert b.overlap["a"] == (2, 2)
     assert (b.sizes.examples_before, b.sizes.examples_after) == (3, 1)
     assert find_exclusions(root, tasks=TASKS, pixels=False, progress=False).tasks[1].examples == ("0",)
@@ -60,12 +60,12 @@ def test_by_pixels_and_with_validation(tmp_path: Path) -> None:
 def test_files(tmp_path: Path) -> None:
     found = find_exclusions(draw_root(tmp_path / "root"), tasks=TASKS, progress=False)
     found.write(tmp_path / "out")
-    assert (tmp_path / "out" / "b.pictures.txt").read_text() == "x/3\ny/9\n"
+    assert (tmp_path / "out" / "b.pictures.txt").read_text() == "x/3\nw/9\n"
     assert (tmp_path / "out" / "b.examples.txt").read_text() == "0\n1\n"
     record = json.loads((tmp_path / "out" / "b.json").read_text())
     assert (record["lost_per_cent"], record["held_out"]) == (66.667, "test")
     (pair,) = json.loads((tmp_path / "out" / "duplicates.json").read_text())
-    assert {pair["picture"], pair["of"]} == {"y/9", "x/3"}
+    assert {pair["picture"], pair["of"]} == {"w/9", "x/3"}
     assert "66.7 %" in (tmp_path / "out" / "report.txt").read_text()
 
 
