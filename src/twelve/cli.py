@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 regions_app = typer.Typer(help="Regions of photographs: extract, info, verify.", no_args_is_help=True)
 app.add_typer(regions_app, name="regions")
-data_app = typer.Typer(help="Data: make-microworld, train-detector.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Data: check, clean, stats, vocabulary, make-microworld, train-detector.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 
 LEVELS = "4,8,16,32"
@@ -59,6 +61,25 @@ def quickstart(
         typer.echo(f"report: {run(config, settings=settings or ())}")
 
 
+@app.command(
+    epilog="Example: twelve score nlvr2 --truth dev.json --truth balanced_dev.json --predictions predictions.csv"
+)
+def score(
+    task: Annotated[str, typer.Argument(help="A task's name (twelve tasks).")],
+    truth: Annotated[list[Path], typer.Option(help="An official file (may be given several times).")],
+    predictions: Annotated[list[Path], typer.Option(help="The result file in the official format.")],
+    protocol: Annotated[str | None, typer.Option(help="Where numbers are published in several ways, which.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """The official metric of anybody's predictions, without a model."""
+    from twelve.scoring.command import as_json as to_json
+    from twelve.scoring.command import score as run
+    from twelve.scoring.command import table
+
+    scores = run(task, truth, predictions, protocol)
+    typer.echo(to_json(scores) if as_json else table(scores))
+
+
 @app.command(epilog="Example: twelve report runs/real-sample")
 def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by twelve evaluate.")]) -> None:
     """Write report.html: the table, the curves, right and wrong predictions on their pictures."""
@@ -84,6 +105,60 @@ def make_microworld(
     console = Console()
     tallies = make(out, seed, Sizes().scaled(scale), console=console)
     console.print(summary(tallies, oracle_scores(out) if oracle else None))
+
+
+Root = Annotated[Path, typer.Argument(help="A data root: one folder a dataset.")]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task (may be given several times).")]
+
+
+@data_app.command(epilog="Example: twelve data check ROOT --task vqa")
+def check(root: Root, task: Tasks = None, regions: Annotated[Path | None, typer.Option()] = None) -> None:
+    """Say what is present, missing or inconsistent; exit code 1 when a task cannot run."""
+    from twelve.data.check import check_root
+
+    report = check_root(root, task, regions=regions)
+    typer.echo(str(report))
+    raise typer.Exit(int(not report.ok))
+
+
+@data_app.command(epilog="Example: twelve data clean ROOT --hold-out test --out exclusions")
+def clean(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="Folder for the lists.")],
+    hold_out: Annotated[str, typer.Option(help="test or test+val.")] = "test",
+    pixels: Annotated[bool, typer.Option(help="Compare pictures themselves, besides their ids.")] = True,
+) -> None:
+    """Find the training pictures that some task is measured on, and write lists of them that others can use."""
+    from twelve.data.exclusions import find_exclusions
+
+    if hold_out not in ("test", "test+val"):
+        _fail(f"--hold-out is {hold_out!r}: choose test or test+val", 2)
+    found = find_exclusions(root, "test" if hold_out == "test" else "test+val", pixels=pixels)
+    found.write(out)
+    typer.echo(str(found))
+
+
+@data_app.command(epilog="Example: twelve data stats ROOT")
+def stats(root: Root, task: Tasks = None) -> None:
+    """Count examples, pictures, words and answers of every split."""
+    from twelve.data.stats import root_stats
+
+    for split in root_stats(root, task):
+        typer.echo(str(split))
+
+
+@data_app.command(epilog="Example: twelve data vocabulary ROOT vqa --out answers.json")
+def vocabulary(
+    root: Root,
+    task: Annotated[str, typer.Argument(help="A task with answers.")],
+    out: Annotated[Path, typer.Option(help="JSON list to write.")],
+    min_count: Annotated[int, typer.Option(min=1, help="An answer needs so many training questions.")] = 9,
+    split: Annotated[list[str] | None, typer.Option(help="Counted together; by default the training split.")] = None,
+) -> None:
+    """Write the answers that a head can give, and say what they cover."""
+    from twelve.data.stats import write_vocabulary
+
+    typer.echo(str(write_vocabulary(root, task, out, min_count=min_count, splits=split)))
 
 
 @data_app.command("train-detector", epilog="Example: twelve data train-detector --out microworld.safetensors")
@@ -120,6 +195,10 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Another split than the reported one.")] = None,
     full: Annotated[bool, typer.Option(help="The complete protocol: retrieval ranks the whole gallery.")] = False,
     floors: Annotated[bool, typer.Option(help="Measure the floors as well.")] = True,
+    submit: Annotated[
+        Path | None,
+        typer.Option(help="Write the official file of results of one task here; the split may lack labels."),
+    ] = None,
     settings: Setting = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -130,7 +209,7 @@ def evaluate(
 
     console = Console(stderr=as_json)
     results = evaluate_run(
-        run, tasks=task, split=split, full=full, floors=floors, settings=settings or (), console=console
+        run, tasks=task, split=split, full=full, floors=floors, submit=submit, settings=settings or (), console=console
     )
     if as_json:
         from dataclasses import asdict
@@ -183,6 +262,7 @@ def extract(
     ] = None,
     max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep the most confident so many boxes.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data root, for given:TASK.")] = None,
+    config: Annotated[str | None, typer.Option(help="A configuration with a task of your own, for given:TASK.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Turn a folder of pictures into regions; killed, it goes on where it stopped when called again."""
@@ -190,6 +270,10 @@ def extract(
     from twelve.regions.detector import shipped
     from twelve.regions.extractor import extract as run
 
+    if config is not None:
+        from twelve.config import load
+
+        load(config)  # makes its tasks known
     if levels is None and backbone not in shipped() and "patches" not in boxes:
         levels = LEVELS
     size = None
