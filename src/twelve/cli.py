@@ -92,7 +92,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by
 def make_microworld(
     out: Annotated[Path, typer.Option(help="Data root to write.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
-    scale: Annotated[float, typer.Option(min=0.05, help="Times as many pictures to train on.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.05, max=100, help="Times as many pictures to train on.")] = 1.0,
     oracle: Annotated[bool, typer.Option(help="Measure what one who reads the scenes would score.")] = True,
 ) -> None:
     """Draw a small world and write all twelve datasets about it, in their official layouts."""

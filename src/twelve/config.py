@@ -134,7 +134,7 @@ class TrainingSettings(Strict):
 class MicroworldSettings(Strict):
     """The drawn world that ``twelve quickstart`` makes when the data root is not there yet; its seed is the run's."""
 
-    scale: float = Field(1.0, gt=0, le=100)
+    scale: float = Field(1.0, ge=0.05, le=100)
     """Times as many pictures to train on as the default world has."""
 
 

@@ -11,12 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from twelve import files
 from twelve.config import RunConfig, load
+from twelve.errors import ConfigError
 from twelve.progress import clock
+
+if TYPE_CHECKING:
+    from twelve.microworld.world import Sizes
 
 CONFIG = "quickstart.yaml"
 
@@ -50,6 +55,7 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
 
     console = console or Console(stderr=True)
     run = load(config, settings)
+    _check(run)
     folder = Path(run.run)
     seconds = stage_seconds(folder)
     for stage in _stages(run, console):
@@ -59,7 +65,7 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
         console.print(f"[bold]{stage.name}[/bold]", highlight=False)
         started = time.monotonic()
         stage.run()
-        seconds[stage.name] = round(time.monotonic() - started, 1)
+        seconds[stage.name] = round(seconds.get(stage.name, 0.0) + time.monotonic() - started, 1)
         folder.mkdir(parents=True, exist_ok=True)
         with files.replacing(folder / STAGES) as partial:
             partial.write_text(json.dumps(seconds, indent=1), encoding="utf-8")
@@ -70,14 +76,23 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
 
 def _stages(run: RunConfig, console: Console) -> list[Stage]:
     """Heavy modules are imported by the stage that needs them."""
+    from twelve.training.run import TRAINED
+
     folder, data = Path(run.run), Path(run.data)
 
     def draw() -> None:
         from twelve.microworld.make import make_microworld, summary
-        from twelve.microworld.world import Sizes
 
-        tallies = make_microworld(data, run.seed, Sizes().scaled(run.microworld.scale), console=console)
-        console.print(summary(tallies))
+        console.print(summary(make_microworld(data, run.seed, _sizes(run), console=console)))
+
+    def drawn() -> bool:
+        """Whether the data root is there; one of another world is an error."""
+        from twelve.microworld.make import make_microworld
+
+        there = data.exists() and (not data.is_dir() or any(data.iterdir()))
+        if there:
+            make_microworld(data, run.seed, _sizes(run))
+        return there
 
     def extract() -> None:
         from twelve.regions.root import extract_root
@@ -102,12 +117,49 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
     # A source's folder appears when its file is complete, but several sources make the store: a mark says that all are.
     marked = run.regions_folder / "complete.json"
     return [
-        Stage("microworld", (data / "microworld.json").is_file, draw),
+        Stage("microworld", drawn, draw),
         Stage("regions", marked.is_file, extract),
-        Stage("training", (folder / "model" / "model.safetensors").is_file, train),
+        Stage("training", (folder / TRAINED).is_file, train),
         Stage("measuring", (folder / "evaluation.json").is_file, evaluate),
-        Stage("report", (folder / "report.html").is_file, report),
+        Stage("report", lambda: False, report),  # half a second: an old page never outlives what it shows
     ]
+
+
+def _sizes(run: RunConfig) -> Sizes:
+    from twelve.microworld.world import Sizes
+
+    return Sizes().scaled(run.microworld.scale)
+
+
+def _check(run: RunConfig) -> None:
+    """A world is only drawn where one is asked for, and a run that exists is the one that is asked for.
+
+    Raises:
+        ConfigError: names what differs.
+    """
+    if "microworld" not in run.model_fields_set:
+        raise ConfigError(
+            "this configuration is not about a drawn world", record="microworld", remedy="use twelve train CONFIG"
+        )
+    file = Path(run.run) / "config.yaml"
+    if not file.is_file():
+        return
+    asked, there = (config.model_dump(mode="json") for config in (run, load(file)))
+    for key in asked:
+        if asked[key] != there[key] and key not in ("run", "evaluation"):
+            raise ConfigError(
+                f"the run here was made with other settings ({key}: {_short(there[key], asked[key])})",
+                file=file,
+                remedy="name other folders (--set run=RUN --set data=DATA), or remove this run",
+            )
+
+
+def _short(there: object, asked: object) -> str:
+    """What differs between two values, as far as one line allows."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        name = next(name for name in asked if asked[name] != there.get(name))
+        return f"{name}: {_short(there.get(name), asked[name])}"
+    return f"{there}, now {asked}"
 
 
 def _show(folder: Path) -> None:

@@ -112,10 +112,11 @@ def evaluate_run(
 def stage_seconds(folder: Path) -> dict[str, float]:
     """What each stage before the measuring took, if ``twelve quickstart`` made the run."""
     try:
-        found: dict[str, float] = json.loads((folder / STAGES).read_text(encoding="utf-8"))
+        found = json.loads((folder / STAGES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {name: float(spent) for name, spent in pairs if isinstance(spent, int | float)}
 
 
 def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:

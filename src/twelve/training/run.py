@@ -47,6 +47,10 @@ STATISTICS_IMAGES = 1000
 """Training images whose features decide how the region embedding of a new model is scaled."""
 
 
+TRAINED = "trained.json"
+"""Written when the last iteration is done: a model folder alone may be that of the best look so far."""
+
+
 def train(config: RunConfig, *, resume: bool = False, console: Console | None = None) -> Path:
     """Train as configured and return the run's folder.
 
@@ -96,8 +100,12 @@ def _train(config: RunConfig, folder: Path, accelerator: Accelerator, console: C
         for reason in trainer.resume():
             console.print(f"passed over: {reason}", highlight=False, soft_wrap=True, markup=False)
         console.print(f"resumed at iteration {trainer.iteration} of {trainer.total}")
+    if accelerator.is_main_process:
+        (folder / TRAINED).unlink(missing_ok=True)
     trainer.fit()
     accelerator.end_training()
+    if accelerator.is_main_process:
+        _write_json(folder / TRAINED, {"iterations": trainer.iteration, "seconds": round(trainer.seconds, 1)})
     console.print(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
         f"next: twelve evaluate {folder}",

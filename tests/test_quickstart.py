@@ -1,0 +1,87 @@
+"""The quickstart on a tiny world: every stage once, what is there stays, another run is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from twelve import quickstart as module
+from twelve.errors import ConfigError, DataError
+from twelve.microworld.world import Sizes
+from twelve.quickstart import quickstart
+from twelve.training import run as training
+from twelve.training.trainer import Trainer
+
+QUIET = Console(quiet=True)
+SIZES = Sizes(
+    coco_train2014=(24, 12),
+    coco_val2014=(6, 16),
+    coco_test2015=(0, 4),
+    vg_train=(12, 6),
+    vg_val=(0, 6),
+    vg_testdev=(0, 6),
+    flickr30k=(30, 12),
+    nlvr2_train=(12, 0),
+    nlvr2_dev=(0, 6),
+    nlvr2_test1=(0, 6),
+)
+
+
+def settings(folder: Path, *more: str) -> list[str]:
+    short = ["iterations=4", "look_every=2", "look_examples=8", "log_every=1", "save_every=2", "threads=1"]
+    return [
+        f"run={folder / 'run'}",
+        f"data={folder / 'data'}",
+        "carve=0.2",
+        "vocabulary.min_count=1",
+        "evaluation.derangements=1",
+        "evaluation.resamples=100",
+        *(f"training.{name}" for name in short),
+        *more,
+    ]
+
+
+@pytest.mark.slow
+def test_interrupted_it_goes_on_and_finished_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "_sizes", lambda _: SIZES)
+    look, looks = Trainer.look, []
+
+    def interrupted(self: Trainer, name: str) -> float:
+        looks.append(name)
+        if len(looks) > 12:  # all twelve tasks have been looked at, so a best model is there already
+            raise KeyboardInterrupt
+        return look(self, name)
+
+    monkeypatch.setattr(Trainer, "look", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quickstart(settings=settings(tmp_path), console=QUIET)
+    run = tmp_path / "run"
+    assert (run / "model" / "model.safetensors").is_file() and not (run / training.TRAINED).exists()
+    monkeypatch.setattr(Trainer, "look", look)
+    page = quickstart(settings=settings(tmp_path), console=QUIET)
+    assert (run / training.TRAINED).is_file() and page.is_file()
+    trained = (run / "model" / "model.safetensors").stat().st_mtime_ns
+    assert "GQA" in capsys.readouterr().out
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("this is there already")
+
+    monkeypatch.setattr(training, "train", never)
+    quickstart(settings=settings(tmp_path), console=QUIET)
+    assert "GQA" in capsys.readouterr().out
+    assert (run / "model" / "model.safetensors").stat().st_mtime_ns == trained
+    with pytest.raises(ConfigError, match=r"training: iterations: 4, now 5"):
+        quickstart(settings=settings(tmp_path, "training.iterations=5"), console=QUIET)
+    with pytest.raises(DataError, match="seed"):
+        quickstart(settings=settings(tmp_path, f"run={tmp_path / 'other'}", "seed=1"), console=QUIET)
+
+
+def test_no_world_is_drawn_for_another_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not about a drawn world"):
+        quickstart("real-sample.yaml", settings=[f"data={tmp_path / 'new'}"], console=QUIET)
+    assert not (tmp_path / "new").exists()
