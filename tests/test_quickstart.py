@@ -7,27 +7,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from small_world import SIZES
 
 from twelve import quickstart as module
 from twelve.errors import ConfigError, DataError
-from twelve.microworld.world import Sizes
 from twelve.quickstart import quickstart
 from twelve.training import run as training
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
-SIZES = Sizes(
-    coco_train2014=(24, 12),
-    coco_val2014=(6, 16),
-    coco_test2015=(0, 4),
-    vg_train=(12, 6),
-    vg_val=(0, 6),
-    vg_testdev=(0, 6),
-    flickr30k=(30, 12),
-    nlvr2_train=(12, 0),
-    nlvr2_dev=(0, 6),
-    nlvr2_test1=(0, 6),
-)
 
 
 def settings(folder: Path, *more: str) -> list[str]:

@@ -146,7 +146,7 @@ def _check(run: RunConfig) -> None:
         return
     asked, there = (config.model_dump(mode="json") for config in (run, load(file)))
     for key in asked:
-        if asked[key] != there[key] and key not in ("run", "evaluation"):
+        if asked[key] != there[key] and key != "run":
             raise ConfigError(
                 f"the run here was made with other settings ({key}: {_short(there[key], asked[key])})",
                 file=file,

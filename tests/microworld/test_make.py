@@ -10,25 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from small_world import SIZES
 
 from twelve.errors import DataError
 from twelve.microworld import draw, make
 from twelve.microworld.make import WRITERS, make_microworld, oracle_scores, summary
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Sizes, World, make_world
-
-SIZES = Sizes(
-    coco_train2014=(24, 12),
-    coco_val2014=(6, 16),
-    coco_test2015=(0, 4),
-    vg_train=(12, 6),
-    vg_val=(0, 6),
-    vg_testdev=(0, 6),
-    flickr30k=(30, 12),
-    nlvr2_train=(12, 0),
-    nlvr2_dev=(0, 6),
-    nlvr2_test1=(0, 6),
-)
+from twelve.microworld.world import World, make_world
 
 
 @pytest.fixture(scope="module")
