@@ -1,0 +1,186 @@
+"""The command line: one thin function a command. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twelve import __version__
+from twelve.cli.data import data_app
+from twelve.cli.regions import regions_app
+from twelve.errors import TwelveError
+
+app = typer.Typer(
+    name="twelve",
+    help="One vision-and-language model for twelve datasets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(regions_app, name="regions")
+app.add_typer(data_app, name="data")
+
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set training.epochs=3."
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"twelve {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: twelve quickstart")
+def quickstart(
+    config: Annotated[str, typer.Argument(help="A configuration on a microworld.")] = "quickstart.yaml",
+    settings: Setting = None,
+) -> None:
+    """The whole way on the embedded default: draw, extract regions, train, measure, report. What is there stays."""
+    from twelve.config import naming
+    from twelve.quickstart import quickstart as run
+
+    with naming(config, settings or ()):
+        typer.echo(f"report: {run(config, settings=settings or ())}")
+
+
+@app.command(
+    epilog="Example: twelve score nlvr2 --truth dev.json --truth balanced_dev.json --predictions predictions.csv"
+)
+def score(
+    task: Annotated[str, typer.Argument(help="A task's name (twelve tasks).")],
+    truth: Annotated[list[Path], typer.Option(help="An official file (may be given several times).")],
+    predictions: Annotated[list[Path], typer.Option(help="The result file in the official format.")],
+    protocol: Annotated[str | None, typer.Option(help="Where numbers are published in several ways, which.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """The official metric of anybody's predictions, without a model."""
+    from twelve.scoring.command import as_json as to_json
+    from twelve.scoring.command import score as run
+    from twelve.scoring.command import table
+
+    scores = run(task, truth, predictions, protocol)
+    typer.echo(to_json(scores) if as_json else table(scores))
+
+
+@app.command(epilog="Example: twelve report runs/real-sample")
+def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by twelve evaluate.")]) -> None:
+    """Write report.html: the table, the curves, right and wrong predictions on their pictures."""
+    from twelve.report.write import write_report
+
+    typer.echo(str(write_report(run)))
+
+
+@app.command(epilog="Example: twelve train configs/real-sample.yaml --set run=runs/first")
+def train(
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one (twelve configs).")],
+    settings: Setting = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run where its last checkpoint stands.")] = False,
+) -> None:
+    """Train one model on the tasks of a configuration."""
+    from twelve.config import load, naming
+    from twelve.training.run import train as run
+
+    parsed = load(config, settings or ())
+    with naming(config, settings or ()):
+        run(parsed, resume=resume)
+
+
+@app.command(epilog="Example: twelve evaluate runs/real-sample")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    task: Annotated[list[str] | None, typer.Option(help="Only this task (may be given several times).")] = None,
+    split: Annotated[str | None, typer.Option(help="Another split than the reported one.")] = None,
+    full: Annotated[bool, typer.Option(help="The complete protocol: retrieval ranks the whole gallery.")] = False,
+    floors: Annotated[bool, typer.Option(help="Measure the floors as well.")] = True,
+    submit: Annotated[
+        Path | None,
+        typer.Option(help="Write the official file of results of one task here; the split may lack labels."),
+    ] = None,
+    settings: Setting = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Measure a trained model with the official metrics, and the floors it must beat."""
+    from rich.console import Console
+
+    from twelve.evaluation.command import evaluate_run
+
+    console = Console(stderr=as_json)
+    results = evaluate_run(
+        run, tasks=task, split=split, full=full, floors=floors, submit=submit, settings=settings or (), console=console
+    )
+    if as_json:
+        from dataclasses import asdict
+
+        typer.echo(json.dumps([asdict(result) for result in results], indent=1))
+
+
+@app.command(epilog="Example: twelve parity tests/goldens/model")
+def parity(
+    path: Annotated[Path, typer.Argument(help="A recorded reference: its folder, a folder of such, or a file.")],
+) -> None:
+    """Compare with recordings of the original program; exit code 0 within the tolerances, 1 otherwise."""
+    from twelve.parity import run
+
+    raise typer.Exit(run(path))
+
+
+@app.command(epilog="Example: twelve tasks")
+def tasks() -> None:
+    """List the tasks, their outputs, tokens and reported splits."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from twelve.tasks.base import all_tasks
+
+    table = Table("task", "dataset", "output", "token", "reported split", box=None, pad_edge=False)
+    for task in sorted(all_tasks().values(), key=lambda task: task.token):
+        table.add_row(task.name, task.title, task.output, str(task.token), task.report_split)
+    Console().print(table)
+
+
+@app.command(epilog="Example: twelve configs real-sample.yaml > mine.yaml")
+def configs(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
+    """List the configurations that come with the package, or print one."""
+    from twelve.config import find, shipped
+
+    if name is not None:
+        typer.echo(find(name).read_text(encoding="utf-8"), nl=False)
+        return
+    for shipped_name, path in shipped().items():
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        typer.echo(f"{shipped_name}  {first.lstrip('# ')}")
+
+
+def main() -> None:
+    """Entry point: prints a person's mistake as one line and exits with its code, without a traceback."""
+    try:
+        app(standalone_mode=True)
+    except TwelveError as error:
+        _fail(str(error), getattr(error, "exit_code", 2))
+    except SystemExit as leaving:
+        if leaving.code == 130:  # typer's own answer to an interrupt
+            _fail("interrupted; what was complete has been kept", 130)
+        raise
+    except BrokenPipeError:
+        # The reader of our output has gone (| head): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _fail(f"{error.filename or 'the system refused something'}: {error.strerror or error}", 2)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"twelve: {message}", file=sys.stderr)
+    raise SystemExit(code)
