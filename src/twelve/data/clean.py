@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError
-from twelve.tasks.base import Example, Task, all_tasks
+from twelve.tasks.base import Example, Task, tasks_of
 
 Mode: TypeAlias = Literal["test", "test+val"]
 
@@ -112,13 +112,13 @@ def held_out_images(
     Args:
         mode: "test", or "test+val" for validation splits as well.
         required: task -> split that is reported: held out whatever the mode, and an error when it is missing.
-        tasks: every registered task when absent, also those that the run does not train.
+        tasks: every registered task when absent, also those that the run does not train; extra ones that the root has.
 
     Raises:
         DataError: a required split is missing, or a file is malformed.
     """
     required = required or {}
-    tasks = tasks or all_tasks()
+    tasks = tasks or tasks_of(root)
     splits: list[HeldOut] = []
     skipped: dict[str, str] = {}
     for name, task in tasks.items():

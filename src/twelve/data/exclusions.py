@@ -16,7 +16,7 @@ from twelve.data.clean import HeldOutImages, Mode, Removed, clean_splits, held_o
 from twelve.data.duplicates import Duplicate, duplicates, fingerprints
 from twelve.data.root import DataRoot, MissingData
 from twelve.files import replacing
-from twelve.tasks.base import Example, Task, all_tasks
+from twelve.tasks.base import Example, Task, tasks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,14 @@ def find_exclusions(
 
     Args:
         mode: "test", or "test+val" to hold out validation splits as well.
-        tasks: every registered task when absent.
+        tasks: every registered task when absent; extra ones that the root has a folder for.
         pixels: compare the pictures whose files are there, besides the ids.
 
     Raises:
         DataError: no such data root, or a file is malformed.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
-    tasks = tasks or all_tasks()
+    tasks = tasks or tasks_of(root)
     held_out = held_out_images(root, mode=mode, tasks=tasks)
     skipped = dict(held_out.skipped)
     train: dict[str, list[Example]] = {}

@@ -14,7 +14,7 @@ from twelve.data.check import splits_of
 from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
 from twelve.files import replacing
-from twelve.tasks.base import Example, all_tasks, get
+from twelve.tasks.base import Example, get, tasks_of
 
 FREQUENT = 5
 """Answers that are named."""
@@ -62,7 +62,7 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
         ConfigError: an unknown task.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
-    chosen = [get(name) for name in tasks] if tasks else [task for _, task in sorted(all_tasks().items())]
+    chosen = [get(name) for name in tasks] if tasks else [task for _, task in sorted(tasks_of(root).items())]
     found = []
     for task in chosen:
         for split in splits_of(task):

@@ -114,6 +114,8 @@ class Task(abc.ABC):
     """Row of the task-token table in the released model."""
     source: ClassVar[str]
     """Default image source of its pictures (the data root may name another)."""
+    extra: ClassVar[bool] = False
+    """Beyond the twelve: a data root without its folder does not lack it."""
     page: ClassVar[str] = ""
     """Where its official files are published; errors about a missing file name it."""
     defaults: ClassVar[Defaults]
@@ -222,6 +224,11 @@ def get(name: str) -> Task:
             f"unknown task {name!r}{nearest(name, known)}", remedy=f"choose among {', '.join(sorted(known))}"
         )
     return known[name]
+
+
+def tasks_of(root: DataRoot) -> dict[str, Task]:
+    """Every known task by name that ``root`` should have: of the extra ones, those that it has a folder for."""
+    return {name: task for name, task in all_tasks().items() if not task.extra or (root.path / name).is_dir()}
 
 
 def all_tasks() -> dict[str, Task]:
