@@ -20,7 +20,7 @@ from twelve.parity.base import Difference
 from twelve.parity.discover import Recording, discover
 from twelve.parity.recording import largest, worst
 from twelve.parity.report import show
-from twelve.training.schedule import Controller
+from twelve.training.schedules.stop_and_go import Controller
 
 JSON = ("dsg.json", "lr_schedule.json", "losses_scores.json")
 

@@ -210,7 +210,7 @@ def test_linear_schedule() -> None:
 
 def test_recorded_learning_rates(goldens: Path) -> None:
     """Which task is forwarded, which steps, and at what rates: three recorded runs, one with accumulation."""
-    from twelve.training.schedule import Controller, StopAndGo
+    from twelve.training.schedules.stop_and_go import Controller, StopAndGo
 
     for case in json.loads((goldens / "model/lr_schedule.json").read_text())["cases"]:
         optimizer = AdamW(

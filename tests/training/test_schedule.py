@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twelve.errors import CheckpointError, ConfigError
-from twelve.training.schedule import AlwaysGo, Controller, Event, Proportional, StopAndGo, make_schedule
+from twelve.training.schedules import SCHEDULES, AlwaysGo, Event, make_schedule
+from twelve.training.schedules.drawing import Proportional, SquareRoot, Temperature
+from twelve.training.schedules.ordering import ByGroup, convergence_of
+from twelve.training.schedules.stop_and_go import Controller, StopAndGo, StopAndGoAsWorded
+from twelve.training.schedules.weighting import UncertaintyWeighted
 
 SIZES = {"a": 100, "b": 300, "c": 600}
 
 
 def transcribed(scores: list[float]) -> list[tuple[bool, float, int, int]]:
-    """MODEL.md section 5, line by line."""
+    """The original's automaton, line by line."""
     best, bad, cool, stop = -math.inf, 0, 0, False
     states = []
     for x in scores:
@@ -108,7 +112,7 @@ def test_always_go() -> None:
 
 
 def test_made_by_name() -> None:
-    made = make_schedule("stop-and-go", tasks=["a"], sizes=SIZES, seed=0, gap=2)
+    made = make_schedule("stop-and-go", {"gap": 2}, tasks=["a"], sizes=SIZES)
     assert isinstance(made, StopAndGo)
     assert made.gap == 2
     assert made.reset_epochs == (5, 7)
@@ -121,9 +125,99 @@ def test_made_by_name() -> None:
         ("stop-and-go", {"gapp": 3}, 'did you mean "gap"'),
         ("stop-and-go", {"gap": 0}, "gap is 0"),
         ("stop-and-go", {"threshold": -1}, "threshold is -1"),
+        ("stop-and-go", {"gap": 2.5}, "give a whole number"),
+        ("stop-and-go", {"reset_epochs": 5}, "give a list of numbers"),
         ("proportional", {"slots": 0}, "slots is 0"),
+        ("temperature", {"temperature": 0}, "temperature is 0"),
+        ("uncertainty", {"rate": 2}, "rate is 2"),
+        ("by-group", {"block": 0}, "block is 0"),
+        ("curriculum", {}, "how long a takes to converge"),
+        ("curriculum", {"convergence": {"a": "long"}}, "give a mapping of tasks to numbers"),
+        ("curriculum", {"convergence": {"a": 5}, "spread": 1}, "spread is 1"),
+        ("curriculum", {"measured": ["nowhere"]}, "nowhere"),
     ],
 )
-def test_mistakes_are_named(name: str, options: dict[str, float], message: str) -> None:
+def test_mistakes_are_named(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_schedule(name, tasks=["a"], sizes=SIZES, seed=0, **options)
+        make_schedule(name, options, tasks=["a"], sizes=SIZES)
+
+
+def test_as_worded_a_stopped_task_only_goes_again_when_it_falls() -> None:
+    schedule = StopAndGoAsWorded(tasks=["a"], sizes=SIZES)
+    scores = (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.6, 0.598, 0.596, 0.5, 0.5)
+    changes = [schedule.observe("a", score) for score in scores]
+    # 0.6 is a new best and restarts nothing; 0.596 is more than 0.5 % below it; then two bad scores in a row stop.
+    assert [change and change.change for change in changes] == [None, None, "stop", *[None] * 5, "go", None, "stop"]
+
+
+def shares(schedule: Proportional) -> list[float]:
+    return [round(float(share), 4) for share in schedule.shares]
+
+
+def test_shares_by_square_root_and_temperature() -> None:
+    assert shares(SquareRoot(tasks=list(SIZES), sizes=SIZES)) == [0.1930, 0.3343, 0.4727]
+    assert shares(Temperature(temperature=2, tasks=list(SIZES), sizes=SIZES)) == [0.1930, 0.3343, 0.4727]
+    assert shares(Temperature(temperature=1, tasks=list(SIZES), sizes=SIZES)) == [0.1, 0.3, 0.6]
+    assert shares(Temperature(temperature=1e9, tasks=list(SIZES), sizes=SIZES)) == [0.3333] * 3
+
+
+def test_uncertainty_makes_losses_weigh_alike_and_survives_json() -> None:
+    schedule = UncertaintyWeighted(tasks=["a", "b"], sizes=SIZES)
+    losses = {"a": 100.0, "b": 0.2}
+    assert {task: schedule.weight(task, loss) * loss for task, loss in losses.items()} == pytest.approx(
+        {"a": 1.0, "b": 1.0}
+    )
+    for _ in range(200):
+        schedule.weight("a", 10.0)  # the loss falls: its weight follows, slowly
+    assert schedule.weight("a", 10.0) * 10.0 == pytest.approx(1.0, abs=0.2)
+    resumed = UncertaintyWeighted(tasks=["a", "b"], sizes=SIZES)
+    resumed.load_state_dict(json.loads(json.dumps(schedule.state_dict())))
+    assert resumed.weight("b", 3.0) == schedule.weight("b", 3.0)
+    with pytest.raises(CheckpointError):
+        UncertaintyWeighted(tasks=["a"], sizes=SIZES).load_state_dict(schedule.state_dict())
+
+
+def test_curricula_let_tasks_in_by_measured_convergence(tmp_path: Path) -> None:
+    looks = [("a", 10, 0.1), ("b", 10, 0.5), ("a", 20, 0.8), ("b", 20, 0.501), ("c", 20, 0.2), ("a", 30, 0.79)]
+    looks += [("c", 30, 0.3), ("c", 40, 0.31)]
+    lines = [{"kind": "look", "task": task, "iteration": at, "score": score} for task, at, score in looks]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert convergence_of(tmp_path) == {"a": 20, "b": 10, "c": 40}
+    options = {"measured": [str(tmp_path)], "spread": 0.5}
+    easy = make_schedule("curriculum", options, tasks=["a", "b", "c"], sizes=SIZES, iterations=100)
+    assert [easy.tasks_at(k) for k in (0, 24, 25, 49, 50)] == [["b"], ["b"], ["a", "b"], ["a", "b"], ["a", "b", "c"]]
+    hard = make_schedule("anti-curriculum", options, tasks=["a", "b", "c"], sizes=SIZES, iterations=100)
+    assert [hard.tasks_at(k) for k in (0, 25, 50)] == [["c"], ["a", "c"], ["a", "b", "c"]]
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(ConfigError, match="looked at nothing"):
+        convergence_of(tmp_path)
+
+
+def test_groups_take_turns() -> None:
+    groups = {"a": "answering", "b": "pointing", "c": "answering"}
+    schedule = ByGroup(block=2, tasks=["a", "b", "c"], sizes=SIZES, groups=groups)
+    assert [schedule.tasks_at(k) for k in range(5)] == [["a", "c"], ["a", "c"], ["b"], ["b"], ["a", "c"]]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_keeps_its_promises(name: str) -> None:
+    options = {"convergence": {"a": 1, "b": 2, "c": 3}} if "curriculum" in name else {}
+
+    def made() -> object:
+        return make_schedule(name, options, tasks=list(SIZES), sizes=SIZES, seed=1, iterations=40)
+
+    schedule, again = made(), made()
+    trace = []
+    for k in range(40):
+        if k == 20:  # interrupted here: the rest must not differ
+            again.load_state_dict(json.loads(json.dumps(schedule.state_dict(), allow_nan=False)))
+        names = schedule.tasks_at(k)
+        assert names, "an iteration without a task"
+        assert set(names) <= set(SIZES)
+        trace.append((names, [round(schedule.weight(task, 1.0 + k % 3), 9) for task in names]))
+        event = schedule.observe("a", 0.5)
+        if k >= 20:
+            ours = again.tasks_at(k)
+            assert (ours, [round(again.weight(task, 1.0 + k % 3), 9) for task in ours]) == trace[-1]
+            assert again.observe("a", 0.5) == event
+    assert {task for names, _ in trace for task in names} == set(SIZES)

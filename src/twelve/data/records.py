@@ -63,6 +63,13 @@ class Record:
         """A whole number."""
         return int(self._value(key, int, "a whole number"))
 
+    def number(self, key: str) -> float:
+        """A finite number."""
+        value = self._value(key, (int, float), "a finite number")
+        if isinstance(value, bool) or not math.isfinite(value):
+            raise self.error(f"field {key!r} must be a finite number, found {describe(value)}")
+        return float(value)
+
     def flag(self, key: str) -> bool:
         """True or false."""
         value = self.fields.get(key)

@@ -58,6 +58,7 @@ class Alignment(Output):
     """A logit for each pair, higher where caption and picture belong together."""
 
     kind: ClassVar[str] = "alignment"
+    skill: ClassVar[str] = "retrieval"
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
     ranks_gallery: ClassVar[bool] = True
 

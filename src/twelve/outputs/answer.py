@@ -28,6 +28,7 @@ class Answer(Output):
     """One of A answers. ``Example.target`` is {answer: soft score in 0..1}, or None where it is not known."""
 
     kind: ClassVar[str] = "answer"
+    skill: ClassVar[str] = "answering"
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
     needs_vocabulary: ClassVar[bool] = True
 

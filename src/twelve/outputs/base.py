@@ -52,6 +52,8 @@ class Prospects:
 
 class Output(abc.ABC):
     kind: ClassVar[str]
+    skill: ClassVar[str] = "other"
+    """What the tasks of one of the paper's four groups have in common: answering, retrieval, pointing, verification."""
     reads: ClassVar[Literal["fused", "regions"]]
     """Which representation the head is applied to: fused (P, B) or regions (P, R, V)."""
     needs_vocabulary: ClassVar[bool] = False

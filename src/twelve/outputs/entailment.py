@@ -23,6 +23,7 @@ class Entailment(Output):
     """One of :data:`CLASSES`. ``Example.target`` is a class name, or None where it is not known."""
 
     kind: ClassVar[str] = "entailment"
+    skill: ClassVar[str] = "verification"
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:

@@ -24,6 +24,7 @@ class Pair(Output):
     """False (0) or True (1). ``Example.target`` is a bool, or None where it is not known."""
 
     kind: ClassVar[str] = "pair"
+    skill: ClassVar[str] = "verification"
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:

@@ -38,6 +38,7 @@ class Region(Output):
     """
 
     kind: ClassVar[str] = "region"
+    skill: ClassVar[str] = "pointing"
     reads: ClassVar[Literal["fused", "regions"]] = "regions"
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:

@@ -13,7 +13,7 @@ from twelve.errors import DataError
 from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, Rate, Recorded, read, worst
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales
-from twelve.training.schedule import StopAndGo
+from twelve.training.schedules.stop_and_go import StopAndGo
 
 RATE_TOLERANCE = 1e-9
 """Of a learning rate, relative to the largest one of its kind."""

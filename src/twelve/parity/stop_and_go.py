@@ -9,7 +9,7 @@ from typing import Literal
 
 from twelve.parity.base import Difference
 from twelve.parity.recording import Recorded, read
-from twelve.training.schedule import Controller
+from twelve.training.schedules.stop_and_go import Controller
 
 BEST_TOLERANCE = 1e-12
 

@@ -19,7 +19,7 @@ from twelve.parity.recording import REMEDY, Tensors, read
 from twelve.parity.tasks import KEYS, KINDS, output_of, targets_of
 from twelve.parity.train_record import Step, Trace, find_state, model_inputs
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
-from twelve.training.schedule import StopAndGo
+from twelve.training.schedules.stop_and_go import StopAndGo
 
 NO_DROPOUT = dict.fromkeys(
     (

@@ -27,7 +27,7 @@ from twelve.model.vilbert import Twelve
 from twelve.progress import Track
 from twelve.training import checkpoint
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
-from twelve.training.schedule import make_schedule
+from twelve.training.schedules import make_schedule
 
 METRICS = "metrics.jsonl"
 
@@ -83,9 +83,14 @@ class Trainer:
         self.rate = LearningRate.over(
             self.optimizer, iterations=self.total, warmup=settings.warmup, accumulate=settings.accumulate
         )
-        sizes = {name: len(task.train) for name, task in data.tasks.items()}
         self.schedule = make_schedule(
-            config.schedule.name, tasks=list(data.tasks), sizes=sizes, seed=config.seed, **config.schedule.options
+            config.schedule.name,
+            config.schedule.options,
+            tasks=list(data.tasks),
+            sizes={name: len(task.train) for name, task in data.tasks.items()},
+            seed=config.seed,
+            iterations=self.total,
+            groups={name: task.output.skill for name, task in data.tasks.items()},
         )
         self.iteration, self.steps, self.pairs, self.seconds = 0, 0, 0, 0.0
         self.scores: dict[str, float] = {}
@@ -143,7 +148,7 @@ class Trainer:
                 file=self.folder,
                 remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
             )
-        self.accelerator.backward(loss * self.loss_scale[name])
+        self.accelerator.backward(loss * (self.loss_scale[name] * self.schedule.weight(name, value)))
         self.pairs += batch.pairs
         if self.rate.due(self.iteration):
             self.optimizer.step()

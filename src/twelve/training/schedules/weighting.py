@@ -1,0 +1,54 @@
+"""Schedules that weigh the tasks' losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
+
+from twelve.errors import CheckpointError, ConfigError
+from twelve.training.schedules.base import Schedule, Setting
+
+
+class UncertaintyWeighted(Schedule):
+    """Every task in every iteration, its loss L weighed by what the task leaves uncertain.
+
+    "Multi-Task Learning Using Uncertainty to Weigh Losses" (Kendall, Gal, Cipolla 2018) minimises exp(-s) L + s over
+    the weights and a log variance s of each task. Here s takes a step of gradient descent at each visit of its task:
+    s -= rate (1 - exp(-s) L). Losses of very different sizes come to weigh alike.
+
+    Args:
+        rate: of the descent of s.
+    """
+
+    name: ClassVar[str] = "uncertainty"
+
+    def __init__(self, *, rate: float = 0.02, **setting: Unpack[Setting]) -> None:
+        super().__init__(**setting)
+        if not 0 < rate < 1:
+            raise ConfigError(f"rate is {rate}", remedy="give a number between 0 and 1")
+        self.rate = rate
+        self.log_variances: dict[str, float | None] = dict.fromkeys(self.tasks)
+
+    def tasks_at(self, iteration: int) -> list[str]:
+        return list(self.tasks)
+
+    def weight(self, task: str, loss: float) -> float:
+        s = self.log_variances[task]
+        if s is None:
+            s = math.log(max(loss, 1e-6))  # where the descent would end if the loss stayed as it is
+        weight = math.exp(-s)
+        # One extreme loss must not throw s so far that the next steps are without effect, or without bound.
+        self.log_variances[task] = s - self.rate * max(-1.0, min(1.0, 1.0 - weight * loss))
+        return weight
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.log_variances)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if set(state) != set(self.log_variances):
+            raise CheckpointError(
+                f"the checkpoint weighs {', '.join(sorted(state))}, the run {', '.join(sorted(self.tasks))}",
+                remedy="resume with the tasks the run was started with",
+            )
+        self.log_variances = dict(state)
