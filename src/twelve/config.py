@@ -349,12 +349,15 @@ def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
 
 def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:
     """Tasks that share a head are of one kind."""
-    kinds: dict[str, str] = {task.output: task.kind for name, task in known.items() if name not in config.tasks}
+    from twelve.tasks.base import HEADS
+
+    kinds = {task.output: HEADS.get(task.kind, task.kind) for name, task in known.items() if name not in config.tasks}
     for name in config.tasks:
         task = known[name]
-        if kinds.setdefault(task.output, task.kind) != task.kind:
+        kind = HEADS.get(task.kind, task.kind)
+        if kinds.setdefault(task.output, kind) != kind:
             raise ConfigError(
-                f"the head {task.output!r} is of kind {kinds[task.output]}, this task is of kind {task.kind}",
+                f"the head {task.output!r} is of kind {kinds[task.output]}, this task is of kind {kind}",
                 record=f"tasks.{name}.output",
                 remedy="give it another output, or none",
             )

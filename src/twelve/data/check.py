@@ -124,7 +124,7 @@ def check_root(
 
 
 def _present(root: DataRoot) -> list[Task]:
-    return [task for _, task in sorted(all_tasks().items()) if (root.path / task.name).is_dir()]
+    return [task for _, task in sorted(all_tasks().items()) if (root.path / task.folder).is_dir()]
 
 
 def splits_of(task: Task) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ def splits_of(task: Task) -> tuple[str, ...]:
 def _check_task(root: DataRoot, task: Task, store: RegionStore) -> TaskCheck:
     train, *measured = (_check_split(root, task, split, store) for split in splits_of(task))
     notes = []
-    if (root.path / task.name).is_dir():
+    if (root.path / task.folder).is_dir():
         try:
             task.same_pictures(root)
         except MissingData as error:
@@ -151,7 +151,7 @@ def _check_split(root: DataRoot, task: Task, split: str, store: RegionStore) -> 
     try:
         examples = task.read(root, split)
     except MissingData as error:
-        folder = root.path / task.name
+        folder = root.path / task.folder
         missing = tuple(name for name in task.files(split) if not (folder / name).is_file())
         return SplitCheck(split, missing, official=official, errors=() if missing else (str(error),))
     except DataError as error:

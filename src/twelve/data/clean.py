@@ -150,7 +150,7 @@ def same_pictures(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, 
     same: dict[str, str] = {}
     unknown: dict[str, str] = {}
     for name, task in tasks.items():
-        if not (root.path / name).is_dir():
+        if not (root.path / task.folder).is_dir():
             continue
         try:
             same |= task.same_pictures(root)

@@ -5,6 +5,7 @@ Two files: tokenizer.json (of the ``tokenizers`` library) and processor_config.j
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -68,12 +69,13 @@ class TwelveProcessor:
 
     # --- text --------------------------------------------------------------------------------------------------
     def tokenize(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
-        """[CLS], the first ``max_length`` - 2 word pieces, [SEP], of each text; never padded."""
+        """[CLS], the first ``max_length`` - 2 word pieces, [SEP], of each text; never padded. Of a text in parts, which
+        [SEP] divides, the longest part is shortened (:func:`shortened`)."""
         if max_length < 3:
             raise ConfigError(f"a text of {max_length} word pieces holds no word", remedy="allow at least 3 (max_text)")
         begin, end = self.special["[CLS]"], self.special["[SEP]"]
         encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [[begin, *text.ids[: max_length - 2], end] for text in encoded]
+        return [[begin, *shortened(text.ids, max_length - 2, end), end] for text in encoded]
 
     @property
     def vocab_size(self) -> int:
@@ -196,6 +198,18 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
     except (OSError, UnicodeDecodeError) as problem:
         raise CheckpointError(f"not a vocabulary: {problem}", file=file, remedy="replace the file") from None
     return wordpieces(lines)
+
+
+def shortened(pieces: list[int], most: int, separator: int) -> list[int]:
+    """The first ``most`` word pieces; of parts between separators the longest loses its last piece until all fit, so
+    that the end of the text is not lost (as the original shortens its pairs of texts)."""
+    parts = [list(part) for last, part in itertools.groupby(pieces, lambda piece: piece == separator) if not last]
+    room = most - (len(parts) - 1)
+    if len(pieces) <= most or len(parts) < 2 or room < len(parts):
+        return pieces[:most]
+    while sum(map(len, parts)) > room:
+        max(reversed(parts), key=len).pop()
+    return [piece for part in parts for piece in (*part, separator)][:-1]
 
 
 def wordpieces(vocabulary: Sequence[str]) -> Tokenizer:

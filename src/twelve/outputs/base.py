@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.tasks.base import HEADS, Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ class Output(abc.ABC):
     """What the tasks of one of the paper's four groups have in common: answering, retrieval, pointing, verification."""
     reads: ClassVar[Literal["fused", "regions"]]
     """Which representation the head is applied to: fused (P, B) or regions (P, R, V)."""
+    @property
+    def head_kind(self) -> str:
+        """The kind whose head is applied: several kinds may use one."""
+        return HEADS.get(self.kind, self.kind)
+
     needs_vocabulary: ClassVar[bool] = False
     ranks_gallery: ClassVar[bool] = False
     """Measured by ranking every picture of a gallery for every text, not example by example."""

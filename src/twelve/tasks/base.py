@@ -7,7 +7,7 @@ below is how the trainer, the evaluator and the shell find them.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -26,8 +26,14 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 Target: TypeAlias = "Mapping[str, float] | Box | bool | str | int | None"
 """What is right, as the example's output understands it: soft answers {answer: score in 0..1} (answer), the
-referred box or the index of the right candidate (region), True or False (pair), a class name (entailment), nothing
-(alignment: the pairing itself; or an unlabelled split)."""
+referred box or the index of the right candidate (region), the index of the right option (options), True or False
+(pair), a class name (entailment), nothing (alignment: the pairing itself; or an unlabelled split)."""
+
+SEPARATOR = " [SEP] "
+"""Between the parts of a text (a question, an answer): one word piece of its own."""
+
+HEADS: Mapping[str, str] = {"options": "alignment"}
+"""Kind of output -> the kind whose head it applies, where that is not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class Example:
     """One record of a dataset, ready for any output.
 
     ``images`` holds ids with their source (``coco/391895``). ``group`` is the unit that intervals resample
-    (the picture, or NLVR2's sentence). ``facts`` is what only the metric or the vocabulary needs.
+    (the picture, or NLVR2's sentence). ``options`` are texts of which one belongs after ``text``; a task's examples
+    have equally many. ``facts`` is what only the metric or the vocabulary needs.
     """
 
     id: str
@@ -44,6 +51,7 @@ class Example:
     target: Target = None
     group: str = ""
     candidates: tuple[Box, ...] = ()
+    options: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -109,7 +117,7 @@ class Task(abc.ABC):
     output: ClassVar[str]
     """Key of the output this task uses; tasks with the same key share one head."""
     kind: ClassVar[str]
-    """Kind of that output: answer | alignment | region | pair | entailment."""
+    """Kind of that output: answer | alignment | region | pair | entailment | options."""
     token: ClassVar[int]
     """Row of the task-token table in the released model."""
     source: ClassVar[str]
@@ -126,8 +134,15 @@ class Task(abc.ABC):
     """{"test": (...), "val": (...)}: splits whose pictures must not be trained on, by role."""
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {}
     """Split -> (examples, pictures) of the complete official files; None where a published source does not say."""
+    fact_types: ClassVar[tuple[type, ...]] = ()
+    """Dataclasses among the facts of its examples, which a cache must be able to write."""
     scoring_protocols: ClassVar[Mapping[str, str]] = {"official": ""}
     """Ways to score a result file, name -> what it means; the first is the default."""
+
+    @property
+    def folder(self) -> str:
+        """Its folder in the data root: named like it, unless several tasks read the same files."""
+        return self.name
 
     @abc.abstractmethod
     def files(self, split: str) -> tuple[str, ...]:
@@ -141,6 +156,18 @@ class Task(abc.ABC):
             DataError: a file is missing or malformed; names file, record and remedy.
             ConfigError: the dataset has no such split.
         """
+
+    def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
+        """What :meth:`read` returns, one after the other. Readers of large files say it without holding them all.
+
+        Raises:
+            DataError, ConfigError: as :meth:`read`.
+        """
+        return iter(self.read(root, split))
+
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        """Every file that :meth:`read` opens for ``split``, there or not: a cache of it is stale when one changes."""
+        return tuple(root.path / self.folder / name for name in self.files(split))
 
     def given_boxes(self, root: DataRoot, split: str) -> Mapping[str, list[Box]]:
         """Image id -> distinct boxes that the dataset gives as candidates, which regions must be extracted for.
@@ -228,7 +255,7 @@ def get(name: str) -> Task:
 
 def tasks_of(root: DataRoot) -> dict[str, Task]:
     """Every known task by name that ``root`` should have: of the extra ones, those that it has a folder for."""
-    return {name: task for name, task in all_tasks().items() if not task.extra or (root.path / name).is_dir()}
+    return {name: task for name, task in all_tasks().items() if not task.extra or (root.path / task.folder).is_dir()}
 
 
 def all_tasks() -> dict[str, Task]:

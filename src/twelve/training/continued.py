@@ -98,7 +98,7 @@ def _heads(model: Twelve, data: Prepared, tasks: Sequence[TaskData], folder: Pat
     """The checkpoint's heads and those that its new tasks need."""
     heads: dict[str, dict[str, Any]] = {key: dict(head) for key, head in model.config.heads.items()}
     for task in tasks:
-        key, kind = task.task.output, task.output.kind
+        key, kind = task.task.output, task.output.head_kind
         head = heads.setdefault(key, {"kind": kind, "size": 1})
         if head["kind"] != kind:
             raise CheckpointError(

@@ -172,7 +172,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
         processor.add_task(
             name, output=key, max_text=task.max_text, row=task.task.token, reserved=reserved_rows(), rows=rows
         )
-        heads[key] = {"kind": task.output.kind, "size": max(1, len(data.vocabularies.get(key, ())))}
+        heads[key] = {"kind": task.output.head_kind, "size": max(1, len(data.vocabularies.get(key, ())))}
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
     for source in sources_of(data):
@@ -202,7 +202,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
 
 
 def _texts(data: Prepared) -> Iterator[str]:
-    return (example.text for task in data.tasks.values() for example in task.train)
+    return (text for task in data.tasks.values() for example in task.train for text in (example.text, *example.options))
 
 
 def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProcessor) -> None:
