@@ -7,7 +7,6 @@ Axes: I images, K neighbours, F feature width.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twelve.errors import RegionError
+from twelve.regions.halves import as_tensor
 from twelve.regions.types import Regions
 from twelve.tasks.base import Example
 
@@ -100,10 +100,7 @@ def mean_features(images: Sequence[str], lookup: Callable[[str], Regions]) -> Te
                 record=image,
                 remedy="extract its features: hard negatives are pictures whose features are close",
             )
-        with warnings.catch_warnings():
-            # The store's memory map is read-only; torch warns, and only reads.
-            warnings.simplefilter("ignore", UserWarning)
-            mean = torch.from_numpy(features).float().mean(0)
+        mean = as_tensor(features).float().mean(0)
         if means is None:
             means = torch.empty(len(images), mean.shape[0])
         means[row] = mean

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from twelve.errors import RegionError
+from twelve.errors import ConfigError, RegionError, nearest
+from twelve.regions.halves import DTYPES, Halves, as_float32, as_halves, dtype_of, feature_field
 from twelve.regions.types import Regions
 
 MAX_IMAGES = 256
@@ -28,7 +29,6 @@ CHECKSUM = b"blake2b"
 _INTEGER = np.dtype(np.int32)
 _ROWS: dict[str, np.dtype[Any]] = {
     "boxes": np.dtype(np.float32),
-    "features": np.dtype(np.float16),
     "class_probabilities": np.dtype(np.float16),
 }
 _ITEMS: dict[str, np.dtype[Any]] = {"scores": np.dtype(np.float32), "class_ids": np.dtype(np.int16)}
@@ -41,13 +41,23 @@ def schema(
     class_ids: bool,
     class_probabilities: int | None = None,
     metadata: Mapping[str, str],
+    feature_dtype: str = "float16",
 ) -> pa.Schema:
-    """Columns of a region file; what an extraction does not have is left out (``feature_size`` None: boxes only)."""
-    fields = [("image_id", pa.string()), ("width", pa.int32()), ("height", pa.int32())]
+    """Columns of a region file; what an extraction does not have is left out (``feature_size`` None: boxes only).
+
+    ``feature_dtype`` (float16 or bfloat16) is how features are stored: :func:`record_batch` rounds them to it.
+    """
+    if feature_dtype not in DTYPES:
+        raise ConfigError(
+            f"features cannot be stored as {feature_dtype!r}{nearest(feature_dtype, DTYPES)}",
+            remedy="choose float16 or bfloat16",
+        )
+    fields: list[Any] = [("image_id", pa.string()), ("width", pa.int32()), ("height", pa.int32())]
     fields.append(("boxes", pa.list_(pa.list_(pa.float32(), 4))))
     if feature_size is not None:
-        fields.append(("features", pa.list_(pa.list_(pa.float16(), feature_size))))
-        fields.append(("mean", pa.list_(pa.float16(), feature_size)))
+        row = pa.list_(pa.from_numpy_dtype(DTYPES[feature_dtype]), feature_size)
+        fields.append(feature_field("features", pa.list_(row), feature_dtype))
+        fields.append(feature_field("mean", row, feature_dtype))
     if scores:
         fields.append(("scores", pa.list_(pa.float32())))
     if class_ids:
@@ -62,11 +72,16 @@ def record_batch(images: Sequence[Regions], schema: pa.Schema) -> pa.RecordBatch
     offsets = np.zeros(len(images) + 1, dtype=np.int32)
     np.cumsum([len(image.boxes) for image in images], out=offsets[1:])
 
-    def nested(name: str) -> pa.Array:
-        dtype, size = _ROWS[name], schema.field(name).type.value_type.list_size
-        rows = np.concatenate([np.asarray(getattr(i, name), dtype=dtype).reshape(-1, size) for i in images])
-        return pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), size))
+    def nested(name: str, rows: Sequence[NDArray[Any]]) -> pa.Array:
+        size = schema.field(name).type.value_type.list_size
+        flat = np.concatenate([own.reshape(-1, size) for own in rows]).reshape(-1)
+        return pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(pa.array(flat), size))
 
+    def halves(image: Regions) -> Halves:
+        assert image.features is not None and dtype is not None
+        return as_halves(image.features, dtype)
+
+    dtype = dtype_of(schema.field("features")) if "features" in schema.names else None
     columns: list[pa.Array] = []
     for name in schema.names:
         if name == "image_id":
@@ -75,22 +90,22 @@ def record_batch(images: Sequence[Regions], schema: pa.Schema) -> pa.RecordBatch
             columns.append(pa.array([getattr(image, name) for image in images], pa.int32()))
         elif name == "mean":
             size = schema.field(name).type.list_size
-            means = np.stack([mean_feature(image.features, size) for image in images])
+            means = np.stack([mean_feature(halves(image), size) for image in images])
             columns.append(pa.FixedSizeListArray.from_arrays(pa.array(means.reshape(-1)), size))
+        elif name == "features":
+            columns.append(nested(name, [halves(image) for image in images]))
         elif name in _ROWS:
-            columns.append(nested(name))
+            columns.append(nested(name, [np.asarray(getattr(image, name), dtype=_ROWS[name]) for image in images]))
         else:
             items = np.concatenate([np.asarray(getattr(image, name), dtype=_ITEMS[name]) for image in images])
             columns.append(pa.ListArray.from_arrays(offsets, pa.array(items)))
     return pa.record_batch(columns, schema=schema)
 
 
-def mean_feature(features: NDArray[np.float16] | None, size: int) -> NDArray[np.float16]:
+def mean_feature(features: Halves, size: int) -> Halves:
     """(F,) mean over the regions, summed in float32; zeros for an image without regions."""
-    if features is None or not len(features):
-        return np.zeros(size, dtype=np.float16)
-    mean: NDArray[np.float16] = features.astype(np.float32).mean(axis=0).astype(np.float16)
-    return mean
+    dtype = next(name for name, stored in DTYPES.items() if stored == features.dtype)
+    return as_halves(as_float32(features).mean(axis=0) if len(features) else np.zeros(size, dtype=np.float32), dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +117,8 @@ class BatchView:
         extents: width and height of each image, pixels.
         bounds: region offsets; image k owns regions ``bounds[k]:bounds[k + 1]``.
         boxes: (N, 4) float32.
-        features: (N, F) float16, or None.
-        means: (I, F) float16, or None.
+        features: (N, F) float16, or the bits of bfloat16 (:mod:`twelve.regions.halves`), or None.
+        means: (I, F) likewise.
         scores, class_ids, class_probabilities: (N,), (N,), (N, C), or None.
     """
 
@@ -111,8 +126,8 @@ class BatchView:
     extents: list[tuple[int, int]]
     bounds: list[int]
     boxes: NDArray[np.float32]
-    features: NDArray[np.float16] | None
-    means: NDArray[np.float16] | None
+    features: Halves | None
+    means: Halves | None
     scores: NDArray[np.float32] | None
     class_ids: NDArray[np.int16] | None
     class_probabilities: NDArray[np.float16] | None
@@ -143,6 +158,11 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     def bad(problem: str) -> RegionError:
         return RegionError(problem, file=path, record=record, remedy="extract these images again")
 
+    try:
+        batch.validate()  # buffers as long as they should be: views trust them
+    except pa.ArrowException as error:
+        raise bad(f"damaged ({error})") from error
+
     def primitive(array: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
         if array.type != pa.from_numpy_dtype(dtype):
             raise bad(f"column {name} is of type {array.type}, not {dtype}")
@@ -160,6 +180,9 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
         if not pa.types.is_fixed_size_list(array.type) or array.null_count:
             raise bad(f"column {name} is of type {array.type}, not fixed-size lists of {dtype}")
         return primitive(array.flatten(), dtype, name).reshape(len(array), array.type.list_size)
+
+    def halves(name: str) -> np.dtype[Any]:
+        return DTYPES[dtype_of(batch.schema.field(name)) or "float16"]
 
     bounds: NDArray[np.int32] | None = None
 
@@ -182,8 +205,9 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     if boxes.shape[1:] != (4,):
         raise bad("column boxes does not hold four numbers a box")
     optional: dict[str, NDArray[Any] | None] = {}
-    for name in ("features", "class_probabilities"):
-        optional[name] = fixed(listed(name), _ROWS[name], name) if name in present else None
+    name = "class_probabilities"
+    optional[name] = fixed(listed(name), _ROWS[name], name) if name in present else None
+    optional["features"] = fixed(listed("features"), halves("features"), "features") if "features" in present else None
     for name, dtype in _ITEMS.items():
         optional[name] = primitive(listed(name), dtype, name) if name in present else None
     assert bounds is not None
@@ -191,12 +215,18 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
         ids = column("image_id").to_pylist()
     except UnicodeDecodeError as error:
         raise bad("the image ids are damaged") from error
+    features = optional["features"]
+    means = fixed(column("mean"), halves("mean"), "mean") if "mean" in present else None
+    if means is not None and (
+        features is None or (means.shape[1:], means.dtype) != (features.shape[1:], features.dtype)
+    ):
+        raise bad("column mean does not fit the features")
     return BatchView(
         ids=ids,
         extents=list(zip(*(primitive(column(k), _INTEGER, k).tolist() for k in ("width", "height")), strict=True)),
         bounds=bounds.tolist(),
         boxes=boxes,
-        means=fixed(column("mean"), _ROWS["features"], "mean") if "mean" in present else None,
+        means=means,
         **optional,
     )
 

@@ -7,6 +7,7 @@ batch asks for it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 from twelve.errors import RegionError, nearest
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
+from twelve.regions.gathering import NOWHERE, Piece, Places, gathered, normalised
+from twelve.regions.halves import dtype_of
 from twelve.regions.types import RegionBatch, Regions, first_regions, joined
 
 GIVEN = "given"
@@ -35,6 +38,7 @@ class RegionFile:
         metadata: what the writer recorded (backbone, settings, fingerprint, origin of the boxes).
         views: one :class:`~twelve.regions.arrow.BatchView` per record batch.
         feature_size: F, or None for a boxes-only file.
+        feature_dtype: ``float16`` or ``bfloat16``.
 
     Raises:
         RegionError: the file is truncated, damaged, compressed or not a region file.
@@ -60,6 +64,7 @@ class RegionFile:
         self.feature_size = (
             int(self._reader.schema.field("features").type.value_type.list_size) if "features" in names else None
         )
+        self.feature_dtype = dtype_of(self._reader.schema.field("features")) if "features" in names else None
         for v in self.views:
             if v.features is not None and v.features.nbytes:
                 address = v.features.__array_interface__["data"][0]
@@ -70,6 +75,15 @@ class RegionFile:
     def fingerprint(self) -> str:
         """Of the extractor; two files may share a source only if theirs are equal."""
         return self.metadata.get("fingerprint", "" if self.feature_size is not None else BOXES_ONLY)
+
+    def difference(self, other: RegionFile) -> tuple[str, str] | None:
+        """The first thing, of this file and of the other, that keeps them from being of one source; None if nothing."""
+        pairs = (
+            (self.fingerprint, other.fingerprint),
+            (f"{self.feature_size} features", f"{other.feature_size} features"),
+            (f"{self.feature_dtype}", f"{other.feature_dtype}"),
+        )
+        return next((pair for pair in pairs if pair[0] != pair[1]), None)
 
     def checksums(self) -> list[str | None]:
         """What the writer recorded for each record batch; None where it recorded nothing."""
@@ -98,10 +112,9 @@ def _open_files(folder: Path) -> list[RegionFile]:
     """The region files of a folder; raises RegionError unless one extractor made them all."""
     files = [RegionFile(path) for path in sorted(folder.glob("*.arrow"))]
     for file in files:
-        first = files[0]
-        if file.fingerprint != first.fingerprint or file.feature_size != first.feature_size:
+        if differs := file.difference(files[0]):
             raise RegionError(
-                f"made by another extractor ({file.fingerprint}) than {first.path.name} ({first.fingerprint})",
+                f"made by another extractor ({differs[0]}) than {files[0].path.name} ({differs[1]})",
                 file=file.path,
                 remedy=f"keep the files of one extractor in {folder} and extract the other images again",
             )
@@ -109,35 +122,37 @@ def _open_files(folder: Path) -> list[RegionFile]:
 
 
 class _Source:
-    """The files of one source and where each image lies in them."""
+    """The files of one source; no image is in two of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files = _open_files(folder)
-        self.index: dict[str, _Place] = {}
+        self.views = [view for file in self.files for view in file.views]
+        self.ids = [image_id for view in self.views for image_id in view.ids]
+        if len(set(self.ids)) < len(self.ids):
+            self._refuse_twice()
+
+    def _refuse_twice(self) -> None:
         owner: dict[str, Path] = {}
         for file in self.files:
-            for batch in file.views:
-                for row, image_id in enumerate(batch.ids):
-                    if image_id in owner:
-                        raise RegionError(
-                            f"the image is also in {owner[image_id].name}",
-                            file=file.path,
-                            record=image_id,
-                            remedy="remove one of the two files",
-                        )
-                    owner[image_id] = file.path
-                    self.index[image_id] = (batch, row)
+            for image_id in (image_id for batch in file.views for image_id in batch.ids):
+                if image_id in owner:
+                    raise RegionError(
+                        f"the image is also in {owner[image_id].name}",
+                        file=file.path,
+                        record=image_id,
+                        remedy="remove one of the two files, or make one of both: twelve regions merge --help",
+                    )
+                owner[image_id] = file.path
 
     @cached_property
     def given(self) -> dict[str, list[_Place]]:
         """Where the regions of given boxes lie; datasets extracted at different times give several places."""
         index: dict[str, list[_Place]] = {}
         for file in _open_files(self.folder / GIVEN):
-            if file.fingerprint != self.files[0].fingerprint:
+            if differs := file.difference(self.files[0]):
                 raise RegionError(
-                    f"made by another extractor ({file.fingerprint}) than the detected regions "
-                    f"({self.files[0].fingerprint})",
+                    f"made by another extractor ({differs[0]}) than the detected regions ({differs[1]})",
                     file=file.path,
                     remedy="delete it and extract the given boxes again with the backbone of the detected ones",
                 )
@@ -157,6 +172,13 @@ class RegionStore:
         self.root = Path(root)
         self._sources: dict[str, _Source] = {}
         self._feature_size: int | None = None
+        self._feature_dtype = "float16"
+        # Of the sources opened so far: record batches, the first row of each, rows by image id, and where they lie.
+        self._views: list[BatchView] = []
+        self._starts: list[int] = []
+        self._rows: dict[str, int] = {}
+        self._places = Places.none()
+        self._means: list[NDArray[Any]] = []
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root}
@@ -175,7 +197,7 @@ class RegionStore:
 
     def ids(self, source: str) -> list[str]:
         """Image ids of a source, in file order."""
-        return list(self._open(source).index)
+        return list(self._open(source).ids)
 
     def fingerprint(self, source: str) -> str:
         """Of the extractor that made the features of ``source``."""
@@ -203,9 +225,11 @@ class RegionStore:
 
     def __contains__(self, image_id: str) -> bool:
         source = image_id.partition("/")[0]
-        if source not in self._sources and not any((self.root / source).glob("*.arrow")):
-            return False
-        return image_id in self._open(source).index
+        if source not in self._sources:
+            if not any((self.root / source).glob("*.arrow")):
+                return False
+            self._open(source)
+        return image_id in self._rows
 
     def has_given(self, image_id: str) -> bool:
         """Whether regions of given boxes are here for an image."""
@@ -222,7 +246,7 @@ class RegionStore:
         Raises:
             RegionError: the image is not here; names it, the folder and the command that extracts it.
         """
-        batch, row = self._find(image_id)
+        batch, row = self._place(self._find(image_id))
         detected = first_regions(batch.regions(row), max_regions)
         return (
             joined([detected, *(view.regions(place) for view, place in self._given(image_id))]) if given else detected
@@ -239,54 +263,45 @@ class RegionStore:
         Raises:
             RegionError: an image is not here or has no features.
         """
-        found = [self._find(image_id) for image_id in image_ids]
-        parts = [[_slice(place, max_regions)] for place in found]
-        if given:
-            for own, image_id in zip(parts, image_ids, strict=True):
-                own.extend(_slice(place) for place in self._given(image_id))
-        counts = np.array([sum(stop - start for _, start, stop in own) for own in parts], dtype=np.int64)
-        rows, size = int(counts.max(initial=0)) + 1, self.feature_size
-        features = torch.empty((len(found), rows, size), dtype=torch.float16)
-        # One row a region, so that an image is one slice here as it is there.
-        out = features.numpy().reshape(-1, size)
-        corners = np.zeros((len(found) * rows, 4), dtype=np.float32)
-        for first, own, (batch, row) in zip(range(0, len(out), rows), parts, found, strict=True):
-            out[first] = self._mean(batch, row)
-            place = first + 1
-            for there, start, stop in own:
-                if there.features is None:
-                    raise self._no_features(batch.ids[row])
-                after = place + stop - start
-                out[place:after] = there.features[start:stop]
-                corners[place:after] = there.boxes[start:stop]
-                place = after
-            out[place : first + rows] = 0
-        extents = np.array([batch.extents[row] for batch, row in found], dtype=np.float32).reshape(-1, 2)
-        boxes = _normalised(corners.reshape(-1, rows, 4), extents)
-        boxes[:, 0] = (0.0, 0.0, 1.0, 1.0, 1.0)
-        return RegionBatch(features, torch.from_numpy(boxes), torch.from_numpy(counts + 1))
+        rows = np.array([self._find(image_id) for image_id in image_ids], dtype=np.int64)
+        pieces: list[Piece] = []
+        for image, image_id in enumerate(image_ids if given else ()):
+            for view_, row in self._given(image_id):
+                pieces.append((image, view_, view_.bounds[row], view_.bounds[row + 1]))
+        size, places = self.feature_size, self._places
+        for without in np.flatnonzero(places.features[rows] == NOWHERE).tolist():
+            raise self._no_features(image_ids[without])
+        for lacking in rows[places.means[rows] == NOWHERE].tolist():
+            self._add_mean(lacking)
+        return gathered(places, rows, max_regions, pieces, size, self._feature_dtype)
 
-    def _mean(self, batch: BatchView, row: int) -> NDArray[np.float16]:
-        """(F,) mean of all the image's features."""
-        if batch.means is not None:
-            mean: NDArray[np.float16] = batch.means[row]
-            return mean
-        if batch.features is None:
-            raise self._no_features(batch.ids[row])
-        return mean_feature(batch.features[batch.bounds[row] : batch.bounds[row + 1]], self.feature_size)
+    def _add_mean(self, row: int) -> None:
+        """Make and keep the mean feature of an image whose file has none."""
+        batch, own = self._place(row)
+        assert batch.features is not None
+        mean = mean_feature(batch.features[batch.bounds[own] : batch.bounds[own + 1]], self.feature_size)
+        self._means.append(mean)
+        self._places.means[row] = mean.__array_interface__["data"][0]
 
     def _given(self, image_id: str) -> list[_Place]:
         return self._open(image_id.partition("/")[0]).given.get(image_id, [])
 
-    def _find(self, image_id: str) -> _Place:
-        source = image_id.partition("/")[0]
-        opened = self._sources.get(source) or self._open(source)
-        place = opened.index.get(image_id)
-        if place is None:
-            raise RegionError(
-                f"no regions of image {image_id}", file=self.root / source, remedy=self._command(source)
-            ) from None
-        return place
+    def _find(self, image_id: str) -> int:
+        """The row of an image among all that are open."""
+        row = self._rows.get(image_id)
+        if row is None:
+            source = image_id.partition("/")[0]
+            self._open(source)
+            row = self._rows.get(image_id)
+            if row is None:
+                raise RegionError(
+                    f"no regions of image {image_id}", file=self.root / source, remedy=self._command(source)
+                )
+        return row
+
+    def _place(self, row: int) -> _Place:
+        number = bisect_right(self._starts, row) - 1
+        return self._views[number], row - self._starts[number]
 
     def _open(self, source: str) -> _Source:
         if source in self._sources:
@@ -299,7 +314,7 @@ class RegionStore:
                 remedy=self._command(source),
             )
         opened = _Source(folder)
-        size = opened.files[0].feature_size
+        size, dtype = opened.files[0].feature_size, opened.files[0].feature_dtype
         if size is not None:
             if self._feature_size not in (None, size):
                 raise RegionError(
@@ -307,9 +322,28 @@ class RegionStore:
                     file=folder,
                     remedy="extract all sources with the same backbone and levels",
                 )
-            self._feature_size = size
+            if self._feature_size is not None and self._feature_dtype != dtype:
+                raise RegionError(
+                    f"holds {dtype}, other sources {self._feature_dtype}",
+                    file=folder,
+                    remedy="write all sources with one --dtype",
+                )
+            self._feature_size, self._feature_dtype = size, str(dtype)
+        self._enter(source, opened)
         self._sources[source] = opened
         return opened
+
+    def _enter(self, source: str, opened: _Source) -> None:
+        """Make the images of a source known."""
+        first = len(self._places.counts)
+        # An image is looked for in its own source alone.
+        prefix = f"{source}/"
+        self._rows.update((key, first + k) for k, key in enumerate(opened.ids) if key.startswith(prefix))
+        for view_ in opened.views:
+            self._views.append(view_)
+            self._starts.append(first)
+            first += len(view_.ids)
+        self._places = Places.joined([self._places, *map(Places.of, opened.views)])
 
     def _no_features(self, image_id: str) -> RegionError:
         source = image_id.partition("/")[0]
@@ -324,25 +358,6 @@ class RegionStore:
         return f"run: twelve regions extract --images images/{source} --boxes grid --backbone NAME --out {self.root}"
 
 
-def _slice(place: _Place, most: int | None = None) -> tuple[BatchView, int, int]:
-    """The record batch of an image and its (first ``most``) regions in it."""
-    batch, row = place
-    start, stop = batch.bounds[row], batch.bounds[row + 1]
-    return batch, start, stop if most is None else min(stop, start + most)
-
-
-def _normalised(corners: NDArray[np.float32], extents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(I, R, 4) xyxy pixels, (I, 2) width and height -> (I, R, 5) fractions and the area fraction."""
-    count, rows = corners.shape[:2]
-    # Long contiguous loops: numpy is slow where the innermost axis is as short as a box.
-    fractions = (corners.reshape(count, rows * 4) * np.tile(1 / extents, 2 * rows)).reshape(count * rows, 4)
-    boxes = np.empty((count * rows, 5), dtype=np.float32)
-    boxes[:, :4] = fractions
-    x1, y1, x2, y2 = fractions.T
-    np.multiply(x2 - x1, y2 - y1, out=boxes[:, 4])
-    return boxes.reshape(count, rows, 5)
-
-
 def normalise_boxes(boxes: NDArray[np.float32], width: float, height: float) -> torch.Tensor:
     """(R, 4) xyxy absolute pixels -> (R, 5) x1/W, y1/H, x2/W, y2/H, area fraction."""
-    return torch.from_numpy(_normalised(boxes[None], np.array([[width, height]], dtype=np.float32))[0])
+    return torch.from_numpy(normalised(boxes[None], np.array([[width, height]], dtype=np.float32))[0])

@@ -21,7 +21,8 @@ class Regions:
         image_id: id with its source, e.g. ``coco/391895``.
         width, height: of the photograph, pixels.
         boxes: (R, 4) float32, xyxy absolute pixels.
-        features: (R, F) float16 (a view of the memory map, never a copy), or None for boxes-only files.
+        features: (R, F) float16, or the bits of bfloat16 in uint16 (:mod:`twelve.regions.halves`); a view of the
+            memory map, never a copy. None for boxes-only files.
         scores: (R,) float32 detector confidence in 0..1, or None.
         class_ids: (R,) int16 detector class, or None.
         class_probabilities: (R, C) float16 distribution over the detector's classes (pretraining), or None.
@@ -31,7 +32,7 @@ class Regions:
     width: int
     height: int
     boxes: NDArray[np.float32]
-    features: NDArray[np.float16] | None = None
+    features: NDArray[np.float16] | NDArray[np.uint16] | None = None
     scores: NDArray[np.float32] | None = None
     class_ids: NDArray[np.int16] | None = None
     class_probabilities: NDArray[np.float16] | None = None
@@ -66,7 +67,8 @@ class RegionBatch:
     """The regions of several images, padded, with the global region in row 0. R counts it.
 
     Attributes:
-        features: (I, R, F) float16; row 0 is the mean of all the image's features; zero beyond ``counts``.
+        features: (I, R, F) float16 or bfloat16, as the files have it; row 0 is the mean of all the image's features;
+            zero beyond ``counts``.
         boxes: (I, R, 5) float32: x1/W, y1/H, x2/W, y2/H, area fraction; row 0 is (0, 0, 1, 1, 1); zero beyond.
         counts: (I,) int64 number of rows that hold something, the global one included.
     """
