@@ -27,10 +27,12 @@ def run(kind: str, inputs: Tensor) -> tuple[nn.Module, Tensor]:
         ("pair", (4, 6), (2, 2), 12 * 12 + 12 + 12 + 12 + 2 * 12 + 2),
         ("entailment", (4, 6), (4, 3), 3 * 6 + 3),
         ("region", (4, 7, 5), (4, 7), 5 + 1),
+        ("truth", (4, 6), (4, 2), 2 * 6 + 2),
+        ("reply", (4, 7, 5), (4, 7, 3), 3 * 5 + 3),
     ],
 )
 def test_shapes(kind: str, rows: tuple[int, ...], shape: tuple[int, ...], parameters: int) -> None:
-    assert OUTPUTS[kind].reads == ("regions" if kind == "region" else "fused")
+    assert OUTPUTS[kind].reads == ("regions" if kind in ("region", "reply") else "fused")
     head, logits = run(kind, torch.randn(rows, dtype=torch.float64))
     assert logits.shape == shape
     assert sum(parameter.numel() for parameter in head.parameters()) == parameters

@@ -314,7 +314,8 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
                 reads = self._reads[name]
                 logits = self.heads[name](read(reads))
                 if reads == "regions" and result.region_mask is not None:
-                    logits = logits + MASKED * (~result.region_mask).to(logits.dtype)
+                    hidden = MASKED * (~result.region_mask).to(logits.dtype)
+                    logits = logits + hidden.view(*hidden.shape, *[1] * (logits.ndim - 2))
                 result.logits[name] = logits
             elif self.word_logit is not None and name == "word_logit":
                 result.logits[name] = self.word_logit(read("words")).squeeze(-1)

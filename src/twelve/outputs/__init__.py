@@ -7,10 +7,14 @@ from twelve.outputs.alignment import Alignment, RetrievalScores
 from twelve.outputs.answer import Answer
 from twelve.outputs.base import Output, Prediction
 from twelve.outputs.entailment import Entailment
+from twelve.outputs.options import Options
 from twelve.outputs.pair import Pair
 from twelve.outputs.region import Region
+from twelve.outputs.reply import Reply
+from twelve.outputs.truth import Truth
 
-OUTPUTS: dict[str, Output] = {output.kind: output for output in (Answer(), Alignment(), Region(), Pair(), Entailment())}
+_ALL: tuple[Output, ...] = (Answer(), Alignment(), Region(), Pair(), Entailment(), Truth(), Reply(), Options())
+OUTPUTS: dict[str, Output] = {output.kind: output for output in _ALL}
 
 
 def get_output(kind: str) -> Output:

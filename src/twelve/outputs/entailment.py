@@ -2,80 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from twelve.errors import DataError, nearest
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
-
-CLASSES = ("contradiction", "neutral", "entailment")
-"""In the order of the released model's logits."""
+from twelve.outputs.classes import Classes
 
 
-class Entailment(Output):
-    """One of :data:`CLASSES`. ``Example.target`` is a class name, or None where it is not known."""
+class Entailment(Classes):
+    """A class name, or None where it is not known."""
 
     kind: ClassVar[str] = "entailment"
     skill: ClassVar[str] = "verification"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-
-    def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
-        """(P, B) -> (P, 3)."""
-        return nn.Linear(fused_size, len(CLASSES))
-
-    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Mean binary cross-entropy of (E, 3) logits against one-hot rows."""
-        return mean_over_classes(logits, targets["target"])
-
-    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """(E,) 1 where the highest logit is the right class, else 0."""
-        return label_at_best(logits, as_rows(targets["target"], len(CLASSES)))
-
-    def label(self, example: Example) -> Hashable | None:
-        return str(example.target)
-
-    def targets(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> dict[str, Tensor]:
-        """``target``: (E,) int64 class index, -1 where there is no label."""
-        return {"target": torch.tensor([_index(example) for example in examples], dtype=torch.int64)}
-
-    def prospects(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> Prospects:
-        return Prospects(chance=np.full(len(examples), 1 / len(CLASSES)), best=np.ones(len(examples)))
-
-    def decode(
-        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> list[Prediction]:
-        """The likeliest class's name with its softmax share; ``alternatives`` ranks all three."""
-        return rank(CLASSES, logits)
-
-
-def rank(values: Sequence[object], logits: Tensor) -> list[Prediction]:
-    """For each row of (E, A) logits the value with the largest softmax share (the first of equals), all of them
-    ranked beside it."""
-    found = []
-    for shares in logits.detach().double().softmax(1).tolist():
-        ranked = tuple(sorted(zip(values, shares, strict=True), key=lambda item: -item[1]))
-        found.append(Prediction(*ranked[0], alternatives=ranked))
-    return found
-
-
-def _index(example: Example) -> int:
-    if example.target is None:
-        return -1
-    if example.target not in CLASSES:
-        raise DataError(
-            f"unknown class {example.target!r}{nearest(str(example.target), CLASSES)}",
-            record=example.id,
-            remedy=f"use one of {', '.join(CLASSES)}",
-        )
-    return CLASSES.index(str(example.target))
+    classes: ClassVar[tuple[str | bool, ...]] = ("contradiction", "neutral", "entailment")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from twelve.errors import DataError
 from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.entailment import rank
+from twelve.outputs.classes import rank
 from twelve.outputs.heads import PairClassifier
 from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
 from twelve.regions.types import Regions

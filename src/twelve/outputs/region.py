@@ -25,7 +25,8 @@ from twelve.tasks.base import Box, Example
 
 THRESHOLD = 0.5
 """Overlap from which a region counts as the one meant; targets below it are 0."""
-SHOWN = 5
+SHOWN = 10
+"""How many of the best boxes a prediction carries: recall is told among the first ten."""
 SAME_BOX = 1.0
 """Pixels by which a candidate may differ from the region that was extracted for it (rounding, clipping)."""
 
@@ -112,7 +113,7 @@ class Region(Output):
     ) -> list[Prediction]:
         """For each row of (E, R) logits the best box (xyxy pixels), or with candidates the best one's index.
 
-        The score is the sigmoid of its logit; ``alternatives`` are the best five boxes, or all candidates, best first.
+        The score is the sigmoid of its logit; ``alternatives`` are the best ten boxes, or all candidates, best first.
         """
         rows = logits.detach().double().cpu().numpy()
         found = []

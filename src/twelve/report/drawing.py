@@ -113,8 +113,13 @@ def _pair(record: Recorded, pictures: Pictures) -> Card:
     return _classes(record, shown)
 
 
-def _entailment(record: Recorded, pictures: Pictures) -> Card:
+def _single(record: Recorded, pictures: Pictures) -> Card:
     return _classes(record, _each(record, pictures))
+
+
+def _reply(record: Recorded, pictures: Pictures) -> Card:
+    frames = [Frame(box, "wanted") for box in record.candidates]
+    return _classes(record, [pictures.show(image, frames=frames) for image in record.images[:1]])
 
 
 def _classes(record: Recorded, shown: Sequence[Picture]) -> Card:
@@ -141,7 +146,9 @@ DRAWINGS: Mapping[str, Draw] = {
     "alignment": _alignment,
     "region": _region,
     "pair": _pair,
-    "entailment": _entailment,
+    "entailment": _single,
+    "truth": _single,
+    "reply": _reply,
 }
 
 

@@ -10,6 +10,8 @@ KINDS = {
     "region": "Point at the thing in a picture that a phrase or a question means.",
     "pair": "Say whether a statement is true of two pictures.",
     "entailment": "Say whether a picture proves a statement, contradicts it or leaves it open.",
+    "truth": "Say whether a statement is true of a picture.",
+    "reply": "Answer a question about one given thing in a picture with yes, no or not applicable.",
 }
 
 _ACCURACY = {
@@ -17,9 +19,14 @@ _ACCURACY = {
     "region": "Share of the examples in which the right thing was pointed at.",
     "pair": "Share of the statements judged rightly; guessing gives about 50.",
     "entailment": "Share of the statements put into the right one of three classes; guessing gives about 33.",
+    "truth": "Share of the statements judged rightly; guessing gives about 50.",
+    "reply": "Share of the questions answered rightly with one of three answers; guessing gives about 33.",
 }
 
 METRICS = {
+    "recall@1": "Share of the phrases whose best box is right.",
+    "recall@5": "Share of the phrases of whose five best boxes one is right.",
+    "recall@10": "Share of the phrases of whose ten best boxes one is right.",
     "R@1": "Recall at 1: share of the captions whose own picture is ranked first.",
     "R@5": "Recall at 5: share of the captions whose own picture is among the first five.",
     "R@10": "Recall at 10: share of the captions whose own picture is among the first ten.",
@@ -73,6 +80,8 @@ _SHOWN = {
     "region": "Solid frame: the thing that was meant. Dashed frame: what the model points at.",
     "pair": "Bars: the model's probability of true and of false; ✓ marks what is right.",
     "entailment": "Bars: the model's probability of each class; ✓ marks what is right.",
+    "truth": "Bars: the model's probability of true and of false; ✓ marks what is right.",
+    "reply": "Frame: the thing asked about. Bars: the model's probability of each answer; ✓ marks what is right.",
 }
 
 

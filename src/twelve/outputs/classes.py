@@ -1,0 +1,86 @@
+"""One of a few classes that an output names: what entailment, truth and replies have in common.
+
+Axes: E examples, P pairs, A classes, B fused width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from twelve.errors import DataError, nearest
+from twelve.outputs.base import Output, Prediction, Prospects
+from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
+from twelve.regions.types import Regions
+from twelve.tasks.base import Example
+
+
+class Classes(Output):
+    """One of :attr:`classes`. ``Example.target`` is one of them, or None where it is not known."""
+
+    classes: ClassVar[tuple[str | bool, ...]]
+    """In the order of the logits."""
+    reads: ClassVar[Literal["fused", "regions"]] = "fused"
+
+    def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
+        """(P, B) -> (P, A)."""
+        return nn.Linear(fused_size, len(self.classes))
+
+    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Mean binary cross-entropy of (E, A) logits against one-hot rows."""
+        return mean_over_classes(logits, targets["target"])
+
+    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """(E,) 1 where the highest logit is the right class, else 0."""
+        return label_at_best(logits, as_rows(targets["target"], len(self.classes)))
+
+    def label(self, example: Example) -> Hashable | None:
+        assert isinstance(example.target, str | bool)
+        return example.target
+
+    def targets(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """``target``: (E,) int64 class index, -1 where there is no label.
+
+        Raises:
+            DataError: a target is none of the classes.
+        """
+        return {"target": torch.tensor([self._index(example) for example in examples], dtype=torch.int64)}
+
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        return Prospects(chance=np.full(len(examples), 1 / len(self.classes)), best=np.ones(len(examples)))
+
+    def decode(
+        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> list[Prediction]:
+        """The likeliest class with its softmax share; ``alternatives`` ranks all of them."""
+        return rank(self.classes, logits)
+
+    def _index(self, example: Example) -> int:
+        if example.target is None:
+            return -1
+        if example.target not in self.classes:
+            names = [str(name) for name in self.classes]
+            raise DataError(
+                f"unknown class {example.target!r}{nearest(str(example.target), names)}",
+                record=example.id,
+                remedy=f"use one of {', '.join(names)}",
+            )
+        return self.classes.index(example.target)
+
+
+def rank(values: Sequence[object], logits: Tensor) -> list[Prediction]:
+    """For each row of (E, A) logits the value with the largest softmax share (the first of equals), all of them
+    ranked beside it."""
+    found = []
+    for shares in logits.detach().double().softmax(1).tolist():
+        ranked = tuple(sorted(zip(values, shares, strict=True), key=lambda item: -item[1]))
+        found.append(Prediction(*ranked[0], alternatives=ranked))
+    return found
