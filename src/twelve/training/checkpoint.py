@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from twelve.errors import CheckpointError
-from twelve.files import replacing
+from twelve.files import remove, replacing
 
 TENSOR = "tensor:"
 """A string in state.json that starts so stands for a tensor; the rest of it is the tensor's name."""
@@ -73,9 +72,13 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` checkpoints."""
-    for path in checkpoints(folder)[:-keep]:
-        shutil.rmtree(path)
+    """Remove all but the newest ``keep`` checkpoints, and what interrupted saves and removals left.
+
+    Raises:
+        TwelveError: the system refuses to.
+    """
+    for path in [*folder.glob(".*.partial"), *checkpoints(folder)[:-keep]]:
+        remove(path)
 
 
 def _flatten(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
