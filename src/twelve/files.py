@@ -49,6 +49,22 @@ def replacing(path: Path) -> Iterator[Path]:
         raise write_error(failed, path) from error
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder; interrupted, it leaves nothing under the folder's own name that is not complete.
+
+    Raises:
+        TwelveError: the system refuses to.
+    """
+    going = folder.with_name(".going.partial")
+    try:
+        if folder != going:
+            _remove(going)
+            os.rename(folder, going)
+        _remove(going)
+    except OSError as error:
+        raise write_error(error, folder) from error
+
+
 def settle(path: Path) -> None:
     """Bring back a folder that stepped aside for a new one when the program was killed before the new one stood."""
     if _aside(path).is_dir() and not path.exists():
@@ -56,8 +72,11 @@ def settle(path: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes of this machine that ask the same out of a folder; a process that dies lets go of it.
+
+    Args:
+        wait: for another process that is there.
 
     Raises:
         TwelveError: another process is there, or the folder cannot be written.
@@ -72,7 +91,7 @@ def alone(folder: Path) -> Iterator[None]:
             import fcntl
 
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise TwelveError(
                     "another process is writing here", file=folder, remedy="wait for it, or stop it and run again"
