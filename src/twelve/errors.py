@@ -32,17 +32,27 @@ class TwelveError(Exception):
         self.problem, self.file, self.record, self.remedy = problem, file, record, remedy
         where = "" if file is None else f"{file}"
         if record is not None:
-            where += f" [{record}]" if where else f"[{record}]"
-        text = f"{where}: {problem}" if where else problem
+            where += f" [{_short(str(record))}]" if where else f"[{_short(str(record))}]"
+        text = f"{where}: {_short(problem)}" if where else _short(problem)
         if remedy:
             text += f" -> {remedy}"
-        super().__init__(" ".join(text.split()))
+        super().__init__(" ".join(_shown(text).split()))
 
     def located(self, file: str | Path) -> TwelveError:
         """The same error, found in ``file`` if it names none yet."""
         if self.file is not None:
             return self
         return type(self)(self.problem, file=file, record=self.record, remedy=self.remedy)
+
+
+def _short(text: str, most: int = 600) -> str:
+    """Text without its middle where it is long: a flaw in a file can be of any length."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
+def _shown(text: str) -> str:
+    """Text that every terminal can show as it stands: what files hold must not steer one."""
+    return "".join(mark if mark.isprintable() or mark.isspace() else ascii(mark)[1:-1] for mark in text)
 
 
 @contextmanager

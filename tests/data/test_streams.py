@@ -57,7 +57,7 @@ def test_packed_and_marked_files(tmp_path: Path) -> None:
         ('{"a": {"b": }}', "not valid JSON: Expecting value"),
         ('{"a": 3}', r"\[a\]: expected an object with fields, found int 3"),
         ('{"a": {}} x', "something follows its end"),
-        ('{"a": {"b": ' + "[" * 100_000, "cannot be read"),
+        ('{"a": {"b": ' + "[" * 100_000, "not valid JSON: lists or objects within each other, too deep"),
     ],
 )
 def test_damaged_files(tmp_path: Path, text: str, problem: str) -> None:

@@ -89,7 +89,7 @@ def test_lines_of_the_original(tmp_path: Path) -> None:
         ("coco/42#0", "A kite.", "coco/42"),
     ]
     path.write_text('{"sentences": ["A man.", 3], "img_path": "7.jpg"}')
-    with pytest.raises(DataError, match=r"line 1\]: field 'sentences' must be strings, found 3"):
+    with pytest.raises(DataError, match=r"line 1\]: field 'sentences' must be strings, found int 3"):
         list(read_rows(path, source_of))
 
 

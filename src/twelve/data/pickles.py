@@ -2,11 +2,18 @@
 
 A pickle is a program. This reader runs only the part that builds lists, dicts, tuples, strings, numbers and None (all
 that annotation files of the Python 2 days hold) and refuses anything else before it does something.
+
+Even the harmless part can be abused: a place in the reader's memory may be numbered in the billions, and the hash of a
+tuple that holds itself twice, sixty times over, takes centuries. The fast reader therefore only gets what Python 2
+wrote; everything else goes through the slow one, whose memory is a dict and whose keys are plain.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +21,54 @@ from twelve.data.records import unreadable
 from twelve.errors import DataError
 
 _PLAIN = (str, int, float, bool, type(None))
+_PYTHON_2 = re.compile(rb"(?:[(dlaNs]|[SVIFLpg][^\n]*+\n)*+\.")
+"""A pickle of protocol 0 without tuples, copies or calls."""
+_PLACES = re.compile(rb"p(\d+)\n")
+_SAFE = (
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "FLOAT", "BINFLOAT"),
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("LIST", "EMPTY_LIST", "APPEND", "APPENDS", "DICT", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+    *("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET", "MEMOIZE"),
+)
+_NAMED = ("GLOBAL", "STACK_GLOBAL", "INST")
+"""Steps that ask for a name, which :meth:`_PlainUnpickler.find_class` refuses by it."""
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Names nothing: without a name a pickle can call nothing."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Runs the steps of :data:`_SAFE` and no other; keys of dicts are strings and numbers."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to an object outside the file")
+    def plain_keys(self, step: Callable[[Any], None], keys: list[Any]) -> None:
+        """Run a step that puts these keys into a dict."""
+        for key in keys:
+            if type(key) not in _PLAIN:
+                raise pickle.UnpicklingError(f"it has a {type(key).__name__} as a key")
+        step(self)
+
+
+def _steps() -> dict[int, Callable[[Any], None]]:
+    known: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
+    code = {name: getattr(pickle, name)[0] for name in (*_SAFE, *_NAMED)}
+    steps = {code[name]: known[code[name]] for name in code}
+    one, many, whole = (known[code[name]] for name in ("SETITEM", "SETITEMS", "DICT"))
+    steps[code["SETITEM"]] = lambda self: self.plain_keys(one, self.stack[-2:-1])
+    steps[code["SETITEMS"]] = lambda self: self.plain_keys(many, self.stack[::2])
+    steps[code["DICT"]] = lambda self: self.plain_keys(whole, self.stack[::2])
+    return steps
+
+
+_PlainUnpickler.dispatch = _steps()
+
+
+class _FastUnpickler(pickle.Unpickler):
+    """Names nothing: without a name a pickle can call nothing."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
 def read_pickle(path: Path) -> Any:
@@ -33,19 +78,30 @@ def read_pickle(path: Path) -> Any:
         DataError: the file is unreadable, damaged, or holds anything but plain containers.
     """
     try:
-        with path.open("rb") as stream:
-            value = _PlainUnpickler(stream, encoding="latin1").load()
-            trailing = stream.read(1)
+        content = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
+    stream = io.BytesIO(content)
+    kind = _FastUnpickler if _of_python_2(content) else _PlainUnpickler
+    try:
+        value = kind(stream, encoding="latin1").load()
+    except KeyError as error:
+        raise _refused(path, f"it asks for step or place {error}") from None
     except Exception as error:  # a damaged or hostile pickle can raise anything at all
         raise _refused(path, str(error) or type(error).__name__) from None
-    if trailing:
+    if stream.read(1):
         raise _refused(path, "something follows its end")
     foreign = _foreign(value)
     if foreign is not None:
         raise _refused(path, f"it holds a {foreign.__name__}")
     return value
+
+
+def _of_python_2(content: bytes) -> bool:
+    """Whether the fast reader can do nothing with a pickle that it should not."""
+    if _PYTHON_2.fullmatch(content) is None:
+        return False
+    return all(len(place) < 20 and int(place) <= len(content) for place in _PLACES.findall(content))
 
 
 def _foreign(value: Any) -> type | None:

@@ -1,7 +1,8 @@
 """Official files, record by record: every error names the file, the record, what was expected and what to do.
 
 Datasets come as one JSON object, as JSON lines (also packed with gzip), or as pickles (pickles.py). A :class:`Record`
-is one object of such a file that knows where it stands. Files of gigabytes are streamed (streams.py).
+is one object of such a file that knows where it stands. Files of gigabytes are streamed (streams.py). docs/data.md says
+what is tolerated in a file, and what is refused.
 """
 
 from __future__ import annotations
@@ -9,14 +10,26 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import reprlib
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from io import BufferedReader, TextIOWrapper
+from itertools import count as counting
 from pathlib import Path
 from typing import IO, Any
 
 from twelve.errors import DataError
 
 REMEDY = "compare this record with the official file, or download the file again"
+LONGEST = 1 << 26
+"""Bytes or characters that one record may have; thousands of times what any dataset's has."""
+FURTHEST = 1e6
+"""Pixels that no coordinate lies beyond."""
+_UNPACKED, _TIMES = 1 << 26, 200
+"""A packed file holds at most so many bytes, or so many times its own size: text packs ten times smaller, not 200."""
+_WHOLE = 1 << 63
+"""Ids lie below; what goes beyond is no id."""
 
 
 class Record:
@@ -56,17 +69,34 @@ class Record:
         raise self.error(f"field {' or '.join(map(repr, keys))} is missing")
 
     def text(self, key: str) -> str:
-        """A string."""
-        return str(self._value(key, str, "a string"))
+        """A string that can be written as UTF-8 and holds no NUL."""
+        return self._writable(key, self._value(key, str, "a string"))
+
+    def identifier(self, key: str) -> str:
+        """A string that is not empty."""
+        value = self.text(key)
+        if not value.strip():
+            raise self.error(f"field {key!r} must not be empty")
+        return value
+
+    def _writable(self, key: str, value: str) -> str:
+        if not writable(value):
+            raise self.error(f"field {key!r} must be text, found {describe(value)} with characters that are none")
+        return value
 
     def integer(self, key: str) -> int:
         """A whole number."""
-        return int(self._value(key, int, "a whole number"))
+        return self._whole(key, self._value(key, int, "a whole number"))
+
+    def _whole(self, key: str, value: int) -> int:
+        if not -_WHOLE <= value < _WHOLE:
+            raise self.error(f"field {key!r} must be a whole number of 64 bits, found {describe(value)}")
+        return int(value)
 
     def number(self, key: str) -> float:
         """A finite number."""
         value = self._value(key, (int, float), "a finite number")
-        if isinstance(value, bool) or not math.isfinite(value):
+        if not finite(value):
             raise self.error(f"field {key!r} must be a finite number, found {describe(value)}")
         return float(value)
 
@@ -89,26 +119,28 @@ class Record:
 
     def strings(self, key: str) -> list[str]:
         """A list of strings."""
-        return [str(self._item(key, item, str, "strings")) for item in self.items(key)]
+        return [self._writable(key, self._item(key, item, str, "strings")) for item in self.items(key)]
 
     def integers(self, key: str) -> list[int]:
         """A list of whole numbers."""
-        return [int(self._item(key, item, int, "whole numbers")) for item in self.items(key)]
+        return [self._whole(key, self._item(key, item, int, "whole numbers")) for item in self.items(key)]
 
     def _item(self, key: str, item: Any, kind: type, expected: str) -> Any:
         if not isinstance(item, kind) or isinstance(item, bool):
             raise self.error(f"field {key!r} must be {expected}, found {describe(item)} among them")
         return item
 
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
-        """A list of ``count`` finite numbers."""
+    def numbers(self, key: str, count: int, most: float = FURTHEST) -> tuple[float, ...]:
+        """A list of ``count`` finite numbers, none further than ``most`` from zero."""
         values = self.items(key)
         expected = f"{count} finite numbers"
         if len(values) != count:
             raise self.error(f"field {key!r} must be {expected}, found {len(values)} values")
         for value in values:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if not finite(value):
                 raise self.error(f"field {key!r} must be {expected}, found {describe(value)} among them")
+            if abs(value) > most:
+                raise self.error(f"field {key!r} goes beyond {most:,.0f}: {describe(value)}")
         return tuple(float(value) for value in values)
 
     def records(self, key: str) -> Iterator[Record]:
@@ -118,10 +150,56 @@ class Record:
             yield Record(item, self.file, f"{above}{key}[{index}]")
 
 
+def finite(value: object) -> bool:
+    """Whether a value is a number (true and false are none) that is neither infinite nor beyond what a float holds."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of more than 300 digits
+        return False
+
+
+def writable(text: str) -> bool:
+    """Whether a string is text: half a surrogate pair cannot be written anywhere, NUL ends strings elsewhere."""
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+class _Short(reprlib.Repr):
+    """The beginning of any value, however long, deep or circular it is."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if abs(x) < 10**40 else f"of {x.bit_length()} bits"
+
+
+_SHORT = _Short()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
+
+
 def describe(value: object) -> str:
     """A value's type and its beginning, for an error."""
-    text = repr(value)
+    text = _SHORT.repr(value)
     return f"{type(value).__name__} {text[:40]}{'...' if len(text) > 40 else ''}"
+
+
+class _Twice(ValueError):
+    """A key that occurs twice in an object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of a JSON object, each of which stands there once."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _Twice(next(key for number, key in enumerate(keys) if key in keys[:number]))
+    return members
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_once)
+"""Reads JSON; raises ValueError for a key that occurs twice, of whose values only one would be read."""
 
 
 def read_object(path: Path) -> Record:
@@ -136,12 +214,16 @@ def read_object(path: Path) -> Record:
 def read_json(path: Path) -> Any:
     """Any JSON file; raises DataError as :func:`read_object` does."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return DECODER.decode(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"not valid JSON: {error.msg}", file=path, record=place, remedy=REMEDY) from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
+    except _Twice as error:
+        raise DataError("this key occurs twice in an object", file=path, record=str(error), remedy=REMEDY) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not JSON that can be read: {limit(error)}", file=path, remedy=REMEDY) from None
 
 
 def read_lines(path: Path) -> Iterator[Record]:
@@ -150,28 +232,93 @@ def read_lines(path: Path) -> Iterator[Record]:
     Raises:
         DataError: unreadable, or a line that is not a JSON object (names its number).
     """
+    for number, line in text_lines(path):
+        if line.strip():
+            place = f"line {number}"
+            yield Record(parse(line, path, place), path, place)
+
+
+def parse(text: str, path: Path, place: str) -> Any:
+    """The JSON value of a line; raises DataError when it is none."""
     try:
-        with open_text(path) as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                place = f"line {number}"
+        return DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        problem = f"expected one JSON object a line: {limit(error)}"
+        raise DataError(problem, file=path, record=place, remedy=REMEDY) from None
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, line) of a text file, unpacked as it is read when its name ends in ``.gz``.
+
+    Raises:
+        DataError: unreadable, or a line that is no UTF-8 or longer than any record (names its number).
+    """
+    try:
+        with _open(path) as stream:
+            for number in counting(1):
+                line = stream.readline(LONGEST + 1)
+                if not line:
+                    return
+                problem = f"a line of more than {LONGEST:,} bytes" if len(line) > LONGEST else None
                 try:
-                    fields = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(
-                        f"expected one JSON object a line: {error.msg}", file=path, record=place, remedy=REMEDY
-                    ) from None
-                yield Record(fields, path, place)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, RecursionError) as error:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    text, problem = "", problem or f"not UTF-8: {error.reason} at byte {error.start} of the line"
+                if problem:
+                    raise DataError(problem, file=path, record=f"line {number}", remedy=REMEDY)
+                yield number, text
+    except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from None
 
 
 def open_text(path: Path) -> IO[str]:
     """A text file, unpacked as it is read when its name ends in ``.gz``."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return path.open(encoding="utf-8-sig")
+    return TextIOWrapper(_open(path), encoding="utf-8-sig")
+
+
+def _open(path: Path) -> BufferedReader | _Unpacked:
+    return _Unpacked(path) if path.suffix == ".gz" else path.open("rb")
+
+
+class _Unpacked(gzip.GzipFile):
+    """A packed file that does not unpack to more than a file of text could."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._path, self._most = path, max(_UNPACKED, _TIMES * path.stat().st_size)
+
+    def _checked(self, data: bytes) -> bytes:
+        if self.tell() > self._most:
+            problem = f"unpacks to over {self._most:,} bytes, more than text of its size could hold"
+            raise DataError(problem, file=self._path, remedy="download the file again")
+        return data
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._checked(super().readline(size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._checked(super().read1(size))
+
+
+def unpacks_within(path: Path) -> None:
+    """Raise DataError when an archive in zip's format says that it unpacks to more than numbers or text could."""
+    if not zipfile.is_zipfile(path):
+        return
+    most = max(_UNPACKED, _TIMES * path.stat().st_size)
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > most:
+            raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy="download the file again")
+
+
+def limit(error: Exception) -> str:
+    """What is wrong with JSON, in words for people."""
+    if isinstance(error, _Twice):
+        return f"the key {describe(str(error))} occurs twice in an object"
+    if isinstance(error, RecursionError):
+        return "lists or objects within each other, too deep"
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "a number of thousands of digits" if "digits" in str(error) else str(error)
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

@@ -23,6 +23,8 @@ from twelve.tasks.base import Task, get
 IMAGES = "images"
 SOURCES = "sources.json"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""Names of image sources: folders that lie nowhere else."""
 COCO = "coco"
 _COCO_NAME = re.compile(r"(?:COCO_[A-Za-z0-9-]+_)?(\d{12})")
 _V7W_NAME = re.compile(r"v7w_(\d+)")
@@ -72,6 +74,14 @@ class DataRoot:
             record = read_object(self.path / SOURCES)
             self.sources = {task: record.text(task) for task in record.fields}
         self.sources.update(sources or {})
+        for task, source in self.sources.items():
+            if not FOLDER.fullmatch(source):
+                raise DataError(
+                    f"{source!r} is no folder of {IMAGES}/",
+                    file=self.path / SOURCES,
+                    record=task,
+                    remedy="put the pictures into a folder there and give its name alone",
+                )
         self._indexes: dict[str, dict[str, Path]] = {}
 
     def file(self, task: str, name: str, *, page: str = "") -> Path:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
-from twelve.data.records import REMEDY, Record, describe, open_text, unreadable
+from twelve.data.records import DECODER, LONGEST, REMEDY, Record, describe, limit, open_text, unreadable
 from twelve.errors import DataError
 
 CHUNK = 1 << 22
 """Characters that are read at a time."""
 _SPACE = re.compile(r"[ \t\n\r]*")
+_WATCH: ContextVar[Callable[[int], object]] = ContextVar("_WATCH", default=lambda characters: None)
+
+
+@contextmanager
+def watching(watch: Callable[[int], object]) -> Iterator[None]:
+    """Call ``watch`` with the number of characters whenever some are read within the block, to show progress."""
+    token = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
 
 
 def read_members(path: Path) -> Iterator[tuple[str, Record]]:
@@ -24,6 +38,30 @@ def read_members(path: Path) -> Iterator[tuple[str, Record]]:
     """
     for key, value in _members(path, "{"):
         yield key, Record(value, path, key)
+
+
+def read_list(path: Path, key: str) -> Iterator[Record]:
+    """The objects of the list under ``key`` of the one JSON object that a file holds, in file order, read as they are
+    asked for; what stands under other keys is passed over.
+
+    Raises:
+        DataError: unreadable, not JSON, no object, no list under that key, or an element that is not an object (names
+            its place).
+    """
+    with _opened(path) as text:
+        if text.mark() != "{":
+            Record(text.value(), path, None)
+        whole: dict[str, Any] = {}
+        for name in text.parts("{", "}"):
+            if name != key or text.mark() != "[":
+                value = text.value()
+                whole |= {name: value} if name == key else {}
+                continue
+            whole[name] = []
+            for index, _ in enumerate(text.parts("[", "]")):
+                yield Record(text.value(), path, f"{key}[{index}]")
+        text.end()
+        Record(whole, path, None).items(key)
 
 
 def read_elements(path: Path) -> Iterator[Record]:
@@ -38,27 +76,22 @@ def read_elements(path: Path) -> Iterator[Record]:
 
 def _members(path: Path, opening: str) -> Iterator[tuple[str, Any]]:
     """(key, value) of the members of the one object ("{") or list ("["; keys are empty) that a file holds."""
+    with _opened(path) as text:
+        if text.mark() != opening:
+            expected = "an object" if opening == "{" else "a list"
+            found = describe(text.value())
+            raise DataError(f"expected {expected}, found {found}", file=path, record=None, remedy=REMEDY)
+        for key in text.parts(opening, "}" if opening == "{" else "]"):
+            yield key, text.value()
+        text.end()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Text]:
     try:
         with open_text(path) as stream:
-            text = _Text(stream, path)
-            if text.mark() != opening:
-                expected = "an object" if opening == "{" else "a list"
-                raise DataError(
-                    f"expected {expected}, found {describe(text.value())}", file=path, record=None, remedy=REMEDY
-                )
-            text.skip(opening)
-            closing = "}" if opening == "{" else "]"
-            while text.mark() != closing:
-                key = text.key() if opening == "{" else ""
-                yield key, text.value()
-                if text.mark() != closing:
-                    text.skip(",")
-                    if text.mark() == closing:
-                        raise text.error(f"expected another member after the comma, found {closing!r}")
-            text.skip(closing)
-            if text.mark():
-                raise text.error("something follows its end")
-    except (OSError, EOFError, UnicodeDecodeError, RecursionError) as error:
+            yield _Text(stream, path)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
 
 
@@ -68,7 +101,7 @@ class _Text:
     def __init__(self, stream: IO[str], path: Path) -> None:
         self._stream, self._path = stream, path
         self._text, self._place, self._before = "", 0, 0
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = DECODER.raw_decode
 
     def error(self, problem: str) -> DataError:
         """An error about this place, to be raised."""
@@ -99,6 +132,22 @@ class _Text:
         self.skip(":")
         return key
 
+    def parts(self, opening: str, closing: str) -> Iterator[str]:
+        """Stop before the value of each member of an object ("{") or list ("[") and say its key, empty in a list."""
+        self.skip(opening)
+        while self.mark() != closing:
+            yield self.key() if opening == "{" else ""
+            if self.mark() != closing:
+                self.skip(",")
+                if self.mark() == closing:
+                    raise self.error(f"expected another member after the comma, found {closing!r}")
+        self.skip(closing)
+
+    def end(self) -> None:
+        """Nothing but space may follow."""
+        if self.mark():
+            raise self.error("something follows its end")
+
     def value(self) -> Any:
         """The value that begins here."""
         self.mark()
@@ -109,6 +158,8 @@ class _Text:
                 if self._more():
                     continue
                 raise self.error(error.msg) from None
+            except (ValueError, RecursionError) as error:
+                raise self.error(limit(error)) from None
             if end == len(self._text) and self._more():  # a number may go on in what was not read yet
                 continue
             self._place = end
@@ -116,7 +167,10 @@ class _Text:
 
     def _more(self) -> bool:
         """Read on, let go of what was passed; False at the end of the file."""
+        if len(self._text) - self._place > LONGEST:
+            raise self.error(f"a member of more than {LONGEST:,} characters")
         chunk = self._stream.read(CHUNK)
+        _WATCH.get()(len(chunk))
         self._before += self._place
         self._text, self._place = self._text[self._place :] + chunk, 0
         return bool(chunk)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twelve.data.records import describe, read_json
+from twelve.data.records import describe, read_json, writable
 from twelve.errors import DataError
 from twelve.tasks.base import Example
 
@@ -91,6 +91,8 @@ def read_label_map(path: Path) -> list[str]:
     for row, answer in enumerate(content):
         if not isinstance(answer, str):
             raise _malformed(path, f"row {row} is {describe(answer)}", expected)
+        if not writable(answer):
+            raise _malformed(path, f"row {row} is no text: {describe(answer)}", expected)
     twice = [answer for answer, count in Counter(content).items() if count > 1]
     if twice:
         raise _malformed(path, f"the answer {twice[0]!r} occurs twice", expected)

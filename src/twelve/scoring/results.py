@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -56,16 +55,6 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise DataError(
             f"expected an object whose keys are ids, found {describe(content)}", file=path, record=None, remedy=REMEDY
         )
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in members:
-                raise DataError("this key occurs twice", file=path, record=key, remedy="keep one of the two")
-            members[key] = value
-        return members
-
-    json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
     return content
 
 

@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.records import Record, describe, read_lines
-from twelve.data.root import SUFFIXES, DataRoot, MissingData, image_key
+from twelve.data.records import Record, describe, read_lines, writable
+from twelve.data.root import FOLDER, SUFFIXES, DataRoot, MissingData, image_key
 from twelve.errors import ConfigError, DataError
 from twelve.evaluation.metrics import referring
 from twelve.evaluation.metrics.entailment import CLASSES
@@ -105,10 +105,10 @@ class FileTask(Task):
         text = record.text("text")
         key = str(record.integer("id")) if isinstance(record.fields.get("id"), int) else None
         example = Example(
-            id=key or (record.text("id") if "id" in record.fields else number),
+            id=key or (record.identifier("id") if "id" in record.fields else number),
             text=text,
             images=images,
-            group=record.text("group") if "group" in record.fields else images[0],
+            group=record.identifier("group") if "group" in record.fields else images[0],
             candidates=self.boxes(record),
         )
         if record.fields.get("target") is None:
@@ -120,7 +120,12 @@ class FileTask(Task):
         """The id of a picture that is given by its path or by an id."""
         is_file = Path(name).suffix.lower() in SUFFIXES
         if not is_file and "/" in name:
+            source, _, key = name.partition("/")
+            if not FOLDER.fullmatch(source) or not key.strip():
+                raise record.error(f"{name!r} is no picture's id: a source, a slash and a key", _REMEDY)
             return name
+        if not image_key(name).strip():
+            raise record.error("field 'image' must name a picture, found nothing", _REMEDY)
         image = f"{root.image_source(self, Path(name).name)}/{image_key(name)}"
         if is_file and paths.setdefault(image, name) != name:
             raise record.error(f"{name} and {paths[image]} have the same name", "give every picture a name of its own")
@@ -168,8 +173,9 @@ class AnswerFile(FileTask):
     def target(self, record: Record, example: Example) -> Target:
         answers = record.fields["target"]
         if isinstance(answers, str):
-            return {answers: 1.0}
-        if not isinstance(answers, Mapping) or not answers or not all(map(_share, answers.values())):
+            return {record.text("target"): 1.0}
+        scored = isinstance(answers, Mapping) and answers and all(map(_share, answers.values()))
+        if not scored or not all(map(writable, answers)):
             expected = "an answer or an object answer -> score in 0..1"
             raise record.error(f"field 'target' must be {expected}, found {describe(answers)}", _REMEDY)
         return {answer: float(score) for answer, score in answers.items()}

@@ -42,8 +42,10 @@ def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
     Raises:
         DataError: a record is malformed.
     """
-    return {
-        f"{source}/{record.integer(record.one_of('image_id', 'id'))}": f"{COCO}/{record.integer('coco_id')}"
-        for record in read_elements(path)
-        if record.fields.get("coco_id") is not None
-    }
+    found: dict[int, int | None] = {}
+    for record in read_elements(path):
+        key = record.integer(record.one_of("image_id", "id"))
+        if key in found:
+            raise record.error(f"picture {key} occurs twice")
+        found[key] = None if record.fields.get("coco_id") is None else record.integer("coco_id")
+    return {f"{source}/{key}": f"{COCO}/{number}" for key, number in found.items() if number is not None}

@@ -13,13 +13,12 @@ The pictures' scene graphs are a JSON object, of which grounding needs the boxes
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from twelve.data.records import Record
+from twelve.data.records import FURTHEST, Record, finite
 from twelve.data.streams import read_elements, read_members
 from twelve.errors import DataError
 from twelve.evaluation.metrics import gqa as metric
@@ -108,10 +107,12 @@ def _attentions(path: Path) -> dict[str, metric.Attention]:
 
 def _map(record: Record) -> metric.Attention:
     columns = record.items("attention")
+    if not columns:
+        raise record.error("field 'attention' must be a square map, found nothing")
     for column in columns:
         if not isinstance(column, list) or len(column) != len(columns):
             raise record.error(f"field 'attention' must be a square map, found {len(columns)} columns of other lengths")
-        if not all(isinstance(weight, int | float) and math.isfinite(weight) for weight in column):
+        if not all(map(finite, column)):
             raise record.error("field 'attention' must hold finite numbers")
     return columns
 
@@ -133,10 +134,16 @@ def _regions(questions: Sequence[Path], scenes: Path) -> dict[str, list[metric.R
     things: dict[str, dict[str, metric.Region]] = {}
     for image, scene in read_members(scenes):
         wide, high = scene.integer("width"), scene.integer("height")
+        if wide < 1 or high < 1:
+            raise scene.error(f"a picture of {wide}x{high} pixels")
+        if image in things:
+            raise scene.error("this picture occurs twice")
         things[image] = {}
         objects = scene.record("objects")
         for key in objects.fields:
-            x, y, w, h = (objects.record(key).integer(name) for name in ("x", "y", "w", "h"))
+            x, y, w, h = box = tuple(objects.record(key).integer(name) for name in ("x", "y", "w", "h"))
+            if w < 0 or h < 0 or max(map(abs, box)) > FURTHEST:
+                raise objects.record(key).error(f"a box of {w}x{h} pixels at {x}, {y}")
             things[image][key] = (x / wide, y / high, (x + w) / wide, (y + h) / high)
     found = {}
     for path in questions:

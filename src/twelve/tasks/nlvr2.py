@@ -130,8 +130,8 @@ def read_statements(path: Path, source: str = "nlvr2") -> Iterator[Example]:
     """
     seen: set[str] = set()
     for record in read_lines(path):
-        identifier, label = record.text("identifier"), record.text("label")
-        if len(identifier.split("-")) != 4:
+        identifier, label = record.identifier("identifier"), record.text("label")
+        if len(identifier.split("-")) != 4 or not all(identifier.split("-")):
             raise record.error(f"field 'identifier' must be split-set-pair-sentence, found {identifier!r}")
         if label not in ("True", "False"):
             raise record.error(f'field \'label\' must be "True" or "False", found {label!r}')

@@ -18,11 +18,11 @@ import numpy as np
 
 from twelve.data.pickles import read_pickle
 from twelve.data.records import Record, read_object
-from twelve.data.root import DataRoot, image_key
+from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import referring as metric
 from twelve.scoring.base import Scored
 from twelve.tasks.base import Box, Example, Measurement, Protocol, Task
-from twelve.tasks.shared import some, unknown_split, values
+from twelve.tasks.shared import by_number, image_of, some, unknown_split, values
 
 INSTANCES = "instances.json"
 SPLITS = ("train", "val", "test", "testA", "testB", "testC", "testAB", "testBC", "testAC")
@@ -111,7 +111,7 @@ def read_refs(refs: Path, instances: Path, split: str, source_of: Callable[[str]
 def examples_of(refs: Path, instances: Instances, split: str | None, source_of: Callable[[str], str]) -> list[Example]:
     """What :func:`read_refs` says, of instances that were read; without a split, the references of all."""
     annotations, images = instances
-    examples = []
+    examples = {}
     for ref in references(refs):
         ref_split = ref.text("split")
         if split is not None and not in_split(ref_split, split):
@@ -120,22 +120,19 @@ def examples_of(refs: Path, instances: Instances, split: str | None, source_of: 
         if annotation not in annotations or image not in images:
             what = f"annotation {annotation}" if annotation not in annotations else f"image {image}"
             raise ref.error(f"{INSTANCES} has no {what}", "take both files from the same release")
+        if annotations[annotation].integer("image_id") != image:
+            raise ref.error(f"annotation {annotation} is of another image than {image}")
         box = referred_box(annotations[annotation], images[image])
-        name = images[image].text("file_name")
-        image_id = f"{source_of(name)}/{image_key(name)}"
+        image_id = image_of(images[image], "file_name", source_of)
         facts = {"ref_id": ref.integer("ref_id"), "split": ref_split}
         for sentence in ref.records("sentences"):
-            examples.append(
-                Example(
-                    id=str(sentence.integer("sent_id")),
-                    text=sentence.text("raw"),
-                    images=(image_id,),
-                    target=box,
-                    group=image_id,
-                    facts=facts,
-                )
+            key = str(sentence.integer("sent_id"))
+            if key in examples:
+                raise sentence.error(f"sent_id {key} occurs twice")
+            examples[key] = Example(
+                id=key, text=sentence.text("raw"), images=(image_id,), target=box, group=image_id, facts=facts
             )
-    return examples
+    return list(examples.values())
 
 
 def referred_box(annotation: Record, image: Record) -> Box:
@@ -177,6 +174,4 @@ def read_instances(path: Path) -> Instances:
 
 def instances_of(content: Record) -> Instances:
     """What :func:`read_instances` says, of a file that was read."""
-    annotations = {record.integer("id"): record for record in content.records("annotations")}
-    images = {record.integer("id"): record for record in content.records("images")}
-    return annotations, images
+    return by_number(content.records("annotations"), "id"), by_number(content.records("images"), "id")

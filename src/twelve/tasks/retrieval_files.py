@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.records import Record, describe, read_json
+from twelve.data.records import Record, describe, finite, read_json, unpacks_within, writable
 from twelve.data.root import image_key
 from twelve.errors import DataError
 from twelve.evaluation.metrics import retrieval as metric
@@ -177,13 +176,14 @@ def read_results(path: Path) -> Matrix | Ranking:
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
+        unpacks_within(path)
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return {SCORES: found}
         with found:
             return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"not numpy's: {error}", file=path, remedy=_REMEDY) from None
+    except Exception as error:  # numpy evaluates headers and unpacks archives: a damaged one can raise anything at all
+        raise DataError(f"not numpy's: {error or type(error).__name__}", file=path, remedy=_REMEDY) from None
 
 
 def _matrix(fields: Mapping[str, Any], path: Path) -> Matrix:
@@ -192,8 +192,11 @@ def _matrix(fields: Mapping[str, Any], path: Path) -> Matrix:
 
     if SCORES not in fields:
         raise wrong(f"missing among {', '.join(fields) or 'nothing'}")
+    rows = fields[SCORES]
+    if isinstance(rows, list) and not all(isinstance(row, list) and all(map(_number, row)) for row in rows):
+        raise wrong("expected rows of numbers, and nothing else among them")
     try:
-        scores = np.asarray(fields[SCORES])
+        scores = np.asarray(rows)
     except ValueError:
         raise wrong("the rows are not of equal length") from None
     if scores.ndim != 2 or 0 in scores.shape or scores.dtype.kind not in "iuf":
@@ -204,6 +207,11 @@ def _matrix(fields: Mapping[str, Any], path: Path) -> Matrix:
         row, column = (int(place[0]) for place in np.nonzero(np.isnan(scores)))
         raise wrong(f"not a number in row {row}, column {column}")
     return Matrix(scores, _ids(fields, "caption_ids", path), _ids(fields, "image_ids", path))
+
+
+def _number(value: object) -> bool:
+    """Whether a value is a number, an infinite one too."""
+    return finite(value) or isinstance(value, float)
 
 
 def _ids(fields: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
@@ -223,7 +231,7 @@ def _lists(content: Record, direction: str) -> dict[str, list[str]] | None:
 def _names(values: object, path: Path, place: str) -> list[str]:
     """Ids of captions or pictures, which are written in several ways."""
     if not isinstance(values, list) or any(
-        isinstance(each, bool) or not isinstance(each, int | str) for each in values
+        isinstance(each, bool) or not isinstance(each, int | str) or not writable(str(each)) for each in values
     ):
         raise DataError(f"expected a list of ids, found {describe(values)}", file=path, record=place, remedy=_REMEDY)
     return [short_id(each) for each in values]

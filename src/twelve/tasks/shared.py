@@ -3,13 +3,14 @@ training set, and predictions as plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from twelve.data.records import Record
+from twelve.data.records import REMEDY, Record
 from twelve.data.root import MissingData, image_key
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, DataError, nearest
 from twelve.tasks.base import Box, Example
 
 SourceOf: TypeAlias = Callable[[str], str]
@@ -33,6 +34,16 @@ def some(examples: list[Example], file: Path, split: str) -> list[Example]:
     return examples
 
 
+def some_of(examples: Iterable[Example], file: Path, split: str) -> Iterator[Example]:
+    """What :func:`some` says, of examples that come one after the other."""
+    empty = True
+    for example in examples:
+        empty = False
+        yield example
+    if empty:
+        some([], file, split)
+
+
 def values(examples: Sequence[Example], predictions: Sequence[Any]) -> list[Any]:
     """The value of every decoded prediction, aligned with the examples."""
     if len(examples) != len(predictions):
@@ -40,10 +51,33 @@ def values(examples: Sequence[Example], predictions: Sequence[Any]) -> list[Any]
     return [prediction.value for prediction in predictions]
 
 
+def distinct(examples: Iterable[Example], file: Path) -> Iterator[Example]:
+    """The examples themselves; raises DataError when two have the same id."""
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError("this id occurs twice", file=file, record=example.id, remedy=REMEDY)
+        seen.add(example.id)
+        yield example
+
+
 def image_of(record: Record, key: str, source_of: SourceOf) -> str:
     """Image id of the picture that a record names by its file."""
-    name = record.text(key).rsplit("/", 1)[-1]
+    name = record.identifier(key).rsplit("/", 1)[-1]
+    if not image_key(name).strip():
+        raise record.error(f"field {key!r} must name a picture, found {record.fields[key]!r}")
     return f"{source_of(name)}/{image_key(name)}"
+
+
+def by_number(records: Iterable[Record], key: str) -> dict[int, Record]:
+    """Whole number in field ``key`` -> its record; raises DataError when two records have the same."""
+    found: dict[int, Record] = {}
+    for record in records:
+        number = record.integer(key)
+        if number in found:
+            raise record.error(f"{key} {number} occurs twice, first in {found[number].place}")
+        found[number] = record
+    return found
 
 
 def corners(record: Record, key: str = "bbox") -> Box:
@@ -52,6 +86,22 @@ def corners(record: Record, key: str = "bbox") -> Box:
     if width < 0 or height < 0:
         raise record.error(f"field {key!r} must be x, y, width, height, found a negative size in {record.fields[key]}")
     return x, y, x + width, y + height
+
+
+def all_but_last(examples: Iterable[Example], count: int) -> Iterator[Example]:
+    """All but the last ``count`` examples by their whole-number ids, of which alone as many are held."""
+    held: list[tuple[int, int, Example]] = []
+    for number, example in enumerate(examples):
+        if number < count:
+            heapq.heappush(held, (int(example.id), -number, example))
+        else:
+            yield heapq.heappushpop(held, (int(example.id), -number, example))[2]
+
+
+def last(examples: Iterable[Example], count: int) -> list[Example]:
+    """The last ``count`` examples by their whole-number ids, in the order of these: what :func:`all_but_last` holds."""
+    found = heapq.nlargest(count, ((int(example.id), -number, example) for number, example in enumerate(examples)))
+    return [example for _, _, example in reversed(found)]
 
 
 def last_by_id(examples: Sequence[Example], count: int) -> tuple[list[Example], list[Example]]:

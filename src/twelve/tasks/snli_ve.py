@@ -22,7 +22,7 @@ from twelve.evaluation.metrics import entailment as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, only, passed_over
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import some, unknown_split, values
+from twelve.tasks.shared import distinct, some, unknown_split, values
 
 _SPLITS = ("train", "dev", "test")
 _IMAGE_KEYS = ("Flickr30K_ID", "Flikr30kID")
@@ -57,7 +57,7 @@ class SNLIVE(Task):
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
-        return some(list(read_pairs(path, root.image_source(self))), path, split)
+        return some(list(distinct(read_pairs(path, root.image_source(self)), path)), path, split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note="original labels; pairs without agreement are left out")
@@ -82,8 +82,8 @@ class SNLIVE(Task):
         found = metric.read_results(path)
         notes = ["predictions name no pairs and were taken in the file's order"]
         if isinstance(found, dict):
-            wanted = {example.id for example in examples}
             complete([example.id for example in examples], found, path, "pairs")
+            wanted = {example.id for example in distinct(examples, truth[0])}
             notes = passed_over(sum(key not in wanted for key in found), "of other pairs")
             found = [found[example.id] for example in examples]
         if len(found) != len(examples):
@@ -113,14 +113,14 @@ def read_pairs(path: Path, source: str = "flickr30k") -> Iterator[Example]:
         DataError: a line is malformed.
     """
     for record in read_lines(path):
-        label = record.text("gold_label")
+        label, key = record.text("gold_label"), record.identifier("pairID")
         if label == _NO_AGREEMENT:
             continue
         if label not in metric.CLASSES:
             raise record.error(f"field 'gold_label' must be one of {', '.join(metric.CLASSES)}, found {label!r}")
         image = f"{source}/{image_key(_image(record))}"
         yield Example(
-            id=record.text("pairID"),
+            id=key,
             text=record.text("sentence2"),
             images=(image,),
             target=label,
@@ -131,5 +131,5 @@ def read_pairs(path: Path, source: str = "flickr30k") -> Iterator[Example]:
 def _image(record: Record) -> str:
     for key in _IMAGE_KEYS:
         if key in record.fields:
-            return record.text(key)
+            return record.identifier(key)
     raise record.error(f"field {' or '.join(map(repr, _IMAGE_KEYS))} is missing (expected the picture's id)")

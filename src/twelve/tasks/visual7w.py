@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record, read_object
+from twelve.data.records import FURTHEST, Record, read_object
 from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import visual7w as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import known, only
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, register
 from twelve.tasks.genome import GenomeTask
-from twelve.tasks.shared import SourceOf, image_of, some, unknown_split, values
+from twelve.tasks.shared import SourceOf, by_number, image_of, some, unknown_split, values
 
 _FILE = "dataset_v7w_pointing.json"
 _SPLITS = ("train", "val", "test")
@@ -113,7 +113,7 @@ def read_questions(path: Path, split: str, source_of: SourceOf) -> list[Example]
 
 def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Example]:
     """What :func:`read_questions` says, of a file that was read."""
-    boxes = {record.integer("box_id"): record for record in content.records("boxes")}
+    boxes = by_number(content.records("boxes"), "box_id")
     examples: dict[str, Example] = {}
     for record in content.records("images"):
         if record.text("split") != split:
@@ -142,6 +142,8 @@ def _candidates(question: Record, boxes: Mapping[int, Record]) -> tuple[int, ...
     for box in ids:
         if box not in boxes:
             raise question.error(f"box {box} is not in the file's list of boxes")
+    if len(ids) < 2:
+        raise question.error("there is no choice beside the answer")
     return tuple(sorted(ids))
 
 
@@ -150,4 +152,6 @@ def _corners(box: Record) -> Box:
     x, y, width, height = (box.integer(key) for key in ("x", "y", "width", "height"))
     if width < 0 or height < 0:
         raise box.error(f"the box has a negative size, {width}x{height}")
+    if max(abs(x), abs(y), width, height) > FURTHEST:
+        raise box.error(f"the box goes beyond {FURTHEST:,.0f} pixels")
     return float(max(x, 0)), float(max(y, 0)), float(max(x + width, 0)), float(max(y + height, 0))

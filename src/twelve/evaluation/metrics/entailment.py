@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from twelve.data.records import Record, open_text, read_lines, unreadable
+from twelve.data.records import DECODER, Record, read_lines, text_lines
 from twelve.data.streams import read_elements
 from twelve.errors import DataError
+from twelve.evaluation.metrics import classes
+from twelve.evaluation.metrics.classes import Scores
 from twelve.scoring.results import by_id, read_mapping, written_like
 
 CLASSES = ("entailment", "neutral", "contradiction")
 RESULT = '{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"} a line, or in one JSON list, or {pairID: class}'
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """In 0..1; ``per_class`` over the examples whose label is that class, classes without any left out."""
-
-    accuracy: float
-    per_class: Mapping[str, float]
-    correct: Sequence[bool]
-
-
 def evaluate(labels: Sequence[str], predictions: Sequence[str]) -> Scores:
     """Accuracy of class names against class names."""
-    correct = [label == prediction for label, prediction in zip(labels, predictions, strict=True)]
-    per_class = {}
-    for name in CLASSES:
-        among = [right for label, right in zip(labels, correct, strict=True) if label == name]
-        if among:
-            per_class[name] = sum(among) / len(among)
-    return Scores(sum(correct) / len(correct), per_class, correct)
+    return classes.evaluate(labels, predictions, CLASSES)
 
 
 def read_results(path: Path) -> list[str] | dict[str, str]:
@@ -66,11 +51,7 @@ def _class(record: Record) -> str:
 
 def _beginning(path: Path) -> str:
     """The first line that is not empty."""
-    try:
-        with open_text(path) as stream:
-            return next((line.strip() for line in stream if line.strip()), "")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise unreadable(path, error) from None
+    return next((line.strip() for _, line in text_lines(path) if line.strip()), "")
 
 
 def _is_mapping(path: Path) -> bool:
@@ -79,8 +60,8 @@ def _is_mapping(path: Path) -> bool:
     if not beginning.startswith("{"):
         return False
     try:
-        return not any(key in json.loads(beginning) for key in _KEYS)
-    except json.JSONDecodeError:  # an object over several lines
+        return not any(key in DECODER.decode(beginning) for key in _KEYS)
+    except (ValueError, RecursionError):  # an object over several lines, or what read_mapping refuses
         return True
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twelve.data.records import describe
+from twelve.data.records import describe, finite
 from twelve.errors import DataError
 from twelve.scoring.results import read_mapping, written_like
 
@@ -78,7 +78,7 @@ def _selected(value: object, path: Path, game: str) -> str:
             f"expected an object's id, or ids with scores, found {describe(value)}", file=path, record=f"game {game}"
         )
     for key, score in value.items():
-        if isinstance(score, bool) or not isinstance(score, int | float) or math.isnan(score):
+        if not finite(score) and score not in (math.inf, -math.inf):
             raise DataError(
                 f"the score of object {key} must be a number, found {describe(score)}", file=path, record=f"game {game}"
             )

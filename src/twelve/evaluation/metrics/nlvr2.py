@@ -83,7 +83,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     """
     predictions: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             for number, row in enumerate(csv.reader(stream), 1):
                 if len(row) != 2:
                     raise DataError(
@@ -113,7 +113,7 @@ def read_categories(path: Path) -> dict[str, list[str]]:
     categories: dict[str, list[str]] = {}
     sentence = ""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
     for line in lines:
