@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import ClassVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,7 +16,10 @@ LINE_EVERY = 20.0
 
 
 class Track:
-    """``with Track("extracting", 100, unit="images") as track: track.advance()``."""
+    """``with Track("extracting", 100, unit="images") as track: track.advance()``. Inside another one, no bar is shown."""
+
+    _bars: ClassVar[int] = 0
+    """Bars that are shown: a terminal has room for one."""
 
     def __init__(self, label: str, total: int, unit: str = "", *, shown: bool = True) -> None:
         self.label, self.total, self.unit, self.shown = label, total, unit, shown
@@ -24,7 +28,8 @@ class Track:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Track:
-        if self.shown and console.is_terminal:
+        if self.shown and console.is_terminal and not Track._bars:
+            Track._bars += 1
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -44,6 +49,7 @@ class Track:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
+            Track._bars -= 1
             self._bar.stop()
 
     @property

@@ -100,7 +100,7 @@ def test_trainval_reads_both_files(write: Callable[..., DataRoot], monkeypatch: 
     [
         ([question(1, 1)], [], r"annotations\.json \[question_id 1\]: no annotation of question 1 -> take the annot"),
         ([], [annotation(1, 1, ["a"])], r"\[question_id 1\]: 1 annotations belong to no question"),
-        ([question(1, 1), question(1, 2)], [], r"questions\[1\]\]: question_id 1 occurs twice"),
+        ([question(1, 1), question(1, 2)], [annotation(1, 1, ["a"])], r"questions\[1\]\]: question_id 1 occurs twice"),
         ([question(1, 1)], [annotation(1, 1, ["a"])] * 2, r"annotations\[1\]\]: question_id 1 occurs twice"),
         ([{"question_id": 1, "question": "x"}], [], r"questions\[0\]\]: field 'image_id' is missing"),
         ([question("1", 1)], [], "'question_id' must be a whole number, found str '1'"),

@@ -50,7 +50,9 @@ def read_list(path: Path, key: str) -> Iterator[Record]:
     """
     with _opened(path) as text:
         if text.mark() != "{":
-            Record(text.value(), path, None)
+            value = text.value()
+            text.end()
+            Record(value, path, None)
         whole: dict[str, Any] = {}
         for name in text.parts("{", "}"):
             if name != key or text.mark() != "[":

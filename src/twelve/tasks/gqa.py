@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,22 +26,33 @@ import numpy as np
 from twelve.data.records import Record
 from twelve.data.root import DataRoot
 from twelve.data.streams import read_members
+from twelve.data.unique import unique
 from twelve.errors import DataError
 from twelve.evaluation.metrics import gqa as metric
 from twelve.scoring.base import Scored
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, register
 from twelve.tasks.genome import GenomeTask
-from twelve.tasks.shared import some, unknown_split, values
+from twelve.tasks.shared import all_but_last, last, some_of, unknown_split, values
 
 _PARTS = ("train", "val", "testdev", "test", "challenge")
 _SPLITS = (*(f"{part}_{kind}" for kind in ("balanced", "all") for part in _PARTS), "submission_all")
 _FOLDER = "train_all"
 """The split that is a folder of ten files."""
+_PARTED = ("train_balanced", "val_balanced")
+"""What the original trains and validates on, together."""
+_CUTS = ("trainval", "minval")
+MINVAL = 3000
+"""Questions that the original keeps out of training: the last ones of train and val by question id. Whether it sorted
+the ids as text or as numbers is not known; here they are numbers."""
 
 
 @register
 class GQA(GenomeTask):
-    """GQA 1.2. testdev is the test set whose answers are public; its pictures (ids n...) are no Visual Genome ones."""
+    """GQA 1.2. testdev is the test set whose answers are public; its pictures (ids n...) are no Visual Genome ones.
+
+    Beside the official splits there are the original's trainval and minval, cut from the balanced questions of train
+    and val. The cut falls between questions: one picture may stand on both sides, unless training leaves it out.
+    """
 
     name: ClassVar[str] = "gqa"
     title: ClassVar[str] = "GQA"
@@ -60,23 +72,37 @@ class GQA(GenomeTask):
         "challenge_balanced": (50_726, 1_590),
     }
 
+    fact_types: ClassVar[tuple[type, ...]] = (metric.Question, metric.Choices)
+
     def files(self, split: str) -> tuple[str, ...]:
+        if split in _CUTS:
+            return tuple(name for part in _PARTED for name in self.files(part))
         if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
+            raise unknown_split(self.name, split, [*_SPLITS, *_CUTS])
         if split == _FOLDER:
             return tuple(f"{split}_questions/{split}_questions_{number}.json" for number in range(10))
         return (f"{split}_questions.json",)
 
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        choices = (_choices_file(root, self.name, part) for part in (_PARTED if split in _CUTS else (split,)))
+        return (*super().sources(root, split), *(path for path in choices if path is not None))
+
     def read(self, root: DataRoot, split: str) -> list[Example]:
+        return list(self.iterate(root, split))
+
+    def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
-        choices = root.path / self.name / f"{split.split('_')[0]}_choices.json"
-        examples = read_questions(
-            paths,
-            root.image_source(self),
-            choices=choices if choices.is_file() else None,
-            entailments=not split.startswith("train"),
-        )
-        return some(examples, paths[0], split)
+        if split in _CUTS:
+            both = chain.from_iterable(self.iterate(root, part) for part in _PARTED)
+            found = last(both, MINVAL) if split == "minval" else all_but_last(both, MINVAL)
+        else:
+            found = iterate_questions(
+                paths,
+                root.image_source(self),
+                choices=_choices_file(root, self.name, split),
+                entailments=not split.startswith("train"),
+            )
+        return some_of(found, paths[0], split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(
@@ -157,9 +183,14 @@ def choices_of(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
     return found if all(example.id in found or not question_of(example).balanced for example in examples) else None
 
 
-def read_questions(
+def read_questions(paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None) -> list[Example]:
+    """What :func:`iterate_questions` says, in a list."""
+    return list(iterate_questions(paths, source, choices=choices))
+
+
+def iterate_questions(
     paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None, entailments: bool = True
-) -> list[Example]:
+) -> Iterator[Example]:
     """One example a question, in file order, file by file; unlabelled where the answers are not public.
 
     Millions of questions have few distinct targets and facts, which they share.
@@ -173,28 +204,25 @@ def read_questions(
     """
     shared: dict[Hashable, Any] = {}
     possible = {} if choices is None else dict(_read_choices(choices, shared))
-    examples: dict[str, Example] = {}
-    for path in paths:
-        for key, record in read_members(path):
-            if key in examples:
-                raise record.error("this question id occurs twice")
-            key = sys.intern(key)
-            image = sys.intern(f"{source}/{record.text('imageId')}")
-            target, facts = _label(record, shared) if "answer" in record.fields else (None, {})
-            extra: dict[str, Any] = {}
-            if entailments and target is not None and record.items("entailed"):
-                extra["entailed"] = tuple(sys.intern(other) for other in record.strings("entailed") if other != key)
-            if key in possible:
-                extra["choices"] = possible[key]
-            examples[key] = Example(
-                id=key,
-                text=record.text("question"),
-                images=shared.setdefault(("images", image), (image,)),
-                target=target,
-                group=image,
-                facts={**facts, **extra} if extra else facts,
-            )
-    return list(examples.values())
+    nothing: Mapping[str, Any] = {}
+    members = (member for path in paths for member in read_members(path))
+    for key, record in unique(members, "this question id occurs twice"):
+        image = f"{source}/{record.identifier('imageId')}"
+        images = shared.setdefault(("images", image), (image,))
+        target, facts = _label(record, shared) if "answer" in record.fields else (None, nothing)
+        extra: dict[str, Any] = {}
+        if entailments and target is not None and record.items("entailed"):
+            extra["entailed"] = tuple(other for other in record.strings("entailed") if other != key)
+        if key in possible:
+            extra["choices"] = possible[key]
+        yield Example(
+            id=key,
+            text=record.text("question"),
+            images=images,
+            target=target,
+            group=images[0],
+            facts={**facts, **extra} if extra else facts,
+        )
 
 
 def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, float], Mapping[str, Any]]:
@@ -215,8 +243,13 @@ def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, fl
     return target, shared.setdefault(question, {"label": question.answer, "question": question})
 
 
+def _choices_file(root: DataRoot, folder: str, split: str) -> Path | None:
+    path = root.path / folder / f"{split.split('_')[0]}_choices.json"
+    return path if path.is_file() else None
+
+
 def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str, metric.Choices]]:
     for key, record in read_members(path):
         valid, plausible = (tuple(map(sys.intern, record.strings(name))) for name in ("valid", "plausible"))
         choices = metric.Choices(valid, plausible)
-        yield sys.intern(key), shared.setdefault(choices, choices)
+        yield key, shared.setdefault(choices, choices)

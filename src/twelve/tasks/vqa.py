@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,12 +21,14 @@ import numpy as np
 
 from twelve.data.records import Record, read_object
 from twelve.data.root import DataRoot
+from twelve.data.streams import read_list
+from twelve.data.unique import unique
 from twelve.errors import DataError
 from twelve.evaluation.metrics import vqa as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, known, one, only
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import last_by_id, some, unknown_split, values
+from twelve.tasks.shared import all_but_last, last, some_of, unknown_split, values
 
 _QUESTIONS = {
     "train": "v2_OpenEnded_mscoco_train2014_questions.json",
@@ -74,15 +77,16 @@ class VQA(Task):
         return questions + tuple(_ANNOTATIONS[part] for part in parts if part in _ANNOTATIONS)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        if split in _PARTS:
-            kept, minval = last_by_id(self.read(root, "val"), MINVAL)
-            return minval if split == "minval" else self.read(root, "train") + kept
+        return list(self.iterate(root, split))
+
+    def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
-        source = root.image_source(self)
-        examples = read_questions(paths[0], source)
-        if len(paths) > 1:
-            examples = add_answers(examples, paths[0], paths[1])
-        return some(examples, paths[0], split)
+        if split == "minval":
+            return iter(last(self.iterate(root, "val"), MINVAL))
+        if split == "trainval":
+            return chain(self.iterate(root, "train"), all_but_last(self.iterate(root, "val"), MINVAL))
+        examples = iterate_questions(paths[0], root.image_source(self))
+        return some_of(answered(examples, *paths) if len(paths) > 1 else examples, paths[0], split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note="official VQA accuracy (ten people, leave one out)")
@@ -102,7 +106,7 @@ class VQA(Task):
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """The file of annotations says everything; the file of questions may stand beside it."""
         content, questions = _truth(truth)
-        facts = annotations_of(content)
+        facts = dict(annotations_of(content.records("annotations")))
         asked = {key: metric.Question(*(fact[name] for name in _QUESTION)) for key, fact in facts.items()}
         if questions is not None and {str(record.integer("question_id")) for record in questions} != asked.keys():
             raise DataError("questions and annotations are not of the same split", file=truth[0], remedy=_REMEDY)
@@ -156,73 +160,86 @@ def _question(example: Example) -> metric.Question:
 
 
 def read_questions(path: Path, source: str = "coco") -> list[Example]:
+    """What :func:`iterate_questions` says, in a list."""
+    return list(iterate_questions(path, source))
+
+
+def iterate_questions(path: Path, source: str = "coco") -> Iterator[Example]:
     """Examples of a questions' file in file order, without answers.
 
     Raises:
         DataError: a record is malformed, or a question id occurs twice.
     """
-    examples: dict[str, Example] = {}
-    for record in read_object(path).records("questions"):
-        key, image = str(record.integer("question_id")), f"{source}/{record.integer('image_id')}"
-        if key in examples:
-            raise record.error(f"question_id {key} occurs twice")
-        examples[key] = Example(id=key, text=record.text("question"), images=(image,), group=image)
-    return list(examples.values())
+    for key, record in _by_id(read_list(path, "questions")):
+        image = f"{source}/{record.integer('image_id')}"
+        yield Example(id=key, text=record.text("question"), images=(image,), group=image)
 
 
-def add_answers(examples: Sequence[Example], questions: Path, annotations: Path) -> list[Example]:
+def add_answers(examples: Iterable[Example], questions: Path, annotations: Path) -> list[Example]:
+    """What :func:`answered` says, in a list."""
+    return list(answered(examples, questions, annotations))
+
+
+def answered(examples: Iterable[Example], questions: Path, annotations: Path) -> Iterator[Example]:
     """The same examples with soft targets, and in ``facts`` what the metric and the vocabulary need.
+
+    The official files have their records in the same order, so that few need to be held; any other order will do.
 
     Raises:
         DataError: a record is malformed, or questions and annotations do not belong together.
     """
-    labels = read_annotations(annotations)
-    labelled = []
+    remedy = f"take the annotations that belong to {questions.name}"
+    coming = iterate_annotations(annotations)
+    held: dict[str, dict[str, Any]] = {}
     for example in examples:
-        if example.id not in labels:
-            raise DataError(
-                f"no annotation of question {example.id}",
-                file=annotations,
-                record=f"question_id {example.id}",
-                remedy=f"take the annotations that belong to {questions.name}",
-            )
-        facts = labels.pop(example.id)
+        while example.id not in held:
+            key, facts = next(coming, ("", None))
+            if facts is None:
+                place = f"question_id {example.id}"
+                problem = f"no annotation of question {example.id}"
+                raise DataError(problem, file=annotations, record=place, remedy=remedy)
+            held[key] = facts
+        facts = held.pop(example.id)
         target = metric.soft_scores(facts["answers"])
-        labelled.append(Example(example.id, example.text, example.images, target, example.group, facts=facts))
-    if labels:
-        raise DataError(
-            f"{len(labels)} annotations belong to no question",
-            file=annotations,
-            record=f"question_id {next(iter(labels))}",
-            remedy=f"take the annotations that belong to {questions.name}",
-        )
-    return labelled
+        yield Example(example.id, example.text, example.images, target, example.group, facts=facts)
+    held.update(coming)
+    if held:
+        problem = f"{len(held)} annotations belong to no question"
+        raise DataError(problem, file=annotations, record=f"question_id {next(iter(held))}", remedy=remedy)
 
 
 def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
-    """question id -> facts: ``answers`` (as typed), ``question_type``, ``answer_type`` and ``label``, the form of the
+    """What :func:`iterate_annotations` says, by question id."""
+    return dict(iterate_annotations(path))
+
+
+def iterate_annotations(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(question id, facts): ``answers`` (as typed), ``question_type``, ``answer_type`` and ``label``, the form of the
     most common answer that the vocabulary counts.
 
     Raises:
         DataError: a record is malformed (a trimmed file lacks fields), or a question id occurs twice.
     """
-    return annotations_of(read_object(path))
+    return annotations_of(read_list(path, "annotations"))
 
 
-def annotations_of(content: Record) -> dict[str, dict[str, Any]]:
-    """What :func:`read_annotations` says, of a file that was read."""
-    facts: dict[str, dict[str, Any]] = {}
-    for record in content.records("annotations"):
-        key = str(record.integer("question_id"))
-        if key in facts:
-            raise record.error(f"question_id {key} occurs twice")
+def annotations_of(records: Iterable[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What :func:`iterate_annotations` says, of records that were read."""
+    for key, record in _by_id(records):
         answers = tuple(sys.intern(answer.text("answer")) for answer in record.records("answers"))
         if not answers:
             raise record.error("field 'answers' must hold the people's answers, found none")
-        facts[key] = {
-            "answers": answers,
-            "question_type": sys.intern(record.text("question_type")),
-            "answer_type": sys.intern(record.text("answer_type")),
-            "label": sys.intern(metric.vocabulary_label(record.text("multiple_choice_answer"))),
-        }
-    return facts
+        yield (
+            key,
+            {
+                "answers": answers,
+                "question_type": sys.intern(record.text("question_type")),
+                "answer_type": sys.intern(record.text("answer_type")),
+                "label": sys.intern(metric.vocabulary_label(record.text("multiple_choice_answer"))),
+            },
+        )
+
+
+def _by_id(records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
+    keyed = ((str(record.integer("question_id")), record) for record in records)
+    return unique(keyed, "question_id {key} occurs twice")

@@ -1,0 +1,163 @@
+"""Large official files are read once: a cache of their examples, which is never stale.
+
+An entry is found by a hash of everything that decides what the reader returns: all bytes of the files that it opens,
+its task and split, where its pictures come from, and the source code that reads. Change one of them and there is no
+entry. Entries are Apache Arrow files (stored.py) under ``$TWELVE_CACHE``, else in the user's folder for caches;
+``TWELVE_CACHE=off`` switches the cache off. One that is damaged is written again, and a folder that cannot be written
+means no more than that every start reads the official files.
+
+An entry holds all that the reader gives, facts included; what an example needs is the reader's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import twelve
+from twelve.data.codec import Codec
+from twelve.data.root import DataRoot
+from twelve.data.stored import ENTRY, checksum, open_examples, write_examples
+from twelve.data.streams import watching
+from twelve.errors import ConfigError, DataError, TwelveError
+from twelve.files import alone, replacing
+from twelve.progress import Track, console
+from twelve.tasks.base import Example, Task
+
+FOLDER = "TWELVE_CACHE"
+"""Environment variable: where the cache is, or ``off``."""
+OFF = "off"
+LARGE = 64 << 20
+"""Bytes of official files from which on a split is cached; smaller ones are read in about the time of opening it."""
+_READING = ("tasks", "data", "evaluation/metrics")
+"""Folders of this package whose code decides what a reader returns."""
+
+
+def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
+    """What ``task.read(root, split)`` returns, from the cache if the files are large.
+
+    Raises:
+        DataError, ConfigError: as that does.
+    """
+    folder = cache_folder()
+    paths = [] if folder is None else task.sources(root, split)
+    # What lacks a file is read as well: the reader says best what is missing.
+    if folder is None or not all(path.is_file() for path in paths):
+        return task.read(root, split)
+    if sum(path.stat().st_size for path in paths) < LARGE:
+        return task.read(root, split)
+    return _cached(folder / "examples" / task.name, task, root, split, paths)
+
+
+def cache_folder() -> Path | None:
+    """Where the cache is; None when it is switched off."""
+    named = os.environ.get(FOLDER, "")
+    if named.lower() == OFF:
+        return None
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "twelve"
+    standard = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    return Path(standard) / "twelve" if standard else Path.home() / ".cache" / "twelve"
+
+
+def key_of(task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> str:
+    """64 hexadecimal digits that change with whatever decides what ``task.read(root, split)`` returns.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    threads = min(len(paths), os.cpu_count() or 1) or 1
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        Track(f"comparing {task.title}'s files with the cache", len(paths), "files") as track,
+    ):
+        sums = []
+        for found in pool.map(checksum, paths):
+            sums.append(found)
+            track.advance()
+    names = [os.path.relpath(path, root.path) for path in paths]
+    # A reader may be stricter with what is trained on, and may ask where the pictures of the task come from.
+    facts = [task.name, split, task.train_split, root.image_source(task), *names, *sums, code_of(type(task))]
+    return hashlib.sha256("\0".join(facts).encode()).hexdigest()
+
+
+def code_of(kind: type[Task]) -> str:
+    """A hash of the source code that reads a task's files: this package's readers, and the package of each class."""
+    own = Path(twelve.__file__).parent
+    files = {path for name in _READING for path in (own / name).rglob("*.py")}
+    for name in dict.fromkeys(cls.__module__ for cls in kind.__mro__):
+        found = getattr(sys.modules.get(name), "__file__", None)
+        if found is None or name.startswith(f"{twelve.__name__}.") or name in sys.stdlib_module_names:
+            continue
+        path = Path(found)
+        depth = name.count(".") + (path.name == "__init__.py")
+        files |= set(path.parents[depth - 1].rglob("*.py")) if depth else {path}
+    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}".encode())
+    for path in sorted(files):
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> Sequence[Example]:
+    codec = Codec(task.fact_types)
+    prefix = quote(split, safe="") + "-"
+    try:
+        before = _states(paths)
+        entry = folder / (prefix + key_of(task, root, split, paths)[:32])
+        if (found := _opened(entry, codec)) is not None:
+            return found
+        with alone(folder, wait=True):
+            found = _opened(entry, codec, quietly=True)  # another process may have written it meanwhile
+            if found is None:
+                _write(entry, task, root, split, paths, codec)
+                for other in folder.iterdir():
+                    if other.name.startswith(prefix) and other != entry:
+                        shutil.rmtree(other, ignore_errors=True)
+                found = _opened(entry, codec)
+        if _states(paths) == before and found is not None:
+            return found
+        shutil.rmtree(entry, ignore_errors=True)  # what was read is perhaps not what was compared
+    except (DataError, ConfigError):
+        raise
+    except (TwelveError, OSError, TypeError, UnicodeEncodeError) as error:
+        _note(f"{task.title} {split} is read without a cache: {error}")
+    return task.read(root, split)
+
+
+def _opened(entry: Path, codec: Codec, *, quietly: bool = False) -> Sequence[Example] | None:
+    """The examples of an entry; None when it is not there or damaged."""
+    if not (entry / ENTRY).is_file():
+        return None
+    try:
+        return open_examples(entry, codec)
+    except DataError as error:
+        if not quietly:
+            _note(f"the cache is written again: {error}")
+        return None
+
+
+def _write(entry: Path, task: Task, root: DataRoot, split: str, paths: Sequence[Path], codec: Codec) -> None:
+    size = sum(path.stat().st_size for path in paths)
+    with (
+        Track(f"reading {task.title} {split} into the cache", size >> 20, "MB") as track,
+        watching(lambda characters: track.advance(characters >> 20)),
+        replacing(entry) as partial,
+    ):
+        write_examples(partial, task.iterate(root, split), codec)
+
+
+def _states(paths: Sequence[Path]) -> list[tuple[int, ...]]:
+    found = (path.stat() for path in paths)
+    return [(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for state in found]
+
+
+def _note(text: str) -> None:
+    console.print(f"note: {text}", highlight=False, soft_wrap=True, markup=False)

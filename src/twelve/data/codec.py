@@ -1,0 +1,64 @@
+"""Values of examples as text and back, exactly: what JSON knows, tuples, and the dataclasses that a task declares.
+
+JSON arrays stand for tuples, which examples are full of; what JSON has no word for is an object with one key that
+begins with ``!``. Nothing is ever imported or called by a name that stands in a file, but the declared classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+_LIST, _DICT, _MARK = "!list", "!dict", "!"
+
+
+class Codec:
+    """Encodes None, booleans, numbers, strings, tuples, lists, mappings and instances of ``classes``.
+
+    Args:
+        classes: dataclasses whose fields are all arguments of their constructors, by position.
+    """
+
+    def __init__(self, classes: Sequence[type] = ()) -> None:
+        self._classes = {f"{_MARK}{kind.__name__}": kind for kind in classes}
+        if len(self._classes) != len(classes) or not all(map(is_dataclass, classes)):
+            raise ValueError(f"not dataclasses of different names: {classes}")
+
+    def encode(self, value: Any) -> str:
+        """Raises TypeError for a value of another type."""
+        return json.dumps(self._plain(value), ensure_ascii=False, separators=(",", ":"))
+
+    def decode(self, text: str) -> Any:
+        """Raises ValueError, LookupError or TypeError for a text that :meth:`encode` did not write."""
+        return self._value(json.loads(text))
+
+    def _plain(self, value: Any) -> Any:
+        kind = type(value)
+        if value is None or kind in (str, int, float, bool):
+            return value
+        if kind is tuple:
+            return [self._plain(item) for item in value]
+        if kind is list:
+            return {_LIST: [self._plain(item) for item in value]}
+        if self._classes.get(mark := f"{_MARK}{kind.__name__}") is kind:
+            return {mark: [self._plain(getattr(value, field.name)) for field in fields(value)]}
+        if isinstance(value, Mapping):
+            if all(type(key) is str and not key.startswith(_MARK) for key in value):
+                return {key: self._plain(item) for key, item in value.items()}
+            return {_DICT: [[self._plain(key), self._plain(item)] for key, item in value.items()]}
+        raise TypeError(f"{kind.__name__} {str(value)[:40]!r} is of no type that is written: a task declares its own")
+
+    def _value(self, tree: Any) -> Any:
+        if isinstance(tree, list):
+            return tuple(map(self._value, tree))
+        if not isinstance(tree, dict):
+            return tree
+        mark = next(iter(tree), "")
+        if not mark.startswith(_MARK):
+            return {key: self._value(item) for key, item in tree.items()}
+        parts = [self._value(item) for item in tree[mark]]
+        if mark == _LIST:
+            return parts
+        return dict(parts) if mark == _DICT else self._classes[mark](*parts)

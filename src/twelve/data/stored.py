@@ -1,0 +1,217 @@
+"""Examples in a folder of Apache Arrow files, mapped into memory: opened in no time, shared by all processes.
+
+``rows.arrow`` has one row an example: its id, its text, and of each other field the row of its value in
+``values.arrow``, where a value stands as text (codec.py) and, as a rule, once. ``entry.json`` holds their checksums.
+Written as the examples come; what is held while writing does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from twelve.data.codec import Codec
+from twelve.data.columns import Examples
+from twelve.data.records import read_object
+from twelve.errors import DataError
+from twelve.tasks.base import Example
+
+ROWS, VALUES, ENTRY = "rows.arrow", "values.arrow", "entry.json"
+TEXTS = ("id", "text")
+CODED = tuple(field.name for field in fields(Example) if field.name not in TEXTS)
+"""Fields whose values are written once and numbered."""
+BATCH = 1 << 15
+"""Rows of a record batch (the last one may have fewer)."""
+KNOWN_VALUES = 1 << 18
+"""Distinct values of a field after which they may be written again, so that they need not all be held."""
+KNOWN_OBJECTS = 1 << 17
+"""Objects, which readers share between examples, whose values are recognised without a look."""
+DECODED = 1 << 17
+"""Values that are kept as objects while reading."""
+_ROWS = pa.schema([(name, pa.string()) for name in TEXTS] + [(name, pa.int32()) for name in CODED])
+_VALUES = pa.schema([("value", pa.string())])
+
+
+class _Values:
+    """Numbers of values, which are written when they are new."""
+
+    def __init__(self, writer: pa.ipc.RecordBatchFileWriter, codec: Codec) -> None:
+        self._writer, self._codec = writer, codec
+        self._texts: list[str] = []
+        self.written = 0
+        self._known: dict[str, dict[str, int]] = {name: {} for name in CODED}
+        self._objects: dict[str, dict[int, tuple[int, Any]]] = {name: {} for name in CODED}
+
+    def number(self, name: str, value: Any) -> int:
+        """The row of a field's value."""
+        objects = self._objects[name]
+        if (found := objects.get(id(value))) is not None:
+            return found[0]
+        known, text = self._known[name], self._codec.encode(value)
+        number = known.get(text)
+        if number is None:
+            if len(known) == KNOWN_VALUES:
+                known.clear()
+            number = known[text] = self.written + len(self._texts)
+            self._texts.append(text)
+            if len(self._texts) == BATCH:
+                self.flush()
+        if len(objects) == KNOWN_OBJECTS:
+            objects.clear()
+        objects[id(value)] = (number, value)  # held, so that no other object gets its id
+        return number
+
+    def flush(self) -> None:
+        self._writer.write_batch(pa.record_batch([self._texts], schema=_VALUES))
+        self.written += len(self._texts)
+        self._texts.clear()
+
+
+def write_examples(folder: Path, examples: Iterable[Example], codec: Codec) -> int:
+    """Write examples into a new folder and return how many they are.
+
+    Raises:
+        TypeError: a value is of a type that the codec does not know.
+        UnicodeEncodeError: a text is no Unicode text (half a surrogate pair).
+        OSError: the disk is full.
+    """
+    folder.mkdir()
+    count = 0
+    with ExitStack() as stack:
+        rows, values = (
+            stack.enter_context(pa.ipc.new_file(stack.enter_context(pa.OSFile(str(folder / name), "wb")), schema))
+            for name, schema in ((ROWS, _ROWS), (VALUES, _VALUES))
+        )
+        numbers = _Values(values, codec)
+        columns: list[list[Any]] = [[] for _ in _ROWS.names]
+        for example in examples:
+            columns[0].append(example.id)
+            columns[1].append(example.text)
+            for column, name in zip(columns[2:], CODED, strict=True):
+                column.append(numbers.number(name, getattr(example, name)))
+            count += 1
+            if len(columns[0]) == BATCH:
+                _write_rows(rows, columns)
+        _write_rows(rows, columns)
+        numbers.flush()
+    sums = {name: checksum(folder / name) for name in (ROWS, VALUES)}
+    (folder / ENTRY).write_text(json.dumps({"examples": count, "sha256": sums}), encoding="utf-8")
+    return count
+
+
+def _write_rows(writer: pa.ipc.RecordBatchFileWriter, columns: list[list[Any]]) -> None:
+    writer.write_batch(pa.record_batch([pa.array(c, t) for c, t in zip(columns, _ROWS.types, strict=True)], _ROWS))
+    for column in columns:
+        column.clear()
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's bytes (of what hashlib has, the fastest where the processor knows it)."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_examples(folder: Path, codec: Codec) -> Examples:
+    """The examples that :func:`write_examples` wrote.
+
+    Raises:
+        DataError: something of it is missing or not as it was written.
+    """
+    entry = read_object(folder / ENTRY)
+    sums = entry.record("sha256")
+    for name in (ROWS, VALUES):
+        try:
+            found = checksum(folder / name)
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", file=folder / name) from None
+        if found != sums.text(name):
+            raise DataError("not as it was written", file=folder / name)
+    try:
+        store = _Store(folder, codec)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot be read: {error}", file=folder) from None
+    if store.count != entry.integer("examples"):
+        raise DataError("not as it was written", file=folder)
+    return StoredExamples(store)
+
+
+class _Store:
+    """The mapped files of a folder."""
+
+    def __init__(self, folder: Path, codec: Codec) -> None:
+        self.folder, self.codec = folder, codec
+        rows, values = (_batches(folder / name, schema) for name, schema in ((ROWS, _ROWS), (VALUES, _VALUES)))
+        self.count = sum(len(batch) for batch in rows)
+        self.texts = {name: [batch.column(name) for batch in rows] for name in TEXTS}
+        self.codes = {name: [batch.column(name).to_numpy() for batch in rows] for name in CODED}
+        self._values = [batch.column(0) for batch in values]
+        self.value = lru_cache(DECODED)(self._decoded)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Store, (self.folder, self.codec)
+
+    def _decoded(self, number: int) -> Any:
+        return self.codec.decode(self._values[number // BATCH][number % BATCH].as_py())
+
+    def example(self, row: int) -> Example:
+        batch, place = divmod(row, BATCH)
+        texts = {name: self.texts[name][batch][place].as_py() for name in TEXTS}
+        return Example(**texts, **{name: self.value(int(self.codes[name][batch][place])) for name in CODED})
+
+
+def _batches(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    if reader.schema != schema:
+        raise DataError("of another version", file=path)
+    return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+
+
+class StoredExamples(Examples):
+    """All examples of a folder, or those at ``rows`` (N,)."""
+
+    def __init__(self, store: _Store, rows: NDArray[np.integer] | None = None) -> None:
+        self._store, self._rows = store, rows
+
+    def __len__(self) -> int:
+        return self._store.count if self._rows is None else len(self._rows)
+
+    def example(self, row: int) -> Example:
+        return self._store.example(row if self._rows is None else int(self._rows[row]))
+
+    def take(self, rows: NDArray[np.integer]) -> StoredExamples:
+        rows = rows if self._rows is None else self._rows[rows]
+        return StoredExamples(self._store, rows.astype(np.int32))
+
+    def codes(self, column: str) -> NDArray[np.int32]:
+        codes: NDArray[np.int32] = np.concatenate([np.zeros(0, np.int32), *self._store.codes[column]])
+        return codes if self._rows is None else codes[self._rows]
+
+    def value(self, code: int) -> Any:
+        return self._store.value(code)
+
+    def texts(self) -> Iterator[str]:
+        texts = self._store.texts["text"]
+        if self._rows is None:
+            return (text for batch in texts for text in batch.to_pylist())
+        return (texts[row // BATCH][row % BATCH].as_py() for row in map(int, self._rows))
+
+    def __iter__(self) -> Iterator[Example]:
+        if self._rows is not None:
+            yield from (self._store.example(int(row)) for row in self._rows)
+            return
+        store, names = self._store, (*TEXTS, *CODED)
+        for batch in range(len(store.texts["id"])):
+            columns = [store.texts[name][batch].to_pylist() for name in TEXTS]
+            columns += [map(store.value, store.codes[name][batch].tolist()) for name in CODED]
+            for values in zip(*columns, strict=True):
+                yield Example(**dict(zip(names, values, strict=True)))
