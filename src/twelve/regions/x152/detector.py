@@ -141,9 +141,25 @@ class X152(nn.Module):
     @torch.inference_mode()
     def found(self, look: Look, most: int = 100, threshold: float = 0.0, *, background: bool = False) -> list[Record]:
         """What :meth:`detect` returns, of pictures that were looked at already."""
-        extents = [look.padded if self.legacy else each.extent for each in look.pictures]
         logits, moves = self.network.rpn_head(look.maps)
-        proposals = [boxes for boxes, _ in propose(logits, moves, extents, self.sizes)]
+        proposals = [boxes for boxes, _ in propose(logits, moves, self.extents(look), self.sizes)]
+        return self.ranked(look, proposals, most, threshold, background=background)
+
+    def extents(self, look: Look) -> list[tuple[int, int]]:
+        """(width, height) of the network's input that the boxes of each picture are clipped to."""
+        return [look.padded if self.legacy else each.extent for each in look.pictures]
+
+    @torch.inference_mode()
+    def ranked(
+        self,
+        look: Look,
+        proposals: Sequence[Tensor],
+        most: int = 100,
+        threshold: float = 0.0,
+        *,
+        background: bool = False,
+    ) -> list[Record]:
+        """What :meth:`detect` returns, of proposals: of each picture (R, 4) xyxy, pixels of the network's input."""
         records = []
         for each, boxes, features, probabilities in self._classified(look, proposals):
             original = boxes / each.scale
@@ -156,7 +172,7 @@ class X152(nn.Module):
     def given(self, look: Look, boxes: Sequence[Tensor], *, layout: Layout = "xyxy") -> list[Record]:
         """What :meth:`describe_fully` returns, of pictures that were looked at already."""
         own = [as_xyxy(each, layout, legacy=self.legacy).to(self._device) for each in boxes]
-        scaled = [b * self._growth(look, each).to(b) for each, b in zip(look.pictures, own, strict=True)]
+        scaled = self.scaled(look, own)
         records = []
         for number, (each, _, features, probabilities) in enumerate(self._classified(look, scaled)):
             scores = probabilities[:, 1:].amax(dim=1)
@@ -164,12 +180,13 @@ class X152(nn.Module):
             records.append(self._with_objects(record, record.class_ids))
         return records
 
-    def _growth(self, look: Look, picture: Prepared) -> Tensor:
-        """(4,) by how much boxes grow from the original picture to the network's input."""
-        if self.legacy:
-            across, down = look.padded[0] / picture.width, look.padded[1] / picture.height
-            return torch.tensor([across, down, across, down])
-        return torch.full((4,), picture.scale)
+    def scaled(self, look: Look, boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Boxes of the original pictures, (R, 4) xyxy each, in pixels of the network's input."""
+        grown = []
+        for each, own in zip(look.pictures, boxes, strict=True):
+            by = (look.padded[0] / each.width, look.padded[1] / each.height) if self.legacy else (each.scale,) * 2
+            grown.append(own * own.new_tensor(by * 2))
+        return grown
 
     def _looks(self, prepared: Sequence[Prepared]) -> Iterator[Look]:
         if not prepared:

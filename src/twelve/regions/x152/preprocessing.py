@@ -24,8 +24,10 @@ SHORT_SIDE, LONG_SIDE = 800, 1333
 MULTIPLE = 32
 """Pixels that a batch's sides are rounded up to."""
 
-_MEAN = np.array([102.9801, 115.9465, 122.7717])
-_CENTRED = (np.arange(256, dtype=np.float64)[:, None] - _MEAN).astype(np.float32)
+MEAN = (102.9801, 115.9465, 122.7717)
+"""Of the levels of blue, green and red, 0..255."""
+
+_CENTRED = (np.arange(256, dtype=np.float64)[:, None] - MEAN).astype(np.float32)
 """(256, 3) of each 8-bit level, what is left of it when the mean of each colour, blue first, is taken away."""
 
 
@@ -68,7 +70,7 @@ def prepare(
     if levels.dtype == np.uint8:
         centred = np.stack([_CENTRED[levels[..., 2 - colour], colour] for colour in range(3)])
     else:
-        centred = (levels.astype(np.float32)[..., ::-1].astype(np.float64) - _MEAN).astype(np.float32)
+        centred = (levels.astype(np.float32)[..., ::-1].astype(np.float64) - MEAN).astype(np.float32)
         centred = np.ascontiguousarray(centred.transpose(2, 0, 1))
     scale = scale_of(picture.width, picture.height, short_side, long_side)
     return Prepared(resize(torch.from_numpy(centred), scale), scale, picture.width, picture.height)

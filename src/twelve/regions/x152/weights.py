@@ -18,7 +18,7 @@ from twelve.errors import RegionError
 from twelve.regions import weights as weight_files
 from twelve.regions.x152.anchors import cell_anchors
 from twelve.regions.x152.network import Network
-from twelve.regions.x152.recipe import invented
+from twelve.regions.x152.recipe import SALT, invented
 from twelve.regions.x152.sizes import STRIDES
 
 ANCHORS = "rpn.anchor_generator.cell_anchors."
@@ -62,13 +62,21 @@ def load(network: Network, weights: str | Path) -> None:
         RegionError: the file is missing or damaged, or has a tensor missing, too many, of another shape, not finite, or
             anchors other than the configuration's.
     """
-    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     if str(weights) == "random":
-        state = {name: invented(original_name(name), shape) for name, shape in shapes.items()}
-    else:
-        path = weight_files.resolve(str(weights))
-        state = fitted(weight_files.read(path), shapes, path)
+        return invent(network)
+    path = weight_files.resolve(str(weights))
+    network.load_state_dict(fitted(weight_files.read(path), shapes_of(network), path), assign=True)
+
+
+def invent(network: Network, salt: str = SALT) -> None:
+    """Give a network whose batch norms are not folded invented weights (:mod:`twelve.regions.x152.recipe`)."""
+    state = {name: invented(original_name(name), shape, salt) for name, shape in shapes_of(network).items()}
     network.load_state_dict(state, assign=True)
+
+
+def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a network, by our names."""
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def fitted(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], file: Path) -> dict[str, Tensor]:
