@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+import tiny_extra_binary
 import tiny_others
 import torch
 
@@ -24,17 +26,30 @@ from twelve.regions.store import GIVEN
 from twelve.tasks.base import all_tasks
 
 NAMES = sorted(all_tasks())
+EXTRAS = (tiny_extra_binary,)
+"""Who writes the files of tasks beyond the twelve."""
 GIVING = [name for name, task in all_tasks().items() if task.protocol(task.report_split).boxes == "given"]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_others.make(tmp_path_factory.mktemp("contract"), train=12, val=4)
+    made = tiny_others.make(tmp_path_factory.mktemp("contract"), train=12, val=4)
+    for extra in EXTRAS:
+        extra.make(made, train=12, val=4)
+    return made
+
+
+def settings(root: Path, name: str) -> dict[str, Any]:
+    """The part of a configuration that names a task."""
+    return next((extra.settings(name) for extra in EXTRAS if name in extra.REPORTS), None) or tiny_others.settings(
+        root, name
+    )
 
 
 def test_every_task_is_here() -> None:
-    assert set(tiny_others.ALL_TASKS) == set(NAMES)
-    tokens = [task.token for task in all_tasks().values()]
+    assert {*tiny_others.ALL_TASKS, *(name for extra in EXTRAS for name in extra.REPORTS)} == set(NAMES)
+    assert {name for name in NAMES if all_tasks()[name].extra} == set(NAMES) - set(tiny_others.ALL_TASKS)
+    tokens = [task.token for task in all_tasks().values() if not task.extra]
     assert len(tiny_others.ALL_TASKS) == 12
     assert sorted(tokens) == [1, 2, 4, 7, 8, 9, 10, 11, 12, 13, 15, 17]  # the released model's
 
@@ -46,7 +61,7 @@ def test_contract(name: str, root: Path, tmp_path: Path) -> None:
     assert task.report_split and {"test", "val"} >= set(task.held_out_splits)
 
     tree = tiny.tree(root, tmp_path / "run")
-    tree["tasks"] = {name: tiny_others.settings(root, name)}
+    tree["tasks"] = {name: settings(root, name)}
     parsed = configuration.parse(tree)
     data = prepare(parsed)
     found = data.tasks[name]
@@ -58,7 +73,7 @@ def test_contract(name: str, root: Path, tmp_path: Path) -> None:
     processor.add_task(name, output=task.output, max_text=12, row=task.token)
     vocabulary = data.vocabularies.get(task.output, ())
     processor.vocabularies[task.output] = list(vocabulary)
-    heads = {task.output: {"kind": task.kind, "size": max(1, len(vocabulary))}}
+    heads = {task.output: {"kind": found.output.head_kind, "size": max(1, len(vocabulary))}}
     model = Twelve(
         TwelveConfig(**parsed.model.architecture, v_feature_size=tiny.FEATURES, task_specific_tokens=True, heads=heads)
     ).eval()
@@ -98,7 +113,7 @@ def test_boxes_that_are_given_need_regions_of_their_own(name: str, root: Path, t
     for folder in regions.glob(f"*/{GIVEN}"):
         shutil.rmtree(folder)
     tree = tiny.tree(root, tmp_path / "run", regions=str(regions))
-    tree["tasks"] = {name: tiny_others.settings(root, name)}
+    tree["tasks"] = {name: settings(root, name)}
     with pytest.raises(
         RegionError, match=rf"{GIVEN}: 12 of 12 pictures of {name} have no regions of the boxes"
     ) as found:

@@ -12,6 +12,7 @@ A line of ``guesswhat.valid.jsonl.gz`` in the layout of 2017, and in the later o
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,11 +27,14 @@ from twelve.evaluation.metrics import guesswhat as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, known, only, passed_over
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import SourceOf, corners, image_of, some, unknown_split, values
+from twelve.tasks.shared import SourceOf, by_number, corners, image_of, some, unknown_split, values
 
-_SPLITS = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")
 _PACKED = ".gz"
-_ALL = "all"
+ALL = "all"
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+"""An object's id as a key."""
+PAGE = "https://florian-strub.com/guesswhat.train.jsonl.gz (and valid, test)"
 
 
 @register
@@ -43,28 +47,23 @@ class GuessWhat(Task):
     kind: ClassVar[str] = "region"
     token: ClassVar[int] = 17
     source: ClassVar[str] = "coco"
-    page: ClassVar[str] = "https://florian-strub.com/guesswhat.train.jsonl.gz (and valid, test)"
+    page: ClassVar[str] = PAGE
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=256)
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
     scoring_protocols: ClassVar[Mapping[str, str]] = {
         metric.SUCCESS: "games whose questioner found the object, as the official program",
-        _ALL: "games of any outcome",
+        ALL: "games of any outcome",
     }
 
     def files(self, split: str) -> tuple[str, ...]:
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
+        if split not in SPLITS:
+            raise unknown_split(self.name, split, SPLITS)
         return (f"guesswhat.{split}.jsonl{_PACKED}",)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """Of a file that is there both packed and unpacked, the packed one is read."""
-        (name,) = self.files(split)
-        plain = name.removesuffix(_PACKED)
-        folder = root.path / self.name
-        if (folder / plain).is_file() and not (folder / name).is_file():
-            name = plain
-        path = root.file(self.name, name, page=self.page)
+        path = games_file(root, self.name, *self.files(split))
         return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
@@ -89,7 +88,7 @@ class GuessWhat(Task):
         games = {
             example.id: example for example in read_games(only(truth, self.files("test")[0]), lambda name: self.source)
         }
-        counted = {key: game for key, game in games.items() if protocol == _ALL or metric.counts(game.facts["status"])}
+        counted = {key: game for key, game in games.items() if protocol == ALL or metric.counts(game.facts["status"])}
         selected = metric.read_results(path)
         known(selected, games, path)
         complete(counted, selected, path, "games that count")
@@ -103,7 +102,7 @@ class GuessWhat(Task):
                 )
         scores = metric.evaluate(
             [metric.Game(game.facts["status"], _meant(game), selected[key]) for key, game in counted.items()],
-            every_status=protocol == _ALL,
+            every_status=protocol == ALL,
         )
         return Scored(
             Measurement(
@@ -114,7 +113,7 @@ class GuessWhat(Task):
             ),
             "candidates are all objects of the game; all games weigh the same",
             {"accuracy": len(counted), "error": len(counted)},
-            notes=[] if protocol == _ALL else passed_over(len(selected) - len(counted), "of games that do not count"),
+            notes=[] if protocol == ALL else passed_over(len(selected) - len(counted), "of games that do not count"),
         )
 
 
@@ -134,17 +133,9 @@ def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
     Raises:
         DataError: a line is malformed, or a game's id occurs twice.
     """
-    seen: set[str] = set()
-    for record in read_lines(path):
-        key = str(record.integer(record.one_of("id", "dialogue_id")))
-        if key in seen:
-            raise record.error(f"game {key} occurs twice")
-        seen.add(key)
-        image = image_of(record.record(record.one_of("image", "picture")), "file_name", source_of)
-        objects = _objects(record)
+    for key, record, objects in games(path):
+        image = picture(record, source_of)
         meant = record.integer("object_id")
-        if meant not in objects:
-            raise record.error(f"object_id {meant} is none of the game's {len(objects)} objects")
         yield Example(
             id=key,
             text=_dialogue(record),
@@ -156,24 +147,62 @@ def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
         )
 
 
+def games_file(root: DataRoot, folder: str, name: str) -> Path:
+    """The file of a split in a folder of the data root, packed or, where only that is there, unpacked.
+
+    Raises:
+        MissingData: neither is there.
+    """
+    plain = name.removesuffix(_PACKED)
+    here = root.path / folder
+    only_plain = (here / plain).is_file() and not (here / name).is_file()
+    return root.file(folder, plain if only_plain else name, page=PAGE)
+
+
+def games(path: Path) -> Iterator[tuple[str, Record, dict[int, Box]]]:
+    """(id, record, objects by their ids in their order) of every game, of either layout; ``object_id`` is one of them.
+
+    Raises:
+        DataError: a line is malformed, or a game's id occurs twice.
+    """
+    seen: set[str] = set()
+    for record in read_lines(path):
+        key = str(record.integer(record.one_of("id", "dialogue_id")))
+        if key in seen:
+            raise record.error(f"game {key} occurs twice")
+        seen.add(key)
+        objects = _objects(record)
+        meant = record.integer("object_id")
+        if meant not in objects:
+            raise record.error(f"object_id {meant} is none of the game's {len(objects)} objects")
+        yield key, record, objects
+
+
+def picture(game: Record, source_of: SourceOf) -> str:
+    """Image id of a game's picture."""
+    return image_of(game.record(game.one_of("image", "picture")), "file_name", source_of)
+
+
+def turns(game: Record) -> Iterator[tuple[str, str, Record]]:
+    """(question, answer, the turn's record) of every turn."""
+    for turn in game.records("qas"):
+        yield turn.text(turn.one_of("question", "q")), turn.text(turn.one_of("answer", "a")), turn
+
+
 def _objects(game: Record) -> dict[int, Box]:
     """Object id -> box (x1 y1 x2 y2), sorted by id; a list of objects, or an object by id in the later layout."""
     if isinstance(game.fields.get("objects"), Mapping):
         by_id = game.record("objects")
         objects = {}
         for key in by_id.fields:
-            if not key.isdecimal():
+            if not _NUMBER.fullmatch(key):
                 raise by_id.error(f"expected objects by their ids, found {key!r}")
             objects[int(key)] = corners(by_id.record(key))
     else:
-        objects = {thing.integer("id"): corners(thing) for thing in game.records("objects")}
+        objects = {key: corners(thing) for key, thing in by_number(game.records("objects"), "id").items()}
     return dict(sorted(objects.items()))
 
 
 def _dialogue(game: Record) -> str:
     """All turns in a row, each between the words with which the original marks them."""
-    turns = [
-        f"start {turn.text(turn.one_of('question', 'q'))} answer {turn.text(turn.one_of('answer', 'a'))} stop"
-        for turn in game.records("qas")
-    ]
-    return " ".join(turns)
+    return " ".join(f"start {question} answer {answer} stop" for question, answer, _ in turns(game))
