@@ -23,6 +23,7 @@ from twelve.evaluation.bootstrap import Interval, interval
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
 from twelve.evaluation.ceiling import ceiling, closed, gallery_ceiling
 from twelve.evaluation.floors import bag_of_words, derangement, majority
+from twelve.evaluation.option_floor import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -230,6 +231,8 @@ class Evaluator:
     def _picture_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
         """Predictions of the floors that never see a picture."""
         output = task.output
+        if any(example.options for example in examples):
+            return {"bag of words": bag_of_options(task.train, task.look, examples)}
         labels = [output.label(example) for example in task.train]
         if any(label is None for label in labels):
             lookup = self.data.store.get

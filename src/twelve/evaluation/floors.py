@@ -71,11 +71,12 @@ def derangement(items: Sequence[Hashable], seed: int) -> Mapping[Hashable, Hasha
 def _vocabulary(texts: object) -> dict[str, int]:
     words: Counter[str] = Counter()
     for text in texts:  # type: ignore[attr-defined]
-        words.update(set(_terms(text)))
+        words.update(set(terms(text)))
     return {word: i for i, word in enumerate(sorted(word for word, count in words.items() if count >= 2))}
 
 
-def _terms(text: str) -> list[str]:
+def terms(text: str) -> list[str]:
+    """Words and pairs of neighbouring words, in lower case."""
     words = re.findall(r"[\w']+", text.lower())
     return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
 
@@ -83,7 +84,7 @@ def _terms(text: str) -> list[str]:
 def _bags(texts: Sequence[str], words: Mapping[str, int]) -> tuple[Tensor, Tensor]:
     """Word indices of all texts end to end and where each text starts (the layout of nn.EmbeddingBag)."""
     bags: list[NDArray[np.int64]] = [
-        np.unique([words[term] for term in _terms(text) if term in words]).astype(np.int64) for text in texts
+        np.unique([words[term] for term in terms(text) if term in words]).astype(np.int64) for text in texts
     ]
     starts = np.concatenate([[0], np.cumsum([len(bag) for bag in bags])[:-1]]) if bags else np.zeros(0)
     flat = np.concatenate(bags) if bags else np.zeros(0)

@@ -41,6 +41,7 @@ class Recorded:
         alternatives: the best values with their scores, best first.
         right: what the example contributes to the headline number, 0..1.
         candidates: boxes among which ``target`` and ``value`` are indices (xyxy pixels), or none.
+        options: texts among which ``target`` and ``value`` are indices, or none.
         rank: place of the right picture among the gallery's, from 1, ties counted against the model; else None.
     """
 
@@ -56,6 +57,7 @@ class Recorded:
     alternatives: tuple[tuple[Any, float], ...]
     right: float
     candidates: tuple[Box, ...] = ()
+    options: tuple[str, ...] = ()
     rank: int | None = None
 
 
@@ -90,6 +92,7 @@ def decoded(
                 alternatives=tuple((value, float(score)) for value, score in prediction.alternatives[:BEST]),
                 right=float(right[row]),
                 candidates=example.candidates,
+                options=example.options,
             )
         )
     return records
@@ -170,6 +173,7 @@ def _record(tree: Mapping[str, Any]) -> Recorded:
         record,
         images=tuple(record.images),
         candidates=tuple(cast(Box, tuple(map(float, box))) for box in record.candidates),
+        options=tuple(record.options),
         alternatives=tuple((_tuple(value), float(score)) for value, score in record.alternatives),
         target=_tuple(record.target),
         value=_tuple(record.value),

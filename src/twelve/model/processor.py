@@ -201,14 +201,14 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
 
 
 def shortened(pieces: list[int], most: int, separator: int) -> list[int]:
-    """The first ``most`` word pieces; of parts between separators the longest loses its last piece until all fit, so
-    that the end of the text is not lost (as the original shortens its pairs of texts)."""
+    """The first ``most`` word pieces; of parts between separators the longest (the first of equals) loses
+    its last piece until all fit: what comes last, such as an answer to choose among, is not lost."""
     parts = [list(part) for last, part in itertools.groupby(pieces, lambda piece: piece == separator) if not last]
     room = most - (len(parts) - 1)
     if len(pieces) <= most or len(parts) < 2 or room < len(parts):
         return pieces[:most]
     while sum(map(len, parts)) > room:
-        max(reversed(parts), key=len).pop()
+        max(parts, key=len).pop()
     return [piece for part in parts for piece in (*part, separator)][:-1]
 
 

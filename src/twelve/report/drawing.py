@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twelve.evaluation.metrics.referring import iou
 from twelve.evaluation.record import Recorded
 from twelve.report.pictures import SIDE, STRIP_SIDE, Frame, Picture, Pictures
-from twelve.tasks.base import Box
+from twelve.tasks.base import SEPARATOR, Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,17 @@ def _classes(record: Recorded, shown: Sequence[Picture]) -> Card:
     )
 
 
+def _options(record: Recorded, pictures: Pictures) -> Card:
+    """A card whose answer is one of the texts that were given."""
+
+    def text(index: Any) -> str:
+        return record.options[index] if index in range(len(record.options)) else str(index)
+
+    best = tuple((text(index), share) for index, share in record.alternatives)
+    named = replace(record, value=text(record.value), target=text(record.target), alternatives=best)
+    return replace(_single(named, pictures), text=record.text.replace(SEPARATOR, " / "))
+
+
 def _plain(record: Recorded, pictures: Pictures) -> Card:
     return Card(
         record.id, record.text, record.right, _each(record, pictures), _name(record.value), _name(record.target)
@@ -149,6 +160,7 @@ DRAWINGS: Mapping[str, Draw] = {
     "entailment": _single,
     "truth": _single,
     "reply": _reply,
+    "options": _options,
 }
 
 

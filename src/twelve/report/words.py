@@ -12,6 +12,7 @@ KINDS = {
     "entailment": "Say whether a picture proves a statement, contradicts it or leaves it open.",
     "truth": "Say whether a statement is true of a picture.",
     "reply": "Answer a question about one given thing in a picture with yes, no or not applicable.",
+    "options": "Choose among texts that are given with the picture: the right answer, its reason, the next turn.",
 }
 
 _ACCURACY = {
@@ -21,6 +22,12 @@ _ACCURACY = {
     "entailment": "Share of the statements put into the right one of three classes; guessing gives about 33.",
     "truth": "Share of the statements judged rightly; guessing gives about 50.",
     "reply": "Share of the questions answered rightly with one of three answers; guessing gives about 33.",
+}
+
+_OPTIONS = {
+    "R@1": "Recall at 1: share of the examples whose right text is ranked first.",
+    "R@5": "Recall at 5: share of the examples whose right text is among the first five.",
+    "R@10": "Recall at 10: share of the examples whose right text is among the first ten.",
 }
 
 METRICS = {
@@ -36,6 +43,10 @@ METRICS = {
     "validity": "Share of the answers that are of the kind the question asks for (a colour for a colour question).",
     "plausibility": "Share of the answers that could be true in the world at all.",
     "distribution": "Distance between the predicted and the true answers' frequencies; lower is better.",
+    "MRR": "Mean reciprocal rank: the mean of 1, 1/2, 1/3, ... for a right one in place 1, 2, 3, ...",
+    "NDCG": "How well the options stand in the order of their relevance, as several people judged it; 100 is best.",
+    "Q->A": "Share of the questions whose right answer was chosen.",
+    "QA->R": "Share of the right answers for which the right reason was chosen.",
     "error": "Share of the examples that are wrong; lower is better.",
 }
 
@@ -82,6 +93,7 @@ _SHOWN = {
     "entailment": "Bars: the model's probability of each class; ✓ marks what is right.",
     "truth": "Bars: the model's probability of true and of false; ✓ marks what is right.",
     "reply": "Frame: the thing asked about. Bars: the model's probability of each answer; ✓ marks what is right.",
+    "options": "Bars: the texts the model finds likeliest; ✓ marks what is right.",
 }
 
 
@@ -89,7 +101,8 @@ def metric(name: str, kind: str) -> str:
     """What a metric means; its part after a comma ("accuracy, number") is the subset it was taken on."""
     head, _, part = name.partition(", ")
     base = head.removeprefix("image to text ")
-    meaning = _ACCURACY.get(kind, "") if base == "accuracy" else METRICS.get(base, "")
+    named = METRICS | _OPTIONS if kind == "options" else METRICS
+    meaning = _ACCURACY.get(kind, "") if base == "accuracy" else named.get(base, "")
     if not meaning:
         return "Number of the dataset's own scorer."
     if base != head:
