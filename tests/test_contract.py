@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import tiny_extra_binary
+import tiny_extra_options
 import tiny_others
 import torch
 
@@ -26,7 +27,7 @@ from twelve.regions.store import GIVEN
 from twelve.tasks.base import all_tasks
 
 NAMES = sorted(all_tasks())
-EXTRAS = (tiny_extra_binary,)
+EXTRAS = (tiny_extra_binary, tiny_extra_options)
 """Who writes the files of tasks beyond the twelve."""
 GIVING = [name for name, task in all_tasks().items() if task.protocol(task.report_split).boxes == "given"]
 
