@@ -114,7 +114,11 @@ class TrainingSettings(Strict):
     iterations: int | None = Field(None, ge=1)
     """Length of the run; ``epochs`` of the longest task when absent."""
     epochs: float = Field(20, gt=0)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    sharding: bool = False
+    """Several processes share the parameters, gradients and optimizer states (FSDP) instead of each holding all."""
+    recompute: bool = False
+    """Activations of the layers are computed again in the backward pass instead of kept: less memory, more time."""
     look_every: int | None = Field(None, ge=1)
     """Iterations between looks at the carved split; each task's own epoch when absent (as the original)."""
     look_examples: int | None = Field(None, ge=1)

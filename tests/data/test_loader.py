@@ -28,8 +28,10 @@ class Recorded:
 class Recorder:
     """Stands in for a collator: a batch is the ids it was asked for and a number drawn while building it."""
 
-    def __call__(self, examples: Sequence[Example], rng: np.random.Generator | None = None) -> Any:
-        return Recorded([example.id for example in examples], 0.0 if rng is None else float(rng.random()))
+    def __call__(
+        self, examples: Sequence[Example], rng: np.random.Generator | None = None, part: slice = slice(None)
+    ) -> Any:
+        return Recorded([example.id for example in examples[part]], 0.0 if rng is None else float(rng.random()))
 
 
 def stream(count: int, batch_size: int, **options: Any) -> Stream:
@@ -70,9 +72,9 @@ def test_resume_anywhere(taken: int) -> None:
     assert [(batch.ids, batch.noise) for batch in (other.next() for _ in range(12))] == expected
 
 
-def test_shards_share_every_batch() -> None:
+def test_processes_share_every_batch() -> None:
     whole = stream(100, 10).next().ids
-    parts = [stream(100, 10, shard=shard, shards=3).next().ids for shard in range(3)]
+    parts = [stream(100, 10, part=slice(rank, None, 3)).next().ids for rank in range(3)]
     assert sorted(example for part in parts for example in part) == sorted(whole)
 
 

@@ -40,6 +40,7 @@ class Batch:
         region_mask: (I, R) bool, True at regions; None when every image has R.
         pair_text, pair_image: (P,) int64 rows of texts and images; None where pair i is row i.
         targets: what the output's loss and score read.
+        everywhere: examples of the batch in all processes of the run.
     """
 
     task: str
@@ -55,6 +56,7 @@ class Batch:
     pair_text: Tensor | None
     pair_image: Tensor | None
     targets: Mapping[str, Tensor]
+    everywhere: int
 
     def inputs(self, device: torch.device | str = "cpu") -> dict[str, Tensor | None]:
         """Arguments of the model's forward pass, on ``device``."""
@@ -91,9 +93,14 @@ class Collator:
     pool: Any = None
     given: bool | None = None
 
-    def __call__(self, examples: Sequence[Example], rng: np.random.Generator | None = None) -> Batch:
-        """``rng`` is given while training; with it, outputs that need negatives draw them."""
-        pairs = [pair for pairs in self.output.pairs(examples, rng, self.pool) for pair in pairs]
+    def __call__(
+        self, examples: Sequence[Example], rng: np.random.Generator | None = None, part: slice = slice(None)
+    ) -> Batch:
+        """``rng`` is given while training; with it, outputs that need negatives draw them, from all ``examples``, even
+        if the batch is to hold a ``part`` of them only (the other parts are other processes')."""
+        drawn = self.output.pairs(examples, rng, self.pool)[part]
+        everywhere, examples = len(examples), examples[part]
+        pairs = [pair for pairs in drawn for pair in pairs]
         texts, pair_text = _distinct([text for text, _ in pairs])
         images, pair_image = _distinct([image for _, image in pairs])
         input_ids, text_mask = self.texts(texts)
@@ -117,6 +124,7 @@ class Collator:
             pair_text=pair_text,
             pair_image=pair_image,
             targets=self.output.targets(examples, views, vocabulary),
+            everywhere=everywhere,
         )
 
     def texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:

@@ -24,9 +24,11 @@ BUCKET = 16
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Which examples make one batch, and the seed of whatever is drawn while it is built."""
+    """Which examples make one batch, the part of it that this process takes, and the seed of whatever is drawn while
+    it is built."""
 
     rows: tuple[int, ...]
+    part: slice
     seed: tuple[int, ...]
 
 
@@ -37,11 +39,12 @@ class _Batches(Dataset[Batch]):
         self.examples, self.collator = examples, collator
 
     def __getitem__(self, draw: Draw) -> Batch:
-        return self.collator([self.examples[row] for row in draw.rows], np.random.default_rng(draw.seed))
+        examples = [self.examples[row] for row in draw.rows]
+        return self.collator(examples, np.random.default_rng(draw.seed), draw.part)
 
 
 class _Order(Sampler[Draw]):
-    """Endless draws from a position on; ``shard`` of ``shards`` takes its part of every batch."""
+    """Endless draws from a position on."""
 
     def __init__(self, stream: Stream, epoch: int, number: int) -> None:
         self.stream, self.epoch, self.number = stream, epoch, number
@@ -50,8 +53,7 @@ class _Order(Sampler[Draw]):
         epoch, number, stream = self.epoch, self.number, self.stream
         while True:
             for rows in stream.order(epoch)[number:]:
-                seed = (stream.seed, epoch, number, stream.shard)
-                yield Draw(tuple(int(row) for row in rows[stream.shard :: stream.shards]), seed)
+                yield Draw(tuple(int(row) for row in rows), stream.part, (stream.seed, epoch, number, 0))
                 number += 1
             epoch, number = epoch + 1, 0
 
@@ -62,7 +64,7 @@ class Stream:
     Args:
         lengths: (N,) text length of every example, for bucketing.
         seed: with the epoch, all that the order depends on.
-        shard, shards: this process's part of every batch.
+        part: this process's part of every batch.
     """
 
     def __init__(
@@ -74,12 +76,11 @@ class Stream:
         batch_size: int,
         seed: int,
         workers: int = 0,
-        shard: int = 0,
-        shards: int = 1,
+        part: slice = slice(None),
     ) -> None:
         self.examples, self.lengths, self.collator = examples, lengths, collator
         self.batch_size, self.seed, self.workers = min(batch_size, len(examples)), seed, workers
-        self.shard, self.shards = shard, shards
+        self.part = part
         self.epoch, self.number = 0, 0
         self._iterator: Iterator[Batch] | None = None
 

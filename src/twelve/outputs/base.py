@@ -56,6 +56,7 @@ class Output(abc.ABC):
     """What the tasks of one of the paper's four groups have in common: answering, retrieval, pointing, verification."""
     reads: ClassVar[Literal["fused", "regions"]]
     """Which representation the head is applied to: fused (P, B) or regions (P, R, V)."""
+
     @property
     def head_kind(self) -> str:
         """The kind whose head is applied: several kinds may use one."""

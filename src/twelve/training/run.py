@@ -32,7 +32,7 @@ from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import continued, reserved_rows, start_heads
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from twelve.training.devices import Devices
 
 CONFIG = "config.yaml"
 """A run's own configuration, in its folder."""
@@ -57,9 +57,10 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
     Raises:
         ConfigError: the folder already holds a run and ``resume`` is False, or there is none to resume.
     """
-    from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs, set_seed
+    from accelerate.utils import set_seed
     from transformers.utils.logging import disable_progress_bar
+
+    from twelve.training.devices import Devices
 
     console = console or Console(stderr=True)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
@@ -68,25 +69,24 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     set_seed(config.seed)
-    accelerator = Accelerator(
-        mixed_precision={"fp32": "no"}.get(config.training.precision, config.training.precision),
-        log_with=list(config.training.trackers) or None,
-        project_dir=str(folder),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    with files.alone(folder) if accelerator.is_main_process else nullcontext():
-        _train(config, folder, accelerator, console, resume)
+    devices = Devices(config.training, folder)
+    if not devices.main:
+        console = Console(quiet=True)
+    with files.alone(folder) if devices.main else nullcontext(), devices.together():
+        _train(config, folder, devices, console, resume)
+    devices.end()
     return folder
 
 
-def _train(config: RunConfig, folder: Path, accelerator: Accelerator, console: Console, resume: bool) -> None:
+def _train(config: RunConfig, folder: Path, devices: Devices, console: Console, resume: bool) -> None:
     from twelve.training.trainer import METRICS, Trainer
 
     model, processor, data = (
         continued(config, model_folder(Path(config.model.init))) if config.model.init else _new(config, config.seed)
     )
-    trainer = Trainer(config, data, model, processor, folder, accelerator)
-    if accelerator.is_main_process:
+    devices.draw_apart(config.seed)
+    trainer = Trainer(config, data, model, processor, folder, devices)
+    if devices.main:
         _describe(config, data, model, trainer, console)
         if not resume:
             (folder / METRICS).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
@@ -95,16 +95,15 @@ def _train(config: RunConfig, folder: Path, accelerator: Accelerator, console: C
             data.carved.write(folder / CARVED)
             config.write(folder / CONFIG)
     if config.training.trackers:
-        accelerator.init_trackers(folder.name, config=config.model_dump(mode="json"))
+        devices.accelerator.init_trackers(folder.name, config=config.model_dump(mode="json"))
     if resume:
         for reason in trainer.resume():
             console.print(f"passed over: {reason}", highlight=False, soft_wrap=True, markup=False)
         console.print(f"resumed at iteration {trainer.iteration} of {trainer.total}")
-    if accelerator.is_main_process:
+    if devices.main:
         (folder / TRAINED).unlink(missing_ok=True)
     trainer.fit()
-    accelerator.end_training()
-    if accelerator.is_main_process:
+    if devices.main:
         _write_json(folder / TRAINED, {"iterations": trainer.iteration, "seconds": round(trainer.seconds, 1)})
     console.print(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from twelve import files
 from twelve.config import RunConfig
@@ -26,6 +25,7 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
 from twelve.training import checkpoint
+from twelve.training.devices import Devices, parted, parted_optimizer, whole
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
 from twelve.training.schedules import make_schedule
 
@@ -55,12 +55,14 @@ class Trainer:
         model: Twelve,
         processor: TwelveProcessor,
         folder: Path,
-        accelerator: Accelerator,
+        devices: Devices,
     ) -> None:
         self.config, self.data, self.processor, self.folder = config, data, processor, folder
-        self.accelerator, self.device = accelerator, accelerator.device
-        self.model = model.to(self.device)
-        self.wrapped = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
+        self.devices, self.device = devices, devices.device
+        self.model = model
+        if config.training.recompute:
+            model.gradient_checkpointing_enable()  # type: ignore[no-untyped-call, unused-ignore]
+        self.wrapped = devices.place(model)
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         """Iterations of an epoch of the run: the longest task's."""
@@ -100,9 +102,13 @@ class Trainer:
 
     def fit(self) -> None:
         """Train from where the state stands to the end; looks, logs and checkpoints on the way."""
+        with self.devices.together():
+            self._fit()
+
+    def _fit(self) -> None:
         started = time.monotonic() - self.seconds
         losses: dict[str, list[float]] = {}
-        with Track("training", self.total, "iterations") as track:
+        with Track("training", self.total, "iterations", shown=self.devices.main) as track:
             track.done = self.iteration
             while self.iteration < self.total:
                 self.rate.start_iteration(self.iteration)
@@ -115,7 +121,7 @@ class Trainer:
                 if self.iteration % self.config.training.log_every == 0 or self.iteration == self.total:
                     self._log(
                         "step",
-                        losses={name: round(float(np.mean(values)), 5) for name, values in losses.items()},
+                        losses={name: round(float(np.mean(values)), 7) for name, values in losses.items()},
                         lr=self.rate.factor,
                         pairs=self.pairs,
                         seconds=round(self.seconds, 1),
@@ -138,20 +144,22 @@ class Trainer:
         """One batch of one task: forward, loss, backward and, unless gradients add up further, an update."""
         batch = self.streams[name].next()
         output = self.data.tasks[name].output
-        with self.accelerator.autocast():
+        here = len(batch.examples)
+        with self.devices.accelerator.autocast():
             logits = self.wrapped(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
         loss = output.loss(logits, batch.targets_on(self.device))
-        value = float(loss.detach())
+        value = self.devices.total(float(loss.detach()) * here) / batch.everywhere
         if not math.isfinite(value):
             raise NonFiniteLoss(
                 f"the loss of {name} is {value} in iteration {self.iteration}, step {self.steps}",
                 file=self.folder,
                 remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
             )
-        self.accelerator.backward(loss * (self.loss_scale[name] * self.schedule.weight(name, value)))
-        self.pairs += batch.pairs
+        scale = self.loss_scale[name] * self.schedule.weight(name, value)
+        self.devices.backward(loss * scale, here, batch.everywhere)
+        self.pairs += batch.pairs * batch.everywhere // here
         if self.rate.due(self.iteration):
-            self.optimizer.step()
+            self.devices.step(self.optimizer)
             self.rate.after_step()
             self.optimizer.zero_grad(fill=self.config.optimizer.idle_gradients == "zero")
             self.steps += 1
@@ -184,16 +192,21 @@ class Trainer:
         """Mean score of a task on the carved split, as the original scores validation batches (0..1)."""
         task, stream = self.data.tasks[name], self.streams[name]
         examples = task.look[: self.config.training.look_examples]
+        blocks = [slice(start, start + LOOK_BATCH) for start in range(0, len(examples), LOOK_BATCH)]
         total = 0.0
-        self.model.eval()
-        with torch.inference_mode():
-            for start in range(0, len(examples), LOOK_BATCH):
+        self.model.train(False)
+        with torch.no_grad():
+            for first in range(0, len(blocks), self.devices.count):
+                number = first + self.devices.rank
+                # A model that processes share is put together by all of them: one without a block left repeats one.
+                block = blocks[min(number, len(blocks) - 1)]
                 # The same negatives at every look, so that scores can be compared.
-                rng = np.random.default_rng((self.config.seed, start))
-                batch: Batch = stream.collator(examples[start : start + LOOK_BATCH], rng)
+                rng = np.random.default_rng((self.config.seed, block.start))
+                batch: Batch = stream.collator(examples[block], rng)
                 logits = self.model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
-                total += float(task.output.score(logits.float(), batch.targets_on(self.device)).sum())
-        return total / len(examples)
+                scores = task.output.score(logits.float(), batch.targets_on(self.device))
+                total += float(scores.sum()) if number < len(blocks) else 0.0
+        return self.devices.total(total) / len(examples)
 
     # --- state ------------------------------------------------------------------------------------------------
 
@@ -209,10 +222,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint and remove all but the newest few."""
-        if not self.accelerator.is_main_process:
-            return
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._stateful().items()}
-        state["random"] = checkpoint.rng_state()
+        # What is spread over processes is put together by all of them.
+        state: dict[str, Any] = {name: whole(part.state_dict()) for name, part in self._stateful().items()}
+        state["random"] = self.devices.random_states(checkpoint.rng_state())
         state["trainer"] = {
             "iteration": self.iteration,
             "steps": self.steps,
@@ -222,6 +234,8 @@ class Trainer:
             "best": self.best,
             "bad_looks": self.bad_looks,
         }
+        if not self.devices.main:
+            return
         folder = self.folder / "checkpoints"
         checkpoint.save(folder / f"step-{self.iteration:07}", state)
         checkpoint.prune(folder, self.config.training.keep)
@@ -252,7 +266,7 @@ class Trainer:
                     file=self.folder / "checkpoints",
                     remedy="copy them again, or train anew: --set run=ANOTHER",
                 )
-        if self.accelerator.is_main_process:
+        if self.devices.main:
             _keep_until(self.folder / METRICS, self.iteration)
         for reason in skipped:
             self._log("event", event=f"skipped: {reason}")
@@ -260,9 +274,16 @@ class Trainer:
 
     def _restore(self, state: Mapping[str, Any], folder: Path) -> None:
         try:
+            state = {
+                **state,
+                "model": parted(self.model, state["model"]),
+                "optimizer": parted_optimizer(self.optimizer, state["optimizer"]),
+            }
             for name, part in self._stateful().items():
                 part.load_state_dict(state[name])
-            checkpoint.set_rng_state(state["random"])
+            # With another number of processes than before, those that are new keep the seed they began with.
+            if (own := state["random"].get(str(self.devices.rank))) is not None:
+                checkpoint.set_rng_state(own)
             for name, value in state["trainer"].items():
                 setattr(self, name, type(getattr(self, name))(value))
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -275,10 +296,11 @@ class Trainer:
 
     def save_model(self) -> None:
         """Write the model and its processor to model/, where from_pretrained opens them."""
-        if not self.accelerator.is_main_process:
+        weights = whole(self.model.state_dict())
+        if not self.devices.main:
             return
         with files.replacing(self.folder / "model") as partial:
-            self.model.save_pretrained(partial)
+            self.model.save_pretrained(partial, state_dict=weights)
             self.processor.save_pretrained(partial)
 
     def _stream(self, task: TaskData) -> Stream:
@@ -298,13 +320,12 @@ class Trainer:
             batch_size=task.batch_size,
             seed=self.config.seed + task.task.token,
             workers=self.config.training.workers,
-            shard=self.accelerator.process_index,
-            shards=self.accelerator.num_processes,
+            part=self.devices.part,
         )
 
     def _log(self, kind: str, **values: Any) -> None:
         """One line of metrics.jsonl, and the numbers to whatever tracker is on."""
-        if not self.accelerator.is_main_process:
+        if not self.devices.main:
             return
         line = {"kind": kind, "iteration": self.iteration, **values}
         files.append(self.folder / METRICS, json.dumps(line) + "\n")
@@ -313,7 +334,7 @@ class Trainer:
             numbers |= {f"loss/{name}": value for name, value in values.get("losses", {}).items()}
             if kind == "look":
                 numbers = {f"look/{values['task']}": values["score"]}
-            self.accelerator.log(numbers, step=self.iteration)
+            self.devices.accelerator.log(numbers, step=self.iteration)
 
 
 def _keep_until(path: Path, iteration: int) -> None:

@@ -1,0 +1,156 @@
+"""Two processes train as one does: the same losses, scores and weights, each with the whole model or sharing it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from rich.console import Console
+
+from twelve import config as configuration
+from twelve.errors import ConfigError
+from twelve.model.vilbert import Twelve
+from twelve.training.run import TRAINED, train
+
+QUIET = Console(quiet=True)
+TRAINER = """
+import sys
+from pathlib import Path
+from twelve import config
+from twelve.errors import TwelveError
+from twelve.training import run
+from rich.console import Console
+resume = "resume" in sys.argv
+try:
+    run.train(config.load(sys.argv[1]), resume=resume, console=Console(quiet=True))
+except TwelveError as error:
+    print(f"twelve: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(error.exit_code)
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("root"), train=12, val=4)
+
+
+def tree(root: Path, run: Path, **training: Any) -> dict[str, Any]:
+    found = tiny.tree(root, run)
+    for settings in found["tasks"].values():
+        settings["batch_size"] = 5  # three examples in one process, two in the other
+    found["model"]["architecture"] |= {"pooled_dropout": 0.0}
+    found["training"] |= {"iterations": 8, "look_every": 4, "save_every": 4, "log_every": 1, "threads": 1} | training
+    return found
+
+
+def processes(file: Path, count: int, *arguments: str) -> list[subprocess.Popen[str]]:
+    """One training process a rank, as a launcher starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", TRAINER, str(file), *arguments],
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+
+
+def together(tree: dict[str, Any], *arguments: str, count: int = 2) -> Path:
+    run = Path(tree["run"])
+    file = run.with_suffix(".yaml")
+    file.write_text(json.dumps(tree))  # JSON is YAML
+    started = processes(file, count, *arguments)
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * count, errors
+    return run
+
+
+def trace(run: Path) -> tuple[list[float], list[float]]:
+    """Every loss and every score, in order."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = [loss for line in lines if line["kind"] == "step" for loss in line["losses"].values()]
+    return losses, [line["score"] for line in lines if line["kind"] == "look"]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return dict(Twelve.from_pretrained(run / "model").state_dict())
+
+
+@pytest.fixture(scope="module")
+def alone(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(configuration.parse(tree(root, tmp_path_factory.mktemp("alone") / "run")), console=QUIET)
+
+
+@pytest.mark.parametrize("sharding", [False, True], ids=["whole models", "shared model"])
+def test_two_processes_are_one(root: Path, alone: Path, tmp_path: Path, sharding: bool) -> None:
+    run = together(tree(root, tmp_path / "run", sharding=sharding))
+    losses, scores = trace(run)
+    expected, expected_scores = trace(alone)
+    assert len(losses) == 8 * len(tiny.TASKS)
+    assert losses == pytest.approx(expected, abs=1e-5)
+    assert scores == pytest.approx(expected_scores, abs=1e-5)
+    assert (run / TRAINED).is_file()
+    for name, value in weights(run).items():
+        if name.endswith("key.bias") or name == "heads.alignment.bias":
+            continue  # no loss depends on them: Adam makes steps of the rounding of a gradient that is zero
+        assert torch.allclose(value, weights(alone)[name], atol=1e-4), name
+
+
+@pytest.mark.parametrize("sharding", [False, True], ids=["whole models", "shared model"])
+def test_two_processes_go_on_where_they_stopped(root: Path, alone: Path, tmp_path: Path, sharding: bool) -> None:
+    short = tree(root, tmp_path / "run", sharding=sharding)
+    file = tmp_path / "run.yaml"
+    file.write_text(json.dumps(short))
+    started = processes(file, 2)
+    checkpoint = tmp_path / "run" / "checkpoints" / "step-0000004"
+    waited = time.monotonic()
+    while not checkpoint.is_dir():
+        time.sleep(0.005)
+        assert time.monotonic() - waited < 60 and all(process.poll() is None for process in started)
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    together(short, "resume")
+    assert trace(tmp_path / "run")[0] == pytest.approx(trace(alone)[0], abs=1e-5)
+
+
+def test_a_lost_process_ends_the_others_with_one_line(root: Path, tmp_path: Path) -> None:
+    endless = tree(root, tmp_path / "run", iterations=100_000, save_every=100_000, look_every=100_000)
+    (tmp_path / "run.yaml").write_text(json.dumps(endless))
+    first, second = processes(tmp_path / "run.yaml", 2)
+    waited = time.monotonic()
+    while not (tmp_path / "run" / "metrics.jsonl").is_file():
+        time.sleep(0.01)
+        assert time.monotonic() - waited < 60
+    second.kill()
+    second.communicate()
+    error = first.communicate(timeout=60)[1]
+    assert first.returncode == 1
+    assert "another process of this run has ended" in error and "--resume" in error and "Traceback" not in error
+
+
+def test_recomputing_activations_changes_nothing(root: Path, alone: Path, tmp_path: Path) -> None:
+    run = train(configuration.parse(tree(root, tmp_path / "run", recompute=True)), console=QUIET)
+    assert trace(run)[0] == pytest.approx(trace(alone)[0], abs=1e-6)
+
+
+def test_half_precision_on_a_processor_is_refused(root: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigError, match=r"training.precision.*fp16 needs a GPU"):
+        train(configuration.parse(tree(root, tmp_path / "run", precision="fp16")), console=QUIET)
