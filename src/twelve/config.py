@@ -47,10 +47,10 @@ class TaskSettings(Strict):
     """Word pieces a text keeps, [CLS] and [SEP] included."""
     max_train: int | None = Field(None, ge=1)
     """Train on this many examples only (whole pictures, chosen by the seed): for learning curves."""
+    train: str | None = None
+    """Split to train on; the task's own training split when absent. Of a task of your own: the file, which it needs."""
     kind: Literal["answer", "retrieval", "region", "candidates", "pair", "entailment"] | None = None
     """Makes this a task of your own (tasks/custom.py): its splits are files, and it alone has what follows."""
-    train: str | None = None
-    """File of JSON lines to train on, in the data root."""
     images: str | None = None
     """Folder of its pictures in the data root's ``images``; the task's name when absent."""
     output: str | None = None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from twelve.tasks.base import Example
 
 Value = TypeVar("Value", bound=Hashable)
+Other = TypeVar("Other", bound=Hashable)
 
 
 class Examples(Sequence[Example]):
@@ -78,6 +79,13 @@ def groups_of(examples: Sequence[Example]) -> Column[str]:
     if isinstance(examples, Examples):
         return _merged(examples, "group")
     return _numbered(example.group for example in examples)
+
+
+def distinct_pairs(first: Column[Value], second: Column[Other]) -> list[tuple[Value, Other]]:
+    """The different pairs of values that examples have in two columns."""
+    pairs = np.unique(first.codes * len(second.values) + second.codes)
+    rows, columns = np.divmod(pairs, max(1, len(second.values)))
+    return [(first.values[row], second.values[column]) for row, column in zip(rows, columns, strict=True)]
 
 
 def pictures(*parts: Sequence[Example]) -> list[str]:

@@ -15,7 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from twelve import files
 from twelve.config import EvaluationSettings, RunConfig
 from twelve.data.batch import Collator, seen_regions
-from twelve.data.prepare import Prepared, TaskData, check_regions, prepare
+from twelve.data.cache import read_examples
+from twelve.data.columns import pictures
+from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
 from twelve.data.records import read_object
 from twelve.errors import ConfigError, DataError, found_in
 from twelve.evaluation import record
@@ -30,6 +32,9 @@ from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
 from twelve.tasks.base import Example, Measurement, Protocol
+
+LEARNT = 100_000
+"""Training examples that the floors learn from at most: their score of every class stands in memory for all of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class Evaluator:
         self.recorded: list[record.Recorded] = []
         """Single predictions of every task measured so far, for the report."""
 
-    def predict(self, name: str, split: str | None = None) -> tuple[list[Example], list[Prediction]]:
+    def predict(self, name: str, split: str | None = None) -> tuple[Sequence[Example], list[Prediction]]:
         """The examples of a split, which need no labels, and the model's predictions.
 
         Raises:
@@ -150,10 +155,10 @@ class Evaluator:
             ceiling=most,
         )
 
-    def _read(self, task: TaskData, split: str) -> list[Example]:
-        examples = task.task.read(self.data.root, split)
-        check_regions(self.data.store, examples, task.task.name)
-        for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
+    def _read(self, task: TaskData, split: str) -> Sequence[Example]:
+        examples = read_examples(task.task, self.data.root, split)
+        check_regions(self.data.store, task.task, examples)
+        for source in sorted({image.split("/")[0] for image in pictures(examples)}):
             with found_in(Path(self.data.store.root) / source):
                 self.processor.check_regions(source, self.data.store.fingerprint(source))
         return examples
@@ -231,12 +236,12 @@ class Evaluator:
     def _picture_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
         """Predictions of the floors that never see a picture."""
         output = task.output
+        learnt = subset(task.train, LEARNT, self.config.seed)
         if any(example.options for example in examples):
-            return {"bag of words": bag_of_options(task.train, task.look, examples)}
-        labels = [output.label(example) for example in task.train]
-        if any(label is None for label in labels):
+            return {"bag of words": bag_of_options(learnt, task.look, examples)}
+        if any(output.label(example) is None for example in learnt):
             lookup = self.data.store.get
-            train = [example for example in task.train if example.images[0] in self.data.store]
+            train = [example for example in learnt if example.images[0] in self.data.store]
             return {
                 "box prior": confident_and_large(examples, lookup),
                 "trained box prior": trained_box_prior(train, examples, lookup),
@@ -247,7 +252,7 @@ class Evaluator:
         most = Prediction(majority([output.label(example) for example in examples]), 1.0)
         return {
             "majority": [most] * len(examples),
-            "bag of words": bag_of_words(known(task.train), known(task.look), [example.text for example in examples]),
+            "bag of words": bag_of_words(known(learnt), known(task.look), [example.text for example in examples]),
         }
 
     def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Floor:

@@ -54,8 +54,8 @@ TOKEN = 1000
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NEEDED = ("train", "report")
-_OWN = ("kind", "train", "images", "output", "title")
-"""Settings that only a run's own task has."""
+_OWN = ("kind", "images", "output", "title", "train")
+"""Settings that only a run's own task has; of a known one, ``train`` is a split."""
 
 
 class FileTask(Task):
@@ -77,6 +77,9 @@ class FileTask(Task):
 
     def files(self, split: str) -> tuple[str, ...]:
         return (split,)
+
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return (root.path / split,)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.path / split
@@ -282,7 +285,7 @@ def adopt_own(tasks: Mapping[str, TaskSettings]) -> None:
     adopt({})
     known = all_tasks()
     for name, settings in tasks.items():
-        given = [key for key in _OWN if getattr(settings, key) is not None]
+        given = [key for key in _OWN if getattr(settings, key) is not None and not (key == "train" and name in known)]
         if given and name in known:
             raise ConfigError(
                 f"{name} is a known dataset and reads its official files",

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from twelve import __version__, files
 from twelve.config import RunConfig, load
+from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, prepare, sources_of
 from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.model.checkpoints import load_text_encoder, text_config_from
@@ -260,7 +261,7 @@ def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation (F,) of region features, every task's pictures counting the same."""
     means, squares = [], []
     for task in data.tasks.values():
-        images = list(dict.fromkeys(image for example in task.train for image in example.images))
+        images = pictures(task.train)
         step = max(1, len(images) // (STATISTICS_IMAGES // len(data.tasks)))
         total = square = torch.zeros(())
         count = 0
