@@ -34,7 +34,7 @@ from twelve.outputs.base import Prediction
 from twelve.tasks.base import Example, Measurement, Protocol
 
 LEARNT = 100_000
-"""Training examples that the floors learn from at most: their score of every class stands in memory for all of these."""
+"""Training examples that the floors learn from at most: the scores of all of them stand in memory."""
 
 
 @dataclass(frozen=True, slots=True)
