@@ -211,7 +211,7 @@ def test_exactly_half_is_right_and_the_original_wants_more() -> None:
 
 
 def files(folder: Path) -> tuple[list[Example], Path]:
-    tiny_files._entities(folder / TASK.name, "test", range(2))
+    tiny_files.write_entities(folder / TASK.name, "test", range(2))
     return TASK.read(DataRoot(folder), "test"), folder / TASK.name / "test.txt"
 
 
