@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import reprlib
 import zipfile
 import zlib
@@ -26,8 +27,15 @@ LONGEST = 1 << 26
 """Bytes or characters that one record may have; thousands of times what any dataset's has."""
 FURTHEST = 1e6
 """Pixels that no coordinate lies beyond."""
-_UNPACKED, _TIMES = 1 << 26, 200
-"""A packed file holds at most so many bytes, or so many times its own size: text packs ten times smaller, not 200."""
+_UNPACKED, _TIMES = 1 << 22, 100
+"""A packed file holds at most so many bytes, or so many times its own size: text packs ten times smaller, not 100."""
+_EMPTY = 100_000
+"""Empty lines, one after the other, that are passed over."""
+_ARCHIVED = 1 << 26
+"""What any archive of numbers may hold, in bytes."""
+_MARK, _DIGITS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]'), re.compile(r"[0-9]{1000}")
+_DEEP = 100
+"""Nesting that no dataset has."""
 _WHOLE = 1 << 63
 """Ids lie below; what goes beyond is no id."""
 
@@ -213,8 +221,10 @@ def read_object(path: Path) -> Record:
 
 def read_json(path: Path) -> Any:
     """Any JSON file; raises DataError as :func:`read_object` does."""
+    text = ""
     try:
-        return DECODER.decode(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"not valid JSON: {error.msg}", file=path, record=place, remedy=REMEDY) from None
@@ -223,7 +233,8 @@ def read_json(path: Path) -> Any:
     except _Twice as error:
         raise DataError("this key occurs twice in an object", file=path, record=str(error), remedy=REMEDY) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON that can be read: {limit(error)}", file=path, remedy=REMEDY) from None
+        beyond = _beyond(text, deep=isinstance(error, RecursionError))
+        raise DataError(f"not JSON that can be read: {limit(error)}", file=path, record=beyond, remedy=REMEDY) from None
 
 
 def read_lines(path: Path) -> Iterator[Record]:
@@ -232,10 +243,14 @@ def read_lines(path: Path) -> Iterator[Record]:
     Raises:
         DataError: unreadable, or a line that is not a JSON object (names its number).
     """
+    empty = 0
     for number, line in text_lines(path):
+        place, empty = f"line {number}", empty + 1
         if line.strip():
-            place = f"line {number}"
             yield Record(parse(line, path, place), path, place)
+            empty = 0
+        elif empty > _EMPTY:
+            raise DataError(f"more than {_EMPTY:,} empty lines in a row", file=path, record=place, remedy=REMEDY)
 
 
 def parse(text: str, path: Path, place: str) -> Any:
@@ -304,10 +319,23 @@ def unpacks_within(path: Path) -> None:
     """Raise DataError when an archive in zip's format says that it unpacks to more than numbers or text could."""
     if not zipfile.is_zipfile(path):
         return
-    most = max(_UNPACKED, _TIMES * path.stat().st_size)
+    most = max(_ARCHIVED, _TIMES * path.stat().st_size)
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:
             raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy="download the file again")
+
+
+def _beyond(text: str, *, deep: bool) -> str | None:
+    """Line and column of what is nested too deep, or of the number that is too long, in a JSON text."""
+    depth, at = 0, None
+    for found in (_MARK if deep else _DIGITS).finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > _DEEP or not deep:
+            at = found.start()
+            break
+    if at is None:
+        return None
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
 
 
 def limit(error: Exception) -> str:
