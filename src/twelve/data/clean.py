@@ -15,8 +15,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from twelve.data.cache import read_examples
 from twelve.data.columns import distinct_pairs, groups_of, images_of, pictures, take
+from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError
 from twelve.tasks.base import Example, Task, tasks_of
@@ -110,6 +110,7 @@ def held_out_images(
     mode: Mode = "test",
     required: Mapping[str, str] | None = None,
     tasks: Mapping[str, Task] | None = None,
+    progress: bool = True,
 ) -> HeldOutImages:
     """Pictures of every task's held-out splits that the data root has.
 
@@ -125,14 +126,17 @@ def held_out_images(
     tasks = tasks or tasks_of(root)
     splits: list[HeldOut] = []
     skipped: dict[str, str] = {}
+    wanted: list[tuple[str, str, str]] = []
     for name, task in tasks.items():
         roles = {split: role for role, those in task.held_out_splits.items() for split in those}
-        wanted = {split: role for split, role in roles.items() if role in mode.split("+")}
+        held = {split: role for split, role in roles.items() if role in mode.split("+")}
         if name in required:
-            wanted[required[name]] = roles.get(required[name], "reported")
-        for split, role in wanted.items():
+            held[required[name]] = roles.get(required[name], "reported")
+        wanted += [(name, split, role) for split, role in held.items()]
+    with reading(root, [(tasks[name], split) for name, split, _ in wanted], shown=progress) as read:
+        for name, split, role in wanted:
             try:
-                examples = read_examples(task, root, split)
+                examples = read(tasks[name], split)
             except MissingData as error:
                 if required.get(name) == split:
                     raise

@@ -13,6 +13,7 @@ import numpy as np
 from twelve.data.cache import read_examples
 from twelve.data.check import splits_of
 from twelve.data.columns import pictures
+from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
 from twelve.files import replacing
@@ -66,10 +67,11 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     chosen = [get(name) for name in tasks] if tasks else [task for _, task in sorted(tasks_of(root).items())]
     found = []
-    for task in chosen:
-        for split in splits_of(task):
+    wanted = [(task, split) for task in chosen for split in splits_of(task)]
+    with reading(root, wanted) as read:
+        for task, split in wanted:
             try:
-                found.append(split_stats(task.name, split, read_examples(task, root, split)))
+                found.append(split_stats(task.name, split, read(task, split)))
             except MissingData:
                 if tasks and split == task.train_split:
                     raise
