@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twelve.data import streams
-from twelve.data.streams import read_elements, read_members
+from twelve.data.streams import read_elements, read_items, read_members
 from twelve.errors import DataError
 
 FIELDS = st.dictionaries(st.text(max_size=4), st.one_of(st.integers(), st.text(max_size=9), st.none()), max_size=3)
@@ -77,3 +77,15 @@ def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
         next(rows)
     with pytest.raises(DataError, match="cannot be read: No such file"):
         list(read_elements(tmp_path / "none.json"))
+
+
+def test_items_of_nested_lists(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"v": "1", "data": {"a": ["x", 2], "b": [{"c": [3]}], "d": {"a": [4]}}, "a": [5]}')
+    assert list(read_items(path, "data.a", "data.b")) == [("data.a", "x"), ("data.a", 2), ("data.b", {"c": [3]})]
+    assert list(read_items(path, "a", "data.d.a")) == [("data.d.a", 4), ("a", 5)]
+    assert list(read_items(path, "data.d", "v")) == []
+    for wrong, problem in (('{"a": [1}', "not valid JSON"), ('{"a": [1], "a": [2]}', "occurs twice"), ("", "JSON")):
+        path.write_text(wrong)
+        with pytest.raises(DataError, match=problem):
+            list(read_items(path, "a"))

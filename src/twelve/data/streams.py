@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -64,6 +64,39 @@ def read_list(path: Path, key: str) -> Iterator[Record]:
                 yield Record(text.value(), path, f"{key}[{index}]")
         text.end()
         Record(whole, path, None).items(key)
+
+
+def read_items(path: Path, *places: str) -> Iterator[tuple[str, Any]]:
+    """(place, element) of the lists that stand at ``places`` of the one JSON object that a file holds, in file order,
+    read as they are asked for; other lists are passed over one element after the other.
+
+    Args:
+        places: keys from the outermost on, joined by dots: ``data.questions``.
+
+    Raises:
+        DataError: unreadable, not JSON, or a key of an object that is looked into occurs twice.
+    """
+    with _opened(path) as text:
+        yield from _items(text, "", places)
+        text.end()
+
+
+def _items(text: _Text, above: str, places: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    mark = text.mark()
+    if mark == "{" and (not above or any(place.startswith(f"{above}.") for place in places)):
+        seen: set[str] = set()
+        for key in text.parts("{", "}"):
+            if key in seen:
+                raise text.error(f"the key {key!r} occurs twice in an object")
+            seen.add(key)
+            yield from _items(text, f"{above}.{key}" if above else key, places)
+    elif mark == "[":
+        for _ in text.parts("[", "]"):
+            value = text.value()
+            if above in places:
+                yield above, value
+    else:
+        text.value()
 
 
 def read_elements(path: Path) -> Iterator[Record]:
