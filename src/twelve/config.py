@@ -312,7 +312,7 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
 
 def _check_names(config: RunConfig) -> None:
     """Tasks and outputs that the configuration names exist; the run's own tasks become known."""
-    from twelve.tasks.base import all_tasks
+    from twelve.tasks.base import all_tasks, broken
     from twelve.tasks.custom import adopt_own
 
     adopt_own(config.tasks)
@@ -326,7 +326,7 @@ def _check_names(config: RunConfig) -> None:
         for name in names:
             if name not in right:
                 raise ConfigError(
-                    f"unknown name {name!r}{nearest(name, right)}",
+                    f"unknown name {name!r}{nearest(name, right)}{broken(name)}",
                     record=f"{record}.{name}",
                     remedy=f"choose among {', '.join(right)}",
                 )
