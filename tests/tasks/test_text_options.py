@@ -58,7 +58,9 @@ def test_dense_annotations_and_pictures_of_their_own(root: DataRoot) -> None:
     assert val[0].images == ("visdial/VisualDialog_val2018_000000000006",)
     assert ["relevance" in example.facts for example in val] == [False, True] * 3
     assert max(val[1].facts["relevance"]) == val[1].facts["relevance"][val[1].target] == 1
-    (root.path / "visdial/visdial_1.0_val_dense_annotations.json").unlink()
+    dense = root.path / "visdial/visdial_1.0_val_dense_annotations.json"
+    assert dense in get("visdial").sources(root, "val") and len(get("visdial").sources(root, "train")) == 1
+    dense.unlink()
     assert not any("relevance" in example.facts for example in get("visdial").read(root, "val"))
 
 

@@ -77,7 +77,8 @@ class VisualDialog(Task):
         known(left, (), dense, f"rounds of {path.name}")
 
     def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
-        return tuple(found for path in super().sources(root, split) for found in (path, _dense(path)))
+        (path,) = super().sources(root, split)
+        return (path, _dense(path)) if _dense(path).is_file() else (path,)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note=f"all {OPTIONS} options of a round are ranked")
