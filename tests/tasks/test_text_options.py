@@ -163,8 +163,8 @@ BAD_ROUNDS: list[tuple[Callable[[Any], object], str]] = [
     (lambda c: TURN(c)["answer_options"].pop(), ROUNDS + r".dialog\[1\]\]: field 'answer_options' must hold 100"),
     (lambda c: TURN(c)["answer_options"].__setitem__(0, 9999), ROUNDS + r".*'answer_options' must hold 100"),
     (lambda c: c["data"]["dialogs"][1].update(image_id=6), ROUNDS + r"\]: image_id 6 occurs twice"),
-    (lambda c: c["data"].pop("questions"), r"there is no list 'data.questions', or nothing in it"),
-    (lambda c: c["data"]["answers"].__setitem__(4, 5), r"\[data.answers\[4\]\]: expected a text, found int 5"),
+    (lambda c: c["data"].pop("questions"), r"\[data\]: field 'questions' is missing"),
+    (lambda c: c["data"]["answers"].__setitem__(4, 5), r"\[data\]: field 'answers' must be strings, found int 5"),
     (lambda c: c["data"]["dialogs"].__setitem__(1, 5), ROUNDS + r"\]: expected an object"),
     (lambda c: c["data"].update(dialogs=[]), r"holds no example of split 'val'"),
 ]

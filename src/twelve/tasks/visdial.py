@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.records import REMEDY, Record, describe, read_object
+from twelve.data.records import Record, read_object
 from twelve.data.root import DataRoot
 from twelve.data.streams import read_items
 from twelve.errors import DataError
@@ -189,16 +189,11 @@ def rounds_of(path: Path, split: str, source: str, relevance: Mapping[str, tuple
 
 def _texts(path: Path) -> tuple[list[str], list[str]]:
     """The file's questions and its answers."""
-    found: dict[str, list[str]] = {"data.questions": [], "data.answers": []}
-    for place, text in read_items(path, *found):
-        if not isinstance(text, str):
-            record = f"{place}[{len(found[place])}]"
-            raise DataError(f"expected a text, found {describe(text)}", file=path, record=record, remedy=REMEDY)
-        found[place].append(text)
-    for place, texts in found.items():
-        if not texts:
-            raise DataError(f"there is no list {place!r}, or nothing in it", file=path, remedy=REMEDY)
-    return found["data.questions"], found["data.answers"]
+    found: dict[str, list[Any]] = {}
+    for place, text in read_items(path, "data.questions", "data.answers"):
+        found.setdefault(place.removeprefix("data."), []).append(text)
+    data = Record(found, path, "data")
+    return data.strings("questions"), data.strings("answers")
 
 
 def _listed(turn: Record, key: str, texts: Sequence[str]) -> str:
