@@ -53,17 +53,20 @@ def read_list(path: Path, key: str) -> Iterator[Record]:
             value = text.value()
             text.end()
             Record(value, path, None)
-        whole: dict[str, Any] = {}
+        seen: dict[str, Any] = {}
         for name in text.parts("{", "}"):
+            if name in seen:
+                raise text.error(f"the key {name!r} occurs twice in an object")
+            seen[name] = None
             if name != key or text.mark() != "[":
                 value = text.value()
-                whole |= {name: value} if name == key else {}
+                seen[name] = value if name == key else None
                 continue
-            whole[name] = []
+            seen[name] = []
             for index, _ in enumerate(text.parts("[", "]")):
                 yield Record(text.value(), path, f"{key}[{index}]")
         text.end()
-        Record(whole, path, None).items(key)
+        Record(seen, path, None).items(key)
 
 
 def read_items(path: Path, *places: str) -> Iterator[tuple[str, Any]]:
