@@ -44,6 +44,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _OPENING = threading.Lock()
+_TOO_MANY = "{} more than {:,} pixels (--max-pixels allows more)"
 
 
 def source_of(folder: Path) -> str:
@@ -160,6 +161,8 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
             return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
         except UnidentifiedImageError as error:
             raise ValueError("cannot identify image file (it holds no kind of picture that is read)") from error
+        except Image.DecompressionBombError as error:
+            raise ValueError(_TOO_MANY.format("it has", max_pixels)) from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
@@ -167,7 +170,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
 def _check_pixels(picture: Image.Image, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
-        raise ValueError(f"{width}x{height} are more than {max_pixels:,} pixels (--max-pixels allows more)")
+        raise ValueError(_TOO_MANY.format(f"{width}x{height} are", max_pixels))
     if not width * height:
         raise ValueError("the picture has no pixels")
 

@@ -7,7 +7,6 @@ that also reads text only the vision part is kept; tokens in front of the patche
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,10 +93,12 @@ def build(weights: str | None, levels: Sequence[str] | None = None) -> TowerBack
 def _load(folder: str) -> tuple[nn.Module, Any]:
     """The vision part and the image processor."""
     from transformers import AutoImageProcessor, AutoModel
-    from transformers.utils import logging as reports
+    from transformers.utils import logging
 
-    before = reports.get_verbosity()
-    reports.set_verbosity(logging.ERROR)  # what is missing is said below, in one line
+    reports: Any = logging
+    before, bars = reports.get_verbosity(), reports.is_progress_bar_enabled()
+    reports.set_verbosity_error()  # what is missing is said below, in one line
+    reports.disable_progress_bar()
     try:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
         network, found = AutoModel.from_pretrained(
@@ -112,6 +113,8 @@ def _load(folder: str) -> tuple[nn.Module, Any]:
         ) from error
     finally:
         reports.set_verbosity(before)
+        if bars:
+            reports.enable_progress_bar()
     vision: nn.Module = getattr(network, "vision_model", network)
     needed = {f"vision_model.{name}" if vision is not network else name for name in vision.state_dict()}
     lacking = sorted(name for name in needed & set(found["missing_keys"]) if "pooler" not in name)
