@@ -179,7 +179,7 @@ class RunConfig(Strict):
         if isinstance(value, list | tuple):
             return {name: {} for name in value}
         if isinstance(value, Mapping):
-            return {name: settings or {} for name, settings in value.items()}
+            return {name: {} if settings is None else settings for name, settings in value.items()}
         return value
 
     @property
@@ -300,6 +300,8 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
             remedy = f"known here: {', '.join(known)}"
         elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
             message, remedy = "two numbers are needed", "write [0.9, 0.999]"
+        elif first["type"] in ("dict_type", "model_type"):
+            message = f"must be a mapping of keys to values, found {repr(first['input'])[:40]}"
         elif first["type"] == "missing":
             message, remedy = "this key is required", f"add {'.'.join(where)}"
         else:
