@@ -72,6 +72,11 @@ class RegionFile:
                     raise RegionError("compressed features", file=path, remedy="write the file without compression")
 
     @property
+    def schema(self) -> pa.Schema:
+        """Columns of the file."""
+        return self._reader.schema
+
+    @property
     def fingerprint(self) -> str:
         """Of the extractor; two files may share a source only if theirs are equal."""
         return self.metadata.get("fingerprint", "" if self.feature_size is not None else BOXES_ONLY)

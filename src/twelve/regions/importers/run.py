@@ -170,7 +170,7 @@ class _Import:
                 )
 
     def _extra(self) -> dict[str, str]:
-        extra = {what: str(count) for what, count in sorted(self.report.counts.items()) if count}
+        extra = {what: count for what, count in sorted(self.report.counts.items()) if count}
         found = {"changed": json.dumps(extra)} if extra else {}
         if self.report.bad:
             found["failed"] = json.dumps(self.report.failed, sort_keys=True)
