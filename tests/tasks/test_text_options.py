@@ -78,7 +78,10 @@ def test_question_answers_and_reasons(root: DataRoot) -> None:
     assert answer.text == "colour one ?" and answer.images == ("vcr/shot_6@1",) and answer.id == reason.id == "val-6"
     right = answer.options[answer.target]  # type: ignore[index]
     assert right == f"one {tiny.COLOURS[tiny.colour_of(6)]}"
-    assert reason.text == f"colour one ? [SEP] {right}"
+    both = zip(get("vcr_qa").read(root, "val"), get("vcr_qar").read(root, "val"), strict=True)
+    for number, (asked, told) in enumerate(both, 6):
+        said = asked.options[asked.target]  # type: ignore[index]
+        assert said == f"one {tiny.COLOURS[tiny.colour_of(number)]}" and told.text == f"{asked.text} [SEP] {said}"
     assert reason.options[reason.target] == f"very {tiny.COLOURS[tiny.colour_of(6)]}"  # type: ignore[index]
 
 
