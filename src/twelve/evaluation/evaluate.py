@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from twelve import files
 from twelve.config import EvaluationSettings, RunConfig
@@ -18,7 +18,7 @@ from twelve.data.batch import Collator, seen_regions
 from twelve.data.cache import read_examples
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
-from twelve.data.records import read_object
+from twelve.data.records import REMEDY, read_object
 from twelve.errors import ConfigError, DataError, found_in
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval, interval
@@ -27,10 +27,12 @@ from twelve.evaluation.ceiling import ceiling, closed, gallery_ceiling
 from twelve.evaluation.floors import bag_of_words, derangement, majority
 from twelve.evaluation.option_floor import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
+from twelve.evaluation.submission import check_labelled
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
+from twelve.scoring.results import mended_by
 from twelve.tasks.base import Example, Measurement, Protocol
 
 LEARNT = 100_000
@@ -103,10 +105,14 @@ class Evaluator:
     ) -> None:
         self.config, self.model, self.processor, self.full, self.floors = config, model, processor, full, floors
         model.train(False)
-        self.data: Prepared = data or prepare(config, processor.vocabularies, texts_only=True)
+        self.prepare(data)
         self.settings: EvaluationSettings = config.evaluation
         self.recorded: list[record.Recorded] = []
         """Single predictions of every task measured so far, for the report."""
+
+    def prepare(self, data: Prepared | None) -> None:
+        """Measure with these data from now on; read all tasks' files when there are none."""
+        self.data: Prepared = data or prepare(self.config, self.processor.vocabularies, texts_only=True)
 
     def predict(self, name: str, split: str | None = None) -> tuple[Sequence[Example], list[Prediction]]:
         """The examples of a split, which need no labels, and the model's predictions.
@@ -129,6 +135,7 @@ class Evaluator:
 
         Raises:
             DataError, RegionError: the split or its regions cannot be read.
+            DataError: its answers are not public.
             RegionError: the regions were made by another extractor than the checkpoint's.
         """
         task = self.data.tasks[name]
@@ -139,6 +146,7 @@ class Evaluator:
         if task.output.ranks_gallery:
             examples, ours, floors, most = self._ranked(task, collator, examples, protocol)
         else:
+            check_labelled(examples, task.task, split, self.data.root.path)
             predictions = predictions or self._predicted(task, collator, examples)
             ours, floors, most = self._decoded(task, collator, examples, protocol, predictions)
         score = self._interval(ours.per_example, ours.groups)
@@ -303,11 +311,20 @@ def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
     Raises:
         DataError: the file is missing or damaged.
     """
-    tree = read_object(path).fields
-    try:
-        return [_RESULT.validate_python(result) for result in tree["tasks"].values()], dict(tree["facts"])
-    except (KeyError, AttributeError, TypeError, ValidationError):
-        raise DataError("not the results of an evaluation", file=path, remedy="run twelve evaluate again") from None
+    found, task = [], "tasks"
+    with mended_by(path, "run twelve evaluate again"):
+        tree = read_object(path)
+        facts, tasks = dict(tree.record("facts").fields), tree.record("tasks")
+        try:
+            for task in tasks.fields:
+                result = json.dumps(tasks.record(task).fields, allow_nan=False)
+                found.append(_RESULT.validate_json(result, strict=True))
+                if found[-1].task != task:
+                    raise ValueError("it is of another task")
+        except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
+            problem = f"not the results of an evaluation: {str(error)[:300]}"
+            raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
+    return found, facts
 
 
 _RESULT = TypeAdapter(Result)
