@@ -339,7 +339,7 @@ def _check_names(config: RunConfig) -> None:
 def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
     """No split serves two purposes."""
     for name, settings in config.tasks.items():
-        trained, reported = known[name].train_split, settings.report or known[name].report_split
+        trained, reported = settings.train or known[name].train_split, settings.report or known[name].report_split
         if reported == trained:
             problem, key = "the reported split is the one that is trained on", "report"
         elif settings.look in (trained, reported):

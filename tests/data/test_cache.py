@@ -15,9 +15,11 @@ import tiny_extra_options
 import tiny_others
 import tiny_own
 
+from twelve import config as configuration
 from twelve.data import cache, stored
 from twelve.data.cache import code_of, key_of, read_examples
 from twelve.data.check import splits_of
+from twelve.data.prepare import prepare, prepare_measuring
 from twelve.data.root import DataRoot, MissingData
 from twelve.data.stored import ENTRY, ROWS, VALUES, StoredExamples
 from twelve.errors import ConfigError, DataError
@@ -48,8 +50,9 @@ def _more_of_gqa(folder: Path) -> None:
     tiny.write_json(folder / "val_choices.json", choices)
     open_rows = {key: {name: row[name] for name in ("question", "imageId", "isBalanced")} for key, row in rows.items()}
     tiny.write_json(folder / "test_balanced_questions.json", open_rows)
+    trained = tiny_read(folder / "train_balanced_questions.json")
     for number in range(10):
-        part = {f"{number}{key}": row for key, row in rows.items()}
+        part = {f"{number}{key}": row for key, row in trained.items()}
         tiny.write_json(folder / "train_all_questions" / f"train_all_questions_{number}.json", part)
 
 
@@ -321,3 +324,32 @@ def test_mistakes_are_the_readers(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(MissingData, match="holds no example"):
         read_examples(get("gqa"), root, "val_balanced")
     assert entries(folder) == []
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_run_is_prepared_as_from_lists(
+    alone: bool, root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tiny.tree(root.path, tmp_path / "run")
+    tree["tasks"] = {name: tiny_others.settings(root.path, name) for name in tiny_others.ALL_TASKS}
+    tree["tasks"]["gqa"] |= {"train": "train_all", "max_train": 20}
+    if alone:
+        tree["tasks"] = {"gqa": tree["tasks"]["gqa"] | {"look": "val_balanced"}}
+    tree["hold_out"] = "test"
+    found = prepare(configuration.parse(tree))
+    carved = prepare_measuring(configuration.parse(tree), found.vocabularies, list(found.tasks), found.carved)
+    monkeypatch.setenv(cache.FOLDER, "off")
+    expected = prepare(configuration.parse(tree))
+    assert (found.vocabularies, found.cleaned, found.carved) == (
+        expected.vocabularies,
+        expected.cleaned,
+        expected.carved,
+    )
+    assert repr(found.coverage) == repr(expected.coverage)
+    for name, task in expected.tasks.items():
+        ours = found.tasks[name]
+        assert isinstance(ours.train, StoredExamples) and isinstance(task.train, list)
+        assert list(ours.train) == task.train and list(ours.look) == list(task.look)
+        if not task.output.ranks_gallery:
+            assert list(carved.tasks[name].train) == task.train
+    assert len(found.tasks["gqa"].train) == 20 and found.tasks["gqa"].train[0].id.startswith("0")

@@ -33,7 +33,7 @@ from twelve.tasks.base import Example, Task
 FOLDER = "TWELVE_CACHE"
 """Environment variable: where the cache is, or ``off``."""
 OFF = "off"
-LARGE = 64 << 20
+LARGE = 32 << 20
 """Bytes of official files from which on a split is cached; smaller ones are read in about the time of opening it."""
 _READING = ("tasks", "data", "evaluation/metrics")
 """Folders of this package whose code decides what a reader returns."""
