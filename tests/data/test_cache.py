@@ -44,13 +44,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
 def _more_of_gqa(folder: Path) -> None:
     """Facts of every kind: entailed questions, choices, no answers; and the folder of ten files."""
     rows = tiny_read(folder / "val_balanced_questions.json")
-    everything = {key: row | {"entailed": [key, f"1{key}"], "groups": {"global": None}} for key, row in rows.items()}
-    tiny.write_json(folder / "val_all_questions.json", everything)
-    choices = {key: {"valid": ["red", "blue"], "plausible": ["red"]} for key in rows}
+    trained = tiny_read(folder / "train_balanced_questions.json")
+    few = {key: trained[key] | {"entailed": [key, f"1{key}"], "groups": {"global": None}} for key in [*trained][:3]}
+    tiny.write_json(folder / "val_all_questions.json", few)
+    choices = {key: {"valid": ["red", "blue"], "plausible": ["red"]} for key in few}
     tiny.write_json(folder / "val_choices.json", choices)
     open_rows = {key: {name: row[name] for name in ("question", "imageId", "isBalanced")} for key, row in rows.items()}
     tiny.write_json(folder / "test_balanced_questions.json", open_rows)
-    trained = tiny_read(folder / "train_balanced_questions.json")
     for number in range(10):
         part = {f"{number}{key}": row for key, row in trained.items()}
         tiny.write_json(folder / "train_all_questions" / f"train_all_questions_{number}.json", part)
@@ -334,7 +334,7 @@ def test_a_run_is_prepared_as_from_lists(
     tree["tasks"] = {name: tiny_others.settings(root.path, name) for name in tiny_others.ALL_TASKS}
     tree["tasks"]["gqa"] |= {"train": "train_all", "max_train": 20}
     if alone:
-        tree["tasks"] = {"gqa": tree["tasks"]["gqa"] | {"look": "val_balanced"}}
+        tree["tasks"] = {"gqa": tree["tasks"]["gqa"] | {"look": "val_all"}}
     tree["hold_out"] = "test"
     found = prepare(configuration.parse(tree))
     carved = prepare_measuring(configuration.parse(tree), found.vocabularies, list(found.tasks), found.carved)
