@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from twelve.data.root import DRAWN
 from twelve.errors import DataError
 from twelve.files import replacing
 from twelve.microworld.tally import Tally
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Raised whenever the same seed and sizes give other files than before."""
-INDEX = "microworld.json"
+INDEX = DRAWN
 
 Writer: TypeAlias = Callable[[World, Path, np.random.Generator], Tally]
 

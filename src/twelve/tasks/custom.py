@@ -42,6 +42,7 @@ from twelve.data.root import FOLDER, SUFFIXES, DataRoot, MissingData, image_key
 from twelve.errors import ConfigError, DataError
 from twelve.evaluation.metrics import referring
 from twelve.evaluation.metrics.entailment import CLASSES
+from twelve.scoring.results import mended_by
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Target, Task, adopt, all_tasks
 from twelve.tasks.karpathy import CaptionTask
 from twelve.tasks.shared import some, values
@@ -89,13 +90,14 @@ class FileTask(Task):
             )
         examples: dict[str, Example] = {}
         paths: dict[str, str] = {}
-        for number, record in enumerate(read_lines(path), 1):
-            example = self._example(record, str(number), root, paths)
-            if example.id in examples:
-                raise record.error(f"id {example.id!r} occurs twice", "give every line an id of its own")
-            if example.target is None and split == self.train_split and self.needs_targets:
-                raise record.error("field 'target' is missing", "training needs it in every line")
-            examples[example.id] = example
+        with mended_by(path, _REMEDY):
+            for number, record in enumerate(read_lines(path), 1):
+                example = self._example(record, str(number), root, paths)
+                if example.id in examples:
+                    raise record.error(f"id {example.id!r} occurs twice", "give every line an id of its own")
+                if example.target is None and split == self.train_split and self.needs_targets:
+                    raise record.error("field 'target' is missing", "training needs it in every line")
+                examples[example.id] = example
         return some(list(examples.values()), path, split)
 
     def _example(self, record: Record, number: str, root: DataRoot, paths: dict[str, str]) -> Example:
