@@ -96,6 +96,7 @@ class Extractor:
         if class_probabilities and not looker.knows_probabilities:
             looker.probabilities(torch.empty(0, self.feature_size))  # says why not
         self.boxes = self.box_source(boxes if boxes is not None else _usual(looker, patches), max_boxes, threshold)
+        self._sure = True
         self._recipe = Recipe(
             backbone=backbone if isinstance(backbone, str) else looker.name,
             weights=_name_of(weights),
@@ -119,7 +120,7 @@ class Extractor:
             options: ``device``, ``workers``, ``max_pixels``, ``dtype``, ``class_probabilities``, ``batch_size``.
 
         Raises:
-            ConfigError: the weights are not at hand.
+            ConfigError: the weights are not at hand. Later, where boxes came from files: a picture comes without any.
             RegionError: these are other weights; names both fingerprints.
         """
         if recipe.weights_file and weights is None:
@@ -139,6 +140,7 @@ class Extractor:
             threshold=recipe.threshold,
             **options,
         )
+        found._sure = bool(recipe.boxes)
         if found.mark != recipe.fingerprint:
             raise RegionError(
                 f"makes other features (fingerprint {found.mark}) than the regions have ({recipe.fingerprint})",
@@ -231,6 +233,11 @@ class Extractor:
         Raises:
             RegionError: it is no picture, or a box is not one; says why.
         """
+        if boxes is None and not self._sure:
+            raise ConfigError(
+                "the regions have boxes of files, of which there are none for another picture",
+                remedy="give the boxes of this picture",
+            )
         supply = self.boxes if boxes is None else TheseBoxes(_corners(boxes))
         try:
             (found,) = self.pipeline([supply], {}).one(image, image_id)
