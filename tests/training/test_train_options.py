@@ -48,7 +48,7 @@ def test_one_head_for_pairs_of_every_kind(run: Path) -> None:
 
 
 def test_it_learns_to_look(root: Path, tmp_path: Path) -> None:
-    (result,) = evaluate_run(trained(root, tmp_path / "alone", ("vcr_qa",), 100), console=QUIET)
+    (result,) = evaluate_run(trained(root, tmp_path / "alone", ("vcr_qa",), 160), console=QUIET)
     assert result.score.mean > 30 + max(floor.score for floor in result.floors.values())
 
 
