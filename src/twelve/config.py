@@ -73,6 +73,8 @@ class ModelSettings(Strict):
 
     init: str | None = None
     """A model folder or a run: its weights, processor and sizes are the start."""
+    allow_other_features: bool = False
+    """Go on from ``init`` with regions of another extractor than it was trained on: a warning instead of an error."""
     text_encoder: str | None = None
     """BERT-architecture encoder that the text stream starts from: a folder, a hub name or ``package:MODULE``."""
     tokenizer: str | None = None

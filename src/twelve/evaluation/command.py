@@ -38,6 +38,7 @@ def evaluate_run(
     full: bool = False,
     floors: bool = True,
     submit: Path | None = None,
+    allow_other_features: bool = False,
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[Result]:
@@ -46,6 +47,7 @@ def evaluate_run(
     Args:
         submit: where to write the official file of results of one task; a split without labels is then predicted and
             not measured.
+        allow_other_features: regions of another extractor than the model was trained on are a warning, not an error.
 
     Raises:
         ConfigError: the folder holds no run, the run has no such task, or ``submit`` is for several.
@@ -74,6 +76,7 @@ def evaluate_run(
     if torch.cuda.is_available():
         model = model.cuda()
     processor = TwelveProcessor.from_pretrained(saved)
+    processor.allow_other_features = allow_other_features
 
     def prepared(with_floors: bool) -> Prepared | None:
         if with_floors and not (folder / CARVED).is_file():

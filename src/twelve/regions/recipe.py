@@ -14,6 +14,11 @@ KEY = "recipe"
 """Of a region file's metadata."""
 
 
+def recipe_of(metadata: Mapping[str, str], source: str) -> dict[str, str]:
+    """{source: recipe as it is recorded}; empty for regions that were imported from elsewhere."""
+    return {source: metadata[KEY]} if KEY in metadata else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """An extractor in words.

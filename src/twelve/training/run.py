@@ -29,6 +29,7 @@ from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
 from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
+from twelve.regions.recipe import recipe_of
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import continued, reserved_rows, start_heads
 
@@ -180,6 +181,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
         with found_in(Path(data.store.root) / source):
             processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
         processor.region_fingerprints[source] = data.store.fingerprint(source)
+        processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     fields: dict[str, Any] = {"task_specific_tokens": True}
     if named is None:
         fields["vocab_size"] = processor.vocab_size
