@@ -173,7 +173,7 @@ class _Merge:
 
     def _compare(self) -> tuple[int, bool]:
         """Regions of all images together, and whether the target lacks any; counts what is there twice."""
-        regions, new = 0, not (self.files[0].path == self.target)
+        regions, new = 0, self.files[0].path != self.target
         for image_id, places in self.places.items():
             count = len(self._image(image_id).boxes)
             own = sum(self._regions(place).boxes.shape[0] for place in places if place[0] == 0)
