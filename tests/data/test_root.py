@@ -77,7 +77,7 @@ def test_source_is_a_rule(root: Path) -> None:
 
 def test_damaged_sources_file(root: Path) -> None:
     (root / "sources.json").write_text('{"vqa": 1}')
-    with pytest.raises(DataError, match=r"sources\.json: field 'vqa' must be a string, found int 1"):
+    with pytest.raises(DataError, match=r"sources\.json \[vqa\]: field 'vqa' must be a string, found int 1"):
         DataRoot(root)
 
 

@@ -37,6 +37,9 @@ MEMORY = 1 << 30
 """Bytes that a reader may ask for beyond what the tests have."""
 
 
+_BINARY = (".npz", ".npy", ".arrow")
+
+
 class Hangs(BaseException):
     """No Exception: a reader that catches everything must not catch this."""
 
@@ -175,6 +178,8 @@ def unclear(error: TwelveError, reader: Reader, mutation: Mutation) -> str | Non
 
 def of_file(path: Path, content: bytes, rng: random.Random, count: int) -> list[Mutation]:
     """Mutations of a file in its own format, two thirds of them of its values where it has any."""
+    if path.suffix in _BINARY:
+        return mutator.of_binary(content, rng, count)
     tree, write = _tree(path, content)
     if path.suffix == ".p":
         inner = mutator.of_pickle_bytes(content, rng, count // 3)
@@ -184,7 +189,8 @@ def of_file(path: Path, content: bytes, rng: random.Random, count: int) -> list[
         inner = mutator.of_bytes(content, rng, count // 3 if write is not None else count)
     if write is None:
         return inner
-    return inner + mutator.of_tree(tree, write, rng, count - len(inner), packed=path.suffix == ".p")
+    found = inner + mutator.of_tree(tree, write, rng, count - len(inner), packed=path.suffix == ".p")
+    return found + mutator.drawn(content, rng, count - len(found))
 
 
 def _tree(path: Path, content: bytes) -> tuple[Any, Callable[[Any], bytes] | None]:

@@ -1,7 +1,7 @@
 """Sound files, damaged: every mutation of a file is made from a seed, and the same seed makes the same bytes.
 
 A file is damaged in its values (:func:`of_tree`: one value of a JSON or pickled tree becomes another one) or in its
-bytes (:func:`of_bytes`: cut, flipped, in another encoding). What a reader may make of it depends on the mutation: after a
+bytes (:func:`of_bytes`: cut, flipped, in another encoding). What a reader may make of it depends: after a
 ``strict`` one it refuses the file or reads exactly what it read before; after any other it may read something else.
 """
 
@@ -233,8 +233,13 @@ def of_tree(
 def of_bytes(content: bytes, rng: random.Random, count: int) -> list[Mutation]:
     """``count`` mutations of a file of text, whatever it holds."""
     fixed = list(_encodings(content)) + list(_shapes(content))
-    drawn = [_drawn(content, rng, number) for number in range(max(0, count - len(fixed)))]
-    return (fixed + drawn)[: max(count, len(fixed))]
+    return fixed + drawn(content, rng, count - len(fixed))
+
+
+def of_binary(content: bytes, rng: random.Random, count: int) -> list[Mutation]:
+    """``count`` mutations of a file that is no text."""
+    fixed = list(_shapes(content))
+    return fixed + drawn(content, rng, count - len(fixed))
 
 
 def _encodings(content: bytes) -> Iterator[Mutation]:
@@ -270,6 +275,11 @@ def _shapes(content: bytes) -> Iterator[Mutation]:
     yield Mutation("a line of a million letters", b"x" * 1_000_000)
 
 
+def drawn(content: bytes, rng: random.Random, count: int) -> list[Mutation]:
+    """``count`` mutations of any file's bytes."""
+    return [_drawn(content, rng, number) for number in range(count)]
+
+
 def _drawn(content: bytes, rng: random.Random, number: int) -> Mutation:
     """A mutation that the seed alone decides."""
     at, length = rng.randrange(max(1, len(content))), rng.randrange(1, 40)
@@ -300,7 +310,7 @@ def of_packed_bytes(content: bytes, rng: random.Random, count: int) -> list[Muta
         Mutation("nothing packed", gzip.compress(b"", mtime=0)),
         *(Mutation(f"unpacks to {name}", bomb) for name, bomb in bombs.packed()),
     ]
-    return found + [_drawn(content, rng, number) for number in range(count - len(found))]
+    return found + drawn(content, rng, count - len(found))
 
 
 def of_pickle_bytes(content: bytes, rng: random.Random, count: int) -> list[Mutation]:
@@ -310,4 +320,4 @@ def of_pickle_bytes(content: bytes, rng: random.Random, count: int) -> list[Muta
     found += [Mutation("empty", b""), Mutation("something follows", content + b"."), Mutation("twice", content * 2)]
     found += [Mutation(f"nothing but {value!r}", pickle.dumps(value)) for value in (None, 1, "a", [], {}, [[]], [{}])]
     found += [Mutation(f"a pickle of {name}", bomb) for name, bomb in bombs.pickles()]
-    return found + [_drawn(content, rng, number) for number in range(count - len(found))]
+    return found + drawn(content, rng, count - len(found))

@@ -61,12 +61,16 @@ class Record:
         """An error about this record, to be raised."""
         return DataError(problem, file=self.file, record=self.place, remedy=remedy)
 
+    def _wrong(self, key: str, problem: str) -> DataError:
+        """An error about a field, to be raised; where the record is the whole file, the field is its place."""
+        return DataError(f"field {key!r}{problem}", file=self.file, record=self.place or key, remedy=REMEDY)
+
     def _value(self, key: str, kinds: type | tuple[type, ...], expected: str) -> Any:
         if key not in self.fields:
-            raise self.error(f"field {key!r} is missing (expected {expected})")
+            raise self._wrong(key, f" is missing (expected {expected})")
         value = self.fields[key]
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise self.error(f"field {key!r} must be {expected}, found {describe(value)}")
+            raise self._wrong(key, f" must be {expected}, found {describe(value)}")
         return value
 
     def one_of(self, *keys: str) -> str:
@@ -84,12 +88,12 @@ class Record:
         """A string that is not empty."""
         value = self.text(key)
         if not value.strip():
-            raise self.error(f"field {key!r} must not be empty")
+            raise self._wrong(key, " must not be empty")
         return value
 
     def _writable(self, key: str, value: str) -> str:
         if not writable(value):
-            raise self.error(f"field {key!r} must be text, found {describe(value)} with characters that are none")
+            raise self._wrong(key, f" must be text, found {describe(value)} with characters that are none")
         return value
 
     def integer(self, key: str) -> int:
@@ -98,21 +102,21 @@ class Record:
 
     def _whole(self, key: str, value: int) -> int:
         if not -_WHOLE <= value < _WHOLE:
-            raise self.error(f"field {key!r} must be a whole number of 64 bits, found {describe(value)}")
+            raise self._wrong(key, f" must be a whole number of 64 bits, found {describe(value)}")
         return int(value)
 
     def number(self, key: str) -> float:
         """A finite number."""
         value = self._value(key, (int, float), "a finite number")
         if not finite(value):
-            raise self.error(f"field {key!r} must be a finite number, found {describe(value)}")
+            raise self._wrong(key, f" must be a finite number, found {describe(value)}")
         return float(value)
 
     def flag(self, key: str) -> bool:
         """True or false."""
         value = self.fields.get(key)
         if not isinstance(value, bool):
-            raise self.error(f"field {key!r} must be true or false, found {describe(value)}")
+            raise self._wrong(key, f" must be true or false, found {describe(value)}")
         return value
 
     def record(self, key: str) -> Record:
@@ -135,7 +139,7 @@ class Record:
 
     def _item(self, key: str, item: Any, kind: type, expected: str) -> Any:
         if not isinstance(item, kind) or isinstance(item, bool):
-            raise self.error(f"field {key!r} must be {expected}, found {describe(item)} among them")
+            raise self._wrong(key, f" must be {expected}, found {describe(item)} among them")
         return item
 
     def numbers(self, key: str, count: int, most: float = FURTHEST) -> tuple[float, ...]:
@@ -143,12 +147,12 @@ class Record:
         values = self.items(key)
         expected = f"{count} finite numbers"
         if len(values) != count:
-            raise self.error(f"field {key!r} must be {expected}, found {len(values)} values")
+            raise self._wrong(key, f" must be {expected}, found {len(values)} values")
         for value in values:
             if not finite(value):
-                raise self.error(f"field {key!r} must be {expected}, found {describe(value)} among them")
+                raise self._wrong(key, f" must be {expected}, found {describe(value)} among them")
             if abs(value) > most:
-                raise self.error(f"field {key!r} goes beyond {most:,.0f}: {describe(value)}")
+                raise self._wrong(key, f" goes beyond {most:,.0f}: {describe(value)}")
         return tuple(float(value) for value in values)
 
     def records(self, key: str) -> Iterator[Record]:

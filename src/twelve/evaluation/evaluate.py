@@ -314,17 +314,23 @@ def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
     found, task = [], "tasks"
     with mended_by(path, "run twelve evaluate again"):
         tree = read_object(path)
-        facts, tasks = dict(tree.record("facts").fields), tree.record("tasks")
+        facts, tasks = tree.record("facts"), tree.record("tasks")
+        for name in ("parameters", "training_seconds", "evaluation_seconds"):
+            facts.number(name)
+        if "machine" in facts.fields:
+            facts.record("machine")
         try:
+            json.dumps(facts.fields, allow_nan=False)
             for task in tasks.fields:
                 result = json.dumps(tasks.record(task).fields, allow_nan=False)
                 found.append(_RESULT.validate_json(result, strict=True))
+                json.dumps(asdict(found[-1]), allow_nan=False)  # a number too large for a float has become infinite
                 if found[-1].task != task:
                     raise ValueError("it is of another task")
         except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
             problem = f"not the results of an evaluation: {str(error)[:300]}"
             raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
-    return found, facts
+    return found, dict(facts.fields)
 
 
 _RESULT = TypeAdapter(Result)
