@@ -3,6 +3,8 @@ the answerer of GuessWhat?!, which reads the guesser's games."""
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,21 @@ REPORTS = {"foil": "test", "flickr30k_entities": "test", "guesswhat_answerer": "
 
 def settings(task: str) -> dict[str, Any]:
     """The part of a configuration that names one of these tasks."""
-    return {"report": REPORTS[task], "batch_size": 8, "learning_rate": 3e-3, "max_text": 12}
+    rate = 6e-3 if task == "foil" else 3e-3
+    return {"report": REPORTS[task], "batch_size": 8, "learning_rate": rate, "max_text": 12}
 
 
 def make(root: Path, train: int = 24, val: int = 8) -> Path:
     """Add the files of these tasks to a data root of tiny_others.make, whose pictures they are about."""
-    _foil(root / "foil", {"train": range(train), "test": range(train, train + val)})
+    write_captions(root / "foil", {"train": range(train), "test": range(train, train + val)})
     splits = {"train": range(train), "val": range(train, train + 1), "test": range(train, train + val)}
     for split, numbers in splits.items():
-        _entities(root / "flickr30k_entities", split, numbers)
+        write_entities(root / "flickr30k_entities", split, numbers)
     return root
 
 
-def _foil(folder: Path, numbers: dict[str, range]) -> None:
+def write_captions(folder: Path, numbers: dict[str, range]) -> None:
+    """FOIL's files: of every picture a caption that is true and one that is not."""
     for split, those in numbers.items():
         annotations = []
         for number in those:
@@ -39,7 +43,7 @@ def _foil(folder: Path, numbers: dict[str, range]) -> None:
         tiny.write_json(folder / f"foilv1.0_{split}_2017.json", {"annotations": annotations, "images": images})
 
 
-def _entities(folder: Path, split: str, numbers: range) -> None:
+def write_entities(folder: Path, split: str, numbers: range) -> None:
     """Every region is an entity; the first has a type of its own, the third is drawn in two halves."""
     for kind in ("Sentences", "Annotations"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -56,6 +60,25 @@ def _entities(folder: Path, split: str, numbers: range) -> None:
         objects = "".join(thing(10 * number + entity, box) for entity, box in drawn)
         (folder / "Annotations" / f"{key}.xml").write_text(annotation(key, objects), encoding="utf-8")
     (folder / f"{split}.txt").write_text("".join(f"{9000 + number}\n" for number in numbers), encoding="utf-8")
+
+
+def write_games(folder: Path, split: str, numbers: range) -> None:
+    """Games about every object of a picture, whose colour is asked for; the same questions have other answers."""
+    games = []
+    for number in numbers:
+        things = [{"id": place, "bbox": box} for place, box in enumerate(tiny_others.CANDIDATES)]
+        for meant in range(len(things)):
+            right = tiny.COLOURS[(tiny.colour_of(number) + meant) % 3]
+            turns = [
+                {"id": 0, "question": f"is it {colour} ?", "answer": "Yes" if colour == right else "No"}
+                for colour in tiny.COLOURS
+            ]
+            image = {"id": number, "file_name": f"COCO_train2014_{number:012d}.jpg"}
+            game = {"id": 3 * number + meant, "status": "success", "object_id": meant, "image": image}
+            games.append(game | {"objects": things, "qas": [*turns, {"id": 0, "question": "sings", "answer": "N/A"}]})
+    (folder / f"guesswhat.{split}.jsonl.gz").write_bytes(
+        gzip.compress("".join(json.dumps(game) + "\n" for game in games).encode())
+    )
 
 
 def annotation(key: int, objects: str) -> str:

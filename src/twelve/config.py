@@ -47,10 +47,10 @@ class TaskSettings(Strict):
     """Word pieces a text keeps, [CLS] and [SEP] included."""
     max_train: int | None = Field(None, ge=1)
     """Train on this many examples only (whole pictures, chosen by the seed): for learning curves."""
+    train: str | None = None
+    """Split to train on; the task's own training split when absent. Of a task of your own: the file, which it needs."""
     kind: Literal["answer", "retrieval", "region", "candidates", "pair", "entailment"] | None = None
     """Makes this a task of your own (tasks/custom.py): its splits are files, and it alone has what follows."""
-    train: str | None = None
-    """File of JSON lines to train on, in the data root."""
     images: str | None = None
     """Folder of its pictures in the data root's ``images``; the task's name when absent."""
     output: str | None = None
@@ -73,6 +73,8 @@ class ModelSettings(Strict):
 
     init: str | None = None
     """A model folder or a run: its weights, processor and sizes are the start."""
+    allow_other_features: bool = False
+    """Go on from ``init`` with regions of another extractor than it was trained on: a warning instead of an error."""
     text_encoder: str | None = None
     """BERT-architecture encoder that the text stream starts from: a folder, a hub name or ``package:MODULE``."""
     tokenizer: str | None = None
@@ -183,7 +185,7 @@ class RunConfig(Strict):
         if isinstance(value, list | tuple):
             return {name: {} for name in value}
         if isinstance(value, Mapping):
-            return {name: settings or {} for name, settings in value.items()}
+            return {name: {} if settings is None else settings for name, settings in value.items()}
         return value
 
     @property
@@ -304,6 +306,8 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
             remedy = f"known here: {', '.join(known)}"
         elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
             message, remedy = "two numbers are needed", "write [0.9, 0.999]"
+        elif first["type"] in ("dict_type", "model_type"):
+            message = f"must be a mapping of keys to values, found {repr(first['input'])[:40]}"
         elif first["type"] == "missing":
             message, remedy = "this key is required", f"add {'.'.join(where)}"
         else:
@@ -316,7 +320,7 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
 
 def _check_names(config: RunConfig) -> None:
     """Tasks and outputs that the configuration names exist; the run's own tasks become known."""
-    from twelve.tasks.base import all_tasks
+    from twelve.tasks.base import all_tasks, broken
     from twelve.tasks.custom import adopt_own
 
     adopt_own(config.tasks)
@@ -330,7 +334,7 @@ def _check_names(config: RunConfig) -> None:
         for name in names:
             if name not in right:
                 raise ConfigError(
-                    f"unknown name {name!r}{nearest(name, right)}",
+                    f"unknown name {name!r}{nearest(name, right)}{broken(name)}",
                     record=f"{record}.{name}",
                     remedy=f"choose among {', '.join(right)}",
                 )
@@ -341,7 +345,7 @@ def _check_names(config: RunConfig) -> None:
 def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
     """No split serves two purposes."""
     for name, settings in config.tasks.items():
-        trained, reported = known[name].train_split, settings.report or known[name].report_split
+        trained, reported = settings.train or known[name].train_split, settings.report or known[name].report_split
         if reported == trained:
             problem, key = "the reported split is the one that is trained on", "report"
         elif settings.look in (trained, reported):

@@ -30,7 +30,7 @@ class TwelveError(Exception):
         remedy: str | None = None,
     ) -> None:
         self.problem, self.file, self.record, self.remedy = problem, file, record, remedy
-        where = "" if file is None else f"{file}"
+        where = "" if file is None else _short(f"{file}")
         if record is not None:
             where += f" [{_short(str(record))}]" if where else f"[{_short(str(record))}]"
         text = f"{where}: {_short(problem)}" if where else _short(problem)

@@ -16,7 +16,7 @@ LINE_EVERY = 20.0
 
 
 class Track:
-    """``with Track("extracting", 100, unit="images") as track: track.advance()``. Inside another one, no bar is shown."""
+    """``with Track("extracting", 100, unit="images") as track: track.advance()``; inside another one: nothing."""
 
     _bars: ClassVar[int] = 0
     """Bars that are shown: a terminal has room for one."""
@@ -43,6 +43,8 @@ class Track:
             )
             self._bar.start()
             self._task = self._bar.add_task(self.label, total=self.total, rate="", note="")
+        elif Track._bars:
+            self.shown = False
         return self
 
     def __exit__(

@@ -25,6 +25,8 @@ def example(number: int, *images: str, group: str = "") -> Example:
 class Invented(Task):
     """A task whose splits are given; a split without examples is missing from the data root."""
 
+    name: ClassVar[str] = "invented"
+    title: ClassVar[str] = "Invented"
     output: ClassVar[str] = "answer"
     kind: ClassVar[str] = "answer"
     token: ClassVar[int] = 0
@@ -132,7 +134,10 @@ def genome(root: Path) -> None:
     sentence = {"sent_id": 0, "sent": "it", "raw": "it", "tokens": ["it"]}
     ref = {"ref_id": 0, "ann_id": 8, "image_id": 7, "split": "testA", "sent_ids": [0], "sentences": [sentence]}
     image = {"id": 7, "file_name": "COCO_train2014_000000000007.jpg", "width": 9, "height": 9}
-    write(root / "refcoco/instances.json", {"images": [image], "annotations": [{"id": 8, "bbox": [0, 0, 5, 5]}]})
+    write(
+        root / "refcoco/instances.json",
+        {"images": [image], "annotations": [{"id": 8, "image_id": 7, "bbox": [0, 0, 5, 5]}]},
+    )
     (root / "refcoco" / "refs(unc).p").write_bytes(pickle.dumps([ref], protocol=0))
     question: dict[str, Any] = {"question": "who", "isBalanced": True, "answer": "cat", "entailed": [], "semantic": []}
     question |= {"types": {"structural": "query", "semantic": "obj", "detailed": "x"}, "groups": {"global": None}}

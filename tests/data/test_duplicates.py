@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twelve.data.duplicates import duplicates, fingerprints
+from twelve.data.duplicates import duplicates
+from twelve.data.fingerprints import fingerprints
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 

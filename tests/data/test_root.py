@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from twelve.data.cache import read_examples
 from twelve.data.root import DataRoot, MissingData, image_key
 from twelve.errors import ConfigError, DataError
+from twelve.tasks.base import get
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_source_is_a_rule(root: Path) -> None:
 
 def test_damaged_sources_file(root: Path) -> None:
     (root / "sources.json").write_text('{"vqa": 1}')
-    with pytest.raises(DataError, match=r"sources\.json: field 'vqa' must be a string, found int 1"):
+    with pytest.raises(DataError, match=r"sources\.json \[vqa\]: field 'vqa' must be a string, found int 1"):
         DataRoot(root)
 
 
@@ -91,3 +93,17 @@ def test_pictures_are_found_however_they_are_nested(root: Path) -> None:
     assert data.image_file("elsewhere/1") is None
     with pytest.raises(MissingData, match="no pictures of this source"):
         list(data.images("elsewhere"))
+
+
+def test_a_damaged_file_of_a_drawn_world_is_drawn_again(tmp_path: Path) -> None:
+    folder = tmp_path / "nlvr2"
+    folder.mkdir()
+    (folder / "dev.json").write_text("{")
+    task, root = get("nlvr2"), DataRoot(tmp_path)
+    for drawn, remedy in ((False, "download"), (True, f"remove {tmp_path} and draw the world again")):
+        if drawn:
+            (tmp_path / "microworld.json").write_text("{}")
+        for split, problem in (("dev", "one JSON object a line"), ("train", "no such file")):
+            with pytest.raises(DataError, match=f"{problem}.* -> .*{remedy}") as caught:
+                read_examples(task, root, split)
+            assert isinstance(caught.value, MissingData) is (split == "train")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from twelve import progress
 from twelve.data.root import MissingData
 from twelve.data.stats import root_stats, split_stats, write_vocabulary
 from twelve.tasks.base import Example
@@ -47,3 +48,14 @@ def test_stats_of_a_root(root: Path) -> None:
     assert [split.split for split in root_stats(root)] == ["val"]
     with pytest.raises(MissingData):
         root_stats(root, ["vqa"])
+
+
+def test_reading_shows_how_far_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    monkeypatch.setattr("twelve.data.reading._MEGABYTE", 1.0)
+    root_stats(root, ["vqa"])
+    total = sum(path.stat().st_size for path in (root / "vqa").glob("v2_*"))
+    shown = capsys.readouterr().err
+    assert f"reading official files {total}/{total}" in shown and "left, VQA v2 val" in shown

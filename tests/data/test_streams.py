@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twelve.data import streams
-from twelve.data.streams import read_elements, read_members
+from twelve.data.streams import read_elements, read_items, read_list, read_members, watching
 from twelve.errors import DataError
 
 FIELDS = st.dictionaries(st.text(max_size=4), st.one_of(st.integers(), st.text(max_size=9), st.none()), max_size=3)
@@ -68,6 +68,49 @@ def test_damaged_files(tmp_path: Path, text: str, problem: str) -> None:
     assert str(path) in str(caught.value)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(FIELDS, max_size=4),
+    before=st.one_of(st.integers(), FIELDS, st.lists(st.integers(), max_size=2)),
+    indent=st.sampled_from([None, 1]),
+    size=st.integers(1, 9),
+)
+def test_a_list_inside_an_object(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[object], before: object, indent: int | None, size: int
+) -> None:
+    path = tmp_path_factory.mktemp("streams") / "rows.json"
+    counted: list[int] = []
+    with pytest.MonkeyPatch.context() as patch, watching(counted.append):
+        patch.setattr(streams, "CHUNK", size)
+        path.write_text(json.dumps({"info": before, "rows": rows, "more": [{}]}, indent=indent), encoding="utf-8")
+        found = list(read_list(path, "rows"))
+    assert [record.fields for record in found] == rows
+    assert [record.place for record in found] == [f"rows[{index}]" for index in range(len(rows))]
+    assert sum(counted) == len(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[]", "expected an object with fields, found list"),
+        ("[] x", "something follows its end"),
+        ("{}", "field 'rows' is missing"),
+        ('{"other": []}', "field 'rows' is missing"),
+        ('{"rows": {}}', "field 'rows' must be a list, found dict"),
+        ('{"rows": [3]}', r"\[rows\[0\]\]: expected an object with fields, found int 3"),
+        ('{"rows": [{}] "a": 1}', "expected ',', found"),
+        ('{"rows": [{}', "it ends before ','"),
+        ('{"rows": []} x', "something follows its end"),
+        ('{"rows": [], "rows": []}', "the key 'rows' occurs twice"),
+    ],
+)
+def test_lists_that_are_none(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=problem):
+        list(read_list(path, "rows"))
+
+
 def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text('[{"a": 1}, {"a": 2}, ')
@@ -77,3 +120,15 @@ def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
         next(rows)
     with pytest.raises(DataError, match="cannot be read: No such file"):
         list(read_elements(tmp_path / "none.json"))
+
+
+def test_items_of_nested_lists(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"v": "1", "data": {"a": ["x", 2], "b": [{"c": [3]}], "d": {"a": [4]}}, "a": [5]}')
+    assert list(read_items(path, "data.a", "data.b")) == [("data.a", "x"), ("data.a", 2), ("data.b", {"c": [3]})]
+    assert list(read_items(path, "a", "data.d.a")) == [("data.d.a", 4), ("a", 5)]
+    assert list(read_items(path, "data.d", "v")) == []
+    for wrong, problem in (('{"a": [1}', "not valid JSON"), ('{"a": [1], "a": [2]}', "occurs twice"), ("", "JSON")):
+        path.write_text(wrong)
+        with pytest.raises(DataError, match=problem):
+            list(read_items(path, "a"))

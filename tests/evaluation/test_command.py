@@ -96,6 +96,33 @@ def test_a_task_is_measured_without_the_other_tasks_files(root: Path, run: Path,
     assert bare.score == alone.score and not bare.floors
 
 
+def test_a_split_without_answers_is_predicted_and_not_measured(root: Path, run: Path, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    shutil.copytree(root, hidden)
+    questions = json.loads((root / "vqa" / "v2_OpenEnded_mscoco_val2014_questions.json").read_text())
+    name = "v2_OpenEnded_mscoco_test2015_questions.json"
+    (hidden / "vqa" / name).write_text(json.dumps(questions))
+    data = [f"data={hidden}"]
+    problem = rf"vqa/{name}: the split 'test' of vqa has no answers.* -> .*--task vqa --split test --submit FILE"
+    with pytest.raises(DataError, match=problem):
+        evaluate_run(run, tasks=["vqa"], split="test", settings=data, console=QUIET)
+    for file in (hidden / "vqa").glob("*train2014*"):
+        file.unlink()
+    for carved in ("there", "gone"):
+        if carved == "gone":
+            (run / "carved.json").unlink()
+        out = tmp_path / "results.json"
+        assert evaluate_run(run, tasks=["vqa"], split="test", submit=out, settings=data, console=QUIET) == []
+        assert len(json.loads(out.read_text())) == len(questions["questions"])
+        out.unlink()
+
+
+def test_a_split_with_answers_is_predicted_and_measured_with_its_floors(run: Path, tmp_path: Path) -> None:
+    (plain,) = evaluate_run(run, tasks=["vqa"], console=QUIET)
+    (result,) = evaluate_run(run, tasks=["vqa"], submit=tmp_path / "results.json", console=QUIET)
+    assert (result.score, result.floors) == (plain.score, plain.floors) and result.floors
+
+
 def test_a_run_without_its_carved_pictures_is_measured_the_same(run: Path) -> None:
     (one,) = evaluate_run(run, tasks=["snli_ve"], console=QUIET)
     (run / "carved.json").unlink()
@@ -121,7 +148,7 @@ def test_mistakes_in_what_to_measure(run: Path, tmp_path: Path) -> None:
         ("model/processor_config.json", b"[]", r"processor_config\.json: must hold a JSON object"),
         ("model/tokenizer.json", b"{}", r"tokenizer\.json: not a tokenizer"),
         ("carved.json", b"[]", r"carved\.json: expected an object"),
-        ("carved.json", b'{"left_out": [1], "look": []}', r"carved\.json: .*left_out.* -> delete it"),
+        ("carved.json", b'{"left_out": [1], "look": []}', r"carved\.json.*left_out.* -> delete it"),
     ],
 )
 def test_damaged_parts_of_a_run_are_named(run: Path, file: str, content: bytes, problem: str) -> None:

@@ -32,7 +32,9 @@ def some_records() -> list[record.Recorded]:
         Prediction(np.int64(0), 0.75, ((np.int64(0), 0.75), (1, 0.25))),
         Prediction((1.0, 2.0, 3.5, 4.0), 0.5, (((1.0, 2.0, 3.5, 4.0), np.float32(0.5)),)),
     ]
-    return record.decoded("mine", "answer", "val", examples, predictions, np.array([0.3, 0.0, 1.0]))
+    right = np.array([0.3, 0.0, 1.0])
+    answers = record.decoded("mine", "answer", "val", examples[:1], predictions[:1], right[:1])
+    return answers + record.decoded("mine", "region", "val", examples[1:], predictions[1:], right[1:])
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_another_world_is_not_overwritten(root: Path) -> None:
     before = contents(root)
     with pytest.raises(DataError, match=r"a microworld of seed 1, not 2.*choose another folder"):
         make_microworld(root, 2, SIZES)
-    with pytest.raises(DataError, match="other sizes"):
+    with pytest.raises(DataError, match=r"other sizes \(\w+: \[.*\], not \[.*\]; another --scale"):
         make_microworld(root, 1)
     assert contents(root) == before
 
@@ -96,6 +96,16 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path, name: str
     with pytest.raises(DataError, match="not a microworld"):
         make_microworld(tmp_path / name, 1, SIZES)
     assert (tmp_path / name).read_text() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{}", "no 'seed'"), ("{", "Expecting"), ('{"seed": 1, "sizes": {}, "version": 1, "tasks": {"vqa": 1}}', "int")],
+)
+def test_a_damaged_index_is_named(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "microworld.json").write_text(text)
+    with pytest.raises(DataError, match=rf"microworld\.json: not a microworld.*{why}.*remove the whole folder"):
+        make_microworld(tmp_path, 1, SIZES)
 
 
 def test_an_empty_folder_is_filled_and_a_failure_leaves_nothing(

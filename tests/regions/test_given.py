@@ -24,7 +24,8 @@ from twelve.regions.jobs import ExtractReport
 from twelve.regions.root import extract_root
 from twelve.regions.store import RegionFile, RegionStore
 from twelve.tasks import base
-from twelve.tasks.base import Box, Example, Measurement, Protocol, Task
+from twelve.tasks.base import Box, Example, Measurement, Protocol, Task, get
+from twelve.tasks.custom import CandidatesFile
 
 ALL: Box = (0.0, 0.0, 64.0, 48.0)
 HALF: Box = (0.0, 0.0, 32.0, 48.0)
@@ -241,9 +242,13 @@ def test_missing_given_regions_are_named_before_training(tmp_path: Path) -> None
     write(tmp_path / "s" / "a.arrow", [regions("s/0"), regions("s/1"), regions("s/2")])
     write(tmp_path / "s" / "given" / "a.arrow", [regions("s/0")])
     without = Example("1", "x", ("s/2",))
-    check_regions(RegionStore(tmp_path), [Example("0", "x", ("s/0",), candidates=(ALL,)), without], "one")
+    check_regions(RegionStore(tmp_path), get("visual7w"), [Example("0", "x", ("s/0",), candidates=(ALL,)), without])
+    wanting = [Example("0", "x", ("s/1",), candidates=(ALL,)), without]
     with pytest.raises(
-        RegionError, match=r"s/given: 1 of 1 pictures of one have no regions of the boxes .* is s/1"
+        RegionError, match=r"s/given: 1 of 1 pictures of visual7w have no regions of the boxes .* is s/1"
     ) as e:
-        check_regions(RegionStore(tmp_path), [Example("0", "x", ("s/1",), candidates=(ALL,)), without], "one")
-    assert "--boxes given:one" in str(e.value)
+        check_regions(RegionStore(tmp_path), get("visual7w"), wanting)
+    assert "--boxes given:visual7w --data DATA, with" in str(e.value)
+    own = type("Own", (CandidatesFile,), {"name": "own"})()
+    with pytest.raises(RegionError, match="--boxes given:own --data DATA --config CONFIG, with"):
+        check_regions(RegionStore(tmp_path), own, wanting[:1], wanting[1:])

@@ -185,7 +185,7 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
 @pytest.mark.parametrize(
     ("kind", "record", "words"),
     [
-        ("answer", {"image": "a.jpg"}, r"line 1.*'text' is missing"),
+        ("answer", {"image": "a.jpg"}, r"line 1.*'text' is missing.* -> mend this line"),
         ("answer", {"text": "t", "image": "a.jpg"}, "'target' is missing"),
         ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 2}}, "score in 0..1"),
         ("region", {"text": "t", "image": "a.jpg", "target": [5, 5, 5, 9]}, "no area"),

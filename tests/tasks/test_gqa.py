@@ -113,6 +113,24 @@ def test_all_training_questions_are_ten_files(tmp_path: Path) -> None:
         get("gqa").read(root, "train_all")
 
 
+def test_trainval_and_minval_are_cut_from_both_files_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = get("gqa")
+    write(tmp_path, "train_balanced_questions.json", {key: question() for key in ("09", "100", "7", "030")})
+    root = write(tmp_path, "val_balanced_questions.json", {key: question(imageId="7") for key in ("20", "08", "0200")})
+    (tmp_path / "gqa" / "val_choices.json").write_text('{"0200": {"valid": ["yes"], "plausible": []}}')
+    monkeypatch.setattr("twelve.tasks.gqa.MINVAL", 3)
+    minval = task.read(root, "minval")
+    assert [example.id for example in minval] == ["030", "100", "0200"]  # of train as well; in the order of their ids
+    assert "choices" in minval[2].facts and "choices" not in minval[0].facts
+    assert sorted(example.id for example in task.read(root, "trainval")) == ["08", "09", "20", "7"]
+    everything = {example.id for part in ("train_balanced", "val_balanced") for example in task.read(root, part)}
+    assert {example.id for part in ("trainval", "minval") for example in task.read(root, part)} == everything
+    assert task.files("minval") == task.files("trainval") == task.files("train_balanced") + task.files("val_balanced")
+    monkeypatch.setattr("twelve.tasks.gqa.MINVAL", 7)
+    with pytest.raises(MissingData, match="holds no example of split 'trainval'"):
+        task.read(root, "trainval")
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from twelve.data.clean import clean_splits, held_out_images
 from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError
 from twelve.tasks.base import Example, get
-from twelve.tasks.shared import last_by_id
+from twelve.tasks.shared import all_but_last, last, last_by_id
 from twelve.tasks.vqa import read_annotations, read_questions
 
 Records = list[dict[str, Any]]
@@ -86,6 +87,39 @@ def test_trainval_and_minval_part_val_by_question_id() -> None:
     assert last_by_id(examples, 3000)[0] == []
 
 
+def test_what_is_held_back_one_after_the_other_is_the_same() -> None:
+    for ids in ([30, 100, 9, 20], [1, 2, 3], [3, 2, 1], [], [5, 40, 6, 39, 7, 38]):
+        examples = [Example(str(number), "?", ("coco/1",)) for number in ids]
+        for count in range(len(ids) + 2):
+            kept, held = last_by_id(examples, count)
+            assert last(iter(examples), count) == held
+            assert sorted(all_but_last(iter(examples), count), key=lambda example: int(example.id)) == kept
+    waiting = iter(range(10**9))
+    endless = (Example(str(next(waiting)), "?", ()) for _ in range(10**9))
+    assert [next(all_but_last(endless, 5)).id for _ in range(2)] == ["0", "6"]  # no more than it needs to
+
+
+def test_trainval_and_minval_are_the_originals(write: Callable[..., DataRoot], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are cut from val by question id; of the last pictures, one may stand on both sides."""
+    write("train", [question(9001000, 9001)], [annotation(9001000, 9001, ["a"])])
+    numbers = [3001, 1000, 20001, 3000, 500]
+    root = write(
+        "val",
+        [question(number, number // 1000) for number in numbers],
+        [annotation(number, number // 1000, ["a"]) for number in numbers[::-1]],
+    )
+    monkeypatch.setattr("twelve.tasks.vqa.MINVAL", 2)
+    task = get("vqa")
+    assert [example.id for example in task.read(root, "minval")] == ["3001", "20001"]
+    trainval = task.read(root, "trainval")
+    assert {example.id for example in trainval} == {"9001000", "500", "1000", "3000"}
+    held = held_out_images(root, tasks={"vqa": task}, required={"vqa": "minval"})
+    assert [(part.split, part.role) for part in held.splits] == [("minval", "reported")]
+    kept, _ = clean_splits({"vqa": trainval}, held)
+    assert {example.id for example in kept["vqa"]} == {"9001000", "500", "1000"}  # picture 3 is in minval
+    assert len(task.read(root, "minval")) == 2  # what is measured on is not filtered
+
+
 def test_trainval_reads_both_files(write: Callable[..., DataRoot], monkeypatch: pytest.MonkeyPatch) -> None:
     write("train", [question(1000, 1)], [annotation(1000, 1, ["a"])])
     root = write("val", [question(2000, 2), question(3000, 3)], [annotation(n, n // 1000, ["a"]) for n in (2000, 3000)])
@@ -114,6 +148,13 @@ def test_malformed_records(
 ) -> None:
     with pytest.raises(DataError, match=problem):
         get("vqa").read(write("val", questions, annotations), "val")
+
+
+def test_any_order_of_the_annotations(write: Callable[..., DataRoot]) -> None:
+    numbers = [1, 2, 3]
+    for order in ([1, 2, 3], [3, 2, 1], [2, 3, 1]):
+        root = write("val", [question(n, n) for n in numbers], [annotation(n, n, [f"a{n}"]) for n in order])
+        assert [example.facts["label"] for example in get("vqa").read(root, "val")] == ["a1", "a2", "a3"]
 
 
 def test_missing_and_empty_files(write: Callable[..., DataRoot], tmp_path: Path) -> None:

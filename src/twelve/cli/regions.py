@@ -52,9 +52,9 @@ def extract(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Turn a folder of pictures into regions; killed, it goes on where it stopped when called again."""
-    from twelve.regions.backbones import InputSize
     from twelve.regions.detector import shipped
     from twelve.regions.extractor import extract as run
+    from twelve.regions.sizes import InputSize
 
     if config is not None:
         from twelve.config import load

@@ -33,7 +33,7 @@ from twelve.tasks.base import Example, Task
 FOLDER = "TWELVE_CACHE"
 """Environment variable: where the cache is, or ``off``."""
 OFF = "off"
-LARGE = 64 << 20
+LARGE = 32 << 20
 """Bytes of official files from which on a split is cached; smaller ones are read in about the time of opening it."""
 _READING = ("tasks", "data", "evaluation/metrics")
 """Folders of this package whose code decides what a reader returns."""
@@ -45,14 +45,15 @@ def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
     Raises:
         DataError, ConfigError: as that does.
     """
-    folder = cache_folder()
-    paths = [] if folder is None else task.sources(root, split)
-    # What lacks a file is read as well: the reader says best what is missing.
-    if folder is None or not all(path.is_file() for path in paths):
-        return task.read(root, split)
-    if sum(path.stat().st_size for path in paths) < LARGE:
-        return task.read(root, split)
-    return _cached(folder / "examples" / task.name, task, root, split, paths)
+    with root.mended():
+        folder = cache_folder()
+        paths = [] if folder is None else task.sources(root, split)
+        # What lacks a file is read as well: the reader says best what is missing.
+        if folder is None or not all(path.is_file() for path in paths):
+            return task.read(root, split)
+        if sum(path.stat().st_size for path in paths) < LARGE:
+            return task.read(root, split)
+        return _cached(folder / "examples" / task.name, task, root, split, paths)
 
 
 def cache_folder() -> Path | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from twelve.data.cache import read_examples
+from twelve.data.columns import pictures
 from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError, TwelveError
 from twelve.progress import Track
@@ -149,14 +151,14 @@ def _check_task(root: DataRoot, task: Task, store: RegionStore) -> TaskCheck:
 def _check_split(root: DataRoot, task: Task, split: str, store: RegionStore) -> SplitCheck:
     official = task.official_counts.get(split)
     try:
-        examples = task.read(root, split)
+        examples = read_examples(task, root, split)
     except MissingData as error:
         folder = root.path / task.folder
         missing = tuple(name for name in task.files(split) if not (folder / name).is_file())
         return SplitCheck(split, missing, official=official, errors=() if missing else (str(error),))
     except DataError as error:
         return SplitCheck(split, official=official, errors=(str(error),))
-    images = list(dict.fromkeys(image for example in examples for image in example.images))
+    images = pictures(examples)
     errors, notes = _pictures(root, images, store)
     twice = len(examples) - len({example.id for example in examples})
     if twice:

@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import numpy as np
+
+from twelve.data.columns import distinct_pairs, groups_of, images_of, pictures, take
+from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError
 from twelve.tasks.base import Example, Task, tasks_of
@@ -106,6 +110,7 @@ def held_out_images(
     mode: Mode = "test",
     required: Mapping[str, str] | None = None,
     tasks: Mapping[str, Task] | None = None,
+    progress: bool = True,
 ) -> HeldOutImages:
     """Pictures of every task's held-out splits that the data root has.
 
@@ -121,21 +126,23 @@ def held_out_images(
     tasks = tasks or tasks_of(root)
     splits: list[HeldOut] = []
     skipped: dict[str, str] = {}
+    wanted: list[tuple[str, str, str]] = []
     for name, task in tasks.items():
         roles = {split: role for role, those in task.held_out_splits.items() for split in those}
-        wanted = {split: role for split, role in roles.items() if role in mode.split("+")}
+        held = {split: role for split, role in roles.items() if role in mode.split("+")}
         if name in required:
-            wanted[required[name]] = roles.get(required[name], "reported")
-        for split, role in wanted.items():
+            held[required[name]] = roles.get(required[name], "reported")
+        wanted += [(name, split, role) for split, role in held.items()]
+    with reading(root, [(tasks[name], split) for name, split, _ in wanted], shown=progress) as read:
+        for name, split, role in wanted:
             try:
-                examples = task.read(root, split)
+                examples = read(tasks[name], split)
             except MissingData as error:
                 if required.get(name) == split:
                     raise
                 skipped[f"{name} {split}"] = error.problem
                 continue
-            images = frozenset(image for example in examples for image in example.images)
-            splits.append(HeldOut(name, split, role, images))
+            splits.append(HeldOut(name, split, role, frozenset(pictures(examples))))
     same, unknown = same_pictures(root, tasks)
     return HeldOutImages(mode, tuple(splits), skipped | unknown, same)
 
@@ -161,7 +168,7 @@ def same_pictures(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, 
 
 def clean_splits(
     train: Mapping[str, Sequence[Example]], held_out: HeldOutImages
-) -> tuple[dict[str, list[Example]], CleanReport]:
+) -> tuple[dict[str, Sequence[Example]], CleanReport]:
     """Take every example that shows a held-out picture, in whichever source, out of every training set.
 
     Args:
@@ -177,25 +184,26 @@ def clean_splits(
 
     banned = identities(held_out.images)
     columns = {f"{split.task} {split.split}": identities(split.images) for split in held_out.splits}
-    kept: dict[str, list[Example]] = {}
+    kept: dict[str, Sequence[Example]] = {}
     removed: dict[str, Removed] = {}
     overlap: dict[str, dict[str, int]] = {}
     for task, examples in train.items():
-        kept[task] = [example for example in examples if banned.isdisjoint(identities(example.images))]
-        before, after = (identities(i for example in part for i in example.images) for part in (examples, kept[task]))
+        images = images_of(examples)
+        kept[task] = take(examples, images.where(banned.isdisjoint(identities(those)) for those in images.values))
+        before, after = (identities(pictures(part)) for part in (examples, kept[task]))
         removed[task] = Removed(len(before), len(after), len(examples), len(kept[task]))
-        overlap[task] = {name: len(before & images) for name, images in columns.items()}
+        overlap[task] = {name: len(before & theirs) for name, theirs in columns.items()}
     return kept, CleanReport(held_out.mode, removed, overlap, held_out.skipped)
 
 
-def carve(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+def carve(examples: Sequence[Example], fraction: float, seed: int) -> tuple[Sequence[Example], Sequence[Example]]:
     """:func:`carve_tasks` of a single task."""
     return carve_tasks({"": examples}, fraction, seed)[""]
 
 
 def carve_tasks(
     train: Mapping[str, Sequence[Example]], fraction: float, seed: int, same: Mapping[str, str] | None = None
-) -> dict[str, tuple[list[Example], list[Example]]]:
+) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
     """Split training sets into (train, look) by picture, the same pictures for every task.
 
     Examples that share a picture, or a group (a sentence that is said of several pairs), stay together. A picture's
@@ -211,15 +219,20 @@ def carve_tasks(
     """
     links = _Links()
     same = same or {}
+    columns = {task: images_of(examples) for task, examples in train.items()}
     for task, examples in train.items():
-        for example in examples:
-            links.join(_images_of(example), (task, example.group) if example.group else None)
-            for image in example.images:
-                if image in same:
-                    links.join((image, same[image]), None)
+        images, groups = columns[task], groups_of(examples)
+        for together, group in distinct_pairs(images, groups):
+            if not together:
+                first = int(np.flatnonzero(images.codes == images.values.index(()))[0])
+                raise DataError("an example without a picture", record=examples[first].id)
+            links.join(together, (task, group) if group else None)
+        for image in (image for together in images.values for image in together if image in same):
+            links.join((image, same[image]), None)
     draws = {name: _draw(name, seed) for name in links.names()}
     look = {name for name, draw in draws.items() if draw < fraction}
-    parts = {task: {links.name(_images_of(example)[0]) for example in examples} for task, examples in train.items()}
+    names_of = {task: [links.name(images[0]) for images in column.values] for task, column in columns.items()}
+    parts = {task: set(names) for task, names in names_of.items()}
     for task, names in parts.items():
         if len(names) < 2:
             raise DataError(
@@ -231,19 +244,8 @@ def carve_tasks(
     for names in parts.values():
         if names <= look:
             look.discard(max(names, key=draws.__getitem__))
-    return {
-        task: (
-            [example for example in examples if links.name(_images_of(example)[0]) not in look],
-            [example for example in examples if links.name(_images_of(example)[0]) in look],
-        )
-        for task, examples in train.items()
-    }
-
-
-def _images_of(example: Example) -> tuple[str, ...]:
-    if not example.images:
-        raise DataError("an example without a picture", record=example.id)
-    return example.images
+    sides = {task: columns[task].where(name in look for name in names) for task, names in names_of.items()}
+    return {task: (take(examples, ~sides[task]), take(examples, sides[task])) for task, examples in train.items()}
 
 
 def _draw(name: str, seed: int) -> float:

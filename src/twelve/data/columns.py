@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from twelve.tasks.base import Example
 
 Value = TypeVar("Value", bound=Hashable)
+Other = TypeVar("Other", bound=Hashable)
 
 
 class Examples(Sequence[Example]):
@@ -59,7 +60,7 @@ class Column(NamedTuple, Generic[Value]):
     """Distinct values, in the order in which they occur first, and (N,) which of them each example has."""
 
     values: list[Value]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.int32]
 
     def where(self, wanted: Iterable[bool]) -> NDArray[np.bool_]:
         """(N,) what is said of each example's value; ``wanted`` says it of the D values."""
@@ -78,6 +79,13 @@ def groups_of(examples: Sequence[Example]) -> Column[str]:
     if isinstance(examples, Examples):
         return _merged(examples, "group")
     return _numbered(example.group for example in examples)
+
+
+def distinct_pairs(first: Column[Value], second: Column[Other]) -> list[tuple[Value, Other]]:
+    """The different pairs of values that examples have in two columns."""
+    pairs = np.unique(first.codes.astype(np.int64) * len(second.values) + second.codes)
+    rows, columns = np.divmod(pairs, max(1, len(second.values)))
+    return [(first.values[row], second.values[column]) for row, column in zip(rows, columns, strict=True)]
 
 
 def pictures(*parts: Sequence[Example]) -> list[str]:
@@ -124,7 +132,7 @@ def _merged(examples: Examples, column: str) -> Column[Any]:
     first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last assignment, to the first place, stays
     used = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
     of: dict[Any, int] = {}
-    renumbered = np.zeros(len(first), np.int64)
+    renumbered = np.zeros(len(first), np.int32)
     for code in used.tolist():
         renumbered[code] = of.setdefault(examples.value(code), len(of))
     return Column(list(of), renumbered[codes])
@@ -132,5 +140,5 @@ def _merged(examples: Examples, column: str) -> Column[Any]:
 
 def _numbered(values: Iterable[Value]) -> Column[Value]:
     of: dict[Value, int] = {}
-    codes = np.fromiter((of.setdefault(value, len(of)) for value in values), np.int64)
+    codes = np.fromiter((of.setdefault(value, len(of)) for value in values), np.int32)
     return Column(list(of), codes)

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from twelve.data.clean import HeldOutImages, Mode, Removed, clean_splits, held_out_images
-from twelve.data.duplicates import Duplicate, duplicates, fingerprints
+from twelve.data.columns import images_of, take
+from twelve.data.duplicates import Duplicate, duplicates
+from twelve.data.fingerprints import fingerprints
+from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.files import replacing
 from twelve.tasks.base import Example, Task, tasks_of
@@ -129,15 +132,16 @@ def find_exclusions(
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     tasks = tasks or tasks_of(root)
-    held_out = held_out_images(root, mode=mode, tasks=tasks)
+    held_out = held_out_images(root, mode=mode, tasks=tasks, progress=progress)
     skipped = dict(held_out.skipped)
-    train: dict[str, list[Example]] = {}
-    for name, task in tasks.items():
-        try:
-            train[name] = task.read(root, task.train_split)
-        except MissingData as error:
-            skipped[f"{name} {task.train_split}"] = error.problem
-    images = dict.fromkeys(image for part in train.values() for example in part for image in example.images)
+    train: dict[str, Sequence[Example]] = {}
+    with reading(root, [(task, task.train_split) for task in tasks.values()], shown=progress) as read:
+        for name, task in tasks.items():
+            try:
+                train[name] = read(task, task.train_split)
+            except MissingData as error:
+                skipped[f"{name} {task.train_split}"] = error.problem
+    images = dict.fromkeys(image for part in train.values() for those in images_of(part).values for image in those)
     images |= dict.fromkeys(sorted(held_out.images))
     files = {image: path for image in images if pixels and (path := root.image_file(image)) is not None}
     prints = fingerprints(files, progress=progress)
@@ -187,7 +191,8 @@ def _exclusions(
         plain[name] = frozenset(by_id.get(image, image) for image in part.images)
         merged[name] = frozenset(same.get(image, image) for image in part.images)
     pictures: dict[str, dict[str, str]] = {}
-    for image in dict.fromkeys(image for example in examples for image in example.images):
+    column = images_of(examples)
+    for image in dict.fromkeys(image for those in column.values for image in those):
         reasons = {
             name: "id" if by_id.get(image, image) in plain[name] else "pixels"
             for name, those in merged.items()
@@ -199,6 +204,7 @@ def _exclusions(
     for other in dict.fromkeys(part.task for part in held_out.splits):
         names = {f"{part.task} {part.split}" for part in held_out.splits if part.task == other}
         theirs = {image for image, reasons in pictures.items() if not names.isdisjoint(reasons)}
-        overlap[other] = (len(theirs), sum(not theirs.isdisjoint(example.images) for example in examples))
-    removed = tuple(example.id for example in examples if any(image in pictures for image in example.images))
+        overlap[other] = (len(theirs), int(column.where(not theirs.isdisjoint(those) for those in column.values).sum()))
+    left_out = column.where(any(image in pictures for image in those) for those in column.values)
+    removed = tuple(example.id for example in take(examples, left_out))
     return TaskExclusions(task, split, sizes, pictures, removed, overlap)

@@ -7,9 +7,9 @@ that measuring one task reads that task's files alone.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +17,29 @@ from numpy.typing import NDArray
 
 from twelve import files
 from twelve.config import RunConfig, TaskSettings
+from twelve.data.cache import read_examples
 from twelve.data.clean import CleanReport, HeldOutImages, carve_tasks, clean_splits, held_out_images
+from twelve.data.columns import groups_of, have_candidates, images_of, pictures, take, texts_of
 from twelve.data.records import read_object
 from twelve.data.root import DataRoot
-from twelve.data.vocabulary import Coverage, build_vocabulary, coverage, read_label_map
+from twelve.data.vocabulary import (
+    Coverage,
+    build_vocabulary,
+    coverage,
+    frequent_labels,
+    labels_of,
+    read_label_map,
+)
 from twelve.errors import DataError, RegionError
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import Output, get_output
+from twelve.progress import Track
 from twelve.regions.store import GIVEN, RegionStore
 from twelve.tasks.base import Example, Task, get
-from twelve.tasks.custom import adopt_own
+from twelve.tasks.custom import FileTask, adopt_own
+
+TEXTS = 1 << 14
+"""Texts that are counted at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +98,13 @@ class Carved:
             remedy = "delete it: what it says is then worked out from the files of all the run's tasks"
             raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
 
-    def parts(self, examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    def parts(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
         """One task's training examples as (train, look), divided as :func:`prepare` divided them."""
-        kept = [example for example in examples if self.left_out.isdisjoint(example.images)]
+        column = images_of(examples)
+        kept = column.where(self.left_out.isdisjoint(images) for images in column.values)
         # The pictures of one example are always on one side.
-        return (
-            [example for example in kept if example.images[0] not in self.look],
-            [example for example in kept if example.images[0] in self.look],
-        )
+        look = column.where(images[0] in self.look for images in column.values)
+        return take(examples, kept & ~look), take(examples, kept & look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +141,14 @@ def prepare(
     root, store = open_root(config)
     chosen = {name: get(name) for name in config.tasks}
     reports = {name: settings.report or chosen[name].report_split for name, settings in config.tasks.items()}
-    everything = {name: task.read(root, task.train_split) for name, task in chosen.items()}
+    everything = {name: _trained_on(task, root, config.tasks[name]) for name, task in chosen.items()}
     held_out = held_out_images(root, mode=config.hold_out, required=reports)
     kept, cleaned = clean_splits(everything, held_out)
-    given = {name: chosen[name].read(root, settings.look) for name, settings in config.tasks.items() if settings.look}
+    given = {
+        name: read_examples(chosen[name], root, settings.look)
+        for name, settings in config.tasks.items()
+        if settings.look
+    }
     parts = _divide(kept, _unmeasured(given, held_out), config, held_out.same)
     tasks = {}
     for name, task in chosen.items():
@@ -141,7 +157,7 @@ def prepare(
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
         if not texts_only:
-            check_regions(store, [*train, *look], name)
+            check_regions(store, task, train, look)
         tasks[name] = TaskData(task, get_output(task.kind), settings, train, look)
     built = _vocabularies(config, tasks) if vocabularies is None else _joined(config, vocabularies, tasks, adding)
     covered = {
@@ -151,11 +167,11 @@ def prepare(
     }
     same = held_out.same
     banned = {same.get(image, image) for image in held_out.images}
-    pictures = _images(everything.values())
-    left_out = frozenset(image for image in pictures if same.get(image, image) in banned)
-    looked = _images(look for _, look in parts.values())
+    known = set(pictures(*everything.values()))
+    left_out = frozenset(image for image in known if same.get(image, image) in banned)
+    looked = set(pictures(*(look for _, look in parts.values())))
     twins = {same.get(image, image) for image in looked}
-    looked |= {image for image in pictures - left_out if same.get(image, image) in twins}
+    looked |= {image for image in known - left_out if same.get(image, image) in twins}
     carved = Carved(left_out, frozenset(looked))
     return Prepared(root, store, tasks, cleaned, built, carved, covered)
 
@@ -184,16 +200,20 @@ def prepare_measuring(
         task, settings = get(name), config.tasks[name]
         output = get_output(task.kind)
         learns = floors and not output.ranks_gallery
-        train, look = carved.parts(task.read(root, task.train_split)) if learns else ([], [])
+        train, look = carved.parts(_trained_on(task, root, settings)) if learns else ([], [])
         if learns and settings.look:
-            look = carved.parts(task.read(root, settings.look))[1]
+            look = carved.parts(read_examples(task, root, settings.look))[1]
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
         tasks[name] = TaskData(task, output, settings, train, look)
     return Prepared(root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), carved)
 
 
-def _unmeasured(looks: Mapping[str, Sequence[Example]], held_out: HeldOutImages) -> dict[str, list[Example]]:
+def _trained_on(task: Task, root: DataRoot, settings: TaskSettings) -> Sequence[Example]:
+    return read_examples(task, root, settings.train or task.train_split)
+
+
+def _unmeasured(looks: Mapping[str, Sequence[Example]], held_out: HeldOutImages) -> dict[str, Sequence[Example]]:
     """Splits to look at without the pictures that some task is tested or reported on.
 
     Raises:
@@ -216,27 +236,25 @@ def _divide(
     given: Mapping[str, Sequence[Example]],
     config: RunConfig,
     same: Mapping[str, str],
-) -> dict[str, tuple[list[Example], list[Example]]]:
+) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
     """task -> (train, look); no task trains on a picture that any task looks at.
 
     Args:
         given: task -> what it looks at, where that is a split of its own; the others' is carved.
     """
     carved = carve_tasks({name: kept[name] for name in kept if name not in given}, config.carve, config.seed, same)
-    seen = _images([*given.values(), *(look for _, look in carved.values())])
-    seen = {same.get(image, image) for image in seen}
+    looked = pictures(*given.values(), *(look for _, look in carved.values()))
+    seen = {same.get(image, image) for image in looked}
     parts = {}
     for name, examples in kept.items():
         train, look = carved.get(name, (examples, given.get(name, ())))
-        train = [e for e in train if seen.isdisjoint(same.get(image, image) for image in e.images)]
+        column = images_of(train)
+        unseen = (seen.isdisjoint(same.get(image, image) for image in images) for images in column.values)
+        train = take(train, column.where(unseen))
         if not train:
             raise DataError(f"{name} has no training picture that no task looks at", remedy="look at another split")
-        parts[name] = (train, list(look))
+        parts[name] = (train, look)
     return parts
-
-
-def _images(parts: Iterable[Sequence[Example]]) -> set[str]:
-    return {image for examples in parts for example in examples for image in example.images}
 
 
 def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
@@ -260,57 +278,60 @@ def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
 
 def sources_of(data: Prepared) -> list[str]:
     """Image sources that the training pictures come from."""
-    return sorted(
-        {
-            image.split("/")[0]
-            for task in data.tasks.values()
-            for example in (*task.train, *task.look)
-            for image in example.images
-        }
-    )
+    parts = (part for task in data.tasks.values() for part in (task.train, task.look))
+    return sorted({image.split("/")[0] for image in pictures(*parts)})
 
 
-def check_regions(store: RegionStore, examples: Sequence[Example], task: str) -> None:
-    """Every picture of the examples has regions, and those with candidates the regions of these; better said before
-    training than in its middle.
+def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> None:
+    """Every picture of a task's examples has regions, and those with candidates the regions of these; better said
+    before training than in its middle.
 
     Raises:
         RegionError: names the first picture that has none and how many there are.
     """
-    images = dict.fromkeys(image for example in examples for image in example.images)
+    images = pictures(*parts)
     missing = [image for image in images if image not in store]
     if missing:
         raise RegionError(
-            f"{len(missing)} of {len(images)} pictures of {task} have no regions, the first is {missing[0]}",
+            f"{len(missing)} of {len(images)} pictures of {task.name} have no regions, the first is {missing[0]}",
             file=Path(store.root) / missing[0].split("/")[0],
             remedy="run twelve regions extract on their folder",
         )
-    asked = dict.fromkeys(example.images[0] for example in examples if example.candidates)
+    asked: dict[str, None] = {}
+    for part in parts:
+        asked |= dict.fromkeys(images[0] for images in images_of(take(part, have_candidates(part))).values)
     missing = [image for image in asked if not store.has_given(image)]
     if missing:
         source = missing[0].split("/")[0]
         raise RegionError(
-            f"{len(missing)} of {len(asked)} pictures of {task} have no regions of the boxes that it gives, "
+            f"{len(missing)} of {len(asked)} pictures of {task.name} have no regions of the boxes that it gives, "
             f"the first is {missing[0]}",
             file=Path(store.root) / source / GIVEN,
-            remedy=f"run twelve regions extract --images images/{source} --boxes given:{task} --data DATA, with the "
+            remedy=f"run twelve regions extract --images images/{source} --boxes given:{task.name} --data DATA"
+            f"{' --config CONFIG' if isinstance(task, FileTask) else ''}, with the "
             f"--backbone of the detected regions, --out {store.root}",
         )
 
 
-def subset(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Example]:
     """At most ``count`` examples, whole groups (pictures) in random order, in the file's order."""
-    groups = sorted({example.group for example in examples})
-    order = np.random.default_rng(seed).permutation(len(groups))
-    rank = {groups[index]: position for position, index in enumerate(order)}
-    chosen = sorted(range(len(examples)), key=lambda row: (rank[examples[row].group], row))[:count]
-    return [examples[row] for row in sorted(chosen)]
+    column = groups_of(examples)
+    order = np.random.default_rng(seed).permutation(len(column.values))
+    rank = np.empty(len(order), np.int64)
+    rank[np.argsort(column.values)[order]] = np.arange(len(order))
+    chosen = np.argsort(rank[column.codes], kind="stable")[:count]
+    return take(examples, np.sort(chosen))
 
 
 def text_lengths(examples: Sequence[Example], processor: TwelveProcessor, task: str) -> NDArray[np.int64]:
     """(N,) word pieces of every example's text."""
-    pieces = processor.tokenize([example.text for example in examples], processor.max_text[task])
-    return np.array([len(ids) for ids in pieces], dtype=np.int64)
+    longest, found = processor.max_text[task], np.empty(len(examples), np.int64)
+    with Track(f"counting the words of {task}", len(examples), "texts") as track:
+        texts = texts_of(examples)
+        while part := list(islice(texts, TEXTS)):
+            found[track.done : track.done + len(part)] = [len(ids) for ids in processor.tokenize(part, longest)]
+            track.advance(len(part))
+    return found
 
 
 def _vocabularies(config: RunConfig, tasks: Mapping[str, TaskData]) -> dict[str, Sequence[str]]:
@@ -348,18 +369,9 @@ def _joined(
             continue
         label_map = config.vocabulary.label_maps.get(key)
         found = (
-            _frequent(sharing, config.vocabulary.min_count) if label_map is None else read_label_map(Path(label_map))
+            frequent_labels([labels_of(data.train) for data in sharing.values()], config.vocabulary.min_count)
+            if label_map is None
+            else read_label_map(Path(label_map))
         )
         joined[key] = list(dict.fromkeys([*known[key], *found]))
     return joined
-
-
-def _frequent(tasks: Mapping[str, TaskData], least: int) -> list[str]:
-    """Answers that enough examples of one task have, most frequent first; none at all may be frequent."""
-    total: Counter[str] = Counter()
-    kept: set[str] = set()
-    for data in tasks.values():
-        counts = Counter(str(example.facts["label"]) for example in data.train if "label" in example.facts)
-        kept |= {label for label, count in counts.items() if count >= least}
-        total += counts
-    return sorted(kept, key=lambda label: (-total[label], label))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import reprlib
 import zipfile
 import zlib
@@ -26,8 +27,15 @@ LONGEST = 1 << 26
 """Bytes or characters that one record may have; thousands of times what any dataset's has."""
 FURTHEST = 1e6
 """Pixels that no coordinate lies beyond."""
-_UNPACKED, _TIMES = 1 << 26, 200
-"""A packed file holds at most so many bytes, or so many times its own size: text packs ten times smaller, not 200."""
+_UNPACKED, _TIMES = 1 << 22, 100
+"""A packed file holds at most so many bytes, or so many times its own size: text packs ten times smaller, not 100."""
+_EMPTY = 100_000
+"""Empty lines, one after the other, that are passed over."""
+_ARCHIVED = 1 << 26
+"""What any archive of numbers may hold, in bytes."""
+_MARK, _DIGITS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]'), re.compile(r"[0-9]{1000}")
+_DEEP = 100
+"""Nesting that no dataset has."""
 _WHOLE = 1 << 63
 """Ids lie below; what goes beyond is no id."""
 
@@ -53,12 +61,16 @@ class Record:
         """An error about this record, to be raised."""
         return DataError(problem, file=self.file, record=self.place, remedy=remedy)
 
+    def _wrong(self, key: str, problem: str) -> DataError:
+        """An error about a field, to be raised; where the record is the whole file, the field is its place."""
+        return DataError(f"field {key!r}{problem}", file=self.file, record=self.place or key, remedy=REMEDY)
+
     def _value(self, key: str, kinds: type | tuple[type, ...], expected: str) -> Any:
         if key not in self.fields:
-            raise self.error(f"field {key!r} is missing (expected {expected})")
+            raise self._wrong(key, f" is missing (expected {expected})")
         value = self.fields[key]
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise self.error(f"field {key!r} must be {expected}, found {describe(value)}")
+            raise self._wrong(key, f" must be {expected}, found {describe(value)}")
         return value
 
     def one_of(self, *keys: str) -> str:
@@ -76,12 +88,12 @@ class Record:
         """A string that is not empty."""
         value = self.text(key)
         if not value.strip():
-            raise self.error(f"field {key!r} must not be empty")
+            raise self._wrong(key, " must not be empty")
         return value
 
     def _writable(self, key: str, value: str) -> str:
         if not writable(value):
-            raise self.error(f"field {key!r} must be text, found {describe(value)} with characters that are none")
+            raise self._wrong(key, f" must be text, found {describe(value)} with characters that are none")
         return value
 
     def integer(self, key: str) -> int:
@@ -90,21 +102,21 @@ class Record:
 
     def _whole(self, key: str, value: int) -> int:
         if not -_WHOLE <= value < _WHOLE:
-            raise self.error(f"field {key!r} must be a whole number of 64 bits, found {describe(value)}")
+            raise self._wrong(key, f" must be a whole number of 64 bits, found {describe(value)}")
         return int(value)
 
     def number(self, key: str) -> float:
         """A finite number."""
         value = self._value(key, (int, float), "a finite number")
         if not finite(value):
-            raise self.error(f"field {key!r} must be a finite number, found {describe(value)}")
+            raise self._wrong(key, f" must be a finite number, found {describe(value)}")
         return float(value)
 
     def flag(self, key: str) -> bool:
         """True or false."""
         value = self.fields.get(key)
         if not isinstance(value, bool):
-            raise self.error(f"field {key!r} must be true or false, found {describe(value)}")
+            raise self._wrong(key, f" must be true or false, found {describe(value)}")
         return value
 
     def record(self, key: str) -> Record:
@@ -127,7 +139,7 @@ class Record:
 
     def _item(self, key: str, item: Any, kind: type, expected: str) -> Any:
         if not isinstance(item, kind) or isinstance(item, bool):
-            raise self.error(f"field {key!r} must be {expected}, found {describe(item)} among them")
+            raise self._wrong(key, f" must be {expected}, found {describe(item)} among them")
         return item
 
     def numbers(self, key: str, count: int, most: float = FURTHEST) -> tuple[float, ...]:
@@ -135,12 +147,12 @@ class Record:
         values = self.items(key)
         expected = f"{count} finite numbers"
         if len(values) != count:
-            raise self.error(f"field {key!r} must be {expected}, found {len(values)} values")
+            raise self._wrong(key, f" must be {expected}, found {len(values)} values")
         for value in values:
             if not finite(value):
-                raise self.error(f"field {key!r} must be {expected}, found {describe(value)} among them")
+                raise self._wrong(key, f" must be {expected}, found {describe(value)} among them")
             if abs(value) > most:
-                raise self.error(f"field {key!r} goes beyond {most:,.0f}: {describe(value)}")
+                raise self._wrong(key, f" goes beyond {most:,.0f}: {describe(value)}")
         return tuple(float(value) for value in values)
 
     def records(self, key: str) -> Iterator[Record]:
@@ -213,8 +225,10 @@ def read_object(path: Path) -> Record:
 
 def read_json(path: Path) -> Any:
     """Any JSON file; raises DataError as :func:`read_object` does."""
+    text = ""
     try:
-        return DECODER.decode(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise DataError(f"not valid JSON: {error.msg}", file=path, record=place, remedy=REMEDY) from None
@@ -223,7 +237,8 @@ def read_json(path: Path) -> Any:
     except _Twice as error:
         raise DataError("this key occurs twice in an object", file=path, record=str(error), remedy=REMEDY) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON that can be read: {limit(error)}", file=path, remedy=REMEDY) from None
+        beyond = _beyond(text, deep=isinstance(error, RecursionError))
+        raise DataError(f"not JSON that can be read: {limit(error)}", file=path, record=beyond, remedy=REMEDY) from None
 
 
 def read_lines(path: Path) -> Iterator[Record]:
@@ -232,10 +247,14 @@ def read_lines(path: Path) -> Iterator[Record]:
     Raises:
         DataError: unreadable, or a line that is not a JSON object (names its number).
     """
+    empty = 0
     for number, line in text_lines(path):
+        place, empty = f"line {number}", empty + 1
         if line.strip():
-            place = f"line {number}"
             yield Record(parse(line, path, place), path, place)
+            empty = 0
+        elif empty > _EMPTY:
+            raise DataError(f"more than {_EMPTY:,} empty lines in a row", file=path, record=place, remedy=REMEDY)
 
 
 def parse(text: str, path: Path, place: str) -> Any:
@@ -304,10 +323,23 @@ def unpacks_within(path: Path) -> None:
     """Raise DataError when an archive in zip's format says that it unpacks to more than numbers or text could."""
     if not zipfile.is_zipfile(path):
         return
-    most = max(_UNPACKED, _TIMES * path.stat().st_size)
+    most = max(_ARCHIVED, _TIMES * path.stat().st_size)
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:
             raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy="download the file again")
+
+
+def _beyond(text: str, *, deep: bool) -> str | None:
+    """Line and column of what is nested too deep, or of the number that is too long, in a JSON text."""
+    depth, at = 0, None
+    for found in (_MARK if deep else _DIGITS).finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > _DEEP or not deep:
+            at = found.start()
+            break
+    if at is None:
+        return None
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
 
 
 def limit(error: Exception) -> str:

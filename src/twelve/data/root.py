@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from twelve.data.records import read_object
@@ -22,6 +23,8 @@ from twelve.tasks.base import Task, get
 
 IMAGES = "images"
 SOURCES = "sources.json"
+DRAWN = "microworld.json"
+"""In the folder of a drawn world."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """Names of image sources: folders that lie nowhere else."""
@@ -83,6 +86,17 @@ class DataRoot:
                     remedy="put the pictures into a folder there and give its name alone",
                 )
         self._indexes: dict[str, dict[str, Path]] = {}
+
+    @contextmanager
+    def mended(self) -> Iterator[None]:
+        """Errors from within that say to download a file say to draw the world again, where it is a drawn one."""
+        try:
+            yield
+        except DataError as error:
+            if "download" not in (error.remedy or "") or not (self.path / DRAWN).is_file():
+                raise
+            remedy = f"remove {self.path} and draw the world again: twelve data make-microworld --out {self.path}"
+            raise type(error)(error.problem, file=error.file, record=error.record, remedy=remedy) from None
 
     def file(self, task: str, name: str, *, page: str = "") -> Path:
         """The official file ``name`` of a task.

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from twelve.data.cache import read_examples
 from twelve.data.check import splits_of
+from twelve.data.columns import pictures
+from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
 from twelve.files import replacing
@@ -64,10 +67,11 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     chosen = [get(name) for name in tasks] if tasks else [task for _, task in sorted(tasks_of(root).items())]
     found = []
-    for task in chosen:
-        for split in splits_of(task):
+    wanted = [(task, split) for task in chosen for split in splits_of(task)]
+    with reading(root, wanted) as read:
+        for task, split in wanted:
             try:
-                found.append(split_stats(task.name, split, task.read(root, split)))
+                found.append(split_stats(task.name, split, read(task, split)))
             except MissingData:
                 if tasks and split == task.train_split:
                     raise
@@ -84,7 +88,7 @@ def split_stats(task: str, split: str, examples: Sequence[Example]) -> SplitStat
         task,
         split,
         len(examples),
-        len({image for example in examples for image in example.images}),
+        len(pictures(examples)),
         (int(lengths.min()), float(np.median(lengths)), float(lengths.mean()), int(lengths.max())),
         len(counts),
         {answer: count / total for answer, count in frequent},
@@ -120,7 +124,8 @@ def write_vocabulary(
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     task = get(name)
-    examples = [example for split in splits or (task.train_split,) for example in task.read(root, split)]
+    first, *others = (read_examples(task, root, split) for split in splits or (task.train_split,))
+    examples = [*first, *(example for part in others for example in part)] if others else first
     vocabulary = build_vocabulary([examples], min_count=min_count)
     with replacing(out) as partial:
         partial.write_text(json.dumps(vocabulary, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")

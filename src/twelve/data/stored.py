@@ -28,6 +28,7 @@ from twelve.tasks.base import Example
 
 ROWS, VALUES, ENTRY = "rows.arrow", "values.arrow", "entry.json"
 TEXTS = ("id", "text")
+"""The first fields of an example."""
 CODED = tuple(field.name for field in fields(Example) if field.name not in TEXTS)
 """Fields whose values are written once and numbered."""
 BATCH = 1 << 15
@@ -36,7 +37,7 @@ KNOWN_VALUES = 1 << 18
 """Distinct values of a field after which they may be written again, so that they need not all be held."""
 KNOWN_OBJECTS = 1 << 17
 """Objects, which readers share between examples, whose values are recognised without a look."""
-DECODED = 1 << 17
+DECODED = 1 << 18
 """Values that are kept as objects while reading."""
 _ROWS = pa.schema([(name, pa.string()) for name in TEXTS] + [(name, pa.int32()) for name in CODED])
 _VALUES = pa.schema([("value", pa.string())])
@@ -165,8 +166,8 @@ class _Store:
 
     def example(self, row: int) -> Example:
         batch, place = divmod(row, BATCH)
-        texts = {name: self.texts[name][batch][place].as_py() for name in TEXTS}
-        return Example(**texts, **{name: self.value(int(self.codes[name][batch][place])) for name in CODED})
+        texts = [column[batch][place].as_py() for column in self.texts.values()]
+        return Example(*texts, *(self.value(int(column[batch][place])) for column in self.codes.values()))
 
 
 def _batches(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
@@ -209,9 +210,8 @@ class StoredExamples(Examples):
         if self._rows is not None:
             yield from (self._store.example(int(row)) for row in self._rows)
             return
-        store, names = self._store, (*TEXTS, *CODED)
+        store = self._store
         for batch in range(len(store.texts["id"])):
-            columns = [store.texts[name][batch].to_pylist() for name in TEXTS]
-            columns += [map(store.value, store.codes[name][batch].tolist()) for name in CODED]
-            for values in zip(*columns, strict=True):
-                yield Example(**dict(zip(names, values, strict=True)))
+            columns = [column[batch].to_pylist() for column in store.texts.values()]
+            columns += [map(store.value, column[batch].tolist()) for column in store.codes.values()]
+            yield from map(Example, *columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -53,17 +53,53 @@ def read_list(path: Path, key: str) -> Iterator[Record]:
             value = text.value()
             text.end()
             Record(value, path, None)
-        whole: dict[str, Any] = {}
+        seen: dict[str, Any] = {}
         for name in text.parts("{", "}"):
+            if name in seen:
+                raise text.error(f"the key {name!r} occurs twice in an object")
+            seen[name] = None
             if name != key or text.mark() != "[":
                 value = text.value()
-                whole |= {name: value} if name == key else {}
+                seen[name] = value if name == key else None
                 continue
-            whole[name] = []
+            seen[name] = []
             for index, _ in enumerate(text.parts("[", "]")):
                 yield Record(text.value(), path, f"{key}[{index}]")
         text.end()
-        Record(whole, path, None).items(key)
+        Record(seen, path, None).items(key)
+
+
+def read_items(path: Path, *places: str) -> Iterator[tuple[str, Any]]:
+    """(place, element) of the lists that stand at ``places`` of the one JSON object that a file holds, in file order,
+    read as they are asked for; other lists are passed over one element after the other.
+
+    Args:
+        places: keys from the outermost on, joined by dots: ``data.questions``.
+
+    Raises:
+        DataError: unreadable, not JSON, or a key of an object that is looked into occurs twice.
+    """
+    with _opened(path) as text:
+        yield from _items(text, "", places)
+        text.end()
+
+
+def _items(text: _Text, above: str, places: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    mark = text.mark()
+    if mark == "{" and (not above or any(place.startswith(f"{above}.") for place in places)):
+        seen: set[str] = set()
+        for key in text.parts("{", "}"):
+            if key in seen:
+                raise text.error(f"the key {key!r} occurs twice in an object")
+            seen.add(key)
+            yield from _items(text, f"{above}.{key}" if above else key, places)
+    elif mark == "[":
+        for _ in text.parts("[", "]"):
+            value = text.value()
+            if above in places:
+                yield above, value
+    else:
+        text.value()
 
 
 def read_elements(path: Path) -> Iterator[Record]:

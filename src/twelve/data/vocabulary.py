@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from twelve.data.columns import counted
 from twelve.data.records import describe, read_json, writable
 from twelve.errors import DataError
 from twelve.tasks.base import Example
@@ -58,18 +59,32 @@ def build_vocabulary(
     """
     if label_map is not None:
         return read_label_map(label_map)
-    total: Counter[str] = Counter()
-    kept: set[str] = set()
-    for task in examples:
-        counts = Counter(str(example.facts["label"]) for example in task if "label" in example.facts)
-        kept |= {label for label, count in counts.items() if count >= min_count}
-        total += counts
+    counts = [labels_of(task) for task in examples]
+    kept = frequent_labels(counts, min_count)
     if not kept:
-        highest = max(total.values(), default=0)
+        highest = max((count for task in counts for count in task.values()), default=0)
         raise DataError(
             f"no answer is given to at least {min_count} questions (the most frequent one to {highest})",
             remedy="lower vocabulary.min_count or train on more questions",
         )
+    return kept
+
+
+def labels_of(examples: Sequence[Example]) -> Counter[str]:
+    """``facts["label"]`` -> examples that have it."""
+    total: Counter[str] = Counter()
+    for facts, count in counted(examples, "facts"):
+        if "label" in facts:
+            total[str(facts["label"])] += count
+    return total
+
+
+def frequent_labels(tasks: Sequence[Counter[str]], min_count: int) -> list[str]:
+    """Labels that one task has at least ``min_count`` times, those that all have most often first; perhaps none."""
+    total: Counter[str] = Counter()
+    for counts in tasks:
+        total.update(counts)
+    kept = {label for counts in tasks for label, count in counts.items() if count >= min_count}
     return sorted(kept, key=lambda label: (-total[label], label))
 
 
@@ -103,14 +118,14 @@ def coverage(examples: Sequence[Example], vocabulary: Sequence[str]) -> Coverage
     """What the vocabulary can reach on labelled examples; examples without a target are left out."""
     known = frozenset(vocabulary)
     best_known, reachable, questions = 0, 0.0, 0
-    for example in examples:
-        if not isinstance(example.target, Mapping):
+    for target, count in counted(examples, "target"):
+        if not isinstance(target, Mapping):
             continue
-        questions += 1
-        highest = max(example.target.values(), default=0.0)
-        within = max((score for answer, score in example.target.items() if answer in known), default=0.0)
-        best_known += highest > 0 and within == highest
-        reachable += within
+        questions += count
+        highest = max(target.values(), default=0.0)
+        within = max((score for answer, score in target.items() if answer in known), default=0.0)
+        best_known += count * (highest > 0 and within == highest)
+        reachable += count * within
     return Coverage(questions, best_known / max(1, questions), reachable / max(1, questions), len(vocabulary))
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve.config import load
-from twelve.data.prepare import Carved, prepare_measuring
+from twelve.data.prepare import Carved, Prepared, prepare_measuring
 from twelve.errors import ConfigError, nearest
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval
@@ -38,6 +38,7 @@ def evaluate_run(
     full: bool = False,
     floors: bool = True,
     submit: Path | None = None,
+    allow_other_features: bool = False,
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[Result]:
@@ -46,6 +47,7 @@ def evaluate_run(
     Args:
         submit: where to write the official file of results of one task; a split without labels is then predicted and
             not measured.
+        allow_other_features: regions of another extractor than the model was trained on are a warning, not an error.
 
     Raises:
         ConfigError: the folder holds no run, the run has no such task, or ``submit`` is for several.
@@ -74,11 +76,15 @@ def evaluate_run(
     if torch.cuda.is_available():
         model = model.cuda()
     processor = TwelveProcessor.from_pretrained(saved)
-    data = None
-    if (folder / CARVED).is_file():
-        carved = Carved.read(folder / CARVED)
-        data = prepare_measuring(config, processor.vocabularies, names, carved, floors=floors)
-    evaluator = Evaluator(config, model, processor, full=full, floors=floors, data=data)
+    processor.allow_other_features = allow_other_features
+
+    def prepared(with_floors: bool) -> Prepared | None:
+        if with_floors and not (folder / CARVED).is_file():
+            return None  # what was carved follows from all tasks' files
+        carved = Carved.read(folder / CARVED) if with_floors else Carved(frozenset(), frozenset())
+        return prepare_measuring(config, processor.vocabularies, names, carved, floors=with_floors)
+
+    evaluator = Evaluator(config, model, processor, full=full, floors=floors, data=prepared(floors and submit is None))
     results = []
     for name in names:
         started, predictions = time.monotonic(), None
@@ -88,6 +94,7 @@ def evaluate_run(
             console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
             if unlabelled(examples):
                 return []
+            evaluator.prepare(prepared(floors))  # training files are read for the floors alone
         result = evaluator.measure(name, split, predictions)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
     stages = stage_seconds(folder)
@@ -113,7 +120,7 @@ def stage_seconds(folder: Path) -> dict[str, float]:
     """What each stage before the measuring took, if ``twelve quickstart`` made the run."""
     try:
         found = json.loads((folder / STAGES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     pairs = found.items() if isinstance(found, dict) else ()
     return {name: float(spent) for name, spent in pairs if isinstance(spent, int | float)}
@@ -176,6 +183,6 @@ def _training_seconds(folder: Path) -> float:
             for line in stream:
                 try:
                     seconds = max(seconds, float(json.loads(line).get("seconds", 0.0)))
-                except ValueError:  # the last line of a run that was killed while writing it
-                    continue
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    continue  # the last line of a run that was killed while writing it
     return seconds

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from twelve import files
 from twelve.config import EvaluationSettings, RunConfig
 from twelve.data.batch import Collator, seen_regions
-from twelve.data.prepare import Prepared, TaskData, check_regions, prepare
-from twelve.data.records import read_object
+from twelve.data.cache import read_examples
+from twelve.data.columns import pictures
+from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
+from twelve.data.records import REMEDY, read_object
 from twelve.errors import ConfigError, DataError, found_in
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval, interval
@@ -25,11 +27,16 @@ from twelve.evaluation.ceiling import ceiling, closed, gallery_ceiling
 from twelve.evaluation.floors import bag_of_words, derangement, majority
 from twelve.evaluation.option_floor import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
+from twelve.evaluation.submission import check_labelled
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
+from twelve.scoring.results import mended_by
 from twelve.tasks.base import Example, Measurement, Protocol
+
+LEARNT = 100_000
+"""Training examples that the floors learn from at most: the scores of all of them stand in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +105,16 @@ class Evaluator:
     ) -> None:
         self.config, self.model, self.processor, self.full, self.floors = config, model, processor, full, floors
         model.train(False)
-        self.data: Prepared = data or prepare(config, processor.vocabularies, texts_only=True)
+        self.prepare(data)
         self.settings: EvaluationSettings = config.evaluation
         self.recorded: list[record.Recorded] = []
         """Single predictions of every task measured so far, for the report."""
 
-    def predict(self, name: str, split: str | None = None) -> tuple[list[Example], list[Prediction]]:
+    def prepare(self, data: Prepared | None) -> None:
+        """Measure with these data from now on; read all tasks' files when there are none."""
+        self.data: Prepared = data or prepare(self.config, self.processor.vocabularies, texts_only=True)
+
+    def predict(self, name: str, split: str | None = None) -> tuple[Sequence[Example], list[Prediction]]:
         """The examples of a split, which need no labels, and the model's predictions.
 
         Raises:
@@ -124,6 +135,7 @@ class Evaluator:
 
         Raises:
             DataError, RegionError: the split or its regions cannot be read.
+            DataError: its answers are not public.
             RegionError: the regions were made by another extractor than the checkpoint's.
         """
         task = self.data.tasks[name]
@@ -134,6 +146,7 @@ class Evaluator:
         if task.output.ranks_gallery:
             examples, ours, floors, most = self._ranked(task, collator, examples, protocol)
         else:
+            check_labelled(examples, task.task, split, self.data.root.path)
             predictions = predictions or self._predicted(task, collator, examples)
             ours, floors, most = self._decoded(task, collator, examples, protocol, predictions)
         score = self._interval(ours.per_example, ours.groups)
@@ -150,10 +163,10 @@ class Evaluator:
             ceiling=most,
         )
 
-    def _read(self, task: TaskData, split: str) -> list[Example]:
-        examples = task.task.read(self.data.root, split)
-        check_regions(self.data.store, examples, task.task.name)
-        for source in sorted({image.split("/")[0] for example in examples for image in example.images}):
+    def _read(self, task: TaskData, split: str) -> Sequence[Example]:
+        examples = read_examples(task.task, self.data.root, split)
+        check_regions(self.data.store, task.task, examples)
+        for source in sorted({image.split("/")[0] for image in pictures(examples)}):
             with found_in(Path(self.data.store.root) / source):
                 self.processor.check_regions(source, self.data.store.fingerprint(source))
         return examples
@@ -231,12 +244,12 @@ class Evaluator:
     def _picture_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
         """Predictions of the floors that never see a picture."""
         output = task.output
+        learnt = subset(task.train, LEARNT, self.config.seed)
         if any(example.options for example in examples):
-            return {"bag of words": bag_of_options(task.train, task.look, examples)}
-        labels = [output.label(example) for example in task.train]
-        if any(label is None for label in labels):
+            return {"bag of words": bag_of_options(learnt, task.look, examples)}
+        if any(output.label(example) is None for example in learnt):
             lookup = self.data.store.get
-            train = [example for example in task.train if example.images[0] in self.data.store]
+            train = [example for example in learnt if example.images[0] in self.data.store]
             return {
                 "box prior": confident_and_large(examples, lookup),
                 "trained box prior": trained_box_prior(train, examples, lookup),
@@ -247,7 +260,7 @@ class Evaluator:
         most = Prediction(majority([output.label(example) for example in examples]), 1.0)
         return {
             "majority": [most] * len(examples),
-            "bag of words": bag_of_words(known(task.train), known(task.look), [example.text for example in examples]),
+            "bag of words": bag_of_words(known(learnt), known(task.look), [example.text for example in examples]),
         }
 
     def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Floor:
@@ -298,11 +311,26 @@ def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
     Raises:
         DataError: the file is missing or damaged.
     """
-    tree = read_object(path).fields
-    try:
-        return [_RESULT.validate_python(result) for result in tree["tasks"].values()], dict(tree["facts"])
-    except (KeyError, AttributeError, TypeError, ValidationError):
-        raise DataError("not the results of an evaluation", file=path, remedy="run twelve evaluate again") from None
+    found, task = [], "tasks"
+    with mended_by(path, "run twelve evaluate again"):
+        tree = read_object(path)
+        facts, tasks = tree.record("facts"), tree.record("tasks")
+        for name in ("parameters", "training_seconds", "evaluation_seconds"):
+            facts.number(name)
+        if "machine" in facts.fields:
+            facts.record("machine")
+        try:
+            json.dumps(facts.fields, allow_nan=False)
+            for task in tasks.fields:
+                result = json.dumps(tasks.record(task).fields, allow_nan=False)
+                found.append(_RESULT.validate_json(result, strict=True))
+                json.dumps(asdict(found[-1]), allow_nan=False)  # a number too large for a float has become infinite
+                if found[-1].task != task:
+                    raise ValueError("it is of another task")
+        except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
+            problem = f"not the results of an evaluation: {str(error)[:300]}"
+            raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
+    return found, dict(facts.fields)
 
 
 _RESULT = TypeAdapter(Result)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve import files
-from twelve.errors import DataError
+from twelve.data.records import Record, describe, finite, read_lines, writable
+from twelve.scoring.results import mended_by
 from twelve.tasks.base import Box, Example
 
 if TYPE_CHECKING:
@@ -149,41 +150,66 @@ def read(path: Path) -> dict[str, list[Recorded]]:
         DataError: the file cannot be read or a line is not a record; names the line.
     """
     found: dict[str, list[Recorded]] = {}
-    number = 0
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                number += 1
-                record = _record(json.loads(line))
-                found.setdefault(record.task, []).append(record)
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"not a file of predictions ({error})",
-            file=path,
-            record=f"line {number}" if number else None,
-            remedy="measure the run again: twelve evaluate RUN",
-        ) from None
+    with mended_by(path, "measure the run again: twelve evaluate RUN"):
+        for row in read_lines(path):
+            record = _record(row)
+            found.setdefault(record.task, []).append(record)
     return found
 
 
-def _record(tree: Mapping[str, Any]) -> Recorded:
-    """A record from its JSON object, lists back to tuples."""
-    record = Recorded(**tree)
-    return replace(
-        record,
-        images=tuple(record.images),
-        candidates=tuple(cast(Box, tuple(map(float, box))) for box in record.candidates),
-        options=tuple(record.options),
-        alternatives=tuple((_tuple(value), float(score)) for value, score in record.alternatives),
-        target=_tuple(record.target),
-        value=_tuple(record.value),
-        score=float(record.score),
-        right=float(record.right),
+def _record(row: Record) -> Recorded:
+    """A record from its line, lists back to tuples."""
+    surplus = row.fields.keys() - {field.name for field in fields(Recorded)}
+    kind = row.identifier("kind")
+    if surplus or kind not in _VALUES:
+        raise row.error(f"no prediction of this program: {describe(min(surplus) if surplus else kind)}")
+    candidates = tuple(_box(row, box) for box in row.items("candidates"))
+    options = tuple(row.strings("options")) if "options" in row.fields else ()
+    alternatives = []
+    for pair in row.items("alternatives"):
+        if not isinstance(pair, list) or len(pair) != 2 or not finite(pair[1]):
+            raise row.error(f"alternatives are values with scores, found {describe(pair)}")
+        alternatives.append((_value(row, kind, pair[0]), float(pair[1])))
+    target = row.fields[row.one_of("target")]
+    answers = isinstance(target, Mapping) and all(map(finite, target.values()))
+    return Recorded(
+        **{key: row.text(key) for key in ("task", "split", "id", "text")},
+        kind=kind,
+        images=tuple(row.strings("images")),
+        target=target if target is None or (kind == "answer" and answers) else _value(row, kind, target),
+        value=_value(row, kind, row.fields[row.one_of("value")]),
+        score=row.number("score"),
+        alternatives=tuple(alternatives),
+        right=row.number("right"),
+        candidates=candidates,
+        options=options,
+        rank=None if row.fields.get("rank") is None else row.integer("rank"),
     )
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+_VALUES: Mapping[str, tuple[type, ...]] = {
+    "answer": (str,),
+    "alignment": (str,),
+    "region": (int, list),
+    "pair": (bool,),
+    "entailment": (str,),
+    "options": (int,),
+}
+"""Kind of output -> what its values are in JSON."""
+
+
+def _value(row: Record, kind: str, value: Any) -> Any:
+    if type(value) not in _VALUES[kind] or (isinstance(value, str) and not writable(value)):
+        raise row.error(f"found {describe(value)}, which is no value of kind {kind}")
+    if isinstance(value, int) and not isinstance(value, bool):
+        count = len(row.items("options" if kind == "options" else "candidates"))
+        if not 0 <= value < count:
+            raise row.error(f"{describe(value)} is none of {count}, counted from 0")
+    return _box(row, value) if isinstance(value, list) else value
+
+
+def _box(row: Record, value: object) -> Box:
+    return cast(Box, Record({"box": value}, row.file, row.place).numbers("box", 4))
 
 
 def _plain(value: Any) -> Any:

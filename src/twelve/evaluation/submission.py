@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twelve import files
-from twelve.errors import DataError
+from twelve.errors import ConfigError, DataError
 from twelve.outputs.base import Prediction
 from twelve.tasks.base import Example, Task
 
@@ -14,6 +14,26 @@ from twelve.tasks.base import Example, Task
 def unlabelled(examples: Sequence[Example]) -> bool:
     """Whether nothing is known of what is right, so that nothing can be measured."""
     return all(example.target is None for example in examples)
+
+
+def check_labelled(examples: Sequence[Example], task: Task, split: str, root: Path) -> None:
+    """Refuse to measure a split whose answers are not public.
+
+    Raises:
+        DataError: names the split, the official file and what can be done with it.
+    """
+    if not unlabelled(examples):
+        return
+    try:
+        task.submission([], [])
+        remedy = (
+            f"twelve evaluate RUN --task {task.name} --split {split} --submit FILE writes the official file of results"
+        )
+    except ConfigError:
+        remedy = f"measure another split, by default {task.report_split}"
+    file = next(iter(task.files(split)), "")
+    problem = f"the split {split!r} of {task.name} has no answers to measure against"
+    raise DataError(problem, file=root / task.folder / file, remedy=remedy)
 
 
 def write_submission(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from twelve.data.root import DRAWN
 from twelve.errors import DataError
 from twelve.files import replacing
 from twelve.microworld.tally import Tally
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Raised whenever the same seed and sizes give other files than before."""
-INDEX = "microworld.json"
+INDEX = DRAWN
 
 Writer: TypeAlias = Callable[[World, Path, np.random.Generator], Tally]
 
@@ -110,6 +111,8 @@ def _entry(tally: Tally) -> dict[str, Any]:
 def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     """The tallies of the microworld in ``out``, if it is the wanted one."""
     remedy = "choose another folder, or remove this one first"
+    if not (out / INDEX).is_file():
+        raise DataError("this folder holds something that is not a microworld", file=out, remedy=remedy)
     try:
         index = json.loads((out / INDEX).read_text(encoding="utf-8"))
         there = {name: index[name] for name in identity}
@@ -118,17 +121,25 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
             Tally(task, dict(entry["examples"]), set(entry["wordings"]), Counter(entry["answers"]))
             for task, entry in entries.items()
         ]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError("this folder holds something that is not a microworld", file=out, remedy=remedy) from None
-    if there != identity:
-        other = next(name for name in identity if there[name] != identity[name])
-        said = f"this folder holds a microworld of other {other}"
-        if other != "sizes":
-            said = f"this folder holds a microworld of {other} {there[other]}, not {identity[other]}"
-        raise DataError(said, file=out, remedy=remedy)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        problem = f"not a microworld's own index, of which something is lost or changed ({why})"
+        raise DataError(problem, file=out / INDEX, remedy="remove the whole folder and draw the world again") from None
+    for name, wanted in identity.items():
+        if there[name] != wanted:
+            problem = f"this folder holds a microworld of {_difference(name, there[name], wanted)}"
+            raise DataError(problem, file=out, remedy=remedy)
     for tally in tallies:
         tally.oracle = _oracle(out, tally.task)
     return tallies
+
+
+def _difference(name: str, there: Any, wanted: Any) -> str:
+    """What tells a world from the wanted one, for an error."""
+    if not isinstance(there, dict) or not isinstance(wanted, dict):
+        return f"{name} {there}, not {wanted}"
+    part = next((part for part in wanted if there.get(part) != wanted[part]), name)
+    return f"other sizes ({part}: {there.get(part)}, not {wanted.get(part)}; another --scale or microworld.scale)"
 
 
 def _oracle(root: Path, task: str) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from twelve import files
 from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
 from twelve.model.sources import read_json, resolve
+from twelve.progress import console
 
 CONFIG_FILE = "processor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -36,6 +37,9 @@ class TwelveProcessor:
         task_outputs: task -> output key.
         max_text: task -> word pieces a text keeps, [CLS] and [SEP] included.
         region_fingerprints: image source -> fingerprint of the extractor that its regions came from.
+        region_recipes: image source -> how to make that extractor again, as :class:`twelve.regions.recipe.Recipe`
+            writes it; imported regions have none.
+        allow_other_features: only warn of regions of another extractor; not saved.
         max_regions: detected regions of an image that are kept (the global one comes on top).
     """
 
@@ -48,6 +52,7 @@ class TwelveProcessor:
         task_outputs: Mapping[str, str] | None = None,
         max_text: Mapping[str, int] | None = None,
         region_fingerprints: Mapping[str, str] | None = None,
+        region_recipes: Mapping[str, str] | None = None,
         max_regions: int = REGIONS,
     ) -> None:
         tokenizer.no_padding()
@@ -58,6 +63,9 @@ class TwelveProcessor:
         self.task_outputs = dict(task_outputs or {})
         self.max_text = dict(max_text or {})
         self.region_fingerprints = dict(region_fingerprints or {})
+        self.region_recipes = dict(region_recipes or {})
+        self.allow_other_features = False
+        self._warned: set[tuple[str, str]] = set()
         self.max_regions = max_regions
         self.special = {token: _special(tokenizer, token) for token in SPECIAL}
 
@@ -125,16 +133,19 @@ class TwelveProcessor:
         A source that was not trained on is held against the others: the model knows one kind of features.
 
         Raises:
-            RegionError: names both fingerprints.
+            RegionError: names both fingerprints. Under ``allow_other_features`` a line of warning instead, once.
         """
         known = self.region_fingerprints
         expected = [known[source]] if source in known else sorted(set(known.values()))
         if expected and fingerprint not in expected:
-            raise RegionError(
-                f"the regions of {source!r} come from extractor {fingerprint}, the model was trained on those of "
-                + " or ".join(expected),
-                remedy="extract the regions with the extractor that the model was trained with",
-            )
+            problem = f"the regions of {source!r} come from extractor {fingerprint}, the model was trained on those of "
+            problem += " or ".join(expected)
+            if not self.allow_other_features:
+                remedy = "extract the regions with the extractor that the model was trained with"
+                raise RegionError(problem, remedy=f"{remedy}, or insist with --allow-other-features")
+            if (source, fingerprint) not in self._warned:
+                console.print(f"warning: {problem}", highlight=False, soft_wrap=True, markup=False)
+                self._warned.add((source, fingerprint))
 
     # --- files -------------------------------------------------------------------------------------------------
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
@@ -147,6 +158,7 @@ class TwelveProcessor:
             "task_outputs": self.task_outputs,
             "max_text": self.max_text,
             "region_fingerprints": self.region_fingerprints,
+            "region_recipes": self.region_recipes,
             "vocabularies": self.vocabularies,
         }
         with files.replacing(folder / TOKENIZER_FILE) as partial:
@@ -251,5 +263,6 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "task_outputs": (_mapping(_string), "a mapping of tasks to output keys"),
     "max_text": (_mapping(_count), "a mapping of tasks to numbers of word pieces"),
     "region_fingerprints": (_mapping(_string), "a mapping of image sources to fingerprints"),
+    "region_recipes": (_mapping(_string), "a mapping of image sources to recipes"),
     "vocabularies": (_mapping(_strings), "a mapping of output keys to lists of labels"),
 }

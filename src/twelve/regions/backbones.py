@@ -18,37 +18,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import nn
 
 from twelve.errors import ConfigError, nearest
 from twelve.regions import weights as weight_files
 from twelve.regions.folding import fold_norms
 from twelve.regions.pooling import pool_boxes
+from twelve.regions.sizes import InputSize, Size
 
 CODE_VERSION = 1
 """Raised when a change of this package changes the features it makes; part of the fingerprint."""
 
 _PROBE = 96
 """Pixels of the picture that is pushed through a network to learn its strides."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputSize:
-    """How large a picture enters the network.
-
-    Its short side is scaled to ``short_side`` pixels, unless the picture would grow by more than ``max_scale`` or its
-    long side beyond ``long_side``. Both sides are rounded to multiples of ``multiple``.
-    """
-
-    short_side: int = 448
-    long_side: int = 1024
-    max_scale: float = 2.0
-    multiple: int = 1
-
-    def of(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the network's input for a picture of this size."""
-        scale = min(self.short_side / min(width, height), self.long_side / max(width, height), self.max_scale)
-        return tuple(max(1, round(side * scale / self.multiple)) * self.multiple for side in (width, height))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +59,18 @@ class Backbone(nn.Module):
         feature_size: F, their sum.
         multiple: pixels that the sides of its input must be multiples of.
         input_size: how large pictures should enter it, where nothing else is asked for.
+        resample: how pictures are resized for it.
         classes: names of what it finds, if it finds boxes of its own (:meth:`detect`); else empty.
+        most, threshold: boxes kept of a picture and their least score, where nothing else is asked for.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
-    input_size = InputSize()
+    input_size: Size = InputSize()
+    resample = Image.Resampling.BICUBIC
     classes: tuple[str, ...] = ()
+    most = 100
+    threshold = 0.05
 
     def __init__(self, name: str, levels: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -142,8 +130,14 @@ class Backbone(nn.Module):
         """
         raise NotImplementedError
 
-    def settings(self, size: InputSize, mode: str) -> dict[str, Any]:
+    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
+        """(R, 1 + classes) of boxes with these features (R, F), background first; of networks that find boxes."""
+        raise NotImplementedError
+
+    def settings(self, size: Size, mode: str) -> dict[str, Any]:
         """What the features depend on, for the metadata and the fingerprint."""
+        # Every network that names no resampling of its own uses the bicubic one.
+        other = {} if self.resample == Image.Resampling.BICUBIC else {"resample": self.resample.name.lower()}
         return {
             "backbone": self.name,
             "weights": self.weights_hash,
@@ -153,7 +147,7 @@ class Backbone(nn.Module):
             "std": [round(float(v) / 255, 6) for v in self.std.flatten()],
             "mode": mode,
             "code": CODE_VERSION,
-        }
+        } | other
 
 
 def fingerprint(settings: dict[str, Any]) -> str:

@@ -29,10 +29,12 @@ class BoxSource(ABC):
 
     Attributes:
         origin: one line for the metadata.
+        spec: what ``--boxes`` says to have the same boxes of another picture; empty if it cannot.
         has_scores, has_classes: whether the boxes come with them.
     """
 
     origin: str
+    spec: str = ""
     has_scores = False
     has_classes = False
 
@@ -61,6 +63,10 @@ class Grid(BoxSource):
     @property
     def origin(self) -> str:  # type: ignore[override]
         return f"grid:{self.rows}x{self.columns}" if self.rows else f"grid:{self.size}/{self.step or self.size}"
+
+    @property
+    def spec(self) -> str:  # type: ignore[override]
+        return self.origin
 
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
         if self.rows:
@@ -168,6 +174,7 @@ class Cells(BoxSource):
     """The cells of the network's feature map itself: the patches of a vision transformer. Filled in by the network."""
 
     origin: str = "patches"
+    spec: str = "patches"
 
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
         return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
@@ -179,6 +186,7 @@ class Detected(BoxSource):
 
     most: int = MOST
     threshold: float = THRESHOLD
+    spec: str = "detect"
     has_scores = True
     has_classes = True
 
@@ -190,14 +198,39 @@ class Detected(BoxSource):
         return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
 
 
+@dataclass(frozen=True)
+class TheseBoxes(BoxSource):
+    """The same boxes whatever the picture, clipped to it: (R, 4) xyxy pixels."""
+
+    corners: NDArray[np.float32]
+    origin: str = "given"
+
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        found = Regions(image_id, width, height, self.corners)
+        if why := _flaw(found):
+            raise ValueError(why)
+        limits = np.array([width, height, width, height], dtype=np.float32)
+        return replace(found, boxes=np.clip(self.corners, 0, limits))
+
+
 def cell_boxes(rows: int, columns: int, width: int, height: int) -> NDArray[np.float32]:
     """(rows * columns, 4) the cells of a map over a picture, in the map's own order."""
     return Grid(rows=rows, columns=columns).boxes("", width, height).boxes
 
 
-def box_source(boxes: str | Path | Sequence[str | Path], max_boxes: int | None = None) -> BoxSource:
+def box_source(
+    boxes: str | Path | Sequence[str | Path],
+    max_boxes: int | None = None,
+    *,
+    threshold: float | None = None,
+    usual: tuple[int, float] = (MOST, THRESHOLD),
+) -> BoxSource:
     """The source that ``--boxes`` names: region files, ``grid[:SIZE[/STEP]]``, ``grid:ROWSxCOLUMNS``, ``patches`` or
     ``detect``.
+
+    Args:
+        max_boxes, threshold: how many boxes of an image are kept, and the least score of those that a network finds.
+        usual: both, for a network that finds boxes, where nothing else is asked for.
 
     Raises:
         ConfigError: a grid that makes no sense.
@@ -210,7 +243,7 @@ def box_source(boxes: str | Path | Sequence[str | Path], max_boxes: int | None =
     if len(given) == 1 and only == "patches":
         return Cells()
     if len(given) == 1 and only == "detect":
-        return Detected(max_boxes or MOST)
+        return Detected(max_boxes or usual[0], usual[1] if threshold is None else threshold)
     if len(given) == 1 and (only == "grid" or only.startswith("grid:")):
         match = _GRID.fullmatch(only)
         numbers = {k: int(v) for k, v in match.groupdict().items() if v is not None} if match else {}

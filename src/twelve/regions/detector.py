@@ -28,8 +28,10 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
 from twelve.errors import ConfigError, RegionError
 from twelve.regions import weights as weight_files
-from twelve.regions.backbones import Backbone, Detections, InputSize
+from twelve.regions.backbones import Backbone, Detections
+from twelve.regions.boxes import MOST, THRESHOLD
 from twelve.regions.folding import fold_norms
+from twelve.regions.sizes import InputSize
 
 SHIPPED = Path(__file__).parent / "detectors"
 """Folder of the weights that come with the package, ``<name>.safetensors``."""
@@ -237,6 +239,7 @@ class DetectorBackbone(Backbone):
     """
 
     input_size = InputSize(short_side=128, long_side=512, max_scale=1.0, multiple=8)
+    most, threshold = MOST, THRESHOLD
 
     def __init__(self, detector: Detector, name: str) -> None:
         super().__init__(name, ("head",), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -273,6 +276,10 @@ class DetectorBackbone(Backbone):
             kept = nms(own, score, SAME_THING)[:most]
             found.append(Detections(own[kept] / scale, score[kept], label[kept]))
         return found
+
+    @torch.inference_mode()
+    def probabilities(self, features: Tensor) -> Tensor:
+        return cast(Tensor, self.detector.second.box_predictor.cls_score(features).softmax(-1))
 
 
 def _pixels(maps: Sequence[Tensor]) -> tuple[int, int]:

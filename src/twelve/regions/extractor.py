@@ -8,11 +8,12 @@ from pathlib import Path
 
 from twelve.data.root import DataRoot
 from twelve.errors import ConfigError
-from twelve.regions.backbones import InputSize
-from twelve.regions.boxes import Cells, box_source
 from twelve.regions.given import PREFIX, given_boxes
-from twelve.regions.images import list_images, source_of
+from twelve.regions.images import MAX_PIXELS, list_images, source_of
 from twelve.regions.jobs import Extractor, ExtractReport, Job, detected_job, given_job, run_jobs
+from twelve.regions.looker import Looker
+from twelve.regions.shards import local_device, shard_of
+from twelve.regions.sizes import Size
 
 __all__ = ["ExtractReport", "extract"]
 
@@ -20,7 +21,7 @@ __all__ = ["ExtractReport", "extract"]
 def extract(
     images: Path | Sequence[Path],
     boxes: str | Path | Sequence[str | Path],
-    backbone: str,
+    backbone: str | Looker,
     out: Path,
     *,
     data: Path | None = None,
@@ -28,8 +29,14 @@ def extract(
     levels: Sequence[str] | None = None,
     source: str | None = None,
     name: str | None = None,
-    input_size: InputSize | None = None,
+    input_size: Size | None = None,
+    legacy: bool = False,
     max_boxes: int | None = None,
+    threshold: float | None = None,
+    class_probabilities: bool = False,
+    dtype: str = "float16",
+    max_pixels: int = MAX_PIXELS,
+    shard: str | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
     device: str = "cpu",
@@ -48,14 +55,17 @@ def extract(
             ``grid:ROWSxCOLUMNS`` (pixels of the original picture), ``patches`` (every cell of the network's last map,
             or of the one level that ``levels`` names), or ``detect`` (the backbone finds its own). Beside or instead
             of these, ``given:TASK``, once for every task whose boxes are wanted.
-        backbone, weights, levels: see :func:`twelve.regions.backbones.build`.
+        backbone, weights, levels, input_size, legacy: see :func:`twelve.regions.lookers.build_looker`; or a looker
+            itself.
         out: root of the region store.
         data: the data root that holds the files of the tasks in ``given:TASK``.
         source: image source; by default what follows ``images`` in the folder's path, else the folder's name.
         name: of the file; by default the folders' names.
-        input_size: how large pictures enter the network; None as the network likes them.
         max_boxes: keep the most confident so many boxes of an image.
-        batch_size, workers: see :class:`twelve.regions.jobs.Extractor`.
+        threshold: the least score of boxes that the network finds.
+        shard: ``i/n``: only the images of part i of n, to a file of their own; by default the part of this process
+            where a launcher has started several (:func:`twelve.regions.shards.shard_of`).
+        class_probabilities, dtype, max_pixels, batch_size, workers: see :class:`twelve.regions.looking.Extractor`.
 
     Raises:
         ConfigError: settings that cannot work.
@@ -69,24 +79,29 @@ def extract(
         _folder_name(name, "name")
     paths = list_images(folders, source)
     asked, tasks = _asked(boxes)
-    supply = box_source(asked, max_boxes) if asked else None
+    part = shard_of(shard)
     extractor = Extractor(
         backbone,
         weights=weights,
         levels=levels,
         input_size=input_size,
-        patches=isinstance(supply, Cells),
+        patches=asked == ["patches"],
+        legacy=legacy,
+        class_probabilities=class_probabilities,
+        dtype=dtype,
+        max_pixels=max_pixels,
         batch_size=batch_size,
         workers=workers,
-        device=device,
+        device=local_device(device),
     )
     jobs: list[Job] = []
-    if supply is not None:
-        found = name or "+".join(part.name for part in folders)
-        jobs.append(detected_job(extractor, supply, paths, out / source, found))
+    if asked:
+        supply = extractor.box_source(asked, max_boxes, threshold)
+        found = name or "+".join(folder.name for folder in folders)
+        jobs.append(detected_job(extractor, supply, paths, out / source, found, part))
     if tasks:
-        jobs.append(given_job(extractor, given_boxes(_root(data), tasks), tasks, paths, out / source))
-        if not jobs[-1].todo and not jobs[-1].present:
+        jobs.append(given_job(extractor, given_boxes(_root(data), tasks), tasks, paths, out / source, part))
+        if not jobs[-1].todo and not jobs[-1].present and part is None:
             raise ConfigError(
                 f"{', '.join(tasks)} gives no boxes of these pictures", remedy="check --images, --data and given:TASK"
             )

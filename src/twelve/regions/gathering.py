@@ -1,17 +1,16 @@
 """From memory-mapped regions to the padded tensors of a batch.
 
-For every image only its address and its count are looked up, for all images of a batch at once; each image is then one
-``memmove``. Slicing numpy arrays instead costs more than the copy itself where features are small.
+Of every image only the place in its file and its count are looked up, for all images of a batch at once; each image is
+then one copy from a slice of the map to a slice of the batch. These are memoryviews of bytes: slicing numpy arrays, or
+calling ``memmove``, costs more than the copy itself where features are small.
 
 Axes: I images, R regions (the global one included), F features.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from ctypes import memmove, memset
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,11 +18,16 @@ import torch
 from numpy.typing import NDArray
 
 from twelve.regions.arrow import BatchView
-from twelve.regions.halves import DTYPES, as_tensor
+from twelve.regions.halves import DTYPES, Halves, as_tensor
 from twelve.regions.types import RegionBatch
 
 NOWHERE = -1
-"""Address of what a file does not have."""
+"""Place of what a file does not have."""
+
+_WHOLE = np.array((0, 0, 1, 1, 1), dtype=np.float32)
+_FOUR = np.dtype("V16")
+_BOX = np.dtype([("corners", _FOUR), ("area", np.float32)])
+"""A row of a batch's boxes."""
 
 Piece: TypeAlias = tuple[int, BatchView, int, int]
 """An image's place in the batch, and the regions ``start:stop`` of a record batch that it gets."""
@@ -31,52 +35,57 @@ Piece: TypeAlias = tuple[int, BatchView, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the regions of images lie in memory; one entry an image, N of them.
-
-    Whoever holds this also holds the record batches that the addresses point into.
+    """Where the regions of images lie in mapped files, N images.
 
     Attributes:
-        counts: (N,) int64 regions.
-        boxes, features, means: (N,) int64 addresses of the first region's box and features, and of the mean feature.
+        maps: the files, as bytes.
+        table: (5, N) int64: which map; number of regions; offsets in it of the first region's box and features, and of
+            the mean feature.
         extents: (N, 2) float32 width and height, pixels.
     """
 
-    counts: NDArray[np.int64]
-    boxes: NDArray[np.int64]
-    features: NDArray[np.int64]
-    means: NDArray[np.int64]
+    maps: tuple[memoryview, ...]
+    table: NDArray[np.int64]
     extents: NDArray[np.float32]
 
     @classmethod
-    def of(cls, view: BatchView) -> Places:
-        """The images of one record batch."""
-        bounds = np.array(view.bounds, dtype=np.int64)
-        first, rows = bounds[:-1], np.arange(len(view.ids), dtype=np.int64)
-        return cls(
-            counts=np.diff(bounds),
-            boxes=_addresses(view.boxes, first),
-            features=_addresses(view.features, first),
-            means=_addresses(view.means, rows),
-            extents=np.array(view.extents, dtype=np.float32).reshape(-1, 2),
-        )
-
-    @classmethod
-    def none(cls) -> Places:
-        """No image."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(nothing, nothing, nothing, nothing, np.empty((0, 2), dtype=np.float32))
+    def of(cls, whole: memoryview, views: Sequence[BatchView]) -> Places:
+        """The images of one file, whose record batches these are."""
+        start = _address(np.frombuffer(whole, dtype=np.uint8))
+        tables = [np.empty((5, 0), dtype=np.int64)]
+        for view in views:
+            bounds = np.array(view.bounds, dtype=np.int64)
+            first, rows = bounds[:-1], np.arange(len(view.ids), dtype=np.int64)
+            parts = ((view.boxes, first), (view.features, first), (view.means, rows))
+            offsets = [_offsets(array, where, start) for array, where in parts]
+            tables.append(np.stack([np.zeros_like(first), np.diff(bounds), *offsets]))
+        extents = [np.array(view.extents, dtype=np.float32).reshape(-1, 2) for view in views]
+        nothing = np.empty((0, 2), dtype=np.float32)
+        return cls((whole,), np.concatenate(tables, axis=1), np.concatenate([nothing, *extents]))
 
     @classmethod
     def joined(cls, parts: Sequence[Places]) -> Places:
         """The images of several, one after the other."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        tables, maps = [np.empty((5, 0), dtype=np.int64)], list[memoryview]()
+        for part in parts:
+            tables.append(part.table.copy())
+            tables[-1][0] += len(maps)
+            maps.extend(part.maps)
+        extents = [np.empty((0, 2), dtype=np.float32), *(part.extents for part in parts)]
+        return cls(tuple(maps), np.concatenate(tables, axis=1), np.concatenate(extents))
+
+    @property
+    def means(self) -> NDArray[np.int64]:
+        """(N,) offsets, or :data:`NOWHERE`."""
+        row: NDArray[np.int64] = self.table[4]
+        return row
 
 
-def _addresses(array: NDArray[Any] | None, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Addresses of some rows of a contiguous array."""
+def _offsets(array: NDArray[Any] | None, rows: NDArray[np.int64], start: int) -> NDArray[np.int64]:
+    """Offsets, from the address ``start``, of some rows of a contiguous array."""
     if array is None:
         return np.full(len(rows), NOWHERE, dtype=np.int64)
-    return _address(array) + rows * array.strides[0]
+    return _address(array) - start + rows * array.strides[0]
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -84,44 +93,63 @@ def _address(array: NDArray[Any]) -> int:
 
 
 def gathered(
-    places: Places, rows: NDArray[np.int64], most: int | None, given: Sequence[Piece], size: int, dtype: str
+    places: Places,
+    rows: NDArray[np.int64],
+    most: int | None,
+    *,
+    given: Sequence[Piece],
+    means: Mapping[int, Halves],
+    size: int,
+    dtype: str,
 ) -> RegionBatch:
     """The batch of the images in ``rows``: their first ``most`` regions behind the mean of all, then ``given`` ones.
 
     Args:
-        size, dtype: of the features; every image has such features, and a mean.
+        means: mean features, by the image's place in the batch, of images whose file has none.
+        size, dtype: of the features; every image has such features.
     """
-    kept = places.counts[rows]
+    files, kept, boxes_at, features_at, means_at = places.table[:, rows]
     if most is not None:
         kept = np.minimum(kept, most)
     counts = kept + 1
     for image, _, start, stop in given:
         counts[image] += stop - start
-    longest = int(counts.max(initial=1))
+    images, longest = len(rows), int(counts.max(initial=1))
     # numpy asks the system for huge pages, torch does not: half the time of a large batch.
-    features = np.empty((len(rows), longest, size), dtype=DTYPES[dtype])
-    corners = np.zeros((len(rows), longest, 4), dtype=np.float32)
-    step, box = features.strides[1], corners.strides[1]
-    order = np.arange(len(rows), dtype=np.int64)
-    first = _address(features) + order * (longest * step)
-    _copy(first, places.means[rows], np.full(len(rows), step))
-    _copy(first + step, places.features[rows], kept * step)
-    _copy(_address(corners) + box + order * (longest * box), places.boxes[rows], kept * box)
+    features = np.empty((images, longest, size), dtype=DTYPES[dtype])
+    corners = np.zeros((images, longest, 4), dtype=np.float32)
+    step, box = size * features.itemsize, 4 * corners.itemsize
+    maps = [places.maps[number] for number in files.tolist()]
+    first = np.arange(0, images * longest, longest, dtype=np.int64)
+    out = _bytes(features)
+    _copy(out, first * step, maps, means_at, np.where(means_at == NOWHERE, 0, step))
+    _copy(out, (first + 1) * step, maps, features_at, kept * step)
+    _copy(_bytes(corners), (first + 1) * box, maps, boxes_at, kept * box)
+    for image, mean in means.items():
+        features[image, 0] = mean
     _append(features, corners, kept + 1, given)
-    if len(rows) and int(counts.min()) < longest:
-        _clear(first + counts * step, (longest - counts) * step)
+    for image in np.flatnonzero(counts < longest).tolist():
+        features[image, counts[image] :] = 0
     boxes = normalised(corners, places.extents[rows])
-    boxes[:, 0] = (0.0, 0.0, 1.0, 1.0, 1.0)
+    boxes[:, 0] = _WHOLE
     return RegionBatch(as_tensor(features), torch.from_numpy(boxes), torch.from_numpy(counts))
 
 
-def _copy(to: NDArray[np.int64], where: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
-    """Copy ``sizes`` bytes from each address of ``where`` to that of ``to``."""
-    deque(map(memmove, to.tolist(), where.tolist(), sizes.tolist()), maxlen=0)
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
 
 
-def _clear(where: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
-    deque(map(memset, where.tolist(), [0] * len(where), sizes.tolist()), maxlen=0)
+def _copy(
+    out: memoryview,
+    places: NDArray[np.int64],
+    maps: Sequence[memoryview],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> None:
+    """Copy ``sizes`` bytes from each map's offset to each place."""
+    ends, origins = (places + sizes).tolist(), (offsets + sizes).tolist()
+    for place, end, there, offset, origin in zip(places.tolist(), ends, maps, offsets.tolist(), origins, strict=True):
+        out[place:end] = there[offset:origin]
 
 
 def _append(
@@ -138,10 +166,12 @@ def _append(
 def normalised(corners: NDArray[np.float32], extents: NDArray[np.float32]) -> NDArray[np.float32]:
     """(I, R, 4) xyxy pixels, (I, 2) width and height -> (I, R, 5) fractions and the area fraction."""
     count, rows = corners.shape[:2]
-    # Long contiguous loops: numpy is slow where the innermost axis is as short as a box.
-    fractions = (corners.reshape(count, rows * 4) * np.tile(1 / extents, 2 * rows)).reshape(count * rows, 4)
-    boxes = np.empty((count * rows, 5), dtype=np.float32)
-    boxes[:, :4] = fractions
+    boxes = np.empty(count * rows, dtype=_BOX)
+    # Four numbers are handled as one of 16 bytes: numpy is slow where the innermost axis is as short as a box.
+    scales = (1 / np.concatenate((extents, extents), axis=1)).view(_FOUR)[:, 0]
+    fractions = scales.repeat(rows).view(np.float32).reshape(-1, 4)
+    fractions *= corners.reshape(-1, 4)
+    boxes["corners"] = fractions.view(_FOUR)[:, 0]
     x1, y1, x2, y2 = fractions.T
-    np.multiply(x2 - x1, y2 - y1, out=boxes[:, 4])
-    return boxes.reshape(count, rows, 5)
+    np.multiply(x2 - x1, y2 - y1, out=boxes["area"])
+    return boxes.view(np.float32).reshape(count, rows, 5)

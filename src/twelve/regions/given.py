@@ -70,7 +70,8 @@ def given_boxes(root: DataRoot, tasks: Sequence[str]) -> dict[str, list[Box]]:
         task, missing, before = get(name), None, len(found)
         for split in _splits(task):
             try:
-                found.append(task.given_boxes(root, split))
+                with root.mended():
+                    found.append(task.given_boxes(root, split))
             except MissingData as error:
                 missing = error
         if missing is not None and len(found) == before:

@@ -69,6 +69,6 @@ def as_halves(values: NDArray[Any], dtype: str) -> Halves:
         values = as_float32(values)
     if stored == np.float16:
         return values.astype(np.float16)
-    bits = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(torch.bfloat16).view(torch.int16)
+    bits = torch.from_numpy(np.array(values, dtype=np.float32)).to(torch.bfloat16).view(torch.int16)
     halves: NDArray[np.uint16] = bits.numpy().view(np.uint16)
     return halves

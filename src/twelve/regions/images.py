@@ -1,18 +1,50 @@
-"""Finding image files, their ids, and decoding them."""
+"""Finding image files, their ids, and making an upright RGB picture of whatever they hold.
+
+Nothing that is in a file can stop a run or run a program: only formats whose readers are plain decoders are opened
+(not, for instance, PostScript), the number of pixels is limited before any is decoded, and what is no regular file is
+never opened. Pictures that are already in memory: :func:`picture_of`.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import stat
+import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
 from twelve.data.root import image_key
 from twelve.errors import RegionError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""What a file may hold, whatever its suffix says."""
+MAX_PIXELS = 89_478_485
+"""Width times height of the largest picture that is decoded: a quarter of a gigabyte of RGB, Pillow's own limit."""
+
+Picture: TypeAlias = "Path | str | bytes | Image.Image | NDArray[np.generic] | torch.Tensor"
+"""What :func:`picture_of` takes."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_OPENING = threading.Lock()
+_TOO_MANY = "{} more than {:,} pixels (--max-pixels allows more)"
 
 
 def source_of(folder: Path) -> str:
@@ -27,11 +59,16 @@ def source_of(folder: Path) -> str:
 
 def image_id(path: Path, source: str) -> str:
     """The id of the image in a file: its source and the key of data roots (:func:`twelve.data.root.image_key`)."""
-    return f"{source}/{image_key(path.stem)}"
+    return printable(f"{source}/{image_key(path.stem)}")
+
+
+def printable(text: str) -> str:
+    """A file name that is not UTF-8 has no text of its own; what cannot be written of it is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
-    """Image files by id, sorted by name within each folder (subfolders are not entered).
+    """What is named like an image file, by id, sorted by name within each folder (subfolders are not entered).
 
     Raises:
         RegionError: a folder is missing or empty, or two files have the same id.
@@ -40,7 +77,7 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     for folder in folders:
         if not folder.is_dir():
             raise RegionError("no such folder of images", file=folder, remedy="check --images")
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
         for path in paths:
@@ -53,34 +90,136 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     return found
 
 
-def decode(path: Path) -> Image.Image:
-    """An RGB picture, upright (EXIF), opened by its content and not its suffix.
+def picture_of(image: Picture, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
+    """An RGB picture from a path, a file's bytes, a Pillow image, or an array.
+
+    Arrays are (H, W, 3) or (H, W), tensors (3, H, W) or (H, W): uint8, or floats in 0..1.
+
+    Args:
+        raw: leave a file or a Pillow image as Pillow opens it, neither upright nor RGB.
 
     Raises:
-        OSError, ValueError, SyntaxError: what Pillow raises for a file that is not a whole picture.
+        OSError, ValueError, SyntaxError: it is not a whole picture; says why.
+        TypeError: it is nothing of these.
     """
-    with Image.open(path) as opened:
+    if isinstance(image, (str, Path)):
+        return decode(Path(image), max_pixels, raw=raw)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _decoded(io.BytesIO(image), max_pixels, raw)
+    if isinstance(image, Image.Image):
+        _check_pixels(image, max_pixels)
+        return image if raw else _rgb(_upright(image))
+    if isinstance(image, torch.Tensor):
+        values = image.detach().cpu()
+        image = (values.permute(1, 2, 0) if values.dim() == 3 else values).float().numpy()
+        if not values.is_floating_point():
+            image = image.astype(np.uint8) if values.dtype == torch.uint8 else image.astype(np.int64)
+    if isinstance(image, np.ndarray):
+        picture = Image.fromarray(_levels(image))
+        _check_pixels(picture, max_pixels)
+        return picture.convert("RGB")
+    raise TypeError(f"{type(image).__name__} is no picture: give a path, bytes, a Pillow image, an array or a tensor")
+
+
+def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
+    """An RGB picture, upright (EXIF), opened by its content and not its suffix; of several frames, the first.
+
+    Args:
+        max_pixels: width times height of the largest picture that is decoded.
+        raw: as Pillow opens it, neither upright nor RGB.
+
+    Raises:
+        OSError, ValueError, SyntaxError: it is not a whole picture; says why.
+    """
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise ValueError(error.strerror or "cannot be opened") from error
+    if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
+        raise ValueError("is a folder" if stat.S_ISDIR(found.st_mode) else "is no regular file")
+    if not found.st_size:
+        raise ValueError("is empty")
+    with open(path, "rb") as file:
+        return _decoded(file, max_pixels, raw)
+
+
+def _decoded(file: BinaryIO, max_pixels: int, raw: bool) -> Image.Image:
+    with _opened(file, max_pixels) as opened:
+        _check_pixels(opened, max_pixels)
         opened.load()
-        upright = ImageOps.exif_transpose(opened)
-        return upright if upright.mode == "RGB" else _flatten(upright)
+        return opened if raw else _rgb(_upright(opened))
 
 
-def _flatten(picture: Image.Image) -> Image.Image:
+def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
+    """The picture, its header read."""
+    # Pillow's limit belongs to the whole program, as do the filters of warnings: one thread at a time changes them.
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a picture beyond the limit is an error a moment later, not a warning
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            Image.init()
+            return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
+        except UnidentifiedImageError as error:
+            raise ValueError("cannot identify image file (it holds no kind of picture that is read)") from error
+        except Image.DecompressionBombError as error:
+            raise ValueError(_TOO_MANY.format("it has", max_pixels)) from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_pixels(picture: Image.Image, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise ValueError(_TOO_MANY.format(f"{width}x{height} are", max_pixels))
+    if not width * height:
+        raise ValueError("the picture has no pixels")
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        orientation = picture.getexif().get(_ORIENTATION)
+    except Exception:  # junk where EXIF data should be raises nearly anything, and the pixels are whole all the same
+        return picture
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
     """To RGB; transparency shows white, as a page would."""
-    if picture.mode in ("I;16", "I", "F"):
-        # Pillow clips these modes to 0..255 instead of scaling them.
-        values = np.asarray(picture, dtype=np.float64)
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode[0] in "IF":
+        # Pillow clips modes of more than 8 bits to 0..255 instead of scaling them.
+        values = np.nan_to_num(np.asarray(picture, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         top = max(float(values.max(initial=0.0)), 255.0)
         return Image.fromarray((values * (255.0 / top)).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         layered = picture.convert("RGBA")
         page = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         return Image.alpha_composite(page, layered).convert("RGB")
     return picture.convert("RGB")
 
 
-def resized(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 pixels at ``size`` (width, height), bicubic."""
+def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """(H, W, 3) or (H, W) uint8 from an array of a picture; raises ValueError for any other array."""
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
+        raise ValueError(f"an array of shape {values.shape} is no picture: arrays are H x W x 3, tensors 3 x H x W")
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values, dtype=np.uint8)
+    if not np.issubdtype(values.dtype, np.floating):
+        raise ValueError(f"a picture of {values.dtype} values: give uint8, or floats in 0..1")
+    floats = values.astype(np.float64)
+    if not bool(((floats >= 0) & (floats <= 1)).all()):
+        raise ValueError("a picture of floats must lie in 0..1: give uint8 levels, and nothing normalised")
+    return (floats * 255).round().astype(np.uint8)
+
+
+def resized(
+    picture: Image.Image, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BICUBIC
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 pixels at ``size`` (width, height)."""
     if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
+        picture = picture.resize(size, resample)
     return np.array(picture, dtype=np.uint8)

@@ -6,7 +6,6 @@ Killed at any point, a job goes on where it stopped when it is run again; finish
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,23 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import torch
 
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import RegionError
+from twelve.files import replacing
 from twelve.progress import Track
-from twelve.regions.arrow import MAX_IMAGES, schema
-from twelve.regions.backbones import Backbone, InputSize, build, fingerprint
+from twelve.regions.arrow import MAX_IMAGES
 from twelve.regions.boxes import BoxSource, Cells, Detected
 from twelve.regions.given import GivenBoxes, stored_boxes
+from twelve.regions.looking import Extractor
 from twelve.regions.parts import PartWriter, remove_leftovers
 from twelve.regions.pipeline import Pipeline
+from twelve.regions.shards import Shard
 from twelve.regions.store import GIVEN, RegionFile
 from twelve.regions.types import Regions
 from twelve.tasks.base import Box
 
+__all__ = ["ExtractReport", "Extractor", "Job", "Pipeline", "detected_job", "given_job", "run_jobs"]
+
 _SECONDS_AT_RISK = 60.0
 """A slow network's regions are written at least this often, so that a kill costs no more."""
+
+_SHOWN = 20
+"""Images left out that a report names; all are in the file beside the regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class ExtractReport:
         resumed: how many of them earlier unfinished runs had left.
         present: images asked for that finished files already held.
         failed: {image id: why} of images left out.
+        failed_file: lists them, one a line; None where none was left out.
         fingerprint, feature_size: of the features.
         seconds: wall time.
         given: of the boxes that datasets give, where those were extracted beside these.
@@ -59,6 +64,7 @@ class ExtractReport:
     fingerprint: str
     feature_size: int
     seconds: float
+    failed_file: Path | None = None
     given: ExtractReport | None = None
 
     def __str__(self) -> str:
@@ -69,81 +75,11 @@ class ExtractReport:
             text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
             text += f"; {self.present} were extracted before" if self.present else ""
         if self.failed:
-            text += f"; {len(self.failed)} left out:" + "".join(f"\n  {k}: {v}" for k, v in self.failed.items())
+            shown = list(self.failed.items())[:_SHOWN]
+            text += f"; {len(self.failed)} left out:" + "".join(f"\n  {key}: {why}" for key, why in shown)
+            if len(self.failed) > _SHOWN:
+                text += f"\n  ... all in {self.failed_file}"
         return text if self.given is None else f"{text}\n{self.given}"
-
-
-class Extractor:
-    """A network with everything that its features depend on.
-
-    Args:
-        backbone, weights, levels: see :func:`twelve.regions.backbones.build`.
-        input_size: how large pictures enter the network; None as the network likes them.
-        patches: every cell of one map is a region: of the level named, or of the network's last where none or several
-            are.
-        batch_size: pictures of equal size that go through the network together; None chooses by device and size.
-        workers: threads that decode pictures and, on a processor, run the network; None takes every core.
-
-    Attributes:
-        mark: the fingerprint.
-
-    Raises:
-        ConfigError: settings that cannot work.
-        RegionError: the weights are missing, damaged or another network's.
-    """
-
-    def __init__(
-        self,
-        backbone: str,
-        *,
-        weights: str | None = None,
-        levels: Sequence[str] | None = None,
-        input_size: InputSize | None = None,
-        patches: bool = False,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        device: str = "cpu",
-    ) -> None:
-        if patches and len(levels or ()) != 1:
-            levels = ("head",)
-        self.network: Backbone = build(backbone, weights, levels).to(_device(device))
-        size = input_size or self.network.input_size
-        self.size = replace(size, multiple=math.lcm(size.multiple, self.network.multiple))
-        self.settings = self.network.settings(self.size, "patches" if patches else "boxes")
-        self.feature_size = self.network.channels[-1] if patches else self.network.feature_size
-        self.mark = fingerprint(self.settings)
-        self.batch_size, self.workers, self.device = batch_size, workers, device
-
-    def check(self, supply: BoxSource) -> None:
-        """Raise ConfigError if the network is to find boxes, or to have patches, and cannot."""
-        if isinstance(supply, Cells) and self.network.classes:
-            raise ConfigError(
-                f"{self.network.name} describes boxes, it has no patches",
-                remedy="give --boxes detect, FILE or grid:SIZE",
-            )
-        if isinstance(supply, Detected) and not self.network.classes:
-            raise ConfigError(
-                f"{self.network.name} finds no boxes of its own",
-                remedy="give --boxes FILE or grid:SIZE, or a --backbone that is a detector",
-            )
-
-    def schema(self, supply: BoxSource, source: str) -> pa.Schema:
-        """Columns and metadata of the file that these boxes of a source go to."""
-        metadata = {
-            "format": "twelve regions 1",
-            "fingerprint": self.mark,
-            "settings": json.dumps(self.settings, sort_keys=True),
-            "boxes_origin": supply.origin,
-            "source": source,
-        }
-        if isinstance(supply, Detected):
-            metadata["classes"] = json.dumps(self.network.classes)
-        return schema(
-            feature_size=self.feature_size, scores=supply.has_scores, class_ids=supply.has_classes, metadata=metadata
-        )
-
-    def pipeline(self, supplies: Sequence[BoxSource], failed: dict[str, str]) -> Pipeline:
-        return Pipeline(self.network, supplies, self.size, self.device, self.batch_size, self.workers, failed)
 
 
 @dataclass(slots=True)
@@ -154,13 +90,17 @@ class Job:
         supply: its boxes.
         target: the file.
         todo: images that no finished file holds, by id.
-        present: how many of the images asked for finished files hold.
+        present: those of the images asked for that finished files hold.
+        failures: the file that lists images left out.
+        shard: the part of a whole that this is.
     """
 
     supply: BoxSource
     target: Path
     todo: dict[str, Path]
-    present: int
+    present: set[str]
+    failures: Path
+    shard: Shard | None = None
     writer: PartWriter | None = None
     resumed: int = 0
     buffer: list[Regions] = field(default_factory=list)
@@ -175,8 +115,16 @@ class Job:
             self.buffer = []
 
 
-def detected_job(extractor: Extractor, supply: BoxSource, paths: Mapping[str, Path], folder: Path, name: str) -> Job:
-    """What is left to do of a source's regions, ``<folder>/<name>.arrow``.
+def detected_job(
+    extractor: Extractor,
+    supply: BoxSource,
+    paths: Mapping[str, Path],
+    folder: Path,
+    name: str,
+    shard: Shard | None = None,
+) -> Job:
+    """What is left to do of a source's regions, ``<folder>/<name>.arrow``; of a shard's images alone,
+    ``<folder>/<name>-<shard>.arrow``.
 
     Raises:
         ConfigError: the network finds no boxes, and should.
@@ -184,9 +132,10 @@ def detected_job(extractor: Extractor, supply: BoxSource, paths: Mapping[str, Pa
     """
     extractor.check(supply)
     remove_leftovers(folder)
+    paths, name = _part(paths, name, shard)
     present = _present(folder, paths, extractor.mark, supply)
     todo = {key: path for key, path in paths.items() if key not in present}
-    return Job(supply, _free_name(folder, name), todo, len(present))
+    return Job(supply, _free_name(folder, name), todo, present, _failures(folder, name), shard)
 
 
 def given_job(
@@ -195,17 +144,30 @@ def given_job(
     tasks: Sequence[str],
     paths: Mapping[str, Path],
     folder: Path,
+    shard: Shard | None = None,
 ) -> Job:
-    """What is left to do of the boxes that datasets give, ``<folder>/given/<tasks>.arrow``.
+    """What is left to do of the boxes that datasets give, ``<folder>/given/<tasks>.arrow``; of a shard's images alone,
+    ``<folder>/given/<tasks>-<shard>.arrow``.
 
     Raises:
         RegionError: finished files are of another extractor.
     """
+    paths, name = _part(paths, "+".join(tasks), shard)
     asked = {key: boxes[key] for key in paths if key in boxes}
     remove_leftovers(folder / GIVEN)
     supply = GivenBoxes(asked, tasks, stored_boxes(folder, extractor.mark))
     todo = {key: paths[key] for key in asked if key in supply}
-    return Job(supply, _free_name(folder / GIVEN, "+".join(tasks)), todo, len(asked) - len(todo))
+    present = asked.keys() - todo.keys()
+    return Job(supply, _free_name(folder / GIVEN, name), todo, present, _failures(folder / GIVEN, name), shard)
+
+
+def _failures(folder: Path, name: str) -> Path:
+    return folder / f"{name}.failed.tsv"
+
+
+def _part(paths: Mapping[str, Path], name: str, shard: Shard | None) -> tuple[Mapping[str, Path], str]:
+    """The images of a shard and the name of its file."""
+    return (paths, name) if shard is None else (shard.of(paths), f"{name}-{shard}")
 
 
 def run_jobs(
@@ -224,6 +186,7 @@ def run_jobs(
         for job in active:
             job.writer = stack.enter_context(PartWriter(job.target, extractor.schema(job.supply, source)))
             job.resumed = len(job.writer.done)
+            _refuse_twice(job)
             left.update((key, path) for key, path in job.todo.items() if key not in job.writer.done)
         if active:
             run = extractor.pipeline([job.supply for job in active], failed)
@@ -231,6 +194,8 @@ def run_jobs(
                 _fill(active, run.regions(left), bar)
         for job in active:
             _finish(job, failed)
+    for job in jobs:
+        _list_failed(job, failed)
     first, *others = (_report(extractor, source, job, failed, time.monotonic() - started) for job in jobs)
     return replace(first, given=others[0]) if others else first
 
@@ -251,12 +216,33 @@ def _fill(jobs: Sequence[Job], found: Iterator[Sequence[Regions]], bar: Track) -
         job.flush()
 
 
+def _refuse_twice(job: Job) -> None:
+    """Raise RegionError if an unfinished run left images here that other files have got since."""
+    assert job.writer is not None
+    if twice := sorted(job.writer.done & job.present):
+        raise RegionError(
+            f"an unfinished extraction here holds {len(twice)} images that finished files hold too ({twice[0]}, ...)",
+            file=job.writer.folder,
+            remedy="delete that folder and run again",
+        )
+
+
+def _list_failed(job: Job, failed: Mapping[str, str]) -> None:
+    """One line an image left out, beside the regions; the list of an earlier run is replaced or removed."""
+    own = {key: why for key, why in failed.items() if key in job.todo}
+    if not own:
+        job.failures.unlink(missing_ok=True)
+        return
+    with replacing(job.failures) as partial:
+        partial.write_text("".join(f"{key}\t{why}\n" for key, why in own.items()), encoding="utf-8")
+
+
 def _finish(job: Job, failed: Mapping[str, str]) -> None:
     assert job.writer is not None
     own = {key: why for key, why in failed.items() if key in job.todo}
     if job.writer.done:
         job.writer.finish({"failed": json.dumps(own, sort_keys=True)} if own else {})
-    elif not job.present:
+    elif not job.present and job.shard is None:
         first, why = next(iter(own.items()))
         raise RegionError(
             f"none of the {len(job.todo)} images could be extracted ({first}: {why})",
@@ -267,29 +253,19 @@ def _finish(job: Job, failed: Mapping[str, str]) -> None:
 
 def _report(extractor: Extractor, source: str, job: Job, failed: Mapping[str, str], seconds: float) -> ExtractReport:
     written = len(job.writer.done) if job.writer is not None else 0
+    own = {key: why for key, why in failed.items() if key in job.todo}
     return ExtractReport(
         source=f"{source}/{GIVEN}" if isinstance(job.supply, GivenBoxes) else source,
         file=job.target if written else None,
         written=written,
         resumed=job.resumed,
-        present=job.present,
-        failed={key: why for key, why in failed.items() if key in job.todo},
+        present=len(job.present),
+        failed=own,
+        failed_file=job.failures if own else None,
         fingerprint=extractor.mark,
         feature_size=extractor.feature_size,
         seconds=seconds,
     )
-
-
-def _device(name: str) -> torch.device:
-    """The device, known to work; raises ConfigError otherwise."""
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0]})", remedy="choose --device cpu"
-        ) from error
-    return device
 
 
 def _present(folder: Path, paths: Mapping[str, Path], mark: str, supply: BoxSource) -> set[str]:

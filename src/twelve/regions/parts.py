@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,14 +31,28 @@ METADATA_CHECKSUM = "checksum"
 """Key of the schema metadata that holds the checksum of all the others."""
 
 
+_COUNTS = b"counts"
+"""Key of what the writer counted while it made a batch, in the batch's own metadata."""
+
+
+def free_name(folder: Path, name: str) -> Path:
+    """``<name>.arrow``, or the first ``<name>-2.arrow`` ... that no finished file has."""
+    path, number = folder / f"{name}.arrow", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}.arrow"
+    return path
+
+
 def metadata_checksum(metadata: Mapping[str, str]) -> str:
     """BLAKE2b of the schema metadata, the checksum itself left out."""
     items = sorted((key, value) for key, value in metadata.items() if key != METADATA_CHECKSUM)
     return hashlib.blake2b(repr(items).encode(), digest_size=16).hexdigest()
 
 
-def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str]]:
-    """Record batches of a stream and their checksums, up to where it was cut or damaged (a checksum that fails)."""
+def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str, int]]]:
+    """Record batches of a stream, their checksums and counts, up to where it was cut or damaged (a checksum that
+    fails)."""
     try:
         with pa.memory_map(str(path)) as source:
             reader = pa.ipc.open_stream(source.read_buffer())
@@ -48,9 +64,10 @@ def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str]]:
             found = checksum(view(batch, path, 0))
             if metadata is None or metadata.get(CHECKSUM) != found.encode():
                 return
+            counts = json.loads(metadata.get(_COUNTS, b"{}"))
         except (pa.ArrowException, OSError, ValueError, RegionError, StopIteration):
             return
-        yield batch, found
+        yield batch, found, counts
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -101,6 +118,7 @@ class PartWriter:
 
     Attributes:
         done: ids of the images that whole batches of earlier runs hold.
+        counts: what the writer of those batches counted, summed.
 
     Raises:
         RegionError: another process is extracting to ``target``, or the earlier runs had other settings.
@@ -111,6 +129,7 @@ class PartWriter:
         self.folder = target.parent / f".{target.name}.parts"
         self.schema = schema
         self.done: set[str] = set()
+        self.counts: Counter[str] = Counter()
         self._writer: Any = None
         self._sink: IO[bytes] | None = None
         self._made = [part for part in self.folder.parents if not part.exists()]
@@ -138,8 +157,8 @@ class PartWriter:
     ) -> None:
         self.close()
 
-    def write(self, images: Sequence[Regions]) -> None:
-        """Append one record batch and force it to disk.
+    def write(self, images: Sequence[Regions], counts: Mapping[str, int] | None = None) -> None:
+        """Append one record batch and force it to disk; ``counts`` are kept with it and summed in :attr:`counts`.
 
         Raises:
             RegionError: the disk is full; what was written before stays.
@@ -151,12 +170,14 @@ class PartWriter:
                 self._sink = open(self.folder / f"{number:04d}.arrows", "xb", buffering=0)  # noqa: SIM115
                 self._writer = pa.ipc.new_stream(self._sink, self.schema)
             assert self._sink is not None
-            self._writer.write_batch(batch, custom_metadata={CHECKSUM: checksum(view(batch, self.target, 0))})
+            metadata = {CHECKSUM: checksum(view(batch, self.target, 0)), _COUNTS: json.dumps(counts or {})}
+            self._writer.write_batch(batch, custom_metadata=metadata)
             os.fsync(self._sink.fileno())
         except OSError as error:
             self._abandon()
             raise self._cannot_write(error) from error
         self.done.update(image.image_id for image in images)
+        self.counts.update(counts or {})
 
     def finish(self, extra: Mapping[str, str]) -> None:
         """Turn all parts into the IPC file; ``extra`` joins its metadata.
@@ -173,7 +194,7 @@ class PartWriter:
             with open(temporary, "wb") as sink:
                 with pa.ipc.new_file(sink, schema) as writer:
                     for path in self._parts():
-                        for batch, found in whole_batches(path):
+                        for batch, found, _ in whole_batches(path):
                             writer.write_batch(
                                 batch.replace_schema_metadata(metadata), custom_metadata={CHECKSUM: found}
                             )
@@ -202,7 +223,7 @@ class PartWriter:
     def _adopt(self, path: Path) -> None:
         """Count what an earlier run left, or remove a stream that was cut before its first batch."""
         found = False
-        for batch, _ in whole_batches(path):
+        for batch, _, counts in whole_batches(path):
             if not found and not batch.schema.equals(self.schema, check_metadata=True):
                 raise RegionError(
                     "an unfinished extraction with other settings is here",
@@ -211,6 +232,7 @@ class PartWriter:
                 )
             found = True
             self.done.update(batch.column("image_id").to_pylist())
+            self.counts.update(counts)
         if not found:
             path.unlink()
 

@@ -11,15 +11,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from twelve.errors import RegionError
-from twelve.regions.backbones import Backbone, Detections, InputSize
 from twelve.regions.boxes import BoxSource, Cells, Detected, cell_boxes
-from twelve.regions.images import decode, resized
+from twelve.regions.halves import Halves, as_halves
+from twelve.regions.images import MAX_PIXELS, Picture, picture_of, printable
+from twelve.regions.looker import Found, Looker, Prepared
 from twelve.regions.types import Regions
 
 _REMEMBERED = 512
@@ -30,47 +32,71 @@ _PIXELS_ON_CPU = 220_000
 """Pixels of a batch on a processor: measured, larger batches take up to twice the time a picture."""
 
 
+_PIXELS_ON_CARD = 8_000_000
+"""Pixels of a batch on a graphics card: enough to keep it busy, within the memory of a small one."""
+
+
+class NotFinite(RegionError):
+    """The network gives features that are not numbers: no picture's fault, and no use to go on."""
+
+
 @dataclass(slots=True)
 class _Picture:
     """A decoded image on its way to the network: its regions of every box source, without features yet.
 
-    ``others`` are ids of images with the same pixels and boxes.
+    ``others`` are ids of images with the same pixels and boxes; ``why`` says why the network could not look at it.
     """
 
     image_id: str
     regions: list[Regions]
-    pixels: NDArray[np.uint8]
+    prepared: Prepared
     key: bytes
     others: list[str] = field(default_factory=list)
+    why: str = ""
 
 
 class Pipeline:
     """Regions of many pictures, from one or several box sources; the network looks at each picture once.
 
     Args:
-        network: on ``device`` already.
+        looker: on ``device`` already.
         supplies: boxes of each picture.
-        size: how large pictures enter the network.
         batch_size: pictures of equal size in a batch; None chooses by device and size.
         workers: threads that decode and, on a processor, run the network; None takes every core.
-        failed: receives {image id: why} of what cannot be decoded.
+        failed: receives {image id: why} of what cannot be decoded or looked at.
+        max_pixels: of the largest picture that is decoded.
+        dtype: of the features: float16 or bfloat16.
+        class_probabilities: of every box, too.
     """
 
     def __init__(
         self,
-        network: Backbone,
+        looker: Looker,
         supplies: Sequence[BoxSource],
-        size: InputSize,
+        *,
         device: str,
         batch_size: int | None,
         workers: int | None,
         failed: dict[str, str],
+        max_pixels: int = MAX_PIXELS,
+        dtype: str = "float16",
+        class_probabilities: bool = False,
     ) -> None:
-        self.network, self.supplies, self.size, self.device = network, supplies, size, torch.device(device)
+        self.looker, self.supplies, self.device = looker, supplies, torch.device(device)
         self.on_cpu = self.device.type == "cpu"
-        self.batch_size, self.failed = batch_size, failed
+        self.batch_size, self.failed = 1 if looker.alone else batch_size, failed
         self.workers = max(1, workers or os.cpu_count() or 1)
+        self.max_pixels, self.dtype, self.class_probabilities = max_pixels, dtype, class_probabilities
         self._memory: OrderedDict[bytes, list[Regions]] = OrderedDict()
+
+    def one(self, image: Picture, image_id: str) -> list[Regions]:
+        """Regions of one picture, one of each box source, by the way that all pictures go.
+
+        Raises:
+            Exception: whatever keeps it from being decoded or looked at.
+        """
+        (picture,) = self._look([self._decode(image_id, image)])
+        return picture.regions
 
     def regions(self, paths: Mapping[str, Path]) -> Iterator[list[Regions]]:
         """Regions of every image that can be decoded, one of each box source, the images in no particular order; the
@@ -92,14 +118,14 @@ class Pipeline:
                     continue
                 pending[picture.key] = picture
                 # Boxes of one count share a batch, so that nothing is padded.
-                batch = waiting[(*picture.pixels.shape, len(picture.regions[0].boxes))]
+                batch = waiting[(*picture.prepared.pixels.shape, len(picture.regions[0].boxes))]
                 batch.append(picture)
                 if len(batch) >= self._batch_of(picture):
-                    running.append(pool.submit(self._look, batch.copy()))
+                    running.append(pool.submit(self._try, batch.copy()))
                     batch.clear()
                 while len(running) > 2 * lookers:
                     yield from self._collect(running.popleft(), pending)
-            running.extend(pool.submit(self._look, batch) for batch in waiting.values() if batch)
+            running.extend(pool.submit(self._try, batch) for batch in waiting.values() if batch)
             while running:
                 yield from self._collect(running.popleft(), pending)
 
@@ -107,8 +133,8 @@ class Pipeline:
         """Pictures of this size in a batch. A processor is fastest while the early, large maps stay in its cache."""
         if self.batch_size is not None:
             return self.batch_size
-        height, width = picture.pixels.shape[:2]
-        return max(1, _PIXELS_ON_CPU // (height * width)) if self.on_cpu else 32
+        pixels = picture.prepared.pixels.numel() // 3
+        return max(1, (_PIXELS_ON_CPU if self.on_cpu else _PIXELS_ON_CARD) // max(1, pixels))
 
     def _decoded(self, paths: Mapping[str, Path]) -> Iterator[_Picture]:
         """Decoded pictures in order, some way ahead."""
@@ -127,54 +153,86 @@ class Pipeline:
                     try:
                         picture = future.result()
                     except Exception as error:  # Pillow raises nearly anything for a damaged file
-                        self.failed[key] = f"{paths[key].name}: {error or type(error).__name__}"
+                        self.failed[key] = printable(f"{paths[key].name}: {error or type(error).__name__}")
                         continue
                     yield picture
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _decode(self, key: str, path: Path) -> _Picture:
-        picture = decode(path)
+    def _decode(self, key: str, image: Picture) -> _Picture:
+        picture = picture_of(image, self.max_pixels, raw=self.looker.raw)
         found = [supply.boxes(key, *picture.size) for supply in self.supplies]
-        pixels = resized(picture, self.size.of(*picture.size))
+        prepared = self.looker.prepare(picture)
         digest = hashlib.blake2b(picture.tobytes(), digest_size=16)
-        digest.update(repr(picture.size).encode())
+        digest.update(repr((picture.size, picture.mode)).encode())
         for regions in found:
             for array in (regions.boxes, regions.scores, regions.class_ids):
                 digest.update(b"-" if array is None else repr(array.shape).encode() + array.tobytes())
-        return _Picture(key, found, pixels, digest.digest())
+        return _Picture(key, found, prepared, digest.digest())
+
+    def _try(self, pictures: list[_Picture]) -> list[_Picture]:
+        """As :meth:`_look`; what cannot be looked at says why. One odd picture takes no other with it."""
+        try:
+            return self._look(pictures)
+        except NotFinite:
+            raise
+        except Exception as error:  # a network may refuse a picture of one pixel, or run out of memory, in any way
+            if len(pictures) > 1:
+                return [picture for each in pictures for picture in self._try([each])]
+            why = next(iter(str(error).splitlines()), "") or type(error).__name__
+            pictures[0].why = f"the network cannot look at it ({why})"
+            return pictures
 
     def _look(self, pictures: list[_Picture]) -> list[_Picture]:
         """Fill in the features of pictures of one size."""
-        pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).to(self.device)
-        maps = self.network.look(pixels)
+        seen = self.looker.look([picture.prepared for picture in pictures])
         for number, supply in enumerate(self.supplies):
-            found = self._describe(supply, maps, [picture.regions[number] for picture in pictures])
+            found = self._describe(supply, seen, [picture.regions[number] for picture in pictures])
             for picture, regions in zip(pictures, found, strict=True):
                 picture.regions[number] = regions
         return pictures
 
-    def _describe(self, supply: BoxSource, maps: list[torch.Tensor], found: list[Regions]) -> list[Regions]:
+    def _describe(self, supply: BoxSource, seen: Any, images: list[Regions]) -> list[Regions]:
         """The regions of one box source with their features."""
         if isinstance(supply, Cells):
-            features, rows, columns = self.network.cells(maps)
-            found = [replace(r, boxes=cell_boxes(rows, columns, r.width, r.height)) for r in found]
+            cells, rows, columns = self.looker.patches(seen)
+            features: list[torch.Tensor | None] = list(cells)
+            images = [replace(r, boxes=cell_boxes(rows, columns, r.width, r.height)) for r in images]
+        elif isinstance(supply, Detected):
+            found = self.looker.detect(seen, supply.most, supply.threshold)
+            features = [each.features for each in found]
+            images = [_detected(r, each) for r, each in zip(images, found, strict=True)]
         else:
-            if isinstance(supply, Detected):
-                detections = self.network.detect(maps, supply.threshold, supply.most)
-                found = [_detected(r, each) for r, each in zip(found, detections, strict=True)]
-            features = self.network.pool(maps, torch.from_numpy(_fractions(found)).to(self.device))
+            features = [None] * len(images)
+        if any(own is None for own in features):
+            features = list(self.looker.describe(seen, [torch.from_numpy(r.boxes) for r in images]))
+        return [self._kept(r, own) for r, own in zip(images, features, strict=True) if own is not None]
+
+    def _kept(self, regions: Regions, features: torch.Tensor) -> Regions:
+        """The regions with features (R, F) as they are stored."""
         if not bool(torch.isfinite(features).all()):
-            raise RegionError(
-                f"the network gives features that are not finite for {found[0].image_id}", remedy="check --weights"
+            raise NotFinite(
+                f"the network gives features that are not finite for {regions.image_id or 'this picture'}",
+                remedy="check --weights",
             )
-        limit = torch.finfo(torch.float16).max
-        half: NDArray[np.float16] = features.clamp(-limit, limit).to(torch.float16).cpu().numpy()
-        return [replace(r, features=own[: len(r.boxes)]) for r, own in zip(found, half, strict=True)]
+        probabilities: NDArray[np.float16] | None = None
+        if self.class_probabilities and self.looker.knows_probabilities:
+            probabilities = self.looker.probabilities(features).to(torch.float16).cpu().numpy()
+        return replace(regions, features=self._halves(features), class_probabilities=probabilities)
+
+    def _halves(self, features: torch.Tensor) -> Halves:
+        if self.dtype == "float16":
+            limit = torch.finfo(torch.float16).max
+            half: NDArray[np.float16] = features.clamp(-limit, limit).to(torch.float16).cpu().numpy()
+            return half
+        return as_halves(features.float().cpu().numpy(), self.dtype)
 
     def _collect(self, future: Future[list[_Picture]], pending: dict[bytes, _Picture]) -> Iterator[list[Regions]]:
         for picture in future.result():
             del pending[picture.key]
+            if picture.why:
+                self.failed.update((key, picture.why) for key in (picture.image_id, *picture.others))
+                continue
             self._memory[picture.key] = picture.regions
             if len(self._memory) > _REMEMBERED:
                 self._memory.popitem(last=False)
@@ -200,21 +258,11 @@ def _same(known: list[Regions], image_id: str) -> list[Regions]:
     return [replace(regions, image_id=image_id) for regions in known]
 
 
-def _detected(regions: Regions, found: Detections) -> Regions:
+def _detected(regions: Regions, found: Found) -> Regions:
     """The regions of a picture in which a network found something."""
-    extent = np.array([regions.width, regions.height] * 2, dtype=np.float32)
     return replace(
         regions,
-        boxes=found.boxes.cpu().numpy() * extent,
-        scores=found.scores.cpu().numpy(),
+        boxes=found.boxes.float().cpu().numpy(),
+        scores=found.scores.float().cpu().numpy(),
         class_ids=found.class_ids.cpu().numpy().astype(np.int16),
     )
-
-
-def _fractions(images: Sequence[Regions]) -> NDArray[np.float32]:
-    """(I, R, 4) boxes as fractions of their pictures; the whole picture beyond an image's last box."""
-    most = max(len(regions.boxes) for regions in images)
-    fractions = np.tile(np.array([0, 0, 1, 1], dtype=np.float32), (len(images), most, 1))
-    for row, regions in zip(fractions, images, strict=True):
-        row[: len(regions.boxes)] = regions.boxes / np.array([regions.width, regions.height] * 2, dtype=np.float32)
-    return fractions

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from twelve.data.root import IMAGES, DataRoot, MissingData
 from twelve.files import replacing
-from twelve.regions.backbones import InputSize
-from twelve.regions.boxes import box_source
 from twelve.regions.given import given_boxes, joined
 from twelve.regions.jobs import Extractor, ExtractReport, detected_job, given_job, run_jobs
+from twelve.regions.sizes import Size
 from twelve.tasks.base import Box, all_tasks
 
 COMPLETE = "complete.json"
@@ -26,7 +25,7 @@ def extract_root(
     boxes: str = "detect",
     weights: str | None = None,
     levels: Sequence[str] | None = None,
-    input_size: InputSize | None = None,
+    input_size: Size | None = None,
     max_boxes: int | None = None,
     sources: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
@@ -67,7 +66,7 @@ def extract_root(
     given, reports = _given(root, tasks), []
     for source in sources:
         paths = dict(root.images(source))
-        jobs = [detected_job(extractor, box_source(boxes, max_boxes), paths, out / source, source)]
+        jobs = [detected_job(extractor, extractor.box_source(boxes, max_boxes), paths, out / source, source)]
         givers = [name for name, by_image in given.items() if any(image_id in paths for image_id in by_image)]
         if givers:
             together = joined(given[name] for name in givers)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from twelve.errors import RegionError, nearest
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
 from twelve.regions.gathering import NOWHERE, Piece, Places, gathered, normalised
-from twelve.regions.halves import dtype_of
+from twelve.regions.halves import Halves, dtype_of
 from twelve.regions.types import RegionBatch, Regions, first_regions, joined
 
 GIVEN = "given"
@@ -36,6 +36,7 @@ class RegionFile:
     Attributes:
         path: the file.
         metadata: what the writer recorded (backbone, settings, fingerprint, origin of the boxes).
+        whole: the map, as bytes.
         views: one :class:`~twelve.regions.arrow.BatchView` per record batch.
         feature_size: F, or None for a boxes-only file.
         feature_dtype: ``float16`` or ``bfloat16``.
@@ -65,11 +66,17 @@ class RegionFile:
             int(self._reader.schema.field("features").type.value_type.list_size) if "features" in names else None
         )
         self.feature_dtype = dtype_of(self._reader.schema.field("features")) if "features" in names else None
+        self.whole = memoryview(whole).cast("B")
         for v in self.views:
-            if v.features is not None and v.features.nbytes:
-                address = v.features.__array_interface__["data"][0]
-                if not whole.address <= address < whole.address + whole.size:
+            for array in (v.features, v.means, v.boxes) if v.features is not None else ():
+                address = 0 if array is None else array.__array_interface__["data"][0]
+                if array is not None and array.nbytes and not 0 <= address - whole.address < whole.size:
                     raise RegionError("compressed features", file=path, remedy="write the file without compression")
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the file."""
+        return self._reader.schema
 
     @property
     def fingerprint(self) -> str:
@@ -177,8 +184,7 @@ class RegionStore:
         self._views: list[BatchView] = []
         self._starts: list[int] = []
         self._rows: dict[str, int] = {}
-        self._places = Places.none()
-        self._means: list[NDArray[Any]] = []
+        self._places = Places.joined([])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root}
@@ -263,25 +269,25 @@ class RegionStore:
         Raises:
             RegionError: an image is not here or has no features.
         """
-        rows = np.array([self._find(image_id) for image_id in image_ids], dtype=np.int64)
+        try:
+            rows = np.array([self._rows[image_id] for image_id in image_ids], dtype=np.int64)
+        except KeyError:  # of a source that is not open yet, or not here
+            rows = np.array([self._find(image_id) for image_id in image_ids], dtype=np.int64)
         pieces: list[Piece] = []
         for image, image_id in enumerate(image_ids if given else ()):
-            for view_, row in self._given(image_id):
-                pieces.append((image, view_, view_.bounds[row], view_.bounds[row + 1]))
+            for view_, own in self._given(image_id):
+                pieces.append((image, view_, view_.bounds[own], view_.bounds[own + 1]))
         size, places = self.feature_size, self._places
-        for without in np.flatnonzero(places.features[rows] == NOWHERE).tolist():
-            raise self._no_features(image_ids[without])
-        for lacking in rows[places.means[rows] == NOWHERE].tolist():
-            self._add_mean(lacking)
-        return gathered(places, rows, max_regions, pieces, size, self._feature_dtype)
+        lacking = np.flatnonzero(places.means[rows] == NOWHERE).tolist()
+        means = {image: self._mean(int(rows[image])) for image in lacking}
+        return gathered(places, rows, max_regions, given=pieces, means=means, size=size, dtype=self._feature_dtype)
 
-    def _add_mean(self, row: int) -> None:
-        """Make and keep the mean feature of an image whose file has none."""
+    def _mean(self, row: int) -> Halves:
+        """(F,) mean feature of an image whose file has none."""
         batch, own = self._place(row)
-        assert batch.features is not None
-        mean = mean_feature(batch.features[batch.bounds[own] : batch.bounds[own + 1]], self.feature_size)
-        self._means.append(mean)
-        self._places.means[row] = mean.__array_interface__["data"][0]
+        if batch.features is None:
+            raise self._no_features(batch.ids[own])
+        return mean_feature(batch.features[batch.bounds[own] : batch.bounds[own + 1]], self.feature_size)
 
     def _given(self, image_id: str) -> list[_Place]:
         return self._open(image_id.partition("/")[0]).given.get(image_id, [])
@@ -335,7 +341,7 @@ class RegionStore:
 
     def _enter(self, source: str, opened: _Source) -> None:
         """Make the images of a source known."""
-        first = len(self._places.counts)
+        first = len(self._places.extents)
         # An image is looked for in its own source alone.
         prefix = f"{source}/"
         self._rows.update((key, first + k) for k, key in enumerate(opened.ids) if key.startswith(prefix))
@@ -343,7 +349,7 @@ class RegionStore:
             self._views.append(view_)
             self._starts.append(first)
             first += len(view_.ids)
-        self._places = Places.joined([self._places, *map(Places.of, opened.views)])
+        self._places = Places.joined([self._places, *(Places.of(file.whole, file.views) for file in opened.files)])
 
     def _no_features(self, image_id: str) -> RegionError:
         source = image_id.partition("/")[0]

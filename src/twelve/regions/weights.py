@@ -147,7 +147,12 @@ def load(network: nn.Module, path: Path) -> None:
     Raises:
         RegionError: the weights are of another network; names the first tensors that do not fit.
     """
-    state, own = read(path), network.state_dict()
+    fit(network, read(path), path)
+
+
+def fit(network: nn.Module, state: Mapping[str, torch.Tensor], origin: str | Path) -> None:
+    """Load ``state``, which comes from ``origin``, into ``network``, as :func:`load`."""
+    own = network.state_dict()
     if "_conv_stem.weight" in state:
         state = rename_mbconv(state, own)
     needed = {k: v for k, v in own.items() if not k.startswith(_CLASSIFIERS)}
@@ -158,7 +163,7 @@ def load(network: nn.Module, path: Path) -> None:
         if keys:
             raise RegionError(
                 f"{len(keys)} tensors are {problem}: {', '.join(keys[:3])}",
-                file=path,
+                file=origin,
                 remedy="give the weights of the network that --backbone names",
             )
     network.load_state_dict({k: v for k, v in state.items() if k in own and v.shape == own[k].shape}, strict=False)

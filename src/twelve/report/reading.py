@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from twelve.config import RunConfig, load
-from twelve.errors import ConfigError, DataError
+from twelve.data.records import finite, read_object
+from twelve.errors import ConfigError
 from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
+from twelve.scoring.results import mended_by
 
 
 @dataclass(slots=True)
@@ -92,9 +95,9 @@ def read_history(path: Path) -> History:
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
             line = json.loads(text)
-        except ValueError:  # the last line of a run that was killed while writing it
+        except (ValueError, RecursionError):  # the last line of a run that was killed while writing it
             continue
-        if not isinstance(line, dict) or not isinstance(line.get("iteration"), int):
+        if not isinstance(line, dict) or type(line.get("iteration")) is not int:
             continue
         at, kind = line["iteration"], line.get("kind")
         if kind in ("step", "look"):
@@ -104,24 +107,31 @@ def read_history(path: Path) -> History:
         lines.append(line)
     history = History()
     for line in lines:
-        _take(history, line)
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):  # a damaged line says nothing
+            _take(history, line)
     return history
+
+
+def _number(value: object) -> float:
+    if not finite(value):
+        raise ValueError("not a number")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _take(history: History, line: Mapping[str, Any]) -> None:
     iteration, kind = line["iteration"], line.get("kind")
     if kind == "step":
         history.iterations = max(history.iterations, iteration)
-        history.pairs = max(history.pairs, int(line.get("pairs", 0)))
-        history.seconds = max(history.seconds, float(line.get("seconds", 0.0)))
+        history.pairs = max(history.pairs, int(_number(line.get("pairs", 0))))
+        history.seconds = max(history.seconds, _number(line.get("seconds", 0.0)))
         for task, loss in line.get("losses", {}).items():
-            history.losses.setdefault(task, []).append((iteration, float(loss)))
+            history.losses.setdefault(str(task), []).append((iteration, _number(loss)))
     elif kind == "look":
         history.iterations = max(history.iterations, iteration)
-        history.seconds = max(history.seconds, float(line.get("seconds", 0.0)))
-        history.scores.setdefault(line["task"], []).append((iteration, float(line["score"])))
+        history.seconds = max(history.seconds, _number(line.get("seconds", 0.0)))
+        history.scores.setdefault(str(line["task"]), []).append((iteration, _number(line["score"])))
     elif kind == "event" and line.get("event") in ("stop", "go") and "task" in line:
-        history.changes.setdefault(line["task"], []).append((iteration, line["event"]))
+        history.changes.setdefault(str(line["task"]), []).append((iteration, line["event"]))
     elif kind == "event" and line.get("event") == "reset":  # every task goes again
         for task in history.changes:
             history.changes[task].append((iteration, "go"))
@@ -130,10 +140,5 @@ def _take(history: History, line: Mapping[str, Any]) -> None:
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"not valid JSON: {error}", file=path, remedy=remedy) from None
-    if not isinstance(tree, dict):
-        raise DataError("must be a JSON object", file=path, remedy=remedy)
-    return tree
+    with mended_by(path, remedy):
+        return read_object(path).fields

@@ -7,6 +7,7 @@ below is how the trainer, the evaluator and the shell find them.
 from __future__ import annotations
 
 import abc
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from twelve.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from twelve.data.root import DataRoot
     from twelve.scoring.base import Scored
 
@@ -27,7 +30,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 Target: TypeAlias = "Mapping[str, float] | Box | bool | str | int | None"
 """What is right, as the example's output understands it: soft answers {answer: score in 0..1} (answer), the
 referred box or the index of the right candidate (region), the index of the right option (options), True or False
-(pair), a class name (entailment), nothing (alignment: the pairing itself; or an unlabelled split)."""
+(pair, truth), a class name (entailment, reply), nothing (alignment: the pairing itself; or an unlabelled split)."""
 
 SEPARATOR = " [SEP] "
 """Between the parts of a text (a question, an answer): one word piece of its own."""
@@ -117,7 +120,7 @@ class Task(abc.ABC):
     output: ClassVar[str]
     """Key of the output this task uses; tasks with the same key share one head."""
     kind: ClassVar[str]
-    """Kind of that output: answer | alignment | region | pair | entailment | options."""
+    """Kind of that output: answer | alignment | region | pair | entailment | options | truth | reply."""
     token: ClassVar[int]
     """Row of the task-token table in the released model."""
     source: ClassVar[str]
@@ -227,6 +230,8 @@ class Task(abc.ABC):
 _REGISTRY: dict[str, Task] = {}
 _OF_RUN: dict[str, Task] = {}
 """Tasks of the run's own configuration."""
+_BROKEN: dict[str, str] = {}
+"""Entry points of other packages that cannot be used -> why."""
 
 
 def register(cls: type[Task]) -> type[Task]:
@@ -248,9 +253,15 @@ def get(name: str) -> Task:
     known = all_tasks()
     if name not in known:
         raise ConfigError(
-            f"unknown task {name!r}{nearest(name, known)}", remedy=f"choose among {', '.join(sorted(known))}"
+            f"unknown task {name!r}{nearest(name, known)}{broken(name)}",
+            remedy=f"choose among {', '.join(sorted(known))}",
         )
     return known[name]
+
+
+def broken(name: str) -> str:
+    """``'; ...'``: why the entry point ``name`` of another package gives no task; nothing when there is none."""
+    return f"; {_BROKEN[name]}" if name in _BROKEN else ""
 
 
 def tasks_of(root: DataRoot) -> dict[str, Task]:
@@ -259,7 +270,10 @@ def tasks_of(root: DataRoot) -> dict[str, Task]:
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every known task by name: those of this package, of the entry point ``twelve.tasks``, and of the run."""
+    """Every known task by name: those of this package, of the entry point ``twelve.tasks``, and of the run.
+
+    An entry point that cannot be used is passed over, with one warning on standard error.
+    """
     import importlib
     import pkgutil
     from importlib.metadata import entry_points
@@ -269,7 +283,20 @@ def all_tasks() -> dict[str, Task]:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
     for point in entry_points(group="twelve.tasks"):
-        loaded = point.load()
-        if isinstance(loaded, type) and issubclass(loaded, Task):
-            register(loaded)
+        if point.name not in _BROKEN:
+            _load(point)
     return {**_REGISTRY, **_OF_RUN}
+
+
+def _load(point: EntryPoint) -> None:
+    """Register the task of another package, or remember why there is none."""
+    try:
+        loaded = point.load()
+        if not (isinstance(loaded, type) and issubclass(loaded, Task)):
+            raise TypeError(f"{point.value} is no subclass of twelve.tasks.base.Task")
+        register(loaded)
+    except Exception as error:  # whatever another package's code raises
+        package = f" of the package {point.dist.name}" if point.dist is not None else ""
+        why = f"the entry point {point.name!r}{package} ({point.value}) cannot be used: {type(error).__name__}: {error}"
+        _BROKEN[point.name] = why
+        print(f"twelve: passed over: {why} -> mend or uninstall that package", file=sys.stderr)

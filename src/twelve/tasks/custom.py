@@ -42,6 +42,7 @@ from twelve.data.root import FOLDER, SUFFIXES, DataRoot, MissingData, image_key
 from twelve.errors import ConfigError, DataError
 from twelve.evaluation.metrics import referring
 from twelve.evaluation.metrics.entailment import CLASSES
+from twelve.scoring.results import mended_by
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Target, Task, adopt, all_tasks
 from twelve.tasks.karpathy import CaptionTask
 from twelve.tasks.shared import some, values
@@ -54,8 +55,8 @@ TOKEN = 1000
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NEEDED = ("train", "report")
-_OWN = ("kind", "train", "images", "output", "title")
-"""Settings that only a run's own task has."""
+_OWN = ("kind", "images", "output", "title", "train")
+"""Settings that only a run's own task has; of a known one, ``train`` is a split."""
 
 
 class FileTask(Task):
@@ -78,6 +79,9 @@ class FileTask(Task):
     def files(self, split: str) -> tuple[str, ...]:
         return (split,)
 
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return (root.path / split,)
+
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.path / split
         if not path.is_file():
@@ -86,13 +90,14 @@ class FileTask(Task):
             )
         examples: dict[str, Example] = {}
         paths: dict[str, str] = {}
-        for number, record in enumerate(read_lines(path), 1):
-            example = self._example(record, str(number), root, paths)
-            if example.id in examples:
-                raise record.error(f"id {example.id!r} occurs twice", "give every line an id of its own")
-            if example.target is None and split == self.train_split and self.needs_targets:
-                raise record.error("field 'target' is missing", "training needs it in every line")
-            examples[example.id] = example
+        with mended_by(path, _REMEDY):
+            for number, record in enumerate(read_lines(path), 1):
+                example = self._example(record, str(number), root, paths)
+                if example.id in examples:
+                    raise record.error(f"id {example.id!r} occurs twice", "give every line an id of its own")
+                if example.target is None and split == self.train_split and self.needs_targets:
+                    raise record.error("field 'target' is missing", "training needs it in every line")
+                examples[example.id] = example
         return some(list(examples.values()), path, split)
 
     def _example(self, record: Record, number: str, root: DataRoot, paths: dict[str, str]) -> Example:
@@ -282,7 +287,7 @@ def adopt_own(tasks: Mapping[str, TaskSettings]) -> None:
     adopt({})
     known = all_tasks()
     for name, settings in tasks.items():
-        given = [key for key in _OWN if getattr(settings, key) is not None]
+        given = [key for key in _OWN if getattr(settings, key) is not None and not (key == "train" and name in known)]
         if given and name in known:
             raise ConfigError(
                 f"{name} is a known dataset and reads its official files",

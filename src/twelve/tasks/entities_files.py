@@ -178,10 +178,14 @@ def read_pictures(path: Path) -> list[str]:
         key, record = line.strip(), f"line {number}"
         if not key:
             continue
-        if not re.fullmatch(r"[0-9]+", key):
-            raise DataError(f"a picture's id must be a number, found {key[:40]!r}", file=path, record=record)
+        if not re.fullmatch(r"[0-9]{1,18}", key):
+            raise DataError(
+                f"a picture's id must be a number, found {key[:40]!r}", file=path, record=record, remedy=REMEDY
+            )
         if key in found:
-            raise DataError(f"picture {key} stands on line {found[key]} already", file=path, record=record)
+            raise DataError(
+                f"picture {key} stands on line {found[key]} already", file=path, record=record, remedy=REMEDY
+            )
         found[key] = number
     return list(found)
 

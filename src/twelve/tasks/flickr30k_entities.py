@@ -62,6 +62,11 @@ class Flickr30kEntities(Task):
             raise unknown_split(self.name, split, _SPLITS)
         return (f"{split}.txt",)
 
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        (listed,) = super().sources(root, split)
+        pictures = read_pictures(listed) if listed.is_file() else []
+        return (listed, *(path for key in pictures for path in _files(listed, key)))
+
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(read_phrases(path, root.image_source(self))), path, split)
@@ -137,8 +142,8 @@ def read_phrases(listed: Path, source: str) -> Iterator[Example]:
     pictures = read_pictures(listed)
     with Track(f"reading {listed.name}", len(pictures), "pictures") as track:
         for key in pictures:
-            sentences = read_sentences(listed.parent / "Sentences" / f"{key}.txt")
-            boxes = read_annotation(listed.parent / "Annotations" / f"{key}.xml").boxes
+            said, drawn = _files(listed, key)
+            sentences, boxes = read_sentences(said), read_annotation(drawn).boxes
             image = f"{source}/{key}"
             for place, sentence in enumerate(sentences):
                 for number, phrase in enumerate(sentence.phrases):
@@ -154,6 +159,11 @@ def read_phrases(listed: Path, source: str) -> Iterator[Example]:
                         facts={"boxes": own, "types": phrase.types},
                     )
             track.advance()
+
+
+def _files(listed: Path, key: str) -> tuple[Path, Path]:
+    """The files of a picture's sentences and annotations, beside a split's list."""
+    return listed.parent / "Sentences" / f"{key}.txt", listed.parent / "Annotations" / f"{key}.xml"
 
 
 def _key(record: Record) -> str:

@@ -233,7 +233,7 @@ def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, fl
         structural=sys.intern(types.text("structural")),
         semantic=sys.intern(types.text("semantic")),
         detailed=sys.intern(types.text("detailed")),
-        group=None if groups.fields.get("global") is None else sys.intern(groups.text("global")),
+        group=None if groups.fields[groups.one_of("global")] is None else sys.intern(groups.text("global")),
         steps=metric.count_steps(
             [(step.text("operation"), step.text("argument")) for step in record.records("semantic")]
         ),

@@ -61,6 +61,9 @@ class GuessWhat(Task):
             raise unknown_split(self.name, split, SPLITS)
         return (f"guesswhat.{split}.jsonl{_PACKED}",)
 
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return (games_source(root, self.folder, *self.files(split)),)
+
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """Of a file that is there both packed and unpacked, the packed one is read."""
         path = games_file(root, self.name, *self.files(split))
@@ -153,10 +156,14 @@ def games_file(root: DataRoot, folder: str, name: str) -> Path:
     Raises:
         MissingData: neither is there.
     """
-    plain = name.removesuffix(_PACKED)
-    here = root.path / folder
-    only_plain = (here / plain).is_file() and not (here / name).is_file()
-    return root.file(folder, plain if only_plain else name, page=PAGE)
+    return root.file(folder, games_source(root, folder, name).name, page=PAGE)
+
+
+def games_source(root: DataRoot, folder: str, name: str) -> Path:
+    """The same, also when neither is there."""
+    packed = root.path / folder / name
+    plain = packed.with_name(name.removesuffix(_PACKED))
+    return plain if plain.is_file() and not packed.is_file() else packed
 
 
 def games(path: Path) -> Iterator[tuple[str, Record, dict[int, Box]]]:

@@ -27,7 +27,7 @@ from twelve.evaluation.metrics.guesswhat import SUCCESS, counts
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, known, only, passed_over, read_mapping, written_like
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.guesswhat import ALL, PAGE, SPLITS, GuessWhat, games, games_file, picture, turns
+from twelve.tasks.guesswhat import ALL, PAGE, SPLITS, GuessWhat, games, games_file, games_source, picture, turns
 from twelve.tasks.shared import SourceOf, some, unknown_split, values
 
 ANSWERS = ("Yes", "No", "N/A")
@@ -62,6 +62,9 @@ class GuessWhatAnswerer(Task):
         if split not in SPLITS:
             raise unknown_split(self.name, split, SPLITS)
         return GuessWhat().files(split)
+
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return (games_source(root, self.folder, *self.files(split)),)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """Of a file that is there both packed and unpacked, the packed one is read."""

@@ -110,9 +110,13 @@ def read_rows(path: Path, source_of: SourceOf) -> Iterator[Example]:
     """Examples of the JSON lines that the original reads: a picture with its captions a line; ids ``<picture>#<k>``.
 
     Raises:
-        DataError: a line is malformed.
+        DataError: a line is malformed, or a picture occurs twice.
     """
+    seen: set[str] = set()
     for record in read_lines(path):
         image = image_of(record, "img_path", source_of)
+        if image in seen:
+            raise record.error(f"picture {image} occurs twice")
+        seen.add(image)
         for number, sentence in enumerate(record.strings("sentences")):
             yield Example(id=f"{image}#{number}", text=sentence, images=(image,), group=image)

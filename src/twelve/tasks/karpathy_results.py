@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twelve.data.root import MissingData
 from twelve.errors import DataError
 from twelve.evaluation.metrics import retrieval as metric
 from twelve.scoring.base import Scored
@@ -53,7 +54,8 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     found = read_results(results)
     split = _split(found, splits)
     if not splits[split]:
-        raise DataError(f"holds no caption of split {split!r}", file=path, remedy="give the file of the whole dataset")
+        problem = f"holds no caption of split {split!r}"
+        raise MissingData(problem, file=path, remedy="give the file of the whole dataset")
     galleries = _galleries(splits[split], protocol, path)
     if isinstance(found, Matrix):
         found = found.named(_orders(splits[split], galleries), results)

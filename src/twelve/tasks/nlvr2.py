@@ -16,6 +16,7 @@ import numpy as np
 
 from twelve.data.records import read_lines
 from twelve.data.root import DataRoot
+from twelve.errors import DataError
 from twelve.evaluation.metrics import nlvr2 as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, known, mended_by, only, passed_over
@@ -117,6 +118,8 @@ def _parts(
             found |= metric.by_category(scores, sentences, metric.read_categories(path))
             continue
         part = [example.id for example in read_statements(path)]
+        if not part:
+            raise DataError("holds no example", file=path, remedy="leave it out, or download it again")
         known(part, examples, path, "first file of truth")
         found[path.stem] = metric.accuracy_among(scores, part), len(part)
     return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.records import Record, describe, finite, read_json, unpacks_within, writable
+from twelve.data.records import Record, describe, read_json, unpacks_within, writable
 from twelve.data.root import image_key
 from twelve.errors import DataError
 from twelve.evaluation.metrics import retrieval as metric
@@ -19,6 +19,8 @@ from twelve.tasks.base import Example
 
 SCORES = "scores"
 _DIRECTIONS = ("text_to_image", "image_to_text")
+_NUMBERS = {int, float}
+"""Types of scores in JSON; true and false are none."""
 _DEEPEST = 10
 """The largest k of recall at k: a list must go so far unless what is right stands before."""
 _REMEDY = (
@@ -193,7 +195,7 @@ def _matrix(fields: Mapping[str, Any], path: Path) -> Matrix:
     if SCORES not in fields:
         raise wrong(f"missing among {', '.join(fields) or 'nothing'}")
     rows = fields[SCORES]
-    if isinstance(rows, list) and not all(isinstance(row, list) and all(map(_number, row)) for row in rows):
+    if isinstance(rows, list) and not all(isinstance(row, list) and {*map(type, row)} <= _NUMBERS for row in rows):
         raise wrong("expected rows of numbers, and nothing else among them")
     try:
         scores = np.asarray(rows)
@@ -207,11 +209,6 @@ def _matrix(fields: Mapping[str, Any], path: Path) -> Matrix:
         row, column = (int(place[0]) for place in np.nonzero(np.isnan(scores)))
         raise wrong(f"not a number in row {row}, column {column}")
     return Matrix(scores, _ids(fields, "caption_ids", path), _ids(fields, "image_ids", path))
-
-
-def _number(value: object) -> bool:
-    """Whether a value is a number, an infinite one too."""
-    return finite(value) or isinstance(value, float)
 
 
 def _ids(fields: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:

@@ -22,14 +22,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record, describe, read_lines
-from twelve.data.root import DataRoot, image_key
+from twelve.data.records import Record, describe, read_lines, writable
+from twelve.data.root import DataRoot
 from twelve.errors import DataError
 from twelve.evaluation.metrics import vcr as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, only, passed_over
 from twelve.tasks.base import SEPARATOR, Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import some, unknown_split, values
+from twelve.tasks.shared import image_of, some_of, unknown_split, values
 
 _SPLITS = ("train", "val", "test")
 _NAMES = {"answers": "Q->A", "reasons": "QA->R", "both": "Q->AR"}
@@ -67,9 +67,13 @@ class _VCR(Task):
         return (f"{split}.jsonl",)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
+        return list(self.iterate(root, split))
+
+    def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         path = root.file(self.folder, *self.files(split), page=self.page)
         source = root.image_source(self)
-        return some([e for record in _lines(path) for e in self.examples(record, split, source)], path, split)
+        found = (example for record in _lines(path) for example in self.examples(record, split, source))
+        return some_of(found, path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         chosen = values(examples, predictions)
@@ -127,7 +131,7 @@ class VCRAnswers(_VCR):
 
     def examples(self, record: Record, split: str, source: str) -> Iterator[Example]:
         things = names_of(record)
-        key, image = record.text("annot_id"), _image(record, source)
+        key, image = record.text("annot_id"), image_of(record, "img_fn", lambda _: source)
         yield Example(
             id=key,
             text=_words(record, "question", record.items("question"), things),
@@ -155,7 +159,7 @@ class VCRReasons(_VCR):
 
     def examples(self, record: Record, split: str, source: str) -> Iterator[Example]:
         things = names_of(record)
-        key, image = record.text("annot_id"), _image(record, source)
+        key, image = record.text("annot_id"), image_of(record, "img_fn", lambda _: source)
         question = _words(record, "question", record.items("question"), things)
         answers = _choices(record, "answer_choices", things)
         right = _target(record, "answer_label", split)
@@ -175,15 +179,11 @@ def _lines(path: Path) -> Iterator[Record]:
     """The file's records; raises DataError when one occurs twice."""
     seen: set[str] = set()
     for record in read_lines(path):
-        key = record.text("annot_id")
+        key = record.identifier("annot_id")
         if key in seen:
             raise record.error(f"annot_id {key} occurs twice")
         seen.add(key)
         yield record
-
-
-def _image(record: Record, source: str) -> str:
-    return f"{source}/{image_key(record.text('img_fn'))}"
 
 
 def names_of(record: Record) -> list[str]:
@@ -205,7 +205,7 @@ def _words(record: Record, key: str, tokens: Any, things: Sequence[str]) -> str:
     for token in tokens:
         if isinstance(token, list) and token and all(type(i) is int and 0 <= i < len(things) for i in token):
             words.append(" and ".join(things[place] for place in token))
-        elif isinstance(token, str):
+        elif isinstance(token, str) and writable(token):
             words.append(token)
         else:
             problem = f"field {key!r} must hold words and places among {len(things)} objects, found {describe(token)}"

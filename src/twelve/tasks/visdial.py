@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from twelve.data.records import Record, read_object
 from twelve.data.root import DataRoot
+from twelve.data.streams import read_items
 from twelve.errors import DataError
 from twelve.evaluation.metrics import visdial as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, known, only
 from twelve.tasks.base import SEPARATOR, Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import some, unknown_split
+from twelve.tasks.shared import some_of, unknown_split
 
 OPTIONS = 100
 _SPLITS = ("train", "val", "test")
@@ -62,16 +63,22 @@ class VisualDialog(Task):
         return (f"visdial_1.0_{split}.json",)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
+        return list(self.iterate(root, split))
+
+    def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         dense = _dense(path)
         relevance = metric.read_relevance(dense, OPTIONS) if dense.is_file() else {}
         source = root.image_source(self, _PREFIX[split])
-        examples = some(list(rounds_of(read_object(path), split, source, relevance)), path, split)
-        known(relevance, {example.id for example in examples}, dense, f"rounds of {path.name}")
-        return examples
+        left = dict(relevance)
+        for example in some_of(rounds_of(path, split, source, relevance), path, split):
+            left.pop(example.id, None)
+            yield example
+        known(left, (), dense, f"rounds of {path.name}")
 
     def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
-        return tuple(found for path in super().sources(root, split) for found in (path, _dense(path)))
+        (path,) = super().sources(root, split)
+        return (path, _dense(path)) if _dense(path).is_file() else (path,)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note=f"all {OPTIONS} options of a round are ranked")
@@ -83,10 +90,9 @@ class VisualDialog(Task):
         """The truth is the dialogues, and for NDCG the dense annotations beside them, in either order."""
         dense = [path for path in truth if _is_list(path)]
         path = only([path for path in truth if path not in dense], "the dialogues, visdial_1.0_val.json")
-        content, results = read_object(path), only(predictions, "the official list of ranks")
-        split = content.text("split")
+        split, results = read_object(path).text("split"), only(predictions, "the official list of ranks")
         relevance = metric.read_relevance(only(dense, "the dense annotations"), OPTIONS) if dense else {}
-        rounds = {example.id: example for example in rounds_of(content, split.rstrip("0123456789"), "", relevance)}
+        rounds = {example.id: example for example in rounds_of(path, split.rstrip("0123456789"), "", relevance)}
         if any(example.target is None for example in rounds.values()):
             raise DataError("holds no answers", file=path, remedy="score predictions of the validation split")
         known(relevance, rounds, dense[0] if dense else path, "dialogues")
@@ -140,9 +146,7 @@ def _is_list(path: Path) -> bool:
         return stream.read(4096).lstrip().startswith("[")
 
 
-def rounds_of(
-    content: Record, split: str, source: str, relevance: Mapping[str, tuple[float, ...]]
-) -> Iterator[Example]:
+def rounds_of(path: Path, split: str, source: str, relevance: Mapping[str, tuple[float, ...]]) -> Iterator[Example]:
     """One example for every round that has options, in file order. Target: the index of the right option.
 
     Args:
@@ -153,21 +157,21 @@ def rounds_of(
         DataError: a record is malformed, an index is not in its list, a dialogue occurs twice, or (but for the test
             split) a round has no options or no answer.
     """
-    data = content.record("data")
-    questions, answers = data.strings("questions"), data.strings("answers")
+    questions, answers = _texts(path)
     seen: set[int] = set()
-    for dialog in data.records("dialogs"):
+    for index, (place, content) in enumerate(read_items(path, "data.dialogs")):
+        dialog = Record(content, path, f"{place}[{index}]")
         number = dialog.integer("image_id")
         if number in seen:
             raise dialog.error(f"image_id {number} occurs twice")
         seen.add(number)
         image = f"{source}/{number}" if split == "train" else f"{source}/{_PREFIX.get(split, split)}_{number:012d}"
         before = dialog.text("caption")
-        for place, turn in enumerate(dialog.records("dialog"), 1):
+        for round_id, turn in enumerate(dialog.records("dialog"), 1):
             question = _listed(turn, "question", questions)
             if split != "test" or "answer_options" in turn.fields:
-                key = f"{number}-{place}"
-                facts: dict[str, Any] = {"image_id": number, "round_id": place}
+                key = f"{number}-{round_id}"
+                facts: dict[str, Any] = {"image_id": number, "round_id": round_id}
                 facts |= {"relevance": relevance[key]} if key in relevance else {}
                 yield Example(
                     id=key,
@@ -183,6 +187,15 @@ def rounds_of(
                 before = dialog.text("caption") + SEPARATOR + said
 
 
+def _texts(path: Path) -> tuple[list[str], list[str]]:
+    """The file's questions and its answers."""
+    found: dict[str, list[Any]] = {}
+    for place, text in read_items(path, "data.questions", "data.answers"):
+        found.setdefault(place.removeprefix("data."), []).append(text)
+    data = Record(found, path, "data")
+    return data.strings("questions"), data.strings("answers")
+
+
 def _listed(turn: Record, key: str, texts: Sequence[str]) -> str:
     index = turn.integer(key)
     if not 0 <= index < len(texts):
@@ -191,10 +204,11 @@ def _listed(turn: Record, key: str, texts: Sequence[str]) -> str:
 
 
 def _options(turn: Record, answers: Sequence[str]) -> tuple[str, ...]:
-    indices = turn.integers("answer_options")
-    if len(indices) != OPTIONS or not all(0 <= index < len(answers) for index in indices):
+    indices = turn.items("answer_options")
+    whole = len(indices) == OPTIONS and set(map(type, indices)) == {int}
+    if not whole or min(indices) < 0 or max(indices) >= len(answers):
         raise turn.error(f"field 'answer_options' must hold {OPTIONS} places in the file's {len(answers)} answers")
-    return tuple(answers[index] for index in indices)
+    return tuple(map(answers.__getitem__, indices))
 
 
 def _right(turn: Record, split: str) -> int | None:

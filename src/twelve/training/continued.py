@@ -19,6 +19,7 @@ from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
 from twelve.errors import CheckpointError, ConfigError, found_in
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.regions.recipe import recipe_of
 from twelve.tasks.base import all_tasks
 
 STATISTICS_EXAMPLES = 2000
@@ -36,6 +37,7 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
         ConfigError: no task token is left, or texts are longer than the model reads.
     """
     processor = TwelveProcessor.from_pretrained(folder)
+    processor.allow_other_features = config.model.allow_other_features
     model = Twelve.from_pretrained(folder)
     new = [name for name in config.tasks if name not in processor.token_rows]
     data = prepare(config, processor.vocabularies, adding=new)
@@ -44,6 +46,7 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
         with found_in(Path(data.store.root) / source):
             processor.check_regions(source, mark)
         processor.region_fingerprints[source] = mark
+        processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     tasks = [data.tasks[name] for name in new]
     heads = _heads(model, data, tasks, folder)
     for task in tasks:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from twelve import __version__, files
 from twelve.config import RunConfig, load
+from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, prepare, sources_of
 from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.model.checkpoints import load_text_encoder, text_config_from
@@ -28,6 +29,7 @@ from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
 from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
+from twelve.regions.recipe import recipe_of
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import continued, reserved_rows, start_heads
 
@@ -178,6 +180,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
         with found_in(Path(data.store.root) / source):
             processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
         processor.region_fingerprints[source] = data.store.fingerprint(source)
+        processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     fields: dict[str, Any] = {"task_specific_tokens": True}
     if named is None:
         fields["vocab_size"] = processor.vocab_size
@@ -259,7 +262,7 @@ def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation (F,) of region features, every task's pictures counting the same."""
     means, squares = [], []
     for task in data.tasks.values():
-        images = list(dict.fromkeys(image for example in task.train for image in example.images))
+        images = pictures(task.train)
         step = max(1, len(images) // (STATISTICS_IMAGES // len(data.tasks)))
         total = square = torch.zeros(())
         count = 0

@@ -350,7 +350,7 @@ def _keep_until(path: Path, iteration: int) -> None:
             tree = json.loads(line)
             if line.endswith("\n") and tree["iteration"] <= iteration:
                 kept.append(line)
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             continue
     with files.replacing(path) as partial:
         partial.write_text("".join(kept), encoding="utf-8")

@@ -118,7 +118,7 @@ def read_relevance(path: Path, options: int) -> dict[str, tuple[float, ...]]:
     found: dict[str, tuple[float, ...]] = {}
     for record in read_elements(path):
         key = round_key(record)
-        values = record.numbers(record.one_of("gt_relevance", "relevance"), options)
+        values = record.numbers(record.one_of("gt_relevance", "relevance"), options, most=1)
         if key in found:
             raise record.error(f"round {key} occurs twice")
         if min(values) < 0 or max(values) == 0:

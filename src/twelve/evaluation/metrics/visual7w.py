@@ -64,4 +64,4 @@ def _choice(record: Record) -> str:
     answer = candidates[0].fields["answer"]
     if isinstance(answer, bool) or not isinstance(answer, int | str):
         raise record.error(f"the answer must be a box id or words, found {describe(answer)}")
-    return str(answer)
+    return candidates[0].text("answer") if isinstance(answer, str) else str(candidates[0].integer("answer"))

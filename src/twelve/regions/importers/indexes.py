@@ -1,0 +1,73 @@
+"""Files beside HDF5 files that say which row is which picture.
+
+``{id: row}``, ``[id of row 0, id of row 1, ...]``, or ``{id: {"idx": row, ...}}`` with sizes and counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twelve.errors import RegionError
+from twelve.regions.importers.base import COUNTS, HEIGHTS, WIDTHS, BadRecord, optional
+from twelve.regions.importers.numpy_pickles import load_arrays
+
+_ROWS = ("idx", "index", "row")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A picture in an HDF5 file.
+
+    Attributes:
+        key: its id.
+        row: in the file.
+        file: number of the file, where there are several.
+        width, height: pixels, where known.
+        count: regions, where known; rows beyond them are padding.
+    """
+
+    key: str
+    row: int
+    file: int | None = None
+    width: int | None = None
+    height: int | None = None
+    count: int | None = None
+
+    def at(self, row: int) -> Entry:
+        """The same picture in another row."""
+        return replace(self, row=row)
+
+
+def read_index(path: Path) -> dict[str, Entry]:
+    """Entries by id, from JSON or a (restricted) pickle.
+
+    Raises:
+        RegionError: the file is unreadable or says something else.
+    """
+    try:
+        content = path.read_bytes()
+        found = json.loads(content) if path.suffix == ".json" else load_arrays(content)
+        if isinstance(found, list):  # the ids, row by row
+            found = {key: row for row, key in enumerate(found)}
+        return {str(key): _entry(str(key), value) for key, value in dict(found).items()}
+    except OSError as error:
+        raise RegionError(f"cannot be read: {error.strerror}", file=path, remedy="check the path") from error
+    except (ValueError, TypeError, BadRecord) as error:
+        raise RegionError(
+            f"not an index of pictures ({error})", file=path, remedy='it should be {id: row} or {id: {"idx": row}}'
+        ) from error
+
+
+def _entry(key: str, value: Any) -> Entry:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Entry(key, value)
+    if not isinstance(value, Mapping):
+        raise BadRecord(f"{key}: a {type(value).__name__}")
+    row, file = optional(value, _ROWS), value.get("file")
+    numbers = (optional(value, names) for names in (WIDTHS, HEIGHTS, COUNTS))
+    width, height, count = (None if number is None else int(number) for number in numbers)
+    return Entry(key, 0 if row is None else int(row), None if file is None else int(file), width, height, count)

@@ -1,0 +1,94 @@
+"""The original's LMDB: image id -> pickle of a dict, and ``keys`` -> pickled list of the ids.
+
+A value is ``{"image_id", "image_h", "image_w", "num_boxes", "boxes": (R, 4), "features": (R, 2048)}``; in some files
+the two arrays are base64 of float32. It holds no global region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twelve.errors import RegionError
+from twelve.regions.importers.base import BadRecord, Found, Record, from_fields, library
+from twelve.regions.importers.numpy_pickles import load_arrays
+
+_KEYS = b"keys"
+
+
+class LmdbFile:
+    """An LMDB environment: a folder with ``data.mdb``, or the file alone.
+
+    Raises:
+        RegionError: it is damaged, or the package lmdb is not installed.
+    """
+
+    format = "lmdb"
+    unit = "images"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lmdb = library("lmdb", path)
+        try:
+            # A second process may read too; without a lock a folder that cannot be written is no hindrance.
+            self._environment: Any = self._lmdb.open(
+                str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False
+            )
+            with self._environment.begin() as transaction:
+                self._listed: list[bytes] = self._keys(transaction.get(_KEYS))
+        except self._lmdb.Error as error:
+            raise self._damaged(error) from error
+        entries: int = self._environment.stat()["entries"]
+        self.total = entries - (1 if self._listed else 0)
+
+    def records(self) -> Iterator[Record | tuple[str, str]]:
+        try:
+            with self._environment.begin(buffers=True) as transaction:
+                for key in self._listed:
+                    if transaction.get(key) is None:
+                        yield _label(key), "it is among the file's keys, but not in the file"
+                for key in transaction.cursor().iternext(values=False):
+                    name = bytes(key)
+                    if name != _KEYS:
+                        yield Record(_label(name), _label(name), partial(self._load, transaction, name))
+        except self._lmdb.Error as error:
+            raise self._damaged(error) from error
+
+    def close(self) -> None:
+        self._environment.close()
+
+    def _load(self, transaction: Any, key: bytes) -> Found:
+        try:
+            content = bytes(transaction.get(key))
+        except self._lmdb.Error as error:
+            raise BadRecord(f"cannot be read ({error})") from None
+        fields = load_arrays(content)
+        if not isinstance(fields, dict):
+            raise BadRecord(f"a {type(fields).__name__} instead of a dict")
+        return from_fields(fields)
+
+    def _keys(self, pickled: bytes | None) -> list[bytes]:
+        """What the entry ``keys`` lists; files without it are read as well."""
+        if pickled is None:
+            return []
+        try:
+            listed = load_arrays(pickled)
+        except BadRecord as error:
+            raise self._damaged(error) from None
+        if not isinstance(listed, list):
+            raise self._damaged("its keys are no list")
+        keys = [key.encode("latin1") if isinstance(key, str) else key for key in listed]
+        if not all(isinstance(key, bytes) and key for key in keys):
+            raise self._damaged("its keys are no byte strings")
+        return keys
+
+    def _damaged(self, reason: object) -> RegionError:
+        return RegionError(
+            f"not an LMDB of region features ({reason})", file=self.path, remedy="download or copy it again"
+        )
+
+
+def _label(key: bytes) -> str:
+    return key.decode("utf-8", errors="backslashreplace")

@@ -1,0 +1,55 @@
+"""Records of the original's extraction scripts: one ``<image id>.npy`` a picture, a dict that numpy pickled.
+
+``{"bbox": (R, 4), "features": (R, 2048), "num_boxes", "objects", "cls_prob": (R, 1601) with the background first,
+"image_width", "image_height", "image_id"}``. The picture is named by the file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from twelve.regions.importers.base import BadRecord, Found, Record, from_fields
+from twelve.regions.importers.numpy_pickles import load_arrays
+
+
+class NpyFiles:
+    """Such files, in the order given."""
+
+    format = "npy"
+    unit = "images"
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+        self.total = len(paths)
+
+    def records(self) -> Iterator[Record | tuple[str, str]]:
+        for path in self.paths:
+            yield Record(path.name, path.stem, partial(_load, path))
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+def _load(path: Path) -> Found:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadRecord(f"cannot be read: {error.strerror}") from None
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except Exception as error:  # a damaged header can raise anything
+        raise BadRecord(f"not a .npy file ({error})") from None
+    if not dtype.hasobject or shape != ():
+        raise BadRecord(f"an array of {dtype} instead of a dict")
+    fields = load_arrays(content[stream.tell() :])
+    if not isinstance(fields, dict):
+        raise BadRecord(f"a {type(fields).__name__} instead of a dict")
+    return from_fields(fields)

@@ -1,0 +1,217 @@
+"""Pickled records with numpy arrays, read without trusting them.
+
+A pickle is a program. Of its steps only those run that build plain values; of the names it may ask for, only those
+that numpy arrays of numbers are written with, by Python 2 and 3, and in their place stand small classes of this file:
+no function that a pickle names is ever called. The memory of the reader is a dict, and keys of dicts are plain, so that
+neither large place numbers nor nested tuples can keep it busy.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.regions.importers.base import BadRecord
+
+_PLAIN = (str, bytes, int, float, bool, type(None))
+_NUMBERS = re.compile(r"[fiu](?:1|2|4|8)|b1")
+_STEPS = (
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "FLOAT", "BINFLOAT"),
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *("LIST", "EMPTY_LIST", "APPEND", "APPENDS", "DICT", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+    *("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET", "MEMOIZE"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+)
+
+
+class _Dtype:
+    """In place of ``numpy.dtype``: the type of numbers, or of Python objects."""
+
+    def __init__(self, name: Any, *flags: Any) -> None:
+        if name in ("O", "O8", "O4"):
+            self.numbers: np.dtype[Any] | None = None
+        elif isinstance(name, str) and _NUMBERS.fullmatch(name):
+            self.numbers = np.dtype(name)
+        else:
+            raise pickle.UnpicklingError(f"arrays of type {str(name)[:20]!r}")
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
+            raise pickle.UnpicklingError("arrays of a compound type")
+        if self.numbers is not None:
+            if state[1] not in ("<", ">", "|", "="):
+                raise pickle.UnpicklingError("an unknown byte order")
+            self.numbers = self.numbers.newbyteorder(state[1])
+
+
+class _Array:
+    """In place of ``numpy.ndarray``, while its state is not known."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise pickle.UnpicklingError("an array without its state")
+        _, shape, dtype, fortran, raw = state
+        if not isinstance(dtype, _Dtype):
+            raise pickle.UnpicklingError("an array without a type")
+        if dtype.numbers is None:  # numpy saves a dict as an array of one Python object
+            if shape != () or not isinstance(raw, list) or len(raw) != 1:
+                raise pickle.UnpicklingError("an array of Python objects")
+            self.value = raw[0]
+            return
+        self.value = _numbers(raw, dtype.numbers, shape, "F" if fortran else "C")
+
+
+def _numbers(raw: Any, dtype: np.dtype[Any], shape: Any, order: Any) -> NDArray[Any]:
+    """The array of these bytes (Python 2 wrote them as a string)."""
+    raw = raw.encode("latin1") if isinstance(raw, str) else raw
+    if not isinstance(raw, (bytes, bytearray)) or order not in ("C", "F"):
+        raise pickle.UnpicklingError("an array without its bytes")
+    whole = isinstance(shape, tuple) and len(shape) <= 8 and all(type(n) is int and n >= 0 for n in shape)
+    if not whole or math.prod(shape) * dtype.itemsize != len(raw):
+        raise pickle.UnpicklingError(f"an array of shape {str(shape)[:60]} in {len(raw)} bytes")
+    return np.frombuffer(raw, dtype=dtype).reshape(shape, order=order)
+
+
+def _reconstruct(kind: Any, shape: Any, letter: Any) -> _Array:
+    if kind is not _Array:
+        raise pickle.UnpicklingError("an array of another kind")
+    return _Array()
+
+
+def _scalar(dtype: Any, raw: Any = None) -> int | float | bool:
+    if not isinstance(dtype, _Dtype) or dtype.numbers is None:
+        raise pickle.UnpicklingError("a number without a type")
+    value: int | float | bool = _numbers(raw, dtype.numbers, (), "C").item()
+    return value
+
+
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
+    if not isinstance(dtype, _Dtype) or dtype.numbers is None or axes is not None:
+        raise pickle.UnpicklingError("an array without a type")
+    return _numbers(raw, dtype.numbers, shape, order)
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """How Python 3 writes bytes for Python 2."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError("bytes in another encoding")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    return b""
+
+
+_NAMES: dict[str, Any] = {
+    "numpy.ndarray": _Array,
+    "numpy.dtype": _Dtype,
+    "_codecs.encode": _encode,
+    "__builtin__.bytes": _no_bytes,
+    "builtins.bytes": _no_bytes,
+}
+for _core in ("numpy.core", "numpy._core"):
+    _NAMES[f"{_core}.multiarray._reconstruct"] = _reconstruct
+    _NAMES[f"{_core}.multiarray.scalar"] = _scalar
+    _NAMES[f"{_core}.numeric._frombuffer"] = _from_buffer
+_CALLED = (_Dtype, _reconstruct, _scalar, _from_buffer, _encode, _no_bytes)
+
+
+class _ArrayUnpickler(pickle._Unpickler):
+    """Runs the steps of :data:`_STEPS` and no other."""
+
+    stack: list[Any]
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = _NAMES.get(f"{module}.{name}")
+        if found is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return found
+
+    def reduce(self) -> None:
+        """Call one of the functions above, and nothing else."""
+        arguments, function = self.stack.pop(), self.stack[-1]
+        if function not in _CALLED or not isinstance(arguments, tuple):
+            raise pickle.UnpicklingError("it calls something")
+        self.stack[-1] = function(*arguments)
+
+    def build(self) -> None:
+        """Give an array or a type its state; nothing else has one."""
+        state, value = self.stack.pop(), self.stack[-1]
+        if type(value) not in (_Array, _Dtype):
+            raise pickle.UnpicklingError(f"it changes a {type(value).__name__}")
+        value.__setstate__(state)
+
+    def plain_keys(self, step: Callable[[Any], None], keys: list[Any]) -> None:
+        """Run a step that puts these keys into a dict."""
+        if any(type(key) not in _PLAIN for key in keys):
+            raise pickle.UnpicklingError("it has keys that are not plain")
+        step(self)
+
+
+def _dispatch() -> dict[int, Callable[[Any], None]]:
+    known: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
+    code = {name: getattr(pickle, name)[0] for name in _STEPS}
+    steps = {code[name]: known[code[name]] for name in _STEPS}
+    one, many, whole = (known[code[name]] for name in ("SETITEM", "SETITEMS", "DICT"))
+    steps[code["SETITEM"]] = lambda self: self.plain_keys(one, self.stack[-2:-1])
+    steps[code["SETITEMS"]] = lambda self: self.plain_keys(many, self.stack[::2])
+    steps[code["DICT"]] = lambda self: self.plain_keys(whole, self.stack[::2])
+    steps[code["REDUCE"]] = _ArrayUnpickler.reduce
+    steps[code["BUILD"]] = _ArrayUnpickler.build
+    return steps
+
+
+_ArrayUnpickler.dispatch = _dispatch()
+
+
+def load_arrays(content: bytes) -> Any:
+    """Plain containers, numbers, strings and numpy arrays of numbers from a pickle; Python 2 strings as latin-1.
+
+    Raises:
+        BadRecord: it holds anything else, or is damaged.
+    """
+    stream = io.BytesIO(content)
+    try:
+        value = _ArrayUnpickler(stream, encoding="latin1").load()
+        resolved = _resolved(value, {}, 0)
+    except KeyError as error:
+        raise BadRecord(f"a pickle that is not plain: step or place {error}") from None
+    except Exception as error:  # a damaged or hostile pickle can raise anything at all
+        raise BadRecord(f"a pickle that is not plain: {error or type(error).__name__}") from None
+    if stream.read(1):
+        raise BadRecord("a pickle with something behind its end")
+    return resolved
+
+
+def _resolved(value: Any, known: dict[int, Any], depth: int) -> Any:
+    """``value`` with arrays in place of their stand-ins; shared parts are visited once."""
+    kind = type(value)
+    if kind in _PLAIN or isinstance(value, np.ndarray):
+        return value
+    if id(value) in known:
+        return known[id(value)]
+    if depth > 8:
+        raise pickle.UnpicklingError("it is nested too deeply")
+    if kind is _Array:
+        result = _resolved(value.value, known, depth + 1)
+    elif kind is dict:
+        result = {key: _resolved(part, known, depth + 1) for key, part in value.items()}
+    elif kind in (list, tuple):
+        result = kind(_resolved(part, known, depth + 1) for part in value)
+    else:
+        raise pickle.UnpicklingError(f"it holds a {kind.__name__}")
+    known[id(value)] = result
+    return result

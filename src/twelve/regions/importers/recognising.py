@@ -1,0 +1,80 @@
+"""Which format a file of region features is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from twelve.errors import ConfigError, RegionError, nearest
+from twelve.regions.importers.base import Origin
+from twelve.regions.importers.h5_file import H5Files
+from twelve.regions.importers.lmdb_file import LmdbFile
+from twelve.regions.importers.npy_files import NpyFiles
+from twelve.regions.importers.tsv_file import TsvFiles
+
+_SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "tsv": (".tsv",),
+    "npy": (".npy",),
+    "h5": (".h5", ".hdf5"),
+    "lmdb": (".mdb", ".lmdb"),
+}
+_OPENERS: Mapping[str, Callable[[list[Path], Path | None], Origin]] = {
+    "tsv": lambda paths, _: TsvFiles(paths),
+    "npy": lambda paths, _: NpyFiles(paths),
+    "h5": H5Files,
+    "lmdb": lambda paths, _: LmdbFile(paths[0]),
+}
+FORMATS = tuple(_OPENERS)
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_LMDB = b"\xde\xc0\xef\xbe"
+"""LMDB's number, behind the header of its first page."""
+
+
+def open_origin(path: Path, format: str | None = None, index: Path | None = None) -> Origin:
+    """Open a file, or a folder of files of one format.
+
+    Args:
+        format: of :data:`FORMATS`; None recognises it by the content and the names.
+        index: see :class:`twelve.regions.importers.h5_file.H5Files`.
+
+    Raises:
+        ConfigError: no such format, or an index for one that has none.
+        RegionError: nothing is there, or nothing that is known.
+    """
+    if format is not None and format not in _OPENERS:
+        raise ConfigError(
+            f"no format {format!r}{nearest(format, FORMATS)}", remedy=f"choose one of {', '.join(FORMATS)}"
+        )
+    if not path.exists():
+        raise RegionError("no such file", file=path, remedy="check the path")
+    format = format or _recognised(path)
+    if index is not None and format != "h5":
+        raise ConfigError(f"{format} files need no index", remedy="leave --index out")
+    if format == "lmdb" or path.is_file():
+        return _OPENERS[format]([path], index)
+    files = sorted(file for suffix in _SUFFIXES[format] for file in path.glob(f"*{suffix}"))
+    if not files:
+        raise RegionError(f"no {format} files in this folder", file=path, remedy="check the path and --format")
+    return _OPENERS[format](files, index)
+
+
+def _recognised(path: Path) -> str:
+    if path.is_dir():
+        if (path / "data.mdb").is_file():
+            return "lmdb"
+        there = {name for name in FORMATS if any(next(path.glob(f"*{suffix}"), None) for suffix in _SUFFIXES[name])}
+        if len(there) == 1:
+            return there.pop()
+        problem = f"files of several formats ({', '.join(sorted(there))})" if there else "no file of a known format"
+        raise RegionError(problem, file=path, remedy=f"name one: --format {'|'.join(FORMATS)}")
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if head.startswith(_HDF5):
+        return "h5"
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head[16:20] == _LMDB:
+        return "lmdb"
+    if b"\t" in head and b"\0" not in head:
+        return "tsv"
+    raise RegionError("not a file of a known format", file=path, remedy=f"name it: --format {'|'.join(FORMATS)}")

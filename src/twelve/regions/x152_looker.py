@@ -1,0 +1,102 @@
+"""The ResNeXt-152 detector of the paper behind the common interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from twelve.errors import ConfigError
+from twelve.regions import weights as weight_files
+from twelve.regions.backbones import CODE_VERSION
+from twelve.regions.looker import Found, Looker, Prepared
+from twelve.regions.x152 import PAPER, X152, Look, Sizes
+from twelve.regions.x152 import build as build_x152
+from twelve.regions.x152.preprocessing import LONG_SIDE, SHORT_SIDE
+
+
+class X152Looker(Looker):
+    """The detector with its own preprocessing; pictures go through one by one, as what shares a batch changes them.
+
+    Args:
+        detector: batch norms already folded or not.
+        weights_hash: of its weights, before anything was folded.
+    """
+
+    name = "x152"
+    threshold = 0.0
+    knows_probabilities = True
+    alone = True
+
+    def __init__(self, detector: X152, weights_hash: str) -> None:
+        self.detector, self._hash = detector, weights_hash
+        self.classes, self.feature_size, self.raw = detector.classes, detector.feature_size, detector.legacy
+
+    def prepare(self, picture: Image.Image) -> Prepared:
+        return self.detector.preprocess(picture)
+
+    def look(self, pictures: Sequence[Any]) -> Look:
+        return self.detector.look(pictures)
+
+    def detect(self, seen: Look, most: int, threshold: float) -> list[Found]:
+        found = []
+        for record in self.detector.found(seen, most, threshold):
+            # Without a threshold the rows that it does not stand by fill up the number, as in the original records.
+            rows = slice(record.count if threshold > 0 else None)
+            found.append(Found(record.boxes[rows], record.scores[rows], record.class_ids[rows], record.features[rows]))
+        return found
+
+    def describe(self, seen: Look, boxes: Sequence[Tensor]) -> list[Tensor]:
+        return [record.features for record in self.detector.given(seen, boxes)]
+
+    @torch.inference_mode()
+    def probabilities(self, features: Tensor) -> Tensor:
+        network = self.detector.network
+        hidden = functional.relu(network.fc7(features.to(network.fc7.weight)))
+        return network.cls_score(hidden).float().softmax(-1)  # type: ignore[no-any-return]
+
+    def settings(self) -> dict[str, Any]:
+        own = self.detector
+        return {
+            "backbone": self.name,
+            "weights": self._hash,
+            "input": {"short_side": own.short_side, "long_side": own.long_side},
+            "legacy": own.legacy,
+            "mode": "boxes",
+            "code": CODE_VERSION,
+        }
+
+    def to(self, device: torch.device) -> X152Looker:
+        self.detector.to(device)
+        return self
+
+
+def build(
+    weights: str | None, *, legacy: bool = False, short_side: int | None = None, sizes: Sizes = PAPER
+) -> X152Looker:
+    """The detector, batch norms folded.
+
+    Args:
+        weights: the released ``detectron_model.pth`` or another file of the same names, or ``random``.
+        legacy: see :class:`twelve.regions.x152.X152`.
+        short_side: pixels of a picture's short side in the network; None takes the original's 800.
+
+    Raises:
+        ConfigError: no weights given.
+        RegionError: they are missing, damaged or another network's.
+    """
+    if not weights or weights == "pretrained":
+        raise ConfigError(
+            "x152 has no download of its own" if weights else "no weights given",
+            remedy="give --weights detectron_model.pth (docs/regions.md says whose it is), or random to try things out",
+        )
+    short = SHORT_SIDE if short_side is None else short_side
+    long = LONG_SIDE if short_side is None else round(LONG_SIDE * short / SHORT_SIDE)
+    detector = build_x152(weights, legacy=legacy, sizes=sizes, fold=False, short_side=short, long_side=long)
+    content = weight_files.content_hash(detector.network)
+    detector.network.fold()
+    return X152Looker(detector, content)

@@ -1,0 +1,177 @@
+"""What is done to columns is what is done to a list of the same examples."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twelve.data import columns, stored
+from twelve.data.clean import HeldOut, HeldOutImages, carve_tasks, clean_splits
+from twelve.data.codec import Codec
+from twelve.data.columns import Examples
+from twelve.data.prepare import Carved, check_regions, subset, text_lengths
+from twelve.data.stored import open_examples, write_examples
+from twelve.data.vocabulary import build_vocabulary, coverage, labels_of
+from twelve.errors import DataError
+from twelve.tasks.base import Example, get
+
+IMAGES = st.integers(0, 6).map(lambda number: f"x/{number}")
+TARGETS = st.none() | st.booleans() | st.integers(0, 1) | st.dictionaries(st.sampled_from("abc"), st.floats(0, 1))
+BOXES = st.lists(st.tuples(*[st.floats(0, 9)] * 4), max_size=2).map(tuple)
+EXAMPLES = st.builds(
+    Example,
+    id=st.uuids().map(str),
+    text=st.text(max_size=4),
+    images=st.lists(IMAGES, min_size=1, max_size=2).map(tuple),
+    target=TARGETS,
+    group=st.sampled_from(["", "s1", "s2", "s10"]),
+    candidates=BOXES,
+    facts=st.dictionaries(st.just("label"), st.sampled_from("abc")),
+)
+LISTS = st.lists(EXAMPLES, max_size=12)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several batches, and values that are forgotten and written again."""
+    for name, size in {"BATCH": 3, "KNOWN_VALUES": 2, "KNOWN_OBJECTS": 2}.items():
+        monkeypatch.setattr(stored, name, size)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("columns")
+
+
+def in_columns(examples: Sequence[Example], folder: Path) -> Examples:
+    name = folder / str(len(list(folder.iterdir())))
+    assert write_examples(name, iter(examples), Codec()) == len(examples)
+    return open_examples(name, Codec())
+
+
+def same(found: Sequence[Example], expected: Sequence[Example]) -> bool:
+    """Equal in types, too: 1, 1.0 and True differ."""
+    return repr(list(found)) == repr(list(expected))
+
+
+FEW = settings(max_examples=40)
+
+
+@FEW
+@given(LISTS, st.randoms(use_true_random=False))
+def test_a_sequence_of_the_same_examples(folder: Path, examples: list[Example], random: Any) -> None:
+    found = in_columns(examples, folder)
+    assert len(found) == len(examples) and same(found, examples)
+    assert same([found[row] for row in range(len(found))], examples)
+    part = slice(*sorted(random.sample(range(-14, 14), 2)), random.choice([1, 2, -1]))
+    assert isinstance(found[part], Examples) and same(found[part], examples[part])
+    rows = np.array([random.randrange(len(examples)) for _ in examples], dtype=np.int64)
+    view = columns.take(columns.take(found, rows), rows)
+    expected = columns.take(columns.take(examples, rows), rows)
+    assert same(view, expected) and same([view[row] for row in range(len(view))], expected)
+    assert list(columns.texts_of(view)) == [example.text for example in expected]
+    assert list(columns.texts_of(found)) == [example.text for example in examples]
+    assert same(pickle.loads(pickle.dumps(view)), expected)  # as worker processes get it
+    for row in (len(examples), -len(examples) - 1):
+        with pytest.raises(IndexError):
+            found[row]
+
+
+@FEW
+@given(LISTS)
+def test_columns_of_either(folder: Path, examples: list[Example]) -> None:
+    found = columns.take(in_columns([*examples, *examples], folder), np.arange(len(examples))[::-1])
+    expected = examples[::-1]
+    for column in (columns.images_of, columns.groups_of):
+        ours, theirs = column(found), column(expected)
+        assert ours.values == theirs.values and ours.codes.tolist() == theirs.codes.tolist()
+        assert len(set(ours.values)) == len(ours.values)
+    assert [columns.images_of(found).values[code] for code in columns.images_of(found).codes] == [
+        example.images for example in expected
+    ]
+    assert columns.pictures(found, found) == columns.pictures(expected)
+    assert columns.have_candidates(found).tolist() == [bool(example.candidates) for example in expected]
+    for name in ("target", "facts"):
+        ours, theirs = (Counter[str]() for _ in range(2))
+        for part, counts in ((found, ours), (expected, theirs)):
+            for value, count in columns.counted(part, name):  # type: ignore[arg-type]
+                counts[repr(value)] += count
+        assert ours == theirs
+    pairs = columns.distinct_pairs(columns.images_of(found), columns.groups_of(found))
+    assert len(pairs) == len(set(pairs)) and set(pairs) == {(example.images, example.group) for example in examples}
+
+
+@FEW
+@given(LISTS, st.sets(IMAGES, max_size=3), st.integers(0, 9))
+def test_cleaned_carved_and_counted(folder: Path, examples: list[Example], banned: set[str], seed: int) -> None:
+    others = [Example(f"y{number}", "", (f"y/{number}",), group=f"y/{number}") for number in range(2)]
+    parts = {"columns": in_columns([*examples, *others], folder), "list": [*examples, *others]}
+    held = HeldOutImages("test", (HeldOut("n", "test", "test", frozenset(banned)),), same={"x/5": "x/6"})
+    cleaned = {}
+    for name, part in parts.items():
+        kept, report = clean_splits({"": part}, held)
+        sides = carve_tasks(kept, 0.4, seed, held.same)[""]
+        carved = Carved(frozenset(banned), frozenset(columns.pictures(sides[1])))
+        few = subset(sides[0], 3, seed)
+        covered = coverage(part, ["a", "b"])
+        counts = dict(labels_of(sides[0]))
+        cleaned[name] = [
+            *map(list, (kept[""], *sides, few, *carved.parts(part))),
+            report.removed,
+            report.overlap,
+            counts,
+            build_vocabulary([sides[0]], min_count=1) if counts else [],
+            (covered.questions, covered.best_known, round(covered.highest_score, 9)),
+        ]
+        assert isinstance(sides[0], Examples) == isinstance(few, Examples) == (name == "columns")
+    assert repr(cleaned["columns"]) == repr(cleaned["list"])
+    assert all(banned.isdisjoint(example.images) for example in cleaned["columns"][0])
+
+
+def test_examples_without_a_picture_are_named(folder: Path) -> None:
+    examples = [Example("1", "", ("x/1",)), Example("7", "", ())]
+    with pytest.raises(DataError, match=r"\[7\]: an example without a picture"):
+        carve_tasks({"": in_columns(examples, folder)}, 0.5, 0)
+
+
+def test_lengths_are_counted_part_by_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = [Example(str(number), "x" * number, ("x/1",)) for number in range(8)]
+    asked: list[int] = []
+
+    def tokenize(texts: Sequence[str], longest: int) -> list[list[int]]:
+        asked.append(len(texts))
+        return [[0] * min(longest, len(text)) for text in texts]
+
+    processor: Any = SimpleNamespace(max_text={"t": 6}, tokenize=tokenize)
+    monkeypatch.setattr("twelve.data.prepare.TEXTS", 3)
+    assert text_lengths(in_columns(examples, folder), processor, "t").tolist() == [0, 1, 2, 3, 4, 5, 6, 6]
+    assert asked == [3, 3, 2]
+
+
+def test_regions_are_asked_for_the_pictures_of_all_parts(folder: Path) -> None:
+    box = (0.0, 0.0, 1.0, 1.0)
+    examples = [Example("0", "", ("x/1",)), Example("1", "", ("x/2", "x/3"), candidates=(box,))]
+    asked: list[str] = []
+
+    class Store:
+        root = "regions"
+
+        def __contains__(self, image: str) -> bool:
+            asked.append(image)
+            return True
+
+        def has_given(self, image: str) -> bool:
+            asked.append(f"given {image}")
+            return True
+
+    check_regions(Store(), get("visual7w"), in_columns(examples[:1], folder), in_columns(examples, folder))  # type: ignore[arg-type]
+    assert asked == ["x/1", "x/2", "x/3", "given x/2"]

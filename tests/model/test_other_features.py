@@ -1,0 +1,43 @@
+"""Regions of another extractor than the checkpoint's: refused, unless somebody insists; the recipe goes along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twelve.errors import RegionError
+from twelve.model.processor import TwelveProcessor, wordpieces
+from twelve.regions.looking import Extractor
+from twelve.regions.recipe import Recipe, recipe_of
+
+
+@pytest.fixture
+def processor() -> TwelveProcessor:
+    made = TwelveProcessor(wordpieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "otter"]))
+    made.region_fingerprints["coco"] = "aaa"
+    return made
+
+
+def test_refused_unless_somebody_insists(processor: TwelveProcessor, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RegionError, match=r"extractor bbb, .* of aaa -> .* or insist with --allow-other-features"):
+        processor.check_regions("coco", "bbb")
+    processor.allow_other_features = True
+    for _ in range(3):
+        processor.check_regions("coco", "bbb")
+        processor.check_regions("coco", "aaa")
+    said = capsys.readouterr().err
+    assert said.count("warning: the regions of 'coco' come from extractor bbb") == 1
+
+
+def test_insisting_is_not_saved_and_recipes_are(processor: TwelveProcessor, tmp_path: Path) -> None:
+    processor.allow_other_features = True
+    extractor = Extractor("microworld", max_boxes=3)
+    schema = extractor.schema(extractor.boxes, "coco")
+    processor.region_recipes |= recipe_of({k.decode(): v.decode() for k, v in schema.metadata.items()}, "coco")
+    processor.region_recipes |= recipe_of({"fingerprint": "aaa"}, "imported")
+    processor.save_pretrained(tmp_path)
+    read = TwelveProcessor.from_pretrained(tmp_path)
+    assert read.region_recipes.keys() == {"coco"} and not read.allow_other_features
+    made = Extractor.from_recipe(Recipe.from_json(read.region_recipes["coco"]))
+    assert made.mark == extractor.mark and made.boxes == extractor.boxes

@@ -1,0 +1,94 @@
+"""What a run leaves behind, damaged: refused with a clear error that says what to do, or read as it is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import fake_results
+import harness
+from harness import LEAST, Reader
+
+from twelve.data.prepare import Carved
+from twelve.evaluation import record
+from twelve.evaluation.evaluate import Result, read_results
+from twelve.evaluation.record import Recorded
+from twelve.report.reading import History, read_history
+
+_NUMBERS = ("mean", "low", "high", "score", "seconds", "ceiling", "parameters", "*_seconds", "accuracy*", "examples")
+_NUMBERS += ("groups", "closed")
+
+
+def test_damaged_predictions(tmp_path: Path) -> None:
+    path = record.write(tmp_path / record.FILE, fake_results.predictions())
+
+    def sane(found: dict[str, list[Recorded]]) -> None:
+        for each in (each for those in found.values() for each in those):
+            assert each.images is not None and math.isfinite(each.score) and math.isfinite(each.right)
+
+    tolerated = {
+        "*.target: null": "a test set has no target",
+        "*.rank: null": "only captions have a rank",
+        "*.rank: absent": "only captions have a rank",
+        "*.rank: number": "only captions have a rank",
+        "*.options: absent": "only some tasks have options",
+        "*.alternatives[][]: *": "scores are numbers of any kind",
+        "*.score: *": "scores are numbers of any kind",
+        "*.right: *": "scores are numbers of any kind",
+        "*.target*: *": "shares are numbers of any kind",
+        "*: last one twice": "nothing counts what is listed",
+    }
+    tally = harness.torture(Reader("predictions", (path,), lambda: record.read(path), sane, tolerated))
+    assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
+
+
+def test_damaged_results(tmp_path: Path) -> None:
+    path = fake_results.write_evaluation(tmp_path / "evaluation.json")
+
+    def sane(found: tuple[list[Result], dict[str, object]]) -> None:
+        for result in found[0]:
+            assert all(type(value) in (int, float) and math.isfinite(value) for value in result.metrics.values())
+            assert math.isfinite(result.score.mean) and isinstance(result.beats_floors, bool)
+
+    numbers = ("number", "fraction", "as a float", "1e30", "30 digits")
+    tolerated = {f"*.{name}: {what}": "any number will do" for what in numbers for name in _NUMBERS}
+    tolerated |= {
+        "*.metrics: unknown field": "any number may be measured",
+        "*.metrics.*: absent": "any number may be measured",
+        "*.floors.majority: absent": "any floor may be measured",
+        "*.protocol.gallery: *": "there is a gallery or there is none",
+        "*.ceiling: null": "not everything has a ceiling",
+        "*.seconds: absent": "older files do not say it",
+        "*.ceiling: absent": "not everything has a ceiling",
+        "$.facts: unknown field": "facts are shown as they are",
+        "$.facts.machine*": "facts are shown as they are",
+        "$.tasks.?: absent": "any task may be measured",
+        "*.protocol.*: NUL": "words are shown as they are",
+        "*.title: NUL": "words are shown as they are",
+        "*.boxes: absent": "as a protocol is by default",
+        "*.ties: absent": "as a protocol is by default",
+        "*.note: absent": "as a protocol is by default",
+    }
+    tally = harness.torture(Reader("evaluation", (path,), lambda: read_results(path), sane, tolerated))
+    assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
+
+
+def test_damaged_pictures_that_were_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "carved.json"
+    Carved(frozenset({"coco/1", "coco/2"}), frozenset({"coco/3", "vg/4"})).write(path)
+    tally = harness.torture(Reader("carved", (path,), lambda: Carved.read(path)))
+    assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
+
+
+def test_damaged_log(tmp_path: Path) -> None:
+    """A line that is damaged says nothing: a run that is killed leaves one, and its report is still wanted."""
+    path = fake_results.write_history(tmp_path / "metrics.jsonl")
+
+    def sane(found: History) -> None:
+        numbers = [found.iterations, found.pairs, found.seconds]
+        numbers += [value for those in (*found.losses.values(), *found.scores.values()) for _, value in those]
+        assert all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+
+    reader = Reader("log", (path,), lambda: read_history(path), sane, {"*": "what cannot be read is passed over"})
+    tally = harness.torture(reader)
+    assert sum(tally.values()) >= LEAST and tally["refused"] == 0

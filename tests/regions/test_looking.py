@@ -1,0 +1,143 @@
+"""An extractor made again from what a store records, and what it keeps of its regions."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from making import picture, regions, same, write
+from small_lookers import CASES, save_tower
+
+from twelve.errors import ConfigError, RegionError
+from twelve.regions import detector
+from twelve.regions.extractor import extract
+from twelve.regions.looking import Extractor
+from twelve.regions.recipe import Recipe
+from twelve.regions.sizes import FixedSize, InputSize
+from twelve.regions.store import RegionFile, RegionStore
+
+pytest.importorskip("timm")
+
+EFFICIENT = "timm/test_efficientnet"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for k in range(2):
+        picture(tmp_path / "images" / "s" / f"{k}.png", seed=k)
+    return tmp_path / "images" / "s"
+
+
+def again(out: Path, **options: object) -> Extractor:
+    return Extractor.from_recipe(Recipe.of(RegionStore(out).metadata("s")), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "backbone", "options"),
+    [
+        ("detect", "microworld", {"weights": None, "max_boxes": 3, "threshold": 0.01}),
+        ("grid:2x3", EFFICIENT, {"levels": ("8", "head"), "input_size": InputSize(short_side=48, max_scale=3.0)}),
+        ("grid:16/8", EFFICIENT, {"levels": None, "input_size": FixedSize(64, 64)}),
+        ("patches", "timm/test_vit", {"levels": ("4", "8")}),
+    ],
+)
+def test_made_again_it_sees_the_same(
+    boxes: str, backbone: str, options: dict[str, object], folder: Path, tmp_path: Path
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    options = {"weights": "random", "batch_size": 1, "progress": False} | options
+    report = extract(folder, boxes, backbone, tmp_path / "out", **options)  # type: ignore[arg-type]
+    extractor = again(tmp_path / "out")
+    assert extractor.mark == report.fingerprint
+    for k in range(2):
+        found = extractor.look(folder / f"{k}.png", image_id=f"s/{k}")
+        assert same(found, RegionStore(tmp_path / "out").get(f"s/{k}")) and len(found.boxes)
+    torch.set_num_threads(before)
+
+
+def test_a_launch_from_files_wants_them_again(folder: Path, tmp_path: Path) -> None:
+    for name, seed in (("weights", 3), ("other", 4)):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            made = detector.Detector(("a", "b"), {}, feature_size=12)
+        detector.save(made, tmp_path / f"{name}.safetensors", {})
+    extract(
+        folder, "detect", "microworld", tmp_path / "out", weights=str(tmp_path / "weights.safetensors"), threshold=0.0
+    )
+    recorded = RegionStore(tmp_path / "out").metadata("s")
+    assert str(tmp_path) not in str(recorded)  # no one's folders are told to others
+    with pytest.raises(ConfigError, match=r"microworld wants the weights weights\.safetensors .* -> say where"):
+        again(tmp_path / "out")
+    shutil.move(tmp_path / "weights.safetensors", tmp_path / "moved.safetensors")
+    found = again(tmp_path / "out", weights=str(tmp_path / "moved.safetensors")).look(folder / "0.png")
+    assert len(found.boxes) == len(RegionStore(tmp_path / "out").get("s/0").boxes) > 0
+    with pytest.raises(RegionError, match=r"other\.safetensors: makes other features \(fingerprint \w+\)"):
+        again(tmp_path / "out", weights=str(tmp_path / "other.safetensors"))
+
+
+def test_a_tower_made_again(folder: Path, tmp_path: Path) -> None:
+    tower = save_tower("vit", tmp_path / "tower")
+    extract(folder, "patches", "transformers", tmp_path / "out", weights=str(tower), progress=False)
+    with pytest.raises(ConfigError, match="transformers wants the weights tower"):
+        again(tmp_path / "out")
+    found = again(tmp_path / "out", weights=str(tower)).look(folder / "0.png")
+    assert found.features is not None and found.features.shape == (16, 32)
+
+
+def test_recipes_in_words(folder: Path, tmp_path: Path) -> None:
+    extractor = Extractor(EFFICIENT, weights="random", levels=("8",), input_size=InputSize(short_side=48))
+    recipe = extractor.recipe()
+    assert Recipe.from_json(recipe.to_json()) == recipe and recipe.boxes == "grid:6x6"
+    assert (recipe.weights, recipe.weights_file, recipe.levels) == ("random", False, ("8",))
+    square = replace(recipe, size=FixedSize(7, 9), levels=None)
+    assert Recipe.from_json(square.to_json()) == square
+    for text in ("", "{}", "[]", '{"levels": null, "size": {"wide": 1}}', recipe.to_json().replace("legacy", "lgacy")):
+        with pytest.raises(RegionError, match=r"the recipe of the regions cannot be read .* -> extract"):
+            Recipe.from_json(text)
+    with pytest.raises(RegionError, match="do not say how they were made"):
+        Recipe.of(RegionFile(write(tmp_path / "a.arrow", [regions("s/0")])).metadata)
+
+
+def test_boxes_of_files_cannot_be_had_of_another_picture(folder: Path, tmp_path: Path) -> None:
+    given = [replace(regions(f"s/{k}", 2), width=64, height=48, features=None) for k in range(2)]
+    boxes = write(tmp_path / "boxes.arrow", [replace(image, boxes=image.boxes / 4) for image in given])
+    extract(folder, boxes, EFFICIENT, tmp_path / "out", weights="random", levels=("8",), progress=False)
+    extractor = again(tmp_path / "out")
+    stored = RegionStore(tmp_path / "out").get("s/0")
+    found = extractor.look(folder / "0.png", stored.boxes)
+    np.testing.assert_allclose(found.features, stored.features, atol=2e-3, rtol=2e-3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"boxes of files, .* -> give the boxes of this picture"):
+        extractor.look(folder / "0.png")
+
+
+def test_probabilities_and_bfloat16_in_a_store(folder: Path, tmp_path: Path) -> None:
+    looker = CASES["x152"].make(tmp_path)
+    options = {"progress": False, "class_probabilities": True, "dtype": "bfloat16", "max_boxes": 5}
+    report = extract(folder, "detect", looker, tmp_path / "out", **options)  # type: ignore[arg-type]
+    assert report.written == 2
+    file = RegionFile(tmp_path / "out" / "s" / "s.arrow")
+    plain = Extractor(looker, max_boxes=5, class_probabilities=True)
+    for image in file:
+        assert image.class_probabilities is not None and image.class_probabilities.shape == (5, 41)
+        found = plain.look(folder / f"{image.image_id[2:]}.png")
+        np.testing.assert_allclose(image.class_probabilities, found.class_probabilities, atol=1e-3)  # type: ignore
+    store = RegionStore(tmp_path / "out")
+    batch = store.gather(["s/0"])
+    np.testing.assert_allclose(
+        batch.features[0, 1:].float(),
+        plain.look(folder / "0.png").features.astype(np.float32),
+        rtol=1e-2,
+        atol=1e-3,  # type: ignore
+    )
+    assert batch.features.dtype == torch.bfloat16
+
+
+def test_what_an_extractor_does_where_nothing_is_said() -> None:
+    assert Extractor("microworld").boxes.spec == "detect"
+    assert Extractor(EFFICIENT, weights="random").boxes.spec == "grid:6x6"
+    assert Extractor("timm/test_vit", weights="random", boxes="patches").recipe().patches

@@ -1,0 +1,185 @@
+"""The contract of everything that looks at pictures, whatever the network: one test file for all sources of regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from making import same
+from small_lookers import CASES, Case, shown
+
+from twelve.errors import ConfigError
+from twelve.regions.backbones import fingerprint
+from twelve.regions.boxes import cell_boxes
+from twelve.regions.extractor import extract
+from twelve.regions.looker import Looker
+from twelve.regions.looking import Extractor
+from twelve.regions.store import RegionStore
+from twelve.regions.types import Regions
+
+pytest.importorskip("timm")
+
+DETECTORS = [name for name, case in CASES.items() if case.boxes == "detect"]
+OTHERS = [name for name in CASES if name not in DETECTORS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("towers")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums that several threads share out differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path) -> Callable[[str], Looker]:
+    """The looker of a case, made once."""
+    return cache(lambda name: CASES[name].make(folder))
+
+
+@pytest.fixture(scope="module", params=CASES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def case(name: str) -> Case:
+    return CASES[name]
+
+
+@pytest.fixture(scope="module")
+def looker(name: str, made: Callable[[str], Looker]) -> Looker:
+    return made(name)
+
+
+@pytest.fixture(scope="module")
+def extractor(case: Case, looker: Looker) -> Extractor:
+    return Extractor(looker, boxes=case.boxes, patches=case.boxes == "patches", max_boxes=12, threshold=0.0)
+
+
+def check(found: Regions, extractor: Extractor, case: Case) -> None:
+    """Regions of a picture of 96x64."""
+    assert (found.width, found.height) == (96, 64) and found.features is not None
+    assert found.boxes.dtype == np.float32 and found.features.dtype == np.float16
+    assert found.features.shape == (len(found.boxes), extractor.feature_size) and len(found.boxes) > 1
+    assert np.isfinite(found.features).all() and np.isfinite(found.boxes).all()
+    assert (found.boxes >= 0).all() and (found.boxes <= (96, 64, 96, 64)).all()
+    if case.boxes == "detect":
+        assert found.scores is not None and found.class_ids is not None
+        assert (np.diff(found.scores) <= 0).all() and ((found.scores >= 0) & (found.scores <= 1)).all()
+        assert found.class_ids.dtype == np.int16 and found.class_ids.min() >= 0
+        assert found.class_ids.max() < len(extractor.looker.classes)
+    else:
+        assert found.scores is None and found.class_ids is None
+        np.testing.assert_array_equal(found.boxes, cell_boxes(*(case.cells or (2, 3)), 96, 64))
+
+
+def test_regions_of_a_picture(case: Case, extractor: Extractor) -> None:
+    found = extractor.look(shown(0))
+    check(found, extractor, case)
+    assert same(found, extractor.look(shown(0)))
+    other = extractor.look(shown(1))
+    assert found.features is not None and not np.array_equal(found.features[:1], other.features[:1])  # type: ignore
+
+
+def test_stored_they_are_those_of_a_single_look(case: Case, extractor: Extractor, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for k in range(3):
+        shown(k).save(tmp_path / "s" / f"{k}.png")
+    options = {"max_boxes": 12, "threshold": 0.0, "progress": False, "workers": 2}
+    report = extract(tmp_path / "s", case.boxes, extractor.looker, tmp_path / "one", batch_size=1, **options)  # type: ignore[arg-type]
+    assert report.written == 3 and report.fingerprint == extractor.mark
+    store = RegionStore(tmp_path / "one")
+    for k in range(3):
+        assert same(store.get(f"s/{k}"), extractor.look(tmp_path / "s" / f"{k}.png", image_id=f"s/{k}"))
+    extract(tmp_path / "s", case.boxes, extractor.looker, tmp_path / "many", batch_size=3, **options)  # type: ignore[arg-type]
+    for k in range(3):  # the same pictures, looked at together
+        alone, together = store.get(f"s/{k}"), RegionStore(tmp_path / "many").get(f"s/{k}")
+        np.testing.assert_allclose(together.boxes, alone.boxes, atol=0.05)
+        assert together.features is not None and alone.features is not None
+        scale = np.abs(alone.features).max()
+        np.testing.assert_allclose(together.features, alone.features, atol=4e-3 * scale)
+
+
+def test_boxes_of_the_callers(case: Case, extractor: Extractor) -> None:
+    if case.boxes == "patches":
+        pytest.skip("patches are the cells themselves")
+    boxes = [[4, 6, 70, 50], [0, 0, 96, 64], [-20, 30.5, 33, 80]]
+    found = extractor.look(shown(0), boxes)
+    np.testing.assert_array_equal(found.boxes, [[4, 6, 70, 50], [0, 0, 96, 64], [0, 30.5, 33, 64]])
+    assert found.features is not None and found.features.shape == (3, extractor.feature_size)
+    alone = extractor.look(shown(0), boxes[1:2])
+    np.testing.assert_allclose(found.features[1:2], alone.features, atol=2e-3, rtol=2e-3)  # type: ignore[arg-type]
+    empty = extractor.look(shown(0), [])
+    assert empty.features is not None and empty.features.shape == (0, extractor.feature_size)
+    own = extractor.look(shown(0))
+    again = extractor.look(shown(0), own.boxes)
+    scale = np.abs(own.features).max()  # type: ignore[arg-type]
+    np.testing.assert_allclose(again.features, own.features, atol=4e-3 * scale)  # type: ignore[arg-type]
+
+
+def test_the_fingerprint_follows_weights_and_settings(case: Case, looker: Looker, folder: Path) -> None:
+    mark = fingerprint(looker.settings())
+    others = {fingerprint(case.make(folder, **{what: True}).settings()) for what in ("other_weights", "other_size")}
+    assert len(others) == 2 and mark not in others
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_finds_no_boxes_says_so(name: str, made: Callable[[str], Looker]) -> None:
+    looker = made(name)
+    with pytest.raises(ConfigError, match=r"finds no boxes of its own -> give --boxes FILE or grid:SIZE"):
+        looker.detect(looker.look([looker.prepare(shown())]), 5, 0.0)
+    with pytest.raises(ConfigError, match="finds no boxes of its own"):
+        Extractor(looker, boxes="detect")
+    with pytest.raises(ConfigError, match="has no class probabilities -> leave --class-probabilities out"):
+        Extractor(looker, boxes=CASES[name].boxes, class_probabilities=True)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_what_has_no_patches_says_so(name: str, made: Callable[[str], Looker]) -> None:
+    looker = made(name)
+    with pytest.raises(ConfigError, match="describes boxes, it has no patches"):
+        looker.patches(looker.look([looker.prepare(shown())]))
+    with pytest.raises(ConfigError, match="describes boxes, it has no patches"):
+        Extractor(looker, boxes="patches")
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_class_probabilities(name: str, made: Callable[[str], Looker]) -> None:
+    looker = made(name)
+    if name == "one stage of torchvision":
+        with pytest.raises(ConfigError, match="has no class probabilities"):
+            Extractor(looker, class_probabilities=True)
+        return
+    extractor = Extractor(looker, max_boxes=5, threshold=0.0, class_probabilities=True)
+    for found in (extractor.look(shown(0)), extractor.look(shown(0), [[1, 2, 30, 40], [5, 5, 60, 60]])):
+        given = found.class_probabilities
+        assert given is not None and given.dtype == np.float16
+        assert given.shape == (len(found.boxes), 1 + len(looker.classes))
+        np.testing.assert_allclose(given.astype(np.float32).sum(1), 1, atol=5e-3)
+    if name == "x152":  # there, a box's class is told from the box itself
+        found = extractor.look(shown(0))
+        assert found.class_probabilities is not None and found.class_ids is not None
+        np.testing.assert_array_equal(found.class_probabilities[:, 1:].argmax(1), found.class_ids)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_threshold_and_a_number_of_boxes(name: str, made: Callable[[str], Looker]) -> None:
+    looker = made(name)
+    everything = Extractor(looker, threshold=0.0).look(shown(0)).scores
+    assert everything is not None and len(everything) > 3
+    few = Extractor(looker, max_boxes=3, threshold=0.0).look(shown(0)).scores
+    np.testing.assert_array_equal(few, everything[:3])  # type: ignore[arg-type]
+    middle = float(everything[2] + everything[3]) / 2
+    sure = Extractor(looker, threshold=middle).look(shown(0)).scores
+    assert sure is not None and (sure >= middle).all() and len(sure) == (everything >= middle).sum()
