@@ -11,8 +11,9 @@ from torch import Tensor
 
 from twelve.errors import ConfigError
 from twelve.model.config import TwelveConfig
-from twelve.model.pretraining import PRETRAINING_STATES, drop_mismatched, pretraining_losses, region_loss
+from twelve.model.pretraining import PRETRAINING_STATES, drop_mismatched, pretraining_losses
 from twelve.model.vilbert import Twelve
+from twelve.outputs.pretraining import region_loss
 
 SIZES: dict[str, Any] = {
     **{"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 6},

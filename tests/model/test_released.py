@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.checkpoints import (
@@ -150,7 +150,17 @@ def test_left_out_keys_are_the_originals_defaults() -> None:
     assert not config.task_specific_tokens and config.fusion_method == "mul"
 
 
-def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"), [("task_specific_tokens", "no"), ("task_specific_tokens", 0), ("num_task_tokens", "x")]
+)
+def test_a_wrong_value_is_not_hidden_by_the_checkpoint(goldens: Path, tmp_path: Path, key: str, value: object) -> None:
+    recording = goldens / "model" / "public_multitask"
+    (tmp_path / "config.json").write_text(json.dumps(config_of(recording) | {key: value}))
+    with pytest.raises(ConfigError, match=rf"config\.json: {key} must be"):
+        read_released_config(tmp_path / "config.json", state_of(recording))
+
+
+def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = goldens / "model" / "public_multitask"
     (tmp_path / "config.json").write_text(json.dumps(config_of(recording)))
     torch.save({f"module.{k}": v for k, v in state_of(recording).items()}, tmp_path / "pytorch_model.bin")
@@ -166,6 +176,14 @@ def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path) -> 
         state = opened.state_dict()
         assert state.keys() == model.state_dict().keys()
         assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+    kept = (tmp_path / "saved" / "config.json").read_text()
+    (tmp_path / "saved" / "config.json").write_text("{}")
+    with monkeypatch.context() as patched:
+        patched.setattr(PreTrainedModel, "from_pretrained", None)  # refused before a model of that size is built
+        with pytest.raises(CheckpointError, match=r"lacks \d+ weights: .* -> use the configuration that was saved"):
+            Twelve.from_pretrained(tmp_path / "saved")
+    (tmp_path / "saved" / "config.json").write_text(kept)
 
     damaged = load_file(tmp_path / "saved" / "model.safetensors")
     damaged["text.layers.0.intermediate.weigth"] = damaged.pop("text.layers.0.intermediate.weight")

@@ -40,7 +40,12 @@ class Batch:
         region_mask: (I, R) bool, True at regions; None when every image has R.
         pair_text, pair_image: (P,) int64 rows of texts and images; None where pair i is row i.
         targets: what the output's loss and score read.
+<<<<<<< ours
         everywhere: examples of the batch in all processes of the run.
+=======
+        hidden_words, hidden_regions: (T, L) and (I, R - 1) bool, True where the model is asked what it cannot see; None
+            where it is asked for nothing of the kind.
+>>>>>>> theirs
     """
 
     task: str
@@ -56,12 +61,18 @@ class Batch:
     pair_text: Tensor | None
     pair_image: Tensor | None
     targets: Mapping[str, Tensor]
+<<<<<<< ours
     everywhere: int
+=======
+    hidden_words: Tensor | None = None
+    hidden_regions: Tensor | None = None
+>>>>>>> theirs
 
     def inputs(self, device: torch.device | str = "cpu") -> dict[str, Tensor | None]:
         """Arguments of the model's forward pass, on ``device``."""
         names = ("input_ids", "text_mask", "task_rows", "features", "boxes", "region_mask", "pair_text", "pair_image")
-        tensors = ((name, getattr(self, name)) for name in names)
+        asked = () if self.hidden_words is None else ("hidden_words", "hidden_regions")
+        tensors = ((name, getattr(self, name)) for name in (*names, *asked))
         return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in tensors}
 
     def targets_on(self, device: torch.device | str) -> dict[str, Tensor]:
@@ -93,6 +104,7 @@ class Collator:
     pool: Any = None
     given: bool | None = None
 
+<<<<<<< ours
     def __call__(
         self, examples: Sequence[Example], rng: np.random.Generator | None = None, part: slice = slice(None)
     ) -> Batch:
@@ -103,6 +115,14 @@ class Collator:
         pairs = [pair for pairs in drawn for pair in pairs]
         texts, pair_text = _distinct([text for text, _ in pairs])
         images, pair_image = _distinct([image for _, image in pairs])
+=======
+    def __call__(self, examples: Sequence[Example], rng: np.random.Generator | None = None) -> Batch:
+        """``rng`` is given while training; with it, outputs draw what they need: negatives, what they hide."""
+        pairs = [pair for pairs in self.output.pairs(examples, rng, self.pool) for pair in pairs]
+        distinct = _distinct if self.output.shares else _each
+        texts, pair_text = distinct([text for text, _ in pairs])
+        images, pair_image = distinct([image for _, image in pairs])
+>>>>>>> theirs
         input_ids, text_mask = self.texts(texts)
         most = self.processor.max_regions
         # Candidates are regions too: they follow the detected ones.
@@ -110,7 +130,7 @@ class Collator:
         regions = self.store.gather(images, most, given=True) if given else self.store.gather(images, most)
         views = seen_regions(self.store, examples, most, given=given)
         vocabulary = self.processor.vocabularies.get(self.output_key, [])
-        return Batch(
+        batch = Batch(
             task=self.task,
             output=self.output_key,
             examples=examples,
@@ -126,6 +146,7 @@ class Collator:
             targets=self.output.targets(examples, views, vocabulary),
             everywhere=everywhere,
         )
+        return batch if rng is None else self.output.hide(batch, pairs, self.processor, rng)
 
     def texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """Word pieces (T, L) and their mask, padded to the longest text of these and no further."""
@@ -175,3 +196,8 @@ def _distinct(items: Sequence[str]) -> tuple[list[str], Tensor | None]:
     rows: dict[str, int] = {}
     index = [rows.setdefault(item, len(rows)) for item in items]
     return list(rows), None if len(rows) == len(items) else torch.tensor(index)
+
+
+def _each(items: Sequence[str]) -> tuple[list[str], None]:
+    """Every item in a row of its own."""
+    return list(items), None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from twelve.errors import CheckpointError, ConfigError, nearest
+from twelve.errors import CheckpointError, ConfigError, found_in, nearest
 from twelve.model.config import TwelveConfig
 from twelve.model.encoder import load_text_encoder, text_config_from
 from twelve.model.names import HEADS, is_kind, own_name, released_name
@@ -155,6 +156,8 @@ def read_released_config(
             known = ours | set(_UNSUPPORTED) | _IGNORED
             raise ConfigError(f"unknown setting {key!r}{nearest(key, known)}", file=file, remedy="correct its name")
     if state is not None:
+        with found_in(file) if file is not None else nullcontext():
+            TwelveConfig(**fields)  # the checkpoint's own values must not hide wrong ones
         shown = _fields_from_state(plain(state))
         if fields["task_specific_tokens"] and not shown["task_specific_tokens"]:
             raise CheckpointError(

@@ -6,7 +6,6 @@ Axes: P pairs, L text length, R regions (region 0 global), H text width, V visua
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from twelve.errors import ConfigError
 from twelve.model.attention import ACTIVATION, LAYER_NORM_EPS
 from twelve.model.config import TwelveConfig
-from twelve.outputs.losses import precise
+from twelve.outputs.pretraining import PretrainingLogits, PretrainingLosses, losses_of
 
 if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve, TwelveOutput
@@ -73,19 +72,30 @@ class PretrainingHeads(nn.Module):
         self.words = WordHead(config)
         self.regions = RegionHead(config)
         self.alignment = nn.Linear(config.bi_hidden_size, 2)
+        self.visual_target = config.visual_target
 
+    def asked(
+        self,
+        words: Tensor,
+        regions: Tensor,
+        fused: Tensor,
+        embedding: Tensor,
+        hidden_words: Tensor | None,
+        hidden_regions: Tensor | None,
+    ) -> PretrainingLogits:
+        """What the heads say of hidden positions alone; the largest matrices of the model are not run on the others.
 
-@dataclass(frozen=True)
-class PretrainingLosses:
-    """The three terms, scalars; a term of which nothing is masked is 0 (the original's was not a number)."""
-
-    words: Tensor
-    regions: Tensor
-    alignment: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        return self.words + self.regions + self.alignment
+        Args:
+            words, regions, fused: final states (P, L, H) without a task token, (P, R, V), and dropped-out (P, B).
+            embedding: (vocabulary, H) of words.
+            hidden_words, hidden_regions: (P, L) and (P, R - 1) bool; None: nothing is hidden.
+        """
+        return PretrainingLogits(
+            words=self.words(words[:, 0][:0] if hidden_words is None else words[hidden_words], embedding),
+            regions=self.regions(regions[:, 0][:0] if hidden_regions is None else regions[:, 1:][hidden_regions]),
+            alignment=self.alignment(fused),
+            visual_target=self.visual_target,
+        )
 
 
 def pretraining_losses(
@@ -119,18 +129,15 @@ def pretraining_losses(
     if only_alignment_when_mismatched:
         word_labels, region_labels = drop_mismatched(word_labels, region_labels, mismatched)
     if model.config.task_specific_tokens:
-        words = torch.cat([words[:, :1], words[:, 2:]], dim=1)
-    hidden = word_labels >= 0
-    scores = precise(heads.words(words[hidden], model.text.embedding.words.weight))
-    alignment = F.cross_entropy(
-        precise(output.logits["pretraining.alignment"]), mismatched, ignore_index=-1, reduction="sum"
+        words = without_task(words)
+    hidden, shown = word_labels >= 0, region_labels == 1
+    logits = PretrainingLogits(
+        words=heads.words(words[hidden], model.text.embedding.words.weight),
+        regions=heads.regions(regions[:, 1:][shown]),
+        alignment=output.logits["pretraining.alignment"],
+        visual_target=model.config.visual_target,
     )
-    shown = region_labels == 1
-    return PretrainingLosses(
-        words=F.cross_entropy(scores, word_labels[hidden], reduction="sum") / hidden.sum().clamp(min=1),
-        regions=region_loss(heads.regions(regions[:, 1:][shown]), region_targets[shown], model.config.visual_target),
-        alignment=alignment / (mismatched != -1).sum().clamp(min=1),
-    )
+    return losses_of(logits, words=word_labels[hidden], regions=region_targets[shown], mismatched=mismatched)
 
 
 def drop_mismatched(word_labels: Tensor, region_labels: Tensor, mismatched: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,15 +146,6 @@ def drop_mismatched(word_labels: Tensor, region_labels: Tensor, mismatched: Tens
     return word_labels.masked_fill(drop, -1), region_labels.masked_fill(drop, -1)
 
 
-def region_loss(scores: Tensor, targets: Tensor, visual_target: int) -> Tensor:
-    """Loss of M masked regions from (M, C) scores and targets: Kullback-Leibler divergence from the class distribution,
-    summed over the classes and averaged over the regions (0), or mean squared error to the feature (1)."""
-    scores, targets = precise(scores), targets.to(precise(scores).dtype)
-    if visual_target == 0:
-        total = F.kl_div(scores.log_softmax(-1), targets, reduction="sum")
-        return total / max(1, len(scores))
-    if visual_target == 1:
-        return (scores - targets).square().sum() / max(1, scores.numel())
-    raise ConfigError(
-        f"no loss is offered for visual_target {visual_target}", remedy="pretrain with visual_target 0 or 1"
-    )
+def without_task(words: Tensor) -> Tensor:
+    """(P, L - 1, H): words (P, L, H) without the task's token, which follows the first one."""
+    return torch.cat([words[:, :1], words[:, 2:]], dim=1)

@@ -6,17 +6,19 @@ F feature size, H text width, V visual width, B fused width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, initialization
 
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.config import TwelveConfig
-from twelve.model.pretraining import PretrainingHeads, WordHead
+from twelve.model.pretraining import PretrainingHeads, WordHead, without_task
 from twelve.model.processor import TwelveProcessor
 from twelve.model.streams import (
     Connection,
@@ -32,7 +34,11 @@ from twelve.model.streams import (
 )
 from twelve.outputs import get_output
 
+WEIGHTS = "model.safetensors"
+"""In a saved model's folder."""
 PRETRAINING = ("pretraining.words", "pretraining.regions", "pretraining.alignment")
+ASKED = "pretraining"
+"""The three of them at hidden positions alone."""
 MASKED = -10000.0
 """Added to the logit of a region that is not there."""
 
@@ -64,7 +70,8 @@ class TwelveOutput:
 
     Attributes:
         logits: by head: whatever the output's head returns, e.g. "answer" (P, A), "region" (P, R); "word_logit" (P, L);
-            "pretraining.words" (P, L, vocabulary), "pretraining.regions" (P, R, C), "pretraining.alignment" (P, 2).
+            "pretraining.words" (P, L, vocabulary), "pretraining.regions" (P, R, C), "pretraining.alignment" (P, 2), and
+            "pretraining", a :class:`twelve.outputs.pretraining.PretrainingLogits`.
         words, regions: final states (P, L, H) and (P, R, V).
         pooled_text, pooled_image, fused: (P, B), before dropout.
         text_mask, region_mask: (P, L) and (P, R) bool or None; with a task token, L counts it.
@@ -72,7 +79,7 @@ class TwelveOutput:
         states: by step, and "text.embedding", "image.embedding".
     """
 
-    logits: dict[str, Tensor] = field(default_factory=dict)
+    logits: dict[str, Any] = field(default_factory=dict)
     words: Tensor | None = None
     regions: Tensor | None = None
     pooled_text: Tensor | None = None
@@ -100,8 +107,9 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
     """ViLBERT with the heads of ``config.heads``; see MODEL.md section 1 for the formulas.
 
     ``outputs`` names what a call computes: keys of ``config.heads``, "word_logit", "pretraining.words",
-    "pretraining.regions", "pretraining.alignment", and "words" or "regions" for final states alone; None means every
-    head. Layers and positions that nothing asked for reads are left out.
+    "pretraining.regions", "pretraining.alignment", "pretraining" for these three at hidden positions alone, and "words"
+    or "regions" for final states alone; None means every head, everywhere. Layers and positions that nothing asked for
+    reads are left out.
     """
 
     config: TwelveConfig
@@ -197,6 +205,8 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         pair_image: Tensor | None = None,
         *,
         outputs: Sequence[str] | None = None,
+        hidden_words: Tensor | None = None,
+        hidden_regions: Tensor | None = None,
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TwelveOutput:
@@ -205,6 +215,8 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         Args:
             pair_text, pair_image: (P,) int64 rows of texts and of images; None pairs row i with row i.
             outputs: what to compute, see the class; None for every head.
+            hidden_words, hidden_regions: (P, L) and (P, R - 1) bool, where "pretraining" is asked; without a task token
+                and the global region.
             return_attention, return_states: run everything and return it step by step (both encodings must have been
                 made with the same wish).
         """
@@ -233,12 +245,12 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
             attentions=record.attentions,
             states=record.states,
         )
-        if everything or any(self._need(name) == (Need.FIRST, Need.FIRST) for name in names):
+        if everything or any(Need.NONE not in self._need(name) for name in names):
             result.pooled_text, result.pooled_image = self.poolers(text, image)
             product = self.config.fusion_method == "mul"
             pooled = (result.pooled_text, result.pooled_image)
             result.fused = pooled[0] * pooled[1] if product else pooled[0] + pooled[1]
-        self._run_heads(names, result)
+        self._run_heads(names, result, hidden_words, hidden_regions)
         return result
 
     def forward(
@@ -254,14 +266,17 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         pair_image: Tensor | None = None,
         *,
         outputs: Sequence[str] | None = None,
+        hidden_words: Tensor | None = None,
+        hidden_regions: Tensor | None = None,
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TwelveOutput:
         """:meth:`encode_texts`, :meth:`encode_images` and :meth:`fuse` in one."""
-        keep = {"return_attention": return_attention, "return_states": return_states}
+        keep: dict[str, Any] = {"return_attention": return_attention, "return_states": return_states}
         texts = self.encode_texts(input_ids, text_mask, segment_ids, task_rows, **keep)
         images = self.encode_images(features, boxes, region_mask, **keep)
-        return self.fuse(texts, images, pair_text, pair_image, outputs=outputs, **keep)
+        asked: dict[str, Any] = {"outputs": outputs, "hidden_words": hidden_words, "hidden_regions": hidden_regions}
+        return self.fuse(texts, images, pair_text, pair_image, **asked, **keep)
 
     # --- what is read ------------------------------------------------------------------------------------------
     @property
@@ -286,19 +301,27 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         if outputs is None:
             return known
         for name in outputs:
-            if name not in known and name not in ("words", "regions"):
+            if name not in known and name not in ("words", "regions", *([ASKED] if self.pretraining else [])):
                 raise ConfigError(f"the model has no head {name!r}", remedy=f"it has {', '.join(known) or 'none'}")
         return tuple(outputs)
 
     def _need(self, name: str) -> tuple[Need, Need]:
         """Positions of the text and of the regions that an output reads."""
+        if name == ASKED:
+            return Need.ALL, Need.ALL
         if name in ("words", "word_logit", "pretraining.words"):
             return Need.ALL, Need.NONE
         if name in ("regions", "pretraining.regions") or self._reads.get(name) == "regions":
             return Need.NONE, Need.ALL
         return Need.FIRST, Need.FIRST
 
-    def _run_heads(self, names: Sequence[str], result: TwelveOutput) -> None:
+    def _run_heads(
+        self,
+        names: Sequence[str],
+        result: TwelveOutput,
+        hidden_words: Tensor | None = None,
+        hidden_regions: Tensor | None = None,
+    ) -> None:
         """Fill ``result.logits``; dropout is drawn once for each representation, as in the original."""
         dropped: dict[str, Tensor] = {}
 
@@ -325,6 +348,11 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
                 result.logits[name] = self.pretraining.regions(result.regions)
             elif self.pretraining is not None and name == "pretraining.alignment":
                 result.logits[name] = self.pretraining.alignment(read("fused"))
+            elif self.pretraining is not None and name == ASKED:
+                assert result.words is not None and result.regions is not None  # planned by _need
+                words = result.words if self.text.embedding.tasks is None else without_task(result.words)
+                states = words, result.regions, read("fused"), self.text.embedding.words.weight
+                result.logits[name] = self.pretraining.asked(*states, hidden_words, hidden_regions)
 
     # --- starting points ---------------------------------------------------------------------------------------
     def standardise_regions(self, mean: Tensor, std: Tensor) -> None:
@@ -346,24 +374,43 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         wanted = kwargs.pop("output_loading_info", False)
         kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
+            if (Path(file) / WEIGHTS).is_file() and "config" not in kwargs:
+                cls._check_fit(Path(file))
             loaded: Any = super().from_pretrained(*args, **kwargs)
         except (OSError, SafetensorError) as problem:
             first = (str(problem).strip() or type(problem).__name__).splitlines()[0]
             raise CheckpointError(first, file=file, remedy="name a folder written by save_pretrained") from None
         model, info = loaded
-        for what, names in (
-            ("lacks", info["missing_keys"]),
-            ("has unknown", info["unexpected_keys"]),
-            ("has another size of", info["mismatched_keys"]),
-        ):
-            if names:
-                some = ", ".join(str(name) for name in sorted(names, key=str)[:5])
-                raise CheckpointError(
-                    f"the checkpoint {what} {len(names)} weights: {some}",
-                    file=file,
-                    remedy="use the configuration that was saved with it",
-                )
+        _refuse_differences(file, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
         return (model, info) if wanted else model
+
+    @classmethod
+    def _check_fit(cls, folder: Path) -> None:
+        """Compare a saved model's names and sizes with its configuration before anything of that size is built."""
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in cls(_config_of(folder)).state_dict().items()}
+        with safe_open(folder / WEIGHTS, "pt") as opened:
+            there = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        other = {name for name in wanted.keys() & there.keys() if wanted[name] != there[name]}
+        _refuse_differences(str(folder), wanted.keys() - there.keys(), there.keys() - wanted.keys(), other)
+
+
+def _config_of(folder: Path) -> TwelveConfig:
+    config: TwelveConfig = TwelveConfig.from_pretrained(folder)
+    return config
+
+
+def _refuse_differences(file: str, missing: Iterable[str], unknown: Iterable[str], other: Iterable[object]) -> None:
+    """Raise CheckpointError when a checkpoint's weights are not those of its configuration."""
+    for what, found in (("lacks", missing), ("has unknown", unknown), ("has another size of", other)):
+        names = sorted(found, key=str)
+        if names:
+            some = ", ".join(map(str, names[:5]))
+            raise CheckpointError(
+                f"the checkpoint {what} {len(names)} weights: {some}",
+                file=file,
+                remedy="use the configuration that was saved with it",
+            )
 
 
 AutoModel.register(TwelveConfig, Twelve, exist_ok=True)

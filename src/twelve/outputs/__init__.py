@@ -9,11 +9,22 @@ from twelve.outputs.base import Output, Prediction
 from twelve.outputs.entailment import Entailment
 from twelve.outputs.options import Options
 from twelve.outputs.pair import Pair
+from twelve.outputs.pretraining import Pretraining
 from twelve.outputs.region import Region
 from twelve.outputs.reply import Reply
 from twelve.outputs.truth import Truth
 
-_ALL: tuple[Output, ...] = (Answer(), Alignment(), Region(), Pair(), Entailment(), Truth(), Reply(), Options())
+_ALL: tuple[Output, ...] = (
+    Answer(),
+    Alignment(),
+    Region(),
+    Pair(),
+    Entailment(),
+    Truth(),
+    Reply(),
+    Options(),
+    Pretraining(),
+)
 OUTPUTS: dict[str, Output] = {output.kind: output for output in _ALL}
 
 

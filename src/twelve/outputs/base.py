@@ -12,7 +12,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from torch import Tensor, nn
 
 from twelve.regions.types import Regions
 from twelve.tasks.base import HEADS, Example
+
+if TYPE_CHECKING:
+    from twelve.data.batch import Batch
+    from twelve.model.processor import TwelveProcessor
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +69,38 @@ class Output(abc.ABC):
     needs_vocabulary: ClassVar[bool] = False
     ranks_gallery: ClassVar[bool] = False
     """Measured by ranking every picture of a gallery for every text, not example by example."""
+    own_head: ClassVar[bool] = True
+    """Applies a head of the model's ``heads``; else parts of the model that :meth:`architecture` asks for."""
+    shares: ClassVar[bool] = True
+    """Texts and pictures that occur twice in a batch are the same rows of it; else each pair has its own."""
 
     # --- the model's side -------------------------------------------------------------------------------------
     @abc.abstractmethod
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """The head's module; ``size`` is its number of classes where that is not fixed by the kind."""
 
-    @abc.abstractmethod
-    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Scalar loss of MODEL.md section 3."""
+    def architecture(
+        self, examples: Sequence[Example], lookup: Callable[[str], Regions], visual_target: int | None = None
+    ) -> dict[str, Any]:
+        """Fields of the model's configuration that follow from this output and its training set.
+
+        Args:
+            visual_target: what the run's configuration says of this field, if anything.
+        """
+        return {}
 
     @abc.abstractmethod
-    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, logits: Any, targets: Mapping[str, Tensor]) -> Tensor:
+        """Scalar loss of MODEL.md section 3; ``logits`` is whatever the head returns."""
+
+    @abc.abstractmethod
+    def score(self, logits: Any, targets: Mapping[str, Tensor]) -> Tensor:
         """(E,) what each example scores, as the original's training and validation score it."""
+
+    def matching(self, logits: Any) -> Tensor:
+        """(P,) how much text and picture of each pair belong together, where a gallery is ranked."""
+        matches: Tensor = logits.reshape(len(logits))
+        return matches
 
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
         """Let an untrained head begin at what is known without looking: the frequency of each label in ``targets``.
@@ -114,6 +137,12 @@ class Output(abc.ABC):
         """Tensors that :meth:`loss` and :meth:`score` read. ``regions`` holds the first image's regions per example
         (without the global one); ``vocabulary`` is the head's label list or empty."""
 
+    def hide(
+        self, batch: Batch, pairs: Sequence[tuple[str, str]], processor: TwelveProcessor, rng: np.random.Generator
+    ) -> Batch:
+        """The batch as training sees it, with parts of it hidden where they are what is learnt."""
+        return batch
+
     @abc.abstractmethod
     def prospects(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
@@ -123,6 +152,6 @@ class Output(abc.ABC):
 
     @abc.abstractmethod
     def decode(
-        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+        self, logits: Any, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
     ) -> list[Prediction]:
         """Predictions of every example from the head's logits."""

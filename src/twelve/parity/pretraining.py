@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from twelve.model.names import released_name
-from twelve.model.pretraining import PRETRAINING_STATES, PretrainingLosses, drop_mismatched, pretraining_losses
+from twelve.model.pretraining import PRETRAINING_STATES, drop_mismatched, pretraining_losses
 from twelve.model.vilbert import Twelve
+from twelve.outputs.pretraining import PretrainingLosses
 from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model, required
 from twelve.parity.recording import Tensors

@@ -1,0 +1,280 @@
+"""Pretraining: hidden words, hidden regions, and whether caption and picture belong together.
+
+The objective of ViLBERT (Lu et al. 2019) as "12-in-1" (Lu et al. 2020, section 3) has it: half of the pictures get
+another one's caption, and of such a pair nothing but the mismatch is learnt. A pretrained model is measured by
+finding the pictures of captions, for which it was not trained further.
+
+Axes: E examples, P pairs (one an example), L text length, R regions (without the global one here), C region classes (or
+feature size), M hidden words, N hidden regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twelve.data.columns import pictures
+from twelve.data.masking import choose_regions, hide_words, without
+from twelve.errors import ConfigError, RegionError
+from twelve.outputs.base import Output, Prediction, Prospects
+from twelve.outputs.losses import precise
+from twelve.regions.types import Regions
+from twelve.tasks.base import Example
+
+if TYPE_CHECKING:
+    from twelve.data.batch import Batch
+    from twelve.model.processor import TwelveProcessor
+
+CLASSES, FEATURES = 0, 1
+"""Values of ``visual_target``: what the model says of a hidden region, its classes' probabilities or its feature."""
+TRIES = 1000
+"""Captions that are drawn until one is another picture's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingLogits:
+    """What the heads say where they were asked: words (M, vocabulary), regions (N, C), alignment (P, 2), whose column 0
+    says that text and picture belong together; ``visual_target`` as in the model's configuration."""
+
+    words: Tensor
+    regions: Tensor
+    alignment: Tensor
+    visual_target: int
+
+    def float(self) -> PretrainingLogits:
+        return replace(
+            self, words=precise(self.words), regions=precise(self.regions), alignment=precise(self.alignment)
+        )
+
+
+@dataclass(frozen=True)
+class PretrainingLosses:
+    """The three terms, scalars; a term of which nothing is masked is 0 (the original's was not a number)."""
+
+    words: Tensor
+    regions: Tensor
+    alignment: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.words + self.regions + self.alignment
+
+
+def losses_of(logits: PretrainingLogits, *, words: Tensor, regions: Tensor, mismatched: Tensor) -> PretrainingLosses:
+    """The terms of MODEL.md section 3.
+
+    Args:
+        words: (M,) int64 word pieces that were there.
+        regions: (N, C) class distributions or features that were there.
+        mismatched: (P,) int64, 1 where text and picture do not belong together, -1 where it is not asked.
+    """
+    scores = precise(logits.words)
+    alignment = F.cross_entropy(precise(logits.alignment), mismatched, ignore_index=-1, reduction="sum")
+    return PretrainingLosses(
+        words=F.cross_entropy(scores, words, reduction="sum") / max(1, len(words)),
+        regions=region_loss(logits.regions, regions, logits.visual_target),
+        alignment=alignment / (mismatched != -1).sum().clamp(min=1),
+    )
+
+
+def region_loss(scores: Tensor, targets: Tensor, visual_target: int) -> Tensor:
+    """Loss of N hidden regions from (N, C) scores and targets: Kullback-Leibler divergence from the class distribution,
+    summed over the classes and averaged over the regions (0), or mean squared error to the feature (1)."""
+    scores, targets = precise(scores), targets.to(precise(scores).dtype)
+    if visual_target == CLASSES:
+        total = F.kl_div(scores.log_softmax(-1), targets, reduction="sum")
+        return total / max(1, len(scores))
+    if visual_target == FEATURES:
+        return (scores - targets).square().sum() / max(1, scores.numel())
+    raise _not_offered(visual_target)
+
+
+def _not_offered(visual_target: object) -> ConfigError:
+    return ConfigError(
+        f"no loss is offered for visual_target {visual_target}", remedy="pretrain with visual_target 0 or 1"
+    )
+
+
+class Pretraining(Output):
+    """Captions with hidden words beside pictures with hidden regions."""
+
+    kind: ClassVar[str] = "pretraining"
+    skill: ClassVar[str] = "pretraining"
+    reads: ClassVar[Literal["fused", "regions"]] = "fused"
+    ranks_gallery: ClassVar[bool] = True
+    own_head: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
+
+    def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
+        raise ConfigError("the heads of pretraining are not among a model's heads", remedy="set pretraining: true")
+
+    def architecture(
+        self, examples: Sequence[Example], lookup: Callable[[str], Regions], visual_target: int | None = None
+    ) -> dict[str, Any]:
+        """The heads, and what they say of a region: its classes, if the regions of every source have them.
+
+        Raises:
+            RegionError: classes are asked for and the regions have none.
+            ConfigError: another ``visual_target`` is asked for.
+        """
+        if visual_target not in (None, CLASSES, FEATURES):
+            raise _not_offered(visual_target)
+        of_source = {image.partition("/")[0]: image for image in reversed(pictures(examples))}
+        seen = [lookup(image) for image in of_source.values()]
+        sizes = {None if each.class_probabilities is None else each.class_probabilities.shape[1] for each in seen}
+        if visual_target == FEATURES or (visual_target is None and (None in sizes or len(sizes) > 1)):
+            features = seen[0].features
+            assert features is not None  # a run's regions have features
+            return {"pretraining": True, "visual_target": FEATURES, "v_target_size": features.shape[1]}
+        size, *more = sizes
+        if size is None or more:
+            raise RegionError(
+                "the regions have no distribution over classes" if size is None else "distributions of several sizes",
+                record=", ".join(of_source),
+                remedy="extract them again with --class-probabilities, or set model.architecture.visual_target=1",
+            )
+        return {"pretraining": True, "visual_target": CLASSES, "v_target_size": size}
+
+    # --- the data's side --------------------------------------------------------------------------------------
+    def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> Sequence[Example]:
+        """The captions that mismatched pairs are made with: all of the training set's."""
+        return examples
+
+    def pairs(
+        self,
+        examples: Sequence[Example],
+        rng: np.random.Generator | None = None,
+        pool: Sequence[Example] | None = None,
+    ) -> list[list[tuple[str, str]]]:
+        """One pair an example; in training (``rng`` given) every other one, on average, has a caption of ``pool`` that
+        belongs to another picture.
+
+        Raises:
+            ConfigError: there is no other caption.
+        """
+        if rng is None:
+            return super().pairs(examples)
+        captions = examples if pool is None else pool
+        mismatched = rng.random(len(examples)) > 0.5
+        return [
+            [(_another(example, captions, rng) if other else example.text, example.images[0])]
+            for example, other in zip(examples, mismatched.tolist(), strict=True)
+        ]
+
+    def targets(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """Of whole pairs, which match; :meth:`hide` has those of training."""
+        return {"mismatched": torch.zeros(len(examples), dtype=torch.int64)}
+
+    def hide(
+        self, batch: Batch, pairs: Sequence[tuple[str, str]], processor: TwelveProcessor, rng: np.random.Generator
+    ) -> Batch:
+        """The batch with hidden words and regions, and what is asked of them.
+
+        Targets: ``mismatched`` (P,); ``words`` (M,) and ``word_pair`` (M,), the pair that each is in; ``region_pair``
+        (N,), ``region_features`` (N, F) and, where the regions have them, ``region_classes`` (N, C).
+        """
+        mismatched = torch.tensor(
+            [text != example.text for (text, _), example in zip(pairs, batch.examples, strict=True)]
+        )
+        special = torch.tensor([processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")])
+        words = ~torch.isin(batch.input_ids, special)
+        input_ids, labels = hide_words(
+            batch.input_ids, words, mask=processor.special["[MASK]"], vocabulary=processor.vocab_size, rng=rng
+        )
+        mask = batch.region_mask
+        present = batch.boxes.new_ones(batch.boxes.shape[:2], dtype=torch.bool) if mask is None else mask
+        chosen, hidden = choose_regions(batch.boxes[:, 1:], present[:, 1:], rng)
+        # Of a mismatched pair nothing but the mismatch is asked.
+        hidden_words = (labels >= 0) & ~mismatched[:, None]
+        hidden_regions = chosen & ~mismatched[:, None]
+        targets = {
+            "mismatched": mismatched.to(torch.int64),
+            "words": labels[hidden_words],
+            "word_pair": hidden_words.nonzero()[:, 0],
+            "region_pair": hidden_regions.nonzero()[:, 0],
+            "region_features": batch.features[:, 1:][hidden_regions],
+        }
+        if all(each.class_probabilities is not None for each in batch.regions):
+            targets["region_classes"] = _classes(batch.regions, hidden_regions)
+        return replace(
+            batch,
+            input_ids=input_ids,
+            features=without(batch.features, hidden, present[:, 1:]),
+            hidden_words=hidden_words,
+            hidden_regions=hidden_regions,
+            targets=targets,
+        )
+
+    # --- loss and score ---------------------------------------------------------------------------------------
+    def loss(self, logits: PretrainingLogits, targets: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the three terms."""
+        return self.terms(logits, targets).total
+
+    def terms(self, logits: PretrainingLogits, targets: Mapping[str, Tensor]) -> PretrainingLosses:
+        regions = targets["region_classes" if logits.visual_target == CLASSES else "region_features"]
+        return losses_of(logits, words=targets["words"], regions=regions, mismatched=targets["mismatched"])
+
+    def score(self, logits: PretrainingLogits, targets: Mapping[str, Tensor]) -> Tensor:
+        """(E,) the mean over what is asked of a pair: is the match seen, the share of hidden words that are found, and
+        that of hidden regions whose most likely class is (where classes are what is asked)."""
+        aligned = (logits.alignment.argmax(1) == targets["mismatched"]).to(torch.float32)
+        parts = [(logits.words.argmax(1) == targets["words"], targets["word_pair"])]
+        if logits.visual_target == CLASSES:
+            found = logits.regions.argmax(1) == targets["region_classes"].argmax(1)
+            parts.append((found, targets["region_pair"]))
+        total, asked = aligned, torch.ones_like(aligned)
+        for right, pair in parts:
+            count = torch.zeros_like(aligned).index_add(0, pair, torch.ones_like(right, dtype=torch.float32))
+            share = torch.zeros_like(aligned).index_add(0, pair, right.to(torch.float32)) / count.clamp(min=1)
+            total, asked = total + share, asked + (count > 0)
+        return total / asked
+
+    def matching(self, logits: PretrainingLogits) -> Tensor:
+        """(P,) how much each pair seems to belong together: the logit of its probability."""
+        return logits.alignment[:, 0] - logits.alignment[:, 1]
+
+    def prospects(
+        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> Prospects:
+        """Of the question whether a pair matches; a gallery's chance is one over its size."""
+        return Prospects(chance=np.full(len(examples), 0.5), best=np.ones(len(examples)))
+
+    def decode(
+        self,
+        logits: PretrainingLogits,
+        examples: Sequence[Example],
+        regions: Sequence[Regions],
+        vocabulary: Sequence[str],
+    ) -> list[Prediction]:
+        """For each example its picture's id and the probability that they belong together."""
+        scores = torch.sigmoid(precise(self.matching(logits))).tolist()
+        return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
+
+
+def _another(example: Example, captions: Sequence[Example], rng: np.random.Generator) -> str:
+    """A caption that is neither this picture's nor worded like it."""
+    for _ in range(TRIES):
+        other = captions[int(rng.integers(len(captions)))]
+        if other.images[0] != example.images[0] and other.text != example.text:
+            return other.text
+    raise ConfigError(
+        f"no caption of another picture than {example.images[0]} to make a mismatched pair with",
+        remedy="pretrain on at least two pictures with different captions",
+    )
+
+
+def _classes(regions: Sequence[Regions], hidden: Tensor) -> Tensor:
+    """(N, C) class distributions of the hidden regions (P, R)."""
+    rows: list[Any] = []
+    for each, places in zip(regions, hidden.numpy(), strict=True):
+        assert each.class_probabilities is not None
+        rows.append(each.class_probabilities[np.flatnonzero(places)])
+    return torch.from_numpy(np.concatenate(rows).astype(np.float32))
