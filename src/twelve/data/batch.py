@@ -40,12 +40,9 @@ class Batch:
         region_mask: (I, R) bool, True at regions; None when every image has R.
         pair_text, pair_image: (P,) int64 rows of texts and images; None where pair i is row i.
         targets: what the output's loss and score read.
-<<<<<<< ours
         everywhere: examples of the batch in all processes of the run.
-=======
         hidden_words, hidden_regions: (T, L) and (I, R - 1) bool, True where the model is asked what it cannot see; None
             where it is asked for nothing of the kind.
->>>>>>> theirs
     """
 
     task: str
@@ -61,12 +58,9 @@ class Batch:
     pair_text: Tensor | None
     pair_image: Tensor | None
     targets: Mapping[str, Tensor]
-<<<<<<< ours
     everywhere: int
-=======
     hidden_words: Tensor | None = None
     hidden_regions: Tensor | None = None
->>>>>>> theirs
 
     def inputs(self, device: torch.device | str = "cpu") -> dict[str, Tensor | None]:
         """Arguments of the model's forward pass, on ``device``."""
@@ -104,25 +98,17 @@ class Collator:
     pool: Any = None
     given: bool | None = None
 
-<<<<<<< ours
     def __call__(
         self, examples: Sequence[Example], rng: np.random.Generator | None = None, part: slice = slice(None)
     ) -> Batch:
-        """``rng`` is given while training; with it, outputs that need negatives draw them, from all ``examples``, even
-        if the batch is to hold a ``part`` of them only (the other parts are other processes')."""
+        """``rng`` is given while training; with it, outputs draw what they need: negatives (from all ``examples``, even
+        if the batch is to hold a ``part`` of them only, the other parts being other processes'), what they hide."""
         drawn = self.output.pairs(examples, rng, self.pool)[part]
         everywhere, examples = len(examples), examples[part]
         pairs = [pair for pairs in drawn for pair in pairs]
-        texts, pair_text = _distinct([text for text, _ in pairs])
-        images, pair_image = _distinct([image for _, image in pairs])
-=======
-    def __call__(self, examples: Sequence[Example], rng: np.random.Generator | None = None) -> Batch:
-        """``rng`` is given while training; with it, outputs draw what they need: negatives, what they hide."""
-        pairs = [pair for pairs in self.output.pairs(examples, rng, self.pool) for pair in pairs]
         distinct = _distinct if self.output.shares else _each
         texts, pair_text = distinct([text for text, _ in pairs])
         images, pair_image = distinct([image for _, image in pairs])
->>>>>>> theirs
         input_ids, text_mask = self.texts(texts)
         most = self.processor.max_regions
         # Candidates are regions too: they follow the detected ones.
