@@ -67,6 +67,14 @@ def test_selection_ranks_by_the_best_class_in_which_a_box_survives() -> None:
     assert rows.tolist() == [3, 0, 2, 1]
 
 
+def test_boxes_tied_in_rank_keep_the_order_of_their_rows() -> None:
+    corner = torch.arange(1000.0)[:, None] * 20
+    boxes = torch.cat((corner, corner, corner + 9, corner + 9), dim=1)
+    probabilities = torch.tensor([[0.5, 0.25, 0.25]]).repeat(1000, 1)
+    assert select(boxes, probabilities, 400)[0].tolist() == list(range(400))
+    assert select(boxes, probabilities, 400, threshold=0.9)[0].tolist() == list(range(400))
+
+
 def test_proposals_tied_in_certainty_keep_the_order_of_their_places() -> None:
     logits = [torch.full((1, 3, side, side), 50.0) for side in (8, 4, 2, 1, 1)]  # all saturate to 1
     deltas = [torch.zeros(1, 12, side, side) for side in (8, 4, 2, 1, 1)]
