@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from making import same
+from PIL import Image
 from small_lookers import CASES, Case, shown
+from x152_tiny import TINY
 
 from twelve.errors import ConfigError
 from twelve.regions.backbones import fingerprint
@@ -20,6 +22,8 @@ from twelve.regions.looker import Looker
 from twelve.regions.looking import Extractor
 from twelve.regions.store import RegionStore
 from twelve.regions.types import Regions
+from twelve.regions.x152 import build as build_x152
+from twelve.regions.x152_looker import X152Looker
 
 pytest.importorskip("timm")
 
@@ -183,3 +187,34 @@ def test_a_threshold_and_a_number_of_boxes(name: str, made: Callable[[str], Look
     middle = float(everything[2] + everything[3]) / 2
     sure = Extractor(looker, threshold=middle).look(shown(0)).scores
     assert sure is not None and (sure >= middle).all() and len(sure) == (everything >= middle).sum()
+
+
+def test_x152_is_the_detector_itself(tmp_path: Path, made: Callable[[str], Looker]) -> None:
+    looker = made("x152")
+    assert isinstance(looker, X152Looker)
+    (record,) = looker.detector.detect([looker.detector.preprocess(shown(3))], 12)
+    found = Extractor(looker, max_boxes=12, class_probabilities=True).look(shown(3))
+    np.testing.assert_array_equal(found.boxes, record.boxes)
+    np.testing.assert_array_equal(found.features, record.features.half())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.class_ids, record.class_ids)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found.class_probabilities, record.class_probabilities, atol=1e-3)  # type: ignore[arg-type]
+    sure = Extractor(looker, max_boxes=50, threshold=float(record.scores[4])).look(shown(3))
+    assert len(sure.boxes) == 4 and sure.scores is not None  # there, a score must be larger than the threshold
+
+
+def test_legacy_takes_pictures_as_they_stand(tmp_path: Path) -> None:
+    looker = X152Looker(build_x152("random", sizes=TINY, legacy=True, short_side=64, long_side=160), "")
+    extractor = Extractor(looker, max_boxes=5)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "s").mkdir()
+    shown(3).save(tmp_path / "s" / "turned.png", exif=exif)
+    shown(3).quantize(8).save(tmp_path / "s" / "indices.png")
+    shown(3).convert("RGBA").save(tmp_path / "s" / "layered.png")
+    report = extract(tmp_path / "s", "detect", looker, tmp_path / "out", max_boxes=5, progress=False)
+    assert list(report.failed) == ["s/layered"] and "takes no RGBA pictures" in report.failed["s/layered"]
+    turned = extractor.look(tmp_path / "s" / "turned.png", image_id="s/turned")
+    assert (turned.width, turned.height) == (96, 64) and same(turned, RegionStore(tmp_path / "out").get("s/turned"))
+    indices = extractor.look(Image.fromarray(np.asarray(shown(3).quantize(8))))
+    np.testing.assert_array_equal(indices.features, extractor.look(shown(3).quantize(8)).features)  # type: ignore[arg-type]
+    assert "legacy" in str(looker.settings()) and looker.settings()["legacy"] is True
