@@ -132,7 +132,7 @@ class Collator:
             targets=self.output.targets(examples, views, vocabulary),
             everywhere=everywhere,
         )
-        return batch if rng is None else self.output.hide(batch, pairs, self.processor, rng)
+        return batch if rng is None else self.output.hide(batch, pairs, self.processor, rng, part)
 
     def texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """Word pieces (T, L) and their mask, padded to the longest text of these and no further."""

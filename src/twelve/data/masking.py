@@ -9,7 +9,6 @@ Axes: T texts, I images, L text length, R regions (without the global one here),
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,39 +24,36 @@ OVERLAP = 0.4
 """Intersection over union above which a region tells too much of a chosen one."""
 
 
-def hide_words(
-    input_ids: Tensor, words: Tensor, *, mask: int, vocabulary: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def hide_words(input_ids: Tensor, words: Tensor, draw: Tensor, *, mask: int, vocabulary: int) -> tuple[Tensor, Tensor]:
     """Texts with hidden words, and what was there.
 
     Args:
         input_ids: (T, L) int64.
         words: (T, L) bool, True where a word may be chosen (no padding, none of the special ones).
+        draw: (T, L) float64, uniform in 0..1: it decides whether a word is chosen, and what then stands in its place.
         mask: word piece that stands for a hidden one.
         vocabulary: number of word pieces.
 
     Returns:
         (T, L) input_ids, and (T, L) int64 labels: the word piece where one was chosen, else -1.
     """
-    draw = torch.from_numpy(rng.random(input_ids.shape))
-    anything = torch.from_numpy(rng.integers(vocabulary, size=input_ids.shape))
-    chosen = words & (draw < CHOSEN)
-    share = draw / CHOSEN  # uniform in 0..1 among the chosen
+    chosen, share = words & (draw < CHOSEN), draw / CHOSEN  # which is uniform in 0..1 among the chosen
+    anything = ((share - MASKED) / CHANGED * vocabulary).long().clamp(0, vocabulary - 1)
     shown = torch.where(share < MASKED, mask, torch.where(share < MASKED + CHANGED, anything, input_ids))
     return torch.where(chosen, shown, input_ids), torch.where(chosen, input_ids, -1)
 
 
-def choose_regions(boxes: Tensor, present: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def choose_regions(boxes: Tensor, present: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
     """Which regions the model is asked for, and which lose their feature.
 
     Args:
         boxes: (I, R, 4 or more) x1, y1, x2, y2 in any unit.
         present: (I, R) bool, False beyond an image's regions.
+        draw: (I, R) float64, uniform in 0..1.
 
     Returns:
         chosen (I, R) bool, and hidden (I, R) bool: most of the chosen ones, and all that overlap a chosen one.
     """
-    draw = torch.from_numpy(rng.random(present.shape))
     chosen = present & (draw < CHOSEN)
     others = ~torch.eye(present.shape[1], dtype=torch.bool)
     near = (overlaps(boxes) > OVERLAP) & others & chosen[:, :, None]

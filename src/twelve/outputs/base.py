@@ -138,9 +138,15 @@ class Output(abc.ABC):
         (without the global one); ``vocabulary`` is the head's label list or empty."""
 
     def hide(
-        self, batch: Batch, pairs: Sequence[tuple[str, str]], processor: TwelveProcessor, rng: np.random.Generator
+        self,
+        batch: Batch,
+        pairs: Sequence[tuple[str, str]],
+        processor: TwelveProcessor,
+        rng: np.random.Generator,
+        part: slice,
     ) -> Batch:
-        """The batch as training sees it, with parts of it hidden where they are what is learnt."""
+        """The batch as training sees it, with parts of it hidden where they are what is learnt; ``part``: which of all
+        processes' examples it holds."""
         return batch
 
     @abc.abstractmethod

@@ -174,7 +174,12 @@ class Pretraining(Output):
         return {"mismatched": torch.zeros(len(examples), dtype=torch.int64)}
 
     def hide(
-        self, batch: Batch, pairs: Sequence[tuple[str, str]], processor: TwelveProcessor, rng: np.random.Generator
+        self,
+        batch: Batch,
+        pairs: Sequence[tuple[str, str]],
+        processor: TwelveProcessor,
+        rng: np.random.Generator,
+        part: slice,
     ) -> Batch:
         """The batch with hidden words and regions, and what is asked of them.
 
@@ -186,12 +191,19 @@ class Pretraining(Output):
         )
         special = torch.tensor([processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")])
         words = ~torch.isin(batch.input_ids, special)
-        input_ids, labels = hide_words(
-            batch.input_ids, words, mask=processor.special["[MASK]"], vocabulary=processor.vocab_size, rng=rng
-        )
+        # Drawn for the whole batch, so that how many processes divide it changes nothing.
+        draws = [
+            torch.from_numpy(rng.random((batch.everywhere, most))[part, :count])
+            for most, count in (
+                (processor.max_text[batch.task], batch.input_ids.shape[1]),
+                (processor.max_regions, batch.boxes.shape[1] - 1),
+            )
+        ]
+        mask_id, vocabulary = processor.special["[MASK]"], processor.vocab_size
+        input_ids, labels = hide_words(batch.input_ids, words, draws[0], mask=mask_id, vocabulary=vocabulary)
         mask = batch.region_mask
         present = batch.boxes.new_ones(batch.boxes.shape[:2], dtype=torch.bool) if mask is None else mask
-        chosen, hidden = choose_regions(batch.boxes[:, 1:], present[:, 1:], rng)
+        chosen, hidden = choose_regions(batch.boxes[:, 1:], present[:, 1:], draws[1])
         # Of a mismatched pair nothing but the mismatch is asked.
         hidden_words = (labels >= 0) & ~mismatched[:, None]
         hidden_regions = chosen & ~mismatched[:, None]
