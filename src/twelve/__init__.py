@@ -8,15 +8,17 @@ if TYPE_CHECKING:
     from twelve.model.config import TwelveConfig
     from twelve.model.processor import TwelveProcessor
     from twelve.model.vilbert import Twelve
+    from twelve.predictor import load
 
 __version__ = "0.1.0"
-__all__ = ["Twelve", "TwelveConfig", "TwelveProcessor", "__version__"]
+__all__ = ["Twelve", "TwelveConfig", "TwelveProcessor", "__version__", "load"]
 
 # Imported when first used: torch and transformers take seconds, which `twelve --help` must not.
 _LAZY = {
     "Twelve": "twelve.model.vilbert",
     "TwelveConfig": "twelve.model.config",
     "TwelveProcessor": "twelve.model.processor",
+    "load": "twelve.predictor",
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from twelve.data.batch import Collator, mask_beyond
 from twelve.data.loader import passes
@@ -67,34 +68,53 @@ def retrieve(
     captions = [examples[row] for row in gallery_rows([example.images[0] for example in examples], gallery)]
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
     column = {image: index for index, image in enumerate(images)}
-    order = np.argsort([len(example.text) for example in captions], kind="stable")
-    scores = np.empty((len(captions), len(images)), np.float32)
-    chunk = max(1, batch_size // TILE_IMAGES)
-    device = model.device
-    with torch.inference_mode(), Track(label, scores.size, "pairs") as track:
-        texts = []
-        for start in range(0, len(order), chunk):
-            rows = order[start : start + chunk]
-            input_ids, mask = collator.texts([captions[row].text for row in rows])
-            task_rows = collator.rows(len(rows)).to(device)
-            mask = None if mask is None else mask.to(device)
-            texts.append((rows, model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)))
-        for start in range(0, len(images), TILE_IMAGES):
-            tile = images[start : start + TILE_IMAGES]
-            encoded = model.encode_images(*_image_inputs(collator, tile, device))
-            for rows, states in texts:
-                pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
-                pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
-                out = model.fuse(states, encoded, pair_text, pair_image, outputs=(collator.output_key,))
-                logits = out.logits[collator.output_key].float().cpu().numpy().reshape(len(rows), len(tile))
-                scores[rows, start : start + len(tile)] = logits
-                track.advance(logits.size)
+    texts = [caption.text for caption in captions]
+    with torch.inference_mode(), Track(label, len(texts) * len(images), "pairs") as track:
+        scores = pair_scores(model, collator, texts, images, batch_size=batch_size, track=track)
     return captions, RetrievalScores(
         scores=scores,
         caption_ids=tuple(caption.id for caption in captions),
         image_ids=tuple(images),
         target=np.array([column[caption.images[0]] for caption in captions]),
     )
+
+
+def pair_scores(
+    model: Twelve,
+    collator: Collator,
+    texts: Sequence[str],
+    images: Sequence[str],
+    *,
+    batch_size: int,
+    track: Track | None = None,
+) -> NDArray[np.float32]:
+    """(C, I) alignment logits of every text with every image, in tiles of ``batch_size`` pairs.
+
+    Text states up to the first co-attention are computed once per text and image states once per image.
+    """
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    scores = np.empty((len(texts), len(images)), np.float32)
+    chunk = max(1, batch_size // TILE_IMAGES)
+    device = model.device
+    encoded_texts = []
+    for start in range(0, len(order), chunk):
+        rows = order[start : start + chunk]
+        input_ids, mask = collator.texts([texts[row] for row in rows])
+        task_rows = collator.rows(len(rows)).to(device)
+        mask = None if mask is None else mask.to(device)
+        encoded_texts.append((rows, model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)))
+    for start in range(0, len(images), TILE_IMAGES):
+        tile = images[start : start + TILE_IMAGES]
+        encoded = model.encode_images(*_image_inputs(collator, tile, device))
+        for rows, states in encoded_texts:
+            pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
+            pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
+            out = model.fuse(states, encoded, pair_text, pair_image, outputs=(collator.output_key,))
+            logits = out.logits[collator.output_key].float().cpu().numpy().reshape(len(rows), len(tile))
+            scores[rows, start : start + len(tile)] = logits
+            if track is not None:
+                track.advance(logits.size)
+    return scores
 
 
 def _image_inputs(collator: Collator, images: Sequence[str], device: torch.device) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class TwelveProcessor:
         region_recipes: image source -> how to make that extractor again, as :class:`twelve.regions.recipe.Recipe`
             writes it; imported regions have none.
         allow_other_features: only warn of regions of another extractor; not saved.
+        temperatures: task -> what its logits are divided by before they are shown as scores.
         max_regions: detected regions of an image that are kept (the global one comes on top).
     """
 
@@ -53,6 +55,7 @@ class TwelveProcessor:
         max_text: Mapping[str, int] | None = None,
         region_fingerprints: Mapping[str, str] | None = None,
         region_recipes: Mapping[str, str] | None = None,
+        temperatures: Mapping[str, float] | None = None,
         max_regions: int = REGIONS,
     ) -> None:
         tokenizer.no_padding()
@@ -64,6 +67,7 @@ class TwelveProcessor:
         self.max_text = dict(max_text or {})
         self.region_fingerprints = dict(region_fingerprints or {})
         self.region_recipes = dict(region_recipes or {})
+        self.temperatures = dict(temperatures or {})
         self.allow_other_features = False
         self._warned: set[tuple[str, str]] = set()
         self.max_regions = max_regions
@@ -159,6 +163,7 @@ class TwelveProcessor:
             "max_text": self.max_text,
             "region_fingerprints": self.region_fingerprints,
             "region_recipes": self.region_recipes,
+            "temperatures": self.temperatures,
             "vocabularies": self.vocabularies,
         }
         with files.replacing(folder / TOKENIZER_FILE) as partial:
@@ -253,6 +258,10 @@ def _count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
+def _temperature(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
 def _strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
@@ -264,5 +273,6 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "max_text": (_mapping(_count), "a mapping of tasks to numbers of word pieces"),
     "region_fingerprints": (_mapping(_string), "a mapping of image sources to fingerprints"),
     "region_recipes": (_mapping(_string), "a mapping of image sources to recipes"),
+    "temperatures": (_mapping(_temperature), "a mapping of tasks to positive numbers"),
     "vocabularies": (_mapping(_strings), "a mapping of output keys to lists of labels"),
 }

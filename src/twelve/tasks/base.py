@@ -121,6 +121,8 @@ class Task(abc.ABC):
     """Key of the output this task uses; tasks with the same key share one head."""
     kind: ClassVar[str]
     """Kind of that output: answer | alignment | region | pair | entailment | options | truth | reply."""
+    method: ClassVar[str] = ""
+    """What asks a trained model this task's kind of question (:mod:`twelve.predictor`), where its kind does not say."""
     token: ClassVar[int]
     """Row of the task-token table in the released model."""
     source: ClassVar[str]

@@ -226,6 +226,7 @@ class RegionFile(FileTask):
 
 class CandidatesFile(FileTask):
     kind: ClassVar[str] = "region"
+    method: ClassVar[str] = "choose"
     output: ClassVar[str] = "region"
     note: ClassVar[str] = "the right one of the given boxes"
 

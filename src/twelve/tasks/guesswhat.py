@@ -27,7 +27,7 @@ from twelve.evaluation.metrics import guesswhat as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, known, only, passed_over
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import SourceOf, by_number, corners, image_of, some, unknown_split, values
+from twelve.tasks.shared import SourceOf, by_number, corners, dialogue, image_of, some, unknown_split, values
 
 SPLITS = ("train", "valid", "test")
 _PACKED = ".gz"
@@ -45,6 +45,7 @@ class GuessWhat(Task):
     title: ClassVar[str] = "GuessWhat?!"
     output: ClassVar[str] = "region"
     kind: ClassVar[str] = "region"
+    method: ClassVar[str] = "guess"
     token: ClassVar[int] = 17
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = PAGE
@@ -141,7 +142,7 @@ def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
         meant = record.integer("object_id")
         yield Example(
             id=key,
-            text=_dialogue(record),
+            text=dialogue((question, answer) for question, answer, _ in turns(record)),
             images=(image,),
             target=list(objects).index(meant),
             group=image,
@@ -208,8 +209,3 @@ def _objects(game: Record) -> dict[int, Box]:
     else:
         objects = {key: corners(thing) for key, thing in by_number(game.records("objects"), "id").items()}
     return dict(sorted(objects.items()))
-
-
-def _dialogue(game: Record) -> str:
-    """All turns in a row, each between the words with which the original marks them."""
-    return " ".join(f"start {question} answer {answer} stop" for question, answer, _ in turns(game))

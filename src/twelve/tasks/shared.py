@@ -113,3 +113,8 @@ def last_by_id(examples: Sequence[Example], count: int) -> tuple[list[Example], 
     ordered = sorted(examples, key=lambda example: int(example.id))
     cut = max(0, len(ordered) - count)
     return ordered[:cut], ordered[cut:]
+
+
+def dialogue(turns: Iterable[tuple[str, str]]) -> str:
+    """Questions and their answers in a row, each between the words with which the original program marks them."""
+    return " ".join(f"start {question} answer {answer} stop" for question, answer in turns)

@@ -1,0 +1,25 @@
+"""Using a trained model: look at a picture once, then ask.
+
+model = twelve.load("runs/real-sample")
+scene = model.look("photograph.jpg")
+scene.answer("what colour is the boat?")
+"""
+
+from twelve.predictor.attention import Attention
+from twelve.predictor.predictor import Predictor, load
+from twelve.predictor.results import Answer, Chosen, Judged, Located, Matched, Result, Verified
+from twelve.predictor.scene import Scene
+
+__all__ = [
+    "Answer",
+    "Attention",
+    "Chosen",
+    "Judged",
+    "Located",
+    "Matched",
+    "Predictor",
+    "Result",
+    "Scene",
+    "Verified",
+    "load",
+]

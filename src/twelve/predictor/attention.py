@@ -1,0 +1,95 @@
+"""Which words look at which regions, and back.
+
+Axes: N heads, L words (the task token among them), R regions (0 is the whole picture).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from twelve.predictor.drawing import caption_below, framed, heated
+from twelve.tasks.base import Box
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The attention of one answer.
+
+    Attributes:
+        words: L word pieces; "[TASK]" is the task's token.
+        boxes: R boxes, xyxy pixels; the first is the whole picture.
+        maps: probabilities (N, queries, keys) by step: ``connection.3.text`` words over regions (N, L, R),
+            ``connection.3.image`` regions over words (N, R, L), ``text.5`` words over words (N, L, L), ``image.2``
+            regions over regions (N, R, R). Steps are counted from 0; every row of keys sums to 1.
+        picture: the photograph, if it is at hand.
+    """
+
+    words: tuple[str, ...]
+    boxes: tuple[Box, ...]
+    maps: Mapping[str, NDArray[np.float32]]
+    picture: Image.Image | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are between the streams."""
+        return sum(name.startswith("connection.") and name.endswith(".text") for name in self.maps)
+
+    def words_to_regions(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
+        """(L, R): where each word looks. The mean over connections and heads, or one of them."""
+        return self._mean("text", connection, head)
+
+    def regions_to_words(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
+        """(R, L): what each region reads. The mean over connections and heads, or one of them."""
+        return self._mean("image", connection, head)
+
+    def draw(
+        self, word: int | str | None = None, connection: int | None = None, head: int | None = None
+    ) -> Image.Image:
+        """The picture, its regions glowing where a word looks.
+
+        Args:
+            word: its place, or the word itself; None: all words of the text together.
+
+        Raises:
+            ValueError: there is no such word, or no picture.
+        """
+        if self.picture is None:
+            raise ValueError("there is no picture to draw on")
+        rows = self.words_to_regions(connection, head)
+        if word is None:
+            chosen = [k for k, piece in enumerate(self.words) if not piece.startswith("[")]
+            weights, name = rows[chosen].mean(0), "all words"
+        else:
+            place = self._place(word)
+            weights, name = rows[place], self.words[place]
+        drawn = heated(self.picture, self.boxes[1:], weights[1:])
+        best = int(np.argmax(weights[1:])) + 1 if len(weights) > 1 else 0
+        return caption_below(framed(drawn, [(self.boxes[best], 1.0)]), f"where {name!r} looks")
+
+    def to_dict(self) -> dict[str, object]:
+        """Words, boxes and both means, for a page."""
+        return {
+            "words": list(self.words),
+            "boxes": [list(map(float, box)) for box in self.boxes],
+            "words_to_regions": self.words_to_regions().round(5).tolist(),
+            "regions_to_words": self.regions_to_words().round(5).tolist(),
+        }
+
+    def _place(self, word: int | str) -> int:
+        if isinstance(word, int) and -len(self.words) <= word < len(self.words):
+            return word % len(self.words)
+        if isinstance(word, str) and word.lower() in self.words:
+            return self.words.index(word.lower())
+        raise ValueError(f"no word {word!r} among {', '.join(self.words)}")
+
+    def _mean(self, side: str, connection: int | None, head: int | None) -> NDArray[np.float32]:
+        numbers: Sequence[int] = range(self.connections) if connection is None else [connection]
+        parts = [self.maps[f"connection.{number}.{side}"] for number in numbers]
+        chosen = [part.mean(0) if head is None else part[head] for part in parts]
+        mean: NDArray[np.float32] = np.mean(chosen, axis=0, dtype=np.float32)
+        return mean

@@ -1,0 +1,355 @@
+"""A trained model with all that answering needs: its processor, its extractor, the meaning of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from twelve.data.batch import Collator
+from twelve.errors import ConfigError, RegionError, nearest
+from twelve.evaluation.predict import pair_scores
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve, TwelveOutput
+from twelve.outputs import get_output
+from twelve.outputs.base import Prediction
+from twelve.predictor.attention import Attention
+from twelve.predictor.results import Answer, Chosen, Judged, Located, Matched, Result, Verified
+from twelve.predictor.scene import Scene
+from twelve.regions.images import Picture, picture_of
+from twelve.regions.looking import Extractor
+from twelve.regions.memory import MemoryStore
+from twelve.regions.recipe import Recipe
+from twelve.regions.types import Regions
+from twelve.tasks.base import Box, Example, all_tasks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+METHODS = {
+    "answer": "answer",
+    "alignment": "match",
+    "region": "locate",
+    "pair": "verify",
+    "entailment": "entails",
+    "truth": "entails",
+}
+"""What asks a task of a kind, where the task itself names nothing else."""
+
+BATCH = 64
+"""Questions of a forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that is asked: made by :meth:`Predictor.question`.
+
+    Attributes:
+        method: answer | locate | choose | guess | entails | verify.
+        task: whose token, head and length of text it is asked with.
+        boxes: candidates, xyxy pixels.
+    """
+
+    method: str
+    task: str
+    text: str
+    scenes: tuple[Scene, ...]
+    boxes: tuple[Box, ...] = ()
+
+
+class Predictor:
+    """Made by :func:`load`.
+
+    Args:
+        extractor: looks at pictures; None: that which made the regions of the training data, opened when first needed.
+        weights: where that extractor's weights are, if they came from a file.
+
+    Attributes:
+        model, processor: as saved.
+        methods: method -> the tasks that it can ask, the first being the default.
+    """
+
+    def __init__(
+        self,
+        model: Twelve,
+        processor: TwelveProcessor,
+        *,
+        extractor: Extractor | None = None,
+        weights: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.model, self.processor = model, processor
+        torch.nn.Module.to(model, torch.device(device))
+        self.model.train(False)
+        self._extractor, self._weights, self.device = extractor, weights, device
+        self.methods: dict[str, list[str]] = {}
+        known = all_tasks()
+        for name, key in processor.task_outputs.items():
+            kind = model.config.heads[key]["kind"] if key in model.config.heads else None
+            task = known.get(name)
+            own = task.method if task is not None and task.kind == kind else ""
+            if method := own or METHODS.get(str(kind), ""):
+                self.methods.setdefault(method, []).append(name)
+
+    def __repr__(self) -> str:
+        return f"Predictor({', '.join(f'{method}: {tasks[0]}' for method, tasks in self.methods.items())})"
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """What looks at pictures.
+
+        Raises:
+            ConfigError: the model does not say how its regions were made, or its weights are elsewhere.
+            RegionError: the weights at hand are others.
+        """
+        if self._extractor is not None:
+            return self._extractor
+        recipes = dict.fromkeys(self.processor.region_recipes.values())
+        if not recipes:
+            raise ConfigError(
+                "the model does not say how the regions it was trained on were made (they were imported)",
+                remedy="look with an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
+            )
+        # One fingerprint for all sources; of several box sources, one that finds boxes by itself.
+        parsed = sorted(map(Recipe.from_json, recipes), key=lambda recipe: (not recipe.boxes, recipe.boxes != "detect"))
+        return Extractor.from_recipe(parsed[0], weights=self._weights, device=self.device)
+
+    # --- pictures ---------------------------------------------------------------------------------------------
+    def look(self, image: Picture | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:
+        """Look at a picture, once.
+
+        Args:
+            image: a path, a file's bytes, a Pillow image, an array or a tensor (:meth:`Extractor.look`); or regions
+                that were extracted before.
+            boxes: the regions' boxes, (R, 4) xyxy pixels, where the extractor is not to choose them.
+
+        Raises:
+            RegionError: it is no picture.
+            ConfigError: there is no extractor.
+        """
+        if isinstance(image, Regions):
+            return Scene(self, image, None, name or image.image_id)
+        name = name or (Path(image).name if isinstance(image, str | Path) else "picture")
+        try:
+            picture = picture_of(image, self.extractor.max_pixels)
+        except (OSError, ValueError, TypeError, SyntaxError) as error:
+            file = image if isinstance(image, str | Path) else None
+            raise RegionError(str(error) or type(error).__name__, file=file, remedy="give a whole picture") from None
+        regions = self.extractor.look(picture, boxes, image_id=name)
+        if not len(regions.boxes):
+            regions = self.extractor.look(picture, [[0, 0, regions.width, regions.height]], image_id=name)
+        return Scene(self, regions, picture, name)
+
+    def describe(self, scene: Scene, boxes: tuple[Box, ...]) -> Regions:
+        """The regions of given boxes of a scene.
+
+        Raises:
+            RegionError: the scene has no picture.
+        """
+        if scene.picture is None:
+            raise RegionError(
+                "given boxes need the picture, this scene has regions alone", remedy="look at the picture itself"
+            )
+        limit = np.array([scene.regions.width, scene.regions.height] * 2, dtype=np.float32)
+        return self.extractor.look(scene.picture, np.clip(np.asarray(boxes, dtype=np.float32), 0, limit))
+
+    # --- questions --------------------------------------------------------------------------------------------
+    def task_for(self, method: str, task: str | None = None) -> str:
+        """The task that a method asks; ``task`` chooses among several.
+
+        Raises:
+            ConfigError: the model was not trained on such a task.
+        """
+        able = self.methods.get(method, [])
+        if task is None and able:
+            return able[0]
+        if task is not None and task in able:
+            return task
+        if task is None or not able:
+            raise ConfigError(
+                f"this model was not trained to {method}", remedy=f"it can {', '.join(self.methods) or 'do nothing'}"
+            )
+        raise ConfigError(
+            f"this model cannot {method} as {task!r}{nearest(task, able)}", remedy=f"choose among {', '.join(able)}"
+        )
+
+    def question(
+        self, method: str, text: str, scenes: Sequence[Scene], *, task: str | None = None, boxes: Sequence[Box] = ()
+    ) -> Question:
+        """Something to :meth:`ask`.
+
+        Raises:
+            ConfigError: the model was not trained to, or there is no text.
+        """
+        if not text.strip():
+            raise ConfigError("there is nothing asked", remedy="give a text")
+        return Question(method, self.task_for(method, task), text, tuple(scenes), tuple(boxes))
+
+    def ask(
+        self, questions: Sequence[Question], *, explain: bool = False, threshold: float | None = None
+    ) -> list[Result]:
+        """Answers to any questions about any scenes, those of one task together.
+
+        Args:
+            explain: keep what looked at what.
+            threshold: below it, a box does not count as found.
+        """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"threshold is {threshold}", remedy="give a number between 0 and 1")
+        found: list[Result | None] = [None] * len(questions)
+        by_task: dict[tuple[str, bool], list[int]] = {}
+        for row, question in enumerate(questions):
+            by_task.setdefault((question.task, bool(question.boxes)), []).append(row)
+        for rows in by_task.values():
+            step = 1 if explain else BATCH
+            for start in range(0, len(rows), step):
+                part = rows[start : start + step]
+                answers = self._answers([questions[row] for row in part], explain, threshold)
+                for row, answer in zip(part, answers, strict=True):
+                    found[row] = answer
+        return [result for result in found if result is not None]
+
+    def verify(
+        self, left: Picture | Scene, right: Picture | Scene, statement: str, *, task: str | None = None
+    ) -> Verified:
+        """Whether a statement is true of two pictures."""
+        scenes = [image if isinstance(image, Scene) else self.look(image) for image in (left, right)]
+        result = self.ask([self.question("verify", statement, scenes, task=task)])[0]
+        assert isinstance(result, Verified)
+        return result
+
+    def match(
+        self,
+        images: Sequence[Picture | Scene] | Picture | Scene,
+        captions: Sequence[str] | str,
+        *,
+        task: str | None = None,
+    ) -> Matched:
+        """How well captions and pictures go together: every one with every other."""
+        several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
+        scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
+        texts = [captions] if isinstance(captions, str) else list(captions)
+        name = self.task_for("match", task)
+        if not scenes or not texts:
+            raise ConfigError("nothing to match", remedy="give at least one picture and one caption")
+        collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
+        with torch.inference_mode():
+            logits = pair_scores(self.model, collator, texts, [scene.id for scene in scenes], batch_size=2 * BATCH)
+        names = tuple(scene.name for scene in scenes)
+        return Matched(
+            captions=tuple(texts), images=names, logits=logits, task=name, temperature=self._temperature(name)
+        )
+
+    # --- the way through --------------------------------------------------------------------------------------
+    def _collator(self, task: str, store: Any, *, given: bool) -> Collator:
+        key = self.processor.task_outputs[task]
+        output = get_output(self.model.config.heads[key]["kind"])
+        return Collator(task=task, output=output, output_key=key, processor=self.processor, store=store, given=given)
+
+    def _temperature(self, task: str) -> float:
+        return self.processor.temperatures.get(task, 1.0)
+
+    @torch.inference_mode()
+    def _answers(self, questions: Sequence[Question], explain: bool, threshold: float | None) -> list[Result]:
+        """Of questions of one task, all with candidates or all without."""
+        task, given = questions[0].task, bool(questions[0].boxes)
+        detected: dict[str, Regions] = {}
+        candidates: dict[str, Regions] = {}
+        examples = []
+        for number, question in enumerate(questions):
+            ids = []
+            for scene in question.scenes:
+                # Candidates are regions of the picture: the same picture with others is another one to the model.
+                image = f"{scene.id}#{number}" if given else scene.id
+                detected[image] = scene.regions
+                if given:
+                    candidates[image] = scene.regions_of(question.boxes)
+                ids.append(image)
+            examples.append(Example(str(number), question.text, tuple(ids), candidates=question.boxes))
+        collator = self._collator(task, MemoryStore(detected, candidates), given=given)
+        batch = collator(examples)
+        out = self.model(**batch.inputs(self.model.device), outputs=(batch.output,), return_attention=explain)
+        logits = out.logits[batch.output].float().cpu() / self._temperature(task)
+        vocabulary = self.processor.vocabularies.get(batch.output, [])
+        decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
+        attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None
+        return [
+            _result(question, each, threshold, attention) for question, each in zip(questions, decoded, strict=True)
+        ]
+
+    def _attention(self, out: TwelveOutput, input_ids: Tensor, question: Question, seen: Regions) -> Attention:
+        """What the first pair's words and regions looked at."""
+        words = self.processor.tokens(input_ids[0].tolist())
+        if self.model.config.task_specific_tokens:
+            words.insert(1, "[TASK]")
+        scene = question.scenes[0]
+        boxes = [(0.0, 0.0, float(seen.width), float(seen.height)), *(tuple(map(float, box)) for box in seen.boxes)]
+        maps: Mapping[str, NDArray[np.float32]] = {
+            name: probabilities[0].float().cpu().numpy() for name, probabilities in out.attentions.items()
+        }
+        return Attention(tuple(words), tuple(boxes), maps, scene.picture)  # type: ignore[arg-type]
+
+
+def _result(question: Question, found: Prediction, threshold: float | None, attention: Attention | None) -> Result:
+    picture: Image.Image | None = question.scenes[0].picture
+    common: dict[str, Any] = {
+        "text": question.text,
+        "task": question.task,
+        "score": found.score,
+        "picture": picture,
+        "attention": attention,
+    }
+    ranked: Any = found.alternatives
+    there = threshold is None or found.score >= threshold
+    if question.method == "answer":
+        return Answer(answer=found.value, alternatives=ranked, **common)
+    if question.method == "locate":
+        return Located(box=found.value if there else None, alternatives=ranked, **common)
+    if question.method in ("choose", "guess"):
+        index = found.value if there else None
+        box = None if index is None else question.boxes[index]
+        return Chosen(index=index, box=box, alternatives=ranked, boxes=question.boxes, **common)
+    if question.method == "verify":
+        return Verified(true=bool(found.value), **common)
+    named = tuple((_name(value), share) for value, share in ranked)
+    return Judged(label=_name(found.value), alternatives=named, **common)
+
+
+def _name(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def load(
+    path: str | Path,
+    *,
+    extractor: Extractor | None = None,
+    weights: str | None = None,
+    device: str = "cpu",
+) -> Predictor:
+    """A trained model, ready to be asked.
+
+    Args:
+        path: a run's folder, a folder written by ``save_pretrained``, or a hub name.
+        extractor, weights: see :class:`Predictor`.
+        device: cpu or cuda.
+
+    Raises:
+        CheckpointError: there is no model, or it is damaged.
+    """
+    from twelve.training.run import CONFIG, model_folder, open_run
+
+    folder = Path(path)
+    if folder.exists():
+        if (folder / CONFIG).is_file():
+            open_run(folder)  # makes the run's own tasks known
+        path = model_folder(folder)
+    model = Twelve.from_pretrained(path)
+    return Predictor(model, TwelveProcessor.from_pretrained(path), extractor=extractor, weights=weights, device=device)

@@ -1,0 +1,226 @@
+"""What a trained model says: small records that print well, become JSON and draw themselves on their picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from twelve.predictor.drawing import caption_below, framed
+from twelve.tasks.base import Box
+
+if TYPE_CHECKING:
+    from twelve.predictor.attention import Attention
+
+SHOWN = 3
+"""Alternatives that are printed."""
+
+
+HIDDEN = {"hidden": True}
+"""Of a field that is not written as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What all answers have.
+
+    Attributes:
+        text: the question, phrase, statement or dialogue.
+        task: whose kind of question it was taken for.
+        score: how sure the model is, 0..1; calibrated where the model was.
+        picture: the photograph, upright.
+        attention: what looked at what, where it was asked for.
+    """
+
+    text: str
+    task: str
+    score: float
+    picture: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+    attention: Attention | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values alone."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def draw(self) -> Image.Image:
+        """The picture with what was said about it.
+
+        Raises:
+            ValueError: the picture is not at hand (only its regions are).
+        """
+        if self.picture is None:
+            raise ValueError("there is no picture to draw on: look at a picture, not at regions alone")
+        return caption_below(framed(self.picture, self._frames()), f"{self.text}\n{self}")
+
+    def _frames(self) -> Sequence[tuple[Box, float]]:
+        """Boxes to draw with the strength (0..1) of each, the strongest first."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Result):
+    """An answer to a question.
+
+    Attributes:
+        alternatives: the best answers with their scores, best first.
+    """
+
+    answer: str
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    def __str__(self) -> str:
+        return _ranked(self.answer, self.score, self.alternatives)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located(Result):
+    """Where in the picture a phrase points.
+
+    Attributes:
+        box: xyxy pixels of the upright picture; None: it is not in the picture, as far as the threshold says.
+        alternatives: the best boxes with their scores, best first, whatever the threshold.
+    """
+
+    box: Box | None
+    alternatives: tuple[tuple[Box, float], ...] = ()
+
+    @property
+    def found(self) -> bool:
+        return self.box is not None
+
+    def __str__(self) -> str:
+        if self.box is None:
+            return f"not in the picture (at most {self.score:.0%})"
+        x1, y1, x2, y2 = self.box
+        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({self.score:.0%})"
+
+    def _frames(self) -> Sequence[tuple[Box, float]]:
+        return () if self.box is None else ((self.box, 1.0), *self.alternatives[1 : 1 + SHOWN])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Result):
+    """One of the boxes that were given.
+
+    Attributes:
+        index, box: which; None: none of them, as far as the threshold says.
+        alternatives: (index, score) of all of them, best first, whatever the threshold.
+    """
+
+    index: int | None
+    box: Box | None
+    alternatives: tuple[tuple[int, float], ...] = ()
+    boxes: tuple[Box, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
+
+    @property
+    def found(self) -> bool:
+        return self.index is not None
+
+    def __str__(self) -> str:
+        if self.index is None:
+            return f"none of the {len(self.boxes)} boxes (at most {self.score:.0%})"
+        return f"box {self.index} of {len(self.boxes)} ({self.score:.0%})"
+
+    def _frames(self) -> Sequence[tuple[Box, float]]:
+        others = [(self.boxes[index], score) for index, score in self.alternatives if index != self.index]
+        return others if self.box is None else ((self.box, 1.0), *others)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged(Result):
+    """What a statement is, given a picture: one of a few classes.
+
+    Attributes:
+        label: entailment, neutral or contradiction; true or false.
+        alternatives: all classes with their shares, best first.
+    """
+
+    label: str
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    def __str__(self) -> str:
+        return _ranked(self.label, self.score, self.alternatives)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified(Result):
+    """Whether a statement is true of two pictures."""
+
+    true: bool
+
+    def __str__(self) -> str:
+        return f"{'true' if self.true else 'false'} ({self.score:.0%})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """How well captions and pictures go together.
+
+    Attributes:
+        captions: C texts.
+        images: names of I pictures.
+        logits: (C, I) float32, higher where they go together; comparable within a row and within a column.
+        temperature: what they are divided by where they become shares.
+        task: whose kind of question it was taken for.
+    """
+
+    captions: tuple[str, ...]
+    images: tuple[str, ...]
+    logits: NDArray[np.float32]
+    task: str
+    temperature: float = 1.0
+
+    def ranked_images(self, caption: int = 0) -> list[tuple[str, float]]:
+        """All pictures with their shares (which sum to 1) for a caption, best first."""
+        return _shares(self.images, self.logits[caption] / self.temperature)
+
+    def ranked_captions(self, image: int = 0) -> list[tuple[str, float]]:
+        """All captions with their shares (which sum to 1) for a picture, best first."""
+        return _shares(self.captions, self.logits[:, image] / self.temperature)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Captions with their ranked pictures, and the logits."""
+        return {
+            "task": self.task,
+            "captions": [
+                {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)]}
+                for row, caption in enumerate(self.captions)
+            ],
+            "logits": self.logits.tolist(),
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def __str__(self) -> str:
+        lines = []
+        for row, caption in enumerate(self.captions):
+            best = ", ".join(f"{image} ({share:.0%})" for image, share in self.ranked_images(row)[:SHOWN])
+            lines.append(f"{caption}: {best}")
+        return "\n".join(lines)
+
+
+def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:
+    weights = np.exp(logits.astype(np.float64) - float(logits.max()))
+    shares = weights / weights.sum()
+    return [(names[row], float(shares[row])) for row in np.argsort(-shares, kind="stable")]
+
+
+def _ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
+    others = [f"{other} {share:.0%}" for other, share in alternatives if other != value][:SHOWN]
+    return f"{value} ({score:.0%})" + (f"; {', '.join(others)}" if others else "")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, numpy's numbers as Python's."""
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,143 @@
+"""A picture that was looked at once, and may be asked any number of questions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from PIL import Image
+
+from twelve.errors import ConfigError
+from twelve.predictor.results import Answer, Chosen, Judged, Located
+from twelve.regions.types import Regions
+from twelve.tasks.base import Box
+from twelve.tasks.shared import dialogue as joined_turns
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from twelve.predictor.predictor import Predictor
+
+_NUMBERS = itertools.count()
+
+
+class Scene:
+    """Made by :meth:`Predictor.look`.
+
+    Attributes:
+        name: what it is called in results (the file's name, if it came from a file).
+        regions: what the model sees.
+        picture: the photograph, upright; None if only its regions were given.
+    """
+
+    def __init__(self, predictor: Predictor, regions: Regions, picture: Image.Image | None, name: str) -> None:
+        self.predictor, self.regions, self.picture, self.name = predictor, regions, picture, name
+        self.id = f"scene/{next(_NUMBERS)}"
+        self._given: dict[tuple[Box, ...], Regions] = {}
+
+    def __repr__(self) -> str:
+        return f"Scene({self.name!r}, {self.regions.width} x {self.regions.height}, {len(self.regions.boxes)} regions)"
+
+    @overload
+    def answer(self, question: str, *, task: str | None = None, explain: bool = False) -> Answer: ...
+    @overload
+    def answer(self, question: list[str], *, task: str | None = None, explain: bool = False) -> list[Answer]: ...
+    def answer(
+        self, question: str | list[str], *, task: str | None = None, explain: bool = False
+    ) -> Answer | list[Answer]:
+        """The answer to a question, or to several."""
+        return self._asked("answer", question, task, explain)  # type: ignore[no-any-return]
+
+    @overload
+    def locate(
+        self, phrase: str, *, threshold: float | None = None, task: str | None = None, explain: bool = False
+    ) -> Located: ...
+    @overload
+    def locate(
+        self, phrase: list[str], *, threshold: float | None = None, task: str | None = None, explain: bool = False
+    ) -> list[Located]: ...
+    def locate(
+        self,
+        phrase: str | list[str],
+        *,
+        threshold: float | None = None,
+        task: str | None = None,
+        explain: bool = False,
+    ) -> Located | list[Located]:
+        """The box that a phrase means, or None where the best one's score is below ``threshold`` (0..1)."""
+        return self._asked("locate", phrase, task, explain, threshold=threshold)  # type: ignore[no-any-return]
+
+    @overload
+    def entails(self, statement: str, *, task: str | None = None, explain: bool = False) -> Judged: ...
+    @overload
+    def entails(self, statement: list[str], *, task: str | None = None, explain: bool = False) -> list[Judged]: ...
+    def entails(
+        self, statement: str | list[str], *, task: str | None = None, explain: bool = False
+    ) -> Judged | list[Judged]:
+        """Whether the picture shows that a statement is so: entailment, neutral or contradiction."""
+        return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
+
+    def choose(
+        self,
+        question: str,
+        boxes: ArrayLike,
+        *,
+        threshold: float | None = None,
+        task: str | None = None,
+        explain: bool = False,
+    ) -> Chosen:
+        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright picture, answers a question."""
+        return self._chosen("choose", question, boxes, threshold, task, explain)
+
+    def guess(
+        self,
+        dialogue: Iterable[tuple[str, str]],
+        boxes: ArrayLike,
+        *,
+        threshold: float | None = None,
+        task: str | None = None,
+        explain: bool = False,
+    ) -> Chosen:
+        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright picture, questions and their answers are about.
+
+        Args:
+            dialogue: (question, answer) of every turn; answers are yes, no or n/a.
+        """
+        return self._chosen("guess", joined_turns(dialogue), boxes, threshold, task, explain)
+
+    def regions_of(self, boxes: tuple[Box, ...]) -> Regions:
+        """The regions of given boxes, looked at once."""
+        if boxes not in self._given:
+            self._given[boxes] = self.predictor.describe(self, boxes)
+        return self._given[boxes]
+
+    def _asked(self, method: str, texts: str | list[str], task: str | None, explain: bool, **options: Any) -> Any:
+        several = [texts] if isinstance(texts, str) else texts
+        asks = [self.predictor.question(method, text, (self,), task=task) for text in several]
+        found = self.predictor.ask(asks, explain=explain, **options)
+        return found[0] if isinstance(texts, str) else found
+
+    def _chosen(
+        self, method: str, text: str, boxes: ArrayLike, threshold: float | None, task: str | None, explain: bool
+    ) -> Chosen:
+        ask = self.predictor.question(method, text, (self,), task=task, boxes=corners(boxes))
+        found = self.predictor.ask([ask], explain=explain, threshold=threshold)[0]
+        assert isinstance(found, Chosen)
+        return found
+
+
+def corners(boxes: ArrayLike) -> tuple[Box, ...]:
+    """Boxes as tuples.
+
+    Raises:
+        ConfigError: they are not boxes.
+    """
+    try:
+        found = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError("these are no boxes", remedy="give four numbers a box: x1, y1, x2, y2") from None
+    if found.ndim != 2 or found.shape[1] != 4 or not len(found) or not np.isfinite(found).all():
+        raise ConfigError(f"boxes of shape {found.shape}", remedy="give four numbers a box: x1, y1, x2, y2")
+    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
