@@ -99,3 +99,13 @@ def verify(path: Annotated[Path, typer.Argument(help="A region store, a source i
     for report in reports:
         typer.echo(str(report))
     raise typer.Exit(int(any(report.problem for report in reports)))
+
+
+@regions_app.command(epilog="Example: twelve regions parity tests/goldens/extractor")
+def parity(
+    path: Annotated[Path, typer.Argument(help="A folder of recorded cases, with their goldens.json.")],
+) -> None:
+    """Compare the paper's region detector with recordings of the original; exit code 1 past the tolerances."""
+    from twelve.regions.x152.parity import run
+
+    raise typer.Exit(run(path))

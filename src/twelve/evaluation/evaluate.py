@@ -23,6 +23,7 @@ from twelve.errors import ConfigError, DataError, found_in
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval, interval
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
+from twelve.evaluation.calibration import expected_calibration_error
 from twelve.evaluation.ceiling import ceiling, closed, gallery_ceiling
 from twelve.evaluation.floors import bag_of_words, derangement, majority
 from twelve.evaluation.option_floor import bag_of_options
@@ -196,6 +197,8 @@ class Evaluator:
         of = (task.task.name, task.task.kind, protocol.split)
         rows = range(len(examples)) if ours.rows is None else ours.rows
         counted = [examples[row] for row in rows]
+        error = expected_calibration_error([answers[row].score for row in rows], ours.per_example)
+        ours = replace(ours, metrics={**ours.metrics, "calibration error": 100 * error})
         self.recorded += record.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
         if not self.floors:
             return ours, {}, None

@@ -37,11 +37,14 @@ def predict(
     size = max(1, batch_size // len(collator.output.pairs(examples[:1])[0]))
     found: list[Prediction | None] = [None] * len(examples)
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
+    temperature = collator.processor.temperatures.get(collator.task, 1.0)
     device = model.device
     with torch.inference_mode(), Track(label, len(examples), "examples") as track:
         for rows, batch in passes(examples, lengths, collator, size):
             logits = model(**batch.inputs(device), outputs=(batch.output,)).logits[batch.output]
-            decoded = collator.output.decode(logits.float().cpu(), batch.examples, batch.regions, vocabulary)
+            decoded = collator.output.decode(
+                logits.float().cpu() / temperature, batch.examples, batch.regions, vocabulary
+            )
             for row, prediction in zip(rows, decoded, strict=True):
                 found[int(row)] = prediction
             track.advance(len(rows))

@@ -139,6 +139,14 @@ class Alignment(Output):
         scores = torch.sigmoid(precise(logits).reshape(len(examples), -1)[:, 0]).tolist()
         return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
 
+    def confidence(
+        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """(E,) softmax share of the best of each example's pairs: what training makes of the logits."""
+        shares = precise(logits).double().reshape(len(examples), -1).softmax(1)
+        best: NDArray[np.float64] = shares.max(1).values.numpy()
+        return best
+
 
 def _choices(logits: Tensor, target: Tensor) -> Tensor:
     """(P, 1) logits as (E, P/E): one row for each example."""

@@ -161,3 +161,9 @@ class Output(abc.ABC):
         self, logits: Any, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
     ) -> list[Prediction]:
         """Predictions of every example from the head's logits."""
+
+    def confidence(
+        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """(E,) how sure each prediction is, 0..1: the scores that :meth:`decode` gives."""
+        return np.array([found.score for found in self.decode(logits, examples, regions, vocabulary)])

@@ -142,7 +142,9 @@ class Predictor:
             picture = picture_of(image, self.extractor.max_pixels)
         except (OSError, ValueError, TypeError, SyntaxError) as error:
             file = image if isinstance(image, str | Path) else None
-            raise RegionError(str(error) or type(error).__name__, file=file, remedy="give a whole picture") from None
+            remedy = "check its path" if isinstance(error, FileNotFoundError) else "give a whole picture"
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            raise RegionError(reason, file=file, remedy=remedy) from None
         regions = self.extractor.look(picture, boxes, image_id=name)
         if not len(regions.boxes):
             regions = self.extractor.look(picture, [[0, 0, regions.width, regions.height]], image_id=name)
@@ -344,8 +346,11 @@ def load(
     Raises:
         CheckpointError: there is no model, or it is damaged.
     """
+    from transformers.utils.logging import disable_progress_bar
+
     from twelve.training.run import CONFIG, model_folder, open_run
 
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = Path(path)
     if folder.exists():
         if (folder / CONFIG).is_file():

@@ -35,6 +35,7 @@ from twelve.training.continued import continued, reserved_rows, start_heads
 
 if TYPE_CHECKING:
     from twelve.training.devices import Devices
+    from twelve.training.trainer import Trainer
 
 CONFIG = "config.yaml"
 """A run's own configuration, in its folder."""
@@ -106,12 +107,25 @@ def _train(config: RunConfig, folder: Path, devices: Devices, console: Console, 
         (folder / TRAINED).unlink(missing_ok=True)
     trainer.fit()
     if devices.main:
+        calibrate(folder, trainer)
         _write_json(folder / TRAINED, {"iterations": trainer.iteration, "seconds": round(trainer.seconds, 1)})
     console.print(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
         f"next: twelve evaluate {folder}",
         soft_wrap=True,
     )
+
+
+def calibrate(folder: Path, trainer: Trainer) -> None:
+    """Fit the temperatures of the saved model, the best one, on what training looked at, and save them with it."""
+    from twelve.evaluation.calibration import fit_temperatures
+
+    saved = model_folder(folder)
+    model = Twelve.from_pretrained(saved)
+    collators = {name: stream.collator for name, stream in trainer.streams.items()}
+    looks = {name: task.look for name, task in trainer.data.tasks.items()}
+    trainer.processor.temperatures = fit_temperatures(model, collators, looks, seed=trainer.config.seed)
+    trainer.processor.save_pretrained(saved)
 
 
 def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:

@@ -1,0 +1,119 @@
+"""Scores that can be taken at their word: one temperature a task, fitted on what training only looked at.
+
+"On Calibration of Modern Neural Networks" (Guo, Pleiss, Sun, Weinberger 2017): dividing all logits of a task by one
+number changes no prediction, and makes the share of right ones among those of a score that score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twelve.data.batch import Batch, Collator
+from twelve.progress import Track
+from twelve.tasks.base import Example
+
+if TYPE_CHECKING:
+    from twelve.model.vilbert import Twelve
+
+EXAMPLES = 512
+"""Examples that a temperature is fitted on, at most."""
+BATCH = 64
+"""Examples of a forward pass."""
+BINS = 15
+"""Of the expected calibration error, as in the paper."""
+RANGE = (0.05, 20.0)
+"""Temperatures that are tried."""
+
+
+def expected_calibration_error(
+    scores: Sequence[float] | NDArray[np.float64], right: Sequence[float] | NDArray[np.float64]
+) -> float:
+    """Mean distance, 0..1, between a score and how often such a score is right, over :data:`BINS` bins of equal width.
+
+    Args:
+        scores: of N predictions, 0..1.
+        right: how right each was, 0..1.
+    """
+    sure, hit = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
+    gaps = np.bincount(bins, weights=sure - hit, minlength=BINS)
+    return float(np.abs(gaps).sum() / max(1, len(sure)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One batch's logits, and how right the model was on each of its examples (0..1)."""
+
+    batch: Batch
+    logits: Tensor
+    right: NDArray[np.float64]
+
+
+def fit_temperatures(
+    model: Twelve, collators: Mapping[str, Collator], looks: Mapping[str, Sequence[Example]], *, seed: int = 0
+) -> dict[str, float]:
+    """task -> its temperature.
+
+    Args:
+        looks: labelled examples that the model was not trained on.
+        seed: of negatives, where an output draws some.
+    """
+    found = {}
+    model.train(False)
+    with Track("calibrating", len(collators), "tasks") as track:
+        for name, collator in collators.items():
+            if examples := looks[name][:EXAMPLES]:
+                found[name] = round(_fit(collator, list(_seen(model, collator, examples, seed))), 4)
+            track.advance()
+    return found
+
+
+@torch.no_grad()
+def _seen(model: Twelve, collator: Collator, examples: Sequence[Example], seed: int) -> list[_Seen]:
+    found = []
+    for start in range(0, len(examples), BATCH):
+        batch = collator(examples[start : start + BATCH], np.random.default_rng((seed, start)))
+        logits = model(**batch.inputs(model.device), outputs=(batch.output,)).logits[batch.output].float().cpu()
+        right = collator.output.score(logits, batch.targets).double().numpy()
+        found.append(_Seen(batch, logits, right))
+    return found
+
+
+def _fit(collator: Collator, seen: Sequence[_Seen]) -> float:
+    """The temperature of the least logarithmic loss: golden-section search over its logarithm."""
+    right = np.concatenate([part.right for part in seen])
+    vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
+
+    def loss(logarithm: float) -> float:
+        scores = np.concatenate(
+            [
+                collator.output.confidence(
+                    part.logits / float(np.exp(logarithm)), part.batch.examples, part.batch.regions, vocabulary
+                )
+                for part in seen
+            ]
+        )
+        sure = np.clip(scores, 1e-6, 1 - 1e-6)
+        return float(-(right * np.log(sure) + (1 - right) * np.log(1 - sure)).mean())
+
+    low, high = (float(np.log(bound)) for bound in RANGE)
+    golden = (5**0.5 - 1) / 2
+    left, far = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_far = loss(left), loss(far)
+    while high - low > 0.02:
+        if at_left <= at_far:
+            high, far, at_far = far, left, at_left
+            left = high - golden * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, far, at_far
+            far = low + golden * (high - low)
+            at_far = loss(far)
+    return float(np.exp((low + high) / 2))
