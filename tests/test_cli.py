@@ -102,6 +102,19 @@ def test_mistakes_in_training(
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+def test_a_drawn_world_without_regions_has_its_own_detector(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "microworld.json").write_text("{}")
+    for data, how in (
+        (root, "--boxes grid --backbone NAME"),
+        (tmp_path / "drawn", "--boxes detect --backbone microworld"),
+    ):
+        settings = ["--set", f"data={data}", "--set", "regions=nowhere"]
+        assert how in fails(monkeypatch, capsys, "train", configured(root, tmp_path), *settings)[1]
+
+
 def test_malformed_line_names_file_and_line(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
