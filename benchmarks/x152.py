@@ -133,7 +133,7 @@ def four_corners(pixels: Tensor, scale: float) -> Tensor:
 
 
 def preprocessing(image: Image.Image, rounds: int) -> dict[str, float]:
-    levels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1).float().contiguous()
+    levels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().contiguous()
     scale = prepare(image).scale
     assert torch.allclose(resize(levels, scale), four_corners(levels, scale), atol=1e-4)
     by_axis = seconds(lambda: resize(levels, scale), rounds)
