@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test check real-regions real-sample clean
+.PHONY: help quickstart test check real-regions real-sample clean
+
+help:  ## these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,5 +41,5 @@ real-sample: real-regions  ## the five-task model on real pictures, and its numb
 	$(BIN)/twelve train configs/real-sample.yaml --set data=$(DATA)
 	$(BIN)/twelve evaluate runs/real-sample
 
-clean:
+clean:  ## remove the virtual environment; data and runs stay
 	rm -rf $(VENV)

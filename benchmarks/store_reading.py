@@ -7,6 +7,7 @@ system's cache); medians over the batches of all rounds.
 
 * ``numpy, same bytes``: numpy assigns the very bytes that the store reads (features, mean feature, boxes, zeros behind
   them) from the same map into new arrays of the same shape; every image's slices have been made beforehand.
+  The memory is new each time, as numpy gives it.
 * ``numpy, one block``: one contiguous numpy copy, from the map, of as many bytes as the batch's features have.
 * ``old pattern``: what the original does for an image, written anew: look its key up in a list, read a pickle from an
   LMDB (arrays, or arrays in base64), put the mean in front, copy into float64 arrays padded to the most regions, make
@@ -30,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,15 +160,27 @@ class Copies:
         return np.array(self.bytes[start : start + count])
 
 
-def seconds(calls: Sequence[Callable[[], Any]]) -> list[float]:
-    """Of each call; what it makes is dropped outside its time."""
-    found = []
-    for call in calls:
-        start = time.perf_counter()
-        made = call()
-        found.append(time.perf_counter() - start)
-        del made
+def seconds(call: Callable[[], Any]) -> float:
+    """Of a call; what it makes is dropped outside its time."""
+    start = time.perf_counter()
+    made = call()
+    found = time.perf_counter() - start
+    del made
     return found
+
+
+def in_turns(ways: dict[str, list[Callable[[], Any]]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every call; ways take turns after each call, and never on one batch at a time, whose bytes the first
+    would leave in the processor's caches for the next. A round before the first warms up."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for step in range(max(map(len, ways.values()))):
+            for shift, (name, calls) in enumerate(ways.items()):
+                if step < len(calls):
+                    found = seconds(calls[(step + shift * len(calls) // len(ways)) % len(calls)])
+                    if number:
+                        times[name].append(found)
+    return times
 
 
 def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]:
@@ -183,25 +197,13 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
     starts = [int(rng.integers(len(copies.bytes) - size)) for size in sizes]
     few = max(1, 192 // batch)
     ways: dict[str, list[Callable[[], Any]]] = {
-        "store": [lambda own=own: store.gather(own) for own in batches],
-        "numpy, same bytes": [
-            lambda own=own, most=most: copies.same_bytes(own, most) for own, most in zip(slices, rows, strict=True)
-        ],
-        "numpy, one block": [
-            lambda start=start, size=size: copies.one_block(start, size)
-            for start, size in zip(starts, sizes, strict=True)
-        ],
+        "store": [partial(store.gather, own) for own in batches],
+        "numpy, same bytes": [partial(copies.same_bytes, *one) for one in zip(slices, rows, strict=True)],
+        "numpy, one block": [partial(copies.one_block, *one) for one in zip(starts, sizes, strict=True)],
     }
     for name, reader in old.items():
-        ways[f"old pattern, {name}"] = [lambda own=own, reader=reader: reader.batch(own) for own in batches[:few]]
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, calls in ways.items():
-            if name.startswith("old") and number > 2:  # a hundred times slower
-                continue
-            found = seconds(calls)
-            if number:  # the first round warms up
-                times[name] += found
+        ways[f"old pattern, {name}"] = [partial(reader.batch, own) for own in batches[:few]]
+    times = in_turns(ways, rounds)
     middle = {name: statistics.median(found) for name, found in times.items()}
     own = middle["store"]
     return {
@@ -244,7 +246,7 @@ def cold(root: Path, batch: int = 64) -> dict[str, Any]:
     opened = time.perf_counter() - start
     order = np.random.default_rng(1).permutation(len(ids))
     batches = [[ids[k] for k in order[k : k + batch]] for k in range(0, len(ids), batch)]
-    total = sum(seconds([lambda own=own: store.gather(own) for own in batches]))
+    total = sum(seconds(partial(store.gather, own)) for own in batches)
     return {
         "resident_share_before": round(left, 3),
         "milliseconds_to_open": round(opened * 1e3, 1),

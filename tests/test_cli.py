@@ -102,6 +102,19 @@ def test_mistakes_in_training(
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+def test_a_drawn_world_without_regions_has_its_own_detector(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "microworld.json").write_text("{}")
+    for data, how in (
+        (root, "--boxes grid --backbone NAME"),
+        (tmp_path / "drawn", "--boxes detect --backbone microworld"),
+    ):
+        settings = ["--set", f"data={data}", "--set", "regions=nowhere"]
+        assert how in fails(monkeypatch, capsys, "train", configured(root, tmp_path), *settings)[1]
+
+
 def test_malformed_line_names_file_and_line(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,3 +173,38 @@ def test_verify_good_regions_and_list_what_ships(root: Path) -> None:
     assert shown.count("extractor tiny-1") == 3
     assert "real-sample.yaml" in runner.invoke(cli.app, ["configs"]).output
     assert "SNLI-VE" in runner.invoke(cli.app, ["tasks"]).output
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["data", "clean", "{root}", "--out", "{file}"], ["a folder is wanted here", "{file}"]),
+        (["data", "clean", "{root}", "--out", "{root}"], ["holds something else"]),
+        (["data", "vocabulary", "{root}", "vqa", "--out", "{root}"], ["a file is wanted here"]),
+        (["data", "make-microworld", "--out", "{file}/world"], ["cannot be made", "{file}"]),
+        (["quickstart", "--set", "run={file}", "--set", "data={new}"], ["a folder is wanted here", "{file}"]),
+        (["quickstart", "--set", "regions={file}/x", "--set", "data={new}"], ["cannot be made", "{file}"]),
+    ],
+    ids=lambda value: " ".join(value)[:40],
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    words: list[str],
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("this is work")
+
+    for work in ("twelve.data.exclusions.held_out_images", "twelve.data.stats.read_examples"):
+        monkeypatch.setattr(work, never)
+    monkeypatch.setattr("twelve.microworld.make.make_world", never)
+    (tmp_path / "file").write_text("")
+    names = {"root": str(root), "file": str(tmp_path / "file"), "new": str(tmp_path / "new")}
+    code, shown = fails(monkeypatch, capsys, *(part.format(**names) for part in command))
+    assert code == 2 and "Traceback" not in shown
+    for word in words:
+        assert word.format(**names) in shown
+    assert (tmp_path / "file").read_text() == "" and not (tmp_path / "new").exists()

@@ -10,7 +10,7 @@ import pytest
 
 from twelve import files
 from twelve.errors import TwelveError
-from twelve.files import alone, append, replacing, settle
+from twelve.files import alone, append, check_file, check_folder, replacing, settle
 
 
 def test_failure_inside_leaves_the_old_file(tmp_path: Path) -> None:
@@ -108,3 +108,42 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         pass
     with alone(tmp_path / "run"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOENT, "choose a folder that exists"),
+        (errno.ENOTDIR, "not inside a file"),
+        (errno.EACCES, "that you may write to"),
+        (errno.EROFS, "a disk that can be written"),
+        (errno.EIO, "choose another place"),
+    ],
+)
+def test_every_reason_has_its_remedy(code: int, remedy: str) -> None:
+    shown = str(files.write_error(OSError(code, os.strerror(code)), Path("x")))
+    assert os.strerror(code) in shown and f" -> {shown.partition(' -> ')[2]}".count(remedy) == 1
+
+
+def test_a_folder_is_tried_before_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(tmp_path / "a" / "b")
+    check_file(tmp_path / "a" / "x.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TwelveError, match="a folder is wanted here, this is a file"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(TwelveError, match=r"file/run: cannot be made: \S*/file is a file"):
+        check_folder(tmp_path / "file" / "run")
+    with pytest.raises(TwelveError, match="a folder is wanted here"), alone(tmp_path / "file"):
+        pass
+    with pytest.raises(TwelveError, match="a file is wanted here, this is a folder"):
+        check_file(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+    def refused(**_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refused)
+    with pytest.raises(
+        TwelveError, match=r"run: cannot write: Permission denied -> choose a folder that you may write"
+    ):
+        check_folder(tmp_path / "run")

@@ -49,10 +49,12 @@ class TaskSettings(Strict):
     """Train on this many examples only (whole pictures, chosen by the seed): for learning curves."""
     train: str | None = None
     """Split to train on; the task's own training split when absent. Of a task of your own: the file, which it needs."""
-    kind: Literal["answer", "retrieval", "region", "candidates", "pair", "entailment"] | None = None
+    kind: Literal["answer", "retrieval", "region", "candidates", "pair", "entailment", "pretraining"] | None = None
     """Makes this a task of your own (tasks/custom.py): its splits are files, and it alone has what follows."""
     images: str | None = None
     """Folder of its pictures in the data root's ``images``; the task's name when absent."""
+    captions: str | None = None
+    """Of kind pretraining: the task whose captions it learns from, in place of files."""
     output: str | None = None
     """Head that it uses; the one of its kind when absent, a new one under a new name."""
     title: str | None = None
@@ -97,6 +99,8 @@ class OptimizerSettings(Strict):
     """Share of the steps with a rising learning rate."""
     idle_gradients: Literal["zero", "none"] = "zero"
     """Gradients of parts that a step does not use: "zero" keeps them moving on momentum, "none" leaves them alone."""
+    rate_first: bool = False
+    """The learning rate goes on before each step (as in the original's pretraining), not after it."""
     factors: Mapping[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Learning-rate factor by prefix of the parameter's name, e.g. {text: 0.3}."""
     accumulate: int = Field(1, ge=1)

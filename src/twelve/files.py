@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,7 @@ def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         TwelveError: another process is there, or the folder cannot be written.
     """
+    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "wb")  # noqa: SIM115 (held until the block ends)
@@ -114,16 +116,50 @@ def append(path: Path, text: str) -> None:
         raise write_error(error, path) from error
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before work is done whose result would go there.
+
+    Nothing is left behind; a folder that is not there yet is tried where it would be made.
+
+    Raises:
+        TwelveError: a file is in the way, or the system refuses to write; says which.
+    """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        problem = "a folder is wanted here, this is a file" if place == folder else f"cannot be made: {place} is a file"
+        raise TwelveError(problem, file=folder, remedy="choose another folder, or move that file away")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise write_error(error, folder) from None
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that cannot be written, as :func:`check_folder` does."""
+    if path.is_dir():
+        raise TwelveError("a file is wanted here, this is a folder", file=path, remedy="name a file in it")
+    check_folder(path.parent)
+
+
 def write_error(error: OSError, path: Path) -> TwelveError:
     """The one line that a person needs when a file cannot be written."""
     space = "free some space and run the same command again: what was complete has been kept"
-    remedy = {
+    known = {
         errno.ENOSPC: space,
         errno.EDQUOT: space,
         errno.EFBIG: space,
         errno.EACCES: "choose a folder that you may write to",
+        errno.EPERM: "choose a folder that you may write to",
         errno.EROFS: "choose a folder on a disk that can be written",
-    }.get(error.errno or 0, "see the reason above")
+        errno.ENOENT: "choose a folder that exists or can be made",
+        errno.ENOTDIR: "choose a folder that is not inside a file",
+        errno.EISDIR: "name a file, not a folder",
+        errno.ENAMETOOLONG: "choose a shorter name",
+    }
+    remedy = known.get(error.errno or 0, "choose another place, or mend what the system says")
     return TwelveError(f"cannot write: {error.strerror or error}", file=path, remedy=remedy)
 
 

@@ -57,6 +57,8 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
     run = load(config, settings)
     _check(run)
     folder = Path(run.run)
+    for place in (folder, Path(run.data), run.regions_folder):
+        files.check_folder(place)
     seconds = stage_seconds(folder)
     for stage in _stages(run, console):
         if stage.done():

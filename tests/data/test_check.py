@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import tiny
 from PIL import Image
 from test_clean import Invented, example
 
@@ -76,6 +77,16 @@ def test_boxes(tmp_path: Path, task: Boxed, box: Box, problem: str, fatal: bool)
     train = report.tasks[0].train
     assert any(problem in line for line in (train.errors if fatal else train.notes))
     assert report.ok is not fatal
+
+
+def test_given_boxes_without_regions_are_noted(tmp_path: Path, task: Boxed) -> None:
+    tiny.write_regions(tmp_path / "regions", {"x/1": 1, "x/2": 2})
+    assert check_root(tmp_path, ["boxed"]).tasks[0].train.notes == ("2 examples, officially 3",)
+    task.boxes = ((0.0, 0.0, 10.0, 10.0),)
+    report = check_root(tmp_path, ["boxed"])
+    note = "2 of 2 pictures have regions, but none yet of the boxes that are given"
+    assert note in report.tasks[0].train.notes and report.ok
+    assert not any("given" in note for note in report.tasks[0].measured[0].notes)
 
 
 def test_malformed_files_and_ids_that_occur_twice(tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from test_clean import Invented
 
 from twelve.data.duplicates import Duplicate
 from twelve.data.exclusions import find_exclusions, joined
 from twelve.data.root import DataRoot
+from twelve.errors import DataError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 
@@ -73,3 +75,15 @@ def test_chains_have_one_name() -> None:
     whole = (0.0, 0.0, 1.0, 1.0)
     found = joined({"vg/1": "coco/5"}, [Duplicate("x/2", "vg/1", whole, 1.0), Duplicate("x/3", "x/2", whole, 1.0)])
     assert {found.get(name, name) for name in ("vg/1", "coco/5", "x/2", "x/3")} == {"coco/5"}
+
+
+def test_nothing_but_earlier_lists_is_replaced(tmp_path: Path) -> None:
+    root = draw_root(tmp_path / "root")
+    found = find_exclusions(root, tasks=TASKS, pixels=False, progress=False)
+    for folder in (root.path, tmp_path):
+        with pytest.raises(DataError, match="holds something else -> choose an empty or a new folder"):
+            found.write(folder)
+    assert (root.path / "images" / "x" / "1.png").is_file()
+    for _ in range(2):
+        found.write(tmp_path / "out")
+    assert (tmp_path / "out" / "report.txt").is_file()

@@ -74,7 +74,7 @@ def test_every_released_name_is_ours_and_back(recording: Path) -> None:
 
 
 def test_paper_size_counts() -> None:
-    """268,028,859 parameters; 560 names; 246,742,016 of them in the trunk, 11,020,800 of those unused (MODEL.md)."""
+    """268,028,859 parameters; 560 names; 246,742,016 of them in the trunk, 11,020,800 of those unused."""
     with torch.device("meta"):
         model = Twelve(TwelveConfig(heads=PAPER_HEADS, pretraining=True, word_logit=True))
     written = {n: v for n, v in write_released(model).items() if n != "cls.predictions.decoder.weight"}

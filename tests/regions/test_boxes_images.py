@@ -59,6 +59,12 @@ def test_cells_are_the_grid_of_the_map() -> None:
     assert Grid(rows=2, columns=3).origin == "grid:2x3" and Grid(size=25).origin == "grid:25/25"
 
 
+@pytest.mark.parametrize(("text", "known"), [("gird:64", "grid"), ("pacthes", "patches"), ("detct", "detect")])
+def test_a_misspelt_word_is_no_missing_file(text: str, known: str) -> None:
+    with pytest.raises(ConfigError, match=rf'--boxes {text} is neither a file .*did you mean "{known}"'):
+        box_source([text])
+
+
 @pytest.mark.parametrize("text", ["grid:0", "grid:4x", "grid:x5", "grid:25/0", "grid:-3", "grid:axb"])
 def test_grids_that_make_no_sense(text: str) -> None:
     with pytest.raises(ConfigError, match="write grid:SIZE"):

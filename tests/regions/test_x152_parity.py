@@ -70,6 +70,23 @@ def test_command_prints_a_table_and_fails_beyond_tolerance(
     assert "1 beyond their tolerance" in capsys.readouterr().out
 
 
+def test_rows_without_a_score_have_no_order_to_compare(recording: Callable[..., Path]) -> None:
+    """A threshold leaves the ranking of those above it as it was."""
+    folder = recording("tiny_gray")
+    with np.load(folder / "tiny_gray.npz") as opened:
+        scores = opened["0/max_conf"]
+    limit = float(scores[11] + scores[12]) / 2
+
+    def edit(tree: Any) -> None:
+        tree["cases"]["tiny_gray"].update(args={"confidence_threshold": limit}, num_boxes=[12])
+
+    change(folder, edit)
+    rewrite(folder, **{"0_max_conf": np.where(np.arange(20) < 12, scores, 0)})
+    assert run(folder) == 0
+    change(folder, lambda tree: tree["cases"]["tiny_gray"].update(num_boxes=[11]))
+    assert run(folder) == 1
+
+
 def change(folder: Path, edit: Callable[[Any], object]) -> None:
     tree = json.loads((folder / "goldens.json").read_text())
     edit(tree)

@@ -22,7 +22,7 @@ def gradients(steps: int, shape: tuple[int, ...], dtype: torch.dtype = torch.flo
 def written_out(
     p: Tensor, grads: list[Tensor | None], *, lr: float, decay: float, correct: bool = False, eps: float = 1e-6
 ) -> Tensor:
-    """MODEL.md section 4, one element-wise formula a line; a None gradient is a step without this parameter."""
+    """The original program's AdamW, a formula a line, by element; a None gradient is a step without this parameter."""
     m, v, step = torch.zeros_like(p), torch.zeros_like(p), 0
     for g in grads:
         if g is None:

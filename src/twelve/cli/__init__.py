@@ -147,7 +147,9 @@ def tasks() -> None:
 
     table = Table("task", "dataset", "output", "token", "reported split", box=None, pad_edge=False)
     for task in sorted(all_tasks().values(), key=lambda task: task.token):
-        table.add_row(task.name, task.title + (" (extra)" if task.extra else ""), task.output, str(task.token), task.report_split)
+        table.add_row(
+            task.name, task.title + (" (extra)" if task.extra else ""), task.output, str(task.token), task.report_split
+        )
     Console().print(table)
 
 

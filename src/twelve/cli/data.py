@@ -55,10 +55,11 @@ def clean(
     pixels: Annotated[bool, typer.Option(help="Compare pictures themselves, besides their ids.")] = True,
 ) -> None:
     """Find the training pictures that some task is measured on, and write lists of them that others can use."""
-    from twelve.data.exclusions import find_exclusions
+    from twelve.data.exclusions import check_out, find_exclusions
 
     if hold_out not in ("test", "test+val"):
         raise ConfigError(f"--hold-out is {hold_out!r}", remedy="choose test or test+val")
+    check_out(out)
     found = find_exclusions(root, "test" if hold_out == "test" else "test+val", pixels=pixels)
     found.write(out)
     typer.echo(str(found))

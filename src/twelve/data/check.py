@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from twelve.data.cache import read_examples
-from twelve.data.columns import pictures
+from twelve.data.columns import have_candidates, pictures, take
 from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError, TwelveError
 from twelve.progress import Track
@@ -159,7 +159,7 @@ def _check_split(root: DataRoot, task: Task, split: str, store: RegionStore) -> 
     except DataError as error:
         return SplitCheck(split, official=official, errors=(str(error),))
     images = pictures(examples)
-    errors, notes = _pictures(root, images, store)
+    errors, notes = _pictures(root, images, pictures(take(examples, have_candidates(examples))), store)
     twice = len(examples) - len({example.id for example in examples})
     if twice:
         errors.append(f"{twice:,} examples have the id of another")
@@ -172,12 +172,19 @@ def _check_split(root: DataRoot, task: Task, split: str, store: RegionStore) -> 
     return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes))
 
 
-def _pictures(root: DataRoot, images: Sequence[str], store: RegionStore) -> tuple[list[str], list[str]]:
-    """(errors, notes) about pictures without a file or regions: what has regions needs no file, and the reverse."""
+def _pictures(
+    root: DataRoot, images: Sequence[str], asked: Sequence[str], store: RegionStore
+) -> tuple[list[str], list[str]]:
+    """(errors, notes) about pictures without a file or regions: what has regions needs no file, and the reverse.
+
+    Args:
+        asked: pictures of which the dataset gives boxes.
+    """
     without_file = [image for image in images if root.image_file(image) is None]
     try:
         neither = [image for image in without_file if image not in store]
         regions = sum(image in store for image in images)
+        half = sum(image in store and not store.has_given(image) for image in asked)
     except TwelveError as error:
         return [str(error)], []
     if neither:
@@ -188,6 +195,8 @@ def _pictures(root: DataRoot, images: Sequence[str], store: RegionStore) -> tupl
         notes.append(f"{len(without_file):,} of {len(images):,} pictures have regions alone")
     if regions < len(images):
         notes.append(f"{len(images) - regions:,} of {len(images):,} pictures have no regions yet")
+    if half:
+        notes.append(f"{half:,} of {len(asked):,} pictures have regions, but none yet of the boxes that are given")
     return [], notes
 
 

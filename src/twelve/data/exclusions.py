@@ -18,8 +18,11 @@ from twelve.data.duplicates import Duplicate, duplicates
 from twelve.data.fingerprints import fingerprints
 from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
-from twelve.files import replacing
+from twelve.errors import DataError
+from twelve.files import check_folder, replacing
 from twelve.tasks.base import Example, Task, tasks_of
+
+REPORT, PAIRS = "report.txt", "duplicates.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +98,39 @@ class Exclusions:
 
     def write(self, out: Path) -> None:
         """Into the folder ``out``: report.txt, duplicates.json, and of each task a JSON file with reasons and two plain
-        lists, one id a line."""
+        lists, one id a line. Earlier lists there are replaced.
+
+        Raises:
+            DataError: the folder holds something else.
+        """
+        check_out(out)
         with replacing(out) as folder:
             folder.mkdir()
-            (folder / "report.txt").write_text(f"{self}\n", encoding="utf-8")
+            (folder / REPORT).write_text(f"{self}\n", encoding="utf-8")
             pairs = [
                 {"picture": pair.image, "of": pair.of, "window": pair.window, "correlation": round(pair.correlation, 4)}
                 for pair in self.duplicates
             ]
-            (folder / "duplicates.json").write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
+            (folder / PAIRS).write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
             for task in self.tasks:
                 text = json.dumps(task.record(self.mode), indent=1) + "\n"
                 (folder / f"{task.task}.json").write_text(text, encoding="utf-8")
                 for kind, ids in (("pictures", task.pictures), ("examples", task.examples)):
                     lines = "".join(f"{key}\n" for key in ids)
                     (folder / f"{task.task}.{kind}.txt").write_text(lines, encoding="utf-8")
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that lists cannot be written to, or that holds anything but earlier lists.
+
+    Raises:
+        TwelveError: says which.
+    """
+    check_folder(out)
+    there = list(out.iterdir()) if out.is_dir() else []
+    ours = {REPORT, PAIRS} <= {path.name for path in there}
+    if there and not (ours and all(path.is_file() and path.suffix in (".txt", ".json") for path in there)):
+        raise DataError("this folder holds something else", file=out, remedy="choose an empty or a new folder")
 
 
 def find_exclusions(

@@ -20,8 +20,9 @@ from twelve.config import RunConfig, TaskSettings
 from twelve.data.cache import read_examples
 from twelve.data.clean import CleanReport, HeldOutImages, carve_tasks, clean_splits, held_out_images
 from twelve.data.columns import groups_of, have_candidates, images_of, pictures, take, texts_of
+from twelve.data.partial import with_regions
 from twelve.data.records import read_object
-from twelve.data.root import DataRoot
+from twelve.data.root import DRAWN, DataRoot
 from twelve.data.vocabulary import (
     Coverage,
     build_vocabulary,
@@ -118,6 +119,8 @@ class Prepared:
     vocabularies: Mapping[str, Sequence[str]]
     carved: Carved
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict)
+    """task of which only a part is here -> how much."""
 
 
 def prepare(
@@ -144,6 +147,7 @@ def prepare(
     everything = {name: _trained_on(task, root, config.tasks[name]) for name, task in chosen.items()}
     held_out = held_out_images(root, mode=config.hold_out, required=reports)
     kept, cleaned = clean_splits(everything, held_out)
+    kept, found = ({**kept}, {}) if texts_only else with_regions(kept, chosen, store)
     given = {
         name: read_examples(chosen[name], root, settings.look)
         for name, settings in config.tasks.items()
@@ -173,7 +177,7 @@ def prepare(
     twins = {same.get(image, image) for image in looked}
     looked |= {image for image in known - left_out if same.get(image, image) in twins}
     carved = Carved(left_out, frozenset(looked))
-    return Prepared(root, store, tasks, cleaned, built, carved, covered)
+    return Prepared(root, store, tasks, cleaned, built, carved, covered, found)
 
 
 def prepare_measuring(
@@ -267,11 +271,12 @@ def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
     adopt_own(config.tasks)
     root, folder = DataRoot(config.data, config.sources), config.regions_folder
     if not folder.is_dir():
+        how = "detect --backbone microworld" if (root.path / DRAWN).is_file() else "grid --backbone NAME"
         raise RegionError(
             "no such region store" if not folder.exists() else "a region store is a folder, this is a file",
             file=folder,
             remedy=f"make it, once for every source of pictures: twelve regions extract --images "
-            f"{Path(config.data) / 'images' / 'SOURCE'} --boxes grid --backbone NAME --out {folder}",
+            f"{Path(config.data) / 'images' / 'SOURCE'} --boxes {how} --out {folder}",
         )
     return root, RegionStore(folder)
 

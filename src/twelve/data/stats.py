@@ -16,7 +16,7 @@ from twelve.data.columns import pictures
 from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
-from twelve.files import replacing
+from twelve.files import check_file, replacing
 from twelve.tasks.base import Example, get, tasks_of
 
 FREQUENT = 5
@@ -122,6 +122,7 @@ def write_vocabulary(
         DataError: a file is missing or malformed, or no answer is frequent enough.
         ConfigError: an unknown task or split.
     """
+    check_file(out)
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     task = get(name)
     first, *others = (read_examples(task, root, split) for split in splits or (task.train_split,))

@@ -20,6 +20,7 @@ from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval
 from twelve.evaluation.evaluate import Evaluator, Result, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
+from twelve.files import check_file, check_folder
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
@@ -67,6 +68,11 @@ def evaluate_run(
     if submit is not None and len(names) > 1:
         problem = "an official file of results is one task's"
         raise ConfigError(problem, file=submit, remedy=f"name one of the tasks: {', '.join(names)}")
+    whole = not tasks and split is None and floors and not settings
+    if submit is not None:
+        check_file(submit)
+    if whole:
+        check_folder(folder)
     if submit is not None:
         get(names[0]).submission([], [])  # a dataset without such a file says so before anything is predicted
     if config.training.threads:
@@ -107,7 +113,6 @@ def evaluate_run(
         "machine": machine(),
     } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
     show(results, facts, console)
-    whole = not tasks and split is None and floors and not settings
     name = "evaluation-full.json" if full else "evaluation.json"
     if whole:
         write_results(folder / name, results, facts)

@@ -17,6 +17,7 @@ from twelve.config import EvaluationSettings, RunConfig
 from twelve.data.batch import Collator, seen_regions
 from twelve.data.cache import read_examples
 from twelve.data.columns import pictures
+from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
 from twelve.data.records import REMEDY, read_object
 from twelve.errors import ConfigError, DataError, found_in
@@ -166,6 +167,8 @@ class Evaluator:
 
     def _read(self, task: TaskData, split: str) -> Sequence[Example]:
         examples = read_examples(task.task, self.data.root, split)
+        if task.task.partial:
+            examples = having_regions(self.data.store, task.task, examples)
         check_regions(self.data.store, task.task, examples)
         for source in sorted({image.split("/")[0] for image in pictures(examples)}):
             with found_in(Path(self.data.store.root) / source):

@@ -113,10 +113,10 @@ def pair_scores(
             pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
             pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
             out = model.fuse(states, encoded, pair_text, pair_image, outputs=(collator.output_key,))
-            logits = out.logits[collator.output_key].float().cpu().numpy().reshape(len(rows), len(tile))
-            scores[rows, start : start + len(tile)] = logits
+            logits = collator.output.matching(out.logits[collator.output_key]).float()
+            scores[rows, start : start + len(tile)] = logits.cpu().numpy().reshape(len(rows), len(tile))
             if track is not None:
-                track.advance(logits.size)
+                track.advance(logits.numel())
     return scores
 
 

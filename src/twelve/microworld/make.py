@@ -19,7 +19,7 @@ import numpy as np
 
 from twelve.data.root import DRAWN
 from twelve.errors import DataError
-from twelve.files import replacing
+from twelve.files import check_folder, replacing
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import Sizes, World, make_world
 from twelve.microworld.writers import captions, gqa, guesswhat, nlvr2, refer, snli_ve, visual7w, visual_genome, vqa
@@ -70,6 +70,7 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
         if console is not None:
             console.print(f"{out} holds this microworld already", highlight=False)
         return tallies
+    check_folder(out)
     from twelve.microworld.draw import write_pictures
 
     with replacing(out) as partial:

@@ -1,6 +1,6 @@
 """The released checkpoints' names of parameters and ours, in one table read both ways.
 
-Names as in facebookresearch/vilbert-multi-task (MODEL.md section 2).
+Names as in facebookresearch/vilbert-multi-task at commit f22b84a.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pretraining: the heads for masked words, masked regions and alignment, and their losses (MODEL.md sections 1 and 3).
+"""Pretraining: the heads for masked words, masked regions and alignment, and their losses.
 
 Axes: P pairs, L text length, R regions (region 0 global), H text width, V visual width, B fused width, C region classes
 (or feature size), M masked positions.

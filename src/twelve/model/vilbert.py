@@ -104,7 +104,7 @@ class Poolers(nn.Module):
 
 
 class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
-    """ViLBERT with the heads of ``config.heads``; see MODEL.md section 1 for the formulas.
+    """ViLBERT (Lu et al. 2019) with the heads of ``config.heads``, computing what the released model's program does.
 
     ``outputs`` names what a call computes: keys of ``config.heads``, "word_logit", "pretraining.words",
     "pretraining.regions", "pretraining.alignment", "pretraining" for these three at hidden positions alone, and "words"

@@ -80,18 +80,18 @@ class Output(abc.ABC):
         """The head's module; ``size`` is its number of classes where that is not fixed by the kind."""
 
     def architecture(
-        self, examples: Sequence[Example], lookup: Callable[[str], Regions], visual_target: int | None = None
+        self, images: Sequence[str], lookup: Callable[[str], Regions], visual_target: int | None = None
     ) -> dict[str, Any]:
-        """Fields of the model's configuration that follow from this output and its training set.
+        """Fields of the model's configuration that follow from this output and its training pictures.
 
         Args:
-            visual_target: what the run's configuration says of this field, if anything.
+            visual_target: what the run or the model that goes on says of this field, if anything.
         """
         return {}
 
     @abc.abstractmethod
     def loss(self, logits: Any, targets: Mapping[str, Tensor]) -> Tensor:
-        """Scalar loss of MODEL.md section 3; ``logits`` is whatever the head returns."""
+        """Scalar loss as the original program computes it; ``logits`` is whatever the head returns."""
 
     @abc.abstractmethod
     def score(self, logits: Any, targets: Mapping[str, Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ LAYER_NORM_EPS = 1e-12
 
 
 def classifier_layers(inputs: int, hidden: int, classes: int) -> tuple[nn.Module, ...]:
-    """Linear, exact-erf GELU, LayerNorm, Linear: the two-layer classifier of MODEL.md section 1."""
+    """Linear, exact-erf GELU, LayerNorm, Linear: the original's two-layer classifier."""
     return (
         nn.Linear(inputs, hidden),
         nn.GELU(),

@@ -1,4 +1,4 @@
-"""The losses that several outputs share (MODEL.md section 3).
+"""The losses that several outputs share, as the original program computes them.
 
 Logits of half or bfloat16 precision are raised to float32 first; float64 stays float64.
 Axes: E examples, A labels.

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from twelve.data.columns import pictures
 from twelve.data.masking import choose_regions, hide_words, without
 from twelve.errors import ConfigError, RegionError
 from twelve.outputs.base import Output, Prediction, Prospects
@@ -67,7 +66,7 @@ class PretrainingLosses:
 
 
 def losses_of(logits: PretrainingLogits, *, words: Tensor, regions: Tensor, mismatched: Tensor) -> PretrainingLosses:
-    """The terms of MODEL.md section 3.
+    """The three terms of the original's loss, each a mean over what was asked: 0 where nothing was.
 
     Args:
         words: (M,) int64 word pieces that were there.
@@ -115,7 +114,7 @@ class Pretraining(Output):
         raise ConfigError("the heads of pretraining are not among a model's heads", remedy="set pretraining: true")
 
     def architecture(
-        self, examples: Sequence[Example], lookup: Callable[[str], Regions], visual_target: int | None = None
+        self, images: Sequence[str], lookup: Callable[[str], Regions], visual_target: int | None = None
     ) -> dict[str, Any]:
         """The heads, and what they say of a region: its classes, if the regions of every source have them.
 
@@ -125,7 +124,7 @@ class Pretraining(Output):
         """
         if visual_target not in (None, CLASSES, FEATURES):
             raise _not_offered(visual_target)
-        of_source = {image.partition("/")[0]: image for image in reversed(pictures(examples))}
+        of_source = {image.partition("/")[0]: image for image in reversed(images)}
         seen = [lookup(image) for image in of_source.values()]
         sizes = {None if each.class_probabilities is None else each.class_probabilities.shape[1] for each in seen}
         if visual_target == FEATURES or (visual_target is None and (None in sizes or len(sizes) > 1)):

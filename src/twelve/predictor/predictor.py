@@ -24,9 +24,9 @@ from twelve.outputs.base import Prediction
 from twelve.predictor.attention import Attention
 from twelve.predictor.results import Answer, Chosen, Judged, Located, Matched, Result, Verified
 from twelve.predictor.scene import Scene
+from twelve.predictor.store import MemoryStore
 from twelve.regions.images import Picture, picture_of
 from twelve.regions.looking import Extractor
-from twelve.regions.memory import MemoryStore
 from twelve.regions.recipe import Recipe
 from twelve.regions.types import Regions
 from twelve.tasks.base import Box, Example, all_tasks

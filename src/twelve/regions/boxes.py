@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError, RegionError, nearest
 from twelve.regions.store import RegionFile
 from twelve.regions.types import Regions
 
@@ -233,7 +233,7 @@ def box_source(
         usual: both, for a network that finds boxes, where nothing else is asked for.
 
     Raises:
-        ConfigError: a grid that makes no sense.
+        ConfigError: a grid that makes no sense, or a word that there is not.
         RegionError: a file is missing or damaged, or a box in it shows nothing of its picture.
     """
     given = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
@@ -250,4 +250,10 @@ def box_source(
         if match is None or 0 in numbers.values():
             raise ConfigError(f"--boxes {only}", remedy="write grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS")
         return Grid(**numbers) if numbers else Grid(rows=6, columns=6)
+    for path in map(str, given):
+        word = path.partition(":")[0]
+        if not Path(path).exists() and not {"/", "\\", "."} & set(path):
+            known = nearest(word, ("grid", "patches", "detect", "given"))
+            problem = f"--boxes {path} is neither a file nor one of its words{known}"
+            raise ConfigError(problem, remedy="give a region file, grid:SIZE, patches, detect or given:TASK")
     return BoxFiles([Path(path) for path in given], max_boxes)

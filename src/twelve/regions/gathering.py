@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from twelve.regions.arrow import BatchView
-from twelve.regions.halves import DTYPES, Halves, as_tensor
+from twelve.regions.halves import DTYPES, Halves
+from twelve.regions.memory import Memory
 from twelve.regions.types import RegionBatch
 
 NOWHERE = -1
@@ -42,11 +43,13 @@ class Places:
         table: (5, N) int64: which map; number of regions; offsets in it of the first region's box and features, and of
             the mean feature.
         extents: (N, 2) float32 width and height, pixels.
+        incomplete: whether any image's file has no mean feature.
     """
 
     maps: tuple[memoryview, ...]
     table: NDArray[np.int64]
     extents: NDArray[np.float32]
+    incomplete: bool
 
     @classmethod
     def of(cls, whole: memoryview, views: Sequence[BatchView]) -> Places:
@@ -61,7 +64,8 @@ class Places:
             tables.append(np.stack([np.zeros_like(first), np.diff(bounds), *offsets]))
         extents = [np.array(view.extents, dtype=np.float32).reshape(-1, 2) for view in views]
         nothing = np.empty((0, 2), dtype=np.float32)
-        return cls((whole,), np.concatenate(tables, axis=1), np.concatenate([nothing, *extents]))
+        table = np.concatenate(tables, axis=1)
+        return cls((whole,), table, np.concatenate([nothing, *extents]), bool((table[4] == NOWHERE).any()))
 
     @classmethod
     def joined(cls, parts: Sequence[Places]) -> Places:
@@ -72,13 +76,12 @@ class Places:
             tables[-1][0] += len(maps)
             maps.extend(part.maps)
         extents = [np.empty((0, 2), dtype=np.float32), *(part.extents for part in parts)]
-        return cls(tuple(maps), np.concatenate(tables, axis=1), np.concatenate(extents))
+        incomplete = any(part.incomplete for part in parts)
+        return cls(tuple(maps), np.concatenate(tables, axis=1), np.concatenate(extents), incomplete)
 
-    @property
-    def means(self) -> NDArray[np.int64]:
-        """(N,) offsets, or :data:`NOWHERE`."""
-        row: NDArray[np.int64] = self.table[4]
-        return row
+    def without_mean(self, rows: NDArray[np.int64]) -> list[int]:
+        """Which of these rows are of images whose file has no mean feature."""
+        return np.flatnonzero(self.table[4, rows] == NOWHERE).tolist() if self.incomplete else []
 
 
 def _offsets(array: NDArray[Any] | None, rows: NDArray[np.int64], start: int) -> NDArray[np.int64]:
@@ -101,12 +104,14 @@ def gathered(
     means: Mapping[int, Halves],
     size: int,
     dtype: str,
+    memory: Memory,
 ) -> RegionBatch:
     """The batch of the images in ``rows``: their first ``most`` regions behind the mean of all, then ``given`` ones.
 
     Args:
         means: mean features, by the image's place in the batch, of images whose file has none.
         size, dtype: of the features; every image has such features.
+        memory: for them.
     """
     files, kept, boxes_at, features_at, means_at = places.table[:, rows]
     if most is not None:
@@ -115,24 +120,28 @@ def gathered(
     for image, _, start, stop in given:
         counts[image] += stop - start
     images, longest = len(rows), int(counts.max(initial=1))
-    # numpy asks the system for huge pages, torch does not: half the time of a large batch.
-    features = np.empty((images, longest, size), dtype=DTYPES[dtype])
+    stored = DTYPES[dtype]
+    raw = memory.take(images * longest * size * stored.itemsize)
+    features = raw.view(stored).reshape(images, longest, size)
     corners = np.zeros((images, longest, 4), dtype=np.float32)
     step, box = size * features.itemsize, 4 * corners.itemsize
     maps = [places.maps[number] for number in files.tolist()]
     first = np.arange(0, images * longest, longest, dtype=np.int64)
-    out = _bytes(features)
-    _copy(out, first * step, maps, means_at, np.where(means_at == NOWHERE, 0, step))
+    out = _bytes(raw)
+    _copy(out, first * step, maps, means_at, np.where(means_at == NOWHERE, 0, step) if means else np.full(images, step))
     _copy(out, (first + 1) * step, maps, features_at, kept * step)
     _copy(_bytes(corners), (first + 1) * box, maps, boxes_at, kept * box)
     for image, mean in means.items():
         features[image, 0] = mean
-    _append(features, corners, kept + 1, given)
+    if given:
+        _append(features, corners, kept + 1, given)
     for image in np.flatnonzero(counts < longest).tolist():
         features[image, counts[image] :] = 0
     boxes = normalised(corners, places.extents[rows])
     boxes[:, 0] = _WHOLE
-    return RegionBatch(as_tensor(features), torch.from_numpy(boxes), torch.from_numpy(counts))
+    # The tensor is made of the very array that the memory remembers, so that it lives as long.
+    tensor = torch.from_numpy(raw).view(getattr(torch, dtype)).view(images, longest, size)
+    return RegionBatch(tensor, torch.from_numpy(boxes), torch.from_numpy(counts))
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:

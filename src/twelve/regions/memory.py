@@ -1,57 +1,54 @@
-"""Regions of pictures that were just looked at, read as a region store is."""
+"""Memory for large batches, used again once nobody looks at it any more.
+
+The system hands out large pieces of memory page by page, each cleared first: a batch of a hundred megabytes then costs
+three times the copying itself. So the pieces of the last batches are kept, and given out anew when their tensors are
+gone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections import deque
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from twelve.errors import RegionError
-from twelve.regions.arrow import mean_feature
-from twelve.regions.halves import as_tensor
-from twelve.regions.store import normalise_boxes
-from twelve.regions.types import RegionBatch, Regions, first_regions, joined
+_LARGE = 2**25
+"""Bytes from which on it pays; smaller pieces the C library keeps by itself."""
+_LARGEST = 2**28
+"""Bytes beyond which nothing is kept."""
+_KEPT = 2
+"""A batch in use, and the next."""
 
 
-class MemoryStore:
-    """What :class:`twelve.regions.store.RegionStore` is for files, for pictures in memory.
+class Memory:
+    """Arrays of bytes. Of those given out, the last few large ones are remembered."""
 
-    Args:
-        detected: image id -> its regions.
-        given: image id -> regions of boxes that somebody gave, if anybody did.
-    """
+    def __init__(self) -> None:
+        self._kept: deque[tuple[NDArray[np.uint8], weakref.ref[NDArray[np.uint8]]]] = deque()
 
-    def __init__(self, detected: dict[str, Regions], given: dict[str, Regions] | None = None) -> None:
-        self._detected, self._given = detected, given or {}
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """(size,) bytes of any content, not used by anyone: nothing refers to the array that was given out before."""
+        if not _LARGE <= size <= _LARGEST:
+            return np.empty(size, dtype=np.uint8)
+        owner = self._free(size)
+        if owner is None:
+            # numpy asks the system for huge pages, torch does not.
+            owner = np.empty(size, dtype=np.uint8)
+        given = owner[:size]
+        if len(self._kept) < _KEPT:
+            self._kept.append((owner, weakref.ref(given)))
+        return given
 
-    def get(self, image_id: str, max_regions: int | None = None, *, given: bool = False) -> Regions:
-        """The first ``max_regions`` detected regions of an image and, with ``given``, all given ones behind them."""
-        detected = first_regions(self._detected[image_id], max_regions)
-        own = self._given.get(image_id)
-        return joined([detected, own]) if given and own is not None else detected
-
-    def gather(self, image_ids: Sequence[str], max_regions: int | None = None, *, given: bool = False) -> RegionBatch:
-        """The same of several images, padded, behind the global region: the mean of ALL detected features.
-
-        Raises:
-            RegionError: a picture has no features.
-        """
-        found = [self.get(image_id, max_regions, given=given) for image_id in image_ids]
-        whole = [self._detected[image_id].features for image_id in image_ids]
-        if any(features is None for features in whole) or any(regions.features is None for regions in found):
-            raise RegionError("these regions have boxes alone", remedy="look at the picture with a network")
-        counts = torch.tensor([1 + len(regions.boxes) for regions in found])
-        assert whole[0] is not None
-        first = as_tensor(whole[0])
-        features = torch.zeros(len(found), int(counts.max()), first.shape[1], dtype=first.dtype)
-        boxes = torch.zeros(len(found), int(counts.max()), 5)
-        boxes[:, 0] = torch.tensor((0.0, 0.0, 1.0, 1.0, 1.0))
-        for row, (regions, everything) in enumerate(zip(found, whole, strict=True)):
-            assert everything is not None and regions.features is not None
-            features[row, 0] = as_tensor(mean_feature(everything, first.shape[1]))
-            features[row, 1 : counts[row]] = as_tensor(regions.features)
-            boxes[row, 1 : counts[row]] = normalise_boxes(regions.boxes, regions.width, regions.height)
-        return RegionBatch(features, boxes, counts)
-
-    def has_given(self, image_id: str) -> bool:
-        return image_id in self._given
+    def _free(self, size: int) -> NDArray[np.uint8] | None:
+        """A kept piece of this size that is free; free ones that are too small go."""
+        for _ in range(len(self._kept)):
+            try:
+                owner, user = self._kept.popleft()
+            except IndexError:  # another thread was here
+                return None
+            if user() is not None:
+                self._kept.append((owner, user))
+            elif len(owner) >= size:
+                return owner
+        return None

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from twelve.errors import RegionError, nearest
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
-from twelve.regions.gathering import NOWHERE, Piece, Places, gathered, normalised
+from twelve.regions.gathering import Piece, Places, gathered, normalised
 from twelve.regions.halves import Halves, dtype_of
+from twelve.regions.memory import Memory
 from twelve.regions.types import RegionBatch, Regions, first_regions, joined
 
 GIVEN = "given"
@@ -185,6 +186,7 @@ class RegionStore:
         self._starts: list[int] = []
         self._rows: dict[str, int] = {}
         self._places = Places.joined([])
+        self._memory = Memory()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root}
@@ -278,9 +280,17 @@ class RegionStore:
             for view_, own in self._given(image_id):
                 pieces.append((image, view_, view_.bounds[own], view_.bounds[own + 1]))
         size, places = self.feature_size, self._places
-        lacking = np.flatnonzero(places.means[rows] == NOWHERE).tolist()
-        means = {image: self._mean(int(rows[image])) for image in lacking}
-        return gathered(places, rows, max_regions, given=pieces, means=means, size=size, dtype=self._feature_dtype)
+        means = {image: self._mean(int(rows[image])) for image in places.without_mean(rows)}
+        return gathered(
+            places,
+            rows,
+            max_regions,
+            given=pieces,
+            means=means,
+            size=size,
+            dtype=self._feature_dtype,
+            memory=self._memory,
+        )
 
     def _mean(self, row: int) -> Halves:
         """(F,) mean feature of an image whose file has none."""

@@ -30,7 +30,8 @@ Box: TypeAlias = tuple[float, float, float, float]
 Target: TypeAlias = "Mapping[str, float] | Box | bool | str | int | None"
 """What is right, as the example's output understands it: soft answers {answer: score in 0..1} (answer), the
 referred box or the index of the right candidate (region), the index of the right option (options), True or False
-(pair, truth), a class name (entailment, reply), nothing (alignment: the pairing itself; or an unlabelled split)."""
+(pair, truth), a class name (entailment, reply), nothing (alignment, pretraining: the pairing itself; or an unlabelled
+split)."""
 
 SEPARATOR = " [SEP] "
 """Between the parts of a text (a question, an answer): one word piece of its own."""
@@ -102,7 +103,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """Training settings of the original (FORMATS: task table); a configuration may override each."""
+    """Training settings of the original program's task table; a configuration may override each."""
 
     batch_size: int
     learning_rate: float
@@ -120,7 +121,7 @@ class Task(abc.ABC):
     output: ClassVar[str]
     """Key of the output this task uses; tasks with the same key share one head."""
     kind: ClassVar[str]
-    """Kind of that output: answer | alignment | region | pair | entailment | options | truth | reply."""
+    """Kind of that output: answer | alignment | region | pair | entailment | options | truth | reply | pretraining."""
     method: ClassVar[str] = ""
     """What asks a trained model this task's kind of question (:mod:`twelve.predictor`), where its kind does not say."""
     token: ClassVar[int]
@@ -129,6 +130,8 @@ class Task(abc.ABC):
     """Default image source of its pictures (the data root may name another)."""
     extra: ClassVar[bool] = False
     """Beyond the twelve: a data root without its folder does not lack it."""
+    partial: ClassVar[bool] = False
+    """Its pictures cannot all be had: what has regions is used, and how much that is is said."""
     page: ClassVar[str] = ""
     """Where its official files are published; errors about a missing file name it."""
     defaults: ClassVar[Defaults]

@@ -17,6 +17,7 @@ candidates    {"text": "which is full?", "image": "a.jpg", "candidates": [[10, 2
                                                                                                         accuracy
 pair          {"text": "both show a cup", "images": ["a.jpg", "b.jpg"], "target": true}                 accuracy
 entailment    {"text": "someone drinks", "image": "a.jpg", "target": "neutral"}                         accuracy
+pretraining   {"text": "a cup on a table", "image": "a.jpg"}                                            R@1, R@5, R@10
 ============  ========================================================================================  ================
 
 Boxes are x1, y1, x2, y2 in pixels, the target of candidates counts from 0, entailment is contradiction, neutral or
@@ -44,6 +45,8 @@ from twelve.evaluation.metrics import referring
 from twelve.evaluation.metrics.entailment import CLASSES
 from twelve.scoring.results import mended_by
 from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Target, Task, adopt, all_tasks
+from twelve.tasks.borrowed import borrowed
+from twelve.tasks.conceptual_captions import PRETRAINING
 from twelve.tasks.karpathy import CaptionTask
 from twelve.tasks.shared import some, values
 
@@ -55,7 +58,7 @@ TOKEN = 1000
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NEEDED = ("train", "report")
-_OWN = ("kind", "images", "output", "title", "train")
+_OWN = ("kind", "captions", "images", "output", "title", "train")
 """Settings that only a run's own task has; of a known one, ``train`` is a split."""
 
 
@@ -212,6 +215,12 @@ class RetrievalFile(FileTask, CaptionTask):
         return Task.submission(self, examples, predictions)
 
 
+class PretrainingFile(RetrievalFile):
+    kind: ClassVar[str] = "pretraining"
+    output: ClassVar[str] = "pretraining"
+    defaults: ClassVar[Defaults] = PRETRAINING
+
+
 class RegionFile(FileTask):
     kind: ClassVar[str] = "region"
     output: ClassVar[str] = "region"
@@ -275,6 +284,7 @@ KINDS: Mapping[str, type[FileTask]] = {
     "candidates": CandidatesFile,
     "pair": PairFile,
     "entailment": EntailmentFile,
+    "pretraining": PretrainingFile,
 }
 _REMEDY = "mend this line; twelve/tasks/custom.py shows one of every kind"
 
@@ -321,6 +331,9 @@ def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
                 record=f"{record}.images",
                 remedy="put the pictures into a folder there and give its name alone",
             )
+        if settings.captions is not None:
+            own[name] = borrowed(name, settings, all_tasks(), TOKEN + len(own))
+            continue
         for key in _NEEDED:
             if getattr(settings, key) is None:
                 raise ConfigError("this key is required", record=f"{record}.{key}", remedy="name a file of JSON lines")
@@ -328,7 +341,7 @@ def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
         members = {
             "name": name,
             "title": settings.title or name,
-            "output": settings.output or parent.output,
+            "output": parent.output if parent is PretrainingFile else settings.output or parent.output,
             "token": TOKEN + len(own),
             "source": settings.images or name,
             "train_split": settings.train,

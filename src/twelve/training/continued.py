@@ -15,12 +15,15 @@ import torch
 
 from twelve.config import RunConfig
 from twelve.data.batch import seen_regions
+from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
 from twelve.errors import CheckpointError, ConfigError, found_in
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.outputs.base import Output
+from twelve.outputs.pretraining import Pretraining
 from twelve.regions.recipe import recipe_of
-from twelve.tasks.base import all_tasks
+from twelve.tasks.base import Example, all_tasks
 
 STATISTICS_EXAMPLES = 2000
 """Training examples whose targets decide where an untrained head begins."""
@@ -49,11 +52,15 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
         processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     tasks = [data.tasks[name] for name in new]
     heads = _heads(model, data, tasks, folder)
+    asked = _asked(model, data, folder)
+    if not asked:
+        _forget_pretraining(processor)
     for task in tasks:
         _add(task, processor, model)
     processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
-    if heads != dict(model.config.heads):
-        model = grown(model, heads, data, tasks, processor, config.seed)
+    changed = {"heads": heads, "pretraining": False, "task_specific_tokens": True} | asked
+    if any(getattr(model.config, name) != value for name, value in changed.items()):
+        model = grown(model, changed, data, tasks, processor, config.seed)
     return model, processor, data
 
 
@@ -62,11 +69,49 @@ def reserved_rows() -> list[int]:
     return [task.token for task in all_tasks().values()]
 
 
+def architecture(data: Prepared, visual_target: int | None) -> dict[str, Any]:
+    """Fields of the model's configuration, beside its heads, that the outputs of the run's tasks need."""
+    trained: dict[Output, list[Sequence[Example]]] = {}
+    for task in data.tasks.values():
+        if not task.output.own_head:
+            trained.setdefault(task.output, []).append(task.train)
+    fields: dict[str, Any] = {}
+    for output, parts in trained.items():
+        fields |= output.architecture(pictures(*parts), data.store.get, visual_target)
+    return fields
+
+
+def _asked(model: Twelve, data: Prepared, folder: Path) -> dict[str, Any]:
+    """What :func:`architecture` says for a saved model, whose pretraining heads, if it has them, stay as they are.
+
+    Raises:
+        CheckpointError: they predict something else of regions than the run's regions have.
+    """
+    has = model.config.pretraining
+    asked = architecture(data, model.config.visual_target if has else None)
+    if has and asked and asked["v_target_size"] != model.config.v_target_size:
+        raise CheckpointError(
+            f"it predicts {model.config.v_target_size} numbers of a hidden region, these have {asked['v_target_size']}",
+            file=folder,
+            remedy="pretrain on regions of the extractor that it was pretrained with",
+        )
+    return asked
+
+
+def _forget_pretraining(processor: TwelveProcessor) -> None:
+    """Pretraining tasks go with their heads, and leave their tokens to others."""
+    for name in [name for name, key in processor.task_outputs.items() if key == Pretraining.kind]:
+        for known in (processor.task_outputs, processor.token_rows, processor.max_text):
+            known.pop(name, None)
+
+
 def start_heads(
     model: Twelve, data: Prepared, tasks: Iterable[TaskData], processor: TwelveProcessor, seed: int
 ) -> None:
     """Let the heads of these tasks, which are untrained, begin at their labels' frequencies."""
-    for task in reversed(list(tasks)):  # of tasks that share a head, the first decides
+    for task in reversed(
+        [task for task in tasks if task.output.own_head]
+    ):  # of tasks that share a head, the first decides
         examples = subset(task.train, STATISTICS_EXAMPLES, seed)
         seen = seen_regions(data.store, examples, processor.max_regions)
         targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
@@ -75,20 +120,24 @@ def start_heads(
 
 def grown(
     model: Twelve,
-    heads: Mapping[str, Mapping[str, Any]],
+    changed: Mapping[str, Any],
     data: Prepared,
     tasks: Sequence[TaskData],
     processor: TwelveProcessor,
     seed: int,
 ) -> Twelve:
-    """The model with other ``heads``; what it had, it keeps, also the first rows of a head that is larger now."""
+    """The model with ``changed`` fields of its configuration; what is still there of what it had, it keeps, also the
+    first rows of a head that is larger now."""
     settings = copy.deepcopy(model.config)
-    settings.heads = {key: dict(head) for key, head in heads.items()}
+    for field, value in changed.items():
+        setattr(settings, field, copy.deepcopy(value))
     torch.manual_seed(seed)
     larger = Twelve(settings)
     start_heads(larger, data, tasks, processor, seed)
     ours = larger.state_dict()
     for name, old in model.state_dict().items():
+        if name not in ours:  # a part that is not needed any more
+            continue
         new = ours[name]  # shares its memory with the model
         if new.shape == old.shape:
             new.copy_(old)
@@ -101,6 +150,8 @@ def _heads(model: Twelve, data: Prepared, tasks: Sequence[TaskData], folder: Pat
     """The checkpoint's heads and those that its new tasks need."""
     heads: dict[str, dict[str, Any]] = {key: dict(head) for key, head in model.config.heads.items()}
     for task in tasks:
+        if not task.output.own_head:
+            continue
         key, kind = task.task.output, task.output.head_kind
         head = heads.setdefault(key, {"kind": kind, "size": 1})
         if head["kind"] != kind:

@@ -198,10 +198,20 @@ class LearningRate:
         total: steps of the schedule: iterations of the run, over ``accumulate``.
         warmup: steps of it with a rising rate; may be fractional.
         accumulate: iterations whose gradients add up; in the last of them every task steps.
+        first: the count advances before the steps of an iteration, so that all of them use f(k + 1): pretraining.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, *, total: float, warmup: float, accumulate: int = 1) -> None:
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        total: float,
+        warmup: float,
+        accumulate: int = 1,
+        first: bool = False,
+    ) -> None:
         self.optimizer, self.total, self.warmup, self.accumulate = optimizer, total, warmup, accumulate
+        self.first = first
         self.count = 0
         self._advanced = False
         for group in optimizer.param_groups:
@@ -210,11 +220,17 @@ class LearningRate:
 
     @classmethod
     def over(
-        cls, optimizer: torch.optim.Optimizer, *, iterations: int, warmup: float = 0.1, accumulate: int = 1
+        cls,
+        optimizer: torch.optim.Optimizer,
+        *,
+        iterations: int,
+        warmup: float = 0.1,
+        accumulate: int = 1,
+        first: bool = False,
     ) -> LearningRate:
         """For a run of ``iterations``, ``warmup`` being a share of its steps."""
         total = iterations // accumulate
-        return cls(optimizer, total=total, warmup=warmup * total, accumulate=accumulate)
+        return cls(optimizer, total=total, warmup=warmup * total, accumulate=accumulate, first=first)
 
     def start_iteration(self, iteration: int) -> None:
         """``iteration`` (counted from 0) begins.
@@ -227,7 +243,9 @@ class LearningRate:
                 f"the learning rate stands at step {self.count}, the run at iteration {iteration}",
                 remedy="resume both from one checkpoint",
             )
-        self._advanced = False
+        self._advanced = self.first
+        if self.first and self.due(iteration):
+            self.advance()
 
     def due(self, iteration: int) -> bool:
         """Whether tasks step the optimizer in ``iteration``, or only add to the gradients."""
@@ -240,7 +258,7 @@ class LearningRate:
             self.advance()
 
     def advance(self) -> None:
-        """Go on by one (pretraining calls this before every step)."""
+        """Go on by one."""
         self.count += 1
         self._apply()
 

@@ -31,7 +31,7 @@ from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
 from twelve.regions.recipe import recipe_of
 from twelve.training.checkpoint import checkpoints
-from twelve.training.continued import continued, reserved_rows, start_heads
+from twelve.training.continued import architecture, continued, reserved_rows, start_heads
 
 if TYPE_CHECKING:
     from twelve.training.devices import Devices
@@ -187,7 +187,8 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
         processor.add_task(
             name, output=key, max_text=task.max_text, row=task.task.token, reserved=reserved_rows(), rows=rows
         )
-        heads[key] = {"kind": task.output.head_kind, "size": max(1, len(data.vocabularies.get(key, ())))}
+        if task.output.own_head:
+            heads[key] = {"kind": task.output.head_kind, "size": max(1, len(data.vocabularies.get(key, ())))}
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
     for source in sources_of(data):
@@ -195,7 +196,8 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
             processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
         processor.region_fingerprints[source] = data.store.fingerprint(source)
         processor.region_recipes |= recipe_of(data.store.metadata(source), source)
-    fields: dict[str, Any] = {"task_specific_tokens": True}
+    asked = architecture(data, config.model.architecture.get("visual_target"))
+    fields: dict[str, Any] = {"task_specific_tokens": True, **asked}
     if named is None:
         fields["vocab_size"] = processor.vocab_size
     if encoder is not None:
@@ -204,7 +206,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     if "heads" in config.model.architecture:
         raise ConfigError("heads follow from the tasks", record="model.architecture.heads", remedy="leave it out")
     fields |= config.model.architecture
-    _check_fit(fields, data, processor)
+    _check_fit(fields, data, processor, asked)
     torch.manual_seed(seed)
     try:
         model = Twelve(TwelveConfig(**fields))
@@ -221,7 +223,7 @@ def _texts(data: Prepared) -> Iterator[str]:
     return (text for task in data.tasks.values() for example in task.train for text in (example.text, *example.options))
 
 
-def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProcessor) -> None:
+def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProcessor, asked: Mapping[str, Any]) -> None:
     """The sizes asked for suit the tokenizer, the texts and the regions; better said before a run folder exists."""
     wanted = {
         "vocab_size": (processor.vocab_size, "word pieces of the tokenizer"),
@@ -241,6 +243,13 @@ def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProce
             record="model.architecture",
             remedy="leave v_feature_size out",
         )
+    for name, value in asked.items():
+        if fields[name] != value:
+            raise ConfigError(
+                f"{name} is {fields[name]!r}, pretraining on these regions needs {value!r}",
+                record="model.architecture",
+                remedy=f"leave {name} out",
+            )
 
 
 def model_folder(path: Path) -> Path:
@@ -302,8 +311,8 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Any, co
     console.print(str(data.cleaned), highlight=False, soft_wrap=True)
     for name, task in data.tasks.items():
         line = f"{task.task.title}: {len(task.train):,} training examples, {len(task.look):,} carved to look at"
-        if name in data.coverage:
-            line += f"; {data.coverage[name]}"
+        for said in (data.coverage, data.found):
+            line += f"; {said[name]}" if name in said else ""
         console.print(line, highlight=False)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     console.print(
@@ -322,6 +331,7 @@ def summary(data: Prepared) -> dict[str, Any]:
             for name, task in data.tasks.items()
         },
         "coverage": {name: str(coverage) for name, coverage in data.coverage.items()},
+        "found": dict(data.found),
         "vocabularies": {key: len(vocabulary) for key, vocabulary in data.vocabularies.items()},
     }
 

@@ -83,7 +83,11 @@ class Trainer:
             bias_correction=settings.bias_correction,
         )
         self.rate = LearningRate.over(
-            self.optimizer, iterations=self.total, warmup=settings.warmup, accumulate=settings.accumulate
+            self.optimizer,
+            iterations=self.total,
+            warmup=settings.warmup,
+            accumulate=settings.accumulate,
+            first=settings.rate_first,
         )
         self.schedule = make_schedule(
             config.schedule.name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,18 +49,25 @@ def measure(detector: X152, faster: X152, pictures: Iterable[Image.Image], *, mo
         pictures: as :meth:`twelve.regions.x152.X152.preprocess` takes them.
         most: regions of a picture.
     """
-    regions, same = 0, 0
-    errors = []
+    theirs, ours = [], []
     for picture in pictures:
-        (theirs,) = detector.detect([detector.preprocess(picture)], most)
-        (ours,) = faster.detect([faster.preprocess(picture)], most)
-        regions += len(theirs.boxes)
-        error, agree = _matched(theirs, ours)
-        errors.append(error)
-        same += int(agree.sum())
-    every = torch.cat(errors) if errors else torch.empty(0)
-    median, worst = (float(every.quantile(0.5)), float(every.max())) if len(every) else (float("nan"),) * 2
-    return Fidelity(regions, len(every), same, median, worst)
+        theirs += detector.detect([detector.preprocess(picture)], most)
+        ours += faster.detect([faster.preprocess(picture)], most)
+    return compare(theirs, ours)
+
+
+def compare(theirs: Sequence[Record], ours: Sequence[Record]) -> Fidelity:
+    """Compare what a faster detector says of some pictures with what the one it stands for says of them."""
+    pairs = [_matched(one, other) for one, other in zip(theirs, ours, strict=True)]
+    errors = torch.cat([error for error, _ in pairs]) if pairs else torch.empty(0)
+    known = len(errors) > 0
+    return Fidelity(
+        regions=sum(len(record.boxes) for record in theirs),
+        matched=len(errors),
+        same_class=sum(int(agree.sum()) for _, agree in pairs),
+        feature_median=float(errors.quantile(0.5)) if known else math.nan,
+        feature_largest=float(errors.max()) if known else math.nan,
+    )
 
 
 def _matched(theirs: Record, ours: Record) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,44 @@
+"""Datasets whose pictures cannot all be had: the part that has regions is used, and how much it is is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from twelve.data.columns import images_of, take
+from twelve.errors import RegionError
+from twelve.regions.store import RegionStore
+from twelve.tasks.base import Example, Task
+
+
+def with_regions(
+    train: Mapping[str, Sequence[Example]], tasks: Mapping[str, Task], store: RegionStore
+) -> tuple[dict[str, Sequence[Example]], dict[str, str]]:
+    """Training sets, of partial tasks what has regions; and task -> "1,234 of 3,318,333 captions have regions".
+
+    Raises:
+        RegionError: nothing of a task has.
+    """
+    kept, found = dict(train), {}
+    for name in (name for name in train if tasks[name].partial):
+        kept[name] = seen = having_regions(store, tasks[name], train[name])
+        found[name] = f"{len(seen):,} of {len(train[name]):,} captions have regions"
+    return kept, found
+
+
+def having_regions(store: RegionStore, task: Task, examples: Sequence[Example]) -> Sequence[Example]:
+    """The examples whose pictures have regions.
+
+    Raises:
+        RegionError: there is none.
+    """
+    column = images_of(examples)
+    seen = take(examples, column.where(all(image in store for image in images) for images in column.values))
+    if not seen and examples:
+        image = examples[0].images[0]
+        raise RegionError(
+            f"none of {len(examples):,} pictures of {task.name} has regions, the first would be {image}",
+            file=Path(store.root) / image.partition("/")[0],
+            remedy="run twelve regions extract on their folder; docs/pretraining.md says how files are named",
+        )
+    return seen

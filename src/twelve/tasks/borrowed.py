@@ -1,0 +1,84 @@
+"""The captions of another task, to pretrain on: ``coco_captions: {kind: pretraining, captions: coco}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from twelve.data.root import DataRoot
+from twelve.errors import ConfigError, nearest
+from twelve.scoring.base import Scored
+from twelve.tasks.base import Defaults, Example, Protocol, Task
+from twelve.tasks.conceptual_captions import PRETRAINING
+from twelve.tasks.karpathy import CaptionTask
+
+if TYPE_CHECKING:
+    from twelve.config import TaskSettings
+
+
+class BorrowedCaptions(CaptionTask):
+    """A task whose examples are another's, of which it sees the pairing of text and picture alone."""
+
+    output: ClassVar[str] = "pretraining"
+    kind: ClassVar[str] = "pretraining"
+    defaults: ClassVar[Defaults] = PRETRAINING
+    lender: ClassVar[Task]
+
+    @property
+    def folder(self) -> str:
+        return self.lender.folder
+
+    def files(self, split: str) -> tuple[str, ...]:
+        return self.lender.files(split)
+
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return ()  # what is cached are the lender's examples
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        return list(self.iterate(root, split))
+
+    def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
+        from twelve.data.cache import read_examples  # reads tasks itself
+
+        yield from read_examples(self.lender, root, split)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return self.lender.protocol(split, full=full)
+
+    def score(self, truth: object, predictions: object, protocol: str) -> Scored:
+        return Task.score(self, (), (), protocol)
+
+
+def borrowed(name: str, settings: TaskSettings, known: Mapping[str, Task], token: int) -> Task:
+    """A run's own task on the captions of a known one.
+
+    Raises:
+        ConfigError: there is no such task, its texts are not captions, or the run's task is for something else.
+    """
+    if settings.kind != BorrowedCaptions.kind or settings.images is not None:
+        key = "captions" if settings.kind != BorrowedCaptions.kind else "images"
+        problem = "only pretraining learns from captions" if key == "captions" else "captions come with their pictures"
+        raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy="leave it out")
+    captions = sorted(key for key, task in known.items() if task.kind == "alignment")
+    if settings.captions not in captions:
+        found = "has no captions" if settings.captions in known else "is no task"
+        raise ConfigError(
+            f"{settings.captions!r} {found}{nearest(settings.captions or '', captions)}",
+            record=f"tasks.{name}.captions",
+            remedy=f"choose among {', '.join(captions)}",
+        )
+    lender = known[settings.captions]
+    members = {
+        "name": name,
+        "title": settings.title or f"captions of {lender.title}",
+        "token": token,
+        "source": lender.source,
+        "lender": lender,
+        "train_split": settings.train or lender.train_split,
+        "report_split": settings.report or lender.report_split,
+        "held_out_splits": lender.held_out_splits,
+        "partial": lender.partial,
+        "__module__": __name__,
+    }
+    return cast(type[Task], type(f"Borrowed_{name}", (BorrowedCaptions,), members))()
