@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from twelve import __version__
+from twelve.cli import use
 from twelve.cli.data import data_app
 from twelve.cli.regions import regions_app
 from twelve.errors import TwelveError
@@ -164,6 +165,10 @@ def configs(name: Annotated[str | None, typer.Argument(help="Print this one.")] 
     for shipped_name, path in shipped().items():
         first = path.read_text(encoding="utf-8").splitlines()[0]
         typer.echo(f"{shipped_name}  {first.lstrip('# ')}")
+
+
+app.command(epilog='Example: twelve predict runs/first --image boat.jpg --ask "what colour is the boat?"')(use.predict)
+app.command(epilog='Example: twelve match runs/first "a red boat" --images photographs')(use.match)
 
 
 def main() -> None:

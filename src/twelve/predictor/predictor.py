@@ -142,9 +142,9 @@ class Predictor:
             picture = picture_of(image, self.extractor.max_pixels)
         except (OSError, ValueError, TypeError, SyntaxError) as error:
             file = image if isinstance(image, str | Path) else None
-            remedy = "check its path" if isinstance(error, FileNotFoundError) else "give a whole picture"
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-            raise RegionError(reason, file=file, remedy=remedy) from None
+            missing = file is not None and not Path(file).exists()
+            remedy = "check its path" if missing else "give a whole picture"
+            raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
         regions = self.extractor.look(picture, boxes, image_id=name)
         if not len(regions.boxes):
             regions = self.extractor.look(picture, [[0, 0, regions.width, regions.height]], image_id=name)

@@ -1,0 +1,70 @@
+"""``twelve predict``, ``twelve match``: a trained model and pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[str, typer.Argument(help="A run's folder, a model folder, or a hub name.")]
+Images = Annotated[list[Path] | None, typer.Option("--image", help="A picture, or a folder of them (several times).")]
+Texts = list[str] | None
+Weights = Annotated[str | None, typer.Option(help="The region network's weights, if they came from a file.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+
+def predict(
+    run: Run,
+    image: Images = None,
+    ask: Annotated[Texts, typer.Option(help="A question (several times).")] = None,
+    locate: Annotated[Texts, typer.Option(help="A phrase to point at (several times).")] = None,
+    entails: Annotated[Texts, typer.Option(help="A statement to judge (several times).")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="A file that asks one thing a line (docs/predict.md).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write one JSON object a line here.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Write the pictures, drawn on, into this folder.")] = None,
+    as_json: Json = False,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Ask a trained model about pictures; exit code 1 when some could not be answered."""
+    from twelve.errors import ConfigError
+    from twelve.predictor import command, load
+
+    texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
+    if jsonl is None and not (image and any(texts.values())):
+        raise ConfigError("nothing to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
+    if jsonl is not None and (image or any(texts.values())):
+        raise ConfigError("--jsonl names its pictures and questions itself", remedy="leave the other options out")
+    everything = command.asked_in(jsonl) if jsonl else command.asked_of(command.pictures_in(image or []), texts)
+    said = command.predict(load(run, weights=weights, device=device), everything)
+    missing = command.write(said, out=out, as_json=as_json, draw=draw, stream=sys.stdout)
+    raise typer.Exit(int(missing > 0))
+
+
+def match(
+    run: Run,
+    captions: Annotated[list[str], typer.Argument(help="Sentences to search the pictures with.")],
+    images: Annotated[list[Path], typer.Option(help="A folder of pictures, or a picture (several times).")],
+    top: Annotated[int, typer.Option(min=1, help="Show the best so many.")] = 5,
+    regions: Annotated[Path | None, typer.Option(help="A region store that holds some of the pictures.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Search pictures with sentences."""
+    from twelve.predictor import command, load
+
+    predictor = load(run, weights=weights, device=device)
+    found, failed = command.match(predictor, command.pictures_in(images), captions, regions=regions)
+    for file, why in failed.items():
+        print(f"left out: {file}: {why}", file=sys.stderr)
+    if as_json:
+        typer.echo(found.to_json())
+        return
+    for row, caption in enumerate(captions):
+        typer.echo(caption)
+        for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
+            typer.echo(f"  {place}. {name} ({share:.0%})")

@@ -1,0 +1,262 @@
+"""Asking a trained model: one and many, whatever the picture comes as, and what is said when it cannot be done."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_model
+import torch
+from PIL import Image
+
+import twelve
+from twelve.data.batch import Collator
+from twelve.errors import CheckpointError, ConfigError, RegionError
+from twelve.evaluation.predict import predict
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import draw_scene
+from twelve.outputs import get_output
+from twelve.predictor import Predictor, Scene
+from twelve.predictor.store import MemoryStore
+from twelve.regions.arrow import schema
+from twelve.regions.parts import PartWriter
+from twelve.regions.store import RegionStore
+from twelve.regions.types import Regions
+from twelve.tasks.base import Example
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.make(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Predictor:
+    return twelve.load(folder)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return draw(draw_scene(np.random.default_rng(1)), seed=1)
+
+
+@pytest.fixture(scope="module")
+def scene(model: Predictor, picture: Image.Image) -> Scene:
+    return model.look(picture)
+
+
+def test_it_knows_what_it_can_be_asked(model: Predictor) -> None:
+    assert model.methods == {
+        "answer": ["vqa"],
+        "match": ["coco"],
+        "locate": ["refcoco"],
+        "choose": ["visual7w"],
+        "guess": ["guesswhat"],
+        "verify": ["nlvr2"],
+        "entails": ["snli_ve"],
+    }
+
+
+def test_an_answer(scene: Scene) -> None:
+    found = scene.answer("what colour is the ball ?")
+    assert found.answer == found.alternatives[0][0] in tiny_model.ANSWERS and found.task == "vqa"
+    assert found.score == found.alternatives[0][1] and 0 <= found.score <= 1
+    assert str(found).startswith(f"{found.answer} (")
+    tree = json.loads(found.to_json())
+    assert tree["answer"] == found.answer and "picture" not in tree and "attention" not in tree
+
+
+def test_many_at_a_time_are_one_after_the_other(model: Predictor, scene: Scene) -> None:
+    questions = ["what colour is the ball ?", "is the ball red ?", "what colour is the ball ?"]
+    together = scene.answer(questions)
+    for question, found in zip(questions, together, strict=True):
+        alone = scene.answer(question)
+        assert found.answer == alone.answer and found.score == pytest.approx(alone.score, abs=1e-5)
+    mixed = [
+        model.question("entails", "the ball is red", [scene]),
+        model.question("answer", questions[0], [scene]),
+        model.question("locate", "the red ball", [scene]),
+    ]
+    assert [result.task for result in model.ask(mixed)] == ["snli_ve", "vqa", "refcoco"]
+    assert model.ask(mixed)[1].score == pytest.approx(scene.answer(questions[0]).score, abs=1e-5)
+
+
+def test_it_says_what_an_evaluation_predicts(
+    model: Predictor, scene: Scene, picture: Image.Image, tmp_path: Path
+) -> None:
+    """The same regions through the region store, the evaluation's collator and its predictions."""
+    regions = model.extractor.look(picture, image_id="coco/1")
+    assert regions.features is not None
+    (tmp_path / "coco").mkdir()
+    layout = schema(feature_size=regions.features.shape[1], scores=True, class_ids=True, metadata={"fingerprint": "x"})
+    with PartWriter(tmp_path / "coco" / "one.arrow", layout) as writer:
+        writer.write([regions])
+        writer.finish({})
+    for task, text, ours in (
+        ("vqa", "what colour is the ball ?", scene.answer("what colour is the ball ?").score),
+        ("snli_ve", "the ball is red", scene.entails("the ball is red").score),
+        ("refcoco", "the ball", scene.locate("the ball").score),
+    ):
+        head, kind = tiny_model.TASKS[task]
+        collator = Collator(task, get_output(kind), head, model.processor, RegionStore(tmp_path))
+        found = predict(model.model, collator, [Example("1", text, ("coco/1",))], batch_size=4, label=task)
+        assert found[0].score == pytest.approx(ours, abs=1e-5), task
+
+
+def test_regions_in_memory_are_gathered_like_those_of_a_store(
+    model: Predictor, picture: Image.Image, tmp_path: Path
+) -> None:
+    several = [
+        model.extractor.look(picture, image_id="coco/1"),
+        model.extractor.look(picture.crop((0, 0, 100, 90)), image_id="coco/2"),
+    ]
+    assert several[0].features is not None
+    (tmp_path / "coco").mkdir()
+    layout = schema(
+        feature_size=several[0].features.shape[1], scores=True, class_ids=True, metadata={"fingerprint": "x"}
+    )
+    with PartWriter(tmp_path / "coco" / "one.arrow", layout) as writer:
+        writer.write(several)
+        writer.finish({})
+    ids = ["coco/2", "coco/1"]
+    for most in (None, 2):
+        theirs = RegionStore(tmp_path).gather(ids, most)
+        ours = MemoryStore({regions.image_id: regions for regions in several}).gather(ids, most)
+        assert torch.equal(ours.features, theirs.features) and torch.equal(ours.counts, theirs.counts)
+        assert torch.equal(ours.boxes, theirs.boxes)
+
+
+def test_a_place_and_its_absence(scene: Scene) -> None:
+    found = scene.locate("the red ball")
+    assert found.found and found.box is not None and found.box == found.alternatives[0][0]
+    missing = scene.locate("the red ball", threshold=min(1.0, found.score + 0.001))
+    assert not missing.found and missing.box is None and missing.score == found.score
+    assert str(missing).startswith("not in the picture") and missing.to_dict()["box"] is None
+    assert scene.locate("the red ball", threshold=found.score).found
+
+
+def test_given_boxes_are_chosen_from(scene: Scene) -> None:
+    boxes = [[0, 0, 30, 30], [20, 20, 90, 80], [-5, 60, 1000, 90]]
+    chosen = scene.choose("what is red ?", boxes)
+    assert chosen.task == "visual7w" and chosen.index is not None
+    assert chosen.box == tuple(map(float, boxes[chosen.index]))
+    assert sorted(index for index, _ in chosen.alternatives) == [0, 1, 2]
+    guessed = scene.guess([("is it red ?", "yes"), ("is it a ball ?", "no")], np.array(boxes))
+    assert (
+        guessed.task == "guesswhat"
+        and guessed.text == "start is it red ? answer yes stop start is it a ball ? answer no stop"
+    )
+    assert not scene.choose("what is red ?", boxes, threshold=1.0).found
+
+
+def test_two_pictures_and_searching(model: Predictor, scene: Scene, picture: Image.Image) -> None:
+    other = model.look(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
+    verified = model.verify(scene, other, "both show a ball")
+    assert verified.true in (True, False) and 0.5 <= verified.score <= 1
+    found = model.match([scene, other], ["a red ball", "a green ball", "a thing"])
+    assert found.logits.shape == (3, 2) and found.images == ("picture", "other")
+    ranked = found.ranked_images(1)
+    assert sum(share for _, share in ranked) == pytest.approx(1) and ranked[0][1] >= ranked[1][1]
+    assert sum(share for _, share in found.ranked_captions(0)) == pytest.approx(1)
+    assert len(json.loads(found.to_json())["captions"]) == 3
+
+
+def test_a_picture_comes_as_anything(model: Predictor, picture: Image.Image, tmp_path: Path) -> None:
+    picture.save(tmp_path / "x.png")
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    array = np.asarray(picture)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    scores = {
+        model.look(image).answer("is it red ?").score
+        for image in (picture, tmp_path / "x.png", str(tmp_path / "x.png"), stream.getvalue(), array, tensor)
+    }
+    assert len(scores) == 1
+    assert model.look(tmp_path / "x.png").name == "x.png"
+
+
+def test_temperature_changes_scores_alone(model: Predictor, scene: Scene) -> None:
+    cool = scene.answer("is it red ?")
+    model.processor.temperatures["vqa"] = 20.0
+    try:
+        warm = scene.answer("is it red ?")
+    finally:
+        model.processor.temperatures["vqa"] = 2.0
+    assert [answer for answer, _ in warm.alternatives] == [answer for answer, _ in cool.alternatives]
+    assert abs(warm.score - 0.5) < abs(cool.score - 0.5)
+
+
+def test_what_looked_at_what(scene: Scene) -> None:
+    found = scene.answer("is the ball red ?", explain=True)
+    assert found.score == pytest.approx(scene.answer("is the ball red ?").score, abs=1e-5)
+    attention = found.attention
+    assert attention is not None and attention.connections == 2
+    assert attention.words == ("[CLS]", "[TASK]", "is", "the", "ball", "red", "?", "[SEP]")
+    words, regions = len(attention.words), len(attention.boxes)
+    assert regions == 1 + len(scene.regions.boxes)
+    for mean, shape in (
+        (attention.words_to_regions(), (words, regions)),
+        (attention.regions_to_words(), (regions, words)),
+    ):
+        assert mean.shape == shape and mean.sum(1) == pytest.approx(np.ones(shape[0]), abs=1e-4)
+    assert attention.words_to_regions(1, 2) == pytest.approx(attention.maps["connection.1.text"][2])
+    assert attention.draw("ball").width == scene.picture.width  # type: ignore[union-attr]
+    assert attention.draw().size[1] > scene.regions.height
+    with pytest.raises(ValueError, match="no word 'dog'"):
+        attention.draw("dog")
+    json.dumps(attention.to_dict())
+
+
+def test_results_draw_themselves(scene: Scene) -> None:
+    boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
+    for result in (
+        scene.answer("is it red ?"),
+        scene.locate("ball"),
+        scene.choose("red ?", boxes),
+        scene.entails("red"),
+    ):
+        drawn = result.draw()
+        assert drawn.width == scene.regions.width and drawn.height > scene.regions.height
+
+
+def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:
+    blind = model.look(scene.regions)
+    assert blind.answer("is it red ?").score == pytest.approx(scene.answer("is it red ?").score, abs=1e-6)
+    with pytest.raises(ValueError, match="no picture to draw on"):
+        blind.answer("is it red ?").draw()
+    with pytest.raises(RegionError, match="given boxes need the picture"):
+        blind.choose("red ?", [[0, 0, 5, 5]])
+
+
+def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing asked"):
+        scene.answer("  ")
+    with pytest.raises(ConfigError, match='did you mean "refcoco"'):
+        scene.locate("x", task="refcocoo")
+    with pytest.raises(ConfigError, match="threshold is 2"):
+        scene.locate("x", threshold=2)
+    with pytest.raises(ConfigError, match=r"boxes of shape \(1, 2\)"):
+        scene.choose("x", [[1, 2]])
+    with pytest.raises(RegionError, match=r"x\.jpg: No such file.*check its path"):
+        model.look(tmp_path / "x.jpg")
+    with pytest.raises(RegionError, match="give a whole picture"):
+        model.look(b"no picture")
+    with pytest.raises(CheckpointError, match="no model here"):
+        twelve.load(tmp_path)
+    with pytest.raises(ConfigError, match="nothing to match"):
+        model.match([], ["x"])
+    assert isinstance(scene.regions, Regions)
+
+
+def test_a_model_of_imported_regions_says_what_it_needs(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    config = json.loads((copy / "processor_config.json").read_text())
+    config["region_recipes"] = {}
+    (copy / "processor_config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="does not say how the regions"):
+        twelve.load(copy).look(Image.new("RGB", (64, 64)))

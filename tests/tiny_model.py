@@ -1,0 +1,68 @@
+"""A model of random weights that can be asked everything, with the microworld's detector, in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from twelve.model.config import TwelveConfig
+from twelve.model.processor import TwelveProcessor, wordpieces
+from twelve.model.vilbert import Twelve
+from twelve.regions.looking import Extractor
+
+WORDS = (
+    "[PAD] [UNK] [CLS] [SEP] [MASK] what colour is the ball ? a red green blue thing both show start stop answer yes no"
+)
+ANSWERS = ["red", "green", "blue", "yes", "no", "2"]
+TASKS = {
+    "vqa": ("answer", "answer"),
+    "coco": ("alignment", "alignment"),
+    "refcoco": ("region", "region"),
+    "visual7w": ("region", "region"),
+    "guesswhat": ("region", "region"),
+    "nlvr2": ("pair", "pair"),
+    "snli_ve": ("entailment", "entailment"),
+}
+"""Task -> its head and the head's kind."""
+
+
+def make(folder: Path, seed: int = 0) -> Path:
+    """Write the model folder and return it."""
+    extractor = Extractor("microworld")
+    processor = TwelveProcessor(
+        wordpieces(WORDS.split()),
+        vocabularies={"answer": ANSWERS},
+        token_rows={task: row for row, task in enumerate(TASKS)},
+        task_outputs={task: head for task, (head, _) in TASKS.items()},
+        max_text=dict.fromkeys(TASKS, 16),
+        region_fingerprints={"coco": extractor.mark},
+        region_recipes={"coco": extractor.recipe().to_json()},
+        temperatures={"vqa": 2.0},
+    )
+    torch.manual_seed(seed)
+    model = Twelve(
+        TwelveConfig(
+            vocab_size=processor.vocab_size,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=16,
+            v_feature_size=extractor.feature_size,
+            v_hidden_size=32,
+            v_num_hidden_layers=2,
+            v_num_attention_heads=4,
+            v_intermediate_size=64,
+            bi_hidden_size=32,
+            bi_num_attention_heads=4,
+            initializer_range=0.1,
+            t_biattention_id=[0, 1],
+            v_biattention_id=[0, 1],
+            task_specific_tokens=True,
+            heads={head: {"kind": kind, "size": len(ANSWERS)} for head, kind in TASKS.values()},
+        )
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
