@@ -46,7 +46,7 @@ from twelve.regions.types import Regions
 from twelve.training.run import machine
 
 SIZES = (16, 64, 256)
-IMAGES_PER_ROUND = 2048
+IMAGES_PER_ROUND = 4096
 
 
 @dataclass(frozen=True)
@@ -170,16 +170,14 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def in_turns(ways: dict[str, list[Callable[[], Any]]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every call; ways take turns after each call, and never on one batch at a time, whose bytes the first
-    would leave in the processor's caches for the next. A round before the first warms up."""
+    """Seconds of every call. In a round each way goes through all its batches, so that it finds its own memory in the
+    processor's caches, and nobody else's; the round before the first warms up."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for step in range(max(map(len, ways.values()))):
-            for shift, (name, calls) in enumerate(ways.items()):
-                if step < len(calls):
-                    found = seconds(calls[(step + shift * len(calls) // len(ways)) % len(calls)])
-                    if number:
-                        times[name].append(found)
+        for name, calls in ways.items():
+            found = [seconds(call) for call in calls]
+            if number:
+                times[name] += found
     return times
 
 
@@ -190,12 +188,12 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
     copies = Copies(root / "drawn" / "drawn.arrow", shape.size)
     old = {name: OldReader(root / name, ids, shape.size, shape.most) for name in ("arrays", "base64")}
     rng = np.random.default_rng(batch)
-    batches = [[ids[k] for k in rng.permutation(len(ids))[:batch]] for _ in range(max(6, IMAGES_PER_ROUND // batch))]
+    batches = [[ids[k] for k in rng.permutation(len(ids))[:batch]] for _ in range(IMAGES_PER_ROUND // batch)]
     slices = [[copies.slices[image_id] for image_id in own] for own in batches]
     rows = [1 + max(len(boxes) for _, _, boxes in own) for own in slices]
     sizes = [batch * own * shape.size * 2 for own in rows]
     starts = [int(rng.integers(len(copies.bytes) - size)) for size in sizes]
-    few = max(1, 192 // batch)
+    few = max(2, 128 // batch)  # of the old pattern: it is slow
     ways: dict[str, list[Callable[[], Any]]] = {
         "store": [partial(store.gather, own) for own in batches],
         "numpy, same bytes": [partial(copies.same_bytes, *one) for one in zip(slices, rows, strict=True)],
