@@ -3,7 +3,8 @@
     python benchmarks/store_reading.py --out benchmarks/results/store-reading.json
 
 Regions are drawn. Everything of one shape is measured in one run, in turns, on one thread, warm (the files are in the
-system's cache); medians over the batches of all rounds.
+system's cache); medians over the batches of all rounds, and, where the machine was busy with other things (its load is
+recorded), the tenth that was fastest ("undisturbed").
 
 * ``numpy, same bytes``: numpy assigns the very bytes that the store reads (features, mean feature, boxes, zeros behind
   them) from the same map into new arrays of the same shape; every image's slices have been made beforehand.
@@ -46,7 +47,7 @@ from twelve.regions.types import Regions
 from twelve.training.run import machine
 
 SIZES = (16, 64, 256)
-IMAGES_PER_ROUND = 2048
+IMAGES_PER_ROUND = 4096
 
 
 @dataclass(frozen=True)
@@ -170,16 +171,14 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def in_turns(ways: dict[str, list[Callable[[], Any]]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every call; ways take turns after each call, and never on one batch at a time, whose bytes the first
-    would leave in the processor's caches for the next. A round before the first warms up."""
+    """Seconds of every call. In a round each way goes through all its batches, so that it finds its own memory in the
+    processor's caches, and nobody else's; the round before the first warms up."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for step in range(max(map(len, ways.values()))):
-            for shift, (name, calls) in enumerate(ways.items()):
-                if step < len(calls):
-                    found = seconds(calls[(step + shift * len(calls) // len(ways)) % len(calls)])
-                    if number:
-                        times[name].append(found)
+        for name, calls in ways.items():
+            found = [seconds(call) for call in calls]
+            if number:
+                times[name] += found
     return times
 
 
@@ -190,12 +189,12 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
     copies = Copies(root / "drawn" / "drawn.arrow", shape.size)
     old = {name: OldReader(root / name, ids, shape.size, shape.most) for name in ("arrays", "base64")}
     rng = np.random.default_rng(batch)
-    batches = [[ids[k] for k in rng.permutation(len(ids))[:batch]] for _ in range(max(6, IMAGES_PER_ROUND // batch))]
+    batches = [[ids[k] for k in rng.permutation(len(ids))[:batch]] for _ in range(IMAGES_PER_ROUND // batch)]
     slices = [[copies.slices[image_id] for image_id in own] for own in batches]
     rows = [1 + max(len(boxes) for _, _, boxes in own) for own in slices]
     sizes = [batch * own * shape.size * 2 for own in rows]
     starts = [int(rng.integers(len(copies.bytes) - size)) for size in sizes]
-    few = max(1, 192 // batch)
+    few = max(2, 128 // batch)  # of the old pattern: it is slow
     ways: dict[str, list[Callable[[], Any]]] = {
         "store": [partial(store.gather, own) for own in batches],
         "numpy, same bytes": [partial(copies.same_bytes, *one) for one in zip(slices, rows, strict=True)],
@@ -205,6 +204,7 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
         ways[f"old pattern, {name}"] = [partial(reader.batch, own) for own in batches[:few]]
     times = in_turns(ways, rounds)
     middle = {name: statistics.median(found) for name, found in times.items()}
+    quick = {name: float(np.quantile(found, 0.1)) for name, found in times.items()}
     own = middle["store"]
     return {
         "images": batch,
@@ -213,6 +213,11 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
         "store_gigabytes_per_second": round(statistics.median(sizes) / own / 1e9, 2),
         "store_speed_of_numpy_same_bytes": round(middle["numpy, same bytes"] / own, 3),
         "store_speed_of_numpy_one_block": round(middle["numpy, one block"] / own, 3),
+        "undisturbed": {
+            "milliseconds": {name: round(found * 1e3, 4) for name, found in quick.items()},
+            "store_speed_of_numpy_same_bytes": round(quick["numpy, same bytes"] / quick["store"], 3),
+            "store_speed_of_numpy_one_block": round(quick["numpy, one block"] / quick["store"], 3),
+        },
         "store_times_old_pattern": {name: round(middle[f"old pattern, {name}"] / own, 1) for name in old},
     }
 
@@ -262,6 +267,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the files are written, on the disk that is to be measured")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    load = [round(number, 1) for number in os.getloadavg()]
     shapes: dict[str, Any] = {}
     for shape in SHAPES:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -273,7 +279,7 @@ def main() -> None:
             found = [measure(root, shape, batch, options.rounds) for batch in SIZES]
             shapes[str(shape)] = {"warm": found, "cold": cold(root)}
         print(json.dumps({str(shape): shapes[str(shape)]}, indent=1))
-    result = {"machine": machine() | {"threads": 1}, "rounds": options.rounds, "shapes": shapes}
+    result = {"machine": machine() | {"threads": 1, "load": load}, "rounds": options.rounds, "shapes": shapes}
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

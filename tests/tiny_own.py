@@ -24,7 +24,7 @@ def lines(kind: str, numbers: range) -> list[dict[str, Any]]:
         record: dict[str, Any] = {"image": image}
         if kind == "answer":
             record |= {"text": "what is it ?", "target": {SAID[colour]: 1.0, name: 0.5}}
-        elif kind == "retrieval":
+        elif kind in ("retrieval", "pretraining"):
             record |= {"text": f"a very {name} thing"}
         elif kind == "region":
             record |= {"text": f"the {name} one", "target": BOXES[0]}

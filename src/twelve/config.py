@@ -6,19 +6,19 @@ Files are looked for as given, then among those the package ships (``configs/rea
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from twelve import files
+from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
-
-if TYPE_CHECKING:
-    from twelve.tasks.base import Task
+from twelve.inheriting import inherited
+from twelve.yaml_text import read_yaml
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -51,10 +51,10 @@ class TaskSettings(Strict):
     """Split to train on; the task's own training split when absent. Of a task of your own: the file, which it needs."""
     kind: Literal["answer", "retrieval", "region", "candidates", "pair", "entailment", "pretraining"] | None = None
     """Makes this a task of your own (tasks/custom.py): its splits are files, and it alone has what follows."""
-    images: str | None = None
-    """Folder of its pictures in the data root's ``images``; the task's name when absent."""
     captions: str | None = None
     """Of kind pretraining: the task whose captions it learns from, in place of files."""
+    images: str | None = None
+    """Folder of its pictures in the data root's ``images``; the task's name when absent."""
     output: str | None = None
     """Head that it uses; the one of its kind when absent, a new one under a new name."""
     title: str | None = None
@@ -88,7 +88,7 @@ class ModelSettings(Strict):
 
 
 class OptimizerSettings(Strict):
-    """AdamW and the learning-rate schedule of the original; see MODEL.md, section 4."""
+    """AdamW and the learning-rate schedule of the original program: see twelve/training/optimizer.py."""
 
     head_learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -97,14 +97,31 @@ class OptimizerSettings(Strict):
     bias_correction: bool = False
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of the steps with a rising learning rate."""
-    idle_gradients: Literal["zero", "none"] = "zero"
-    """Gradients of parts that a step does not use: "zero" keeps them moving on momentum, "none" leaves them alone."""
     rate_first: bool = False
     """The learning rate goes on before each step (as in the original's pretraining), not after it."""
+    idle_gradients: Literal["zero", "none"] = "zero"
+    """Gradients of parts that a step does not use: "zero" keeps them moving on momentum, "none" leaves them alone."""
     factors: Mapping[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Learning-rate factor by prefix of the parameter's name, e.g. {text: 0.3}."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Learning-rate factor from a layer to the one below it: heads learn at their full rate, what lies deep slowly."""
     accumulate: int = Field(1, ge=1)
     """Iterations whose gradients add up before a step."""
+
+
+class FreezeSettings(Strict):
+    """Parts of the model that do not train: no gradients are computed for them, no optimizer states kept."""
+
+    text_layers: int | None = Field(None, ge=0)
+    """Embedding and first layers of the text stream (0: the embedding alone)."""
+    image_layers: int | None = Field(None, ge=0)
+    """The same of the visual stream."""
+    names: tuple[str, ...] = ()
+    """Prefixes of parameter names, e.g. [connections.0, poolers]."""
+    all_but_heads: bool = False
+    """Everything but the heads."""
+    but: tuple[str, ...] = ()
+    """Prefixes of what trains all the same, e.g. [text.embedding.tasks]."""
 
 
 class ScheduleSettings(Strict):
@@ -169,6 +186,9 @@ class RunConfig(Strict):
     sources: Mapping[str, str] = Field(default_factory=dict)
     """task -> image source, where it differs from the task's own."""
     tasks: Mapping[str, TaskSettings] = Field(min_length=1)
+    replay: tuple[str, ...] = ()
+    """Tasks that ``model.init`` knows and that begin in stop mode, to be woken when they fall below their first score;
+    in a file also ``all``: those of the run that ``model.init`` names."""
     hold_out: Literal["test", "test+val"] = "test"
     """Pictures of these splits of any task are taken out of every task's training set."""
     carve: float = Field(0.05, gt=0, lt=0.5)
@@ -177,6 +197,7 @@ class RunConfig(Strict):
     vocabulary: VocabularySettings = VocabularySettings()
     model: ModelSettings = ModelSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
+    freeze: FreezeSettings = FreezeSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -234,13 +255,13 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, remedy="check its permissions") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
-    tree = _read_yaml(text, file)
+    tree = read_yaml(text, file)
     if not isinstance(tree, dict):
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="start from a shipped one")
     for setting in settings:
         _apply(tree, setting)
     with naming(file, settings):
-        return parse(tree)
+        return parse(inherited(tree))
 
 
 @contextmanager
@@ -260,40 +281,6 @@ def naming(path: str | Path, settings: Sequence[str] = ()) -> Iterator[None]:
                 file = f"{file} with --set {setting}"
                 break
         raise error.located(file) from None
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key stands once in its mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                problem = f"the key {key.value!r} stands in line {lines[key.value]} and again in line {line}"
-                raise ConfigError(problem, record=f"line {line}", remedy="remove one of the two")
-            lines[key.value] = line
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(text: str, origin: str | Path) -> Any:
-    """The plain values in a YAML text.
-
-    Raises:
-        ConfigError: it is not YAML, or gives a key twice; names ``origin`` and the line.
-    """
-    try:
-        with found_in(origin):
-            return yaml.load(text, _StrictLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = None if mark is None else f"line {mark.line + 1}"
-        problem = f"not valid YAML: {error.problem or error.context}"
-        raise ConfigError(problem, file=origin, record=line, remedy="mend this line") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
-        raise ConfigError(f"not valid YAML: {error}", file=origin, remedy="mend it") from None
 
 
 def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
@@ -318,68 +305,15 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
             message += f", found {repr(first['input'])[:40]}"
         raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
     with nullcontext() if file is None else found_in(file):
-        _check_names(config)
+        check_names(config)
     return config
-
-
-def _check_names(config: RunConfig) -> None:
-    """Tasks and outputs that the configuration names exist; the run's own tasks become known."""
-    from twelve.tasks.base import all_tasks, broken
-    from twelve.tasks.custom import adopt_own
-
-    adopt_own(config.tasks)
-    known = all_tasks()
-    outputs = sorted({known[name].output for name in config.tasks if name in known})
-    for record, names, right in (
-        ("tasks", config.tasks, sorted(known)),
-        ("sources", config.sources, sorted(known)),
-        ("vocabulary.label_maps", config.vocabulary.label_maps, outputs),
-    ):
-        for name in names:
-            if name not in right:
-                raise ConfigError(
-                    f"unknown name {name!r}{nearest(name, right)}{broken(name)}",
-                    record=f"{record}.{name}",
-                    remedy=f"choose among {', '.join(right)}",
-                )
-    _check_splits(config, known)
-    _check_heads(config, known)
-
-
-def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
-    """No split serves two purposes."""
-    for name, settings in config.tasks.items():
-        trained, reported = settings.train or known[name].train_split, settings.report or known[name].report_split
-        if reported == trained:
-            problem, key = "the reported split is the one that is trained on", "report"
-        elif settings.look in (trained, reported):
-            problem, key = "training may not look at the split that it trains on, or at the reported one", "look"
-        else:
-            continue
-        raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy=f"{key} another split")
-
-
-def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:
-    """Tasks that share a head are of one kind."""
-    from twelve.tasks.base import HEADS
-
-    kinds = {task.output: HEADS.get(task.kind, task.kind) for name, task in known.items() if name not in config.tasks}
-    for name in config.tasks:
-        task = known[name]
-        kind = HEADS.get(task.kind, task.kind)
-        if kinds.setdefault(task.output, kind) != kind:
-            raise ConfigError(
-                f"the head {task.output!r} is of kind {kinds[task.output]}, this task is of kind {kind}",
-                record=f"tasks.{name}.output",
-                remedy="give it another output, or none",
-            )
 
 
 def _apply(tree: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"cannot read setting {setting!r}", remedy="write --set a.b=value")
-    value = _read_yaml(text, f"--set {setting}")
+    value = read_yaml(text, f"--set {setting}")
     node, parts = tree, key.split(".")
     for part in parts[:-1]:
         child = node.get(part)

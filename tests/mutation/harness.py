@@ -27,7 +27,7 @@ from mutator import Mutation
 from twelve.data.root import MissingData
 from twelve.errors import TwelveError
 
-SEED = 12
+SEED = int(os.environ.get("TWELVE_SEED", "12"))
 COUNT = int(os.environ.get("TWELVE_MUTATIONS", "220"))
 """Mutations of every reader; more of them look deeper."""
 LEAST = 200

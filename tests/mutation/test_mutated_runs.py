@@ -37,6 +37,8 @@ def test_damaged_predictions(tmp_path: Path) -> None:
         "*.right: *": "scores are numbers of any kind",
         "*.target*: *": "shares are numbers of any kind",
         "*: last one twice": "nothing counts what is listed",
+        "*[]: number": "sides of boxes are numbers of any kind",
+        "*[]: fraction": "sides of boxes are numbers of any kind",
     }
     tally = harness.torture(Reader("predictions", (path,), lambda: record.read(path), sane, tolerated))
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
@@ -65,6 +67,10 @@ def test_damaged_results(tmp_path: Path) -> None:
         "$.tasks.?: absent": "any task may be measured",
         "*.protocol.*: NUL": "words are shown as they are",
         "*.title: NUL": "words are shown as they are",
+        "*.metric: NUL": "words are shown as they are",
+        "*.name: NUL": "words are shown as they are",
+        "*.examples: 300 digits": "any number will do",
+        "*.groups: 300 digits": "any number will do",
         "*.boxes: absent": "as a protocol is by default",
         "*.ties: absent": "as a protocol is by default",
         "*.note: absent": "as a protocol is by default",

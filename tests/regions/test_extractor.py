@@ -158,6 +158,21 @@ def test_equal_pictures_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert first is not None and second is not None and not np.array_equal(first, second)
 
 
+def test_pictures_of_many_sizes_do_not_fill_the_memory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    original = jobs.Pipeline._look
+    monkeypatch.setattr(jobs.Pipeline, "_look", lambda self, all: (sizes.append(len(all)), original(self, all))[1])
+    run(folder, tmp_path / "one", batch_size=3)
+    assert sizes == [3, 3]
+    sizes.clear()
+    pixels = 3 * 48 * 72  # of the larger ones; two sizes of picture take turns
+    monkeypatch.setattr("twelve.regions.pipeline._HELD", 3 * pixels)
+    assert run(folder, tmp_path / "out", batch_size=3).written == 6
+    assert sorted(sizes) == [1, 2, 3]
+
+
 def test_patches(folder: Path, tmp_path: Path) -> None:
     report = run(folder, tmp_path / "out", "patches", backbone="timm/test_vit", levels=None)
     store = RegionStore(tmp_path / "out")

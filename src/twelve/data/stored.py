@@ -154,7 +154,11 @@ class _Store:
         rows, values = (_batches(folder / name, schema) for name, schema in ((ROWS, _ROWS), (VALUES, _VALUES)))
         self.count = sum(len(batch) for batch in rows)
         self.texts = {name: [batch.column(name) for batch in rows] for name in TEXTS}
-        self.codes = {name: [batch.column(name).to_numpy() for batch in rows] for name in CODED}
+        # The mapped bytes themselves: to_numpy() would import pandas, where that is installed.
+        self.codes = {
+            name: [np.frombuffer(batch.column(name).buffers()[1], np.int32, len(batch)) for batch in rows]
+            for name in CODED
+        }
         self._values = [batch.column(0) for batch in values]
         self.value = lru_cache(DECODED)(self._decoded)
 

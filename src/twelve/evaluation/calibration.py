@@ -69,7 +69,8 @@ def fit_temperatures(
     model.train(False)
     with Track("calibrating", len(collators), "tasks") as track:
         for name, collator in collators.items():
-            if examples := looks[name][:EXAMPLES]:
+            examples = looks[name][:EXAMPLES]
+            if examples and collator.output.own_head:  # pretraining predicts nothing that a score stands beside
                 found[name] = round(_fit(collator, list(_seen(model, collator, examples, seed))), 4)
             track.advance()
     return found

@@ -190,6 +190,7 @@ def _record(row: Record) -> Recorded:
 _VALUES: Mapping[str, tuple[type, ...]] = {
     "answer": (str,),
     "alignment": (str,),
+    "pretraining": (str,),
     "region": (int, list),
     "pair": (bool,),
     "entailment": (str,),

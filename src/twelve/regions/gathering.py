@@ -42,13 +42,13 @@ class Places:
         maps: the files, as bytes.
         table: (5, N) int64: which map; number of regions; offsets in it of the first region's box and features, and of
             the mean feature.
-        extents: (N, 2) float32 width and height, pixels.
+        scales: (N, 4) float32 what corners are multiplied by to become fractions: 1/W, 1/H, 1/W, 1/H.
         incomplete: whether any image's file has no mean feature.
     """
 
     maps: tuple[memoryview, ...]
     table: NDArray[np.int64]
-    extents: NDArray[np.float32]
+    scales: NDArray[np.float32]
     incomplete: bool
 
     @classmethod
@@ -62,10 +62,9 @@ class Places:
             parts = ((view.boxes, first), (view.features, first), (view.means, rows))
             offsets = [_offsets(array, where, start) for array, where in parts]
             tables.append(np.stack([np.zeros_like(first), np.diff(bounds), *offsets]))
-        extents = [np.array(view.extents, dtype=np.float32).reshape(-1, 2) for view in views]
-        nothing = np.empty((0, 2), dtype=np.float32)
+        extents = np.array([size for view in views for size in view.extents], dtype=np.float32).reshape(-1, 2)
         table = np.concatenate(tables, axis=1)
-        return cls((whole,), table, np.concatenate([nothing, *extents]), bool((table[4] == NOWHERE).any()))
+        return cls((whole,), table, scales_of(extents), bool((table[4] == NOWHERE).any()))
 
     @classmethod
     def joined(cls, parts: Sequence[Places]) -> Places:
@@ -75,9 +74,9 @@ class Places:
             tables.append(part.table.copy())
             tables[-1][0] += len(maps)
             maps.extend(part.maps)
-        extents = [np.empty((0, 2), dtype=np.float32), *(part.extents for part in parts)]
+        scales = [np.empty((0, 4), dtype=np.float32), *(part.scales for part in parts)]
         incomplete = any(part.incomplete for part in parts)
-        return cls(tuple(maps), np.concatenate(tables, axis=1), np.concatenate(extents), incomplete)
+        return cls(tuple(maps), np.concatenate(tables, axis=1), np.concatenate(scales), incomplete)
 
     def without_mean(self, rows: NDArray[np.int64]) -> list[int]:
         """Which of these rows are of images whose file has no mean feature."""
@@ -137,7 +136,7 @@ def gathered(
         _append(features, corners, kept + 1, given)
     for image in np.flatnonzero(counts < longest).tolist():
         features[image, counts[image] :] = 0
-    boxes = normalised(corners, places.extents[rows])
+    boxes = normalised(corners, places.scales[rows])
     boxes[:, 0] = _WHOLE
     # The tensor is made of the very array that the memory remembers, so that it lives as long.
     tensor = torch.from_numpy(raw).view(getattr(torch, dtype)).view(images, longest, size)
@@ -172,13 +171,18 @@ def _append(
         filled[image] += stop - start
 
 
-def normalised(corners: NDArray[np.float32], extents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(I, R, 4) xyxy pixels, (I, 2) width and height -> (I, R, 5) fractions and the area fraction."""
+def scales_of(extents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(I, 2) width and height -> (I, 4) 1/W, 1/H, 1/W, 1/H."""
+    scales: NDArray[np.float32] = np.reciprocal(np.concatenate((extents, extents), axis=1))
+    return scales
+
+
+def normalised(corners: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(I, R, 4) xyxy pixels, (I, 4) scales -> (I, R, 5) fractions and the area fraction."""
     count, rows = corners.shape[:2]
     boxes = np.empty(count * rows, dtype=_BOX)
     # Four numbers are handled as one of 16 bytes: numpy is slow where the innermost axis is as short as a box.
-    scales = (1 / np.concatenate((extents, extents), axis=1)).view(_FOUR)[:, 0]
-    fractions = scales.repeat(rows).view(np.float32).reshape(-1, 4)
+    fractions = scales.view(_FOUR)[:, 0].repeat(rows).view(np.float32).reshape(-1, 4)
     fractions *= corners.reshape(-1, 4)
     boxes["corners"] = fractions.view(_FOUR)[:, 0]
     x1, y1, x2, y2 = fractions.T

@@ -36,6 +36,10 @@ _PIXELS_ON_CARD = 8_000_000
 """Pixels of a batch on a graphics card: enough to keep it busy, within the memory of a small one."""
 
 
+_HELD = 1 << 30
+"""Bytes of prepared pictures that wait for others of their size; beyond, the fullest batch goes as it is."""
+
+
 class NotFinite(RegionError):
     """The network gives features that are not numbers: no picture's fault, and no use to go on."""
 
@@ -105,7 +109,7 @@ class Pipeline:
         pending: dict[bytes, _Picture] = {}
         waiting: dict[tuple[int, ...], list[_Picture]] = defaultdict(list)
         running: deque[Future[list[_Picture]]] = deque()
-        lookers = self.workers if self.on_cpu else 1
+        lookers, held = self.workers if self.on_cpu else 1, 0
         with single_threaded(self.on_cpu), ThreadPoolExecutor(lookers) as pool:
             for picture in self._decoded(paths):
                 known = self._memory.get(picture.key)
@@ -120,7 +124,11 @@ class Pipeline:
                 # Boxes of one count share a batch, so that nothing is padded.
                 batch = waiting[(*picture.prepared.pixels.shape, len(picture.regions[0].boxes))]
                 batch.append(picture)
-                if len(batch) >= self._batch_of(picture):
+                held += picture.prepared.pixels.nbytes
+                if len(batch) < self._batch_of(picture) and held > _HELD:
+                    batch = max(waiting.values(), key=len)
+                if len(batch) >= self._batch_of(picture) or held > _HELD:
+                    held -= sum(each.prepared.pixels.nbytes for each in batch)
                     running.append(pool.submit(self._try, batch.copy()))
                     batch.clear()
                 while len(running) > 2 * lookers:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from twelve.errors import RegionError, nearest
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
-from twelve.regions.gathering import Piece, Places, gathered, normalised
+from twelve.regions.gathering import Piece, Places, gathered, normalised, scales_of
 from twelve.regions.halves import Halves, dtype_of
 from twelve.regions.memory import Memory
 from twelve.regions.types import RegionBatch, Regions, first_regions, joined
@@ -351,7 +351,7 @@ class RegionStore:
 
     def _enter(self, source: str, opened: _Source) -> None:
         """Make the images of a source known."""
-        first = len(self._places.extents)
+        first = len(self._places.scales)
         # An image is looked for in its own source alone.
         prefix = f"{source}/"
         self._rows.update((key, first + k) for k, key in enumerate(opened.ids) if key.startswith(prefix))
@@ -376,4 +376,4 @@ class RegionStore:
 
 def normalise_boxes(boxes: NDArray[np.float32], width: float, height: float) -> torch.Tensor:
     """(R, 4) xyxy absolute pixels -> (R, 5) x1/W, y1/H, x2/W, y2/H, area fraction."""
-    return torch.from_numpy(normalised(boxes[None], np.array([[width, height]], dtype=np.float32))[0])
+    return torch.from_numpy(normalised(boxes[None], scales_of(np.array([[width, height]], dtype=np.float32)))[0])

@@ -78,7 +78,7 @@ class X152Looker(Looker):
 def build(
     weights: str | None, *, legacy: bool = False, short_side: int | None = None, sizes: Sizes = PAPER
 ) -> X152Looker:
-    """The detector, batch norms folded.
+    """The detector, batch norms folded and channels last in memory, which is faster.
 
     Args:
         weights: the released ``detectron_model.pth`` or another file of the same names, or ``random``.
@@ -99,4 +99,5 @@ def build(
     detector = build_x152(weights, legacy=legacy, sizes=sizes, fold=False, short_side=short, long_side=long)
     content = weight_files.content_hash(detector.network)
     detector.network.fold()
+    detector.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return X152Looker(detector, content)

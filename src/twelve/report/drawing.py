@@ -155,6 +155,7 @@ def _plain(record: Recorded, pictures: Pictures) -> Card:
 DRAWINGS: Mapping[str, Draw] = {
     "answer": _answer,
     "alignment": _alignment,
+    "pretraining": _alignment,
     "region": _region,
     "pair": _pair,
     "entailment": _single,

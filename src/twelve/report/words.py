@@ -7,6 +7,7 @@ from twelve.evaluation.record import KEPT
 KINDS = {
     "answer": "Answer a question about a picture, with one answer out of a fixed list.",
     "alignment": "Find the picture that a caption describes, among all pictures of a gallery.",
+    "pretraining": "Find the picture that a caption describes, with what hidden words and regions alone have taught.",
     "region": "Point at the thing in a picture that a phrase or a question means.",
     "pair": "Say whether a statement is true of two pictures.",
     "entailment": "Say whether a picture proves a statement, contradicts it or leaves it open.",
@@ -88,6 +89,7 @@ DRAWN = (
 _SHOWN = {
     "answer": "Bars: the answers the model finds likeliest, each with its own probability; ✓ marks what is right.",
     "alignment": "The five pictures that the model ranks first; the caption's own follows if it is further down.",
+    "pretraining": "The five pictures that the model ranks first; the caption's own follows if it is further down.",
     "region": "Solid frame: the thing that was meant. Dashed frame: what the model points at.",
     "pair": "Bars: the model's probability of true and of false; ✓ marks what is right.",
     "entailment": "Bars: the model's probability of each class; ✓ marks what is right.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from twelve.data.records import REMEDY, Record, describe, read_json
+from twelve.data.root import MissingData
 from twelve.errors import DataError
 
 Value = TypeVar("Value")
@@ -61,7 +62,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def complete(wanted: Collection[str], predicted: Collection[str], path: Path, what: str = "examples") -> None:
     """Raise DataError when something has no prediction, or when there is nothing to predict."""
     if not wanted:
-        raise DataError(
+        raise MissingData(
             f"the official files hold no {what}", file=path, remedy="give the files of the split that was predicted"
         )
     missing = [key for key in wanted if key not in predicted]

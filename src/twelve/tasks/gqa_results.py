@@ -85,10 +85,10 @@ def _kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:
     """Kind -> those of the official files."""
     found: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
     for path in paths:
-        _, first = next(read_members(path), ("", None))
+        key, first = next(read_members(path), (None, None))
         kind = next((kind for kind, field in _KINDS.items() if first is not None and field in first.fields), None)
         if kind is None:
-            raise DataError("neither questions, nor choices, nor scene graphs", file=path, remedy=_REMEDY)
+            raise DataError("neither questions, nor choices, nor scene graphs", file=path, record=key, remedy=_REMEDY)
         found[kind].append(path)
     return found
 

@@ -131,5 +131,8 @@ def read_pairs(path: Path, source: str = "flickr30k") -> Iterator[Example]:
 def _image(record: Record) -> str:
     for key in _IMAGE_KEYS:
         if key in record.fields:
-            return record.identifier(key)
+            name = record.identifier(key)
+            if not image_key(name).strip():
+                raise record.error(f"field {key!r} must name a picture, found {name!r}")
+            return name
     raise record.error(f"field {' or '.join(map(repr, _IMAGE_KEYS))} is missing (expected the picture's id)")

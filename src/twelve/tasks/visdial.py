@@ -182,7 +182,7 @@ def rounds_of(path: Path, split: str, source: str, relevance: Mapping[str, tuple
                     options=_options(turn, answers),
                     facts=facts,
                 )
-            if "answer" in turn.fields:
+            if split != "test" or "answer" in turn.fields:
                 said = f"{question} {_listed(turn, 'answer', answers)}"
                 before = dialog.text("caption") + SEPARATOR + said
 

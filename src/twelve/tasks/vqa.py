@@ -108,8 +108,10 @@ class VQA(Task):
         content, questions = _truth(truth)
         facts = dict(annotations_of(content.records("annotations")))
         asked = {key: metric.Question(*(fact[name] for name in _QUESTION)) for key, fact in facts.items()}
-        if questions is not None and {str(record.integer("question_id")) for record in questions} != asked.keys():
-            raise DataError("questions and annotations are not of the same split", file=truth[0], remedy=_REMEDY)
+        differ = {str(record.integer("question_id")) for record in questions or ()} ^ asked.keys()
+        if questions is not None and differ:
+            problem = "questions and annotations are not of the same split"
+            raise DataError(problem, file=truth[0], record=f"question_id {min(differ)}", remedy=_REMEDY)
         answers = metric.read_results(only(predictions, "the JSON list of answers"))
         complete(asked, answers, predictions[0], "questions")
         known(answers, asked, predictions[0])

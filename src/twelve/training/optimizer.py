@@ -13,7 +13,8 @@ from typing import Any, cast, overload
 import torch
 from torch import Tensor, nn
 
-from twelve.errors import CheckpointError, ConfigError, nearest
+from twelve.errors import CheckpointError
+from twelve.training.prefixes import check_prefixes, under
 
 SETTLED = 1 << 24
 """A step count at which 1 - beta ** step is exactly 1 for any beta below 0.99999: no correction is left. Float32, in
@@ -127,6 +128,7 @@ def parameter_groups(
     head_lr: float,
     weight_decay: float = 0.01,
     factors: Mapping[str, float] | None = None,
+    by_name: Callable[[str], float] | None = None,
     released_name: Callable[[str], str] | None = None,
 ) -> list[dict[str, Any]]:
     """Groups of the model's trainable parameters with equal learning rate and decay.
@@ -138,6 +140,7 @@ def parameter_groups(
     Args:
         factors: learning-rate factor by prefix of the model's own parameter names (``text`` covers ``text.layers.0``);
             the longest prefix that fits counts.
+        by_name: a further factor of each parameter's learning rate.
         released_name: gives the released files' name of one of the model's parameters; for other models.
 
     Raises:
@@ -150,28 +153,19 @@ def parameter_groups(
         released_name = functools.partial(checkpoints.released_name, kinds=checkpoints.kinds_of(config))
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     factors = dict(factors or {})
-    for prefix in factors:
-        if not any(_under(name, prefix) for name, _ in named):
-            known = sorted({name.partition(".")[0] for name, _ in named})
-            raise ConfigError(
-                f"no parameter's name begins with {prefix!r}{nearest(prefix, known)}",
-                record="optimizer.factors",
-                remedy=f"names begin with {', '.join(known)}",
-            )
+    check_prefixes(factors, [name for name, _ in model.named_parameters()], "optimizer.factors")
     groups: dict[tuple[float, float], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in named:
         released = released_name(name)
         rate = head_lr if "vil_" in released else base_lr
-        fitting = [prefix for prefix in factors if _under(name, prefix)]
+        fitting = [prefix for prefix in factors if under(name, prefix)]
         if fitting:
             rate *= factors[max(fitting, key=len)]
+        if by_name is not None:
+            rate *= by_name(name)
         decay = 0.0 if "bias" in released or "LayerNorm.weight" in released else weight_decay
         groups.setdefault((rate, decay), []).append((name, parameter))
     return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
-
-
-def _under(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix.rstrip(".") + ".")
 
 
 def loss_scales(rates: Mapping[str, float]) -> dict[str, float]:

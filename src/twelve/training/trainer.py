@@ -21,11 +21,13 @@ from twelve.data.batch import Batch, Collator
 from twelve.data.loader import Stream
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, TwelveError
+from twelve.model.attention import Block
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
 from twelve.training import checkpoint
 from twelve.training.devices import Devices, parted, parted_optimizer, whole
+from twelve.training.freezing import freeze, rates_by_depth
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
 from twelve.training.schedules import make_schedule
 
@@ -60,8 +62,11 @@ class Trainer:
         self.config, self.data, self.processor, self.folder = config, data, processor, folder
         self.devices, self.device = devices, devices.device
         self.model = model
-        if config.training.recompute:
-            model.gradient_checkpointing_enable()  # type: ignore[no-untyped-call, unused-ignore]
+        for part in model.modules():
+            if isinstance(part, Block):
+                part.gradient_checkpointing = config.training.recompute
+        self.frozen = freeze(model, config.freeze)
+        """Numbers of the model that do not train."""
         self.wrapped = devices.place(model)
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
@@ -77,6 +82,7 @@ class Trainer:
                 head_lr=settings.head_learning_rate,
                 weight_decay=settings.weight_decay,
                 factors=settings.factors,
+                by_name=rates_by_depth(model.config, settings.layer_decay),
             ),
             betas=settings.betas,
             eps=settings.eps,

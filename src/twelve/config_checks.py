@@ -1,0 +1,82 @@
+"""Whether what a configuration names exists, and whether its parts suit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from twelve.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from twelve.config import RunConfig
+    from twelve.tasks.base import Task
+
+
+def check_names(config: RunConfig) -> None:
+    """Tasks and outputs that the configuration names exist; the run's own tasks become known."""
+    from twelve.tasks.base import all_tasks, broken
+    from twelve.tasks.custom import adopt_own
+
+    adopt_own(config.tasks)
+    known = all_tasks()
+    outputs = sorted({known[name].output for name in config.tasks if name in known})
+    for record, names, right in (
+        ("tasks", config.tasks, sorted(known)),
+        ("sources", config.sources, sorted(known)),
+        ("vocabulary.label_maps", config.vocabulary.label_maps, outputs),
+    ):
+        for name in names:
+            if name not in right:
+                raise ConfigError(
+                    f"unknown name {name!r}{nearest(name, right)}{broken(name)}",
+                    record=f"{record}.{name}",
+                    remedy=f"choose among {', '.join(right)}",
+                )
+    _check_splits(config, known)
+    _check_heads(config, known)
+    _check_replay(config)
+
+
+def _check_replay(config: RunConfig) -> None:
+    """What is replayed has been learnt, by what the run goes on from, and something is learnt beside it."""
+    problem = None
+    if config.replay and config.model.init is None:
+        problem, remedy = "a new model has nothing to replay", "name what it goes on from: --set init=RUN"
+    elif lacking := [name for name in config.replay if name not in config.tasks]:
+        problem, remedy = (
+            f"{lacking[0]!r} is not among the tasks",
+            f"add it to tasks, or replay {', '.join(config.tasks)}",
+        )
+    elif config.replay and set(config.tasks) <= set(config.replay):
+        problem, remedy = "every task is replayed, none is new", "name what is to be learnt: --set tasks=[TASK]"
+    if problem:
+        raise ConfigError(problem, record="replay", remedy=remedy)
+
+
+def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
+    """No split serves two purposes."""
+    for name, settings in config.tasks.items():
+        trained, reported = settings.train or known[name].train_split, settings.report or known[name].report_split
+        if reported == trained:
+            problem, key = "the reported split is the one that is trained on", "report"
+        elif settings.look in (trained, reported):
+            problem, key = "training may not look at the split that it trains on, or at the reported one", "look"
+        else:
+            continue
+        raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy=f"{key} another split")
+
+
+def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:
+    """Tasks that share a head are of one kind."""
+    from twelve.tasks.base import HEADS
+
+    kinds = {task.output: HEADS.get(task.kind, task.kind) for name, task in known.items() if name not in config.tasks}
+    for name in config.tasks:
+        task = known[name]
+        kind = HEADS.get(task.kind, task.kind)
+        if kinds.setdefault(task.output, kind) != kind:
+            raise ConfigError(
+                f"the head {task.output!r} is of kind {kinds[task.output]}, this task is of kind {kind}",
+                record=f"tasks.{name}.output",
+                remedy="give it another output, or none",
+            )

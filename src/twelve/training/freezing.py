@@ -1,0 +1,75 @@
+"""Fine-tuning layer by layer: how deep each parameter lies, how fast it learns for that, and which do not train.
+
+Depth is counted from the top: heads and poolers lie at 0, the last layer of either stream at 1, an embedding below all
+layers of its stream. A direction of a connection lies as deep as the layer of its stream that follows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from twelve.config import FreezeSettings
+from twelve.errors import ConfigError
+from twelve.model.config import TwelveConfig
+from twelve.model.vilbert import Twelve
+from twelve.training.prefixes import check_prefixes, under, under_any
+
+HEADS = ("heads", "pretraining", "word_logit")
+"""Prefixes of the parameters of heads."""
+_LAYER = re.compile(r"(text|image)\.layers\.(\d+)\.")
+_CONNECTION = re.compile(r"connections\.(\d+)\.(text|image)\.")
+
+
+def depth_of(name: str, config: TwelveConfig) -> int:
+    """How many layers a parameter lies below the heads."""
+    layers = {"text": config.num_hidden_layers, "image": config.v_num_hidden_layers}
+    if layer := _LAYER.match(name):
+        return layers[layer[1]] - int(layer[2])
+    if connection := _CONNECTION.match(name):
+        places = config.t_biattention_id if connection[2] == "text" else config.v_biattention_id
+        return layers[connection[2]] - places[int(connection[1])]
+    for stream, count in layers.items():
+        if under(name, f"{stream}.embedding"):
+            return count + 1
+    return 0
+
+
+def rates_by_depth(config: TwelveConfig, decay: float) -> Callable[[str], float]:
+    """Parameter name -> factor of its learning rate, ``decay`` to the power of its depth ("Universal Language Model
+    Fine-tuning for Text Classification", Howard & Ruder 2018, for whole layers)."""
+    return lambda name: decay ** depth_of(name, config)
+
+
+def freeze(model: Twelve, settings: FreezeSettings) -> int:
+    """Switch off the gradients of what is not to train, and return how many numbers that is.
+
+    Raises:
+        ConfigError: there are fewer layers, no parameter has one of the prefixes, or nothing would train.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    check_prefixes(settings.names, names, "freeze.names")
+    check_prefixes(settings.but, names, "freeze.but")
+    fixed = {name for name in names if under_any(name, settings.names)}
+    if settings.all_but_heads:
+        fixed |= {name for name in names if not under_any(name, HEADS)}
+    for stream, count, most in (
+        ("text", settings.text_layers, model.config.num_hidden_layers),
+        ("image", settings.image_layers, model.config.v_num_hidden_layers),
+    ):
+        if count is None:
+            continue
+        if count > most:
+            raise ConfigError(
+                f"the stream has {most} layers, not {count}",
+                record=f"freeze.{stream}_layers",
+                remedy=f"give at most {most}",
+            )
+        lowest = [f"{stream}.embedding", *(f"{stream}.layers.{layer}" for layer in range(count))]
+        fixed |= {name for name in names if under_any(name, lowest)}
+    fixed -= {name for name in names if under_any(name, settings.but)}
+    if fixed == set(names):
+        raise ConfigError("nothing is left to train", record="freeze", remedy="freeze less, or name it in freeze.but")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in fixed)
+    return sum(parameter.numel() for name, parameter in model.named_parameters() if name in fixed)

@@ -1,0 +1,36 @@
+"""Parts of a model by the beginnings of their parameters' names: ``text`` covers ``text.layers.0.output.norm.bias``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twelve.errors import ConfigError, nearest
+
+
+def under(name: str, prefix: str) -> bool:
+    """Whether a parameter's name begins with all parts of ``prefix``."""
+    return name == prefix or name.startswith(prefix.rstrip(".") + ".")
+
+
+def under_any(name: str, prefixes: Iterable[str]) -> bool:
+    return any(under(name, prefix) for prefix in prefixes)
+
+
+def check_prefixes(prefixes: Iterable[str], names: Iterable[str], place: str) -> None:
+    """Every prefix begins some name.
+
+    Args:
+        place: the configuration's key that gives the prefixes.
+
+    Raises:
+        ConfigError: names the first prefix that does not.
+    """
+    names = list(names)
+    for prefix in prefixes:
+        if not any(under(name, prefix) for name in names):
+            known = sorted({name.partition(".")[0] for name in names})
+            raise ConfigError(
+                f"no parameter's name begins with {prefix!r}{nearest(prefix, known)}",
+                record=place,
+                remedy=f"names begin with {', '.join(known)}",
+            )
