@@ -83,7 +83,7 @@ def limited() -> Iterator[None]:
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Raise Hangs when the block takes more than :data:`SECONDS`; end the test run when it does not let itself be
-    stopped."""
+    stopped. (pytest then ends with code 1 and without a word; ``-s`` shows where it was.)"""
     if not hasattr(signal, "setitimer"):
         yield
         return
