@@ -167,8 +167,11 @@ def configs(name: Annotated[str | None, typer.Argument(help="Print this one.")] 
         typer.echo(f"{shipped_name}  {first.lstrip('# ')}")
 
 
-app.command(epilog='Example: twelve predict runs/first --image boat.jpg --ask "what colour is the boat?"')(use.predict)
-app.command(epilog='Example: twelve match runs/first "a red boat" --images photographs')(use.match)
+use.register(app)
+app.command(epilog="Example: twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl")(
+    use.convert
+)
+use.register(app)
 
 
 def main() -> None:

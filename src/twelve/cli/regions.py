@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-regions_app = typer.Typer(help="Regions of photographs: extract, info, verify.", no_args_is_help=True)
+regions_app = typer.Typer(
+    help="Regions of photographs: extract, import, info, verify, merge, parity.", no_args_is_help=True
+)
 
 LEVELS = "4,8,16,32"
 """Of those tried on the real sample these served best, at a third of the size of those with the network's head."""
@@ -109,3 +111,54 @@ def parity(
     from twelve.regions.x152.parity import run
 
     raise typer.Exit(run(path))
+
+
+@regions_app.command(
+    "import",
+    epilog="Example: twelve regions import vg_features.lmdb --source vg --detector x152 --out regions",
+)
+def import_(
+    path: Annotated[
+        Path, typer.Argument(help="An LMDB, TSV, npy or HDF5 file of region features, or a folder of one.")
+    ],
+    source: Annotated[str, typer.Option(help="Image source that the pictures belong to, e.g. coco.")],
+    detector: Annotated[str, typer.Option(help="Name of the detector that made them: features of one may be mixed.")],
+    out: Annotated[Path, typer.Option(help="The region store to write to.")],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; else it is recognised.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the region file.")] = None,
+    index: Annotated[Path | None, typer.Option(help="The side file that names the pictures of an HDF5 file.")] = None,
+    class_probabilities: Annotated[
+        Literal["none", "keep", "foreground"], typer.Option(help="Of npy records: with background, or without.")
+    ] = "none",
+    dtype: Annotated[Literal["float16", "bfloat16"], typer.Option(help="Of stored features.")] = "float16",
+) -> None:
+    """Take over region features of other programs; killed, it goes on where it stopped when called again."""
+    from twelve.regions.importers import import_regions
+
+    report = import_regions(
+        path,
+        out,
+        source=source,
+        detector=detector,
+        format=format_,
+        name=name,
+        index=index,
+        class_probabilities=class_probabilities,
+        dtype=dtype,
+    )
+    typer.echo(str(report))
+
+
+@regions_app.command(epilog="Example: twelve regions merge regions/coco/*.arrow --out regions/coco/all.arrow --remove")
+def merge(
+    paths: Annotated[list[Path], typer.Argument(help="Region files of one source, or folders of such.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the files that were merged.")] = False,
+) -> None:
+    """Make one region file of several, shards for instance."""
+    from twelve.regions.merge import merge as run
+
+    for report in run(paths, out, remove=remove):
+        typer.echo(str(report))

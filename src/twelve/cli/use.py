@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -68,3 +69,45 @@ def match(
         typer.echo(caption)
         for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
             typer.echo(f"  {place}. {name} ({share:.0%})")
+
+
+def convert(
+    weights: Annotated[Path, typer.Argument(help="A released checkpoint, e.g. multi_task_model.bin.")],
+    out: Annotated[Path, typer.Argument(help="The model folder to write.")],
+    config: Annotated[Path | None, typer.Option(help="Its JSON configuration.", show_default="the paper's")] = None,
+    tokenizer: Annotated[
+        str, typer.Option(help="vocab.txt, a folder, package:MODULE or a hub name.")
+    ] = "bert-base-uncased",
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HEAD=FILE", help="A head's answers in order: JSON or the released pickle."),
+    ] = None,
+    detector: Annotated[Path | None, typer.Option(help="detectron_model.pth: to look at pictures as well.")] = None,
+) -> None:
+    """Turn a released checkpoint into a folder that everything here opens."""
+    from twelve.errors import ConfigError
+    from twelve.model.convert import convert as run
+
+    named: dict[str, Path] = {}
+    for pair in labels or ():
+        key, equals, file = pair.partition("=")
+        if not equals or not key or not file:
+            raise ConfigError(f"cannot read --labels {pair!r}", remedy="write --labels answer=FILE")
+        named[key] = Path(file)
+    folder, lacking = run(weights, out, config=config, tokenizer=tokenizer, labels=named, detector=detector)
+    for what in lacking:
+        print(f"lacks {what}", file=sys.stderr)
+    typer.echo(str(folder))
+
+
+EXAMPLES: dict[Callable[..., None], str] = {
+    predict: 'twelve predict runs/first --image boat.jpg --ask "what colour is the boat?"',
+    match: 'twelve match runs/first "a red boat" --images photographs',
+    convert: "twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command, example in EXAMPLES.items():
+        app.command(epilog=f"Example: {example}")(command)

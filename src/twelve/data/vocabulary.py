@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from twelve.data.columns import counted
 from twelve.data.records import describe, read_json, writable
@@ -94,7 +95,11 @@ def read_label_map(path: Path) -> list[str]:
     Raises:
         DataError: something else, an answer twice, or rows that are not 0, 1, 2, ...
     """
-    content = read_json(path)
+    return check_labels(read_json(path), path)
+
+
+def check_labels(content: Any, path: Path) -> list[str]:
+    """Answers in the order of their rows, from a file's content; raises DataError as :func:`read_label_map` does."""
     expected = "a list of answers, or an object answer -> row"
     if isinstance(content, Mapping):
         rows = {answer: row for answer, row in content.items() if isinstance(row, int) and not isinstance(row, bool)}

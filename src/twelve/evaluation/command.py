@@ -25,7 +25,7 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
 from twelve.tasks.base import get
-from twelve.training.run import CARVED, machine, model_folder, open_run
+from twelve.training.run import CARVED, machine, model_folder, open_run, write_run_card
 
 STAGES = "stages.json"
 """Stage of a quickstart -> seconds it took."""
@@ -118,6 +118,7 @@ def evaluate_run(
         write_results(folder / name, results, facts)
     if whole and not full:
         record.write(folder / record.FILE, evaluator.recorded)
+        write_run_card(folder, model, processor, results, str(facts["machine"].get("processor", "")))
     return results
 
 
