@@ -208,3 +208,31 @@ def test_where_nothing_can_be_written_is_said_before_the_work(
     for word in words:
         assert word.format(**names) in shown
     assert (tmp_path / "file").read_text() == "" and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["configs", "{binary}"], ["not UTF-8"]),
+        (["data", "stats", "{empty}"], ["no split of any task"]),
+        (["data", "clean", "{empty}", "--out", "{new}"], ["no training set of any task"]),
+        (["data", "vocabulary", "{root}", "nlvr2", "--out", "{new}"], ["nlvr2 has no answers"]),
+        (["report", "{empty}"], ["holds no run"]),
+        (["data", "check", "{binary}"], ["this is a file"]),
+    ],
+    ids=lambda value: " ".join(value)[:40],
+)
+def test_wrong_things_in_the_right_place(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    words: list[str],
+) -> None:
+    (tmp_path / "empty räum").mkdir()
+    (tmp_path / "binary").write_bytes(b"\0\xff")
+    names = {"root": root, "empty": tmp_path / "empty räum", "binary": tmp_path / "binary", "new": tmp_path / "new"}
+    code, shown = fails(monkeypatch, capsys, *(part.format(**names) for part in command))
+    assert code == 2 and "Traceback" not in shown and all(word in shown for word in words)
+    assert not (tmp_path / "new").exists()

@@ -242,6 +242,20 @@ def find(path: str | Path) -> Path:
     )
 
 
+def read_text(file: Path) -> str:
+    """The text of a configuration.
+
+    Raises:
+        ConfigError: it cannot be read, or is no text.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=file, remedy="check its permissions") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
+
+
 def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
     """Read a configuration and apply ``a.b=c`` settings (values are YAML).
 
@@ -249,13 +263,7 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
         ConfigError: not YAML, an unknown key, a value of the wrong type, an unknown task.
     """
     file = find(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file, remedy="check its permissions") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
-    tree = read_yaml(text, file)
+    tree = read_yaml(read_text(file), file)
     if not isinstance(tree, dict):
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="start from a shipped one")
     for setting in settings:

@@ -95,6 +95,12 @@ def test_pictures_are_found_however_they_are_nested(root: Path) -> None:
         list(data.images("elsewhere"))
 
 
+def test_a_file_is_no_data_root(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MissingData, match="a data root is a folder, this is a file"):
+        DataRoot(tmp_path / "file")
+
+
 def test_a_damaged_file_of_a_drawn_world_is_drawn_again(tmp_path: Path) -> None:
     folder = tmp_path / "nlvr2"
     folder.mkdir()

@@ -136,6 +136,12 @@ def test_grey_pictures_of_every_depth_keep_their_contrast(mode: str, tmp_path: P
     assert levels.shape == (30, 40, 3) and levels[15, 1].max() < 25 and levels[15, 38].min() > 230
 
 
+def test_turned_once() -> None:
+    """What was turned upright stays so when it is looked at again."""
+    picture = picture_of(oriented(6))
+    assert picture_of(picture).size == picture.size == (20, 40)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned_upright(orientation: int) -> None:
     from PIL import ImageOps

@@ -96,6 +96,7 @@ def test_recipes_in_words(folder: Path, tmp_path: Path) -> None:
     assert (recipe.weights, recipe.weights_file, recipe.levels) == ("random", False, ("8",))
     square = replace(recipe, size=FixedSize(7, 9), levels=None)
     assert Recipe.from_json(square.to_json()) == square
+    assert Recipe.from_json(f"{recipe.to_json()} + {square.to_json()}") == recipe  # of merged files
     for text in ("", "{}", "[]", '{"levels": null, "size": {"wide": 1}}', recipe.to_json().replace("legacy", "lgacy")):
         with pytest.raises(RegionError, match=r"the recipe of the regions cannot be read .* -> extract"):
             Recipe.from_json(text)

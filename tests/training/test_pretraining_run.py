@@ -209,6 +209,21 @@ def test_multi_task_training_goes_on_from_it(root: Path, pretrained: Path, tmp_p
     assert processor.token_rows == {"vqa": 1, "flickr30k": 8} and CAPTIONS not in processor.task_outputs
 
 
+def test_a_pretrained_model_without_task_tokens_gets_them(root: Path, pretrained: Path, tmp_path: Path) -> None:
+    """The released pretrained model has none."""
+    settings = Twelve.from_pretrained(pretrained / "model").config
+    settings.task_specific_tokens = False
+    bare = Twelve(settings)
+    bare.save_pretrained(tmp_path / "bare")
+    TwelveProcessor.from_tokenizer(root / "tokenizer").save_pretrained(tmp_path / "bare")
+    made = tiny.tree(root, tmp_path / "run", sources={}, model={"init": str(tmp_path / "bare")})
+    made["tasks"] = {"vqa": made["tasks"]["vqa"]}
+    made["training"] |= {"iterations": 1}
+    model = Twelve.from_pretrained(train(configuration.parse(made), console=QUIET) / "model")
+    assert model.text.embedding.tasks is not None and model.pretraining is None
+    assert torch.allclose(model.text.embedding.words.weight, bare.text.embedding.words.weight, atol=0.1)
+
+
 def test_regions_of_another_extractor_are_refused(root: Path, pretrained: Path, tmp_path: Path) -> None:
     made = tiny.tree(root, tmp_path / "run", regions=str(tmp_path / "regions"), sources={})
     made["tasks"] = {"vqa": made["tasks"]["vqa"]}

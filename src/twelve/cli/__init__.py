@@ -157,10 +157,10 @@ def tasks() -> None:
 @app.command(epilog="Example: twelve configs real-sample.yaml > mine.yaml")
 def configs(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
     """List the configurations that come with the package, or print one."""
-    from twelve.config import find, shipped
+    from twelve.config import find, read_text, shipped
 
     if name is not None:
-        typer.echo(find(name).read_text(encoding="utf-8"), nl=False)
+        typer.echo(read_text(find(name)), nl=False)
         return
     for shipped_name, path in shipped().items():
         first = path.read_text(encoding="utf-8").splitlines()[0]

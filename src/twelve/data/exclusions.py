@@ -149,7 +149,7 @@ def find_exclusions(
         pixels: compare the pictures whose files are there, besides the ids.
 
     Raises:
-        DataError: no such data root, or a file is malformed.
+        DataError: no such data root, no training set in it, or a file is malformed.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     tasks = tasks or tasks_of(root)
@@ -162,6 +162,9 @@ def find_exclusions(
                 train[name] = read(task, task.train_split)
             except MissingData as error:
                 skipped[f"{name} {task.train_split}"] = error.problem
+    if not train:
+        problem, remedy = "no training set of any task is here", "see what is missing: twelve data check"
+        raise DataError(problem, file=root.path, remedy=remedy)
     images = dict.fromkeys(image for part in train.values() for those in images_of(part).values for image in those)
     images |= dict.fromkeys(sorted(held_out.images))
     files = {image: path for image in images if pixels and (path := root.image_file(image)) is not None}

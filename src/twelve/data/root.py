@@ -68,6 +68,8 @@ class DataRoot:
 
     def __init__(self, path: str | Path, sources: Mapping[str, str] | None = None) -> None:
         self.path = Path(path)
+        if self.path.is_file():
+            raise MissingData("a data root is a folder, this is a file", file=self.path, remedy="name its folder")
         if not self.path.is_dir():
             raise MissingData(
                 "no such data root", file=self.path, remedy="make this folder and put one folder a dataset into it"

@@ -16,6 +16,7 @@ from twelve.data.columns import pictures
 from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
+from twelve.errors import ConfigError
 from twelve.files import check_file, replacing
 from twelve.tasks.base import Example, get, tasks_of
 
@@ -75,6 +76,10 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
             except MissingData:
                 if tasks and split == task.train_split:
                     raise
+    if not found:
+        raise MissingData(
+            "no split of any task is here", file=root.path, remedy="see what is missing: twelve data check"
+        )
     return found
 
 
@@ -125,6 +130,12 @@ def write_vocabulary(
     check_file(out)
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     task = get(name)
+    if task.kind != "answer":
+        problem, remedy = (
+            f"{name} has no answers to choose from (its kind is {task.kind})",
+            "name a task of kind answer",
+        )
+        raise ConfigError(problem, remedy=remedy)
     first, *others = (read_examples(task, root, split) for split in splits or (task.train_split,))
     examples = [*first, *(example for part in others for example in part)] if others else first
     vocabulary = build_vocabulary([examples], min_count=min_count)

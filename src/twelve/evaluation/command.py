@@ -18,6 +18,7 @@ from twelve.data.prepare import Carved, Prepared, prepare_measuring
 from twelve.errors import ConfigError, nearest
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval
+from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator, Result, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
 from twelve.files import check_file, check_folder
@@ -25,7 +26,8 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
 from twelve.tasks.base import get
-from twelve.training.run import CARVED, machine, model_folder, open_run, write_run_card
+from twelve.training.provenance import machine
+from twelve.training.run import CARVED, model_folder, open_run, write_run_card
 
 STAGES = "stages.json"
 """Stage of a quickstart -> seconds it took."""
@@ -113,6 +115,8 @@ def evaluate_run(
         "machine": machine(),
     } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
     show(results, facts, console)
+    for line in comparison(earlier(config.model.init), results):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     name = "evaluation-full.json" if full else "evaluation.json"
     if whole:
         write_results(folder / name, results, facts)

@@ -181,7 +181,12 @@ def _upright(picture: Image.Image) -> Image.Image:
     except Exception:  # junk where EXIF data should be raises nearly anything, and the pixels are whole all the same
         return picture
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return picture if turn is None else picture.transpose(turn)
+    if turn is None:
+        return picture
+    turned = picture.transpose(turn)
+    # Without what says how it lay, or it would be turned again where it is looked at next.
+    turned.info = {key: value for key, value in picture.info.items() if key == "transparency"}
+    return turned
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

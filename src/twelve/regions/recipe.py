@@ -52,13 +52,14 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """Read what :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote; of several, as merged files have them, the first.
 
         Raises:
             RegionError: it is not that.
         """
         try:
-            tree: Any = json.loads(text)
+            tree: Any
+            tree, _ = json.JSONDecoder().raw_decode(text)
             levels, size = tree["levels"], tree["size"]
             if size is not None:
                 size = (FixedSize if "wide" in size else InputSize)(**size)

@@ -64,9 +64,9 @@ def write_report(run: Path) -> Path:
         ConfigError: the folder holds no run.
         DataError: one of its files is damaged; names it.
     """
-    if run.is_dir():
-        files.check_folder(run)
-    page = render(read_run(run))
+    read = read_run(run)
+    files.check_folder(run)
+    page = render(read)
     with files.replacing(run / FILE) as partial:
         partial.write_text(page, encoding="utf-8")
     return run / FILE

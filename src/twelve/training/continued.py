@@ -29,20 +29,27 @@ STATISTICS_EXAMPLES = 2000
 """Training examples whose targets decide where an untrained head begins."""
 
 
-def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor, Prepared]:
-    """A saved model and its processor, with the run's data read for them.
+def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor, Prepared, list[str]]:
+    """A saved model and its processor, with the run's data read for them, and which of the run's tasks it knows.
 
     Args:
         folder: what from_pretrained opens.
 
     Raises:
         CheckpointError: a new task needs a head of another kind than the checkpoint has under this name.
-        ConfigError: no task token is left, or texts are longer than the model reads.
+        ConfigError: no task token is left, texts are longer than the model reads, or it does not know what is replayed.
     """
     processor = TwelveProcessor.from_pretrained(folder)
     processor.allow_other_features = config.model.allow_other_features
     model = Twelve.from_pretrained(folder)
-    new = [name for name in config.tasks if name not in processor.token_rows]
+    known = [name for name in config.tasks if name in processor.token_rows]
+    new = [name for name in config.tasks if name not in known]
+    if unknown := [name for name in config.replay if name in new]:
+        raise ConfigError(
+            f"the model has not learnt {unknown[0]}",
+            record="replay",
+            remedy=f"it knows {', '.join(processor.token_rows)}",
+        )
     data = prepare(config, processor.vocabularies, adding=new)
     for source in sources_of(data):
         mark = data.store.fingerprint(source)
@@ -61,7 +68,7 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
     changed = {"heads": heads, "pretraining": False, "task_specific_tokens": True} | asked
     if any(getattr(model.config, name) != value for name, value in changed.items()):
         model = grown(model, changed, data, tasks, processor, config.seed)
-    return model, processor, data
+    return model, processor, data, known
 
 
 def reserved_rows() -> list[int]:

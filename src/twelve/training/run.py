@@ -7,8 +7,6 @@ metrics.jsonl, checkpoints/ and model/.
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
-from twelve import __version__, files
+from twelve import files
 from twelve.config import RunConfig, load
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, prepare, sources_of
@@ -32,6 +30,9 @@ from twelve.progress import clock
 from twelve.regions.recipe import recipe_of
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import architecture, continued, reserved_rows, start_heads
+from twelve.training.log import check_trackers
+from twelve.training.provenance import fingerprints, machine
+from twelve.training.schedules import check_stops
 
 if TYPE_CHECKING:
     from twelve.evaluation.evaluate import Result
@@ -70,6 +71,9 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     folder = Path(config.run)
     _check_folder(config, folder, resume)
+    check_trackers(config.training.trackers)
+    if config.replay:
+        check_stops(config.schedule.name)
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     set_seed(config.seed)
@@ -83,38 +87,63 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
 
 
 def _train(config: RunConfig, folder: Path, devices: Devices, console: Console, resume: bool) -> None:
-    from twelve.training.trainer import METRICS, Trainer
+    from twelve.training.trainer import Trainer
 
-    model, processor, data = (
+    model, processor, data, known = (
         continued(config, model_folder(Path(config.model.init))) if config.model.init else _new(config, config.seed)
     )
     devices.draw_apart(config.seed)
-    trainer = Trainer(config, data, model, processor, folder, devices)
+    trainer = Trainer(config, data, model, processor, folder, devices, known)
     if devices.main:
         _describe(config, data, model, trainer, console)
         if not resume:
-            (folder / METRICS).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
-            _write_json(folder / "data.json", summary(data))
+            _write_json(folder / "data.json", summary(data) | fingerprints(config, data))
             _write_json(folder / "machine.json", machine())
             data.carved.write(folder / CARVED)
             config.write(folder / CONFIG)
-    if config.training.trackers:
-        devices.accelerator.init_trackers(folder.name, config=config.model_dump(mode="json"))
+    trainer.log.start_trackers(folder.resolve().name, config.model_dump(mode="json"))
     if resume:
         for reason in trainer.resume():
             console.print(f"passed over: {reason}", highlight=False, soft_wrap=True, markup=False)
         console.print(f"resumed at iteration {trainer.iteration} of {trainer.total}")
+    if trainer.iteration == 0:
+        trainer.begin()
     if devices.main:
         (folder / TRAINED).unlink(missing_ok=True)
     trainer.fit()
     if devices.main:
         calibrate(folder, trainer)
-        _write_json(folder / TRAINED, {"iterations": trainer.iteration, "seconds": round(trainer.seconds, 1)})
+        _write_json(folder / TRAINED, history(trainer))
+    for line in remembered(trainer):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
         f"next: twelve evaluate {folder}",
         soft_wrap=True,
     )
+
+
+def history(trainer: Trainer) -> dict[str, Any]:
+    """How a run went: its length, the scores of what is in model/, and who stopped when."""
+    return {
+        "iterations": trainer.iteration,
+        "seconds": round(trainer.seconds, 1),
+        "before": trainer.before,
+        "kept": trainer.kept,
+        "events": trainer.log.events(),
+    }
+
+
+def remembered(trainer: Trainer) -> list[str]:
+    """The scores, on the carved split, of what the model had learnt before: before the first step and now."""
+    names = [name for name in trainer.before if name in trainer.kept]
+    lines = ["learnt before, of 100 on the pictures that training looks at:"] if names else []
+    for name in names:
+        before, after = 100 * trainer.before[name], 100 * trainer.kept[name]
+        replayed = ", replayed" if name in trainer.config.replay else ""
+        title = trainer.data.tasks[name].task.title
+        lines.append(f"  {title}: {before:.1f} before, {after:.1f} now ({after - before:+.1f}{replayed})")
+    return lines
 
 
 def calibrate(folder: Path, trainer: Trainer) -> None:
@@ -189,7 +218,7 @@ def _difference(place: str, now: Any, then: Any) -> tuple[str, Any, Any]:
     return place, now, then
 
 
-def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepared]:
+def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepared, list[str]]:
     """A model of the configured sizes: text from the encoder if one is named, everything else at random."""
     encoder = config.model.text_encoder
     named = config.model.tokenizer or encoder
@@ -233,7 +262,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
     start_heads(model, data, data.tasks.values(), processor, seed)
     if encoder is not None:
         load_text_encoder(model, encoder)
-    return model, processor, data
+    return model, processor, data, []
 
 
 def _texts(data: Prepared) -> Iterator[str]:
@@ -350,23 +379,6 @@ def summary(data: Prepared) -> dict[str, Any]:
         "coverage": {name: str(coverage) for name, coverage in data.coverage.items()},
         "found": dict(data.found),
         "vocabularies": {key: len(vocabulary) for key, vocabulary in data.vocabularies.items()},
-    }
-
-
-def machine() -> dict[str, Any]:
-    """The machine and the versions that made a number."""
-    processor = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            names = [line.split(":", 1)[1].strip() for line in stream if line.startswith("model name")]
-        processor = names[0] if names else processor
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "twelve": __version__,
     }
 
 

@@ -5,10 +5,9 @@ It knows streams, outputs and a schedule; no dataset, no kind of output.
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,9 @@ from twelve.progress import Track
 from twelve.training import checkpoint
 from twelve.training.devices import Devices, parted, parted_optimizer, whole
 from twelve.training.freezing import freeze, rates_by_depth
+from twelve.training.log import RunLog
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
 from twelve.training.schedules import make_schedule
-
-METRICS = "metrics.jsonl"
 
 LOOK_BATCH = 64
 """Examples a forward pass of a look."""
@@ -48,6 +46,7 @@ class Trainer:
 
     Args:
         folder: the run's folder; metrics.jsonl, checkpoints/ and model/ are written into it.
+        known: tasks of the run that the model has learnt before.
     """
 
     def __init__(
@@ -58,9 +57,12 @@ class Trainer:
         processor: TwelveProcessor,
         folder: Path,
         devices: Devices,
+        known: Collection[str] = (),
     ) -> None:
         self.config, self.data, self.processor, self.folder = config, data, processor, folder
         self.devices, self.device = devices, devices.device
+        self.known = known
+        self.log = RunLog(folder, devices, config.training.trackers)
         self.model = model
         for part in model.modules():
             if isinstance(part, Block):
@@ -107,8 +109,23 @@ class Trainer:
         self.iteration, self.steps, self.pairs, self.seconds = 0, 0, 0, 0.0
         self.scores: dict[str, float] = {}
         self.best, self.bad_looks = -math.inf, 0
+        self.before: dict[str, float] = {}
+        """Scores of the known tasks before the first step."""
+        self.kept: dict[str, float] = {}
+        """Scores that the model in model/ had when it was saved."""
 
     # --- the loop ---------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """What comes before the first step: known tasks are looked at, and those to be replayed begin stopped."""
+        self.log.clear()
+        with self.devices.together():
+            for name in self.known:
+                self.before[name] = self.look(name)
+                self._log("look", task=name, score=round(self.before[name], 5), seconds=0.0)
+        for name in self.config.replay:
+            self.schedule.rest(name, self.before[name])
+            self._log("event", task=name, event="stop", best=self.before[name])
 
     def fit(self) -> None:
         """Train from where the state stands to the end; looks, logs and checkpoints on the way."""
@@ -149,6 +166,8 @@ class Trainer:
                     break
         self.seconds = time.monotonic() - started
         self.save()
+        for name in (name for name in self.before if name in self.kept):
+            self._log("kept", task=name, before=round(self.before[name], 5), after=round(self.kept[name], 5))
 
     def _step(self, name: str) -> float:
         """One batch of one task: forward, loss, backward and, unless gradients add up further, an update."""
@@ -189,7 +208,7 @@ class Trainer:
         if due and len(self.scores) == len(self.data.tasks):
             mean = float(np.mean(list(self.scores.values())))
             if mean > self.best:
-                self.best, self.bad_looks = mean, 0
+                self.best, self.bad_looks, self.kept = mean, 0, dict(self.scores)
                 self.save_model()
             else:
                 self.bad_looks += 1
@@ -243,6 +262,8 @@ class Trainer:
             "scores": dict(self.scores),
             "best": self.best,
             "bad_looks": self.bad_looks,
+            "before": dict(self.before),
+            "kept": dict(self.kept),
         }
         if not self.devices.main:
             return
@@ -276,8 +297,7 @@ class Trainer:
                     file=self.folder / "checkpoints",
                     remedy="copy them again, or train anew: --set run=ANOTHER",
                 )
-        if self.devices.main:
-            _keep_until(self.folder / METRICS, self.iteration)
+        self.log.keep_until(self.iteration)
         for reason in skipped:
             self._log("event", event=f"skipped: {reason}")
         return skipped
@@ -334,33 +354,4 @@ class Trainer:
         )
 
     def _log(self, kind: str, **values: Any) -> None:
-        """One line of metrics.jsonl, and the numbers to whatever tracker is on."""
-        if not self.devices.main:
-            return
-        line = {"kind": kind, "iteration": self.iteration, **values}
-        files.append(self.folder / METRICS, json.dumps(line) + "\n")
-        if self.config.training.trackers:
-            numbers = {f"{kind}/{key}": value for key, value in values.items() if isinstance(value, int | float)}
-            numbers |= {f"loss/{name}": value for name, value in values.get("losses", {}).items()}
-            if kind == "look":
-                numbers = {f"look/{values['task']}": values["score"]}
-            self.devices.accelerator.log(numbers, step=self.iteration)
-
-
-def _keep_until(path: Path, iteration: int) -> None:
-    """Leave in a metrics file what was logged up to an iteration, so that a resumed run logs everything once.
-
-    A line that was cut when the run was killed goes as well.
-    """
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
-        try:
-            tree = json.loads(line)
-            if line.endswith("\n") and tree["iteration"] <= iteration:
-                kept.append(line)
-        except (ValueError, LookupError, TypeError, RecursionError):
-            continue
-    with files.replacing(path) as partial:
-        partial.write_text("".join(kept), encoding="utf-8")
+        self.log.write(kind, self.iteration, **values)

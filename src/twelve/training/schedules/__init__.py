@@ -13,7 +13,7 @@ from twelve.training.schedules.ordering import AntiCurriculum, ByGroup, Curricul
 from twelve.training.schedules.stop_and_go import StopAndGo, StopAndGoAsWorded
 from twelve.training.schedules.weighting import UncertaintyWeighted
 
-__all__ = ["SCHEDULES", "AlwaysGo", "Event", "Schedule", "make_schedule"]
+__all__ = ["SCHEDULES", "AlwaysGo", "Event", "Schedule", "check_stops", "make_schedule"]
 
 
 class AlwaysGo(Schedule):
@@ -40,6 +40,17 @@ SCHEDULES: dict[str, type[Schedule]] = {
         ByGroup,
     )
 }
+
+
+def check_stops(name: str) -> None:
+    """Raises ConfigError when the schedule called ``name`` cannot let a task begin stopped."""
+    able = [schedule.name for schedule in SCHEDULES.values() if schedule.stops]
+    if name not in able:
+        raise ConfigError(
+            f"schedule {name!r} stops no task, so none can be replayed",
+            record="schedule.name",
+            remedy=f"choose {' or '.join(able)}",
+        )
 
 
 def make_schedule(name: str, options: Mapping[str, Any], **setting: Unpack[Setting]) -> Schedule:

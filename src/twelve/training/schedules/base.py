@@ -53,6 +53,8 @@ class Schedule(abc.ABC):
     """
 
     name: ClassVar[str]
+    stops: ClassVar[bool] = False
+    """Whether :meth:`rest` is possible."""
     reset_epochs: tuple[int, ...] = ()
     """The trainer calls :meth:`reset` when these epochs (counted from 0) have ended."""
 
@@ -72,6 +74,14 @@ class Schedule(abc.ABC):
     def observe(self, task: str, score: float) -> Event | None:
         """Take a validation score of ``task`` (higher is better); the change it caused, if any."""
         return None
+
+    def rest(self, task: str, score: float) -> None:
+        """Let ``task`` begin stopped, to go again when it falls below ``score``; called before the first iteration.
+
+        Raises:
+            ConfigError: this schedule stops no task.
+        """
+        raise ConfigError(f"schedule {self.name!r} stops no task", record="schedule.name", remedy="choose stop-and-go")
 
     def weight(self, task: str, loss: float) -> float:
         """What the loss of ``task`` is multiplied by in this step, whose loss is ``loss``; called once a step."""

@@ -26,6 +26,7 @@ class Controller:
         patience: bad scores in a row that are borne; one more stops the task.
         cooldown: steps after a switch that cannot be bad.
         stopped, best, bad, cooling: its state.
+        start: the score of a task that begins stopped, and is so again after :meth:`reset`.
     """
 
     threshold: float = 0.001
@@ -36,6 +37,7 @@ class Controller:
     best: float = -math.inf
     bad: int = 0
     cooling: int = 0
+    start: float | None = None
 
     def step(self, score: float) -> bool:
         """Take a score; whether the task stopped or goes again because of it."""
@@ -56,7 +58,8 @@ class Controller:
         self.stopped, self.cooling, self.bad = stopped, self.cooldown, 0
 
     def reset(self) -> None:
-        self.stopped, self.best, self.bad, self.cooling = False, -math.inf, 0, 0
+        self.stopped, self.bad, self.cooling = self.start is not None, 0, 0
+        self.best = -math.inf if self.start is None else self.start
 
 
 class WordedController(Controller):
@@ -88,6 +91,7 @@ class StopAndGo(Schedule):
     """
 
     name: ClassVar[str] = "stop-and-go"
+    stops = True
     controller: ClassVar[type[Controller]] = Controller
 
     def __init__(
@@ -129,6 +133,10 @@ class StopAndGo(Schedule):
             return None
         return Event(task, "stop" if controller.stopped else "go", score, controller.best)
 
+    def rest(self, task: str, score: float) -> None:
+        self.controllers[task].start = score
+        self.controllers[task].reset()
+
     def reset(self) -> None:
         for controller in self.controllers.values():
             controller.reset()
@@ -145,6 +153,7 @@ class StopAndGo(Schedule):
                 "best": None if controller.best == -math.inf else controller.best,
                 "bad": controller.bad,
                 "cooling": controller.cooling,
+                "start": controller.start,
             }
             for task, controller in self.controllers.items()
         }
@@ -159,6 +168,7 @@ class StopAndGo(Schedule):
             controller = self.controllers[task]
             controller.stopped, controller.bad, controller.cooling = saved["stopped"], saved["bad"], saved["cooling"]
             controller.best = -math.inf if saved["best"] is None else saved["best"]
+            controller.start = saved["start"]
 
 
 class StopAndGoAsWorded(StopAndGo):

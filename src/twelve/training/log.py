@@ -1,0 +1,114 @@
+"""What a run writes down while it trains: metrics.jsonl, and the same numbers to whatever trackers are on.
+
+A line holds its ``kind`` and ``iteration`` and, by kind: ``step`` mean losses since the line before; ``look`` a task's
+score on the carved split; ``event`` what the schedule or the run did; ``kept`` what a task scored before the first step
+and what the model scores that is kept.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from twelve import files
+from twelve.errors import ConfigError
+from twelve.training.devices import Devices
+
+METRICS = "metrics.jsonl"
+"""In a run's folder."""
+TRACKERS: Mapping[str, tuple[str, ...]] = {
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "wandb": ("wandb",),
+    "trackio": ("trackio",),
+}
+"""Modules of which one must be installed."""
+
+
+def check_trackers(names: Collection[str]) -> None:
+    """Raises ConfigError when a tracker is not installed."""
+    for name in names:
+        if not any(importlib.util.find_spec(module) for module in TRACKERS[name]):
+            raise ConfigError(
+                f"the tracker {name} is not installed",
+                record="training.trackers",
+                remedy=f"pip install {name}, or leave it out: everything is in {METRICS} all the same",
+            )
+
+
+def flat(tree: Mapping[str, Any], place: str = "") -> dict[str, str | int | float | bool]:
+    """A tree as trackers take it: ``{"a": {"b": 1}}`` is ``{"a.b": 1}``; lists are text, absent values are left out."""
+    found: dict[str, str | int | float | bool] = {}
+    for key, value in tree.items():
+        name = f"{place}{key}"
+        if isinstance(value, Mapping):
+            found |= flat(value, name + ".")
+        elif value is not None:
+            found[name] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
+    return found
+
+
+class RunLog:
+    """Writes lines; in processes other than the first it does nothing."""
+
+    def __init__(self, folder: Path, devices: Devices, trackers: Collection[str]) -> None:
+        self.path, self.devices, self.trackers = folder / METRICS, devices, tuple(trackers)
+
+    def start_trackers(self, name: str, configuration: Mapping[str, Any]) -> None:
+        """Let the trackers know the run, before its first line."""
+        if self.trackers:
+            self.devices.accelerator.init_trackers(name, config=flat(configuration))
+
+    def write(self, kind: str, iteration: int, **values: Any) -> None:
+        """One line, its numbers also to the trackers."""
+        if not self.devices.main:
+            return
+        files.append(self.path, json.dumps({"kind": kind, "iteration": iteration, **values}) + "\n")
+        if self.trackers:
+            self.devices.accelerator.log(_numbers(kind, values), step=iteration)
+
+    def clear(self) -> None:
+        """Remove what a run left that ended before its first checkpoint."""
+        if self.devices.main:
+            self.path.unlink(missing_ok=True)
+
+    def keep_until(self, iteration: int) -> None:
+        """Leave what was logged up to an iteration, but for what ends a run, so that a resumed run logs all of it once.
+
+        A line that was cut when the run was killed goes as well.
+        """
+        if not self.devices.main or not self.path.is_file():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+            try:
+                tree = json.loads(line)
+                if line.endswith("\n") and tree["iteration"] <= iteration and tree.get("kind") != "kept":
+                    kept.append(line)
+            except (ValueError, LookupError, TypeError, RecursionError):
+                continue
+        with files.replacing(self.path) as partial:
+            partial.write_text("".join(kept), encoding="utf-8")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event so far: who stopped or went again, and when."""
+        if not self.path.is_file():
+            return []
+        lines = (json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines())
+        return [
+            {key: value for key, value in line.items() if key != "kind"} for line in lines if line["kind"] == "event"
+        ]
+
+
+def _numbers(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
+    """A line's numbers under the names that trackers group by."""
+    if "task" in values:
+        place = f"{kind}/{values['task']}"
+        single = {"look": ("score",), "event": ("best",)}.get(kind, tuple(values))
+        named = {place if key == single[0] else f"{place}/{key}": values.get(key) for key in single}
+    else:
+        named = {f"{kind}/{key}": value for key, value in values.items()}
+        named |= {f"loss/{name}": value for name, value in values.get("losses", {}).items()}
+    return {name: value for name, value in named.items() if isinstance(value, int | float)}
