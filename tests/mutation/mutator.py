@@ -183,7 +183,9 @@ def _twice(tree: Any, path: tuple[Any, ...]) -> Any:
     """The object at a path with its first key twice, the second time with another value."""
     *_, parent = (value for place, value in _places(tree) if place == path)
     key, value = next(iter(parent.items()))
-    return _changed(tree, path, {**parent, f"{key}{_AGAIN}": {"zz": 1} if not isinstance(value, dict) else 0})
+    other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int | float) else None
+    other = f"{value}x" if isinstance(value, str) else type(value)() if isinstance(value, list | dict) else other
+    return _changed(tree, path, {**parent, f"{key}{_AGAIN}": other})
 
 
 def of_tree(
@@ -210,6 +212,7 @@ def of_tree(
             if isinstance(value, dict) and value and not packed:
                 lane.append((f"{name}: a key twice", path, _AGAIN, True))
         rng.shuffle(lane)
+        lane.sort(key=lambda change: change[0].endswith(("a key twice", ": NaN")))  # the last ones come first
         lanes.append(lane)
     found: dict[str, Mutation] = {}
     while len(found) < count and any(lanes):
