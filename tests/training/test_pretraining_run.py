@@ -29,6 +29,7 @@ from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 from twelve.report.write import write_report
 from twelve.tasks import base
+from twelve.training.optimizer import AdamW, LearningRate, linear_schedule
 from twelve.training.run import train
 from twelve.training.trainer import Trainer
 
@@ -103,6 +104,27 @@ def test_resume_is_bit_identical(root: Path, tmp_path: Path, monkeypatch: pytest
     states = [load_file(run / "model" / "model.safetensors") for run in (whole, cut)]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_rate_goes_on_before_the_step(accumulate: int) -> None:
+    """As the original's pretraining: the first step has f(1), the last one f(total) = 0."""
+    optimizer = AdamW([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 1.0}])
+    rate = LearningRate.over(optimizer, iterations=10 * accumulate, warmup=0.2, accumulate=accumulate, first=True)
+    used = []
+    for iteration in range(10 * accumulate):
+        if iteration == 4:  # goes on from a checkpoint
+            state = rate.state_dict()
+            rate = LearningRate.over(
+                optimizer, iterations=10 * accumulate, warmup=0.2, accumulate=accumulate, first=True
+            )
+            rate.load_state_dict(state)
+        rate.start_iteration(iteration)
+        for _task in range(2):
+            if rate.due(iteration):
+                used.append(rate.value)
+                rate.after_step()
+    assert used == [linear_schedule(step, 2, 10) for step in range(1, 11) for _task in range(2)]
 
 
 # --- a batch ----------------------------------------------------------------------------------------------------
