@@ -15,8 +15,9 @@ from vilbert_reference import Reference
 from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.model.checkpoints import released_name, write_released
 from twelve.model.config import TwelveConfig
+from twelve.model.found import TwelveOutput
 from twelve.model.streams import Need, plan
-from twelve.model.vilbert import Twelve, TwelveOutput
+from twelve.model.vilbert import Twelve
 
 HEADS = {
     "answer": {"kind": "answer", "size": 5},

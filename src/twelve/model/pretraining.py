@@ -18,7 +18,8 @@ from twelve.model.config import TwelveConfig
 from twelve.outputs.pretraining import PretrainingLogits, PretrainingLosses, losses_of
 
 if TYPE_CHECKING:
-    from twelve.model.vilbert import Twelve, TwelveOutput
+    from twelve.model.found import TwelveOutput
+    from twelve.model.vilbert import Twelve
 
 PRETRAINING_STATES = ("words", "regions", "pretraining.alignment")
 """What a forward pass must be asked for before :func:`pretraining_losses`."""

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from twelve.model.found import TwelveOutput
 from twelve.model.names import HEADS
-from twelve.model.vilbert import Twelve, TwelveOutput
+from twelve.model.vilbert import Twelve
 from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model, required
 from twelve.parity.recording import Tensors

@@ -17,8 +17,9 @@ from torch import Tensor
 from twelve.data.batch import Collator
 from twelve.errors import ConfigError, RegionError, nearest
 from twelve.evaluation.predict import pair_scores
+from twelve.model.found import TwelveOutput
 from twelve.model.processor import TwelveProcessor
-from twelve.model.vilbert import Twelve, TwelveOutput
+from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 from twelve.outputs.base import Prediction
 from twelve.predictor.attention import Attention
