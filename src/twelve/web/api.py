@@ -1,0 +1,205 @@
+"""The endpoints. Every one answers JSON; every mistake of a request is a 4xx reply (:mod:`twelve.web.problems`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+
+from twelve import __version__
+from twelve.predictor import Predictor, Result, Scene
+from twelve.tasks.base import all_tasks
+from twelve.tasks.shared import dialogue as joined_turns
+from twelve.web import schemas
+from twelve.web.limits import Limits
+from twelve.web.problems import ServiceError, documented
+from twelve.web.samples import Sample
+from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_PICTURES, MAX_TEXT, MAX_TURNS
+from twelve.web.service import Service
+
+PICTURES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
+"""Content types of an uploaded picture; what it is, its bytes say."""
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(PICTURES, _BYTES)}}
+_ASKED = documented(400, 404, 408, 413, 415, 422, 429, 503)
+_LOOKED = documented(400, 404, 422, 429, 503)
+SceneId = Annotated[str, Path(max_length=64)]
+
+
+def routes(service: Service, samples: list[Sample]) -> APIRouter:
+    """Everything under ``/api``."""
+    router = APIRouter(prefix="/api")
+    _describe(router, service, samples)
+    _keep(router, service)
+    _single(router, service)
+    _boxes(router, service)
+    _several(router, service)
+    return router
+
+
+def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> None:
+    described = describe(service.predictor, service.limits, samples)
+    by_name = {sample.name: sample for sample in samples}
+
+    @router.get("/model", responses=documented(400, 503))
+    async def model() -> schemas.ModelReply:
+        """What the model can do, and how much the service takes."""
+        return described
+
+    @router.get(
+        "/samples/{name}",
+        response_class=Response,
+        responses={200: {"content": {"image/png": {}}}, **documented(400, 404, 422, 503)},
+    )
+    async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
+        """A picture to try."""
+        if name not in by_name:
+            raise ServiceError(404, "there is no such sample", "see /api/model")
+        return Response(by_name[name].png, media_type="image/png")
+
+
+def _keep(router: APIRouter, service: Service) -> None:
+    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED)
+    async def look(request: Request) -> schemas.SceneReply:
+        """Look at a picture, whose bytes are the body; it is kept in memory for a while, to be asked about by id."""
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind not in PICTURES:
+            raise ServiceError(415, "the body is no picture by its content type", f"send it as {PICTURES[0]}")
+        scene = await service.look(await request.body())
+        return seen(service, service.scenes.add(scene), scene)
+
+    @router.get("/scenes/{scene}", responses=_LOOKED)
+    async def recall(scene: SceneId) -> schemas.SceneReply:
+        """A picture that was looked at."""
+        return seen(service, scene, service.scenes.get(scene))
+
+    @router.delete("/scenes/{scene}", status_code=204, responses=_LOOKED)
+    async def forget(scene: SceneId) -> None:
+        """Forget a picture."""
+        service.scenes.remove(scene)
+
+
+def _single(router: APIRouter, service: Service) -> None:
+    @router.post("/answer", responses=_ASKED)
+    async def answer(asked: schemas.AnswerRequest) -> schemas.AnswerReply:
+        """The answer to a question about a picture."""
+        found = await service.ask("answer", asked.question, [asked.picture], task=asked.task, explain=asked.explain)
+        return schemas.AnswerReply(**said(found))
+
+    @router.post("/locate", responses=_ASKED)
+    async def locate(asked: schemas.LocateRequest) -> schemas.LocateReply:
+        """The box that a phrase means."""
+        found = await service.ask(
+            "locate",
+            asked.phrase,
+            [asked.picture],
+            task=asked.task,
+            explain=asked.explain,
+            threshold=asked.threshold,
+        )
+        return schemas.LocateReply(**said(found))
+
+    @router.post("/entails", responses=_ASKED)
+    async def entails(asked: schemas.EntailsRequest) -> schemas.EntailsReply:
+        """Whether the picture shows that a statement is so."""
+        found = await service.ask("entails", asked.statement, [asked.picture], task=asked.task, explain=asked.explain)
+        return schemas.EntailsReply(**said(found))
+
+
+def _boxes(router: APIRouter, service: Service) -> None:
+    async def chosen(
+        method: str, text: str, asked: schemas.ChooseRequest | schemas.GuessRequest
+    ) -> schemas.ChosenReply:
+        found = await service.ask(
+            method,
+            text,
+            [asked.picture],
+            task=asked.task,
+            explain=asked.explain,
+            threshold=asked.threshold,
+            boxes=asked.boxes,
+        )
+        return schemas.ChosenReply(**said(found))
+
+    @router.post("/choose", responses=_ASKED)
+    async def choose(asked: schemas.ChooseRequest) -> schemas.ChosenReply:
+        """Which of the boxes answers a question."""
+        return await chosen("choose", asked.question, asked)
+
+    @router.post("/guess", responses=_ASKED)
+    async def guess(asked: schemas.GuessRequest) -> schemas.ChosenReply:
+        """Which of the boxes a dialogue is about."""
+        return await chosen("guess", joined_turns((turn.question, turn.answer) for turn in asked.dialogue), asked)
+
+
+def _several(router: APIRouter, service: Service) -> None:
+    @router.post("/verify", responses=_ASKED)
+    async def verify(asked: schemas.VerifyRequest) -> schemas.VerifyReply:
+        """Whether a statement is true of two pictures. Its attention is that of the left one."""
+        found = await service.ask(
+            "verify", asked.statement, [asked.left, asked.right], task=asked.task, explain=asked.explain
+        )
+        return schemas.VerifyReply(**said(found))
+
+    @router.post("/match", responses=_ASKED)
+    async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
+        """How well captions and pictures go together: every one with every other."""
+        found = await service.match(asked.pictures, asked.captions, asked.task)
+        ranked = [
+            schemas.RankedCaption(
+                caption=caption,
+                pictures=[
+                    schemas.RankedPicture(picture=int(place), share=share) for place, share in found.ranked_images(row)
+                ],
+            )
+            for row, caption in enumerate(found.captions)
+        ]
+        return schemas.MatchReply(task=found.task, captions=ranked, logits=found.logits.tolist())
+
+
+def said(result: Result) -> dict[str, Any]:
+    """A result as plain values, with its attention if that was asked for."""
+    attention = None if result.attention is None else result.attention.to_dict()
+    return {**result.to_dict(), "attention": attention}
+
+
+def seen(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
+    """What the model sees of a picture."""
+    regions, classes = scene.regions, service.predictor.extractor.looker.classes
+    labels = None
+    if regions.class_ids is not None and len(classes):
+        labels = [classes[k] if 0 <= k < len(classes) else "thing" for k in map(int, regions.class_ids)]
+    boxes = [(float(a), float(b), float(c), float(d)) for a, b, c, d in regions.boxes]
+    return schemas.SceneReply(
+        id=name,
+        width=regions.width,
+        height=regions.height,
+        boxes=boxes,
+        labels=labels,
+        seconds=service.limits.scene_seconds,
+    )
+
+
+def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> schemas.ModelReply:
+    """What a model can do."""
+    known = all_tasks()
+    titles = {name: known[name].title if name in known else name for name in predictor.processor.task_outputs}
+    return schemas.ModelReply(
+        version=__version__,
+        parameters=sum(weights.numel() for weights in predictor.model.parameters()),
+        methods={
+            method: [schemas.Asked(name=name, title=titles[name]) for name in names]
+            for method, names in predictor.methods.items()
+        },
+        samples=[schemas.Sample(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
+        limits={
+            "bytes": limits.max_bytes,
+            "pixels": limits.max_pixels,
+            "text": MAX_TEXT,
+            "turns": MAX_TURNS,
+            "boxes": MAX_BOXES,
+            "pictures": MAX_PICTURES,
+            "captions": MAX_CAPTIONS,
+            "scene_seconds": limits.scene_seconds,
+        },
+    )

@@ -1,0 +1,82 @@
+"""The application: the API, the page, what watches over both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.staticfiles import StaticFiles
+
+from twelve import __version__
+from twelve.predictor import Predictor
+from twelve.web import problems
+from twelve.web.api import routes
+from twelve.web.gate import Gate
+from twelve.web.limits import Limits
+from twelve.web.samples import samples_for
+from twelve.web.schemas import Health
+from twelve.web.service import Service
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"""Names of this machine for itself."""
+
+
+def create_app(predictor: Predictor, limits: Limits | None = None, *, hosts: Collection[str] = LOCAL) -> FastAPI:
+    """The service on a predictor, as an ASGI application; ``app.state.service`` is what stands behind it.
+
+    Args:
+        hosts: names that requests may give the service; empty: any.
+
+    Raises:
+        ConfigError, RegionError: the predictor cannot look at pictures.
+    """
+    _ = predictor.extractor  # what is missing shows now, not when the first picture comes
+    service = Service(predictor, limits or Limits())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tidying = asyncio.create_task(service.tidy())
+        yield
+        tidying.cancel()
+        await asyncio.to_thread(service.close)
+
+    # No pages of documentation: theirs would load scripts from elsewhere. The description itself is /openapi.json.
+    app = FastAPI(
+        title="twelve",
+        version=__version__,
+        summary="Questions about pictures",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.add_middleware(Gate, service=service, hosts=hosts)
+    problems.install(app)
+    app.include_router(routes(service, samples_for(predictor)))
+    _watched(app, service)
+    app.mount("/", StaticFiles(directory=Path(__file__).with_name("static"), html=True), name="page")
+    return app
+
+
+def _watched(app: FastAPI, service: Service) -> None:
+    @app.get("/health", responses={503: {"model": Health, "description": "the service is stopping"}})
+    async def health() -> JSONResponse:
+        """Whether requests are accepted."""
+        found = Health(
+            status="stopping" if service.stopping else "ok", waiting=service.waiting, scenes=len(service.scenes)
+        )
+        return JSONResponse(found.model_dump(), 503 if service.stopping else 200)
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        """Numbers for Prometheus."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        return problems.reply(500, "something went wrong here", "see the service's log")
+
+    app.add_exception_handler(Exception, failed)

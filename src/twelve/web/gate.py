@@ -1,0 +1,141 @@
+"""What stands before every endpoint: whom it listens to, how much it reads, how many it lets wait, what it counts.
+
+A body is read into memory in full, within its limits, before any endpoint sees a byte: nothing is ever spooled to disk,
+and a client that sends slowly keeps nobody else from being answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from twelve.web.problems import ServiceError
+from twelve.web.service import Service, Timer
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every reply: the page may load from this service alone, and nothing is stored on the way."""
+_BODIES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_ALWAYS = frozenset({"/health", "/metrics"})
+_OTHER = "other"
+
+
+class Gate:
+    """ASGI middleware.
+
+    Args:
+        hosts: names that requests may give the service (a page elsewhere could otherwise reach a service on the
+            visitor's own machine under a name of its own); empty: any.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, hosts: Collection[str]) -> None:
+        self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        timer, status = Timer(), 500
+
+        async def answered(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                named = {name.lower() for name, _ in message["headers"]}
+                more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in named)]
+            await send(message)
+
+        try:
+            await self._through(scope, receive, answered)
+        except ServiceError as error:
+            await error.reply()(scope, receive, answered)
+        finally:
+            route = scope.get("route")
+            endpoint = getattr(route, "path", None) or _OTHER
+            self._service.metrics.requests.labels(endpoint, str(status)).inc()
+            self._service.metrics.seconds.labels(endpoint).observe(timer.seconds)
+
+    async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service = self._service
+        if self._hosts and _host(scope) not in self._hosts:
+            raise ServiceError(400, "this service does not go by that name", "use the address it printed")
+        if service.stopping and scope["path"] not in _ALWAYS:
+            service.admit()
+        if scope["method"] not in _BODIES:
+            await self._app(scope, receive, send)
+            return
+        service.admit()
+        body = bytearray()
+        try:
+            await self._read(scope, receive, body)
+            service.admit()
+            service.waiting += 1
+            timer, waiting = Timer(), service.waiting
+            try:
+                await self._app(scope, _replayed(bytes(body), receive), send)
+            finally:
+                service.waiting -= 1
+                service.finished(timer.seconds, waiting)
+        finally:
+            service.held -= len(body)
+
+    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
+        """Fill ``body``; its bytes count as held from when they arrive."""
+        service, limits = self._service, self._service.limits
+        declared = _header(scope, b"content-length")
+        if declared.isdigit() and int(declared[:20]) > limits.max_body:
+            raise _too_long(limits.max_body)
+        try:
+            async with asyncio.timeout(limits.body_seconds):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ServiceError(400, "the client left")
+                    part = message.get("body", b"")
+                    body += part
+                    service.held += len(part)
+                    more = message.get("more_body", False)
+                    if len(body) > limits.max_body:
+                        raise _too_long(limits.max_body)
+                    if service.held > limits.max_held_bytes:
+                        raise service.busy()
+        except TimeoutError:
+            raise ServiceError(408, f"the body did not arrive within {limits.body_seconds:g} seconds") from None
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """What hands out a body that was read before."""
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _too_long(most: int) -> ServiceError:
+    return ServiceError(413, f"a body of more than {most:,} bytes", "send a smaller picture, or fewer at once")
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _host(scope: Scope) -> str:
+    """The name that a request gives the service, without its port."""
+    return re.sub(r":\d*$", "", _header(scope, b"host")).strip("[]").lower()

@@ -1,0 +1,83 @@
+"""Pictures to try, for a model of the drawn world: drawn when the service starts, with things to ask about them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from twelve.errors import RegionError
+from twelve.microworld.draw import draw
+from twelve.microworld.language import NOUNS, article
+from twelve.microworld.scene import Scene, Thing, draw_scene
+from twelve.predictor import Predictor
+from twelve.regions.recipe import Recipe
+
+COUNT = 6
+BACKBONE = "microworld"
+_SEED = 1207
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A drawn picture.
+
+    Attributes:
+        name: in its address.
+        png: its bytes.
+        alt: what it shows.
+        texts: method -> something to ask about it.
+    """
+
+    name: str
+    png: bytes
+    alt: str
+    texts: dict[str, str]
+
+
+def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
+    """Samples that this model can know what to do with; none if it was not trained on the drawn world."""
+    recipes = predictor.processor.region_recipes.values()
+    try:
+        drawn = any(Recipe.from_json(recipe).backbone == BACKBONE for recipe in recipes)
+    except RegionError:
+        return []
+    return list(_samples(count)) if drawn else []
+
+
+def _samples(count: int) -> Iterator[Sample]:
+    rng, made = np.random.default_rng(_SEED), 0
+    while made < count:
+        scene = draw_scene(rng)
+        if (told := next(_single(scene), None)) is None:
+            continue
+        made += 1
+        file = io.BytesIO()
+        draw(scene, seed=_SEED + made).save(file, "PNG")
+        yield Sample(f"sample-{made}.png", file.getvalue(), _said(scene), _texts(told))
+
+
+def _single(scene: Scene) -> Iterator[Thing]:
+    """Things of which there is one of their kind."""
+    kinds = [thing.kind for thing in scene.things]
+    return (thing for thing in scene.things if kinds.count(thing.kind) == 1)
+
+
+def _said(scene: Scene) -> str:
+    things = [article(f"{thing.size} {thing.colour} {NOUNS[thing.kind][0]}") for thing in scene.things]
+    return f"On {scene.ground}: {', '.join(things[:-1])} and {things[-1]}"
+
+
+def _texts(thing: Thing) -> dict[str, str]:
+    noun = NOUNS[thing.kind][0]
+    return {
+        "answer": f"What colour is the {noun}?",
+        "locate": f"the {thing.colour} {noun}",
+        "choose": f"Which {noun} is {thing.colour}?",
+        "guess": f"Is it {article(noun)}?",
+        "entails": f"There is {article(f'{thing.colour} {noun}')}.",
+        "verify": f"Both images contain {article(noun)}.",
+        "match": article(f"{thing.colour} {noun}"),
+    }

@@ -1,0 +1,230 @@
+"""What goes in and out of the API, as OpenAPI describes it. Boxes are xyxy pixels of the upright picture."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+
+MAX_TEXT = 2000
+MAX_TURNS = 20
+MAX_BOXES = 100
+MAX_PICTURES = 64
+MAX_CAPTIONS = 32
+
+
+def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    if not (box[2] > box[0] and box[3] > box[1]):
+        raise ValueError("a box is x1, y1, x2, y2 with x1 < x2 and y1 < y2")
+    return box
+
+
+def _something(text: str) -> str:
+    if not text.strip():
+        raise ValueError("there is nothing asked")
+    return text
+
+
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Box = tuple[float, float, float, float]
+GivenBox = Annotated[tuple[Coordinate, Coordinate, Coordinate, Coordinate], AfterValidator(_framing)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+TaskName = Annotated[str, Field(max_length=100)]
+
+
+class _Closed(BaseModel):
+    """A misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """Why something was not done, and what to do about it."""
+
+    error: str
+    remedy: str | None = None
+
+
+# --- requests -------------------------------------------------------------------------------------------------
+class PictureOf(_Closed):
+    """A picture: one that was looked at (``scene``), or a file's bytes in base64 (``image``), used once."""
+
+    scene: Annotated[str | None, Field(max_length=64)] = None
+    image: Base64Bytes | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PictureOf:
+        if (self.scene is None) == (self.image is None):
+            raise ValueError("give either scene or image")
+        return self
+
+
+class _Asking(_Closed):
+    task: TaskName | None = Field(None, description="whose kind of question it is; the model's first, if absent")
+
+
+class _Explained(_Asking):
+    explain: bool = Field(False, description="say which words looked at which regions, and back")
+
+
+class AnswerRequest(_Explained):
+    """A question about a picture."""
+
+    picture: PictureOf
+    question: Text
+
+
+class LocateRequest(_Explained):
+    """A phrase that means something in a picture."""
+
+    picture: PictureOf
+    phrase: Text
+    threshold: Share | None = Field(None, description="below this score, nothing counts as found")
+
+
+class EntailsRequest(_Explained):
+    """A statement about a picture."""
+
+    picture: PictureOf
+    statement: Text
+
+
+class ChooseRequest(_Explained):
+    """A question that one of several boxes answers."""
+
+    picture: PictureOf
+    question: Text
+    boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
+    threshold: Share | None = None
+
+
+class Turn(_Closed):
+    """A question of a dialogue and its answer."""
+
+    question: Text
+    answer: Literal["yes", "no", "n/a"]
+
+
+class GuessRequest(_Explained):
+    """A dialogue that is about one of several boxes."""
+
+    picture: PictureOf
+    dialogue: list[Turn] = Field(min_length=1, max_length=MAX_TURNS)
+    boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
+    threshold: Share | None = None
+
+
+class VerifyRequest(_Explained):
+    """A statement about two pictures."""
+
+    left: PictureOf
+    right: PictureOf
+    statement: Text
+
+
+class MatchRequest(_Asking):
+    """Captions and pictures, every one with every other."""
+
+    pictures: list[PictureOf] = Field(min_length=1, max_length=MAX_PICTURES)
+    captions: list[Text] = Field(min_length=1, max_length=MAX_CAPTIONS)
+
+
+# --- replies --------------------------------------------------------------------------------------------------
+class SceneReply(BaseModel):
+    """A picture that was looked at."""
+
+    id: str
+    width: int
+    height: int
+    boxes: list[Box] = Field(description="what the model sees of it, without the whole picture")
+    labels: list[str] | None = Field(description="what the detector takes each box for, if it names things")
+    seconds: float = Field(description="how long it is kept after it was last asked about")
+
+
+class AttentionReply(BaseModel):
+    """Means over all connections and heads; rows sum to 1."""
+
+    words: list[str]
+    boxes: list[Box] = Field(description="the first is the whole picture")
+    words_to_regions: list[list[float]]
+    regions_to_words: list[list[float]]
+
+
+class _Reply(BaseModel):
+    text: str
+    task: str
+    score: float
+    attention: AttentionReply | None = None
+
+
+class AnswerReply(_Reply):
+    answer: str
+    alternatives: list[tuple[str, float]] = Field(description="the best answers with their scores, best first")
+
+
+class LocateReply(_Reply):
+    box: Box | None
+    alternatives: list[tuple[Box, float]]
+
+
+class ChosenReply(_Reply):
+    index: int | None = Field(description="of the boxes that were sent; null: none of them")
+    box: Box | None
+    alternatives: list[tuple[int, float]]
+
+
+class EntailsReply(_Reply):
+    label: str
+    alternatives: list[tuple[str, float]]
+
+
+class VerifyReply(_Reply):
+    true: bool
+
+
+class RankedPicture(BaseModel):
+    picture: int = Field(description="place among the pictures that were sent, from 0")
+    share: float
+
+
+class RankedCaption(BaseModel):
+    caption: str
+    pictures: list[RankedPicture] = Field(description="all of them, best first; shares sum to 1")
+
+
+class MatchReply(BaseModel):
+    task: str
+    captions: list[RankedCaption]
+    logits: list[list[float]] = Field(description="captions x pictures")
+
+
+class Asked(BaseModel):
+    """A task that a method can ask."""
+
+    name: str
+    title: str
+
+
+class Sample(BaseModel):
+    """A picture to try."""
+
+    name: str
+    alt: str
+    texts: dict[str, str] = Field(description="method -> something to ask about it")
+
+
+class ModelReply(BaseModel):
+    """What the model can do, and how much is taken."""
+
+    version: str
+    parameters: int
+    methods: dict[str, list[Asked]]
+    samples: list[Sample]
+    limits: dict[str, Any]
+
+
+class Health(BaseModel):
+    status: Literal["ok", "stopping"]
+    waiting: int
+    scenes: int

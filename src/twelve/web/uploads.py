@@ -1,0 +1,78 @@
+"""Whether bytes are a picture that may be decoded. Nothing here decodes a pixel or touches a file."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from PIL import Image
+
+from twelve.regions.images import picture_of
+from twelve.web.limits import Limits
+from twelve.web.problems import ServiceError
+
+KINDS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
+    (b"\xff\xd8\xff", ("JPEG", "MPO")),
+    (b"\x89PNG\r\n\x1a\n", ("PNG",)),
+    (b"GIF87a", ("GIF",)),
+    (b"GIF89a", ("GIF",)),
+    (b"BM", ("BMP",)),
+    (b"RIFF", ("WEBP",)),
+)
+"""First bytes -> Pillow's formats. Few and plain: whatever can be read can be attacked."""
+NAMES = "JPEG, PNG, WebP, GIF or BMP"
+MAX_STRETCH = 50
+"""Longer side by shorter side: a sliver would become millions of pixels where it is enlarged to be looked at."""
+
+
+def check(data: bytes, limits: Limits) -> None:
+    """Read a picture's header.
+
+    Raises:
+        ServiceError: 413, 415 or 422; says why.
+    """
+    if not data:
+        raise ServiceError(422, "there are no bytes", "send a picture")
+    if len(data) > limits.max_bytes:
+        raise ServiceError(413, f"a picture of more than {limits.max_bytes:,} bytes", "send a smaller one")
+    formats = next((formats for start, formats in KINDS if data.startswith(start)), None)
+    if formats is None:
+        raise ServiceError(415, "this is no kind of picture that is read", f"send {NAMES}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data), formats=formats) as opened:
+                width, height = opened.size
+                moving = "JPEG" not in formats and getattr(opened, "is_animated", False)
+        except Image.DecompressionBombError:
+            raise _too_large(limits) from None
+        except Exception:  # whatever a reader trips over, these bytes are no picture
+            raise _broken() from None
+    if width * height > limits.max_pixels:
+        raise _too_large(limits)
+    if max(width, height) > MAX_STRETCH * min(width, height):
+        raise ServiceError(422, f"{width} x {height} pixels are too narrow a picture", "crop it")
+    if moving:
+        raise ServiceError(422, "the picture moves", "send one of its frames")
+
+
+def decoded(data: bytes, limits: Limits) -> Image.Image:
+    """The upright RGB picture.
+
+    Raises:
+        ServiceError: 422; it is not whole.
+    """
+    try:
+        return picture_of(data, limits.max_pixels)
+    except MemoryError:
+        raise
+    except Exception:  # decoders raise nearly anything on bytes that were made to break them
+        raise _broken() from None
+
+
+def _too_large(limits: Limits) -> ServiceError:
+    return ServiceError(422, f"a picture of more than {limits.max_pixels:,} pixels", "send a smaller one")
+
+
+def _broken() -> ServiceError:
+    return ServiceError(422, "the picture is damaged or not whole", f"send a whole {NAMES} file")

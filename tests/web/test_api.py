@@ -1,0 +1,151 @@
+"""Every method answers what the Python API answers."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from starlette.testclient import TestClient
+
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import draw_scene
+from twelve.predictor import Predictor
+
+BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
+
+
+def png(seed: int) -> bytes:
+    file = io.BytesIO()
+    draw(draw_scene(np.random.default_rng(seed)), seed=seed).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI) -> Iterator[TestClient]:
+    yield TestClient(app)
+
+
+@pytest.fixture(scope="module")
+def scenes(client: TestClient) -> list[str]:
+    found = []
+    for seed in (1, 2):
+        reply = client.post("/api/scenes", content=png(seed), headers={"content-type": "image/png"})
+        assert reply.status_code == 201
+        found.append(reply.json()["id"])
+    return found
+
+
+def near(found: Any, expected: Any) -> bool:
+    """Equal, numbers to five digits."""
+    if isinstance(expected, dict):
+        return set(expected) == set(found) and all(near(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list | tuple):
+        return len(found) == len(expected) and all(map(near, found, expected))
+    return bool(found == pytest.approx(expected, abs=1e-5)) if isinstance(expected, float) else found == expected
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "answer": {"question": "what colour is it ?", "task": "gqa"},
+    "locate": {"phrase": "the red one"},
+    "entails": {"statement": "it is green"},
+    "choose": {"question": "the big one", "boxes": BOXES},
+    "guess": {"dialogue": [{"question": "is it red ?", "answer": "yes"}], "boxes": BOXES},
+}
+
+
+@pytest.mark.parametrize("method", ASKED)
+def test_says_what_python_says(method: str, client: TestClient, scenes: list[str], predictor: Predictor) -> None:
+    asked = ASKED[method]
+    reply = client.post(f"/api/{method}", json={"picture": {"scene": scenes[0]}, **asked})
+    assert reply.status_code == 200, reply.text
+    given = {**asked, "dialogue": [("is it red ?", "yes")]} if method == "guess" else asked
+    expected = getattr(predictor.look(png(1)), method)(**given).to_dict()
+    assert near(reply.json(), {**expected, "attention": None})
+
+
+def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
+    left, right = predictor.look(png(1)), predictor.look(png(2))
+    reply = client.post(
+        "/api/verify",
+        json={"left": {"scene": scenes[0]}, "right": {"scene": scenes[1]}, "statement": "both are red"},
+    )
+    expected = predictor.verify(left, right, "both are red").to_dict()
+    assert near(reply.json(), {**expected, "attention": None})
+    pictures = [{"scene": scenes[1]}, {"image": base64.b64encode(png(1)).decode()}, {"scene": scenes[0]}]
+    reply = client.post("/api/match", json={"pictures": pictures, "captions": ["the red one", "a big thing"]})
+    matched = predictor.match([right, left, left], ["the red one", "a big thing"])
+    assert near(reply.json()["logits"], matched.logits.tolist())
+    ranked = reply.json()["captions"][0]["pictures"]
+    assert sorted(each["picture"] for each in ranked) == [0, 1, 2]
+    assert sum(each["share"] for each in ranked) == pytest.approx(1)
+    assert [each["share"] for each in ranked] == sorted((each["share"] for each in ranked), reverse=True)
+
+
+def test_a_picture_in_the_request_is_the_same_picture(client: TestClient, scenes: list[str]) -> None:
+    by_id = client.post("/api/answer", json={"picture": {"scene": scenes[0]}, "question": "what is it ?"})
+    image = base64.b64encode(png(1)).decode()
+    inline = client.post("/api/answer", json={"picture": {"image": image}, "question": "what is it ?"})
+    assert near(inline.json(), by_id.json())
+
+
+def test_a_scene_says_what_the_model_sees(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
+    found = client.get(f"/api/scenes/{scenes[0]}").json()
+    regions = predictor.look(png(1)).regions
+    assert (found["width"], found["height"]) == (160, 128)
+    assert near(found["boxes"], regions.boxes.tolist())
+    assert regions.class_ids is not None
+    assert found["labels"] == [predictor.extractor.looker.classes[k] for k in regions.class_ids]
+
+
+def test_a_photograph_on_its_side_is_upright(client: TestClient) -> None:
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.open(io.BytesIO(png(1))).save(file, "JPEG", exif=exif)
+    found = client.post("/api/scenes", content=file.getvalue(), headers={"content-type": "image/jpeg"}).json()
+    assert (found["width"], found["height"]) == (128, 160)
+
+
+def test_explained(client: TestClient, scenes: list[str]) -> None:
+    asked = {"picture": {"scene": scenes[0]}, "phrase": "the red one", "explain": True}
+    found = client.post("/api/locate", json=asked).json()["attention"]
+    seen = client.get(f"/api/scenes/{scenes[0]}").json()
+    assert found["words"] == ["[CLS]", "[TASK]", "the", "red", "one", "[SEP]"]
+    assert near(found["boxes"][1:], seen["boxes"])
+    assert np.asarray(found["words_to_regions"]).shape == (6, len(seen["boxes"]) + 1)
+    assert np.asarray(found["regions_to_words"]).sum(1) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_threshold_means_not_there(client: TestClient, scenes: list[str]) -> None:
+    asked = {"picture": {"scene": scenes[0]}, "phrase": "the red one"}
+    assert client.post("/api/locate", json={**asked, "threshold": 1.0}).json()["box"] is None
+    assert client.post("/api/locate", json={**asked, "threshold": 0.0}).json()["box"] is not None
+
+
+def test_forgotten(client: TestClient) -> None:
+    made = client.post("/api/scenes", content=png(3), headers={"content-type": "application/octet-stream"}).json()
+    assert client.delete(f"/api/scenes/{made['id']}").status_code == 204
+    reply = client.post("/api/answer", json={"picture": {"scene": made["id"]}, "question": "what is it ?"})
+    assert reply.status_code == 404 and "send it" in reply.json()["remedy"]
+
+
+def test_model_and_samples(client: TestClient) -> None:
+    found = client.get("/api/model").json()
+    assert set(found["methods"]) == {*ASKED, "verify", "match"}
+    assert [task["name"] for task in found["methods"]["answer"]] == ["vqa", "gqa"]
+    assert found["samples"] and all(sample["alt"] and sample["texts"] for sample in found["samples"])
+    picture = client.get(f"/api/samples/{found['samples'][0]['name']}")
+    assert Image.open(io.BytesIO(picture.content)).size == (160, 128)
+
+
+def test_watched(client: TestClient, scenes: list[str]) -> None:
+    assert client.get("/health").json()["status"] == "ok"
+    client.post("/api/answer", json={"picture": {"scene": scenes[0]}, "question": "what is it ?"})
+    text = client.get("/metrics").text
+    assert 'twelve_requests_total{endpoint="/api/answer",status="200"}' in text
+    assert "process_resident_memory_bytes" in text
