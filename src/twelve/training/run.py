@@ -7,11 +7,11 @@ metrics.jsonl, checkpoints/ and model/.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from rich.console import Console
@@ -31,6 +31,7 @@ from twelve.regions.recipe import recipe_of
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import architecture, continued, reserved_rows, start_heads
 from twelve.training.log import check_trackers
+from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.schedules import check_stops
 
@@ -56,8 +57,17 @@ TRAINED = "trained.json"
 """Written when the last iteration is done: a model folder alone may be that of the best look so far."""
 
 
-def train(config: RunConfig, *, resume: bool = False, console: Console | None = None) -> Path:
+Start: TypeAlias = tuple[Twelve, TwelveProcessor, Prepared, list[str]]
+"""What a run begins with: the model, its processor, the data, and which of its tasks the model has learnt before."""
+
+
+def train(
+    config: RunConfig, *, resume: bool = False, console: Console | None = None, start: Start | None = None
+) -> Path:
     """Train as configured and return the run's folder.
+
+    Args:
+        start: what :func:`beginning` would find, for runs that are to differ in nothing but their configuration.
 
     Raises:
         ConfigError: the folder already holds a run and ``resume`` is False, or there is none to resume.
@@ -81,21 +91,32 @@ def train(config: RunConfig, *, resume: bool = False, console: Console | None = 
     if not devices.main:
         console = Console(quiet=True)
     with files.alone(folder) if devices.main else nullcontext(), devices.together():
-        _train(config, folder, devices, console, resume)
+        _train(config, folder, devices, console, resume, start)
     devices.end()
     return folder
 
 
-def _train(config: RunConfig, folder: Path, devices: Devices, console: Console, resume: bool) -> None:
+def beginning(config: RunConfig) -> Start:
+    """What a configuration's run begins with: the saved model that it names, or one of random weights."""
+    if config.model.init:
+        return continued(config, model_folder(Path(config.model.init)))
+    return _new(config, config.seed)
+
+
+def _train(
+    config: RunConfig, folder: Path, devices: Devices, console: Console, resume: bool, start: Start | None
+) -> None:
     from twelve.training.trainer import Trainer
 
-    model, processor, data, known = (
-        continued(config, model_folder(Path(config.model.init))) if config.model.init else _new(config, config.seed)
-    )
+    model, processor, data, known = start or beginning(config)
     devices.draw_apart(config.seed)
-    trainer = Trainer(config, data, model, processor, folder, devices, known)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    trainer = Trainer(config, data, model, processor, folder, devices, known, say)
     if devices.main:
-        _describe(config, data, model, trainer, console)
+        _describe(config, data, model, trainer, say)
         if not resume:
             _write_json(folder / "data.json", summary(data) | fingerprints(config, data))
             _write_json(folder / "machine.json", machine())
@@ -124,9 +145,12 @@ def _train(config: RunConfig, folder: Path, devices: Devices, console: Console, 
 
 
 def history(trainer: Trainer) -> dict[str, Any]:
-    """How a run went: its length, the scores of what is in model/, and who stopped when."""
+    """How a run went: its length, each task's batches, the scores of what is in model/, and who stopped when."""
     return {
         "iterations": trainer.iteration,
+        "batches": {
+            name: stream.epoch * stream.batches_per_epoch + stream.number for name, stream in trainer.streams.items()
+        },
         "seconds": round(trainer.seconds, 1),
         "before": trainer.before,
         "kept": trainer.kept,
@@ -352,20 +376,23 @@ def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
     return mean.float(), variance.clamp_min(1e-6).sqrt().float()
 
 
-def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Any, console: Console) -> None:
-    """What will be trained on what, before the first step."""
-    console.print(str(data.cleaned), highlight=False, soft_wrap=True)
+def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer, say: Callable[[str], None]) -> None:
+    """What will be trained on what, and what that needs, before the first step."""
+    say(str(data.cleaned))
     for name, task in data.tasks.items():
         line = f"{task.task.title}: {len(task.train):,} training examples, {len(task.look):,} carved to look at"
-        for said in (data.coverage, data.found):
-            line += f"; {said[name]}" if name in said else ""
-        console.print(line, highlight=False)
+        for noted in (data.coverage, data.found):
+            line += f"; {noted[name]}" if name in noted else ""
+        say(line)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    console.print(
-        f"one model, {parameters / 1e6:.1f} M parameters, {trainer.total} iterations, {config.training.precision}, "
-        f"{torch.get_num_threads()} threads on {trainer.device}",
-        highlight=False,
+    frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
+    say(
+        f"one model, {parameters / 1e6:.1f} M parameters{frozen}, {trainer.total} iterations, "
+        f"{config.training.precision}, {torch.get_num_threads()} threads on {trainer.device}"
     )
+    need = need_of(trainer)
+    for line in (str(need), *advice(need, trainer)):
+        say(line)
 
 
 def summary(data: Prepared) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from twelve.training.devices import Devices, parted, parted_optimizer, whole
 from twelve.training.freezing import freeze, rates_by_depth
 from twelve.training.log import RunLog
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
+from twelve.training.pace import Pace
 from twelve.training.schedules import make_schedule
 
 LOOK_BATCH = 64
@@ -47,6 +48,7 @@ class Trainer:
     Args:
         folder: the run's folder; metrics.jsonl, checkpoints/ and model/ are written into it.
         known: tasks of the run that the model has learnt before.
+        say: tells a person something on the way.
     """
 
     def __init__(
@@ -58,10 +60,11 @@ class Trainer:
         folder: Path,
         devices: Devices,
         known: Collection[str] = (),
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.config, self.data, self.processor, self.folder = config, data, processor, folder
         self.devices, self.device = devices, devices.device
-        self.known = known
+        self.known, self.say = known, say
         self.log = RunLog(folder, devices, config.training.trackers)
         self.model = model
         for part in model.modules():
@@ -137,13 +140,19 @@ class Trainer:
         losses: dict[str, list[float]] = {}
         with Track("training", self.total, "iterations", shown=self.devices.main) as track:
             track.done = self.iteration
+            pace = Pace(self.total - self.iteration, {name: self._look_examples(name) for name in self.streams})
             while self.iteration < self.total:
+                begun = time.perf_counter()
                 self.rate.start_iteration(self.iteration)
                 self.model.train()
                 names = self.schedule.tasks_at(self.iteration)
                 for name in names:
+                    before = time.perf_counter()
                     losses.setdefault(name, []).append(self._step(name))
+                    pace.step(name, time.perf_counter() - before, self.streams[name].batch_size)
                 self.iteration += 1
+                if said := pace.iteration(time.perf_counter() - begun):
+                    self.say(said)
                 self.seconds = time.monotonic() - started
                 if self.iteration % self.config.training.log_every == 0 or self.iteration == self.total:
                     self._log(
@@ -216,6 +225,12 @@ class Trainer:
     def _due(self, name: str) -> bool:
         every = self.config.training.look_every or self.streams[name].batches_per_epoch
         return self.iteration % every == 0 or self.iteration == self.total
+
+    def _look_examples(self, name: str) -> float:
+        """Examples that the looks of a task will read from here on."""
+        every = self.config.training.look_every or self.streams[name].batches_per_epoch
+        looks = (self.total - self.iteration) / every
+        return looks * len(self.data.tasks[name].look[: self.config.training.look_examples])
 
     def look(self, name: str) -> float:
         """Mean score of a task on the carved split, as the original scores validation batches (0..1)."""
@@ -332,6 +347,12 @@ class Trainer:
         with files.replacing(self.folder / "model") as partial:
             self.model.save_pretrained(partial, state_dict=weights)
             self.processor.save_pretrained(partial)
+
+    def longest_batch(self, name: str) -> Batch:
+        """A batch of a task's longest texts, apart from the stream."""
+        stream = self.streams[name]
+        rows = np.argsort(stream.lengths, kind="stable")[-stream.batch_size :]
+        return stream.collator([stream.examples[row] for row in rows], np.random.default_rng(0), stream.part)
 
     def _stream(self, task: TaskData) -> Stream:
         pool = task.output.prepare(task.train, self.data.store.get)

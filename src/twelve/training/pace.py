@@ -1,0 +1,56 @@
+"""How long a run will take, from its first iterations."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+
+from twelve.progress import clock
+
+ENOUGH = 10
+"""Iterations that are measured, the first one of a process left out: it starts workers and warms up."""
+LONG = 30.0
+"""Seconds of measuring after which fewer will do."""
+FORWARD = 1 / 3
+"""Of a step's time, what a look at the same examples takes: no backward pass and no update."""
+
+
+class Pace:
+    """Told the seconds of every step, says once how long the run will take.
+
+    Args:
+        iterations: of the whole run that are still to come.
+        looks: task -> examples that all its looks together will read.
+    """
+
+    def __init__(self, iterations: int, looks: Mapping[str, float]) -> None:
+        self.iterations, self.looks = iterations, looks
+        self._iterations: list[float] = []
+        self._examples: dict[str, list[float]] = {}
+        self._told = iterations <= 2 * ENOUGH  # by then a short run is over
+
+    def step(self, task: str, seconds: float, examples: int) -> None:
+        """A step on so many examples took so long."""
+        if not self._told:
+            self._examples.setdefault(task, []).append(seconds / examples)
+
+    def iteration(self, seconds: float) -> str | None:
+        """An iteration took so long, looks and logging left out; what there is to say, if there is."""
+        if self._told:
+            return None
+        self._iterations.append(seconds)
+        measured = self._iterations[1:]
+        if len(measured) < ENOUGH and (len(measured) < 2 or sum(measured) < LONG):
+            return None
+        self._told = True
+        each = statistics.median(measured)
+        looking = sum(
+            FORWARD * statistics.median(self._examples[task]) * count
+            for task, count in self.looks.items()
+            if task in self._examples
+        )
+        left = each * (self.iterations - len(self._iterations)) + looking
+        return (
+            f"{each:.2g} s an iteration: about {clock(left)} to go for the {self.iterations:,} iterations and their "
+            f"looks; less when tasks stop"
+        )

@@ -1,0 +1,124 @@
+"""What a run says of memory and time before and in its first steps, and that saying it changes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from rich.console import Console
+from torch.autograd.graph import saved_tensors_hooks
+
+from twelve import config as configuration
+from twelve.training import memory, run
+from twelve.training.devices import Devices
+from twelve.training.memory import Need, advice, need_of
+from twelve.training.pace import ENOUGH, Pace
+from twelve.training.run import train
+from twelve.training.trainer import Trainer
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make(tmp_path_factory.mktemp("root"), train=12, val=4)
+
+
+def parsed(root: Path, folder: Path, **changes: Any) -> configuration.RunConfig:
+    tree = tiny.tree(root, folder)
+    for key, value in changes.items():
+        tree[key] = tree.get(key, {}) | value
+    tree["model"]["architecture"] |= {"hidden_dropout_prob": 0.1, "v_attention_probs_dropout_prob": 0.1}
+    return configuration.parse(tree)
+
+
+def trainer_of(config: configuration.RunConfig, folder: Path) -> Trainer:
+    model, processor, data, known = run._new(config, config.seed)
+    return Trainer(config, data, model, processor, folder, Devices(config.training, folder), known)
+
+
+def really_kept(trainer: Trainer, name: str) -> int:
+    """Bytes that autograd keeps in a forward pass that is computed."""
+    batch, model = trainer.longest_batch(name), trainer.model.train()
+    fixed = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    held: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if (place := tensor.untyped_storage().data_ptr()) not in fixed:
+            held[place] = tensor
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(**batch.inputs(), outputs=(batch.output,))
+    return sum(tensor.untyped_storage().nbytes() for tensor in held.values())
+
+
+@pytest.mark.parametrize("name", tiny.TASKS)
+def test_activations_are_those_of_a_real_step(root: Path, tmp_path: Path, name: str) -> None:
+    trainer = trainer_of(parsed(root, tmp_path), tmp_path)
+    kept, recomputed = memory.activations(trainer.model, trainer.longest_batch(name))
+    assert kept == pytest.approx(really_kept(trainer, name), rel=0.05)
+    assert 0 < recomputed < kept
+
+
+def test_what_is_frozen_needs_nothing(root: Path, tmp_path: Path) -> None:
+    whole = need_of(trainer_of(parsed(root, tmp_path / "a"), tmp_path))
+    heads = need_of(trainer_of(parsed(root, tmp_path / "b", freeze={"all_but_heads": True}), tmp_path))
+    assert whole.gradients == whole.parameters and whole.optimizer == 2 * whole.parameters
+    assert whole.parameters == heads.parameters and heads.gradients < 0.3 * whole.gradients
+    assert heads.activations < 0.2 * whole.activations
+    assert whole.fits and whole.task == "flickr30k"  # four pairs an example
+
+
+def test_what_does_not_fit_is_told_with_what_would_help(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = trainer_of(parsed(root, tmp_path), tmp_path)
+    need = need_of(trainer)
+    assert advice(need, trainer) == []
+    short = replace(need, free=need.lasting + need.activations // 3)
+    told = "\n".join(advice(short, trainer))
+    assert "will probably not fit" in told and "training.recompute=true" in told and "training.sharding=true" in told
+    assert re.search(r"tasks\.flickr30k\.batch_size=2 .*optimizer\.accumulate=4", told)
+    told = "\n".join(advice(replace(need, free=need.lasting // 2), trainer))
+    assert "freeze.text_layers" in told and "batch_size" not in told
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
+    train(parsed(root, tmp_path / "run", training={"iterations": 1}), console=Console(width=200))
+    shown = capsys.readouterr().out
+    assert "memory: about" in shown and "will probably not fit" in shown
+
+
+def losses(folder: Path) -> list[Any]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [line["losses"] for line in lines if line["kind"] == "step"]
+
+
+def test_saying_so_changes_nothing(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = {"iterations": 3, "look_every": 3}
+    train(parsed(root, tmp_path / "told", training=short), console=QUIET)
+    assert len(losses(tmp_path / "told")) == 3
+    monkeypatch.setattr(run, "need_of", lambda trainer: Need(0, 0, 0, 0, 0, "", 1, 1))
+    train(parsed(root, tmp_path / "silent", training=short), console=QUIET)
+    assert losses(tmp_path / "told") == losses(tmp_path / "silent")
+
+
+def test_the_pace_is_told_once_without_the_first_iteration() -> None:
+    pace, said = Pace(1000, {"a": 3000.0}), []
+    for iteration in range(40):
+        pace.step("a", 1.0, 10)
+        if found := pace.iteration(60.0 if iteration == 0 else 2.0):
+            said.append((iteration, found))
+    # 989 iterations of 2 s are left, and 3000 examples at a third of 0.1 s each
+    assert said == [(ENOUGH, f"2 s an iteration: about 34:38 to go {said[0][1].partition(' to go ')[2]}")]
+
+
+def test_slow_iterations_are_told_after_two_and_short_runs_not_at_all() -> None:
+    slow, short = Pace(1000, {}), Pace(2 * ENOUGH, {})
+    assert [bool(slow.iteration(20.0)) for _ in range(5)] == [False, False, True, False, False]
+    assert not any(short.iteration(20.0) for _ in range(2 * ENOUGH))
