@@ -111,6 +111,8 @@ class Evaluator:
         self.settings: EvaluationSettings = config.evaluation
         self.recorded: list[record.Recorded] = []
         """Single predictions of every task measured so far, for the report."""
+        self.measurements: dict[str, Measurement] = {}
+        """What every example of the tasks measured so far contributed."""
 
     def prepare(self, data: Prepared | None) -> None:
         """Measure with these data from now on; read all tasks' files when there are none."""
@@ -151,6 +153,7 @@ class Evaluator:
             check_labelled(examples, task.task, split, self.data.root.path)
             predictions = predictions or self._predicted(task, collator, examples)
             ours, floors, most = self._decoded(task, collator, examples, protocol, predictions)
+        self.measurements[name] = ours
         score = self._interval(ours.per_example, ours.groups)
         return Result(
             task=name,
