@@ -175,3 +175,17 @@ def test_regions_are_asked_for_the_pictures_of_all_parts(folder: Path) -> None:
 
     check_regions(Store(), get("visual7w"), in_columns(examples[:1], folder), in_columns(examples, folder))  # type: ignore[arg-type]
     assert asked == ["x/1", "x/2", "x/3", "given x/2"]
+
+
+def test_values_of_objects_that_are_gone(folder: Path) -> None:
+    """A new object may lie where an old one lay."""
+    made = (Example(str(number), "", (f"x/{number}",), group=f"x/{number}") for number in range(50))
+    assert write_examples(folder / "gone", made, Codec()) == 50
+    found = open_examples(folder / "gone", Codec())
+    assert [example.images for example in found] == [(f"x/{number}",) for number in range(50)]
+
+
+def test_a_subset_does_not_depend_on_the_order_of_the_file() -> None:
+    examples = [Example(str(number), "", ("x/1",), group=f"g{number}") for number in range(40)]
+    chosen = [{example.id for example in subset(part, 10, 0)} for part in (examples, examples[::-1])]
+    assert len(chosen[0]) == 10 and chosen[0] == chosen[1]
