@@ -110,6 +110,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Write the official file of results of one task here; the split may lack labels."),
     ] = None,
+    allow_other_features: Annotated[
+        bool, typer.Option("--allow-other-features", help="Take regions of another extractor than the model's.")
+    ] = False,
     settings: Setting = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -120,7 +123,15 @@ def evaluate(
 
     console = Console(stderr=as_json)
     results = evaluate_run(
-        run, tasks=task, split=split, full=full, floors=floors, submit=submit, settings=settings or (), console=console
+        run,
+        tasks=task,
+        split=split,
+        full=full,
+        floors=floors,
+        submit=submit,
+        settings=settings or (),
+        console=console,
+        allow_other_features=allow_other_features,
     )
     if as_json:
         from dataclasses import asdict

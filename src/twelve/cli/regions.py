@@ -11,9 +11,6 @@ regions_app = typer.Typer(
     help="Regions of photographs: extract, import, info, verify, merge, parity.", no_args_is_help=True
 )
 
-LEVELS = "4,8,16,32"
-"""Of those tried on the real sample these served best, at a third of the size of those with the network's head."""
-
 
 @regions_app.command(
     epilog="Example: twelve regions extract --images DATA/images/flickr30k --boxes DATA/boxes/flickr30k.arrow "
@@ -28,15 +25,22 @@ def extract(
             "given:TASK for the candidates that a dataset names."
         ),
     ],
-    backbone: Annotated[str, typer.Option(help="A network of timm or torchvision, by name; or microworld.")],
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="x152; microworld; a network or detection model of torchvision or a network of timm, by name; or "
+            "transformers, whose vision tower --weights names."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     weights: Annotated[
-        str | None, typer.Option(help="A weights file, package:MODULE, or pretrained (the library's download).")
+        str | None,
+        typer.Option(help="A weights file, package:MODULE, pretrained (the library's download), or random to try."),
     ] = None,
     levels: Annotated[
         str | None,
         typer.Option(
-            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default=LEVELS
+            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default="4,8,16,32"
         ),
     ] = None,
     source: Annotated[
@@ -49,36 +53,55 @@ def extract(
         float | None, typer.Option(min=0.01, help="Never enlarge a picture more than this.", show_default="2")
     ] = None,
     max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep the most confident so many boxes.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least score of boxes that the network finds.")
+    ] = None,
+    class_probabilities: Annotated[
+        bool, typer.Option("--class-probabilities", help="Keep every box's distribution over classes, for pretraining.")
+    ] = False,
+    dtype: Annotated[str, typer.Option(help="Of stored features: float16 or bfloat16.")] = "float16",
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="x152 as the original program has it, flaws and all.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Larger pictures are left out.", show_default="89478485")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="i/n: only part i of n, counted from 0; a launcher's processes share by themselves."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pictures of one size that go together.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data root, for given:TASK.")] = None,
     config: Annotated[str | None, typer.Option(help="A configuration with a task of your own, for given:TASK.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Turn a folder of pictures into regions; killed, it goes on where it stopped when called again."""
-    from twelve.regions.detector import shipped
-    from twelve.regions.extractor import extract as run
-    from twelve.regions.sizes import InputSize
+    from twelve.regions.command import run_extract
+    from twelve.regions.images import MAX_PIXELS
 
-    if config is not None:
-        from twelve.config import load
-
-        load(config)  # makes its tasks known
-    if levels is None and backbone not in shipped() and "patches" not in boxes:
-        levels = LEVELS
-    size = None
-    if short_side is not None or max_scale is not None or backbone not in shipped():
-        size = InputSize(short_side=short_side or 448, max_scale=max_scale or 2.0)
-    report = run(
+    report = run_extract(
         images,
         boxes,
         backbone,
         out,
         weights=weights,
-        levels=None if levels is None else levels.split(","),
+        levels=levels,
         source=source,
-        input_size=size,
+        short_side=short_side,
+        max_scale=max_scale,
         max_boxes=max_boxes,
+        threshold=threshold,
+        class_probabilities=class_probabilities,
+        dtype=dtype,
+        legacy=legacy,
+        max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
+        shard=shard,
+        batch_size=batch_size,
+        workers=workers,
         device=device,
         data=data,
+        config=config,
     )
     typer.echo(str(report))
 
