@@ -17,9 +17,10 @@ from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart,
 from twelve.report.drawing import DRAWINGS, draw
 from twelve.report.gallery import gallery, varied
 from twelve.report.pictures import SIDE, Frame, Pictures
-from twelve.report.reading import read_history
+from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
+from twelve.report.write import file_rows, kept_rows, render
 
 
 def write(path: Path, lines: list[object]) -> Path:
@@ -45,6 +46,25 @@ def test_history_of_stops(tmp_path: Path) -> None:
     assert history.stopped("flickr30k") == [(20, 30)] and history.stopped("snli_ve") == [(30, 40)]
     assert history.stopped("vqa") == []
     assert len(history.losses["vqa"]) == 20 and history.scores["vqa"][0] == (10, 0.25)
+
+
+def test_what_was_kept_and_what_was_read(tmp_path: Path) -> None:
+    run = fake_run.make(tmp_path / "run", tmp_path / "root")
+    lines = [
+        {"kind": "kept", "iteration": 40, "task": "vqa", "before": 0.623, "after": 0.601},
+        {"kind": "kept", "iteration": 40, "task": "vqa", "before": "?", "after": 1},
+        {"kind": "kept", "iteration": 40, "task": "unknown", "before": 0.5, "after": 0.5},
+    ]
+    with open(run / "metrics.jsonl", "a", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(line) + "\n" for line in lines)
+    data = json.loads((run / "data.json").read_text())
+    data["files"] = {"vqa/a<b>.json": {"bytes": 12345, "sha256": 64 * "7"}, "damaged": 3, "half": {"bytes": 1}}
+    (run / "data.json").write_text(json.dumps(data))
+    read = read_run(run)
+    assert kept_rows(read) == [("VQA v2", pytest.approx(62.3), pytest.approx(60.1))]
+    assert file_rows(read) == [("vqa/a<b>.json", "12,345 bytes, 7777777777777777…")]
+    page = render(read)
+    assert "1 official file" in page and "vqa/a&lt;b&gt;.json" in page and "-2.2" in page
 
 
 def test_a_curve_is_where_its_numbers_are() -> None:

@@ -25,12 +25,14 @@ class History:
         losses: task -> (iteration, mean loss since the line before).
         scores: task -> (iteration, score in 0..1 on the carved split).
         changes: task -> (iteration, "stop" or "go").
+        kept: task that was learnt in an earlier run -> its score before the first step, and that of the model kept.
         iterations, pairs, seconds: where the run stands.
     """
 
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     scores: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     changes: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    kept: dict[str, tuple[float, float]] = field(default_factory=dict)
     iterations: int = 0
     pairs: int = 0
     seconds: float = 0.0
@@ -130,6 +132,8 @@ def _take(history: History, line: Mapping[str, Any]) -> None:
         history.iterations = max(history.iterations, iteration)
         history.seconds = max(history.seconds, _number(line.get("seconds", 0.0)))
         history.scores.setdefault(str(line["task"]), []).append((iteration, _number(line["score"])))
+    elif kind == "kept":
+        history.kept[str(line["task"])] = _number(line["before"]), _number(line["after"])
     elif kind == "event" and line.get("event") in ("stop", "go") and "task" in line:
         history.changes.setdefault(str(line["task"]), []).append((iteration, line["event"]))
     elif kind == "event" and line.get("event") == "reset":  # every task goes again

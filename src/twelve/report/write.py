@@ -91,7 +91,9 @@ def render(run: Run) -> str:
         scored=[part for part in parts if part.score is not None],
         summary=summary(run, parts),
         timeline=run.history.iterations > 0,
+        kept=kept_rows(run),
         data=data_rows(run),
+        files=file_rows(run),
         cleaned=run.data.get("cleaned", {}),
         stages=stages(run, parts),
         machine=machine(run),
@@ -143,6 +145,23 @@ def summary(run: Run, parts: Sequence[Section]) -> str:
     if not floors:
         return f"{text}. Its floors were not measured."
     return f"{text}. It beats every floor on {beaten} of {floors} measured tasks."
+
+
+def kept_rows(run: Run) -> list[tuple[str, float, float]]:
+    """(task, score before the first step, score of the model kept), of 100, of what an earlier run had learnt."""
+    kept = ((name, scores) for name, scores in run.history.kept.items() if name in run.config.tasks)
+    return [(get(name).title, 100 * old, 100 * new) for name, (old, new) in kept]
+
+
+def file_rows(run: Run) -> list[tuple[str, str]]:
+    """(official file, size and the beginning of its SHA-256) of what was read; damaged entries say nothing."""
+    files = run.data.get("files")
+    found = files.items() if isinstance(files, Mapping) else ()
+    return [
+        (str(name), f"{entry['bytes']:,} bytes, {entry['sha256'][:16]}…")
+        for name, entry in found
+        if isinstance(entry, Mapping) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)
+    ]
 
 
 def data_rows(run: Run) -> list[DataRow]:

@@ -1,0 +1,54 @@
+// The service's own API, and nothing else: bytes go up, JSON comes back.
+
+/** A reply that is not 2xx; its message is for people. */
+export class Refused extends Error {
+  constructor(status, problem, remedy) {
+    super(remedy ? `${problem} – ${remedy}.` : `${problem}.`);
+    this.status = status;
+  }
+}
+
+async function called(path, options = {}) {
+  let reply;
+  try {
+    reply = await fetch(path, { ...options, cache: "no-store", credentials: "omit" });
+  } catch {
+    throw new Refused(0, "The service does not answer", "is it still running?");
+  }
+  const told = await reply.json().catch(() => ({}));
+  if (!reply.ok) throw new Refused(reply.status, told.error || `status ${reply.status}`, told.remedy);
+  return told;
+}
+
+export const model = () => called("api/model");
+
+/** Look at a file. */
+export const look = (blob) =>
+  called("api/scenes", { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
+
+/** Bytes of a sample picture. */
+export async function sample(name) {
+  const reply = await fetch(`api/samples/${encodeURIComponent(name)}`);
+  if (!reply.ok) throw new Refused(reply.status, "this sample is not there");
+  return reply.blob();
+}
+
+/**
+ * Ask something about pictures (each has `scene` and `again()`). Where the service has forgotten one, it is sent again.
+ * @param body made anew for each try, as a picture sent again has another id
+ */
+export async function ask(method, pictures, body) {
+  const post = () =>
+    called(`api/${method}`, {
+      method: "POST",
+      body: JSON.stringify(body()),
+      headers: { "Content-Type": "application/json" },
+    });
+  try {
+    return await post();
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    await Promise.all(pictures.map((picture) => picture.again()));
+    return post();
+  }
+}

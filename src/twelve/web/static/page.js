@@ -1,0 +1,105 @@
+// The page: a tab for each kind of question that the model was trained on.
+
+import * as api from "./api.js";
+import { boxesForm, pairForm, searchForm, textForm } from "./forms.js";
+import { el } from "./dom.js";
+import { Gallery } from "./gallery.js";
+import { Picture } from "./picture.js";
+
+const TABS = {
+  answer: ["Ask", "A question about the picture.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
+  locate: ["Point", "Where in the picture is what a phrase means?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
+  entails: ["Check", "Does the picture show that a statement is so?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  choose: ["Choose", "Which of several boxes answers a question?", { label: "Question", placeholder: "Which …?" }],
+  guess: ["Guess", "Which of several boxes were questions and answers about?", {}],
+  verify: ["Compare", "Is a statement true of two pictures?", {}],
+  match: ["Search", "Which picture does a caption describe?", {}],
+};
+
+/** Methods that are about the one picture which their tabs share. */
+const SHARED = ["answer", "locate", "entails", "choose", "guess"];
+
+function panelOf(method, model, picture) {
+  const tasks = model.methods[method];
+  const [, , words] = TABS[method];
+  if (method === "verify") {
+    const left = new Picture("Left picture", model.samples);
+    const right = new Picture("Right picture", model.samples);
+    const shown = pairForm({ left, right, tasks });
+    for (const side of [left, right]) side.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); });
+    return { ...shown, pictures: el("div", { class: "pair" }, left.element, right.element), layout: "stacked" };
+  }
+  if (method === "match") {
+    const gallery = new Gallery(model.samples, model.limits.pictures);
+    return { ...searchForm({ gallery, tasks }), pictures: gallery.element, layout: "stacked" };
+  }
+  const make = method === "choose" || method === "guess" ? boxesForm : textForm;
+  const shown = make(method, { ...words, picture, tasks });
+  picture.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
+  return { ...shown, layout: "beside" };
+}
+
+function build(model) {
+  const methods = Object.keys(TABS).filter((method) => method in model.methods);
+  const picture = new Picture("Picture", model.samples);
+  const tablist = document.getElementById("tabs");
+  const panels = document.getElementById("panels");
+  const parts = {};
+  let current = null;
+
+  function select(method, focus = false) {
+    if (current) parts[current].close?.();
+    current = method;
+    for (const [name, { tab, panel }] of Object.entries(parts)) {
+      const chosen = name === method;
+      tab.setAttribute("aria-selected", String(chosen));
+      tab.tabIndex = chosen ? 0 : -1;
+      panel.hidden = !chosen;
+    }
+    const { tab, panel, open, clear, drawing } = parts[method];
+    if (SHARED.includes(method)) {
+      panel.querySelector(".columns").prepend(picture.element);
+      picture.stage.classList.toggle("drawing", Boolean(drawing));
+      clear();
+      open();
+    }
+    history.replaceState(null, "", `#${method}`);
+    if (focus) tab.focus();
+  }
+
+  for (const method of methods) {
+    const [name, purpose] = TABS[method];
+    const shown = panelOf(method, model, picture);
+    const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, click: () => select(method) }, name);
+    const columns = el("div", { class: `columns ${shown.layout}` }, shown.pictures ?? null, shown.element);
+    const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
+    parts[method] = { ...shown, tab, panel };
+    tablist.append(tab);
+    panels.append(panel);
+  }
+  // Another picture empties the replies; the open tab draws what it offers of it.
+  picture.addEventListener("looked", () => SHARED.includes(current) && parts[current].open());
+  tablist.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1, Home: -methods.indexOf(current), End: methods.length - 1 - methods.indexOf(current) }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    select(methods[(methods.indexOf(current) + step + methods.length) % methods.length], true);
+  });
+  const wanted = location.hash.slice(1);
+  if (methods.length) select(methods.includes(wanted) ? wanted : methods[0]);
+  else panels.append(el("p", { role: "alert" }, "This model was trained on nothing that can be asked here."));
+}
+
+// A file that misses its place must not replace the page.
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
+
+try {
+  const model = await api.model();
+  const size = (model.parameters / 1e6).toFixed(1);
+  document.getElementById("about").textContent =
+    `One vision-and-language model of ${size} M parameters. Pictures stay in this service's memory, ` +
+    `for ${Math.max(1, Math.round(model.limits.scene_seconds / 60))} minutes after the last question.`;
+  build(model);
+} catch (error) {
+  document.getElementById("panels").append(el("p", { role: "alert", class: "problem" }, error.message));
+}
