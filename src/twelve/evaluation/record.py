@@ -194,6 +194,8 @@ _VALUES: Mapping[str, tuple[type, ...]] = {
     "region": (int, list),
     "pair": (bool,),
     "entailment": (str,),
+    "truth": (bool,),
+    "reply": (str,),
     "options": (int,),
 }
 """Kind of output -> what its values are in JSON."""
