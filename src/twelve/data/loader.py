@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from twelve.data.batch import Batch, Collator
+from twelve.data.columns import Examples
+from twelve.data.packed import Packed
 from twelve.tasks.base import Example
 
 BUCKET = 16
@@ -107,7 +109,7 @@ class Stream:
         if self._iterator is None:
             self._iterator = iter(
                 DataLoader(
-                    _Batches(self.examples, self.collator),
+                    _Batches(self._shared(), self.collator),
                     batch_size=None,
                     sampler=_Order(self, self.epoch, self.number),
                     num_workers=self.workers,
@@ -121,6 +123,12 @@ class Stream:
         if self.number == self.batches_per_epoch:
             self.epoch, self.number = self.epoch + 1, 0
         return batch
+
+    def _shared(self) -> Sequence[Example]:
+        """The examples as workers can read them without each ending up with a copy."""
+        if not self.workers or isinstance(self.examples, Examples | Packed):
+            return self.examples
+        return Packed(self.examples)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "number": self.number, "examples": len(self.examples), "seed": self.seed}

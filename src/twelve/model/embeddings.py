@@ -54,7 +54,7 @@ class TextEmbedding(nn.Module):
         if self.tasks is not None and task_rows is not None:
             summed = torch.cat([summed[:, :1], self.tasks(task_rows)[:, None], summed[:, 1:]], dim=1)
             if mask is not None:
-                mask = torch.cat([mask[:, :1], mask.new_ones(len(mask), 1), mask[:, 1:]], dim=1)
+                mask = torch.cat([mask[:, :1], torch.ones_like(mask[:, :1]), mask[:, 1:]], dim=1)
         return self.dropout(self.norm(summed)), mask
 
 

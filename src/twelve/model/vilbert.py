@@ -174,12 +174,12 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         """
         everything = return_attention or return_states
         names = self._wanted(outputs)
-        pair_text = identity_as_none(pair_text, len(texts.states))
-        pair_image = identity_as_none(pair_image, len(images.states))
+        pair_text = identity_as_none(pair_text, texts.states.shape[0])
+        pair_image = identity_as_none(pair_image, images.states.shape[0])
         text, image = gather(texts.states, pair_text), gather(images.states, pair_image)
         text_mask = None if texts.mask is None else gather(texts.mask, pair_text)
         image_mask = None if images.mask is None else gather(images.mask, pair_image)
-        if len(text) != len(image):
+        if text.shape[0] != image.shape[0]:
             raise ValueError(f"{len(text)} texts cannot be paired row by row with {len(image)} images: give the pairs")
         record = Record(return_states, return_attention)
         record.take(texts.record, pair_text)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twelve.data.packed import Packed
 from twelve.errors import RegionError
 from twelve.regions.halves import as_tensor
 from twelve.regions.types import Regions
@@ -36,7 +37,7 @@ class HardPool:
     """
 
     images: tuple[str, ...]
-    captions: tuple[tuple[str, ...], ...]
+    captions: Sequence[tuple[str, ...]]
     neighbours: NDArray[np.int32]
     _rows: dict[str, int] = field(init=False, repr=False, compare=False)
 
@@ -59,7 +60,7 @@ class HardPool:
         images = tuple(captions)
         return cls(
             images=images,
-            captions=tuple(tuple(texts) for texts in captions.values()),
+            captions=Packed(map(tuple, captions.values())),
             neighbours=nearest_rows(mean_features(images, lookup), neighbours),
         )
 

@@ -24,10 +24,11 @@ export function attentionView(picture, found, restore) {
   /** Region 0 is the whole picture, which has no box worth drawing. */
   function regions(heats, chosen) {
     const most = Math.max(...heats.slice(1), 1e-9);
+    const least = Math.min(...heats.slice(1), most - 1e-9);
     const frames = boxes.slice(1).map((box, k) => ({
       box,
       kind: "region",
-      heat: heats.length ? (0.75 * heats[k + 1]) / most : 0,
+      heat: heats.length ? (0.65 * (heats[k + 1] - least)) / (most - least) : 0,
       label: `Region ${picture.name(k)}`,
       on: chosen === k + 1,
       press: () => showRegion(k + 1),

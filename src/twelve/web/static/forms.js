@@ -196,7 +196,7 @@ export function searchForm({ gallery, tasks }) {
       const ranked = told.captions[0].pictures;
       gallery.rank(asked, ranked);
       const best = asked[ranked[0].picture].element.querySelector("img").alt;
-      return [`Best: ${best} (${percent(ranked[0].share)})`, null];
+      return [`The best of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
     },
     button: "Search",
   });

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { el, pressed, svg, unique } from "./dom.js";
 
+const NARROW = matchMedia("(max-width: 760px)");
 const KINDS = "image/jpeg,image/png,image/webp,image/gif,image/bmp";
 
 /** The kinds of picture files that the service reads, as a file input. */
@@ -49,14 +50,21 @@ export class Picture extends EventTarget {
     this.stage = el("div", { class: "stage empty" }, this.image, this.overlay, this.hint);
     this.status = el("p", { role: "status", class: "status" });
     const input = fileInput({ change: () => input.files.length && this.use(input.files[0]) });
+    // On a phone it closes once a picture is there, so that picture and question fit the screen together.
+    this.chooser = el(
+      "details",
+      { class: "chooser", open: true },
+      el("summary", {}, "Choose a picture"),
+      el("label", { class: "file" }, input, "Choose a picture"),
+      sampleButtons(samples, async (sample) => this.use(await api.sample(sample.name), sample)),
+    );
     this.element = el(
       "div",
       { class: "picture", role: "group", "aria-labelledby": heading },
       el("h2", { id: heading }, title),
       this.stage,
       this.status,
-      el("label", { class: "file" }, input, "Choose a picture"),
-      sampleButtons(samples, async (sample) => this.use(await api.sample(sample.name), sample)),
+      this.chooser,
     );
     dropped(this.element, ([file]) => this.use(file));
     this.image.addEventListener("error", () => this.say("The browser cannot show this kind of file; boxes are right."));
@@ -91,7 +99,8 @@ export class Picture extends EventTarget {
     const { width, height, boxes } = this.scene;
     this.image.hidden = false;
     this.stage.classList.remove("empty");
-    this.stage.style.maxWidth = `calc(65vh * ${width / height})`;
+    this.stage.style.setProperty("--ratio", width / height);
+    this.chooser.open = !NARROW.matches;
     this.overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.say(`${width} × ${height} pixels, ${boxes.length} regions`);
     this.dispatchEvent(new CustomEvent("looked", { detail: sample }));
@@ -107,8 +116,10 @@ export class Picture extends EventTarget {
     return { scene: this.scene.id };
   }
 
-  /** What the detector takes region `k` (from 0) for. */
+  /** What the detector takes region `k` (from 0) for; behind those that it found come those that were given. */
   name(k) {
+    const found = this.scene.boxes.length;
+    if (k >= found) return `given ${k - found + 1}`;
     const label = this.scene.labels?.[k];
     return label ? `${k + 1}, ${label}` : `${k + 1}`;
   }
