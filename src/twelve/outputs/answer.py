@@ -32,6 +32,9 @@ class Answer(Output):
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
     needs_vocabulary: ClassVar[bool] = True
 
+    def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
+        return vocabulary
+
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, A); ``size`` is A."""
         return Classifier(fused_size, size)

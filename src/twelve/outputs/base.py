@@ -73,6 +73,16 @@ class Output(abc.ABC):
     """Applies a head of the model's ``heads``; else parts of the model that :meth:`architecture` asks for."""
     shares: ClassVar[bool] = True
     """Texts and pictures that occur twice in a batch are the same rows of it; else each pair has its own."""
+    shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "sigmoid"
+    """What makes a score in 0..1 of logits: of each by itself, or of all classes together."""
+
+    def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
+        """What the head's classes are, in order; empty where it scores regions or pairs instead.
+
+        Args:
+            vocabulary: the head's labels in the processor, if it has any.
+        """
+        return ()
 
     # --- the model's side -------------------------------------------------------------------------------------
     @abc.abstractmethod

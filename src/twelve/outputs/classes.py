@@ -25,6 +25,10 @@ class Classes(Output):
     classes: ClassVar[tuple[str | bool, ...]]
     """In the order of the logits."""
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
+    shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+
+    def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
+        return self.classes
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, A)."""

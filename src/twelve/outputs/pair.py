@@ -26,6 +26,10 @@ class Pair(Output):
     kind: ClassVar[str] = "pair"
     skill: ClassVar[str] = "verification"
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
+    shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+
+    def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
+        return CLASSES
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P/2, 2): the rows of an example's two pictures stand side by side."""

@@ -1,0 +1,134 @@
+"""Intervals over seeds and examples at once: seeds are resampled, and in each of them whole groups of every task.
+
+What two arms have on the same examples is resampled with the same draws, so their difference is paired. A resample has
+one seed less than there are: the variance over seeds is then right on average, where as many as there are would make it
+too small by one over their number (McCarthy and Snowden, The Bootstrap and Finite Population Sampling, 1985).
+
+Axes: S seeds, A arms, N examples, G groups, R resamples, D seeds in a resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.evaluation.bootstrap import Interval
+
+Array = NDArray[np.float64]
+CHUNK = 4_000_000
+"""Weights that stand in memory together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One task in one seed.
+
+    Attributes:
+        values: (A, N) what each example contributes to the score, 0..1, in every arm.
+        groups: (N,) which examples are resampled together.
+        floor, ceiling: what a score of 0 and of 1 on the common scale is, 0..1.
+    """
+
+    values: Array
+    groups: Sequence[str]
+    floor: float
+    ceiling: float
+
+    def closed(self, means: Array) -> Array:
+        """Means as shares of the way from the floor to the ceiling."""
+        return (means - self.floor) / (self.ceiling - self.floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """Means over the seeds: ``points`` as the metric has them, ``closed`` on the common scale, 0..1.
+
+    Attributes:
+        points, closed: task -> (R, A).
+    """
+
+    points: Mapping[str, Array]
+    closed: Mapping[str, Array]
+
+    @property
+    def endpoint(self) -> Array:
+        """(R, A) means over the tasks on the common scale."""
+        means: Array = np.stack([*self.closed.values()]).mean(0)
+        return means
+
+
+def observed(cells: Mapping[str, Sequence[Cell]]) -> Resampled:
+    """The same, not resampled: each "resample" (S of them) is a seed."""
+    points = {task: np.stack([cell.values.mean(1) for cell in row]) for task, row in cells.items()}
+    closed = {task: np.stack([cell.closed(cell.values.mean(1)) for cell in row]) for task, row in cells.items()}
+    return Resampled(points, closed)
+
+
+def two_level(cells: Mapping[str, Sequence[Cell]], *, resamples: int = 2000, shared: bool, seed: int = 0) -> Resampled:
+    """Resample seeds, the same for every task, and in each drawn seed the groups of each task.
+
+    Args:
+        cells: task -> one for each seed.
+        shared: all seeds are measured on the same examples, so one draw of groups is meant for all of them; else every
+            drawn seed has groups of its own.
+    """
+    rng = np.random.default_rng(seed)
+    count = len(next(iter(cells.values())))
+    draws = rng.integers(0, count, (resamples, max(1, count - 1)))
+    points, closed = {}, {}
+    for task, row in cells.items():
+        means = _shared(row, draws, rng) if shared else _own(row, draws, rng)
+        points[task] = means.mean(1)
+        floors, ceilings = (np.array([getattr(cell, name) for cell in row]) for name in ("floor", "ceiling"))
+        low, high = floors[draws][..., None], ceilings[draws][..., None]
+        closed[task] = ((means - low) / (high - low)).mean(1)
+    return Resampled(points, closed)
+
+
+def interval(samples: Array, mean: float, level: float = 0.95) -> Interval:
+    """Percentile interval of resampled means (R,)."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(samples, [tail, 1 - tail])
+    return Interval(mean, float(low), float(high))
+
+
+def _own(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
+    """(R, D, A) means, every drawn seed with a draw of its own groups."""
+    means = np.empty((*draws.shape, len(row[0].values)))
+    for number, cell in enumerate(row):
+        where = np.nonzero(draws == number)
+        sums, counts = _by_group(cell)
+        found = [
+            (weights @ sums) / (weights @ counts)[:, None] for weights in _weights(len(counts), len(where[0]), rng)
+        ]
+        means[where] = np.concatenate([np.empty((0, means.shape[2])), *found])
+    return means
+
+
+def _shared(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
+    """(R, D, A) means, one draw of groups for all seeds of a resample."""
+    known = [_by_group(cell) for cell in row]
+    sums, counts = np.stack([sums for sums, _ in known]), known[0][1]
+    parts, start = [], 0
+    for weights in _weights(len(counts), len(draws), rng):
+        every = np.einsum("rg,sga->rsa", weights, sums, optimize=True) / (weights @ counts)[:, None, None]
+        parts.append(np.take_along_axis(every, draws[start : start + len(weights), :, None], axis=1))
+        start += len(weights)
+    return np.concatenate(parts)
+
+
+def _by_group(cell: Cell) -> tuple[Array, Array]:
+    """(G, A) sums of the values and (G,) numbers of examples, groups in sorted order."""
+    _, index = np.unique(np.asarray(cell.groups), return_inverse=True)
+    sums: Array = np.stack([np.bincount(index, weights=values) for values in cell.values], axis=1).astype(np.float64)
+    return sums, np.bincount(index).astype(np.float64)
+
+
+def _weights(groups: int, rows: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """(rows, G) times that each group is drawn, in chunks."""
+    size = max(1, CHUNK // groups)
+    chances = np.full(groups, 1 / groups)
+    return (rng.multinomial(groups, chances, size=min(size, rows - start)) for start in range(0, rows, size))

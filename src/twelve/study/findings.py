@@ -1,0 +1,188 @@
+"""From the results of a study's runs to what it found. Nothing is trained, and only ``results`` is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twelve.data.records import Record, read_object
+from twelve.errors import DataError
+from twelve.evaluation.bootstrap import Interval
+from twelve.study.arms import ARMS, BASE
+from twelve.study.bootstrap import Array, Cell, interval, observed, two_level
+from twelve.study.execution import result_file
+from twelve.study.plan import Plan
+
+MODELS_OWN = ("shuffled pictures",)
+"""Floors that a model sets, not the data: those of the base arm's model count for all arms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an arm needs, as a mean over the seeds: parameters of all its models, updates, seconds of training."""
+
+    parameters: float
+    updates: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One task, or the mean over them (the endpoint). Scores and differences in per cent.
+
+    Attributes:
+        floor, ceiling: mean over the seeds; None of the mean over tasks.
+        scores: arm -> score; of the endpoint, the share of the way from floor to ceiling.
+        gains: arm -> the base arm's score minus the arm's.
+        closed: the same differences as shares of the way from floor to ceiling.
+        seeds: arm -> ``closed`` of each seed.
+    """
+
+    name: str
+    title: str
+    floor: float | None
+    ceiling: float | None
+    scores: Mapping[str, Interval]
+    gains: Mapping[str, Interval]
+    closed: Mapping[str, Interval]
+    seeds: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a study found.
+
+    Attributes:
+        seeds: those that are complete, of ``plan.seeds``.
+        rows: one a task.
+        endpoint: the mean over tasks.
+        picture_free: arm -> the endpoint's difference where only floors that no model sets count.
+        left_out: title -> why a task is not in the endpoint.
+    """
+
+    plan: Plan
+    seeds: tuple[int, ...]
+    arms: tuple[str, ...]
+    rows: tuple[Row, ...]
+    endpoint: Row
+    picture_free: Mapping[str, Interval]
+    costs: Mapping[str, Cost]
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Results of one task: seed -> arm -> record."""
+
+    name: str
+    records: Mapping[int, Mapping[str, Record]]
+
+    def cells(self, arms: Sequence[str], *, models_own: bool = True) -> list[Cell]:
+        return [_cell([by_arm[arm] for arm in arms], models_own=models_own) for by_arm in self.records.values()]
+
+
+def findings(plan: Plan, out: Path) -> Findings:
+    """What the seeds that are complete say.
+
+    Raises:
+        DataError: none is complete, or a file is damaged or of other examples than its fellows.
+    """
+    tasks, arms = list(plan.config["tasks"]), plan.arms
+    needed = [(arm, task) for arm in arms for task in tasks]
+    seeds = tuple(seed for seed in plan.seeds if all(result_file(out, seed, *pair).is_file() for pair in needed))
+    if not seeds:
+        raise DataError("no seed of this study is complete", file=out, remedy="go on with it: --resume")
+    read = [
+        _Task(task, {s: {a: read_object(result_file(out, s, a, task)) for a in arms} for s in seeds}) for task in tasks
+    ]
+    resamples = plan.parsed().evaluation.resamples
+    shared = not plan.worlds
+    cells = {task.name: task.cells(arms) for task in read}
+    usable = {name: row for name, row in cells.items() if all(cell.ceiling > cell.floor for cell in row)}
+    titles = {task.name: _title(task) for task in read}
+    left_out = {titles[name]: "its floor reaches its ceiling" for name in cells if name not in usable}
+    if not usable:
+        raise DataError("no task has room between its floor and its ceiling", file=out, remedy="measure other tasks")
+    seen, drawn = observed(usable), two_level(usable, resamples=resamples, shared=shared)
+    rows = tuple(
+        _row(name, titles[name], usable[name], arms, seen.points[name], drawn.points[name], seen.closed[name],
+             drawn.closed[name])
+        for name in usable
+    )  # fmt: skip
+    endpoint = _row("", "mean over tasks", None, arms, seen.endpoint, drawn.endpoint, seen.endpoint, drawn.endpoint)
+    free = {task.name: task.cells(arms, models_own=False) for task in read if task.name in usable}
+    free_seen, free_drawn = observed(free).endpoint, two_level(free, resamples=resamples, shared=shared).endpoint
+    costs = {arm: _cost([task.records for task in read], arm) for arm in arms}
+    return Findings(plan, seeds, arms, rows, endpoint, _gains(arms, free_seen, free_drawn), costs, left_out)
+
+
+def _cell(records: Sequence[Record], *, models_own: bool) -> Cell:
+    """``records``: one an arm, the base arm's first; it holds the floors and the ceiling for all."""
+    base = records[0]
+    groups = base.strings("groups")
+    for record in records:
+        if record.strings("groups") != groups or len(record.items("values")) != len(groups):
+            raise record.error("of other examples than the base arm's", "remove this file and go on: --resume")
+    floors = base.record("floors")
+    scores = [floors.number(name) for name in floors.fields if models_own or name not in MODELS_OWN]
+    ceiling = 100.0 if base.fields.get("ceiling") is None else base.number("ceiling")
+    values = np.array([record.numbers("values", len(groups)) for record in records])
+    return Cell(values, groups, max(scores, default=0.0) / 100, ceiling / 100)
+
+
+def _title(task: _Task) -> str:
+    record = next(iter(task.records.values()))[BASE]
+    return f"{record.text('title')}, {record.text('metric')}"
+
+
+def _row(
+    name: str,
+    title: str,
+    cells: Sequence[Cell] | None,
+    arms: Sequence[str],
+    points: Array,
+    drawn_points: Array,
+    closed: Array,
+    drawn_closed: Array,
+) -> Row:
+    """``points`` and ``closed`` (S, A), the drawn ones (R, A)."""
+    scores = {
+        arm: interval(100 * drawn_points[:, place], 100 * float(points[:, place].mean()))
+        for place, arm in enumerate(arms)
+    }
+    return Row(
+        name,
+        title,
+        None if cells is None else 100 * float(np.mean([cell.floor for cell in cells])),
+        None if cells is None else 100 * float(np.mean([cell.ceiling for cell in cells])),
+        scores,
+        _gains(arms, points, drawn_points),
+        _gains(arms, closed, drawn_closed),
+        {arm: tuple(100 * float(value) for value in closed[:, place]) for place, arm in enumerate(arms)},
+    )
+
+
+def _gains(arms: Sequence[str], seen: Array, drawn: Array) -> dict[str, Interval]:
+    """The base arm's minus every other arm's, per cent."""
+    base = arms.index(BASE)
+    return {
+        arm: interval(100 * (drawn[:, base] - drawn[:, place]), 100 * float((seen[:, base] - seen[:, place]).mean()))
+        for place, arm in enumerate(arms)
+        if arm != BASE
+    }
+
+
+def _cost(tasks: Sequence[Mapping[int, Mapping[str, Record]]], arm: str) -> Cost:
+    """Of arms that train alone the sum over the tasks' models; a joint model is in every task's file."""
+    alone = ARMS[arm].alone
+    totals = np.zeros(3)
+    for records in tasks if alone else tasks[:1]:
+        for by_arm in records.values():
+            record = by_arm[arm]
+            batches = record.record("batches")
+            updates = sum(batches.integer(name) for name in batches.fields)
+            totals += np.array([record.number("parameters"), updates, record.number("seconds")]) / len(records)
+    return Cost(*(float(total) for total in totals))

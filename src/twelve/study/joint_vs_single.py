@@ -1,0 +1,171 @@
+"""``twelve study joint-vs-single``: is one model for all tasks as good as a model for each?
+
+The protocol is docs/joint-vs-single.md; a study writes its own into study.json before its first run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twelve import files
+from twelve.config import RunConfig, load
+from twelve.errors import ConfigError
+from twelve.progress import Track, clock
+from twelve.progress import console as progress_console
+from twelve.study import plan as plans
+from twelve.study.arms import ARMS, MAIN, chosen
+from twelve.study.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from twelve.study.execution import Seed
+
+PARTS = 1000
+"""Units of the progress bar in a joint run."""
+
+
+def run(
+    config: str | Path,
+    *,
+    seeds: int = 3,
+    out: Path | None = None,
+    arms: Sequence[str] = MAIN,
+    factors: Sequence[float] = (0.3, 1.0, 3.0),
+    search: float = 0.25,
+    longer: float = 2.0,
+    pretraining: float = 1.0,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Train and measure every arm, write the table and the plot, and return the study's folder.
+
+    Args:
+        config: the joint run. One on a drawn world draws a world for each seed; with a data root, seeds are models.
+        seeds: how many, from the configuration's own on.
+        out: the study's folder; the configuration's ``run`` when absent.
+        arms: names of :data:`twelve.study.arms.ARMS`.
+        factors, search, longer, pretraining: see :class:`twelve.study.plan.Plan`.
+        resume: go on with the study in ``out``.
+
+    Raises:
+        ConfigError: the folder holds a study and ``resume`` is False, or that study was begun with another plan.
+        TwelveError: whatever a run raises.
+    """
+    base = load(config, settings)
+    plan = planned(base, seeds=seeds, arms=arms, factors=factors, search=search, longer=longer, pretraining=pretraining)
+    out = Path(base.run) if out is None else out
+    with files.alone(out):
+        plan = _begun(plan, out, resume)
+        _carry_out(plan, out, console or progress_console)
+    from twelve.study.show import show
+
+    show(out, console=console)
+    return out
+
+
+def planned(
+    config: RunConfig,
+    *,
+    seeds: int,
+    arms: Sequence[str] = MAIN,
+    factors: Sequence[float] = (0.3, 1.0, 3.0),
+    search: float = 0.25,
+    longer: float = 2.0,
+    pretraining: float = 1.0,
+) -> Plan:
+    """The plan of a study.
+
+    Raises:
+        ConfigError: it cannot be carried out; says why.
+    """
+    if config.replay:
+        raise ConfigError("no task of a study is learnt before the others", record="replay", remedy="leave it out")
+    if len(config.tasks) < 2:
+        raise ConfigError("one task alone has nothing to be joint with", record="tasks", remedy="name several")
+    problems = {
+        "seeds": seeds < 1,
+        "factors": not factors or min(factors) <= 0 or len(set(factors)) < len(factors),
+        "search": not 0 < search <= 1,
+        "longer": longer < 1,
+        "pretraining": pretraining <= 0,
+    }
+    for name, wrong in problems.items():
+        if wrong:
+            remedy = (
+                "seeds 1 or more, factors above 0 and distinct, search in 0..1, longer 1 or more, pretraining over 0"
+            )
+            raise ConfigError("this cannot be", record=name, remedy=f"give {remedy}")
+    return Plan(
+        arms=chosen(arms),
+        seeds=tuple(range(config.seed, config.seed + seeds)),
+        worlds="microworld" in config.model_fields_set,
+        factors=tuple(factors),
+        search=search,
+        longer=longer,
+        pretraining=pretraining,
+        config=config.model_dump(mode="json"),
+    )
+
+
+def _begun(plan: Plan, out: Path, resume: bool) -> Plan:
+    from twelve.training.provenance import machine
+
+    exists = (out / plans.FILE).is_file()
+    if exists and not resume:
+        raise ConfigError("this folder already holds a study", file=out, remedy="add --resume, or name another: --out")
+    if resume and not exists:
+        raise ConfigError("there is no study to go on with", file=out, remedy="leave out --resume")
+    if resume:
+        plan = plans.agree(plan, plans.read(out), out)
+    plans.write(plan, out, machine())
+    return plan
+
+
+def _carry_out(plan: Plan, out: Path, console: Console) -> None:
+    """Every step that is left, with the time that the rest will take."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from twelve.study.execution import Seed
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
+    seed: Seed | None = None
+    places = {number: Seed(plan, out, number) for number in plan.seeds}
+    left = [step for step in plan.steps() if not places[step.seed].done(step)]
+    _announce(plan, left, console)
+    spent, taken = 0.0, 0.0
+    with Track("study", max(1, sum(map(_parts, left)))) as track:
+        for number, step in enumerate(left):
+            if seed is None or seed.seed != step.seed:
+                seed = Seed(plan, out, step.seed)  # what the seed before kept in memory goes
+            started = time.monotonic()
+            seed.take(step)
+            spent, taken = spent + time.monotonic() - started, taken + step.units
+            rest = sum(each.units for each in left[number + 1 :])
+            console.print(
+                f"{number + 1}/{len(left)} {step}: {clock(time.monotonic() - started)}; "
+                f"about {clock(spent / taken * rest)} left of {clock(spent / taken * (rest + taken))}",
+                highlight=False,
+                soft_wrap=True,
+                markup=False,
+            )
+            track.advance(_parts(step), note=str(step))
+
+
+def _parts(step: Step) -> int:
+    return max(1, round(PARTS * step.units))
+
+
+def _announce(plan: Plan, left: Sequence[Step], console: Console) -> None:
+    lines = [f"{name}: {ARMS[name].meaning}" for name in plan.arms]
+    lines.append(
+        f"{len(plan.seeds)} seeds, each {'a world and its models' if plan.worlds else 'models on the same data'}; "
+        f"{len(left)} of {len(plan.steps())} steps are left, as long as {sum(step.units for step in left):.1f} joint "
+        "runs; how long that is, the first step will tell"
+    )
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,128 @@
+"""What a study will do, written down before it does anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from twelve import files
+from twelve.config import RunConfig, Strict
+from twelve.config import parse as parse_config
+from twelve.data.records import read_object
+from twelve.errors import ConfigError, DataError
+from twelve.study.arms import ARMS, chosen
+
+FILE = "study.json"
+
+
+class Plan(Strict):
+    """A study's protocol. All of it is fixed before the first run; only arms may be added later."""
+
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Each is a model, and where the data are drawn, a world."""
+    worlds: bool
+    """The data are drawn for each seed."""
+    factors: tuple[float, ...] = Field((0.3, 1.0, 3.0), min_length=1)
+    """What the search multiplies all learning rates by."""
+    search: float = Field(0.25, gt=0, le=1)
+    """Length of a search's run, as a share of the arm's own."""
+    longer: float = Field(2.0, ge=1)
+    """Times the base arm's updates that a task alone may have in the longer arm."""
+    pretraining: float = Field(1.0, gt=0)
+    """Iterations of pretraining, as a share of the joint run's."""
+    config: Mapping[str, Any]
+    """The configuration, complete; its seed, run and data are each seed's own."""
+
+    def parsed(self) -> RunConfig:
+        return parse_config(self.config)
+
+    def steps(self) -> list[Step]:
+        """Everything to be trained, in order."""
+        tasks = list(self.config["tasks"])
+        found: list[Step] = []
+        for seed in self.seeds:
+            for name in self.arms:
+                arm = ARMS[name]
+                parts: list[str | None] = [*tasks] if arm.alone else [None]
+                units = (self.longer if arm.doubled else 1.0) / len(parts)
+                if seed == self.seeds[0] and len(self.factors) > 1:
+                    looks = units * self.search * len(self.factors)
+                    found += [Step(seed, name, part, True, looks) for part in parts]
+                units += self.pretraining if arm.pretrained else 0.0
+                found += [Step(seed, name, part, False, units) for part in parts]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of a study: the search of an arm's learning rate, or a run and its measurement.
+
+    Attributes:
+        task: of an arm that trains tasks alone, which; None stands for all of them.
+        search: whether it is a search.
+        units: what it costs, in joint runs.
+    """
+
+    seed: int
+    arm: str
+    task: str | None
+    search: bool
+    units: float
+
+    @property
+    def key(self) -> str:
+        """What tells its search from others."""
+        return self.arm if self.task is None else f"{self.arm}/{self.task}"
+
+    def __str__(self) -> str:
+        return f"{'learning rate of ' if self.search else ''}{self.key}, seed {self.seed}"
+
+
+def write(plan: Plan, out: Path, machine: Mapping[str, Any]) -> None:
+    """Write the plan into a study's folder."""
+    tree = {"plan": plan.model_dump(mode="json"), "machine": dict(machine)}
+    with files.replacing(out / FILE) as partial:
+        partial.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+
+
+def read(out: Path) -> Plan:
+    """The plan in a study's folder.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    path = out / FILE
+    if not path.is_file():
+        raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
+    try:
+        return Plan.model_validate(read_object(path).record("plan").fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(first["msg"], file=path, record=where, remedy="restore the file from a copy") from None
+
+
+def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
+    """The plan to go on with: that of the study that was begun, and new arms.
+
+    Raises:
+        ConfigError: names what else is asked for now.
+    """
+    now, then = (each.model_dump(mode="json", exclude={"arms"}) for each in (plan, begun))
+    for key in now:
+        if now[key] != then[key]:
+            what = key
+            if isinstance(now[key], dict):
+                what += f".{next(name for name in now[key] if now[key][name] != then[key].get(name))}"
+            raise ConfigError(
+                f"{what} is not what the study here was begun with",
+                file=out / FILE,
+                remedy="repeat the command that began it, with --resume, or name another folder: --out",
+            )
+    return begun.model_copy(update={"arms": chosen([*begun.arms, *plan.arms])})

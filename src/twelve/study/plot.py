@@ -1,0 +1,62 @@
+"""The differences of a study as a picture: a point and an interval a task, as SVG, with no library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from twelve.report.curves import ticks
+from twelve.study.arms import BASE
+from twelve.study.findings import Findings
+from twelve.study.table import every_row
+
+LEFT, WIDTH, RIGHT, STEP, TOP, BOTTOM = 190, 420, 110, 22, 46, 40
+STYLE = (
+    "text{font:12px sans-serif;fill:#222}.axis{stroke:#ccc}.zero{stroke:#666}.bar{stroke-width:2}"
+    ".up{stroke:#1a7f4b;fill:#1a7f4b}.down{stroke:#b3261e;fill:#b3261e}.none{stroke:#777;fill:#777}"
+)
+
+
+def svg(found: Findings, arm: str) -> str:
+    """The base arm's share of the way from floor to ceiling minus that of ``arm``, per cent, task by task."""
+    rows = every_row(found)
+    gains = [row.closed[arm] for row in rows]
+    marks = ticks(min(0.0, *(gain.low for gain in gains)), max(0.0, *(gain.high for gain in gains)), 6)
+    low, high = marks[0], marks[-1]
+    height = TOP + STEP * len(rows) + BOTTOM
+
+    def across(value: float) -> float:
+        return LEFT + WIDTH * (value - low) / (high - low)
+
+    title = f"{BASE} minus {arm}: closed from floor to ceiling, per cent, with 95 % intervals"
+    lines = [_text(LEFT, 20, title, "start")]
+    bottom = height - BOTTOM
+    for mark in marks:
+        kind = "zero" if mark == 0 else "axis"
+        lines.append(_line(across(mark), TOP - 8, across(mark), bottom, kind))
+        lines.append(_text(across(mark), bottom + 18, f"{mark:+g}" if mark else "0", "middle"))
+    for number, (row, gain) in enumerate(zip(rows, gains, strict=True)):
+        y = TOP + STEP * (number + 0.5)
+        kind = "up" if gain.low > 0 else "down" if gain.high < 0 else "none"
+        lines += [
+            _text(LEFT - 10, y + 4, row.title.rpartition(", ")[0] or row.title, "end"),
+            _line(across(gain.low), y, across(gain.high), y, f"bar {kind}"),
+            f'<circle class="{kind}" cx="{across(gain.mean):.1f}" cy="{y:.1f}" r="4"/>',
+            _text(LEFT + WIDTH + 12, y + 4, f"{gain.mean:+.1f}", "start"),
+        ]
+    return _page(lines, LEFT + WIDTH + RIGHT, height, title)
+
+
+def _page(lines: Sequence[str], width: float, height: float, title: str) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    said = f'role="img" aria-label="{escape(title)}"'
+    paper = f'<rect width="{width}" height="{height}" fill="#fff"/>'
+    return "\n".join([f"{head} {said}>", f"<style>{STYLE}</style>", paper, *lines, "</svg>", ""])
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -1,0 +1,83 @@
+"""A pretrained start for a study: the captions of the run's retrieval tasks, before the tasks themselves.
+
+Words and regions that are hidden are guessed (docs/pretraining.md). The pictures are those that the retrieval tasks
+train on, so nothing is seen that an arm without pretraining does not have, and none that any task looks at or is
+measured on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twelve.config import RunConfig, parse
+from twelve.errors import ConfigError
+from twelve.study import runs, starts
+from twelve.training.run import beginning
+
+if TYPE_CHECKING:
+    from twelve.study.starts import Beginning
+
+PAIRS = 4
+"""Pairs that an example of retrieval training is; so many captions make a batch of pretraining as large as one."""
+
+
+def start(begun: Beginning, share: float) -> Path:
+    """The folder of the pretrained model of a seed; pretrains it if it is not there.
+
+    Args:
+        share: iterations of pretraining over those of the joint run.
+    """
+    folder = begun.folder.with_name("start-pretrained")
+    if (folder / "config.json").is_file():
+        return folder
+    run = begun.folder.with_name("runs") / "pretraining"
+    captions = caption_tasks(begun)
+    every, alone = _config(begun, run, captions, share, alone=False), _config(begun, run, captions, share, alone=True)
+
+    def begin() -> Any:
+        model, processor, data, known = beginning(every)
+        return model, processor, replace(data, tasks={name: data.tasks[name] for name in captions}), known
+
+    runs.trained(alone, begin)
+    tree = begun.config.model_dump(mode="json")
+    tree["model"] |= {"init": str(run)}
+    model, processor, _, _ = beginning(parse(tree))
+    (same, _, _, _) = begun.start(list(begun.config.tasks))
+    model.heads.load_state_dict(same.heads.state_dict())
+    starts.save(model, processor, folder)
+    return folder
+
+
+def caption_tasks(begun: Beginning) -> dict[str, dict[str, Any]]:
+    """Name and settings of a pretraining task for each retrieval task.
+
+    Raises:
+        ConfigError: the run has none.
+    """
+    found = {}
+    for name, task in begun.data.tasks.items():
+        if task.output.ranks_gallery:
+            found[re.sub(r"[^a-z0-9]", "_", name) + "_captions"] = {
+                "kind": "pretraining",
+                "captions": name,
+                "report": task.report_split,
+                "batch_size": PAIRS * task.batch_size,
+                "learning_rate": task.learning_rate,
+                "max_text": task.max_text,
+            }
+    if not found:
+        raise ConfigError("no task has captions to pretrain on", record="arms", remedy="leave out the pretrained arm")
+    return found
+
+
+def _config(begun: Beginning, run: Path, captions: dict[str, Any], share: float, *, alone: bool) -> RunConfig:
+    tree = begun.config.model_dump(mode="json")
+    iterations = max(1, round(share * runs.length(begun.config, begun.data)))
+    tree["run"], tree["tasks"] = str(run), captions if alone else tree["tasks"] | captions
+    tree["model"] |= {"tokenizer": str(begun.folder)}
+    tree["schedule"] = {"name": "always-go", "options": {}}
+    tree["training"] |= {"iterations": iterations, "keep": 1}
+    return parse(tree)

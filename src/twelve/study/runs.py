@@ -1,0 +1,121 @@
+"""One run of a study: its configuration, its training, its measurement."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from twelve import files
+from twelve.config import RunConfig, parse
+from twelve.data.prepare import Prepared
+from twelve.data.records import read_object
+from twelve.evaluation.evaluate import Evaluator
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.study.arms import Arm
+from twelve.training.run import CONFIG, TRAINED, Start, train
+
+STOPPING = ("stop-and-go", "stop-and-go-as-worded")
+
+
+def length(config: RunConfig, data: Prepared) -> int:
+    """Iterations of the joint run."""
+    if config.training.iterations:
+        return config.training.iterations
+    sizes = [(len(task.train), task.batch_size) for task in data.tasks.values()]
+    epoch = max(max(1, count // min(size, count)) for count, size in sizes)
+    return math.ceil(config.training.epochs * epoch)
+
+
+def run_config(
+    config: RunConfig,
+    data: Prepared,
+    arm: Arm,
+    folder: Path,
+    names: Sequence[str],
+    *,
+    iterations: int,
+    factor: float,
+    share: float = 1.0,
+    start: Path,
+) -> RunConfig:
+    """The configuration of one run.
+
+    Args:
+        config: of the seed, with all tasks.
+        iterations: of the run at its full length.
+        factor: of all learning rates.
+        share: of the full length that is trained; looks come as much more often.
+        start: the saved model that it begins with.
+    """
+    tree = config.model_dump(mode="json")
+    rates = {name: data.tasks[name].learning_rate * factor for name in names}
+    tree["run"] = str(folder)
+    tree["tasks"] = {name: tree["tasks"][name] | {"learning_rate": rates[name]} for name in names}
+    tree["optimizer"]["head_learning_rate"] *= factor
+    tree["model"] |= {"init": str(start)}
+    if arm.alone or arm.schedule is not None or tree["schedule"]["name"] not in STOPPING:
+        tree["schedule"] = {"name": "always-go" if arm.alone else arm.schedule or STOPPING[0], "options": {}}
+    training = tree["training"]
+    training |= {"iterations": max(1, round(share * iterations)), "keep": 1}
+    if training["look_every"]:
+        training["look_every"] = max(1, round(share * training["look_every"]))
+    return parse(tree)
+
+
+def trained(config: RunConfig, start: Callable[[], Start]) -> dict[str, Any]:
+    """Train, go on with what was interrupted, or leave what is finished; returns what trained.json says of it."""
+    folder = Path(config.run)
+    if not (folder / TRAINED).is_file():
+        train(config, resume=(folder / CONFIG).is_file(), console=Console(quiet=True), start=start())
+    if (folder / "checkpoints").is_dir():
+        files.remove(folder / "checkpoints")
+    return dict(read_object(folder / TRAINED).fields)
+
+
+def look_score(history: Mapping[str, Any]) -> float:
+    """Mean over the run's tasks of the scores that the kept model has on the carved split, 0..1."""
+    scores = history["kept"].values()
+    return float(sum(scores) / len(scores))
+
+
+def measure(config: RunConfig, data: Prepared, *, floors: bool) -> list[dict[str, Any]]:
+    """Measure a trained run: of each of its tasks the score, what every example contributes, and, if asked for, the
+    floors and the ceiling."""
+    saved = Path(config.run) / "model"
+    model, processor = Twelve.from_pretrained(saved), TwelveProcessor.from_pretrained(saved)
+    if torch.cuda.is_available():
+        model = model.cuda()
+    evaluator = Evaluator(config, model, processor, floors=floors, data=data)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    found = []
+    for name in config.tasks:
+        result = evaluator.measure(name)
+        ours = evaluator.measurements[name]
+        record: dict[str, Any] = {
+            "task": name,
+            "title": result.title,
+            "metric": result.metric,
+            "split": result.protocol.split,
+            "score": result.score.mean,
+            "parameters": parameters,
+            "groups": list(ours.groups),
+            "values": [round(float(value), 6) for value in ours.per_example],
+        }
+        if floors:
+            record["floors"] = {floor.name: floor.score for floor in result.floors.values()}
+            record["ceiling"] = result.ceiling
+        found.append(record)
+    return found
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Write JSON; what stood there stays until all is written."""
+    with files.replacing(path) as partial:
+        partial.write_text(json.dumps(tree, indent=None) + "\n", encoding="utf-8")

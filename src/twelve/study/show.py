@@ -1,0 +1,38 @@
+"""``twelve study show``: table and plots of a study from its results, without any training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from twelve import files
+from twelve.study import plan as plans
+from twelve.study.arms import BASE
+from twelve.study.execution import searched
+from twelve.study.findings import findings
+from twelve.study.plot import svg
+from twelve.study.table import markdown
+
+TABLE, FOUND = "results.md", "results.json"
+
+
+def show(out: Path, *, console: Console | None = None) -> str:
+    """Write results.md, results.json and results-ARM.svg into a study's folder, print the table and return it.
+
+    Raises:
+        DataError: no study, no complete seed, or a damaged file.
+    """
+    plan = plans.read(out)
+    found = findings(plan, out)
+    text = markdown(found, {key: entry for key, entry in searched(out).items() if "chosen" in entry})
+    tree = {key: value for key, value in asdict(found).items() if key != "plan"}
+    pages = {TABLE: text, FOUND: json.dumps(tree, indent=1) + "\n"}
+    pages |= {f"results-{arm}.svg": svg(found, arm) for arm in found.arms if arm != BASE}
+    for name, page in pages.items():
+        with files.replacing(out / name) as partial:
+            partial.write_text(page, encoding="utf-8")
+    (console or Console()).print(text, highlight=False, soft_wrap=True, markup=False)
+    return text

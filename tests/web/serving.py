@@ -1,0 +1,31 @@
+"""The service in a process of its own, as people run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CODE = "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0)"
+
+
+@contextmanager
+def served(model: Path, code: str = _CODE) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its address; it is ended with the block."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(model)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert first.startswith("http://"), first
+        yield process, first.split()[0].rstrip("/")
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,177 @@
+"""What is beyond a limit is refused, and said so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from test_api import png
+
+from twelve.errors import ConfigError
+from twelve.predictor import Predictor
+from twelve.web.app import create_app
+from twelve.web.limits import Limits
+from twelve.web.scenes import Scenes
+
+OCTETS = {"content-type": "application/octet-stream"}
+
+
+@contextmanager
+def serving(predictor: Predictor, **limits: Any) -> Iterator[FastAPI]:
+    app = create_app(predictor, Limits(**limits), hosts=())
+    try:
+        yield app
+    finally:
+        app.state.service.close()
+
+
+def test_a_full_queue_is_429(predictor: Predictor) -> None:
+    with serving(predictor, max_waiting=2) as app:
+        client, service = TestClient(app), app.state.service
+        asked = {"picture": {"scene": TestClient(app).post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]}}
+        free = threading.Event()
+        service.worker.do(free.wait)  # the model is busy
+        replies: list[int] = []
+        ask = lambda: replies.append(client.post("/api/answer", json={**asked, "question": "what ?"}).status_code)  # noqa: E731
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        while service.waiting < 2:
+            threading.Event().wait(0.01)
+        refused = client.post("/api/answer", json={**asked, "question": "what ?"})
+        free.set()
+        for thread in threads:
+            thread.join()
+        assert refused.status_code == 429 and 1 <= int(refused.headers["retry-after"]) <= 60
+        assert replies == [200, 200] and service.waiting == service.held == 0
+
+
+def test_given_up_in_time(predictor: Predictor) -> None:
+    with serving(predictor, answer_seconds=0.2) as app:
+        client, free = TestClient(app), threading.Event()
+        app.state.service.worker.do(free.wait)
+        reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
+        free.set()
+        assert reply.status_code == 429 and "retry-after" in reply.headers
+
+
+def test_stopping_is_503(predictor: Predictor) -> None:
+    with serving(predictor) as app:
+        client = TestClient(app)
+        app.state.service.stopping = True
+        reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
+        assert reply.status_code == 503 and reply.headers["retry-after"]
+        assert client.get("/api/model").status_code == 503
+        assert client.get("/health").json()["status"] == "stopping" and client.get("/health").status_code == 503
+        assert client.get("/metrics").status_code == 200
+
+
+async def raw(app: FastAPI, messages: list[dict[str, Any]], headers: list[tuple[bytes, bytes]]) -> int:
+    """Status of a request whose body comes in these messages; after them, nothing comes any more."""
+    left, status = list(messages), 0
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await asyncio.sleep(3600)
+        return left.pop(0)
+
+    async def send(message: Any) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/api/scenes",
+        "raw_path": b"/api/scenes",
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": headers,
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1),
+    }
+    await app(scope, receive, send)  # type: ignore[arg-type]
+    return status
+
+
+def part(size: int, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.request", "body": bytes(size), "more_body": more}
+
+
+def test_a_slow_body_is_408(predictor: Predictor) -> None:
+    with serving(predictor, body_seconds=0.1) as app:
+        assert asyncio.run(raw(app, [part(10)], [])) == 408
+        assert app.state.service.held == 0
+
+
+def test_an_endless_body_is_413_before_it_is_read(predictor: Predictor) -> None:
+    with serving(predictor, max_bytes=1000) as app:
+        assert asyncio.run(raw(app, [part(50_000)] * 10, [])) == 413
+        assert asyncio.run(raw(app, [], [(b"content-length", b"100000000000")])) == 413
+        assert app.state.service.held == 0
+
+
+def test_bodies_together_are_limited(predictor: Predictor) -> None:
+    with serving(predictor, max_held_bytes=1000) as app:
+        assert asyncio.run(raw(app, [part(2000)], [])) == 429
+        assert app.state.service.held == 0
+
+
+def test_scenes_are_few_small_and_short_lived(predictor: Predictor) -> None:
+    now = 0.0
+    scene = predictor.look(png(1))
+    size = 3 * 160 * 128
+    kept = Scenes(Limits(max_scenes=2, scene_seconds=10), now=lambda: now)
+    one, two = kept.add(scene), kept.add(scene)
+    kept.get(one)
+    three = kept.add(scene)  # two was asked about longest ago
+    assert kept.get(one) is scene and kept.get(three) is scene and len(kept) == 2
+    assert kept.bytes > 2 * size
+    with pytest.raises(Exception, match="no such picture"):
+        kept.get(two)
+    now = 9.0
+    kept.get(one)
+    now = 11.0
+    kept.expire()
+    assert len(kept) == 1
+    kept.remove(one)
+    assert len(kept) == 0 and kept.bytes == 0
+    small = Scenes(Limits(max_scene_bytes=2 * size))
+    assert len({small.add(scene) for _ in range(5)}) == 5 and len(small) == 1
+
+
+def test_limits_are_positive() -> None:
+    with pytest.raises(ConfigError, match="max_batch is 0"):
+        Limits(max_batch=0)
+
+
+def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(predictor) as app:
+        client = TestClient(app, raise_server_exceptions=False)
+
+        def broken(*_: object, **__: object) -> None:
+            raise ZeroDivisionError("secret")
+
+        monkeypatch.setattr(predictor, "look", broken)
+        reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
+        assert reply.status_code == 500 and "secret" not in reply.text and reply.json()["error"]
+        assert client.get("/health").status_code == 200
+
+
+def test_headers_keep_the_page_to_itself(predictor: Predictor) -> None:
+    with serving(predictor) as app:
+        client = TestClient(app)
+        for path in ("/", "/page.js", "/api/model", "/nothing"):
+            headers = client.get(path).headers
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+            assert "access-control-allow-origin" not in headers

@@ -1,0 +1,234 @@
+"""Whatever is sent, the reply is a 4xx with a reason; nothing is written to disk, nothing a client names is opened."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import struct
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from starlette.testclient import TestClient
+
+OCTETS = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI) -> Iterator[TestClient]:
+    yield TestClient(app, raise_server_exceptions=False)
+
+
+def encoded(kind: str, size: tuple[int, int] = (80, 60), **options: Any) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def bomb(width: int = 50_000, height: int = 50_000) -> bytes:
+    """A PNG of a few hundred bytes that says it has so many pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(100_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def gif(frames: int = 300) -> bytes:
+    pictures = [Image.new("RGB", (32, 24), (k % 256, 0, 0)) for k in range(frames)]
+    file = io.BytesIO()
+    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:])
+    return file.getvalue()
+
+
+UPLOADS: dict[str, tuple[Callable[[], bytes], int]] = {
+    "bomb": (bomb, 422),
+    "a bomb below Pillow's own limit": (lambda: bomb(8000, 8000), 422),
+    "a sliver": (lambda: encoded("PNG", (4000, 2)), 422),
+    "svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', 415),
+    "html": (lambda: b"<!doctype html><img src=x onerror=alert(1)>", 415),
+    "script that begins like a gif": (lambda: b"GIF89a/*" + b"\x00" * 20 + b"*/=alert(1)//", 422),
+    "postscript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415),
+    "zip": (lambda: b"PK\x03\x04" + bytes(100), 415),
+    "tiff": (lambda: encoded("TIFF"), 415),
+    "wave file": (lambda: b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(32), 422),
+    "truncated jpeg": (lambda: encoded("JPEG")[:900], 422),
+    "truncated png": (lambda: encoded("PNG")[:500], 422),
+    "header alone": (lambda: b"\xff\xd8\xff", 422),
+    "empty": (lambda: b"", 422),
+    "moving gif": (gif, 422),
+    "too many bytes": (lambda: b"\xff\xd8\xff" + bytes(17_000_000), 413),
+    "100 MB": (lambda: bytes(100_000_000), 413),
+}
+
+
+def refused(reply: Any, status: int | None = None) -> None:
+    assert 400 <= reply.status_code < 500 and status in (None, reply.status_code), (reply.status_code, reply.text)
+    assert reply.json()["error"]
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_upload(name: str, client: TestClient) -> None:
+    make, status = UPLOADS[name]
+    data = make()
+    refused(client.post("/api/scenes", content=data, headers=OCTETS), status)
+    if len(data) < 1_000_000:
+        asked = {"picture": {"image": base64.b64encode(data).decode()}, "question": "what ?"}
+        refused(client.post("/api/answer", json=asked), status)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_whole_pictures_are_taken(kind: str, client: TestClient) -> None:
+    assert client.post("/api/scenes", content=encoded(kind), headers=OCTETS).status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "image/svg+xml", "application/json"])
+def test_content_type(kind: str, client: TestClient) -> None:
+    refused(client.post("/api/scenes", content=encoded("PNG"), headers={"content-type": kind}), 415)
+
+
+SCENE = {"picture": {"scene": "none"}}
+BODIES: dict[str, tuple[str, Any]] = {
+    "no such scene": ("answer", {**SCENE, "question": "what ?"}),
+    "a path for a scene": ("answer", {"picture": {"scene": "../../etc/passwd"}, "question": "what ?"}),
+    "no picture": ("answer", {"picture": {}, "question": "what ?"}),
+    "two pictures": ("answer", {"picture": {"scene": "a", "image": "aGk="}, "question": "what ?"}),
+    "no base64": ("answer", {"picture": {"image": "file:///etc/passwd"}, "question": "what ?"}),
+    "an address": ("answer", {"picture": {"image": "http://127.0.0.1:1/x.png"}, "question": "what ?"}),
+    "unknown key": ("answer", {**SCENE, "question": "what ?", "path": "/etc/passwd"}),
+    "no text": ("answer", {**SCENE, "question": "  "}),
+    "a long text": ("answer", {**SCENE, "question": "what " * 1000}),
+    "unknown task": ("answer", {**SCENE, "question": "what ?", "task": "nonsense"}),
+    "half a character": ("answer", {**SCENE, "question": "\ud800"}),
+    "no boxes": ("choose", {**SCENE, "question": "which ?", "boxes": []}),
+    "a box inside out": ("choose", {**SCENE, "question": "which ?", "boxes": [[9, 9, 1, 1]]}),
+    "three corners": ("choose", {**SCENE, "question": "which ?", "boxes": [[1, 2, 3]]}),
+    "an infinite box": ("choose", {**SCENE, "question": "which ?", "boxes": [[0, 0, float("inf"), 9]]}),
+    "many boxes": ("choose", {**SCENE, "question": "which ?", "boxes": [[0, 0, 9, 9]] * 101}),
+    "a box elsewhere": ("choose", {"question": "which ?", "boxes": [[5000, 5000, 5010, 5010]]}),
+    "no number": ("locate", {**SCENE, "phrase": "it", "threshold": float("nan")}),
+    "an answer of its own": (
+        "guess",
+        {**SCENE, "dialogue": [{"question": "?", "answer": "maybe"}], "boxes": [[0, 0, 9, 9]]},
+    ),
+    "many captions": ("match", {"pictures": [{"scene": "a"}], "captions": ["a"] * 33}),
+    "no pictures": ("match", {"pictures": [], "captions": ["a"]}),
+    "a list": ("answer", []),
+    "a string": ("verify", "x"),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_body(name: str, client: TestClient) -> None:
+    import json
+
+    method, body = BODIES[name]
+    if name == "a box elsewhere":
+        body = {**body, "picture": {"image": base64.b64encode(encoded("PNG")).decode()}}
+    headers = {"content-type": "application/json"}
+    refused(client.post(f"/api/{method}", content=json.dumps(body), headers=headers))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"picture": ' * 5000, b"1" * 10_000])
+def test_malformed_json(content: bytes, client: TestClient) -> None:
+    refused(client.post("/api/answer", content=content, headers={"content-type": "application/json"}))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/upload",
+        "/gradio_api/upload",
+        "/gradio_api/file=/etc/passwd",
+        "/file=/etc/passwd",
+        "/../../../../etc/passwd",
+        "/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fapp.py",
+        "//etc/passwd",
+        "/static/",
+        "/docs",
+        "/redoc",
+        "/api/samples/..%2f..%2fapp.py",
+        "/api/scenes/..%2f..%2fetc%2fpasswd",
+        "/api/scenes/%00",
+        "/%00",
+        "/" + "a" * 5000,
+    ],
+)
+def test_no_way_to_files(path: str, client: TestClient) -> None:
+    for reply in (client.get(path), client.post(path, files={"file": ("../../x.png", b"x")})):
+        assert reply.status_code in (404, 405, 422), (path, reply.status_code)
+
+
+def test_another_name_for_this_machine(predictor: Any) -> None:
+    from twelve.web.app import create_app
+
+    app = create_app(predictor)
+    try:
+        client = TestClient(app, base_url="http://127.0.0.1:8012")
+        assert client.get("/api/model").status_code == 200
+        refused(client.get("/api/model", headers={"host": "evil.example"}), 400)
+    finally:
+        app.state.service.close()
+
+
+_WATCHED: list[tuple[str, Any]] | None = None
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if _WATCHED is not None and event in ("open", "socket.connect", "os.mkdir", "subprocess.Popen"):
+        _WATCHED.append((event, arguments))
+
+
+@pytest.fixture(scope="module")
+def watched() -> Callable[[], list[tuple[str, Any]]]:
+    """Begins to record what is opened; an audit hook cannot be taken out again, so that it is idle otherwise."""
+    sys.addaudithook(_watch)
+
+    def begin() -> list[tuple[str, Any]]:
+        global _WATCHED
+        _WATCHED = []
+        return _WATCHED
+
+    return begin
+
+
+def test_nothing_is_written_and_nothing_named_is_opened(
+    client: TestClient, watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    global _WATCHED
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    large = encoded("BMP", (2000, 1500))  # 9 MB: beyond what upload libraries keep in memory
+    secret = "/tmp/secret-name.png"
+    seen = watched()
+    try:
+        made = client.post("/api/scenes", content=large, headers=OCTETS)
+        assert made.status_code == 201
+        inline = {"picture": {"image": base64.b64encode(large).decode()}, "question": "what ?"}
+        assert client.post("/api/answer", json=inline).status_code == 200
+        for image in (secret, f"file://{secret}", "http://127.0.0.1:9/x.png"):
+            client.post("/api/answer", json={"picture": {"image": image}, "question": "what ?"})
+            client.post("/api/answer", json={"picture": {"scene": image}, "question": image})
+        client.post("/api/scenes", files={"file": (secret, large, "image/bmp")})
+        client.post("/api/scenes", content=large, headers={**OCTETS, "content-disposition": f'filename="{secret}"'})
+    finally:
+        _WATCHED = None
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+    opened = [arguments for event, arguments in seen if event == "open"]
+    written = [path for path, mode, flags in opened if (flags or 0) & writing and path != os.devnull]
+    assert written == []
+    assert not [path for path, *_ in opened if "secret" in str(path)]
+    assert not [event for event, _ in seen if event != "open"]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,109 @@
+"""What waits together is asked together, and one question's fault is nobody else's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from test_api import png
+
+from twelve.predictor import Predictor, Result
+from twelve.predictor.predictor import Question
+from twelve.web.worker import Worker
+
+
+class Recording:
+    """A predictor that keeps the sizes of what it is asked, and stumbles over one text."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.asked: list[tuple[int, float | None, bool]] = []
+
+    def ask(self, questions: Sequence[Question], *, explain: bool, threshold: float | None) -> list[Result]:
+        self.asked.append((len(questions), threshold, explain))
+        if any(question.text == "bad" for question in questions):
+            raise ValueError("bad")
+        return self.predictor.ask(questions, explain=explain, threshold=threshold)
+
+
+@pytest.fixture
+def recording(predictor: Predictor) -> Recording:
+    return Recording(predictor)
+
+
+@pytest.fixture
+def make(recording: Recording) -> Iterator[Any]:
+    made: list[Worker] = []
+
+    def build(most: int) -> tuple[Worker, threading.Event]:
+        worker, free = Worker(recording, most), threading.Event()  # type: ignore[arg-type]
+        worker.do(free.wait)
+        made.append(worker)
+        return worker, free
+
+    yield build
+    for worker in made:
+        worker.stop()
+
+
+@pytest.mark.parametrize("most", [32, 4, 1])
+def test_batches(most: int, make: Any, recording: Recording, predictor: Predictor) -> None:
+    worker, free = make(most)
+    scene = predictor.look(png(1))
+    texts = [f"what colour is {word} ?" for word in ("it", "the thing", "the one", "the red one")] * 2
+    questions = [predictor.question("answer", text, (scene,)) for text in texts]
+    questions[3] = predictor.question("entails", "it is red", (scene,))
+    futures = [worker.ask(question) for question in questions]
+    free.set()
+    found = [future.result(30) for future in futures]
+    assert [size for size, _, _ in recording.asked] == {32: [8], 4: [4, 4], 1: [1] * 8}[most]
+    for question, result in zip(questions, found, strict=True):
+        expected = predictor.ask([question])[0]
+        assert result.text == question.text and result.task == question.task
+        assert result.score == pytest.approx(expected.score, abs=1e-5)
+
+
+def test_what_differs_is_asked_apart(make: Any, recording: Recording, predictor: Predictor) -> None:
+    worker, free = make(32)
+    scene = predictor.look(png(1))
+    question = predictor.question("locate", "the red one", (scene,))
+    futures = [worker.ask(question, threshold=threshold) for threshold in (0.1, None, 0.1)]
+    futures += [worker.ask(question, explain=True) for _ in range(2)]
+    free.set()
+    assert [future.result(30).attention is not None for future in futures] == [False] * 3 + [True] * 2
+    assert recording.asked == [(2, 0.1, False), (1, None, False), (1, None, True), (1, None, True)]
+
+
+def test_one_fault_is_its_own(make: Any, predictor: Predictor) -> None:
+    worker, free = make(32)
+    scene = predictor.look(png(1))
+    futures = [worker.ask(predictor.question("answer", text, (scene,))) for text in ("what ?", "bad", "it ?")]
+    free.set()
+    assert futures[0].result(30).text == "what ?" and futures[2].result(30).text == "it ?"
+    with pytest.raises(ValueError, match="bad"):
+        futures[1].result(30)
+    assert worker.do(lambda: 7).result(30) == 7
+
+
+def test_what_nobody_waits_for_is_left_out(make: Any, recording: Recording, predictor: Predictor) -> None:
+    worker, free = make(32)
+    question = predictor.question("answer", "what ?", (predictor.look(png(1)),))
+    futures = [worker.ask(question) for _ in range(3)]
+    assert futures[1].cancel()
+    free.set()
+    futures[2].result(30)
+    assert [size for size, _, _ in recording.asked] == [2]
+
+
+def test_stopping_finishes_what_waits(recording: Recording, predictor: Predictor) -> None:
+    worker = Worker(recording, 32)  # type: ignore[arg-type]
+    free = threading.Event()
+    worker.do(free.wait)
+    waiting = worker.ask(predictor.question("answer", "what ?", (predictor.look(png(1)),)))
+    threading.Timer(0.05, free.set).start()
+    worker.stop()
+    assert waiting.done() and waiting.result().text == "what ?"
+    with pytest.raises(RuntimeError, match="stopped"):
+        worker.do(lambda: None)
