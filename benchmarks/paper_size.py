@@ -5,7 +5,8 @@
 The model is that of configs/paper.yaml with random weights; regions are drawn: 100 of 2048 features a picture and the
 global one. Texts are as long as their task allows: these are the slowest batches that a run can meet. They are cut to
 what a small memory holds, gradients of several add up, then the optimizer steps, as in a run with optimizer.accumulate.
-Written as JSON with the machine named; fp32 unless asked otherwise.
+Written as JSON with the machine named; fp32 unless asked otherwise. Processor seconds are those of all threads together,
+and depend less than seconds on what else the machine is doing.
 """
 
 from __future__ import annotations
@@ -114,10 +115,10 @@ def measure(
     """Steps on one task's batches: speed, losses, and what a batch keeps for its backward pass."""
     settings = config.tasks[shape.task]
     length, kind = settings.max_text or 20, "candidates" if shape.candidates else HEADS[shape.head]["kind"]
-    output, losses, seconds = get_output(kind), [], []
+    output, losses, seconds, worked = get_output(kind), [], [], []
     for step in range(steps):
         batches = [draw(shape, examples, length, seed=10 * step + part) for part in range(accumulate)]
-        begun, total = time.perf_counter(), 0.0
+        begun, started, total = time.perf_counter(), time.process_time(), 0.0
         for batch in batches:
             logits = model(**batch.inputs(), outputs=(batch.output,)).logits[batch.output]
             loss = output.loss(logits.float(), batch.targets) / accumulate
@@ -126,6 +127,7 @@ def measure(
         optimizer.step()
         optimizer.zero_grad(fill=True)
         seconds.append(time.perf_counter() - begun)
+        worked.append(time.process_time() - started)
         losses.append(round(total, 5))
     pairs, each = examples * accumulate * shape.pairs, min(seconds)
     kept, recomputed = activations(model, cast(Batch, draw(shape, examples, length, seed=0)))
@@ -136,6 +138,8 @@ def measure(
         "word pieces": length,
         "seconds a step": round(each, 2),
         "pairs/s": round(pairs / each, 2),
+        "processor seconds a step": round(min(worked), 2),
+        "pairs per processor second": round(pairs / min(worked), 3),
         "losses": losses,
         "activations, GB": round(kept / 1e9, 2),
         "of them recomputed, GB": round(recomputed / 1e9, 2),
@@ -146,7 +150,7 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=4, help="of a batch; two where texts are long")
+    parser.add_argument("--pairs", type=int, default=4, help="of a batch, at least one example's; half with long texts")
     parser.add_argument("--accumulate", type=int, default=2)
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="measure one task in bf16 as well")
@@ -161,11 +165,12 @@ def main() -> None:
     optimizer = AdamW(groups, betas=settings.betas, eps=settings.eps, bias_correction=settings.bias_correction)
     rows = {}
     for shape in SHAPES:
-        examples = 2 if shape.task == "guesswhat" else arguments.examples
+        pairs = arguments.pairs // 2 if shape.candidates else arguments.pairs
+        examples = max(1, pairs // shape.pairs)
         rows[shape.task] = measure(model, optimizer, config, shape, examples, arguments.accumulate, arguments.steps)
     if arguments.bf16:
         with torch.autocast("cpu", torch.bfloat16):
-            rows["vqa, bf16"] = measure(model, optimizer, config, SHAPES[0], arguments.examples, 1, arguments.steps)
+            rows["vqa, bf16"] = measure(model, optimizer, config, SHAPES[0], arguments.pairs, 1, arguments.steps)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     largest = max(row["activations, GB"] for row in rows.values())
     result = {
