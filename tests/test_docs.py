@@ -1,0 +1,142 @@
+"""What README and docs tell people to type: every command is understood, and all that need no download are run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import tiny_model
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve import config as configuration
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import draw_scene
+from twelve.training.run import train
+
+HOME = Path(__file__).parents[1]
+PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
+
+LONG = {
+    "quickstart": "minutes; tests/test_quickstart.py goes the same way on a smaller world",
+    "train": "minutes to weeks; tests/test_end_to_end.py trains from shipped and small configurations",
+    "regions extract": "wants real data and weights; tests/regions run every source",
+    "regions verify": "wants what regions extract wrote; tests/regions/test_store.py",
+    "regions import": "wants files of other programs; tests/regions write and import them",
+    "regions merge": "wants shards; tests/regions merges them",
+    "convert": "wants the released files; tests/model/test_convert.py has files of their layout",
+    "export": "tests/model/test_export.py runs what docs/export.md says",
+    "serve": "does not end; tests/web starts it",
+    "study": "hours; tests/study runs a small one",
+    "data check": "wants all official files; tests/data/test_check.py",
+    "data clean": "wants official files; tests/data/test_exclusions.py",
+    "data stats": "wants official files; tests/data/test_stats.py",
+    "data vocabulary": "wants official files; tests/data/test_stats.py",
+    "score": "wants official files; tests/scoring runs it on recordings of the official programs",
+}
+"""Commands that are only parsed here, and where they are run."""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [body for name, body in re.findall(r"```(\w*)\n(.*?)```", text, flags=re.S) if name == language]
+
+
+def documented() -> list[tuple[str, str]]:
+    """(page, command) of everything that begins with twelve, or is started by a launcher."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        indented = re.findall(r"(?:^ {4}.*\n)+", re.sub(r"\\\n\s*", " ", text), flags=re.M)
+        for body in [*blocks(text, "bash"), *indented]:
+            for line in re.sub(r"\\\n\s*", " ", body).splitlines():
+                command = re.sub(r"^.*-m twelve ", "twelve ", line.strip())
+                if command.startswith("twelve "):
+                    found.append((page.name, command))
+    return list(dict.fromkeys(found))
+
+
+def words(command: str) -> list[str]:
+    return shlex.split(command, comments=True)[1:]
+
+
+def parsed(arguments: list[str]) -> str:
+    """The command's name; fails where an option or argument is not one."""
+    command: Any = typer.main.get_command(cli.app)  # of click, which some versions of typer carry inside
+    names: list[str] = []
+    while hasattr(command, "commands"):
+        assert arguments and arguments[0] in command.commands, f"no command {' '.join([*names, *arguments[:1]])}"
+        names.append(arguments[0])
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    command.make_parser(command.context_class(command)).parse_args(list(arguments))
+    return " ".join(names)
+
+
+def test_there_are_commands() -> None:
+    assert len(documented()) > 25 and {"README.md", "regions.md", "predict.md"} <= {page for page, _ in documented()}
+
+
+@pytest.mark.parametrize(("page", "command"), documented(), ids=lambda value: str(value)[:60])
+def test_a_documented_command_is_understood(page: str, command: str) -> None:
+    parsed(words(command))
+
+
+def test_a_command_that_is_wrong_is_noticed() -> None:
+    with pytest.raises(Exception, match="imges"):
+        parsed(["regions", "extract", "--imges", "x"])
+    with pytest.raises(AssertionError, match="no command regions extrct"):
+        parsed(["regions", "extrct"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What the commands speak of: a run, a model that can be asked everything, pictures, questions, recordings."""
+    folder = tmp_path_factory.mktemp("docs")
+    root = tiny.make(folder / "root", train=8, val=3)
+    tree = tiny.tree(root, folder / "runs" / "real-sample")
+    tree["training"] |= {"iterations": 2, "look_every": 2, "save_every": 2}
+    train(configuration.parse(tree), console=Console(quiet=True))
+    tiny_model.make(folder / "model")
+    (folder / "photographs").mkdir()
+    for number, name in enumerate(("boat", "left", "right", "x", "photograph")):
+        picture = draw(draw_scene(np.random.default_rng(number)), seed=number)
+        picture.save(folder / f"{name}.jpg")
+        picture.save(folder / "photographs" / f"{name}.jpg")
+    page = (HOME / "docs" / "predict.md").read_text(encoding="utf-8")
+    (folder / "questions.jsonl").write_text(blocks(page, "json")[0])
+    return {"folder": folder, "model": folder / "model", "run": folder / "runs" / "real-sample"}
+
+
+@pytest.mark.parametrize(("page", "command"), documented(), ids=lambda value: str(value)[:60])
+def test_a_documented_command_runs(
+    page: str, command: str, place: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = words(command)
+    name = parsed(arguments)
+    if name in LONG:
+        pytest.skip(f"{name}: {LONG[name]}")
+    if name == "evaluate" and "runs/real-sample" not in arguments:
+        pytest.skip("another run than the small one here")
+    monkeypatch.chdir(place["folder"])
+    if not Path("tests").exists():
+        shutil.copytree(HOME / "tests" / "goldens" / "model", Path("tests/goldens/model"))
+    filled = ["is it red ?" if before == "--ask" else word for before, word in zip(["", *arguments], arguments)]  # noqa: B905
+    filled = [str(place["model"]) if word == "RUN" else word for word in filled]
+    result = CliRunner().invoke(cli.app, filled)
+    assert result.exit_code == 0, (result.output, result.exception)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/predict.md"])
+def test_documented_python_runs(page: str, place: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place["folder"])
+    bodies = [body for body in blocks((HOME / page).read_text(encoding="utf-8"), "python") if "twelve.load" in body]
+    assert bodies
+    for body in bodies:
+        exec(body.replace("quickstart/run", str(place["model"])), {})  # our own pages
