@@ -325,9 +325,11 @@ def test_pretraining_beside_the_tasks(root: Path, tmp_path: Path) -> None:
     """One trainer for all: hidden words and regions may be one task among others."""
     made = borrowing(root, tmp_path / "run")
     made["tasks"]["vqa"] = tiny_others.settings(root, "vqa")
+    del made["model"]["architecture"]["vocab_size"]
     run = train(configuration.parse(made), console=QUIET)
     model = Twelve.from_pretrained(run / "model")
     assert set(model.config.heads) == {"answer"} and model.pretraining is not None
+    assert model.config.vocab_size == len(tiny.WORDS)  # the tokenizer's
 
 
 # --- the files ------------------------------------------------------------------------------------------------------

@@ -177,12 +177,12 @@ def _gains(arms: Sequence[str], seen: Array, drawn: Array) -> dict[str, Interval
 
 def _cost(tasks: Sequence[Mapping[int, Mapping[str, Record]]], arm: str) -> Cost:
     """Of arms that train alone the sum over the tasks' models; a joint model is in every task's file."""
-    alone = ARMS[arm].alone
     totals = np.zeros(3)
-    for records in tasks if alone else tasks[:1]:
+    for records in tasks if ARMS[arm].alone else tasks[:1]:
         for by_arm in records.values():
             record = by_arm[arm]
             batches = record.record("batches")
             updates = sum(batches.integer(name) for name in batches.fields)
-            totals += np.array([record.number("parameters"), updates, record.number("seconds")]) / len(records)
-    return Cost(*(float(total) for total in totals))
+            totals += [record.number("parameters"), updates, record.number("seconds")]
+    parameters, updates, seconds = (float(total) / len(tasks[0]) for total in totals)
+    return Cost(parameters, updates, seconds)

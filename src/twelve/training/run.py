@@ -268,10 +268,7 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
         processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     asked = architecture(data, config.model.architecture.get("visual_target"))
     fields: dict[str, Any] = {"task_specific_tokens": True, **asked}
-    if named is None:
-        fields["vocab_size"] = processor.vocab_size
-    if encoder is not None:
-        fields |= text_config_from(encoder)
+    fields |= {"vocab_size": processor.vocab_size} if encoder is None else text_config_from(encoder)
     fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
     if "heads" in config.model.architecture:
         raise ConfigError("heads follow from the tasks", record="model.architecture.heads", remedy="leave it out")

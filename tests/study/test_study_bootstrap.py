@@ -1,0 +1,87 @@
+"""The two-level bootstrap on numbers that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from twelve.study.bootstrap import Cell, interval, observed, two_level
+
+
+def cell(values: list[list[float]], groups: list[str] | None = None, floor: float = 0.0, ceiling: float = 1.0) -> Cell:
+    array = np.array(values, dtype=np.float64)
+    return Cell(array, groups or [str(n) for n in range(array.shape[1])], floor, ceiling)
+
+
+def test_the_common_scale_is_each_seeds_own() -> None:
+    cells = {"a": [cell([[0.6] * 4], floor=0.2, ceiling=1.0), cell([[0.6] * 4], floor=0.4, ceiling=0.8)]}
+    assert observed(cells).closed["a"][:, 0] == pytest.approx([0.5, 0.5])
+    drawn = two_level(cells, resamples=50, shared=False)
+    assert drawn.points["a"] == pytest.approx(0.6) and drawn.closed["a"] == pytest.approx(0.5)
+    cells["b"] = [cell([[1.0] * 2])] * 2
+    assert observed(cells).endpoint[:, 0] == pytest.approx([0.75, 0.75])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_arms_are_paired(shared: bool) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(3):
+        values = rng.random(40)
+        rows.append(cell([values.tolist(), (values - 0.1).tolist()], [str(n // 4) for n in range(40)]))
+    drawn = two_level({"a": rows}, resamples=100, shared=shared).points["a"]
+    assert np.ptp(drawn[:, 0]) > 0.01
+    assert drawn[:, 0] - drawn[:, 1] == pytest.approx(0.1)
+
+
+def test_groups_are_resampled_whole() -> None:
+    values = np.random.default_rng(1).integers(0, 2, 50).astype(float)
+    alone = two_level({"a": [cell([values.tolist()])]}, shared=False).points["a"]
+    copies = cell([np.repeat(values, 6).tolist()], [str(n) for n in range(50) for _ in range(6)])
+    assert two_level({"a": [copies]}, shared=False).points["a"].std() == pytest.approx(alone.std(), rel=0.1)
+
+
+def test_examples_that_all_seeds_share_are_drawn_once() -> None:
+    """Ten equal models are no more evidence about the examples than one."""
+    values = np.random.default_rng(2).integers(0, 2, 100).astype(float).tolist()
+    spread = {
+        (count, shared): two_level({"a": [cell([values])] * count}, shared=shared).points["a"].std()
+        for count in (1, 10)
+        for shared in (True, False)
+    }
+    assert spread[10, True] == pytest.approx(spread[1, True], rel=0.1)
+    assert spread[10, False] == pytest.approx(spread[1, False] / 3, rel=0.1)  # means of nine
+
+
+def test_seeds_vary_as_they_should() -> None:
+    """Constant within a seed: the variance of the mean of n seeds is their variance (n - 1 in it) over n."""
+    means = np.array([0.1, 0.4, 0.5, 0.9])
+    drawn = two_level({"a": [cell([[mean] * 3]) for mean in means]}, resamples=20000, shared=False).points["a"]
+    assert drawn.var() == pytest.approx(means.var(ddof=1) / 4, rel=0.05)
+    tasks = {name: [cell([[mean] * 3]) for mean in means] for name in "ab"}
+    both = two_level(tasks, resamples=20000, shared=False)  # a seed is one model of all tasks: they vary together
+    assert both.endpoint.var() == pytest.approx(means.var(ddof=1) / 4, rel=0.05)
+
+
+@pytest.mark.parametrize(("between", "within"), [(0.05, 0.3), (0.02, 0.45)])
+def test_intervals_cover_the_truth(between: float, within: float) -> None:
+    """Difference of two arms, five seeds with data of their own; how much it varies between seeds and groups."""
+    rng, truth, hits, rounds = np.random.default_rng(3), 0.03, 0, 200
+    for number in range(rounds):
+        cells = {
+            task: [
+                cell([(truth + effect + within * rng.standard_normal(30)).tolist(), [0.0] * 30])
+                for effect in between * rng.standard_normal(5)
+            ]
+            for task in "ab"
+        }
+        drawn, seen = two_level(cells, resamples=200, shared=False, seed=number).endpoint, observed(cells).endpoint
+        found = interval(drawn[:, 0] - drawn[:, 1], float((seen[:, 0] - seen[:, 1]).mean()))
+        hits += found.low <= truth <= found.high
+    assert 0.9 < hits / rounds <= 1
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    cells = {"a": [cell([np.linspace(0, 1, 20).tolist()])] * 2}
+    first, second = (two_level(cells, resamples=100, shared=True).points["a"] for _ in range(2))
+    assert np.array_equal(first, second)

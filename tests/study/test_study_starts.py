@@ -1,0 +1,127 @@
+"""All arms of a study begin alike: parameters, data, the order of the data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from twelve import config as configuration
+from twelve.config import RunConfig
+from twelve.data.prepare import Prepared, prepare
+from twelve.study import pretraining
+from twelve.study.arms import ARMS
+from twelve.study.runs import run_config
+from twelve.study.starts import Beginning, of_seed
+from twelve.training.devices import Devices
+from twelve.training.trainer import Trainer
+
+NAMES = ("flickr30k", "refcoco", "snli_ve")
+SHARED = "flickr30k/9003"
+"""Flickr30k is measured on this picture; the other two tasks have it in their training files."""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    root = tiny.make(tmp_path_factory.mktemp("root"), train=16, val=4)
+    path = root / "flickr30k" / "dataset_flickr30k.json"
+    tree = json.loads(path.read_text())
+    tree["images"][3]["split"] = "val"
+    path.write_text(json.dumps(tree))
+    run = tiny.tree(root, Path("unused"), hold_out="test")
+    run["tasks"] = {name: run["tasks"][name] for name in NAMES}
+    return configuration.parse(run)
+
+
+@pytest.fixture(scope="module")
+def begun(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Beginning:
+    return Beginning(of_seed(config, 5, Path("unused"), worlds=False), tmp_path_factory.mktemp("seed"))
+
+
+def ids(data: Prepared, name: str) -> tuple[list[str], list[str]]:
+    return [e.id for e in data.tasks[name].train], [e.id for e in data.tasks[name].look]
+
+
+def test_a_task_alone_begins_with_the_joint_models_parameters(begun: Beginning) -> None:
+    joint = begun.start(NAMES)[0]
+    everything = joint.state_dict()
+    for name in NAMES:
+        model = begun.start([name])[0]
+        assert list(model.heads) == [begun.data.tasks[name].task.output]
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, everything[key]), key
+        missing = everything.keys() - model.state_dict().keys()
+        assert missing and all(key.startswith("heads.") for key in missing)
+    again = Beginning(begun.config, begun.folder.parent)
+    assert all(torch.equal(value, everything[key]) for key, value in again.start(NAMES)[0].state_dict().items())
+    other = Beginning(of_seed(begun.config, 6, Path("unused"), worlds=False), begun.folder.parent / "other")
+    assert not torch.equal(other.start(NAMES)[0].poolers.text.weight, everything["poolers.text.weight"])
+
+
+def test_a_task_alone_trains_and_looks_on_the_joint_runs_examples(begun: Beginning) -> None:
+    joint = prepare(begun.config)
+    for name in NAMES:
+        alone = begun.start([name])[2]
+        assert list(alone.tasks) == [name] and ids(alone, name) == ids(joint, name)
+    tree = begun.config.model_dump(mode="json")
+    careless = prepare(configuration.parse(tree | {"tasks": {"refcoco": tree["tasks"]["refcoco"]}}))
+    pictures = {image for part in (careless, joint) for e in part.tasks["refcoco"].train for image in e.images}
+    assert SHARED in pictures  # a run of that task alone, made by hand, would train on a picture that is measured
+    train, look = begun.start(["refcoco"])[2].tasks["refcoco"].train, joint.tasks["refcoco"].look
+    assert SHARED not in {image for example in [*train, *look] for image in example.images}
+
+
+def trainer(begun: Beginning, folder: Path, names: tuple[str, ...], arm: str) -> Trainer:
+    start = begun.folder
+    found = run_config(begun.config, begun.data, ARMS[arm], folder, names, iterations=4, factor=1.0, start=start)
+    model, processor, data, known = begun.start(names)
+    return Trainer(found, data, model, processor, folder, Devices(found.training, folder), known)
+
+
+def test_batches_come_in_the_same_order_with_the_same_negatives(begun: Beginning, tmp_path: Path) -> None:
+    joint = trainer(begun, tmp_path, NAMES, "stop-and-go")
+    for name in NAMES:
+        alone = trainer(begun, tmp_path, (name,), "single")
+        assert alone.streams.keys() == {name} and alone.schedule.name == "always-go"
+        for _ in range(3):
+            ours, theirs = (each.streams[name].next() for each in (joint, alone))
+            assert [e.id for e in ours.examples] == [e.id for e in theirs.examples]
+            one, other = ours.inputs(), theirs.inputs()
+            assert one.keys() == other.keys()
+            for key, value in one.items():
+                same = torch.equal(value, other[key]) if isinstance(value, torch.Tensor) else value == other[key]
+                assert same, key
+
+
+def test_a_runs_configuration(begun: Beginning) -> None:
+    def made(arm: str, names: tuple[str, ...], **more: Any) -> RunConfig:
+        given: dict[str, Any] = {"iterations": 40, "factor": 2.0, "start": begun.folder} | more
+        return run_config(begun.config, begun.data, ARMS[arm], Path("x"), names, **given)
+
+    joint = made("stop-and-go", NAMES)
+    assert joint.schedule.name == "stop-and-go" and joint.optimizer.head_learning_rate == pytest.approx(12e-3)
+    assert joint.tasks["snli_ve"].learning_rate == pytest.approx(12e-3) and joint.training.iterations == 40
+    assert made("always-go", NAMES).schedule.name == "always-go"
+    assert made("proportional-equal", NAMES).schedule.name == "proportional"
+    short = made("single", ("refcoco",), share=0.25)
+    assert list(short.tasks) == ["refcoco"] and short.schedule.name == "always-go"
+    assert (short.training.iterations, short.training.look_every) == (10, 1)
+
+
+def test_pretraining_changes_the_trunk_alone_and_sees_no_other_picture(begun: Beginning) -> None:
+    folder = pretraining.start(begun, 0.5)
+    assert folder == pretraining.start(begun, 0.5)
+    plain, trained = begun.start(NAMES)[0].state_dict(), begun.start(NAMES, folder)[0].state_dict()
+    assert plain.keys() == trained.keys()
+    different = {key for key in plain if not torch.equal(plain[key], trained[key])}
+    assert different and not any(key.startswith("heads.") for key in different)
+    told = json.loads((begun.folder.parent / "runs" / "pretraining" / "trained.json").read_text())
+    assert told["iterations"] == 6 and list(told["batches"]) == ["flickr30k_captions"]
+    carved = json.loads((begun.folder.parent / "runs" / "pretraining" / "carved.json").read_text())
+    assert SHARED in carved["left_out"]
+    looked = {image for task in begun.data.tasks.values() for e in task.look for image in e.images}
+    assert looked <= set(carved["look"])
