@@ -100,7 +100,10 @@ class CleanReport:
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
         lines += ["", "columns named after a split: its pictures that this task would have trained on"]
-        lines += [f"not held out: {name} ({reason})" for name, reason in self.skipped.items()]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            reasons.setdefault(reason, []).append(name)
+        lines += [f"not held out: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
         return "\n".join(lines)
 
 
@@ -140,7 +143,8 @@ def held_out_images(
             except MissingData as error:
                 if required.get(name) == split:
                     raise
-                skipped[f"{name} {split}"] = error.problem
+                here = (root.path / task.folder).is_dir()
+                skipped[f"{name} {split}"] = error.problem if here else "the data root has no folder for it"
                 continue
             splits.append(HeldOut(name, split, role, frozenset(pictures(examples))))
     same, unknown = same_pictures(root, tasks)
