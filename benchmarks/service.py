@@ -4,11 +4,12 @@
 
 Everything on one machine, over loopback: the clients take processor time from the service.
 
-* ``minute``: every client sends a picture of its own, asks ten questions about it, and begins again; refused, it waits as
-  long as it was told to. Fewer requests may wait than there are clients, so that some are refused. The service's
+* ``minute``: every client sends a picture, asks ten questions about it, and begins again; refused, it waits as long as
+  it was told to. Fewer requests may wait than there are clients, so that some are refused. The service's
   resident memory is read after ten seconds and at the end.
 * ``batching``: two services that differ in nothing but how many questions they ask together, side by side in turns:
-  pictures sent beforehand, then questions alone.
+  pictures sent beforehand, then questions alone. Processor time is the service's own; it depends less than the rate
+  on what else the machine does.
 """
 
 from __future__ import annotations
@@ -78,18 +79,15 @@ class Client:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         assert self._reader is not None
         start = time.perf_counter()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        self._writer.write(head.encode() + body)
+        lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {content}", f"Content-Length: {len(body)}")
+        self._writer.write("\r\n".join((*lines, "\r\n")).encode() + body)
         raw = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         status = int(raw[0].split()[1])
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in raw[1:])}
         text = await self._reader.readexactly(int(headers.get("content-length", "0")))
         self._told.statuses[status] += 1
-        if headers.get("connection") == "close":
-            self.close()
         if status >= 300:
+            self.close()  # while it waits, the service may take the connection for a dead one
             if status != 429:
                 self._told.errors.append(text.decode()[:200])
             await asyncio.sleep(float(headers.get("retry-after", 1)))
@@ -145,6 +143,12 @@ def resident(process: int) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
+def processor_seconds(process: int) -> float:
+    """Processor time that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def minute(port: int, process: int, pictures: list[bytes], seconds: float) -> dict[str, Any]:
     """Looking and asking for so long."""
     told, end, memory = Told(), time.perf_counter() + seconds, {}
@@ -190,9 +194,9 @@ def summary(seconds: list[float]) -> dict[str, float]:
     }
 
 
-async def rate(port: int, scenes: list[str], seconds: float) -> float:
-    """Questions a second that 50 clients are answered."""
-    told, end = Told(), time.perf_counter() + seconds
+async def rate(port: int, process: int, scenes: list[str], seconds: float) -> tuple[float, float]:
+    """Questions a second that 50 clients are answered, and the service's milliseconds of processor time for each."""
+    told, end, before = Told(), time.perf_counter() + seconds, processor_seconds(process)
 
     async def one(number: int) -> None:
         client, asked = Client(port, told), 0
@@ -202,7 +206,8 @@ async def rate(port: int, scenes: list[str], seconds: float) -> float:
         client.close()
 
     await asyncio.gather(*(one(number) for number in range(CLIENTS)))
-    return len(told.seconds["ask"]) / seconds
+    answered = len(told.seconds["ask"])
+    return answered / seconds, 1000 * (processor_seconds(process) - before) / answered
 
 
 async def sent(port: int, pictures: list[bytes]) -> list[str]:
@@ -211,23 +216,35 @@ async def sent(port: int, pictures: list[bytes]) -> list[str]:
 
 
 def batching(run: Path, pictures: list[bytes], rounds: int, seconds: float) -> dict[str, Any]:
-    """Questions a second, asked together and one at a time, in turns."""
-    with served(run, 32, 64) as (together, _), served(run, 1, 64) as (alone, _):
-        scenes = {port: asyncio.run(sent(port, pictures)) for port in (together, alone)}
-        rates: dict[int, list[float]] = {together: [], alone: []}
+    """Questions asked together and one at a time, in turns."""
+    with served(run, 32, 64) as together, served(run, 1, 64) as alone:
+        scenes = {service: asyncio.run(sent(service[0], pictures)) for service in (together, alone)}
+        found: dict[tuple[int, int], list[tuple[float, float]]] = {together: [], alone: []}
         for number in range(rounds + 1):
-            for port in (together, alone) if number % 2 else (alone, together):
-                found = asyncio.run(rate(port, scenes[port], seconds if number else 1.0))
+            for service in (together, alone) if number % 2 else (alone, together):
+                measured = asyncio.run(rate(*service, scenes[service], seconds if number else 1.0))
                 if number:  # the first round warms up
-                    rates[port].append(found)
-    ratios = [one / other for one, other in zip(rates[together], rates[alone], strict=True)]
+                    found[service].append(measured)
+    rates, costs = (
+        [(one[place], other[place]) for one, other in zip(found[together], found[alone], strict=True)]
+        for place in (0, 1)
+    )
     return {
         "rounds": rounds,
         "seconds_each": seconds,
-        "questions_per_second_together": round(statistics.median(rates[together]), 1),
-        "questions_per_second_one_at_a_time": round(statistics.median(rates[alone]), 1),
-        "ratio": round(statistics.median(ratios), 2),
-        "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+        "questions_per_second": compared(rates, more_is_better=True),
+        "processor_milliseconds_per_question": compared(costs, more_is_better=False),
+    }
+
+
+def compared(pairs: list[tuple[float, float]], *, more_is_better: bool) -> dict[str, Any]:
+    """Medians of (together, alone) and how many times better together is, round by round."""
+    ratios = [one / other if more_is_better else other / one for one, other in pairs]
+    return {
+        "together": round(statistics.median(one for one, _ in pairs), 2),
+        "one_at_a_time": round(statistics.median(other for _, other in pairs), 2),
+        "times_better": round(statistics.median(ratios), 2),
+        "range": [round(min(ratios), 2), round(max(ratios), 2)],
     }
 
 
