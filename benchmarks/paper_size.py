@@ -5,7 +5,7 @@
 The model is that of configs/paper.yaml with random weights; regions are drawn: 100 of 2048 features a picture and the
 global one. Texts are as long as their task allows: these are the slowest batches that a run can meet. They are cut to
 what a small memory holds, gradients of several add up, then the optimizer steps, as in a run with optimizer.accumulate.
-Written as JSON with the machine named; fp32 unless asked otherwise. Processor seconds are those of all threads together,
+Written as JSON with the machine named; fp32 unless asked otherwise. Processor seconds are of all threads together,
 and depend less than seconds on what else the machine is doing.
 """
 
@@ -28,6 +28,7 @@ from twelve.data.batch import Batch
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
+from twelve.tasks.base import get
 from twelve.training.memory import FLOAT, WORKING, activations
 from twelve.training.optimizer import AdamW, parameter_groups
 from twelve.training.provenance import machine
@@ -114,8 +115,8 @@ def measure(
 ) -> dict[str, Any]:
     """Steps on one task's batches: speed, losses, and what a batch keeps for its backward pass."""
     settings = config.tasks[shape.task]
-    length, kind = settings.max_text or 20, "candidates" if shape.candidates else HEADS[shape.head]["kind"]
-    output, losses, seconds, worked = get_output(kind), [], [], []
+    length, output = settings.max_text or 20, get_output(get(shape.task).kind)
+    losses, seconds, worked = [], [], []
     for step in range(steps):
         batches = [draw(shape, examples, length, seed=10 * step + part) for part in range(accumulate)]
         begun, started, total = time.perf_counter(), time.process_time(), 0.0

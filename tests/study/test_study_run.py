@@ -112,6 +112,8 @@ def test_a_finished_study_trains_nothing_and_shows_the_same(
         run(config, out=finished, resume=True, settings=["carve=0.3"], **SHORT)
     with pytest.raises(ConfigError, match="no study to go on with"):
         run(config, out=finished / "none", resume=True, **SHORT)
+    with pytest.raises(ConfigError, match="holds something else"):
+        run(config, out=finished / "seed-3", **SHORT)
 
 
 def test_arms_may_be_added_and_seeds_that_lack_them_do_not_count(config: Path, tmp_path: Path) -> None:

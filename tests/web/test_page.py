@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from serving import served
 from test_api import png
-from test_server import wait_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install 'twelve[dev]')")
 
@@ -34,7 +33,6 @@ class Visit:
 @pytest.fixture(scope="module")
 def address(model_folder: Path) -> Iterator[str]:
     with served(model_folder) as (_, found):
-        wait_for(found)
         yield found
 
 

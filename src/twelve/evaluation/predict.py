@@ -98,6 +98,7 @@ def pair_scores(
     order = np.argsort([len(text) for text in texts], kind="stable")
     scores = np.empty((len(texts), len(images)), np.float32)
     chunk = max(1, batch_size // TILE_IMAGES)
+    asked = collator.output.ranks_by(collator.output_key)
     device = model.device
     encoded_texts = []
     for start in range(0, len(order), chunk):
@@ -112,8 +113,8 @@ def pair_scores(
         for rows, states in encoded_texts:
             pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
             pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
-            out = model.fuse(states, encoded, pair_text, pair_image, outputs=(collator.output_key,))
-            logits = collator.output.matching(out.logits[collator.output_key]).float()
+            out = model.fuse(states, encoded, pair_text, pair_image, outputs=(asked,))
+            logits = collator.output.matching(out.logits[asked]).float()
             scores[rows, start : start + len(tile)] = logits.cpu().numpy().reshape(len(rows), len(tile))
             if track is not None:
                 track.advance(logits.numel())

@@ -18,6 +18,7 @@ from torch import Tensor
 from twelve.config import RunConfig
 from twelve.data.batch import Batch, Collator
 from twelve.data.cache import read_examples
+from twelve.data.columns import pictures
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Carved, TaskData, check_regions, prepare_measuring, subset
 from twelve.errors import CheckpointError, TwelveError
@@ -70,7 +71,7 @@ class Report:
         bytes: of the float32 graph with its weights.
         difference: largest difference of a logit from torch's (:data:`TOLERANCE`).
         examples: task -> examples that were compared; drawn batches are always.
-        lacking: why no data could be compared, in words.
+        lacking: what data could not be compared, in words.
         small_bytes: of the 8-bit graph; None where it was not asked for, like all that follows.
         small_difference: its largest difference from torch.
         agreement: task -> share of examples at which the 8-bit graph chooses what torch does.
@@ -95,7 +96,7 @@ class Report:
     def lines(self) -> list[str]:
         """For people."""
         on = ", ".join(f"{count:,} examples of {task}" for task, count in self.examples.items())
-        on = on or f"drawn batches alone ({self.lacking})"
+        on = (on or "drawn batches alone") + (f" ({self.lacking})" if self.lacking else "")
         said = [f"{self.output}: {self.bytes / 1e6:,.1f} MB; differs from torch by {self.difference:.1e} on {on}"]
         if self.small_bytes is not None:
             said.append(f"int8: {self.small_bytes / 1e6:,.1f} MB, {self.small_bytes / self.bytes:.0%} of float32")
@@ -103,8 +104,8 @@ class Report:
             said.append(f"  {plain / small:.2f} times as fast as float32, {torch_ / small:.2f} times as torch")
         for task, share in self.agreement.items():
             before, after = self.scores.get(task, (None, None))
-            score = "" if before is None or after is None else f"; official score {before:.1f} -> {after:.1f}"
-            said.append(f"  {task}: chooses the same in {share:.1%} of {self.examples[task]:,} examples{score}")
+            score = "" if before is None or after is None else f", official score {before:.1f} -> {after:.1f}"
+            said.append(f"  {task}: chooses the same {share:.1%} of the time{score}")
         return said
 
 
@@ -143,24 +144,30 @@ def drawn_batches(config: TwelveConfig) -> list[dict[str, Tensor]]:
 def samples_of(
     config: RunConfig | None, processor: TwelveProcessor, output: str, most: int = EXAMPLES
 ) -> tuple[list[Sample], str]:
-    """Up to ``most`` examples of the reported split of each of a run's tasks that use the output, and why there are
-    none, in words."""
+    """Up to ``most`` examples of the reported split of each of a run's tasks that use the output (all, where it ranks);
+    and what could not be had, in words."""
     if config is None:
         return [], "no run, so no data"
-    names = [task for task, key in processor.task_outputs.items() if key == output and task in config.tasks]
-    try:
-        data = prepare_measuring(config, processor.vocabularies, names, Carved(frozenset(), frozenset()), floors=False)
-        found = []
-        for name in names:
-            task = data.tasks[name]
-            examples = read_examples(task.task, data.root, task.report_split)
-            examples = having_regions(data.store, task.task, examples) if task.task.partial else examples
-            examples = examples if task.output.ranks_gallery else subset(examples, most, config.seed)
-            check_regions(data.store, task.task, examples)
-            found.append(Sample(task, Collator(name, task.output, output, processor, data.store), examples))
-    except TwelveError as problem:
-        return [], problem.problem
-    return found, ""
+    found, lacking = [], []
+    for name in (task for task, key in processor.task_outputs.items() if key == output and task in config.tasks):
+        try:
+            found.append(_sample(config, processor, name, output, most))
+        except TwelveError as problem:
+            lacking.append(f"{name}: {problem.problem}")
+    return found, "; ".join(lacking)
+
+
+def _sample(config: RunConfig, processor: TwelveProcessor, name: str, output: str, most: int) -> Sample:
+    nothing = Carved(frozenset(), frozenset())
+    data = prepare_measuring(config, processor.vocabularies, [name], nothing, floors=False)
+    task = data.tasks[name]
+    examples = read_examples(task.task, data.root, task.report_split)
+    examples = having_regions(data.store, task.task, examples) if task.task.partial else examples
+    examples = examples if task.output.ranks_gallery else subset(examples, most, config.seed)
+    check_regions(data.store, task.task, examples)
+    for source in sorted({image.split("/")[0] for image in pictures(examples)}):
+        processor.check_regions(source, data.store.fingerprint(source))
+    return Sample(task, Collator(name, task.output, output, processor, data.store), examples)
 
 
 @torch.inference_mode()

@@ -107,8 +107,12 @@ class Output(abc.ABC):
     def score(self, logits: Any, targets: Mapping[str, Tensor]) -> Tensor:
         """(E,) what each example scores, as the original's training and validation score it."""
 
-    def matching(self, logits: Any) -> Tensor:
-        """(P,) how much text and picture of each pair belong together, where a gallery is ranked."""
+    def ranks_by(self, key: str) -> str:
+        """What a model is asked for where a gallery is ranked, by an output of the head ``key``."""
+        return key
+
+    def matching(self, logits: Tensor) -> Tensor:
+        """(P,) how much text and picture of each pair belong together, from the logits of :meth:`ranks_by`."""
         matches: Tensor = logits.reshape(len(logits))
         return matches
 

@@ -248,9 +248,13 @@ class Pretraining(Output):
             total, asked = total + share, asked + (count > 0)
         return total / asked
 
-    def matching(self, logits: PretrainingLogits) -> Tensor:
-        """(P,) how much each pair seems to belong together: the logit of its probability."""
-        return logits.alignment[:, 0] - logits.alignment[:, 1]
+    def ranks_by(self, key: str) -> str:
+        """The alignment alone, which needs no final state of words and regions."""
+        return f"{key}.alignment"
+
+    def matching(self, logits: Tensor) -> Tensor:
+        """(P,) the logit of the probability that a pair belongs together, from (P, 2)."""
+        return logits[:, 0] - logits[:, 1]
 
     def prospects(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
@@ -266,7 +270,7 @@ class Pretraining(Output):
         vocabulary: Sequence[str],
     ) -> list[Prediction]:
         """For each example its picture's id and the probability that they belong together."""
-        scores = torch.sigmoid(precise(self.matching(logits))).tolist()
+        scores = torch.sigmoid(precise(self.matching(logits.alignment))).tolist()
         return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
 
 

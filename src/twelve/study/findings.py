@@ -184,5 +184,4 @@ def _cost(tasks: Sequence[Mapping[int, Mapping[str, Record]]], arm: str) -> Cost
             batches = record.record("batches")
             updates = sum(batches.integer(name) for name in batches.fields)
             totals += [record.number("parameters"), updates, record.number("seconds")]
-    parameters, updates, seconds = (float(total) / len(tasks[0]) for total in totals)
-    return Cost(parameters, updates, seconds)
+    return Cost(*(float(total) / len(tasks[0]) for total in totals))

@@ -47,7 +47,7 @@ def run(
     Args:
         config: the joint run. One on a drawn world draws a world for each seed; with a data root, seeds are models.
         seeds: how many, from the configuration's own on.
-        out: the study's folder; the configuration's ``run`` when absent.
+        out: the study's folder; beside the configuration's ``run`` when absent, with ``-study`` after its name.
         arms: names of :data:`twelve.study.arms.ARMS`.
         factors, search, longer, pretraining: see :class:`twelve.study.plan.Plan`.
         resume: go on with the study in ``out``.
@@ -58,7 +58,7 @@ def run(
     """
     base = load(config, settings)
     plan = planned(base, seeds=seeds, arms=arms, factors=factors, search=search, longer=longer, pretraining=pretraining)
-    out = Path(base.run) if out is None else out
+    out = Path(f"{base.run}-study") if out is None else out
     with files.alone(out):
         plan = _begun(plan, out, resume)
         _carry_out(plan, out, console or progress_console)
@@ -116,6 +116,8 @@ def _begun(plan: Plan, out: Path, resume: bool) -> Plan:
     from twelve.training.provenance import machine
 
     exists = (out / plans.FILE).is_file()
+    if not exists and not resume and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise ConfigError("this folder holds something else", file=out, remedy="name an empty or a new one: --out")
     if exists and not resume:
         raise ConfigError("this folder already holds a study", file=out, remedy="add --resume, or name another: --out")
     if resume and not exists:

@@ -86,6 +86,7 @@ def serve(
     app = create_app(load(run, weights=weights, device=device), limits, hosts=allowed(host, names))
     server = make_server(app, app.state.service, host=host, port=port)
     shown = f"[{host}]" if ":" in host else host
+    bound.listen(_CONNECTIONS)  # so that whoever reads the next line may connect at once
     print(f"http://{shown}:{bound.getsockname()[1]}/ (ctrl-c stops)", flush=True)
     server.run(sockets=[bound])
 
