@@ -69,7 +69,7 @@ def test_test_pictures_of_any_task_leave_every_training_set(tmp_path: Path, task
     root = DataRoot(tmp_path)
     held = held_out_images(root, mode="test", tasks=tasks)
     assert splits_of(held) == [("a", "test", "test")]
-    assert held.skipped == {"b test": "no such file"}
+    assert held.skipped == {"b test": "the data root has no folder for it"}
     train = {name: task.read(root, "train") for name, task in tasks.items()}
     kept, report = clean_splits(train, held)
     assert [e.images[0] for e in kept["a"]] == ["x/1", "x/2", "x/3", "x/4"]

@@ -143,7 +143,7 @@ def held_out_images(
             except MissingData as error:
                 if required.get(name) == split:
                     raise
-                here = (root.path / task.folder).is_dir()
+                here = (root.path / tasks[name].folder).is_dir()
                 skipped[f"{name} {split}"] = error.problem if here else "the data root has no folder for it"
                 continue
             splits.append(HeldOut(name, split, role, frozenset(pictures(examples))))
