@@ -262,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a trained model's run folder")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     load_average = [round(number, 1) for number in os.getloadavg()]
@@ -270,7 +270,7 @@ def main() -> None:
     with served(options.run, 32, WAITING) as (port, process):
         load = asyncio.run(minute(port, process, pictures, options.seconds))
     print(json.dumps(load, indent=1), flush=True)
-    ratio = batching(options.run, pictures[:16], options.rounds, min(4.0, options.seconds / 3))
+    ratio = batching(options.run, pictures[:16], options.rounds, min(2.5, options.seconds / 3))
     result = {"machine": machine() | {"load": load_average}, "minute": load, "batching": ratio}
     print(json.dumps(result, indent=1))
     if options.out:

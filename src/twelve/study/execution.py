@@ -55,6 +55,10 @@ class Seed:
             starts.draw_world(self.config)
         return starts.Beginning(self.config, self.folder)
 
+    def ready(self) -> None:
+        """Draw the world, if the seed has one, and make the start, unless they are there."""
+        _ = self.beginning
+
     # --- steps ------------------------------------------------------------------------------------------------
 
     def done(self, step: Step) -> bool:

@@ -6,7 +6,8 @@ The protocol is docs/joint-vs-single.md; a study writes its own into study.json 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,6 @@ from twelve.study.plan import Plan, Step
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from twelve.study.execution import Seed
 
 PARTS = 1000
 """Units of the progress bar in a joint run."""
@@ -135,27 +134,49 @@ def _carry_out(plan: Plan, out: Path, console: Console) -> None:
     from twelve.study.execution import Seed
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
-    seed: Seed | None = None
     places = {number: Seed(plan, out, number) for number in plan.seeds}
     left = [step for step in plan.steps() if not places[step.seed].done(step)]
     _announce(plan, left, console)
-    spent, taken = 0.0, 0.0
+    pace = _Pace(left)
     with Track("study", max(1, sum(map(_parts, left)))) as track:
         for number, step in enumerate(left):
-            if seed is None or seed.seed != step.seed:
+            if not number or left[number - 1].seed != step.seed:
                 seed = Seed(plan, out, step.seed)  # what the seed before kept in memory goes
-            started = time.monotonic()
-            seed.take(step)
-            spent, taken = spent + time.monotonic() - started, taken + step.units
-            rest = sum(each.units for each in left[number + 1 :])
-            console.print(
-                f"{number + 1}/{len(left)} {step}: {clock(time.monotonic() - started)}; "
-                f"about {clock(spent / taken * rest)} left of {clock(spent / taken * (rest + taken))}",
-                highlight=False,
-                soft_wrap=True,
-                markup=False,
-            )
+                pace.readied(_timed(seed.ready))
+            took = _timed(partial(seed.take, step))
+            said = f"{number + 1}/{len(left)} {step}: {clock(took)}; {pace.taken(took)}"
+            console.print(said, highlight=False, soft_wrap=True, markup=False)
             track.advance(_parts(step), note=str(step))
+
+
+class _Pace:
+    """What is left of a study, and how long it will take.
+
+    Args:
+        left: its steps, in order.
+    """
+
+    def __init__(self, left: Sequence[Step]) -> None:
+        self.units = [step.units for step in left]
+        self.seeds = len({step.seed for step in left})
+        self.done, self.ready, self.seconds, self.readying = 0, 0, 0.0, 0.0
+
+    def readied(self, seconds: float) -> None:
+        """A seed's data and start are there."""
+        self.ready, self.readying = self.ready + 1, self.readying + seconds
+
+    def taken(self, seconds: float) -> str:
+        """Another step is done; says what time is left, and what all takes together."""
+        self.done, self.seconds = self.done + 1, self.seconds + seconds
+        rest = sum(self.units[self.done :]) * self.seconds / sum(self.units[: self.done])
+        rest += (self.seeds - self.ready) * self.readying / max(1, self.ready)
+        return f"about {clock(rest)} left of {clock(rest + self.seconds + self.readying)}"
+
+
+def _timed(do: Callable[[], object]) -> float:
+    started = time.monotonic()
+    do()
+    return time.monotonic() - started
 
 
 def _parts(step: Step) -> int:
