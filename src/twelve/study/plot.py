@@ -29,7 +29,7 @@ def svg(found: Findings, arm: str) -> str:
         return LEFT + WIDTH * (value - low) / (high - low)
 
     title = f"{BASE} minus {arm}: closed from floor to ceiling, per cent, with 95 % intervals"
-    lines = [_text(LEFT, 20, title, "start")]
+    lines = [_text(10, 20, title, "start")]
     bottom = height - BOTTOM
     for mark in marks:
         kind = "zero" if mark == 0 else "axis"
