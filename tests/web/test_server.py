@@ -6,6 +6,7 @@ import http.client
 import json
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from serving import served
 from test_api import png
 
+import twelve.web
 from twelve.errors import ConfigError
 from twelve.web.server import allowed, serve
 
@@ -60,6 +62,15 @@ def test_names_that_are_listened_to() -> None:
     assert "evil.example" not in allowed("127.0.0.1") and "localhost" in allowed("127.0.0.1")
     assert "box.example" in allowed("0.0.0.0", ["box.example"])
     assert allowed("0.0.0.0") == ()
+
+
+@pytest.mark.parametrize("missing", ["uvicorn", "prometheus_client"])
+def test_without_the_extra_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in ("server", "app", "service", "metrics", "gate"):
+        monkeypatch.delitem(sys.modules, f"twelve.web.{name}", raising=False)
+    with pytest.raises(ConfigError, match=rf"needs {missing} -> pip install 'twelve\[web\]'"):
+        twelve.web.__getattr__("serve")
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twelve.errors import ConfigError
+
 if TYPE_CHECKING:
     from twelve.web.app import create_app
     from twelve.web.server import serve
@@ -15,10 +17,19 @@ __all__ = ["create_app", "serve"]
 
 _LAZY = {"create_app": "twelve.web.app", "serve": "twelve.web.server"}
 
+_EXTRA = ("fastapi", "starlette", "uvicorn", "prometheus_client")
+"""What the extra ``web`` installs."""
+
 
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    try:
+        module = importlib.import_module(_LAZY[name])
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        raise ConfigError(f"the service needs {error.name}", remedy="pip install 'twelve[web]'") from None
+    return getattr(module, name)

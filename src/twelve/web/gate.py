@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.problems import ServiceError
-from twelve.web.service import Service, Timer
+from twelve.web.service import Service
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -44,7 +45,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        timer, status = Timer(), 500
+        start, status = time.perf_counter(), 500
 
         async def answered(message: Message) -> None:
             nonlocal status
@@ -63,7 +64,7 @@ class Gate:
             route = scope.get("route")
             endpoint = getattr(route, "path", None) or _OTHER
             self._service.metrics.requests.labels(endpoint, str(status)).inc()
-            self._service.metrics.seconds.labels(endpoint).observe(timer.seconds)
+            self._service.metrics.seconds.labels(endpoint).observe(time.perf_counter() - start)
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
@@ -79,13 +80,8 @@ class Gate:
         try:
             await self._read(scope, receive, body)
             service.admit()
-            service.waiting += 1
-            timer, waiting = Timer(), service.waiting
-            try:
+            with service.accepted():
                 await self._app(scope, _replayed(bytes(body), receive), send)
-            finally:
-                service.waiting -= 1
-                service.finished(timer.seconds, waiting)
         finally:
             service.held -= len(body)
 
@@ -93,7 +89,7 @@ class Gate:
         """Fill ``body``; its bytes count as held from when they arrive."""
         service, limits = self._service, self._service.limits
         declared = _header(scope, b"content-length")
-        if declared.isdigit() and int(declared[:20]) > limits.max_body:
+        if re.fullmatch("[0-9]+", declared) and int(declared[:20]) > limits.max_body:
             raise _too_long(limits.max_body)
         try:
             async with asyncio.timeout(limits.body_seconds):

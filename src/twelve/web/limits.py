@@ -30,7 +30,7 @@ class Limits:
     max_held_bytes: int = 256_000_000
     max_waiting: int = 64
     max_batch: int = 32
-    max_scenes: int = 128
+    max_scenes: int = 256
     max_scene_bytes: int = 512_000_000
     scene_seconds: float = 900.0
     body_seconds: float = 20.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TypeVar
 
 from twelve.predictor import Matched, Predictor, Result, Scene
@@ -39,7 +40,8 @@ class Service:
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self.waiting, self.held = 0, 0
         self.stopping = False
-        self._pace = 0.05
+        self._pace = 0.05  # seconds from one reply to the next, while others wait
+        self._last: float | None = None
 
     # --- accepting --------------------------------------------------------------------------------------------
     def admit(self) -> None:
@@ -63,9 +65,18 @@ class Service:
         seconds = min(60, max(1, math.ceil(self.waiting * self._pace)))
         return ServiceError(429, "too many requests are waiting", "try again a little later", retry_after=seconds)
 
-    def finished(self, seconds: float, waiting: int) -> None:
-        """Learn the pace from an answered request: how long it took, how many waited with it."""
-        self._pace = _SMOOTHING * self._pace + (1 - _SMOOTHING) * seconds / max(1, waiting)
+    @contextmanager
+    def accepted(self) -> Iterator[None]:
+        """One request more waits while the block runs; its end tells the pace."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+            now = time.perf_counter()
+            if self._last is not None:
+                self._pace = _SMOOTHING * self._pace + (1 - _SMOOTHING) * (now - self._last)
+            self._last = now if self.waiting else None
 
     # --- pictures ---------------------------------------------------------------------------------------------
     async def look(self, data: bytes, name: str = "picture") -> Scene:
@@ -152,14 +163,3 @@ def inside(boxes: Sequence[Box], scene: Scene) -> None:
     for place, (x1, y1, x2, y2) in enumerate(boxes):
         if min(x2, width) - max(x1, 0) < 1 or min(y2, height) - max(y1, 0) < 1:
             raise ServiceError(422, f"box {place} lies outside the picture ({width} x {height} pixels)")
-
-
-class Timer:
-    """Seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start

@@ -41,11 +41,14 @@ function form({ method, fields, asked, said, explained = null, button = "Ask" })
       problem.textContent = missing;
       return;
     }
+    const blobs = pictures.map((picture) => picture.blob);
     submit.disabled = true;
     result.setAttribute("aria-busy", "true");
     try {
       const told = await api.ask(method, pictures, () => (explain ? { ...body(), explain } : body()));
-      shown(told, pictures);
+      // Another picture or tab may have been chosen meanwhile: these boxes are none of its.
+      const same = pictures.every((picture, k) => picture.blob === blobs[k]);
+      if (same && !element.closest("[hidden]")) shown(told, pictures);
     } catch (error) {
       result.replaceChildren();
       problem.textContent = error.message;

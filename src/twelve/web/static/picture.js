@@ -45,7 +45,7 @@ export class Picture extends EventTarget {
     this.blob = null;
     const heading = unique("picture");
     this.image = el("img", { alt: "", hidden: true });
-    this.overlay = svg("svg", { class: "overlay", "aria-hidden": "true" });
+    this.overlay = svg("svg", { class: "overlay", role: "group", "aria-label": "Regions", "aria-hidden": "true" });
     this.hint = el("p", { class: "hint" }, "Drop a picture here");
     this.stage = el("div", { class: "stage empty" }, this.image, this.overlay, this.hint);
     this.status = el("p", { role: "status", class: "status" });
