@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = 512
 """Examples that a temperature is fitted on, at most."""
 BATCH = 64
-"""Examples of a forward pass."""
+"""Examples of a forward pass; pairs, where an example has several."""
 BINS = 15
 """Of the expected calibration error, as in the paper."""
 RANGE = (0.05, 20.0)
@@ -79,8 +79,11 @@ def fit_temperatures(
 @torch.no_grad()
 def _seen(model: Twelve, collator: Collator, examples: Sequence[Example], seed: int) -> list[_Seen]:
     found = []
-    for start in range(0, len(examples), BATCH):
-        batch = collator(examples[start : start + BATCH], np.random.default_rng((seed, start)))
+    # A gallery is not ranked here: its outputs choose among drawn negatives, as in training. All others see everything.
+    draws = collator.output.ranks_gallery
+    step = max(1, BATCH // (1 if draws else len(collator.output.pairs(examples[:1])[0])))
+    for start in range(0, len(examples), step):
+        batch = collator(examples[start : start + step], np.random.default_rng((seed, start)) if draws else None)
         logits = model(**batch.inputs(model.device), outputs=(batch.output,)).logits[batch.output].float().cpu()
         right = collator.output.score(logits, batch.targets).double().numpy()
         found.append(_Seen(batch, logits, right))

@@ -182,6 +182,8 @@ def protocol_line(result: Result) -> str:
     if protocol.note:
         parts.append(protocol.note)
     others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
+    if result.calibration_error is not None:
+        others.append(f"calibration error {result.calibration_error:.2f}")
     return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"
 
 

@@ -75,6 +75,8 @@ class Result:
     ceiling: float | None = None
     """What could be reached at most (see evaluation/ceiling.py); None where nothing bounds it."""
     seconds: float = 0.0
+    calibration_error: float | None = None
+    """Expected calibration error of the scores of single predictions, per cent; None where a gallery is ranked."""
 
     @property
     def closed(self) -> float | None:
@@ -145,6 +147,7 @@ class Evaluator:
         task = self.data.tasks[name]
         split = split or task.report_split
         examples = self._read(task, split)
+        error: float | None = None
         protocol = task.task.protocol(split, full=self.full)
         collator = self._collator(task)
         if task.output.ranks_gallery:
@@ -153,6 +156,8 @@ class Evaluator:
             check_labelled(examples, task.task, split, self.data.root.path)
             predictions = predictions or self._predicted(task, collator, examples)
             ours, floors, most = self._decoded(task, collator, examples, protocol, predictions)
+            rows = range(len(examples)) if ours.rows is None else ours.rows
+            error = 100 * expected_calibration_error([predictions[row].score for row in rows], ours.per_example)
         self.measurements[name] = ours
         score = self._interval(ours.per_example, ours.groups)
         return Result(
@@ -166,6 +171,7 @@ class Evaluator:
             metrics=ours.metrics,
             floors=floors,
             ceiling=most,
+            calibration_error=error,
         )
 
     def _read(self, task: TaskData, split: str) -> Sequence[Example]:
@@ -203,8 +209,6 @@ class Evaluator:
         of = (task.task.name, task.task.kind, protocol.split)
         rows = range(len(examples)) if ours.rows is None else ours.rows
         counted = [examples[row] for row in rows]
-        error = expected_calibration_error([answers[row].score for row in rows], ours.per_example)
-        ours = replace(ours, metrics={**ours.metrics, "calibration error": 100 * error})
         self.recorded += record.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
         if not self.floors:
             return ours, {}, None
