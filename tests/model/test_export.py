@@ -20,7 +20,7 @@ pytest.importorskip("onnx", reason="onnx is not installed (extra export)")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra export)")
 
 import twelve
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.model import export as export_module
@@ -118,6 +118,8 @@ def test_masks_and_pairs_may_be_left_out(tmp_path: Path) -> None:
     assert difference(model, graph, whole) < 1e-4
     with pytest.raises(ConfigError, match="computes 'answer', not 'region'"):
         graph(**whole, outputs=("region",))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"cannot read this batch: .* at most 16 pieces"):
+        graph(**whole | {"input_ids": torch.zeros(3, 20, dtype=torch.int64)})  # type: ignore[arg-type]
 
 
 def test_a_folder(saved: Path, tmp_path: Path) -> None:

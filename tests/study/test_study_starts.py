@@ -13,10 +13,12 @@ import torch
 from twelve import config as configuration
 from twelve.config import RunConfig
 from twelve.data.prepare import Prepared, prepare
+from twelve.microworld import make as world
+from twelve.regions import root as regions
 from twelve.study import pretraining
 from twelve.study.arms import ARMS
 from twelve.study.runs import run_config
-from twelve.study.starts import Beginning, of_seed
+from twelve.study.starts import Beginning, draw_world, of_seed
 from twelve.training.devices import Devices
 from twelve.training.trainer import Trainer
 
@@ -110,6 +112,22 @@ def test_a_runs_configuration(begun: Beginning) -> None:
     short = made("single", ("refcoco",), share=0.25)
     assert list(short.tasks) == ["refcoco"] and short.schedule.name == "always-go"
     assert (short.training.iterations, short.training.look_every) == (10, 1)
+
+
+def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(world, "make_microworld", lambda out, seed, sizes: made.append((out, seed, sizes.flickr30k)))
+    monkeypatch.setattr(regions, "extract_root", lambda data, out: made.append((data, out)))
+    tree = config.model_dump(mode="json") | {"microworld": {"scale": 0.5}}
+    drawn = of_seed(configuration.parse(tree), 4, tmp_path, worlds=True)
+    draw_world(drawn)
+    data, store = tmp_path / "data", tmp_path / "regions"
+    assert (drawn.seed, drawn.data, drawn.regions_folder) == (4, str(data), store)
+    assert made == [(data, 4, (350, 240)), (data, store)]
+    store.mkdir()
+    (store / regions.COMPLETE).touch()
+    draw_world(drawn)
+    assert len(made) == 3  # what is there is checked to be this world, and not looked at again
 
 
 def test_pretraining_changes_the_trunk_alone_and_sees_no_other_picture(begun: Beginning) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.model.found import TwelveOutput
 from twelve.model.sources import read_json
 
@@ -68,7 +68,7 @@ class Exported:
     def __init__(self, graph: Path, description: dict[str, Any], threads: int | None = None) -> None:
         runtime = needed("onnxruntime")
         options = runtime.SessionOptions()
-        options.log_severity_level = 3  # its warnings are about its own optimiser
+        options.log_severity_level = 4  # what it refuses is raised as well, and said in one line
         options.intra_op_num_threads = threads or torch.get_num_threads()
         try:
             self._session = runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
@@ -133,6 +133,7 @@ class Exported:
 
         Raises:
             ConfigError: another output is asked for than the one exported.
+            DataError: the batch has a shape that the graph does not take.
         """
         if outputs is not None and tuple(outputs) != (self.output,):
             asked = ", ".join(outputs)
@@ -148,7 +149,14 @@ class Exported:
             "pair_image": torch.arange(len(images.features)) if pair_image is None else pair_image,
         }
         fed = {name: tensor.numpy() for name, tensor in everything.items() if tensor is not None}
-        return TwelveOutput(logits={self.output: torch.from_numpy(self._session.run(None, fed)[0])})
+        try:
+            (logits,) = self._session.run(None, fed)
+        except Exception as problem:
+            raise DataError(
+                f"the graph cannot read this batch: {str(problem).strip().splitlines()[0]}",
+                remedy=f"export.json says what it reads, texts of at most {self.description['longest_text']} pieces",
+            ) from None
+        return TwelveOutput(logits={self.output: torch.from_numpy(logits)})
 
 
 def _all(like: Tensor) -> Tensor:

@@ -138,7 +138,8 @@ def _carry_out(plan: Plan, out: Path, console: Console) -> None:
     left = [step for step in plan.steps() if not places[step.seed].done(step)]
     _announce(plan, left, console)
     pace = _Pace(left)
-    with Track("study", max(1, sum(map(_parts, left)))) as track:
+    # In a log the lines below say more than the bar's would.
+    with Track("study", max(1, sum(map(_parts, left))), shown=progress_console.is_terminal) as track:
         for number, step in enumerate(left):
             if not number or left[number - 1].seed != step.seed:
                 seed = Seed(plan, out, step.seed)  # what the seed before kept in memory goes
