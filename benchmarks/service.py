@@ -151,7 +151,9 @@ def processor_seconds(process: int) -> float:
 
 async def minute(port: int, process: int, pictures: list[bytes], seconds: float) -> dict[str, Any]:
     """Looking and asking for so long."""
-    told, end, memory = Told(), time.perf_counter() + seconds, {}
+    told, end = Told(), time.perf_counter() + seconds
+    memory: dict[str, int] = {}
+    series: list[float] = []
 
     async def one(number: int) -> None:
         client = Client(port, told)
@@ -167,6 +169,8 @@ async def minute(port: int, process: int, pictures: list[bytes], seconds: float)
             if seconds - left >= min(10.0, seconds / 3):
                 memory.setdefault("early", resident(process))
             memory["peak"] = max(memory.get("peak", 0), resident(process))
+            if seconds - left >= 10 * (1 + len(series)):
+                series.append(round(resident(process) / 1e6, 1))
             await asyncio.sleep(0.25)
 
     await asyncio.gather(watch(), *(one(number) for number in range(CLIENTS)))
@@ -181,6 +185,7 @@ async def minute(port: int, process: int, pictures: list[bytes], seconds: float)
         "answered_per_second": round(taken / seconds, 1),
         "milliseconds": {kind: summary(values) for kind, values in sorted(told.seconds.items())},
         "memory_mb": {when: round(size / 1e6, 1) for when, size in memory.items()},
+        "memory_mb_every_ten_seconds": series,
     }
 
 

@@ -21,7 +21,8 @@ from twelve.web.schemas import PictureOf
 from twelve.web.worker import Worker
 
 T = TypeVar("T")
-_SMOOTHING = 0.9
+_SMOOTHING = 0.98
+"""Of the pace: a moment in which the machine did something else must not send everyone away for long."""
 
 
 class Service:
