@@ -2,7 +2,7 @@
 
     python benchmarks/export.py --run quickstart/run
 
-Two parts, written as one JSON with the machine named. At the paper's sizes, random weights: bytes, and the time of a
+Two parts, written output by output into one JSON with the machine named; ``--paper region`` measures one again. At the paper's sizes, random weights: bytes, and the time of a
 batch in torch, in onnxruntime and with 8-bit weights, in turns in this one run, medians. Of a trained run: every
 output's graph against torch on the whole reported split of each task: how often they choose the same, and the official
 number of both.
@@ -14,6 +14,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,26 +68,24 @@ def timed(model: Twelve, plain: Exported, small: Exported, shape: dict[str, int]
     }
 
 
-def paper_size(rounds: int) -> dict[str, Any]:
+def paper_size(outputs: Sequence[str], rounds: int, out: Path) -> None:
     torch.manual_seed(0)
     model = Twelve(TwelveConfig(**PAPER, heads=HEADS)).eval()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     processor = TwelveProcessor(wordpieces([*special, *map(str, range(PAPER["vocab_size"] - len(special)))]))
-    found: dict[str, Any] = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-    for output in HEADS:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    for output in outputs:
         with tempfile.TemporaryDirectory() as folder:
             wrote = graphs(model, processor, output, Path(folder))
             plain, small = wrote.pop("float32"), wrote.pop("int8")
             wrote["float32 difference"] = max(difference(model, plain, batch) for batch in drawn_batches(model.config))
             wrote |= {name: timed(model, plain, small, shape, rounds) for name, shape in SHAPES.items()}
-        found[output] = wrote
-        print(output, json.dumps(wrote, indent=1), flush=True)
-    return found
+        keep(out, "paper's sizes, random weights", output, wrote | {"parameters": parameters, "rounds": rounds})
 
 
-def of_run(run: Path, rounds: int) -> dict[str, Any]:
+def of_run(run: Path, rounds: int, out: Path) -> None:
     model, processor, config = open_model(run)
-    found: dict[str, Any] = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     for output in model.config.heads:
         samples, lacking = samples_of(config, processor, output, EVERYTHING)
         if not samples:
@@ -107,24 +106,30 @@ def of_run(run: Path, rounds: int) -> dict[str, Any]:
             inputs = samples[0].batches()[0].inputs()
             seconds = seconds_of({"torch": model, "float32": plain, "int8": small}, inputs, output, 4 * rounds)
             wrote["batch, ms"] = {name: round(1000 * value, 2) for name, value in seconds.items()}
-        found[output] = wrote
-        print(output, json.dumps(wrote, indent=1), flush=True)
-    return found
+        keep(out, "trained run", output, wrote | {"parameters": parameters})
+
+
+def keep(out: Path, part: str, output: str, wrote: dict[str, Any]) -> None:
+    """Add what was measured of one output."""
+    tree = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    tree |= {"machine": machine(), "threads": torch.get_num_threads()}
+    tree.setdefault(part, {})[output] = wrote
+    out.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    print(output, json.dumps(wrote, indent=1), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="a trained run with its data at hand")
+    parser.add_argument("--paper", nargs="*", choices=list(HEADS), default=list(HEADS), help="at the paper's sizes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "export.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    result: dict[str, Any] = {"machine": machine(), "threads": arguments.threads}
     if arguments.run is not None:
-        result["trained run"] = of_run(arguments.run, arguments.rounds)
-    result["paper's sizes, random weights"] = paper_size(arguments.rounds)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        of_run(arguments.run, arguments.rounds, arguments.out)
+    paper_size(arguments.paper, arguments.rounds, arguments.out)
     print(f"written to {arguments.out}")
 
 

@@ -154,7 +154,7 @@ class Exported:
         except Exception as problem:
             raise DataError(
                 f"the graph cannot read this batch: {str(problem).strip().splitlines()[0]}",
-                remedy=f"export.json says what it reads, texts of at most {self.description['longest_text']} pieces",
+                remedy=f"look at {DESCRIPTION}: texts of at most {self.description.get('longest_text')} pieces",
             ) from None
         return TwelveOutput(logits={self.output: torch.from_numpy(logits)})
 
