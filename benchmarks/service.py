@@ -4,7 +4,7 @@
 
 Everything on one machine, over loopback: the clients take processor time from the service.
 
-* ``minute``: every client sends a picture, asks ten questions about it, and begins again; refused, it waits as long as
+* ``minute``: every client sends a picture, asks ten questions, forgets it, and begins again; refused, it waits as long as
   it was told to. Fewer requests may wait than there are clients, so that some are refused. The service's
   resident memory is read after ten seconds and at the end.
 * ``batching``: two services that differ in nothing but how many questions they ask together, side by side in turns:
@@ -73,13 +73,18 @@ class Client:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def post(self, kind: str, path: str, body: bytes, content: str) -> Any:
+    async def post(self, kind: str, path: str, body: bytes, content: str, method: str = "POST") -> Any:
         """The reply; None where it was refused (after the wait that it asked for)."""
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         assert self._reader is not None
         start = time.perf_counter()
-        lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {content}", f"Content-Length: {len(body)}")
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            "Host: 127.0.0.1",
+            f"Content-Type: {content}",
+            f"Content-Length: {len(body)}",
+        )
         self._writer.write("\r\n".join((*lines, "\r\n")).encode() + body)
         raw = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         status = int(raw[0].split()[1])
@@ -93,7 +98,7 @@ class Client:
             await asyncio.sleep(float(headers.get("retry-after", 1)))
             return None
         self._told.seconds[kind].append(time.perf_counter() - start)
-        return json.loads(text)
+        return json.loads(text) if text else None
 
     async def look(self, picture: bytes) -> str:
         """A picture's id, once it is taken."""
@@ -105,6 +110,9 @@ class Client:
         method, key, text = ASKED[number % len(ASKED)]
         body = json.dumps({"picture": {"scene": scene}, key: text}).encode()
         await self.post("ask", f"/api/{method}", body, "application/json")
+
+    async def forget(self, scene: str) -> None:
+        await self.post("forget", f"/api/scenes/{scene}", b"", "application/octet-stream", method="DELETE")
 
     def close(self) -> None:
         if self._writer is not None:
@@ -162,6 +170,7 @@ async def minute(port: int, process: int, pictures: list[bytes], seconds: float)
             number += CLIENTS
             for question in range(QUESTIONS):
                 await client.ask(scene, number + question)
+            await client.forget(scene)
         client.close()
 
     async def watch() -> None:

@@ -25,7 +25,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Of every reply: the page may load from this service alone, and nothing is stored on the way."""
-_BODIES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_BODIES = frozenset({"POST", "PUT", "PATCH"})
 _ALWAYS = frozenset({"/health", "/metrics"})
 _OTHER = "other"
 

@@ -26,6 +26,9 @@ export const model = () => called("api/model");
 export const look = (blob) =>
   called("api/scenes", { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
 
+/** A picture that is not needed any more; it would go by itself, only later. */
+export const forget = (scene) => scene && fetch(`api/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
+
 /** Bytes of a sample picture. */
 export async function sample(name) {
   const reply = await fetch(`api/samples/${encodeURIComponent(name)}`);

@@ -60,6 +60,7 @@ export class Gallery {
     this.items = this.items.filter((one) => one !== item);
     URL.revokeObjectURL(item.element.querySelector("img").src);
     item.element.remove();
+    api.forget(item.scene);
     this.say(`${this.items.length} pictures`);
   }
 

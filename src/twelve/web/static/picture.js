@@ -77,6 +77,7 @@ export class Picture extends EventTarget {
 
   /** Look at a file. */
   async use(blob, sample = null) {
+    api.forget(this.scene);
     this.scene = null;
     this.blob = blob;
     URL.revokeObjectURL(this.image.src);
@@ -88,7 +89,7 @@ export class Picture extends EventTarget {
     this.say("Looking …");
     try {
       const scene = await api.look(blob);
-      if (this.blob !== blob) return; // another picture was chosen meanwhile
+      if (this.blob !== blob) return api.forget(scene); // another picture was chosen meanwhile
       this.scene = scene;
     } catch (error) {
       if (this.blob !== blob) return;
