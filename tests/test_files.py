@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,50 @@ def test_folders_are_replaced_whole(tmp_path: Path) -> None:
             (partial / text).write_text(text)
     assert [path.name for path in target.iterdir()] == ["two"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_two_writers_take_turns(tmp_path: Path) -> None:
+    """The second must not remove what the first has begun, nor the first put the second's beginning in place."""
+    target, begun = tmp_path / "folder", threading.Event()
+
+    def second() -> None:
+        begun.wait()
+        with replacing(target) as partial:
+            partial.mkdir()
+            (partial / "second").write_text("whole")
+
+    other = threading.Thread(target=second)
+    other.start()
+    with replacing(target) as partial:
+        partial.mkdir()
+        (partial / "a").write_text("first")
+        begun.set()
+        other.join(0.3)
+        (partial / "b").write_text("first")
+        assert sorted(path.name for path in partial.iterdir()) == ["a", "b"]
+    other.join()
+    assert [path.name for path in target.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    """Nor is a device: --out /dev/stdout would replace it for every program of the machine."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(TwelveError, match="device or a pipe"), replacing(path):
+            raise AssertionError
+    assert pipe.is_fifo() and sorted(tmp_path.iterdir()) == [link, pipe]
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    with replacing(link) as partial:
+        partial.write_text("new")
+    assert link.is_symlink() and target.read_text() == "new"
 
 
 def test_a_folder_that_stepped_aside_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

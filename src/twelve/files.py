@@ -20,9 +20,20 @@ from twelve.errors import TwelveError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` (file or folder) that takes its place when the block ends without an error.
 
+    Where ``path`` is a link, what it leads to is replaced. Of several that write the same, each waits its turn.
+
     Raises:
-        TwelveError: the disk is full or the folder cannot be written; ``path`` is then as it was.
+        TwelveError: the disk is full, the folder cannot be written, or ``path`` is a device or a pipe; it is then as it
+            was.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise TwelveError("is a device or a pipe, not a file", file=path, remedy="name a file, in a folder of your own")
+    with _turn(path):
+        yield from _replacing(path)
+
+
+def _replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         settle(path)
@@ -48,6 +59,35 @@ def replacing(path: Path) -> Iterator[Path]:
         if failed is None:
             raise
         raise write_error(failed, path) from error
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Hold a file beside ``path`` while it is written: one who writes the same waits, in whatever process."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    name = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            lock = open(name, "ab")  # noqa: SIM115 (held until the block ends)
+            with contextlib.suppress(OSError):  # a file system without locks: nobody waits there
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # The one before removed its lock when it was done: what was waited for may be nobody's any more.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), os.stat(name)):
+                    break
+            lock.close()
+    except OSError as error:
+        raise write_error(error, path) from error
+    with lock:
+        try:
+            yield
+        finally:
+            name.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:
