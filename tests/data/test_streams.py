@@ -111,6 +111,16 @@ def test_lists_that_are_none(tmp_path: Path, text: str, problem: str) -> None:
         list(read_list(path, "rows"))
 
 
+def test_the_damage_is_named_however_much_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quote that is missing early on is that, and not a member of the rest of the file."""
+    monkeypatch.setattr(streams, "CHUNK", 64)
+    monkeypatch.setattr(streams, "LONGEST", 256)
+    path = tmp_path / "rows.json"
+    path.write_text('[{"a": 1, b: 2}' + ', {"a": 1}' * 99 + "]")
+    with pytest.raises(DataError, match="Expecting property name"):
+        list(read_elements(path))
+
+
 def test_what_stands_before_the_damage_is_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text('[{"a": 1}, {"a": 2}, ')

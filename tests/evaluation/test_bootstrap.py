@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,15 @@ def test_same_seed_same_interval_and_constant_has_none() -> None:
     found = interval(values, groups)
     assert (found.low, found.mean, found.high) == (1.0, 1.0, 1.0)
     assert interval(np.arange(10.0), groups) == interval(np.arange(10.0), groups)
+
+
+def test_one_long_name_does_not_cost_as_much_for_each() -> None:
+    groups = ["x" * 100_000, *["a", "b"] * 1000]
+    tracemalloc.start()
+    interval(np.ones(len(groups)), groups, resamples=10)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50_000_000
 
 
 def test_lengths_must_agree() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,6 +48,15 @@ def test_predictions_that_are_something_else(case: Build, task: str, tmp_path: P
         error = caught.value
         assert error.file == path, (content[:20], error)
         assert error.remedy and "download" not in error.remedy, (content[:20], error)
+
+
+def test_what_is_no_file(case: Build, tmp_path: Path) -> None:
+    """A program's output (a pipe) is there, and cannot be read twice."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, problem in (("pipe", "pipe or a device -> give a file"), ("", "is a folder"), ("loop", "no such file")):
+        with pytest.raises(DataError, match=problem):
+            run(replace(case("vqa"), predictions=[tmp_path / name]))
 
 
 @pytest.mark.parametrize("task", TASKS)

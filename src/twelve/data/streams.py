@@ -16,6 +16,8 @@ from twelve.errors import DataError
 
 CHUNK = 1 << 22
 """Characters that are read at a time."""
+_TOKEN = 16
+"""More characters than any number's end, escape or word (``-Infinity``) of JSON has."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _WATCH: ContextVar[Callable[[int], object]] = ContextVar("_WATCH", default=lambda characters: None)
 
@@ -193,7 +195,9 @@ class _Text:
             try:
                 value, end = self._decode(self._text, self._place)
             except json.JSONDecodeError as error:
-                if self._more():
+                # What was cut off is wrong at the end (a string: where it begins); the rest is, however it goes on.
+                cut = error.pos > len(self._text) - _TOKEN or error.msg.startswith("Unterminated string")
+                if cut and self._more():
                     continue
                 raise self.error(error.msg) from None
             except (ValueError, RecursionError) as error:

@@ -31,7 +31,9 @@ def interval(
     """
     if len(values) != len(groups) or len(values) == 0:
         raise ValueError(f"need as many groups as values and at least one: {len(values)} values, {len(groups)} groups")
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    # Not by numpy, all of whose strings are as long as the longest: one odd id of a file would cost gigabytes.
+    rows = {group: row for row, group in enumerate(sorted(set(groups)))}
+    index = np.fromiter(map(rows.__getitem__, groups), dtype=np.int64, count=len(groups))
     sums = np.bincount(index, weights=values)
     counts = np.bincount(index).astype(np.float64)
     rng = np.random.default_rng(seed)

@@ -75,7 +75,8 @@ def score(task: str, truth: Sequence[Path], predictions: Path | Sequence[Path], 
     results = [predictions] if isinstance(predictions, Path) else list(predictions)
     for path in (*truth, *results):
         if not path.is_file():
-            raise MissingData("no such file", file=path, remedy="check the path")
+            problem = "is a folder" if path.is_dir() else "is a pipe or a device" if path.exists() else "no such file"
+            raise MissingData(problem, file=path, remedy="give a file" if path.exists() else "check the path")
     if not truth or not results:
         raise ConfigError("nothing to compare", remedy="give the official files and the predictions")
     chosen = protocol or names[0]
