@@ -2,10 +2,10 @@
 
     python benchmarks/export.py --run quickstart/run
 
-Two parts, written output by output into one JSON with the machine named; ``--paper region`` measures one again. At the paper's sizes, random weights: bytes, and the time of a
-batch in torch, in onnxruntime and with 8-bit weights, in turns in this one run, medians. Of a trained run: every
-output's graph against torch on the whole reported split of each task: how often they choose the same, and the official
-number of both.
+Two parts, written output by output into one JSON with the machine named (``--paper region`` measures that one again).
+At the paper's sizes, random weights: bytes, and the time of a batch in torch, in onnxruntime and with 8-bit weights, in
+turns in this one run, medians. Of a trained run: every output's graph against torch on the whole reported split of each
+task: how often they choose the same, and the official number of both.
 """
 
 from __future__ import annotations
