@@ -4,8 +4,8 @@
 
 Everything on one machine, over loopback: the clients take processor time from the service.
 
-* ``minute``: every client sends a picture, asks ten questions, forgets it, and begins again; refused, it waits as long as
-  it was told to. Fewer requests may wait than there are clients, so that some are refused. The service's
+* ``minute``: every client sends a picture, asks ten questions, has it forgotten, and begins again; refused, it waits as
+  long as it was told to. Fewer requests may wait than there are clients, so that some are refused. The service's
   resident memory is read after ten seconds and at the end.
 * ``batching``: two services that differ in nothing but how many questions they ask together, side by side in turns:
   pictures sent beforehand, then questions alone. Processor time is the service's own; it depends less than the rate
