@@ -112,7 +112,9 @@ def of_run(run: Path, rounds: int, out: Path) -> None:
 def keep(out: Path, part: str, output: str, wrote: dict[str, Any]) -> None:
     """Add what was measured of one output."""
     tree = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
-    tree |= {"machine": machine(), "threads": torch.get_num_threads()}
+    made_by = machine()
+    wrote["commit"] = made_by.pop("commit")
+    tree |= {"machine": made_by, "threads": torch.get_num_threads()}
     tree.setdefault(part, {})[output] = wrote
     out.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
     print(output, json.dumps(wrote, indent=1), flush=True)
