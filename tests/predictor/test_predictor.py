@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,7 +249,35 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         twelve.load(tmp_path)
     with pytest.raises(ConfigError, match="nothing to match"):
         model.match([], ["x"])
+    with pytest.raises(RegionError, match="these are no boxes"):
+        model.look(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
+    with pytest.raises(RegionError, match="a tensor that is no array"):
+        model.look(torch.zeros(3, 8, 8, device="meta"))
+    with pytest.raises(RegionError, match="name too long"):
+        model.look("x" * 5000)
+    with pytest.raises(RegionError, match=r"wholly outside its picture of .* -> give four numbers a box"):
+        scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)
+
+
+@pytest.mark.parametrize("text", ["\ud800 what", b"what", None])
+def test_what_is_no_text(model: Predictor, scene: Scene, text: Any) -> None:
+    """An argument in another encoding than UTF-8 comes as half characters, which no tokenizer takes."""
+    for ask in (lambda: scene.answer([text]), lambda: model.match(scene, [text])):
+        with pytest.raises(ConfigError, match="this is no text"):
+            ask()
+
+
+def test_questions_that_lack_something(model: Predictor, scene: Scene) -> None:
+    with pytest.raises(ConfigError, match="no boxes to choose from"):
+        model.question("choose", "x", [scene])
+    with pytest.raises(ConfigError, match="no picture to ask about"):
+        model.question("answer", "x", [])
+
+
+def test_a_text_of_any_length_is_asked_and_drawn(scene: Scene) -> None:
+    found = scene.answer("red ? " * 50_000 + "\0")
+    assert found.draw().height < 20 * scene.regions.height
 
 
 def test_a_model_of_imported_regions_says_what_it_needs(folder: Path, tmp_path: Path) -> None:

@@ -138,6 +138,36 @@ def test_probabilities_and_bfloat16_in_a_store(folder: Path, tmp_path: Path) -> 
     assert batch.features.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("boxes", "problem"),
+    [
+        ([["a", "b", "c", "d"]], "these are no boxes"),
+        ([[1, 2, 3, 4], [1, 2]], "these are no boxes"),
+        ({"x": 1}, "these are no boxes"),
+        (torch.zeros(1, 4, device="meta"), "these are no boxes"),
+        ([[0, 0, 1e300, 5]], "is not finite"),
+        ([[9, 9, 1, 1]], "ends before it begins"),
+    ],
+)
+def test_given_boxes_that_are_none(boxes: object, problem: str) -> None:
+    """What is to be mended is the boxes, not the picture."""
+    with pytest.raises(RegionError, match=f"{problem}.*-> give four numbers a box"):
+        Extractor("microworld").look(np.zeros((9, 9, 3), np.uint8), boxes)  # type: ignore[arg-type]
+
+
+def test_boxes_that_learn() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 5.0, 5.0]], requires_grad=True)
+    assert len(Extractor("microworld").look(np.zeros((9, 9, 3), np.uint8), boxes).boxes) == 1
+
+
+def test_pixels_are_counted_before_they_are_copied() -> None:
+    """Arrays that stand for more than the memory holds."""
+    extractor = Extractor("microworld")
+    for values in (np.broadcast_to(np.float32(0.5), (10**6, 10**6)), torch.zeros(1).expand(10**6, 10**6)):
+        with pytest.raises(RegionError, match="1000000x1000000 are more than"):
+            extractor.look(values)
+
+
 def test_what_an_extractor_does_where_nothing_is_said() -> None:
     assert Extractor("microworld").boxes.spec == "detect"
     assert Extractor(EFFICIENT, weights="random").boxes.spec == "grid:6x6"

@@ -15,6 +15,8 @@ BEST, OTHER = (214, 39, 40), (31, 119, 180)
 """Colours of the best box and of the others."""
 LEAST_FONT = 12
 """Pixels."""
+LONGEST = 2000
+"""Characters of a caption."""
 
 
 def framed(picture: Image.Image, frames: Sequence[tuple[Box, float]]) -> Image.Image:
@@ -31,7 +33,8 @@ def framed(picture: Image.Image, frames: Sequence[tuple[Box, float]]) -> Image.I
 
 
 def caption_below(picture: Image.Image, text: str) -> Image.Image:
-    """A copy with lines of text under it, wrapped to its width."""
+    """A copy with lines of text under it, wrapped to its width; a text longer than a page without its middle."""
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     size = max(LEAST_FONT, round(min(picture.size) / 25))
     font = ImageFont.load_default(size)
     columns = max(10, int(picture.width / (0.55 * size)))

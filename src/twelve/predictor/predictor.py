@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from twelve.data.batch import Collator
+from twelve.data.records import describe, writable
 from twelve.errors import ConfigError, RegionError, nearest
 from twelve.evaluation.predict import pair_scores
 from twelve.model.found import TwelveOutput
@@ -143,7 +145,7 @@ class Predictor:
             picture = picture_of(image, self.extractor.max_pixels)
         except (OSError, ValueError, TypeError, SyntaxError) as error:
             file = image if isinstance(image, str | Path) else None
-            missing = file is not None and not Path(file).exists()
+            missing = file is not None and not os.path.exists(file)
             remedy = "check its path" if missing else "give a whole picture"
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
         regions = self.extractor.look(picture, boxes, image_id=name)
@@ -161,8 +163,7 @@ class Predictor:
             raise RegionError(
                 "given boxes need the picture, this scene has regions alone", remedy="look at the picture itself"
             )
-        limit = np.array([scene.regions.width, scene.regions.height] * 2, dtype=np.float32)
-        return self.extractor.look(scene.picture, np.clip(np.asarray(boxes, dtype=np.float32), 0, limit))
+        return self.extractor.look(scene.picture, boxes)
 
     # --- questions --------------------------------------------------------------------------------------------
     def task_for(self, method: str, task: str | None = None) -> str:
@@ -190,10 +191,15 @@ class Predictor:
         """Something to :meth:`ask`.
 
         Raises:
-            ConfigError: the model was not trained to, or there is no text.
+            ConfigError: the model was not trained to, or there is no text, no picture, or nothing to choose from.
         """
+        _check_text(text)
         if not text.strip():
             raise ConfigError("there is nothing asked", remedy="give a text")
+        if not scenes:
+            raise ConfigError("there is no picture to ask about", remedy="give the scene of a picture")
+        if method in ("choose", "guess") and not boxes:
+            raise ConfigError("there are no boxes to choose from", remedy="give boxes=((x1, y1, x2, y2), ...)")
         return Question(method, self.task_for(method, task), text, tuple(scenes), tuple(boxes))
 
     def ask(
@@ -243,6 +249,8 @@ class Predictor:
         name = self.task_for("match", task)
         if not scenes or not texts:
             raise ConfigError("nothing to match", remedy="give at least one picture and one caption")
+        for text in texts:
+            _check_text(text)
         collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
         with torch.inference_mode():
             logits = pair_scores(self.model, collator, texts, [scene.id for scene in scenes], batch_size=2 * BATCH)
@@ -299,6 +307,12 @@ class Predictor:
             name: probabilities[0].float().cpu().numpy() for name, probabilities in out.attentions.items()
         }
         return Attention(tuple(words), tuple(boxes), maps, scene.picture)  # type: ignore[arg-type]
+
+
+def _check_text(text: object) -> None:
+    """Raise ConfigError for what the tokenizer cannot take: bytes of another encoding become half characters."""
+    if not isinstance(text, str) or not writable(text.replace("\0", "")):
+        raise ConfigError(f"this is no text: {describe(text)}", remedy="give a text in UTF-8")
 
 
 def _result(question: Question, found: Prediction, threshold: float | None, attention: Attention | None) -> Result:

@@ -136,7 +136,7 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     """
     try:
         found = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # torch says so of tensors with gradients
         raise ConfigError("these are no boxes", remedy="give four numbers a box: x1, y1, x2, y2") from None
     if found.ndim != 2 or found.shape[1] != 4 or not len(found) or not np.isfinite(found).all():
         raise ConfigError(f"boxes of shape {found.shape}", remedy="give four numbers a box: x1, y1, x2, y2")

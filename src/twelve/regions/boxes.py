@@ -24,6 +24,10 @@ THRESHOLD, MOST = 0.15, 20
 """Of a network that finds its own boxes: the least score, and how many are kept unless another number is asked for."""
 
 
+class BadBox(ValueError):
+    """A given box that shows nothing of its picture; says why."""
+
+
 class BoxSource(ABC):
     """Boxes of any image of an extraction.
 
@@ -208,7 +212,7 @@ class TheseBoxes(BoxSource):
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
         found = Regions(image_id, width, height, self.corners)
         if why := _flaw(found):
-            raise ValueError(why)
+            raise BadBox(why)
         limits = np.array([width, height, width, height], dtype=np.float32)
         return replace(found, boxes=np.clip(self.corners, 0, limits))
 

@@ -8,6 +8,7 @@ never opened. Pictures that are already in memory: :func:`picture_of`.
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 import threading
@@ -107,17 +108,13 @@ def picture_of(image: Picture, max_pixels: int = MAX_PIXELS, *, raw: bool = Fals
     if isinstance(image, (bytes, bytearray, memoryview)):
         return _decoded(io.BytesIO(image), max_pixels, raw)
     if isinstance(image, Image.Image):
-        _check_pixels(image, max_pixels)
+        _check_pixels(image.size, max_pixels)
         return image if raw else _rgb(_upright(image))
     if isinstance(image, torch.Tensor):
-        values = image.detach().cpu()
-        image = (values.permute(1, 2, 0) if values.dim() == 3 else values).float().numpy()
-        if not values.is_floating_point():
-            image = image.astype(np.uint8) if values.dtype == torch.uint8 else image.astype(np.int64)
+        image = _array(image, max_pixels)
     if isinstance(image, np.ndarray):
-        picture = Image.fromarray(_levels(image))
-        _check_pixels(picture, max_pixels)
-        return picture.convert("RGB")
+        _check_pixels(image.shape[:2], max_pixels)
+        return Image.fromarray(_levels(image)).convert("RGB")
     raise TypeError(f"{type(image).__name__} is no picture: give a path, bytes, a Pillow image, an array or a tensor")
 
 
@@ -145,7 +142,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Im
 
 def _decoded(file: BinaryIO, max_pixels: int, raw: bool) -> Image.Image:
     with _opened(file, max_pixels) as opened:
-        _check_pixels(opened, max_pixels)
+        _check_pixels(opened.size, max_pixels)
         opened.load()
         return opened if raw else _rgb(_upright(opened))
 
@@ -167,11 +164,11 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _check_pixels(picture: Image.Image, max_pixels: int) -> None:
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise ValueError(_TOO_MANY.format(f"{width}x{height} are", max_pixels))
-    if not width * height:
+def _check_pixels(size: Sequence[int], max_pixels: int) -> None:
+    """Refuse too many pixels before any is decoded or copied, and none at all."""
+    if math.prod(size) > max_pixels:
+        raise ValueError(_TOO_MANY.format(f"{'x'.join(map(str, size))} are", max_pixels))
+    if not math.prod(size):
         raise ValueError("the picture has no pixels")
 
 
@@ -203,6 +200,19 @@ def _rgb(picture: Image.Image) -> Image.Image:
         page = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         return Image.alpha_composite(page, layered).convert("RGB")
     return picture.convert("RGB")
+
+
+def _array(tensor: torch.Tensor, max_pixels: int) -> NDArray[np.generic]:
+    """(H, W, 3) or (H, W) from a tensor; raises ValueError for one that no array can be made of."""
+    try:
+        _check_pixels(tensor.shape[-2:], max_pixels)
+        values = tensor.detach().cpu()
+        array: NDArray[np.generic] = (values.permute(1, 2, 0) if values.dim() == 3 else values).float().numpy()
+    except (RuntimeError, TypeError) as error:  # of a layout without values, sparse, nested or quantised
+        raise ValueError(f"a tensor that is no array: {str(error).splitlines()[0]}") from error
+    if values.is_floating_point():
+        return array
+    return array.astype(np.uint8 if values.dtype == torch.uint8 else np.int64)
 
 
 def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.arrow import schema
 from twelve.regions.backbones import fingerprint
-from twelve.regions.boxes import BoxSource, Cells, Detected, TheseBoxes, box_source
+from twelve.regions.boxes import BadBox, BoxSource, Cells, Detected, TheseBoxes, box_source
 from twelve.regions.images import MAX_PIXELS, Picture
 from twelve.regions.looker import Looker
 from twelve.regions.lookers import build_looker
@@ -33,6 +33,9 @@ from twelve.regions.types import Regions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+_BOXES = "give four numbers a box, pixels of the picture: x1, y1, x2, y2"
 
 
 class Extractor:
@@ -243,16 +246,21 @@ class Extractor:
             (found,) = self.pipeline([supply], {}).one(image, image_id)
         except (OSError, ValueError, TypeError, SyntaxError, RuntimeError, IndexError) as error:
             name = image if isinstance(image, (str, Path)) else None
-            raise RegionError(str(error) or type(error).__name__, file=name, remedy="give a whole picture") from error
+            remedy = _BOXES if isinstance(error, BadBox) else "give a whole picture"
+            raise RegionError(str(error) or type(error).__name__, file=name, remedy=remedy) from error
         return found
 
 
 def _corners(boxes: ArrayLike) -> NDArray[np.float32]:
-    found = np.asarray(boxes, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused
+            found = np.asarray(boxes.detach() if isinstance(boxes, torch.Tensor) else boxes, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError):
+        raise RegionError("these are no boxes", remedy=_BOXES) from None
     if found.size == 0:
         return np.empty((0, 4), dtype=np.float32)
     if found.ndim != 2 or found.shape[1] != 4:
-        raise RegionError(f"boxes of shape {found.shape}", remedy="give four numbers a box: x1, y1, x2, y2")
+        raise RegionError(f"boxes of shape {found.shape}", remedy=_BOXES)
     return found
 
 
