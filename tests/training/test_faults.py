@@ -112,7 +112,6 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
         fit, save = Trainer.fit, Trainer.save
         patch.setattr(Trainer, "fit", lambda self: (held.append(self), fit(self))[1])
         patch.setattr(Trainer, "save", lambda self: save(self) if self.iteration == 2 else None)
-        patch.setattr(Trainer, "save_model", lambda self: None)
         train(configuration.parse(tree), console=QUIET)
         patch.undo()
         found = held[0]
@@ -173,6 +172,7 @@ def test_a_fault_at_every_operation_leaves_something_intact(trainer: Trainer, tm
         assert found_in(run) == new
         assert not [path for path in run.rglob("*.partial")] and not [path for path in run.rglob(".*.old")]
         shutil.rmtree(run)
-    # Clearing up what is superseded may fail unnoticed, the rest may not.
-    assert failed == counted.count if cut else failed > 0.8 * counted.count
+    # Clearing up what is superseded, and locks, may fail unnoticed, the rest may not.
+    most = counted.count - counted.names.count("unlink")
+    assert failed == counted.count if cut else failed > 0.8 * most
     assert seen == {(2, False), (2, True), (4, True)}
