@@ -8,6 +8,8 @@ import os
 import pickle
 import random
 import re
+import subprocess
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -282,6 +284,53 @@ def test_h5_that_refers_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(RegionError, match=r"link.h5 \[features\]: it refers to other files"):
         take(tmp_path / "link.h5")
     assert take(tmp_path / "group.h5").failed == {"2": "it refers to another place"}
+
+
+def test_h5_that_refers_elsewhere_behind_a_group(tmp_path: Path) -> None:
+    """Nor does it matter what stands before: the bytes of any file could be read as features."""
+    import h5py
+
+    (tmp_path / "secret").write_bytes(np.ones(24, dtype=np.float32).tobytes())
+    for number, link in enumerate((None, h5py.SoftLink("/nowhere"))):
+        path = h5_of(tmp_path / f"{number}.h5", GOOD)
+        with h5py.File(path, "r+") as file:
+            del file["features"]
+            if link is None:
+                outside = [(str(tmp_path / "secret"), 0, 96)]
+                file.create_dataset("features", (8, 1, 3), dtype="<f4", external=outside)
+                file.create_group("a")
+            else:
+                file["features"] = link
+        with pytest.raises(RegionError, match=r"\[features\]: it refers to other files"):
+            take(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("features", 1.0), ("image_id", 3), ("pos_boxes", [1, 2, 3]), ("img_ids", None)]
+)
+def test_h5_of_other_shapes(tmp_path: Path, name: str, value: Any) -> None:
+    import h5py
+
+    path = h5_of(tmp_path / "x.h5", GOOD)
+    with h5py.File(path, "r+") as file:
+        if name in file:
+            del file[name]
+        if value is None:
+            file.create_group(name)
+        else:
+            file[name] = value
+    with pytest.raises(RegionError, match=rf"x\.h5 \[{name}\]: "):
+        take(path)
+
+
+@pytest.mark.parametrize("pages", [2, 3])
+def test_an_lmdb_that_was_cut_short(tmp_path: Path, pages: int) -> None:
+    """Reading beyond its end would end the program (a bus error), so that is done in one of its own."""
+    path = lmdb_of(tmp_path / "x.lmdb", GOOD)
+    os.truncate(path / "data.mdb", 4096 * pages - 5)
+    command = [sys.executable, "-m", "twelve", "regions", "import", str(path), "--source", "a", "--detector", "d"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and re.search(r"\(\d[\d,]+ of its [\d,]+ bytes are there\)", done.stderr)
 
 
 def test_more_boxes_than_rows_in_h5(tmp_path: Path) -> None:

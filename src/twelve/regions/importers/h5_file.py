@@ -11,6 +11,7 @@ The pictures' sizes come from the file, from the index, or from ``spatial_featur
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,6 +27,9 @@ from twelve.regions.importers.indexes import Entry, read_index
 
 _SIZED = (*base.WIDTHS, *base.HEIGHTS)
 _ROWS = (*_SIZED, *base.SCORES, *base.CLASS_IDS, *base.CLASS_PROBABILITIES, *base.BOXES, *base.FEATURES)
+
+_READ = (*_ROWS, *base.KEYS, *base.COUNTS, "spatial_features", "pos_boxes")
+"""Names that are looked for at the top of a file."""
 
 
 class H5Files:
@@ -53,7 +57,7 @@ class H5Files:
             for path in paths:
                 file = h5py.File(path, "r")
                 self._files.append((path, file))
-                _refuse_links(h5py, path, file)
+                _check(h5py, path, file)
                 self.total += _length(path, file)
         except OSError as error:
             raise RegionError(f"not an HDF5 file ({error})", file=path, remedy="download or copy it again") from error
@@ -132,15 +136,22 @@ def _length(path: Path, file: Any) -> int:
     return len(file["pos_boxes"]) if "pos_boxes" in file else len(features)
 
 
-def _refuse_links(h5py: Any, path: Path, group: Any) -> None:
-    """What an HDF5 file can name outside itself is not read."""
-    for key in group:
-        outside = isinstance(group.get(key, getlink=True), h5py.ExternalLink)
-        item = None if outside else group.get(key)
-        if outside or (isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)):
+def _check(h5py: Any, path: Path, file: Any) -> None:
+    """Raise RegionError where what will be read is not the file's own, or is no list of rows."""
+    # Of one group a picture only the first: each is looked at when it is read.
+    for key in dict.fromkeys((*_READ, *itertools.islice(file, 1))):
+        link = file.get(key, getlink=True)
+        if link is None:
+            continue
+        item = file.get(key) if isinstance(link, h5py.HardLink) else None
+        if item is None or (isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)):
             raise RegionError("it refers to other files", file=path, record=key, remedy="give a file with its own data")
-        if not isinstance(item, h5py.Dataset):
-            return  # one group a picture: each is looked at when it is read
+        if not item.shape if isinstance(item, h5py.Dataset) else key in _READ:
+            raise RegionError("not one value a picture", file=path, record=key, remedy="download or copy it again")
+    spans = file.get("pos_boxes")
+    if spans is not None and (spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iu"):
+        problem = f"{spans.dtype} of shape {spans.shape}, not the first row and the one behind the last of each picture"
+        raise RegionError(problem, file=path, record="pos_boxes", remedy="download or copy it again")
 
 
 def _load(read: Callable[..., Found], *arguments: Any) -> Found:

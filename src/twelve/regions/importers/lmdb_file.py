@@ -17,6 +17,9 @@ from twelve.regions.importers.numpy_pickles import load_arrays
 
 _KEYS = b"keys"
 
+_UNWRITTEN = 256
+"""Pages that a whole file may lack."""
+
 
 class LmdbFile:
     """An LMDB environment: a folder with ``data.mdb``, or the file alone.
@@ -36,12 +39,23 @@ class LmdbFile:
             self._environment: Any = self._lmdb.open(
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False
             )
+            self._check_whole(path / "data.mdb" if path.is_dir() else path)
             with self._environment.begin() as transaction:
                 self._listed: list[bytes] = self._keys(transaction.get(_KEYS))
         except self._lmdb.Error as error:
             raise self._damaged(error) from error
         entries: int = self._environment.stat()["entries"]
         self.total = entries - (1 if self._listed else 0)
+
+    def _check_whole(self, file: Path) -> None:
+        """Raise RegionError for a file that was cut short: reading what it lacks would end the program, not the call.
+
+        A few of its last pages may never have been written, if they were free again before they had to be.
+        """
+        pages, size = self._environment.info()["last_pgno"] + 1, self._environment.stat()["psize"]
+        lacking = pages - file.stat().st_size // size
+        if lacking > min(pages // 100, _UNWRITTEN):
+            raise self._damaged(f"{file.stat().st_size:,} of its {pages * size:,} bytes are there")
 
     def records(self) -> Iterator[Record | tuple[str, str]]:
         try:
