@@ -61,13 +61,21 @@ def quickstart(
     epilog="Example: twelve score nlvr2 --truth dev.json --truth balanced_dev.json --predictions predictions.csv"
 )
 def score(
-    task: Annotated[str, typer.Argument(help="A task's name (twelve tasks).")],
+    task: Annotated[str, typer.Argument(help="A task's name, as listed by the command: twelve tasks")],
     truth: Annotated[list[Path], typer.Option(help="An official file (may be given several times).")],
-    predictions: Annotated[list[Path], typer.Option(help="The result file in the official format.")],
-    protocol: Annotated[str | None, typer.Option(help="Where numbers are published in several ways, which.")] = None,
+    predictions: Annotated[
+        list[Path], typer.Option(help="The result file in the official format (may be given several times).")
+    ],
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Where numbers are published in several ways, which. Retrieval: 1k, 1k-5fold, 5k, all. Referring "
+            "expressions: google, mattnet, original. GuessWhat: success, all. Flickr30k Entities: union, any, original."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """The official metric of anybody's predictions, without a model."""
+    """The official metric of anybody's predictions, without a model. docs/score.md says which files each task reads."""
     from twelve.scoring.command import as_json as to_json
     from twelve.scoring.command import score as run
     from twelve.scoring.command import table
@@ -193,13 +201,21 @@ def main() -> None:
         _fail(str(error), getattr(error, "exit_code", 2))
     except SystemExit as leaving:
         if leaving.code == 130:  # typer's own answer to an interrupt
-            _fail("interrupted; what was complete has been kept", 130)
+            _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
         raise
     except BrokenPipeError:
         # The reader of our output has gone (| head): nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         _fail(f"{error.filename or 'the system refused something'}: {error.strerror or error}", 2)
+
+
+def _how_on(words: list[str]) -> str:
+    """How an interrupted command goes on where it stopped; nothing for those that keep nothing."""
+    if words[:1] == ["train"]:
+        return "; with --resume it goes on from its last checkpoint, if it has written one"
+    goes_on = words[:1] == ["quickstart"] or words[:2] in (["regions", "extract"], ["regions", "import"])
+    return "; given again, it goes on where it stopped" if goes_on else ""
 
 
 def _fail(message: str, code: int) -> None:

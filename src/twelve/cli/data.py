@@ -35,14 +35,38 @@ def make_microworld(
 
 Root = Annotated[Path, typer.Argument(help="A data root: one folder a dataset.")]
 Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task (may be given several times).")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="TASK=SOURCE",
+        help="A task's pictures lie in images/SOURCE (may be given several times); else ROOT/sources.json says so.",
+    ),
+]
+Config = Annotated[
+    str | None, typer.Option(help="A configuration: its own tasks (files of JSON lines) and its sources count.")
+]
 
 
 @data_app.command(epilog="Example: twelve data check ROOT --task vqa")
-def check(root: Root, task: Tasks = None, regions: Annotated[Path | None, typer.Option()] = None) -> None:
+def check(
+    root: Root,
+    task: Tasks = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            help="The region store: a picture may have regions instead of a file.", show_default="ROOT/regions"
+        ),
+    ] = None,
+    source: Sources = None,
+    config: Config = None,
+) -> None:
     """Say what is present, missing or inconsistent; exit code 1 when a task cannot run."""
     from twelve.data.check import check_root
+    from twelve.data.opening import opened
 
-    report = check_root(root, task, regions=regions)
+    data, tasks = opened(root, task, source, config)
+    report = check_root(data, tasks, regions=regions)
     typer.echo(str(report))
     raise typer.Exit(int(not report.ok))
 
@@ -53,24 +77,28 @@ def clean(
     out: Annotated[Path, typer.Option(help="Folder for the lists.")],
     hold_out: Annotated[str, typer.Option(help="test or test+val.")] = "test",
     pixels: Annotated[bool, typer.Option(help="Compare pictures themselves, besides their ids.")] = True,
+    source: Sources = None,
 ) -> None:
     """Find the training pictures that some task is measured on, and write lists of them that others can use."""
     from twelve.data.exclusions import check_out, find_exclusions
+    from twelve.data.opening import opened
 
     if hold_out not in ("test", "test+val"):
         raise ConfigError(f"--hold-out is {hold_out!r}", remedy="choose test or test+val")
     check_out(out)
-    found = find_exclusions(root, "test" if hold_out == "test" else "test+val", pixels=pixels)
+    data, _ = opened(root, sources=source)
+    found = find_exclusions(data, "test" if hold_out == "test" else "test+val", pixels=pixels)
     found.write(out)
     typer.echo(str(found))
 
 
 @data_app.command(epilog="Example: twelve data stats ROOT")
-def stats(root: Root, task: Tasks = None) -> None:
+def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config = None) -> None:
     """Count examples, pictures, words and answers of every split."""
+    from twelve.data.opening import opened
     from twelve.data.stats import root_stats
 
-    for split in root_stats(root, task):
+    for split in root_stats(*opened(root, task, source, config)):
         typer.echo(str(split))
 
 

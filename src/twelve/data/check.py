@@ -12,6 +12,7 @@ from PIL import Image
 from twelve.data.cache import read_examples
 from twelve.data.columns import have_candidates, pictures, take
 from twelve.data.root import DataRoot, MissingData
+from twelve.data.sources import MOST, elsewhere
 from twelve.errors import DataError, TwelveError
 from twelve.progress import Track
 from twelve.regions.store import RegionStore
@@ -159,7 +160,7 @@ def _check_split(root: DataRoot, task: Task, split: str, store: RegionStore) -> 
     except DataError as error:
         return SplitCheck(split, official=official, errors=(str(error),))
     images = pictures(examples)
-    errors, notes = _pictures(root, images, pictures(take(examples, have_candidates(examples))), store)
+    errors, notes = _pictures(root, task, images, pictures(take(examples, have_candidates(examples))), store)
     twice = len(examples) - len({example.id for example in examples})
     if twice:
         errors.append(f"{twice:,} examples have the id of another")
@@ -173,7 +174,7 @@ def _check_split(root: DataRoot, task: Task, split: str, store: RegionStore) -> 
 
 
 def _pictures(
-    root: DataRoot, images: Sequence[str], asked: Sequence[str], store: RegionStore
+    root: DataRoot, task: Task, images: Sequence[str], asked: Sequence[str], store: RegionStore
 ) -> tuple[list[str], list[str]]:
     """(errors, notes) about pictures without a file or regions: what has regions needs no file, and the reverse.
 
@@ -189,7 +190,9 @@ def _pictures(
         return [str(error)], []
     if neither:
         share = f"{len(neither):,} of {len(images):,} pictures"
-        return [f"{share} have neither a file nor regions, the first is {neither[0]}"], []
+        where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
+        more = f"; {where}" if where else ""
+        return [f"{share} have neither a file nor regions, the first is {neither[0]}{more}"], []
     notes = []
     if without_file:
         notes.append(f"{len(without_file):,} of {len(images):,} pictures have regions alone")

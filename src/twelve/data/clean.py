@@ -100,11 +100,16 @@ class CleanReport:
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
         lines += ["", "columns named after a split: its pictures that this task would have trained on"]
-        reasons: dict[str, list[str]] = {}
-        for name, reason in self.skipped.items():
-            reasons.setdefault(reason, []).append(name)
-        lines += [f"not held out: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
+        lines += [f"not held out: {', '.join(names)} ({why})" for why, names in by_reason(self.skipped).items()]
         return "\n".join(lines)
+
+
+def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
+    """Reason -> what was skipped for it, in the order of the first."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        reasons.setdefault(reason, []).append(name)
+    return reasons
 
 
 def held_out_images(

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve.data.clean import HeldOutImages, Mode, Removed, clean_splits, held_out_images
+from twelve.data.clean import HeldOutImages, Mode, Removed, by_reason, clean_splits, held_out_images
 from twelve.data.columns import images_of, take
 from twelve.data.duplicates import Duplicate, duplicates
 from twelve.data.fingerprints import fingerprints
 from twelve.data.reading import reading
-from twelve.data.root import DataRoot, MissingData
+from twelve.data.root import IMAGES, DataRoot, MissingData
+from twelve.data.sources import elsewhere
 from twelve.errors import DataError
 from twelve.files import check_folder, replacing
 from twelve.tasks.base import Example, Task, tasks_of
@@ -70,6 +71,7 @@ class Exclusions:
         duplicates: pairs of pictures that were found by their pixels.
         looked_at: pictures whose pixels were compared, of ``pictures``.
         skipped: what could not be held out or compared -> why.
+        warnings: of tasks whose pictures seem to belong to another source, or are not there at all.
     """
 
     mode: Mode
@@ -78,6 +80,7 @@ class Exclusions:
     looked_at: int
     pictures: int
     skipped: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         columns = list(dict.fromkeys(name for task in self.tasks for name in task.overlap))
@@ -94,7 +97,8 @@ class Exclusions:
             f"pixels of {self.looked_at:,} of {self.pictures:,} pictures compared: "
             f"{len(self.duplicates):,} pairs show the same",
         ]
-        return "\n".join([*lines, *(f"left out: {name} ({reason})" for name, reason in self.skipped.items())])
+        lines += [f"left out: {', '.join(names)} ({reason})" for reason, names in by_reason(self.skipped).items()]
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
     def write(self, out: Path) -> None:
         """Into the folder ``out``: report.txt, duplicates.json, and of each task a JSON file with reasons and two plain
@@ -168,6 +172,7 @@ def find_exclusions(
     images = dict.fromkeys(image for part in train.values() for those in images_of(part).values for image in those)
     images |= dict.fromkeys(sorted(held_out.images))
     files = {image: path for image in images if pixels and (path := root.image_file(image)) is not None}
+    warnings = _without_files(root, tasks, train, held_out, pixels)
     prints = fingerprints(files, progress=progress)
     pairs = duplicates(prints, progress=progress)
     skipped |= {f"pixels of {image}": reason for image, reason in prints.unreadable.items()}
@@ -178,7 +183,36 @@ def find_exclusions(
         _exclusions(name, tasks[name].train_split, examples, report.removed[name], held_out, same)
         for name, examples in train.items()
     )
-    return Exclusions(mode, found, tuple(pairs), len(prints.ids), len(images), skipped)
+    return Exclusions(mode, found, tuple(pairs), len(prints.ids), len(images), skipped, warnings)
+
+
+def _without_files(
+    root: DataRoot,
+    tasks: Mapping[str, Task],
+    train: Mapping[str, Sequence[Example]],
+    held_out: HeldOutImages,
+    pixels: bool,
+) -> tuple[str, ...]:
+    """Of every task without a single picture file, that there is none, and where such files are."""
+    warnings, bare = [], dict[str, list[str]]()
+    for name, task in tasks.items():
+        shown = dict.fromkeys(image for those in images_of(train.get(name, ())).values for image in those)
+        shown |= dict.fromkeys(
+            image for split in held_out.splits if split.task == name for image in sorted(split.images)
+        )
+        if not shown or any(root.image_file(image) is not None for image in shown):
+            continue
+        sources = ", ".join(sorted({image.partition("/")[0] for image in shown}))
+        where = elsewhere(root, task, list(shown))
+        if where is not None:
+            warnings.append(f"{name}: none of its {len(shown):,} pictures is in {IMAGES}/{sources}; {where}")
+        elif pixels:
+            bare.setdefault(sources, []).append(name)
+    for sources, names in bare.items():
+        warnings.append(
+            f"{', '.join(names)}: not one picture is here (source {sources}), so they were compared by their ids alone"
+        )
+    return tuple(warnings)
 
 
 def joined(same: Mapping[str, str], pairs: Sequence[Duplicate]) -> dict[str, str]:

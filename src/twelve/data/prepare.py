@@ -148,20 +148,24 @@ def prepare(
     held_out = held_out_images(root, mode=config.hold_out, required=reports)
     kept, cleaned = clean_splits(everything, held_out)
     kept, found = ({**kept}, {}) if texts_only else with_regions(kept, chosen, store)
-    given = {
+    given: Mapping[str, Sequence[Example]] = {
         name: read_examples(chosen[name], root, settings.look)
         for name, settings in config.tasks.items()
         if settings.look
     }
-    parts = _divide(kept, _unmeasured(given, held_out), config, held_out.same)
+    given = _unmeasured(given, held_out)
+    if not texts_only:  # a picture that is not there is a better reason than that too few are left to divide
+        for name in (name for name, settings in config.tasks.items() if settings.max_train is None):
+            check_regions(store, chosen[name], kept[name], given.get(name, ()))
+    parts = _divide(kept, given, config, held_out.same)
     tasks = {}
     for name, task in chosen.items():
         settings = config.tasks[name]
         train, look = parts[name]
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
-        if not texts_only:
-            check_regions(store, task, train, look)
+            if not texts_only:
+                check_regions(store, task, train, look)
         tasks[name] = TaskData(task, get_output(task.kind), settings, train, look)
     built = _vocabularies(config, tasks) if vocabularies is None else _joined(config, vocabularies, tasks, adding)
     covered = {

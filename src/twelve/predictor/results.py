@@ -98,9 +98,9 @@ class Located(Result):
 
     def __str__(self) -> str:
         if self.box is None:
-            return f"not in the picture (at most {self.score:.0%})"
+            return f"not in the picture (at most {percent(self.score)})"
         x1, y1, x2, y2 = self.box
-        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({self.score:.0%})"
+        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.score)})"
 
     def _frames(self) -> Sequence[tuple[Box, float]]:
         return () if self.box is None else ((self.box, 1.0), *self.alternatives[1 : 1 + SHOWN])
@@ -126,8 +126,8 @@ class Chosen(Result):
 
     def __str__(self) -> str:
         if self.index is None:
-            return f"none of the {len(self.boxes)} boxes (at most {self.score:.0%})"
-        return f"box {self.index} of {len(self.boxes)} ({self.score:.0%})"
+            return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
+        return f"box {self.index} of {len(self.boxes)} ({percent(self.score)})"
 
     def _frames(self) -> Sequence[tuple[Box, float]]:
         others = [(self.boxes[index], score) for index, score in self.alternatives if index != self.index]
@@ -157,7 +157,7 @@ class Verified(Result):
     true: bool
 
     def __str__(self) -> str:
-        return f"{'true' if self.true else 'false'} ({self.score:.0%})"
+        return f"{'true' if self.true else 'false'} ({percent(self.score)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +203,16 @@ class Matched:
     def __str__(self) -> str:
         lines = []
         for row, caption in enumerate(self.captions):
-            best = ", ".join(f"{image} ({share:.0%})" for image, share in self.ranked_images(row)[:SHOWN])
+            best = ", ".join(f"{image} ({percent(share)})" for image, share in self.ranked_images(row)[:SHOWN])
             lines.append(f"{caption}: {best}")
         return "\n".join(lines)
+
+
+def percent(share: float) -> str:
+    """A share in 0..1 in per cent; below one with a decimal, so that little is not shown as nothing."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
 
 
 def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:
@@ -215,8 +222,8 @@ def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str
 
 
 def _ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
-    others = [f"{other} {share:.0%}" for other, share in alternatives if other != value][:SHOWN]
-    return f"{value} ({score:.0%})" + (f"; {', '.join(others)}" if others else "")
+    others = [f"{other} {percent(share)}" for other, share in alternatives if other != value][:SHOWN]
+    return f"{value} ({percent(score)})" + (f"; {', '.join(others)}" if others else "")
 
 
 def _plain(value: Any) -> Any:

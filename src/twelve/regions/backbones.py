@@ -288,9 +288,13 @@ def _library(name: str) -> tuple[str, str]:
         return "torchvision", name
     if not slash and plain in others:
         return "timm", name
-    hint = "" if others else " (timm is not installed: pip install 'twelve[timm]')"
+    if not others:
+        raise ConfigError(
+            f"{name!r} is no backbone of torchvision, and timm, which has many more, is not installed",
+            remedy=f"pip install 'twelve[timm]', or choose one of torchvision, or {' or '.join(detector.shipped())}",
+        )
     raise ConfigError(
-        f"unknown backbone {name!r}{nearest(plain, [*detector.shipped(), *own, *others])}{hint}",
+        f"unknown backbone {name!r}{nearest(plain, [*detector.shipped(), *own, *others])}",
         remedy=f"give the name of a torchvision or timm network, or {' or '.join(detector.shipped())}",
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from twelve.errors import RegionError
 from twelve.regions.arrow import checksum
@@ -14,6 +16,9 @@ from twelve.regions.store import RegionFile
 _DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
 """Of a source, of a store, and of the boxes given in it (a source's own are at the second depth)."""
 
+_LONG = 48
+"""Characters of a setting that are shown whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
@@ -22,6 +27,9 @@ class FileReport:
     Attributes:
         problem: what is wrong with it, or None.
         unchecked: record batches without a recorded checksum.
+        verified: whether everything was read and compared.
+        metadata: what its writer recorded, and the program read from JSON: ``boxes_origin``, ``classes``, ``settings``,
+            ``recipe`` and the like.
     """
 
     path: Path
@@ -31,15 +39,69 @@ class FileReport:
     fingerprint: str = ""
     problem: str | None = None
     unchecked: int = 0
+    verified: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.problem:
             return f"{self.path}: {self.problem}"
+        if self.verified:
+            return f"{self._line()}: {'ok' if not self.unchecked else 'as far as it can be checked, ok'}"
+        return "\n  ".join([self._line(), *self._made()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is written to JSON."""
+        return {
+            "path": str(self.path),
+            "problem": self.problem,
+            "images": self.images,
+            "regions": self.regions,
+            "feature_size": self.feature_size,
+            "fingerprint": self.fingerprint,
+            "metadata": dict(self.metadata),
+        }
+
+    def _made(self) -> list[str]:
+        """How it was made, a line a thing; nothing of what its writer did not record."""
+        lines = []
+        if origin := self.metadata.get("boxes_origin"):
+            lines.append(f"boxes: {origin}")
+        classes = self.metadata.get("classes")
+        if isinstance(classes, list):
+            lines.append(f"classes: {len(classes):,} ({', '.join(map(str, classes[:3]))}, ...)")
+        for key in ("settings", "recipe"):
+            found = self.metadata.get(key)
+            if isinstance(found, dict):
+                told = (f"{name} {_short(value)}" for name, value in found.items() if value not in (None, "", False))
+                lines.append(f"{key}: {', '.join(told)}")
+        return lines
+
+    def _line(self) -> str:
         size = "boxes only" if self.feature_size is None else f"{self.feature_size} features"
         text = f"{self.path}: {self.images:,} images, {self.regions:,} regions, {size}"
         if self.fingerprint and self.feature_size is not None:
             text += f", extractor {self.fingerprint}"
         return text + (f", {self.unchecked} batches without a checksum" if self.unchecked else "")
+
+
+def _short(value: Any) -> str:
+    """A setting on a line: lists and mappings without their brackets and quotes, hashes by their beginning."""
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_short(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ",".join(map(_short, value))
+    return str(value) if len(str(value)) <= _LONG else f"{str(value)[:12]}..."
+
+
+def _read(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata with what is JSON read."""
+    found: dict[str, Any] = {}
+    for key, text in metadata.items():
+        try:
+            found[key] = json.loads(text) if text[:1] in ("{", "[") else text
+        except ValueError:
+            found[key] = text
+    return found
 
 
 def inspect(path: Path, *, verify: bool = False) -> Iterator[FileReport]:
@@ -84,4 +146,6 @@ def _report(file: RegionFile, verify: bool) -> FileReport:
         fingerprint=file.fingerprint,
         problem=problem,
         unchecked=unchecked,
+        verified=verify,
+        metadata=_read(file.metadata),
     )

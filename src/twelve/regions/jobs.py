@@ -67,6 +67,11 @@ class ExtractReport:
     failed_file: Path | None = None
     given: ExtractReport | None = None
 
+    @property
+    def left_out(self) -> bool:
+        """Whether any picture was, of those with boxes that datasets give too."""
+        return bool(self.failed) or (self.given is not None and self.given.left_out)
+
     def __str__(self) -> str:
         if self.file is None:
             text = f"{self.source}: nothing to do, all {self.present} images are extracted"

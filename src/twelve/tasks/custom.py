@@ -70,6 +70,7 @@ class FileTask(Task):
     """Whether nothing can be learnt from a line without one."""
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=30)
     note: ClassVar[str] = ""
+    scoring_protocols: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def target(self, record: Record, example: Example) -> Target:
@@ -78,6 +79,10 @@ class FileTask(Task):
         Raises:
             DataError: it is not what this kind needs.
         """
+
+    @property
+    def folder(self) -> str:
+        return ""  # the data root itself: files are named from there
 
     def files(self, split: str) -> tuple[str, ...]:
         return (split,)
@@ -286,7 +291,7 @@ KINDS: Mapping[str, type[FileTask]] = {
     "entailment": EntailmentFile,
     "pretraining": PretrainingFile,
 }
-_REMEDY = "mend this line; twelve/tasks/custom.py shows one of every kind"
+_REMEDY = "mend this line; docs/add-a-task.md shows one of every kind"
 
 
 def adopt_own(tasks: Mapping[str, TaskSettings]) -> None:

@@ -26,6 +26,15 @@ _OPENERS: Mapping[str, Callable[[list[Path], Path | None], Origin]] = {
 }
 FORMATS = tuple(_OPENERS)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_TEXT = "text"
+_STARTS: Mapping[bytes, str] = {
+    b"ARROW1": "Arrow: perhaps a region file, which needs no import",
+    b"PK\x03\x04": "a zip archive: unpack it first (PyTorch's and numpy's npz files are such archives too)",
+    b"\x1f\x8b": "a gzip file: unpack it first",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89PNG": "a PNG picture",
+    b"\x80": "a pickle",
+}
 _LMDB = b"\xde\xc0\xef\xbe"
 """LMDB's number, behind the header of its first page."""
 
@@ -69,12 +78,30 @@ def _recognised(path: Path) -> str:
         raise RegionError(problem, file=path, remedy=f"name one: --format {'|'.join(FORMATS)}")
     with path.open("rb") as stream:
         head = stream.read(4096)
+    seen = looks_like(head)
     if head.startswith(_HDF5):
         return "h5"
     if head.startswith(b"\x93NUMPY"):
         return "npy"
     if head[16:20] == _LMDB:
         return "lmdb"
-    if b"\t" in head and b"\0" not in head:
+    if b"\t" in head and b"\0" not in head and seen == _TEXT:
         return "tsv"
-    raise RegionError("not a file of a known format", file=path, remedy=f"name it: --format {'|'.join(FORMATS)}")
+    raise RegionError(
+        f"not a file of a known format: it looks like {seen}",
+        file=path,
+        remedy=f"docs/regions.md shows the layouts of {', '.join(FORMATS)}; is it one of these all the same, name it "
+        "with --format",
+    )
+
+
+def looks_like(head: bytes) -> str:
+    """What a file is, by its first bytes, in words for people."""
+    known = next((what for start, what in _STARTS.items() if head.startswith(start)), None)
+    if known is not None:
+        return known
+    if not head.strip():
+        return "nothing: it is empty"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        return "JSON"
+    return "binary data of another kind" if b"\0" in head else _TEXT

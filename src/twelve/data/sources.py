@@ -1,0 +1,78 @@
+"""Which source a task's pictures belong to, where it is not the task's own; and how to find out that it is another."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from twelve.data.root import COCO, IMAGES, SOURCES, DataRoot, image_key
+from twelve.errors import ConfigError, RegionError
+from twelve.regions.store import RegionStore
+from twelve.tasks.base import Task, get
+
+MOST = 0.9
+"""Share of a task's pictures that is missing when it looks as if all of them lay elsewhere."""
+
+
+def parse_sources(words: Sequence[str] | None) -> dict[str, str]:
+    """``["refcoco=flickr30k"]`` as task -> source.
+
+    Raises:
+        ConfigError: one is not TASK=SOURCE, or names no task.
+    """
+    found = {}
+    for word in words or ():
+        task, equals, source = word.partition("=")
+        if not (equals and task and source):
+            raise ConfigError(
+                f"--source {word!r} is not TASK=SOURCE", remedy="give for instance --source refcoco=flickr30k"
+            )
+        found[get(task).name] = source
+    return found
+
+
+def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:
+    """Where pictures of a task that are not under its source lie, and what to do about it; None where nowhere.
+
+    Args:
+        missing: image ids, of which only those under the task's source are looked for.
+        store: regions are looked for too.
+    """
+    source = root.image_source(task)
+    keys = [image.partition("/")[2] for image in missing if image.partition("/")[0] == source]
+    found = Counter({other: _held(root, other, keys, store) for other in _others(root, source, store)})
+    if not found:
+        return None
+    other, count = found.most_common(1)[0]
+    if not keys or count < MOST * len(keys):
+        return None
+    text = f"{count:,} of {len(keys):,} have the names of pictures in {IMAGES}/{other}"
+    if source == COCO and _named_coco(root, other, keys):
+        return f"{text}: move these into {IMAGES}/{COCO}, since files named COCO_* belong there"
+    line = json.dumps({**root.sources, task.name: other})
+    return (
+        f"{text}: if they are these, say so: --source {task.name}={other}, for good write {line} into "
+        f"{root.path / SOURCES}, and in a configuration sources: {{{task.name}: {other}}}"
+    )
+
+
+def _others(root: DataRoot, source: str, store: RegionStore | None) -> list[str]:
+    folder = root.path / IMAGES
+    names = {entry.name for entry in folder.iterdir() if entry.is_dir()} if folder.is_dir() else set()
+    return sorted((names | set(store.sources() if store is not None else ())) - {source})
+
+
+def _held(root: DataRoot, source: str, keys: Sequence[str], store: RegionStore | None) -> int:
+    """How many of these pictures a source has, as files or regions."""
+    names = [f"{source}/{key}" for key in keys]
+    try:
+        return sum(root.image_file(name) is not None or (store is not None and name in store) for name in names)
+    except RegionError:  # said where these regions are asked for
+        return 0
+
+
+def _named_coco(root: DataRoot, source: str, keys: Sequence[str]) -> bool:
+    """Whether the files of these pictures have COCO's long names, which name their source themselves."""
+    path = next((path for key in keys if (path := root.image_file(f"{source}/{key}")) is not None), None)
+    return path is not None and path.name.startswith("COCO_") and image_key(path.name).isdigit()

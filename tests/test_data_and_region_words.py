@@ -1,0 +1,149 @@
+"""What the commands about data and regions say: good files, wrong files, lost pictures, interrupts, small shares."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve.errors import ConfigError
+from twelve.predictor.results import Answer, percent
+from twelve.regions import backbones
+from twelve.regions.extractor import ExtractReport
+from twelve.regions.importers.recognising import looks_like
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images" / "mugs"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        Image.new("RGB", (64, 48), (90 * number, 30, 30)).save(folder / f"{number}.png")
+    return folder
+
+
+def extract(images: Path, out: Path, *words: str) -> Any:
+    return run(
+        "regions", "extract", "--images", images, "--boxes", "detect", "--backbone", "microworld", "--out", out, *words
+    )
+
+
+def test_verify_says_ok_and_info_how_it_was_made(images: Path, tmp_path: Path) -> None:
+    assert extract(images, tmp_path / "deep" / "regions").exit_code == 0
+    (line,) = run("regions", "verify", tmp_path / "deep" / "regions").output.splitlines()
+    assert line.endswith(": ok") and "2 images" in line
+    shown = run("regions", "info", tmp_path / "deep" / "regions").output
+    first, *made = shown.splitlines()
+    assert "2 images" in first and not first.endswith("ok")
+    assert any(line.startswith("  boxes: detect") for line in made)
+    assert any(line.startswith("  classes: 12 (ball, ") for line in made)
+    for key in ("settings", "recipe"):
+        assert any(line.startswith(f"  {key}: ") and "backbone microworld" in line for line in made)
+    (everything,) = json.loads(run("regions", "info", "--json", tmp_path / "deep" / "regions").output)
+    assert len(everything["metadata"]["classes"]) == 12 and everything["images"] == 2
+    assert everything["metadata"]["recipe"]["backbone"] == "microworld"
+
+
+def test_strict_fails_when_pictures_were_left_out(images: Path, tmp_path: Path) -> None:
+    assert extract(images, tmp_path / "good", "--strict").exit_code == 0
+    (images / "broken.png").write_bytes(b"no picture")
+    assert extract(images, tmp_path / "regions").exit_code == 0
+    assert extract(images, tmp_path / "other", "--strict").exit_code == 1
+    given = ExtractReport("s/given", None, 0, 0, 0, {"s/1": "why"}, "f", 1, 0.0)
+    assert ExtractReport("s", None, 0, 0, 0, {}, "f", 1, 0.0, given=given).left_out
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b'{"boxes":\t[1]}', "JSON"),
+        (b"\xef\xbb\xbf [1, 2]", "JSON"),
+        (b"ARROW1\0\0", "a region file, which needs no import"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\x80\x04.", "a pickle"),
+        (b"\n", "empty"),
+        (b"a,b\n", "text"),
+        (b"x\0y", "binary"),
+    ],
+)
+def test_a_wrong_file_is_said_to_be_what_it_is(head: bytes, words: str, tmp_path: Path) -> None:
+    assert words in looks_like(head)
+    (tmp_path / "file.bin").write_bytes(head)
+    with pytest.raises(Exception, match=words):
+        CliRunner().invoke(
+            cli.app,
+            [
+                "regions",
+                "import",
+                str(tmp_path / "file.bin"),
+                "--source",
+                "s",
+                "--detector",
+                "d",
+                "--out",
+                str(tmp_path),
+            ],
+            catch_exceptions=False,
+        )
+
+
+def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *rest: Any, **named: Any) -> Any:
+        if name == "timm":
+            raise ImportError(name)
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ConfigError, match=r"timm, .* is not installed -> pip install 'twelve\[timm\]'") as caught:
+        backbones.build("tf_efficientnet_lite0", "random")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data", "clean", "x", "--out", "y"], "twelve: interrupted\n"),
+        (["train", "x.yaml"], "twelve: interrupted; with --resume"),
+        (["regions", "import", "x"], "twelve: interrupted; given again, it goes on"),
+    ],
+)
+def test_an_interrupt_promises_what_is_kept(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise SystemExit(130)
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(sys, "argv", ["twelve", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130 and capsys.readouterr().err.startswith(said)
+
+
+def test_little_is_not_shown_as_nothing() -> None:
+    shares = {
+        0.0: "0%",
+        0.0001: "<0.1%",
+        0.0005: "0.1%",
+        0.004: "0.4%",
+        0.0094: "0.9%",
+        0.0099: "1%",
+        0.01: "1%",
+        0.5: "50%",
+    }
+    assert {share: percent(share) for share in shares} == shares
+    answer = Answer(text="?", task="vqa", score=0.004, answer="white", alternatives=(("white", 0.004), ("red", 0.0)))
+    assert str(answer) == "white (0.4%); red 0%"
