@@ -176,6 +176,15 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
             RegionStore(tmp_path).get("a/1")
 
 
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    """Opening a pipe would wait for its writer for ever."""
+    os.mkfifo(tmp_path / "a.arrow")
+    (tmp_path / "b.arrow").mkdir()
+    for name, problem in (("a", "is a pipe or a device"), ("b", "is a folder")):
+        with pytest.raises(RegionError, match=problem):
+            RegionFile(tmp_path / f"{name}.arrow")
+
+
 def test_verify_finds_every_changed_byte_that_matters(tmp_path: Path) -> None:
     path = write(tmp_path / "a" / "x.arrow", images(count=20))
     (clean,) = inspect(tmp_path, verify=True)

@@ -48,6 +48,9 @@ class RegionFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+            problem = "is a folder" if path.is_dir() else "is a pipe or a device"
+            raise RegionError(f"{problem}, no region file", file=path, remedy="name a region file")
         remedy = f"if it was copied, copy it again; else delete it and extract {path.parent.name} again"
         try:
             with pa.memory_map(str(path)) as source:
