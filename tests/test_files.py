@@ -76,6 +76,8 @@ def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     for path in (pipe, link):
         with pytest.raises(TwelveError, match="device or a pipe"), replacing(path):
             raise AssertionError
+        with pytest.raises(TwelveError, match="device or a pipe"):
+            check_file(path)
     assert pipe.is_fifo() and sorted(tmp_path.iterdir()) == [link, pipe]
 
 

@@ -27,10 +27,15 @@ def replacing(path: Path) -> Iterator[Path]:
             was.
     """
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise TwelveError("is a device or a pipe, not a file", file=path, remedy="name a file, in a folder of your own")
+    _check_kind(path)
     with _turn(path):
         yield from _replacing(path)
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what would be gone for every program once a file stood in its place."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise TwelveError("is a device or a pipe, not a file", file=path, remedy="name a file, in a folder of your own")
 
 
 def _replacing(path: Path) -> Iterator[Path]:
@@ -182,6 +187,7 @@ def check_file(path: Path) -> None:
     """Refuse a file that cannot be written, as :func:`check_folder` does."""
     if path.is_dir():
         raise TwelveError("a file is wanted here, this is a folder", file=path, remedy="name a file in it")
+    _check_kind(path)
     check_folder(path.parent)
 
 

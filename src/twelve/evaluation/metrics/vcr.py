@@ -112,6 +112,8 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for number, line in enumerate(lines, 2):
         key = line[KEY]
+        if not key:
+            raise DataError(f"a line without {KEY}", file=path, record=f"line {number}")
         if key in found:
             raise DataError(f"{key} is predicted twice", file=path, record=f"line {number}")
         cells = {name: cell for name, cell in line.items() if name in wanted and cell not in ("", None)}
