@@ -83,6 +83,7 @@ class CheckpointError(TwelveError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``' (did you mean "x"?)'`` for the known name closest to ``name``, or an empty string."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f' (did you mean "{match[0]}"?)' if match else ""
+    """``' (did you mean "x"?)'`` for the known name closest to ``name``, whatever their case, or an empty string."""
+    spelt = {each.lower(): each for each in known}
+    match = difflib.get_close_matches(name.lower(), list(spelt), n=1, cutoff=0.5)
+    return f' (did you mean "{spelt[match[0]]}"?)' if match else ""

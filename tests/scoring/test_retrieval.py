@@ -119,7 +119,7 @@ def test_galleries_of_the_protocols(tmp_path: Path) -> None:
     assert [each.examples for each in found.values()] == [1000, 5000, 5000]
     assert "5 galleries of 1,000 pictures" in found["1k-5fold"].rules
     default = score("coco", [truth], path)
-    assert (default.protocol, default.default, default.numbers) == ("1k", True, found["1k"].numbers)
+    assert (default.protocol, default.protocol_is_default, default.numbers) == ("1k", True, found["1k"].numbers)
     with pytest.raises(DataError, match="protocol 1k needs 1,000 pictures, the split has 40"):
         run(captions(tmp_path), path, "1k")
 

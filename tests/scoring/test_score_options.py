@@ -76,7 +76,7 @@ def test_without_dense_annotations(files: Files) -> None:
     [
         (lambda rows: rows[3]["ranks"].__setitem__(0, rows[3]["ranks"][1]), r"\[\[3\]\]: .*every place from 1 to 100"),
         (lambda rows: rows[3].pop("ranks"), r"\[\[3\]\]: field 'ranks' is missing"),
-        (lambda rows: rows[3].update(ranks=[1, 2]), r"\[100-4\]: 2 ranks of 100 options"),
+        (lambda rows: rows[3].update(ranks=[1, 2]), r"\[\[3\]\]: .* 1 to 100 once, found 2 of 100 ranks"),
         (lambda rows: rows[3].update(round_id=1), r"\[\[3\]\]: 100-1 is predicted twice"),
         (lambda rows: rows.pop(), r"\[105-10\]: 1 of 60 rounds have no prediction"),
         (lambda rows: rows.append({**rows[0], "image_id": 9}), r"\[9-1\]: 1 predictions are of nothing"),
@@ -137,6 +137,7 @@ def test_answers_reasons_and_both(lines: list[dict[str, Any]], tmp_path: Path) -
             "QA->R": 60.0,
             "Q->AR": 40.0,
         }
+        assert all(number.examples == len(lines) for number in scores.numbers.values())
     assert found["vcr_qa"].primary == "Q->A" and found["vcr_qar"].primary == "QA->R"
 
 

@@ -237,7 +237,7 @@ def test_a_result_file_scores_as_the_model_that_wrote_it(tmp_path: Path) -> None
     found = score(TASK.name, [listed], results)
     assert {name: number.value for name, number in found.numbers.items()} == measured.metrics
     assert found.numbers["recall@1, other"].examples == 4
-    assert (found.protocol, found.default, found.examples, found.groups) == ("union", True, 6, 2)
+    assert (found.protocol, found.protocol_is_default, found.examples, found.groups) == ("union", True, 6, 2)
     anyone = score(TASK.name, [listed], results, "any")
     assert anyone.headline.mean == pytest.approx(100 * 5 / 6)  # each half is half of the box around both
 

@@ -69,8 +69,9 @@ def score(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Where numbers are published in several ways, which. Retrieval: 1k, 1k-5fold, 5k, all. Referring "
-            "expressions: google, mattnet, original. GuessWhat: success, all. Flickr30k Entities: union, any, original."
+            help="Where numbers are published in several ways, which (else the usual one, which the output names). "
+            "Retrieval: 1k, 1k-5fold, 5k, all. Referring expressions: google, mattnet, original. GuessWhat: success, "
+            "all. Flickr30k Entities: union, any, original."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from twelve.data.root import MissingData
-from twelve.errors import ConfigError, found_in, nearest
+from twelve.errors import ConfigError, DataError, TwelveError, found_in, nearest
 from twelve.evaluation.bootstrap import Interval, interval
-from twelve.tasks.base import get
+from twelve.scoring.results import Mismatch
+from twelve.tasks.base import Task, all_tasks, broken
+
+if TYPE_CHECKING:
+    from twelve.scoring.base import Scored
+
+Files: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One file or several."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One official number, and the examples it is about (None: all, or not about examples)."""
+    """One official number, and the examples it is about (None: a mean of numbers about different ones)."""
 
     value: float
     examples: int | None = None
@@ -27,7 +36,7 @@ class Scores:
 
     Attributes:
         truth, predictions: the files.
-        protocol: name of the way in which they were measured; ``default``: nobody asked for it.
+        protocol: name of the way in which they were measured; ``protocol_is_default``: nobody asked for it.
         rules: the same in words.
         primary: the headline number's name in ``numbers``; ``headline``: its mean and 95 % interval, per cent.
         numbers: name -> number, in per cent unless its name says otherwise.
@@ -41,7 +50,7 @@ class Scores:
     truth: tuple[str, ...]
     predictions: tuple[str, ...]
     protocol: str
-    default: bool
+    protocol_is_default: bool
     rules: str
     primary: str
     headline: Interval
@@ -52,7 +61,7 @@ class Scores:
     notes: tuple[str, ...]
 
 
-def score(task: str, truth: Sequence[Path], predictions: Path | Sequence[Path], protocol: str | None = None) -> Scores:
+def score(task: str, truth: Files, predictions: Files, protocol: str | None = None) -> Scores:
     """Measure predictions in the official result format against the official files.
 
     Args:
@@ -65,31 +74,30 @@ def score(task: str, truth: Sequence[Path], predictions: Path | Sequence[Path], 
         ConfigError: no such task or protocol, or a task whose predictions have no official format.
         DataError: a file is missing, malformed, or of something else; names file, record and remedy.
     """
-    found = get(task)
+    found = _scorable(task)
     names = list(found.scoring_protocols)
     if protocol is not None and protocol not in names:
         raise ConfigError(
             f"{found.title} has no protocol {protocol!r}{nearest(protocol, names)}",
             remedy=f"choose among {', '.join(names)}",
         )
-    results = [predictions] if isinstance(predictions, Path) else list(predictions)
-    for path in (*truth, *results):
+    official, results = _paths(truth), _paths(predictions)
+    for path in (*official, *results):
         if not path.is_file():
             problem = "is a folder" if path.is_dir() else "is a pipe or a device" if path.exists() else "no such file"
             raise MissingData(problem, file=path, remedy="give a file" if path.exists() else "check the path")
-    if not truth or not results:
+    if not official or not results:
         raise ConfigError("nothing to compare", remedy="give the official files and the predictions")
     chosen = protocol or names[0]
-    with found_in(results[0]):
-        scored = found.score(list(truth), results, chosen)
+    scored = _scored(found, official, results, chosen)
     measured = scored.measurement
     return Scores(
         task=found.name,
         title=found.title,
-        truth=tuple(map(str, truth)),
+        truth=tuple(map(str, official)),
         predictions=tuple(map(str, results)),
         protocol=chosen,
-        default=protocol is None,
+        protocol_is_default=protocol is None,
         rules="; ".join(part for part in (found.scoring_protocols[chosen], scored.rules) if part),
         primary=measured.primary,
         headline=_per_cent(interval(measured.per_example, measured.groups)),
@@ -99,6 +107,56 @@ def score(task: str, truth: Sequence[Path], predictions: Path | Sequence[Path], 
         unit=scored.unit,
         notes=tuple(scored.notes),
     )
+
+
+def _paths(files: Files) -> list[Path]:
+    return [Path(files)] if isinstance(files, str | os.PathLike) else [Path(file) for file in files]
+
+
+def _scorable(name: str) -> Task:
+    """The task of this name; raises ConfigError when there is none, or its predictions cannot be scored."""
+    known = all_tasks()
+    able = sorted(each for each, task in known.items() if task.scoring_protocols and type(task).score is not Task.score)
+    own = "a task of your own has no official format: twelve evaluate measures it with its model"
+    if name not in known:
+        raise ConfigError(
+            f"unknown task {name!r}{nearest(name, able)}{broken(name)}",
+            remedy=f"choose among {', '.join(able)}; {own}",
+        )
+    if name not in able:
+        raise ConfigError(
+            f"{known[name].title} has no result format that could be scored",
+            remedy=f"measure a model with twelve evaluate, or choose among {', '.join(able)}",
+        )
+    return known[name]
+
+
+def _scored(task: Task, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+    """What the task says; an error about the truth says so where truth and predictions look swapped."""
+    with found_in(predictions[0]):
+        try:
+            return task.score(truth, predictions, protocol)
+        except DataError as error:
+            wrong = [path for path in truth if path == error.file] or list(truth)
+            if error.file in predictions or not _fits(task, predictions, wrong, protocol):
+                raise
+            raise DataError(
+                f"{error.problem}; truth and predictions look swapped: {predictions[0]} reads as truth",
+                file=wrong[0],
+                record=error.record,
+                remedy=f"give --truth {predictions[0]} --predictions {wrong[0]}",
+            ) from None
+
+
+def _fits(task: Task, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> bool:
+    """Whether these files can be read as truth and predictions, even of different examples."""
+    try:
+        task.score(truth, predictions, protocol)
+    except Mismatch:
+        return True
+    except TwelveError:
+        return False
+    return True
 
 
 def _per_cent(found: Interval) -> Interval:
@@ -113,7 +171,7 @@ def as_json(scores: Scores) -> str:
 def table(scores: Scores) -> str:
     """Every number, the headline's interval, and how it was measured; for people."""
     headline = scores.numbers[scores.primary].value
-    choice = " (the default)" if scores.default else ""
+    choice = " (the default)" if scores.protocol_is_default else ""
     lines = [
         f"{scores.title}, {scores.primary}: {headline:.2f} %, 95 % interval [{scores.headline.low:.2f}, "
         f"{scores.headline.high:.2f}]",

@@ -16,6 +16,10 @@ _GENERAL = (REMEDY, "download the file again", None)
 """Remedies for official files; a result file is mended otherwise."""
 
 
+class Mismatch(DataError):
+    """Predictions and truth are each well written, but do not belong together."""
+
+
 @contextmanager
 def mended_by(path: Path, remedy: str) -> Iterator[None]:
     """Errors about the result file ``path`` from within say what to do about a file that one wrote oneself."""
@@ -60,14 +64,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def complete(wanted: Collection[str], predicted: Collection[str], path: Path, what: str = "examples") -> None:
-    """Raise DataError when something has no prediction, or when there is nothing to predict."""
+    """Raise Mismatch when something has no prediction, MissingData when there is nothing to predict."""
     if not wanted:
         raise MissingData(
             f"the official files hold no {what}", file=path, remedy="give the files of the split that was predicted"
         )
     missing = [key for key in wanted if key not in predicted]
     if missing:
-        raise DataError(
+        raise Mismatch(
             f"{len(missing):,} of {len(wanted):,} {what} have no prediction",
             file=path,
             record=missing[0],
@@ -76,10 +80,10 @@ def complete(wanted: Collection[str], predicted: Collection[str], path: Path, wh
 
 
 def known(predicted: Iterable[str], truth: Collection[str], path: Path, what: str = "truth") -> None:
-    """Raise DataError when something was predicted that the truth does not have."""
+    """Raise Mismatch when something was predicted that the truth does not have."""
     foreign = [key for key in predicted if key not in truth]
     if foreign:
-        raise DataError(
+        raise Mismatch(
             f"{len(foreign):,} predictions are of nothing in the {what}",
             file=path,
             record=foreign[0],

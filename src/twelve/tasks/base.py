@@ -145,7 +145,7 @@ class Task(abc.ABC):
     fact_types: ClassVar[tuple[type, ...]] = ()
     """Dataclasses among the facts of its examples, which a cache must be able to write."""
     scoring_protocols: ClassVar[Mapping[str, str]] = {"official": ""}
-    """Ways to score a result file, name -> what it means; the first is the default."""
+    """Ways to score a result file, name -> what it means; the first is the default. None: it cannot be scored."""
 
     @property
     def folder(self) -> str:

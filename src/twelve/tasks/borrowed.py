@@ -23,6 +23,7 @@ class BorrowedCaptions(CaptionTask):
     output: ClassVar[str] = "pretraining"
     kind: ClassVar[str] = "pretraining"
     defaults: ClassVar[Defaults] = PRETRAINING
+    scoring_protocols: ClassVar[Mapping[str, str]] = {}
     lender: ClassVar[Task]
 
     @property

@@ -76,7 +76,7 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
     return Scored(
         Measurement("accuracy", dict(metrics_of(scores)), each, [group_of[key] for key in scores.correct]),
         "exact answers of the balanced questions, not normalised; distribution: chi squared / 100, lower is better",
-        _counts(scores, [questions[example.id] for example in balanced]),
+        _counts(scores, [questions[example.id] for example in balanced]) | _others(scores, questions, entailed),
         notes=notes + passed_over(sum(key not in questions for key in predicted), "of other questions"),
     )
 
@@ -168,3 +168,13 @@ def _counts(scores: metric.Scores, balanced: Sequence[metric.Question]) -> dict[
         parts: Mapping[str | int, tuple[float, int]] = getattr(scores, f"per_{kind}")
         counts |= {f"accuracy, {kind} {part}": count for part, (_, count) in parts.items()}
     return counts
+
+
+def _others(
+    scores: metric.Scores, questions: Mapping[str, metric.Question], entailed: Mapping[str, Sequence[str]] | None
+) -> dict[str, int]:
+    """Name of any other number -> the balanced questions it is about."""
+    counts = dict.fromkeys(("validity", "plausibility", "grounding"), len(scores.correct))
+    counts["distribution"] = sum(questions[key].group is not None for key in scores.correct)
+    follow = {key for key, others in (entailed or {}).items() if {*others} - {key}}
+    return counts | {"consistency": sum(right and key in follow for key, right in scores.correct.items())}

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import read_lines, read_object
+from twelve.data.records import Record, read_lines, read_object
 from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import retrieval as metric
 from twelve.scoring.base import Scored
@@ -92,9 +92,14 @@ def read_dataset(path: Path, split: str, source_of: SourceOf) -> list[Example]:
     Raises:
         DataError: a record is malformed, or a caption's id occurs twice.
     """
+    return captions_of(read_object(path), split, source_of)
+
+
+def captions_of(content: Record, split: str, source_of: SourceOf) -> list[Example]:
+    """What :func:`read_dataset` says, of a file that was read."""
     wanted = {split, ALSO_TRAIN} if split == "train" else {split}
     examples: dict[str, Example] = {}
-    for record in read_object(path).records("images"):
+    for record in content.records("images"):
         if record.text("split") not in wanted:
             continue
         image = image_of(record, "filename", source_of)

@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twelve.data.records import read_object
 from twelve.data.root import MissingData
 from twelve.errors import DataError
 from twelve.evaluation.metrics import retrieval as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import only
 from twelve.tasks.base import Example, Measurement
-from twelve.tasks.karpathy import SPLITS, read_dataset
+from twelve.tasks.karpathy import SPLITS, captions_of
 from twelve.tasks.retrieval_files import Both, Matrix, Ranking, read_results, short_id
 
 _GALLERIES = {"1k": (1, 1000), "1k-5fold": (5, 1000), "5k": (1, 5000)}
@@ -50,7 +51,15 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     """See :meth:`twelve.tasks.karpathy.CaptionTask.score`."""
     path = only(truth, "dataset_*.json of the captions' split")
     results = only(predictions, "the file of scores or rankings")
-    splits = {split: read_dataset(path, split, lambda name: source) for split in SPLITS}
+    content = read_object(path)
+    dataset = content.fields.get("dataset", source)
+    if dataset != source:
+        raise DataError(
+            f"a file of dataset {dataset!r}, not {source!r}",
+            file=path,
+            remedy="score the task that the file is of, or give this task's file",
+        )
+    splits = {split: captions_of(content, split, lambda name: source) for split in SPLITS}
     found = read_results(results)
     split = _split(found, splits)
     if not splits[split]:
@@ -82,9 +91,10 @@ def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> tuple[Measu
             continue
         known = all(ranks.exact for ranks in found)
         exact = exact and known
-        metrics |= {direction + name: value for name, value in _summary([each.ranks for each in found], known).items()}
+        summary = {direction + name: value for name, value in _summary([e.ranks for e in found], known).items()}
+        metrics |= summary
         hits = np.concatenate([each.ranks == 0 for each in found]).astype(np.float64)
-        counts |= {f"{direction}R@{k}": len(hits) for k in (1, 5, 10)}
+        counts |= dict.fromkeys(summary, len(hits))
         groups = [group for gallery in galleries for group in _groups(gallery, number)]
         contributions[f"{direction}R@1"] = hits, groups
     means = [metrics[name] for direction in _DIRECTIONS if (name := f"{direction}mean recall") in metrics]

@@ -19,7 +19,7 @@ from twelve.data.root import DataRoot
 from twelve.errors import DataError
 from twelve.evaluation.metrics import nlvr2 as metric
 from twelve.scoring.base import Scored
-from twelve.scoring.results import complete, known, mended_by, only, passed_over
+from twelve.scoring.results import complete, mended_by, only, passed_over
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
 from twelve.tasks.shared import some, unknown_split, values
 
@@ -27,6 +27,8 @@ _SPLITS = (
     *("train", "dev", "test1", "test2"),
     *("balanced_dev", "balanced_test1", "unbalanced_dev", "unbalanced_test1"),
 )
+_ANNOTATED = ".txt"
+"""Suffix of the annotated examples."""
 
 
 @register
@@ -73,9 +75,9 @@ class NLVR2(Task):
         )
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """The first file of truth is measured. Others may be parts of it (balanced_dev.json), whose accuracy is told
-        as well, and the annotated examples (a .txt file), for the accuracy by category."""
-        examples = {example.id: example for example in read_statements(truth[0])}
+        """The file of truth with the most examples is measured. Others may be parts of it (balanced_dev.json), whose
+        accuracy is told as well, and the annotated examples (a .txt file), for the accuracy by category."""
+        whole, examples, others = _whole(truth)
         labels = {key: str(example.target) for key, example in examples.items()}
         path = only(predictions, "the CSV of predictions")
         with mended_by(path, "write a line dev-850-0-1,True an example"):
@@ -84,7 +86,7 @@ class NLVR2(Task):
         scores = metric.evaluate(labels, predicted)
         metrics = {"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency}
         counts = {"accuracy": len(labels), "consistency": len({example.group for example in examples.values()})}
-        for name, (share, count) in _parts(scores, truth[1:], examples).items():
+        for name, (share, count) in _parts(scores, others, examples).items():
             metrics[f"accuracy, {name}"], counts[f"accuracy, {name}"] = 100 * share, count
         odd = sum(word.lower() not in ("true", "false") for key, word in predicted.items() if key in labels)
         notes = [f"{odd:,} predictions are neither true nor false, and wrong"] if odd else []
@@ -98,7 +100,7 @@ class NLVR2(Task):
             self.protocol("").note,
             counts,
             "sentences",
-            [*notes, *passed_over(sum(key not in labels for key in predicted), f"of nothing in {truth[0].name}")],
+            [*notes, *passed_over(sum(key not in labels for key in predicted), f"of nothing in {whole.name}")],
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
@@ -107,21 +109,32 @@ class NLVR2(Task):
         return "".join(f"{example.id},{bool(value)}\n" for example, value in pairs)
 
 
+def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, Sequence[str]]]:
+    """(the file with the most examples, these by id, the other files -> their ids, none of annotated examples)."""
+    read = {path: {e.id: e for e in read_statements(path)} for path in truth if path.suffix != _ANNOTATED}
+    if not read:
+        raise DataError("no file of examples among the truth", file=truth[0], remedy="give dev.json as well")
+    whole = max(read, key=lambda path: len(read[path]))
+    for path, part in read.items():
+        foreign = [key for key in part if key not in read[whole]]
+        if not part or foreign:
+            problem = f"{len(foreign):,} examples are none of {whole.name}'s" if part else "holds no example"
+            remedy = "give one split and parts of it" if part else "leave it out, or download it again"
+            raise DataError(problem, file=path, record=foreign[0] if foreign else None, remedy=remedy)
+    return whole, read[whole], {path: list(read.get(path, ())) for path in truth if path != whole}
+
+
 def _parts(
-    scores: metric.Scores, files: Sequence[Path], examples: Mapping[str, Example]
+    scores: metric.Scores, files: Mapping[Path, Sequence[str]], examples: Mapping[str, Example]
 ) -> dict[str, tuple[float, int]]:
     """Name -> (accuracy in 0..1, examples) of the parts that further files name."""
     found: dict[str, tuple[float, int]] = {}
-    for path in files:
-        if path.suffix == ".txt":
+    for path, part in files.items():
+        if path.suffix == _ANNOTATED:
             sentences = {key: example.text for key, example in examples.items()}
             found |= metric.by_category(scores, sentences, metric.read_categories(path))
-            continue
-        part = [example.id for example in read_statements(path)]
-        if not part:
-            raise DataError("holds no example", file=path, remedy="leave it out, or download it again")
-        known(part, examples, path, "first file of truth")
-        found[path.stem] = metric.accuracy_among(scores, part), len(part)
+        else:
+            found[path.stem] = metric.accuracy_among(scores, part), len(part)
     return found
 
 

@@ -17,6 +17,7 @@ class RefCOCOg(ReferTask):
     title: ClassVar[str] = "RefCOCOg"
     token: ClassVar[int] = 11
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
+    toolbox: ClassVar[bool] = True
     split_by: ClassVar[str] = "umd"
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {

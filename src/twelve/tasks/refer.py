@@ -44,6 +44,8 @@ class ReferTask(Task):
     splits: ClassVar[tuple[str, ...]] = SPLITS
     report_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+    toolbox: ClassVar[bool] = False
+    """Whether the Google toolbox's files, which are of one dataset, are of this one."""
     scoring_protocols: ClassVar[Mapping[str, str]] = metric.PROTOCOLS
 
     def files(self, split: str) -> tuple[str, ...]:
@@ -76,7 +78,7 @@ class ReferTask(Task):
         """The splits that the predictions are of are measured, each as a whole."""
         from twelve.tasks import refer_results
 
-        return refer_results.score(truth, predictions, protocol, self.source)
+        return refer_results.score(truth, predictions, protocol, self.source, toolbox=self.toolbox)
 
 
 def _box(example: Example) -> Box:

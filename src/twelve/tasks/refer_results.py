@@ -13,29 +13,32 @@ and that toolbox's own (mjhucla/Google_Refexp_toolbox), against its ``google_ref
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from twelve.data.records import Record, read_object
+from twelve.data.root import image_key
 from twelve.data.streams import read_elements
 from twelve.errors import DataError
 from twelve.evaluation.metrics import referring as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import by_id, complete, known, only, written_like
-from twelve.tasks.base import Box, Measurement
+from twelve.tasks.base import Box, Measurement, all_tasks
 from twelve.tasks.refer import INSTANCES, examples_of, instances_of, referred_box
 from twelve.tasks.shared import corners
 
 _RESULT = '{"sent_id": 41, "box": [x, y, width, height]}, or "boxes" with the best first, in one JSON list'
-_REMEDY = f"give the release's refs(...).p and {INSTANCES}, or a google_refexp_*_coco.json"
+_RELEASE, _TOOLBOX = f"the release's refs(...).p and {INSTANCES}", "a google_refexp_*_coco.json"
 _PICKLES = (".p", ".pkl")
 _IDS = ("sent_id", "refexp_id")
 _BOXES = ("predicted_bounding_boxes", "boxes")
 _MOST = 10
 """Precision is told among the first so many boxes at most."""
+_SUSPICIOUS = 0.1
+"""Share of boxes beyond their pictures from which on their layout is doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,13 @@ class Sentence:
     split: str
     owner: str
     """Id of the reference (of the annotation, in the Google toolbox's file) that the phrase belongs to."""
+    size: tuple[int, int] | None
+    """Width and height of the picture in pixels; None where no file gives them."""
 
 
-def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, source: str) -> Scored:
-    """See :meth:`twelve.tasks.refer.ReferTask.score`."""
-    sentences = _truth(truth, source)
+def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, source: str, *, toolbox: bool) -> Scored:
+    """See :meth:`twelve.tasks.refer.ReferTask.score`; ``toolbox``: a file of the Google toolbox may be the truth."""
+    sentences = _truth(truth, source, toolbox)
     path = only(predictions, "the JSON list of boxes")
     with written_like(path, _RESULT):
         records = by_id(read_elements(path), lambda record: str(record.integer(record.one_of(*_IDS))))
@@ -72,33 +77,56 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     most = min(_MOST, max(map(len, ranked)))
     for k in range(1, most + 1) if most > 1 else ():
         metrics[f"precision@{k}"] = 100 * float(np.mean(metric.first_hits(k, ranked, referred, protocol)))
+        counts[f"precision@{k}"] = len(hits)
     without = sum(not each for each in ranked)
+    notes = [f"{without:,} predictions hold no box, and are wrong"] if without else []
     return Scored(
         Measurement("accuracy", metrics, np.array(hits, dtype=np.float64), [each.image for each in asked.values()]),
         "one prediction a sentence; all " + where,
         counts,
-        notes=[f"{without:,} predictions hold no box, and are wrong"] if without else [],
+        notes=notes + _layout(zip(asked.values(), ranked, strict=True)),
     )
 
 
-def _truth(paths: Sequence[Path], source: str) -> dict[str, Sentence]:
+def _truth(paths: Sequence[Path], source: str, toolbox: bool) -> dict[str, Sentence]:
     """Sentence id -> what it refers to, of all splits in the files."""
     refs = [path for path in paths if path.suffix in _PICKLES]
+    if len(refs) > 1:
+        raise DataError(
+            f"several files of references, {' and '.join(path.name for path in refs)}, each of which splits otherwise",
+            file=refs[1],
+            remedy="give the one whose split was predicted",
+        )
     others = {path: read_object(path) for path in paths if path not in refs}
-    google = [content for content in others.values() if "refexps" in content.fields]
-    if len(google) == 1 == len(paths):
-        return dict(_google(google[0], source))
-    if len(refs) != 1 or len(others) != 1 or google:
-        raise DataError("these files do not say what the sentences refer to", file=paths[0], remedy=_REMEDY)
+    google = next((content for content in others.values() if "refexps" in content.fields), None)
+    if google is not None and not toolbox:
+        names = [name for name, task in all_tasks().items() if getattr(task, "toolbox", False)]
+        raise google.error("the file of another dataset", f"give {_RELEASE}, or score {' or '.join(names)}")
+    remedy = f"give {_RELEASE}{f', or {_TOOLBOX}' if toolbox else ''}"
+    if google is not None and len(paths) == 1:
+        return dict(_google(google, source))
+    if google is not None:
+        raise google.error("the Google toolbox's file stands alone", remedy)
+    if len(others) != 1 or not refs:
+        missing = "no refs(...).p" if not refs else f"no {INSTANCES}" if not others else f"more than one {INSTANCES}"
+        raise DataError(f"{missing} among the files of truth", file=paths[0], remedy=remedy)
     (content,) = others.values()
-    found: dict[str, Sentence] = {}
-    for example in examples_of(refs[0], instances_of(content), None, lambda name: source):
+    return dict(_released(refs[0], content, source, remedy))
+
+
+def _released(refs: Path, content: Record, source: str, remedy: str) -> Iterator[tuple[str, Sentence]]:
+    """The sentences of the refer releases."""
+    instances = instances_of(content)
+    pictures = {image_key(str(record.fields.get("file_name"))): record for record in instances[1].values()}
+    seen: set[str] = set()
+    for example in examples_of(refs, instances, None, lambda name: source):
         assert isinstance(example.target, tuple)
+        if example.id in seen:
+            raise DataError("this sent_id occurs twice", file=refs, record=example.id, remedy=remedy)
+        seen.add(example.id)
+        size = _size(pictures[example.group.partition("/")[2]])
         owner = str(example.facts["ref_id"])
-        if example.id in found:
-            raise DataError("this sent_id occurs twice", file=refs[0], record=example.id, remedy=_REMEDY)
-        found[example.id] = Sentence(example.target, example.group, example.facts["split"], owner)
-    return found
+        yield example.id, Sentence(example.target, example.group, example.facts["split"], owner, size)
 
 
 def _google(content: Record, source: str) -> Iterable[tuple[str, Sentence]]:
@@ -107,9 +135,35 @@ def _google(content: Record, source: str) -> Iterable[tuple[str, Sentence]]:
     for key in annotations.fields:
         annotation = annotations.record(key)
         image = str(annotation.integer("image_id"))
-        box = referred_box(annotation, images.record(image))
+        picture = images.record(image)
+        box = referred_box(annotation, picture)
         for sentence in annotation.integers("refexp_ids"):
-            yield str(sentence), Sentence(box, f"{source}/{image}", "", key)
+            yield str(sentence), Sentence(box, f"{source}/{image}", "", key, _size(picture))
+
+
+def _size(image: Record) -> tuple[int, int] | None:
+    """Width and height in pixels; None where the file does not give them."""
+    if "width" not in image.fields or "height" not in image.fields:
+        return None
+    return image.integer("width"), image.integer("height")
+
+
+def _layout(boxes: Iterable[tuple[Sentence, Sequence[Box]]]) -> list[str]:
+    """The note about boxes that look as if they were written in another layout than the one that is read."""
+    sized = [(each.size, ranked[0]) for each, ranked in boxes if each.size is not None and ranked]
+    beyond = [(size, box) for size, box in sized if not _inside(box, size)]
+    if not beyond or len(beyond) < _SUSPICIOUS * len(sized):
+        return []
+    note = f"{len(beyond):,} of {len(sized):,} boxes reach beyond their pictures; they are read as x, y, width, height"
+    as_corners = ((size, (x1, y1, x2 - x1, y2 - y1)) for size, (x1, y1, x2, y2) in beyond)
+    if all(_inside(box, size) and box[0] < box[2] and box[1] < box[3] for size, box in as_corners):
+        note += ", and would not if they were x1, y1, x2, y2"
+    return [note]
+
+
+def _inside(box: Box, size: tuple[int, int]) -> bool:
+    """Whether no more than a pixel of a box, x1 y1 x2 y2, lies outside a picture."""
+    return min(box[:2]) >= -1 and box[2] <= size[0] + 1 and box[3] <= size[1] + 1
 
 
 def _boxes(record: Record) -> list[Box]:

@@ -17,10 +17,9 @@ import numpy as np
 
 from twelve.data.records import Record, read_lines
 from twelve.data.root import DataRoot, image_key
-from twelve.errors import DataError
 from twelve.evaluation.metrics import entailment as metric
 from twelve.scoring.base import Scored
-from twelve.scoring.results import complete, only, passed_over
+from twelve.scoring.results import Mismatch, complete, only, passed_over
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
 from twelve.tasks.shared import distinct, some, unknown_split, values
 
@@ -87,7 +86,7 @@ class SNLIVE(Task):
             notes = passed_over(sum(key not in wanted for key in found), "of other pairs")
             found = [found[example.id] for example in examples]
         if len(found) != len(examples):
-            raise DataError(
+            raise Mismatch(
                 f"{len(found):,} predictions that name no pairs, but {len(examples):,} labelled pairs",
                 file=path,
                 remedy="predict all labelled pairs in the file's order, or name each pair by its pairID",

@@ -101,6 +101,7 @@ class _VCR(Task):
                 [record.text("img_fn") for record in lines.values()],
             ),
             f"{_NAMES['reasons']} with the right answer told, {_NAMES['both']} where both are right",
+            dict.fromkeys(found, len(labels)),
             notes=passed_over(sum(key not in labels for key in predicted), f"of nothing in {path.name}"),
         )
 

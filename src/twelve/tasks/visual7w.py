@@ -85,6 +85,9 @@ class Visual7W(GenomeTask):
         known(chosen, questions, predictions[0], f"split {split}")
         scores = metric.evaluate({key: _right(example) for key, example in questions.items()}, chosen)
         left = len(questions) - len(chosen)
+        strange = sum(choice not in map(str, questions[key].facts["box_ids"]) for key, choice in chosen.items())
+        notes = [f"{left:,} of {len(questions):,} questions were not answered and do not count"] if left else []
+        notes += [f"{strange:,} answers are none of their question's boxes, and wrong"] if strange else []
         return Scored(
             Measurement(
                 "accuracy",
@@ -94,7 +97,7 @@ class Visual7W(GenomeTask):
             ),
             f"split {split}, over the questions that were answered",
             {"accuracy": len(chosen)},
-            notes=[f"{left:,} of {len(questions):,} questions were not answered and do not count"] if left else [],
+            notes=notes,
         )
 
 

@@ -87,23 +87,24 @@ def round_key(record: Record) -> str:
     return f"{record.integer('image_id')}-{record.integer('round_id')}"
 
 
-def read_results(path: Path) -> dict[str, list[int]]:
+def read_results(path: Path, options: int) -> dict[str, list[int]]:
     """``185565-1`` -> place of every option, from a file of the official result layout::
 
         [{"image_id": 185565, "round_id": 1, "ranks": [31, 4, ...]}]
 
     Raises:
-        DataError: a record is malformed, its ranks are not 1, 2, ... each once, or a round was answered twice.
+        DataError: a record is malformed, its ranks are not 1 to ``options`` each once, or a round was answered twice.
     """
     with written_like(path, RESULT):
         records = by_id(read_elements(path), round_key)
-        return {key: _ranks(record) for key, record in records.items()}
+        return {key: _ranks(record, options) for key, record in records.items()}
 
 
-def _ranks(record: Record) -> list[int]:
+def _ranks(record: Record, options: int) -> list[int]:
     ranks = record.integers("ranks")
-    if sorted(ranks) != list(range(1, len(ranks) + 1)):
-        raise record.error(f"field 'ranks' must hold every place from 1 to {len(ranks)} once")
+    if sorted(ranks) != list(range(1, options + 1)):
+        found = f", found {len(ranks)} of {options} ranks" if len(ranks) != options else ""
+        raise record.error(f"field 'ranks' must hold every place from 1 to {options} once{found}")
     return ranks
 
 
