@@ -14,6 +14,7 @@ from twelve import __version__
 from twelve.cli import use
 from twelve.cli.data import data_app
 from twelve.cli.regions import regions_app
+from twelve.cli.study import study_app
 from twelve.errors import TwelveError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(regions_app, name="regions")
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 
 Setting = Annotated[
     list[str] | None,

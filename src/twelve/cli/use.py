@@ -100,9 +100,38 @@ def convert(
     typer.echo(str(folder))
 
 
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a model folder.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write.")],
+    output: Annotated[str, typer.Option(help="Which head, e.g. answer (the model card names them).")],
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise the layers, and measure what that costs.")] = False,
+) -> None:
+    """Write an ONNX graph of one output, checked against the model."""
+    from twelve.model.export import export as write
+
+    for line in write(run, out, output=output, int8=int8).lines():
+        typer.echo(line)
+
+
+def serve(
+    run: Annotated[Path, typer.Argument(help="A trained model: a run's folder.")],
+    host: Annotated[str, typer.Option(help="Where to listen; by default this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8012,
+    name: Annotated[list[str] | None, typer.Option(help="A further host name it answers to (several times).")] = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Serve a trained model: a page and an HTTP API (docs/service.md). Keeps no upload on disk."""
+    from twelve.web import serve as run_service  # says what to install where the extra is missing
+
+    run_service(run, host=host, port=port, names=name or (), weights=weights, device=device)
+
+
 EXAMPLES: dict[Callable[..., None], str] = {
     predict: 'twelve predict runs/first --image boat.jpg --ask "what colour is the boat?"',
     match: 'twelve match runs/first "a red boat" --images photographs',
+    export: "twelve export runs/first exported --output answer",
+    serve: "twelve serve runs/first",
     convert: "twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl",
 }
 
