@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from test_clean import Invented
 from typer.testing import CliRunner
 
 from twelve import cli
-from twelve.config import parse
+from twelve.config import TaskSettings, parse
 from twelve.data.exclusions import find_exclusions
 from twelve.data.prepare import prepare
 from twelve.data.root import DataRoot
 from twelve.data.sources import elsewhere, parse_sources
 from twelve.errors import ConfigError, DataError, RegionError
 from twelve.tasks import base
+from twelve.tasks.custom import KINDS, from_settings
 
 
 @pytest.fixture(autouse=True)
@@ -117,8 +119,7 @@ def test_reasons_are_told_once(tmp_path: Path) -> None:
     lines = str(find_exclusions(DataRoot(tmp_path), tasks=tasks, progress=False)).splitlines()
     left_out = [line for line in lines if line.startswith("left out:")]
     assert left_out == [
-        "left out: a test, b test, c test (the data root has no folder for it)",
-        "left out: b train, c train (no such file)",
+        "left out: a test, b test, c test, b train, c train (the data root has no folder for it)",
     ]
 
 
@@ -160,3 +161,34 @@ def test_a_missing_picture_is_named_before_too_few_are(tmp_path: Path) -> None:
     tiny.write_lines(root / "answer" / "train.jsonl", [{"text": "what ?", "image": "gone.jpg", "target": "cup"}])
     with pytest.raises(RegionError, match=r"no regions, the first is flickr30k/gone"):
         prepare(parse(tree))
+
+
+def page_blocks(language: str) -> list[str]:
+    """What docs/add-a-task.md shows in a language."""
+    page = (Path(__file__).parents[2] / "docs" / "add-a-task.md").read_text(encoding="utf-8")
+    return [body for name, body in re.findall(r"```(\w+)\n(.*?)```", page, flags=re.S) if name == language]
+
+
+def test_the_page_on_own_data_holds_a_configuration_and_lines_that_are_read(tmp_path: Path) -> None:
+    """And a line that is wrong is put down to that page."""
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    tree = yaml.safe_load(page_blocks("yaml")[0])
+    tree = tree | {"data": str(root), "run": str(tmp_path / "run"), "model": tiny.tree(root, tmp_path / "run")["model"]}
+    names = [f"mugs/{number}" for number in range(6)]
+    tiny.write_regions(root / "regions", dict(zip(names, range(6), strict=True)))
+    for split, numbers in (("train", range(4)), ("val", range(4, 6))):
+        lines = [{"text": "what is it ?", "image": f"mugs/{number}", "target": "red"} for number in numbers]
+        tiny.write_lines(root / "mugs" / f"{split}.jsonl", lines)
+    data = prepare(parse(tree))
+    assert len(data.tasks["mugs"].train) + len(data.tasks["mugs"].look) == 4
+    assert data.vocabularies == {"answer": ["red"]}
+    shown = [json.loads(line) for line in page_blocks("json")[0].splitlines()]
+    assert len(shown) == len(KINDS)
+    for kind, line in zip(KINDS, shown, strict=True):
+        tree["tasks"] = {"mine": {"kind": kind, "train": "mine.jsonl", "report": "mine.jsonl"}}
+        task = from_settings({"mine": TaskSettings(**tree["tasks"]["mine"])})["mine"]
+        tiny.write_lines(root / "mine.jsonl", [line])
+        assert len(task.read(DataRoot(root), "mine.jsonl")) == 1
+        (root / "mine.jsonl").write_text("{}\n")
+        with pytest.raises(DataError, match=r"mine\.jsonl.*-> .*docs/add-a-task\.md"):
+            task.read(DataRoot(root), "mine.jsonl")

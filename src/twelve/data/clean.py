@@ -104,6 +104,11 @@ class CleanReport:
         return "\n".join(lines)
 
 
+def why_missing(root: DataRoot, task: Task, error: MissingData) -> str:
+    """Why a split of a task is not there, in the same words for all tasks that it is so of."""
+    return error.problem if (root.path / task.folder).is_dir() else "the data root has no folder for it"
+
+
 def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
     """Reason -> what was skipped for it, in the order of the first."""
     reasons: dict[str, list[str]] = {}
@@ -148,8 +153,7 @@ def held_out_images(
             except MissingData as error:
                 if required.get(name) == split:
                     raise
-                here = (root.path / tasks[name].folder).is_dir()
-                skipped[f"{name} {split}"] = error.problem if here else "the data root has no folder for it"
+                skipped[f"{name} {split}"] = why_missing(root, tasks[name], error)
                 continue
             splits.append(HeldOut(name, split, role, frozenset(pictures(examples))))
     same, unknown = same_pictures(root, tasks)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve.data.clean import HeldOutImages, Mode, Removed, by_reason, clean_splits, held_out_images
+from twelve.data.clean import HeldOutImages, Mode, Removed, by_reason, clean_splits, held_out_images, why_missing
 from twelve.data.columns import images_of, take
 from twelve.data.duplicates import Duplicate, duplicates
 from twelve.data.fingerprints import fingerprints
@@ -165,7 +165,7 @@ def find_exclusions(
             try:
                 train[name] = read(task, task.train_split)
             except MissingData as error:
-                skipped[f"{name} {task.train_split}"] = error.problem
+                skipped[f"{name} {task.train_split}"] = why_missing(root, task, error)
     if not train:
         problem, remedy = "no training set of any task is here", "see what is missing: twelve data check"
         raise DataError(problem, file=root.path, remedy=remedy)
