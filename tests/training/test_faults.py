@@ -26,7 +26,7 @@ from twelve import config as configuration
 from twelve import files
 from twelve.errors import TwelveError
 from twelve.model.processor import TwelveProcessor
-from twelve.training import checkpoint, run
+from twelve.training import checkpoint
 from twelve.training.run import train
 from twelve.training.trainer import Trainer
 

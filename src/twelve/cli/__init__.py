@@ -193,7 +193,6 @@ use.register(app)
 app.command(epilog="Example: twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl")(
     use.convert
 )
-use.register(app)
 
 
 def main() -> None:
