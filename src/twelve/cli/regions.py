@@ -60,6 +60,10 @@ def extract(
         bool, typer.Option("--class-probabilities", help="Keep every box's distribution over classes, for pretraining.")
     ] = False,
     dtype: Annotated[str, typer.Option(help="Of stored features: float16 or bfloat16.")] = "float16",
+    precision: Annotated[
+        Literal["fp32", "bf16"],
+        typer.Option(help="Of x152's network. bf16 is faster and other regions; says how far they are from fp32's."),
+    ] = "fp32",
     legacy: Annotated[
         bool, typer.Option("--legacy", help="x152 as the original program has it, flaws and all.")
     ] = False,
@@ -95,6 +99,7 @@ def extract(
         threshold=threshold,
         class_probabilities=class_probabilities,
         dtype=dtype,
+        precision=precision,
         legacy=legacy,
         max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
         shard=shard,

@@ -31,6 +31,7 @@ def extract(
     name: str | None = None,
     input_size: Size | None = None,
     legacy: bool = False,
+    precision: str = "fp32",
     max_boxes: int | None = None,
     threshold: float | None = None,
     class_probabilities: bool = False,
@@ -55,8 +56,8 @@ def extract(
             ``grid:ROWSxCOLUMNS`` (pixels of the original picture), ``patches`` (every cell of the network's last map,
             or of the one level that ``levels`` names), or ``detect`` (the backbone finds its own). Beside or instead
             of these, ``given:TASK``, once for every task whose boxes are wanted.
-        backbone, weights, levels, input_size, legacy: see :func:`twelve.regions.lookers.build_looker`; or a looker
-            itself.
+        backbone, weights, levels, input_size, legacy, precision: see :func:`twelve.regions.lookers.build_looker`; or
+            a looker itself.
         out: root of the region store.
         data: the data root that holds the files of the tasks in ``given:TASK``.
         source: image source; by default what follows ``images`` in the folder's path, else the folder's name.
@@ -87,6 +88,7 @@ def extract(
         input_size=input_size,
         patches=asked == ["patches"],
         legacy=legacy,
+        precision=precision,
         class_probabilities=class_probabilities,
         dtype=dtype,
         max_pixels=max_pixels,

@@ -20,6 +20,7 @@ from twelve.files import replacing
 from twelve.progress import Track
 from twelve.regions.arrow import MAX_IMAGES
 from twelve.regions.boxes import BoxSource, Cells, Detected
+from twelve.regions.fidelity import fidelities
 from twelve.regions.given import GivenBoxes, stored_boxes
 from twelve.regions.looking import Extractor
 from twelve.regions.parts import PartWriter, remove_leftovers
@@ -27,6 +28,7 @@ from twelve.regions.pipeline import Pipeline
 from twelve.regions.shards import Shard
 from twelve.regions.store import GIVEN, RegionFile
 from twelve.regions.types import Regions
+from twelve.regions.x152.fidelity import Fidelity
 from twelve.tasks.base import Box
 
 __all__ = ["ExtractReport", "Extractor", "Job", "Pipeline", "detected_job", "given_job", "run_jobs"]
@@ -52,6 +54,7 @@ class ExtractReport:
         failed_file: lists them, one a line; None where none was left out.
         fingerprint, feature_size: of the features.
         seconds: wall time.
+        fidelity: of these regions to those in fp32, where they were made with less precision.
         given: of the boxes that datasets give, where those were extracted beside these.
     """
 
@@ -65,6 +68,7 @@ class ExtractReport:
     feature_size: int
     seconds: float
     failed_file: Path | None = None
+    fidelity: Fidelity | None = None
     given: ExtractReport | None = None
 
     @property
@@ -79,6 +83,7 @@ class ExtractReport:
             text = f"{self.source}: {self.written} images in {self.file} ({self.seconds:.0f} s)"
             text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
             text += f"; {self.present} were extracted before" if self.present else ""
+        text += f"; beside fp32: {self.fidelity}" if self.fidelity else ""
         if self.failed:
             shown = list(self.failed.items())[:_SHOWN]
             text += f"; {len(self.failed)} left out:" + "".join(f"\n  {key}: {why}" for key, why in shown)
@@ -98,6 +103,7 @@ class Job:
         present: those of the images asked for that finished files hold.
         failures: the file that lists images left out.
         shard: the part of a whole that this is.
+        fidelity: of its regions, where they are made with less precision than fp32.
     """
 
     supply: BoxSource
@@ -108,6 +114,7 @@ class Job:
     shard: Shard | None = None
     writer: PartWriter | None = None
     resumed: int = 0
+    fidelity: Fidelity | None = None
     buffer: list[Regions] = field(default_factory=list)
 
     def add(self, regions: Regions) -> None:
@@ -193,6 +200,10 @@ def run_jobs(
             job.resumed = len(job.writer.done)
             _refuse_twice(job)
             left.update((key, path) for key, path in job.todo.items() if key not in job.writer.done)
+        # Of what is to be done, not of what is left of it: however often it was killed, the same pictures count.
+        measured = fidelities(extractor, [(job.supply, job.todo) for job in active], progress=progress)
+        for job, fidelity in zip(active, measured, strict=True):
+            job.fidelity = fidelity
         if active:
             run = extractor.pipeline([job.supply for job in active], failed)
             with Track(f"extracting {source}", len(left), "images", shown=progress) as bar:
@@ -246,7 +257,8 @@ def _finish(job: Job, failed: Mapping[str, str]) -> None:
     assert job.writer is not None
     own = {key: why for key, why in failed.items() if key in job.todo}
     if job.writer.done:
-        job.writer.finish({"failed": json.dumps(own, sort_keys=True)} if own else {})
+        extra = {"failed": json.dumps(own, sort_keys=True)} if own else {}
+        job.writer.finish(extra | ({"fidelity": str(job.fidelity)} if job.fidelity else {}))
     elif not job.present and job.shard is None:
         first, why = next(iter(own.items()))
         raise RegionError(
@@ -267,6 +279,7 @@ def _report(extractor: Extractor, source: str, job: Job, failed: Mapping[str, st
         present=len(job.present),
         failed=own,
         failed_file=job.failures if own else None,
+        fidelity=job.fidelity,
         fingerprint=extractor.mark,
         feature_size=extractor.feature_size,
         seconds=seconds,

@@ -79,6 +79,7 @@ class Looker(ABC):
         has_patches: whether the cells of its map can be regions.
         knows_probabilities: whether :meth:`probabilities` works.
         alone: pictures go through one at a time, since what shares a batch would change their features.
+        precision: fp32, or one that makes it another network: then :meth:`exact` is the one it stands for.
         raw: pictures are taken as Pillow opens them, neither turned upright nor converted to RGB.
     """
 
@@ -90,6 +91,7 @@ class Looker(ABC):
     has_patches: bool = False
     knows_probabilities: bool = False
     alone: bool = False
+    precision: str = "fp32"
     raw: bool = False
 
     @abstractmethod
@@ -111,6 +113,10 @@ class Looker(ABC):
     @abstractmethod
     def to(self, device: torch.device) -> Looker:
         """Itself, on a device."""
+
+    def exact(self) -> Looker | None:
+        """The looker in fp32 that this one of less precision stands for, built anew; None: it is itself."""
+        return None
 
     def detect(self, seen: Any, most: int, threshold: float) -> list[Found]:
         """The best ``most`` boxes of each picture that have a score of at least ``threshold``, best first.

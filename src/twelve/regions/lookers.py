@@ -20,6 +20,7 @@ def build_looker(
     size: Size | None = None,
     patches: bool = False,
     legacy: bool = False,
+    precision: str = "fp32",
 ) -> Looker:
     """The looker ``name``.
 
@@ -32,15 +33,20 @@ def build_looker(
         size: how large pictures enter the network; None as it likes them. Of detectors the short side alone counts.
         patches: the cells of the network's map are the regions.
         legacy: of x152: do what the original program does where it is thought to be mistaken.
+        precision: of x152: ``bf16`` is faster and no longer the same network.
 
     Raises:
-        ConfigError: no such network, or it has no such levels, patches or ways.
+        ConfigError: no such network, or it has no such levels, patches, ways or precision.
         RegionError: the weights are missing, damaged or another network's.
     """
     plain = name.removeprefix("torchvision/")
     finds = name == X152 or plain in torchvision_detector.names()
     if legacy and name != X152:
         raise ConfigError(f"{name} has no legacy ways", remedy=f"leave --legacy out, or choose --backbone {X152}")
+    if precision != "fp32" and name != X152:
+        raise ConfigError(
+            f"{name} has no precision {precision}", remedy=f"leave --precision out, or choose --backbone {X152}"
+        )
     if finds and levels is not None:
         raise ConfigError(f"{name} has no level {levels[0]!r}", remedy="leave --levels out: its features are its own")
     if finds and patches:
@@ -50,7 +56,7 @@ def build_looker(
             raise ConfigError(f"{name} keeps the shape of pictures", remedy="give a short side alone")
         short = None if size is None else size.short_side
         if name == X152:
-            return x152_looker.build(weights, legacy=legacy, short_side=short)
+            return x152_looker.build(weights, legacy=legacy, precision=precision, short_side=short)
         return torchvision_detector.build(plain, weights, short_side=short)
     backbone = towers.build(weights, levels) if name == towers.NAME else backbones.build(name, weights, levels)
     looker = MapLooker(backbone, size, patches=patches)

@@ -42,8 +42,8 @@ class Extractor:
     """A network with everything that its features depend on.
 
     Args:
-        backbone, weights, levels, input_size, patches, legacy: see :func:`twelve.regions.lookers.build_looker`; or a
-            looker itself.
+        backbone, weights, levels, input_size, patches, legacy, precision: see
+            :func:`twelve.regions.lookers.build_looker`; or a looker itself.
         boxes: of the pictures given to :meth:`look`: ``detect``, a grid, ``patches`` or another source; None: those
             that the network finds, if it finds any, else a grid.
         max_boxes, threshold: of boxes that the network finds; None as it likes.
@@ -72,6 +72,7 @@ class Extractor:
         input_size: Size | None = None,
         patches: bool = False,
         legacy: bool = False,
+        precision: str = "fp32",
         boxes: str | BoxSource | None = None,
         max_boxes: int | None = None,
         threshold: float | None = None,
@@ -87,7 +88,15 @@ class Extractor:
             levels = None if backbone == "transformers" else ("head",)
         where = _device(device)
         if isinstance(backbone, str):
-            looker = build_looker(backbone, weights, levels=levels, size=input_size, patches=patches, legacy=legacy)
+            looker = build_looker(
+                backbone,
+                weights,
+                levels=levels,
+                size=input_size,
+                patches=patches,
+                legacy=legacy,
+                precision=precision,
+            )
         else:
             looker = backbone
         self.looker = looker.to(where)
@@ -107,6 +116,7 @@ class Extractor:
             levels=None if levels is None else tuple(levels),
             size=input_size,
             legacy=legacy,
+            precision=looker.precision,
             patches=patches,
             boxes="",
             most=None,
@@ -138,6 +148,7 @@ class Extractor:
             input_size=recipe.size,
             patches=recipe.patches,
             legacy=recipe.legacy,
+            precision=recipe.precision,
             boxes=recipe.boxes or None,
             max_boxes=recipe.most,
             threshold=recipe.threshold,
@@ -211,10 +222,14 @@ class Extractor:
             metadata=metadata,
         )
 
-    def pipeline(self, supplies: Sequence[BoxSource], failed: dict[str, str]) -> Pipeline:
-        """What makes the regions of these box sources; ``failed`` receives {image id: why}."""
+    def pipeline(self, supplies: Sequence[BoxSource], failed: dict[str, str], looker: Looker | None = None) -> Pipeline:
+        """What makes the regions of these box sources; ``failed`` receives {image id: why}.
+
+        Args:
+            looker: another to look with than the extractor's own, on its device.
+        """
         return Pipeline(
-            self.looker,
+            self.looker if looker is None else looker,
             supplies,
             device=self.device,
             batch_size=self.batch_size,

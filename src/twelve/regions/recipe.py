@@ -28,7 +28,7 @@ class Recipe:
         weights: as ``--weights`` named them; of a file or folder its name without the path.
         weights_file: whether they were a file or folder, which must be at hand again.
         levels, size: as they were asked for; None where nothing was.
-        legacy: of x152.
+        legacy, precision: of x152.
         patches: the cells of the network's map are the regions.
         boxes: where boxes came from, as ``--boxes`` says it; empty where they came from files.
         most, threshold: of boxes that the network found.
@@ -41,6 +41,7 @@ class Recipe:
     levels: tuple[str, ...] | None
     size: Size | None
     legacy: bool
+    precision: str
     patches: bool
     boxes: str
     most: int | None

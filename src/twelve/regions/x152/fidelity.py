@@ -5,16 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from twelve.regions.x152.detector import X152
-from twelve.regions.x152.records import Record
 
 WITHIN = 4.0
 """Pixels of the original picture that a box may be moved by and still be the same region."""
+
+
+class Described(Protocol):
+    """The regions of one picture: boxes (R, 4) xyxy pixels, features (R, F) and, where known, class ids (R,)."""
+
+    @property
+    def boxes(self) -> Tensor: ...
+    @property
+    def features(self) -> Tensor: ...
+    @property
+    def class_ids(self) -> Tensor | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +33,26 @@ class Fidelity:
     """The regions of a detector that another also finds, and how it describes them.
 
     Attributes:
+        pictures: that both looked at.
         regions: that the detector finds.
         matched: those of which the other has a box whose sides are all within :data:`WITHIN` pixels.
-        same_class: of the matched, those that the other gives the same most probable class.
+        same_class: of the matched, those that the other gives the same most probable class; None: no classes known.
         feature_median, feature_largest: of the matched, length of the features' difference over the features' length.
     """
 
+    pictures: int
     regions: int
     matched: int
-    same_class: int
+    same_class: int | None
     feature_median: float
     feature_largest: float
 
     def __str__(self) -> str:
+        classes = "" if self.same_class is None else f", {self.same_class} of the same class"
+        share = f" ({self.matched / self.regions:.0%})" if self.regions else ""
         return (
-            f"{self.matched} of {self.regions} regions within {WITHIN:g} pixels, {self.same_class} of the same class; "
-            f"features differ by {self.feature_median:.2g} (median), {self.feature_largest:.2g} (most)"
+            f"{self.matched} of {self.regions} regions within {WITHIN:g} pixels{share}{classes}; features differ by "
+            f"{self.feature_median:.2g} (median), {self.feature_largest:.2g} (most), on {self.pictures} pictures"
         )
 
 
@@ -56,27 +71,31 @@ def measure(detector: X152, faster: X152, pictures: Iterable[Image.Image], *, mo
     return compare(theirs, ours)
 
 
-def compare(theirs: Sequence[Record], ours: Sequence[Record]) -> Fidelity:
+def compare(theirs: Sequence[Described], ours: Sequence[Described]) -> Fidelity:
     """Compare what a faster detector says of some pictures with what the one it stands for says of them."""
     pairs = [_matched(one, other) for one, other in zip(theirs, ours, strict=True)]
     errors = torch.cat([error for error, _ in pairs]) if pairs else torch.empty(0)
     known = len(errors) > 0
+    agreed = [agree for _, agree in pairs]
     return Fidelity(
+        pictures=len(pairs),
         regions=sum(len(record.boxes) for record in theirs),
         matched=len(errors),
-        same_class=sum(int(agree.sum()) for _, agree in pairs),
+        same_class=None if None in agreed else sum(filter(None, agreed)),
         feature_median=float(errors.quantile(0.5)) if known else math.nan,
         feature_largest=float(errors.max()) if known else math.nan,
     )
 
 
-def _matched(theirs: Record, ours: Record) -> tuple[Tensor, Tensor]:
-    """Of the regions found by both: (M,) relative errors of the features, (M,) whether the classes are the same."""
+def _matched(theirs: Described, ours: Described) -> tuple[Tensor, int | None]:
+    """Of the M regions found by both: (M,) relative errors of the features, how many have the same class."""
     if not len(ours.boxes):
-        return torch.empty(0), torch.empty(0, dtype=torch.bool)
+        return torch.empty(0), None if ours.class_ids is None else 0
     distance, nearest = torch.cdist(theirs.boxes, ours.boxes, p=torch.inf).min(dim=1)
     rows = (distance <= WITHIN).nonzero().flatten()
     nearest = nearest[rows]
     true = theirs.features[rows]
     error = (ours.features[nearest] - true).norm(dim=1) / true.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
-    return error, theirs.class_ids[rows] == ours.class_ids[nearest]
+    if theirs.class_ids is None or ours.class_ids is None:
+        return error, None
+    return error, int((theirs.class_ids[rows] == ours.class_ids[nearest]).sum())
