@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test check real-regions real-sample clean
+.PHONY: help quickstart test check reference real-regions real-sample clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ check: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+reference: $(READY)  ## the API reference, from docstrings, into reference/
+	$(BIN)/pdoc --docformat google -o reference $$($(BIN)/python -c "import pkgutil, twelve; \
+	  print(*(m.name for m in pkgutil.walk_packages(twelve.__path__, 'twelve.') if not m.name.endswith('__main__')))")
 
 DATA ?= ../shared/realdata
 
