@@ -23,7 +23,7 @@ from twelve.regions.boxes import BoxSource, Cells, Detected
 from twelve.regions.fidelity import fidelities
 from twelve.regions.given import GivenBoxes, stored_boxes
 from twelve.regions.looking import Extractor
-from twelve.regions.parts import PartWriter, remove_leftovers
+from twelve.regions.parts import PartWriter, free_name, remove_leftovers
 from twelve.regions.pipeline import Pipeline
 from twelve.regions.shards import Shard
 from twelve.regions.store import GIVEN, RegionFile
@@ -147,7 +147,7 @@ def detected_job(
     paths, name = _part(paths, name, shard)
     present = _present(folder, paths, extractor.mark, supply)
     todo = {key: path for key, path in paths.items() if key not in present}
-    return Job(supply, _free_name(folder, name), todo, present, _failures(folder, name), shard)
+    return Job(supply, free_name(folder, name), todo, present, _failures(folder, name), shard)
 
 
 def given_job(
@@ -170,7 +170,7 @@ def given_job(
     supply = GivenBoxes(asked, tasks, stored_boxes(folder, extractor.mark))
     todo = {key: paths[key] for key in asked if key in supply}
     present = asked.keys() - todo.keys()
-    return Job(supply, _free_name(folder / GIVEN, name), todo, present, _failures(folder / GIVEN, name), shard)
+    return Job(supply, free_name(folder / GIVEN, name), todo, present, _failures(folder / GIVEN, name), shard)
 
 
 def _failures(folder: Path, name: str) -> Path:
@@ -321,12 +321,3 @@ def _other_boxes(metadata: Mapping[str, Any], image: Regions, supply: BoxSource)
     if isinstance(supply, Detected):  # they are not known before the network has looked
         return metadata.get("boxes_origin") != supply.origin
     return not np.array_equal(supply.boxes(image.image_id, image.width, image.height).boxes, image.boxes)
-
-
-def _free_name(folder: Path, name: str) -> Path:
-    """``<name>.arrow``, or the first ``<name>-2.arrow`` ... that no finished file has."""
-    path, number = folder / f"{name}.arrow", 1
-    while path.exists():
-        number += 1
-        path = folder / f"{name}-{number}.arrow"
-    return path
