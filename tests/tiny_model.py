@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from twelve.model.vilbert import Twelve
 from twelve.regions.looking import Extractor
 
 WORDS = (
-    "[PAD] [UNK] [CLS] [SEP] [MASK] what colour is the ball ? a red green blue thing both show start stop answer yes no"
+    "[PAD] [UNK] [CLS] [SEP] [MASK] what colour is the ball ? a red green blue thing both show start stop answer yes "
+    "no one it very big small"
 )
 ANSWERS = ["red", "green", "blue", "yes", "no", "2"]
 TASKS = {
@@ -27,15 +29,17 @@ TASKS = {
 """Task -> its head and the head's kind."""
 
 
-def make(folder: Path, seed: int = 0) -> Path:
+def make(
+    folder: Path, tasks: Mapping[str, tuple[str, str]] = TASKS, answers: Sequence[str] = ANSWERS, seed: int = 0
+) -> Path:
     """Write the model folder and return it."""
     extractor = Extractor("microworld")
     processor = TwelveProcessor(
         wordpieces(WORDS.split()),
-        vocabularies={"answer": ANSWERS},
-        token_rows={task: row for row, task in enumerate(TASKS)},
-        task_outputs={task: head for task, (head, _) in TASKS.items()},
-        max_text=dict.fromkeys(TASKS, 16),
+        vocabularies={"answer": answers},
+        token_rows={task: row for row, task in enumerate(tasks)},
+        task_outputs={task: head for task, (head, _) in tasks.items()},
+        max_text=dict.fromkeys(tasks, 16),
         region_fingerprints={"coco": extractor.mark},
         region_recipes={"coco": extractor.recipe().to_json()},
         temperatures={"vqa": 2.0},
@@ -60,7 +64,7 @@ def make(folder: Path, seed: int = 0) -> Path:
             t_biattention_id=[0, 1],
             v_biattention_id=[0, 1],
             task_specific_tokens=True,
-            heads={head: {"kind": kind, "size": len(ANSWERS)} for head, kind in TASKS.values()},
+            heads={head: {"kind": kind, "size": len(answers)} for head, kind in tasks.values()},
         )
     )
     model.save_pretrained(folder)

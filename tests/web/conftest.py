@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_predictor
+import tiny_model
 from fastapi import FastAPI
 
 import twelve
@@ -16,7 +16,8 @@ from twelve.web.app import create_app
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_predictor.save(tmp_path_factory.mktemp("tiny") / "model")
+    tasks = tiny_model.TASKS | {"gqa": ("answer", "answer")}  # one method may be asked as several tasks
+    return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model", tasks, ["red", "green", "blue"])
 
 
 @pytest.fixture(scope="session")

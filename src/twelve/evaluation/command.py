@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
-from twelve.config import load
+from twelve.config import RunConfig, load
 from twelve.data.prepare import Carved, Prepared, prepare_measuring
 from twelve.errors import ConfigError, nearest
 from twelve.evaluation import record
@@ -59,24 +59,10 @@ def evaluate_run(
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
     open_run(folder)
     config = load(folder / "config.yaml", settings)
-    for name in tasks or ():
-        if name not in config.tasks:
-            raise ConfigError(
-                f"the run has no task {name!r}{nearest(name, config.tasks)}",
-                file=folder,
-                remedy=f"it has {', '.join(config.tasks)}",
-            )
-    names = list(dict.fromkeys(tasks or config.tasks))
-    if submit is not None and len(names) > 1:
-        problem = "an official file of results is one task's"
-        raise ConfigError(problem, file=submit, remedy=f"name one of the tasks: {', '.join(names)}")
+    names = _asked(config, tasks, folder, submit)
     whole = not tasks and split is None and floors and not settings
-    if submit is not None:
-        check_file(submit)
     if whole:
         check_folder(folder)
-    if submit is not None:
-        get(names[0]).submission([], [])  # a dataset without such a file says so before anything is predicted
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     saved = model_folder(folder)
@@ -105,15 +91,7 @@ def evaluate_run(
             evaluator.prepare(prepared(floors))  # training files are read for the floors alone
         result = evaluator.measure(name, split, predictions)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
-    stages = stage_seconds(folder)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    trained = _training_seconds(folder)
-    facts = {
-        "parameters": parameters,
-        "training_seconds": trained,
-        "evaluation_seconds": sum(result.seconds for result in results),
-        "machine": machine(),
-    } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
+    facts = _facts(folder, model, results)
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -124,6 +102,40 @@ def evaluate_run(
         record.write(folder / record.FILE, evaluator.recorded)
         write_run_card(folder, model, processor, results, str(facts["machine"].get("processor", "")))
     return results
+
+
+def _asked(config: RunConfig, tasks: Sequence[str] | None, folder: Path, submit: Path | None) -> list[str]:
+    """The tasks to measure, all of the run's where none is named; whatever can be refused is, before anything is read.
+
+    Raises:
+        ConfigError: the run has no such task, or ``submit`` is for several or for one that has no official file.
+    """
+    for name in tasks or ():
+        if name not in config.tasks:
+            raise ConfigError(
+                f"the run has no task {name!r}{nearest(name, config.tasks)}",
+                file=folder,
+                remedy=f"it has {', '.join(config.tasks)}",
+            )
+    names = list(dict.fromkeys(tasks or config.tasks))
+    if submit is not None:
+        if len(names) > 1:
+            problem = "an official file of results is one task's"
+            raise ConfigError(problem, file=submit, remedy=f"name one of the tasks: {', '.join(names)}")
+        check_file(submit)
+        get(names[0]).submission([], [])
+    return names
+
+
+def _facts(folder: Path, model: Twelve, results: Sequence[Result]) -> dict[str, Any]:
+    """What the model cost, and the machine."""
+    stages = stage_seconds(folder)
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "training_seconds": _training_seconds(folder),
+        "evaluation_seconds": sum(result.seconds for result in results),
+        "machine": machine(),
+    } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:

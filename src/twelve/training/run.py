@@ -150,7 +150,7 @@ def calibrate(folder: Path, trainer: Trainer) -> None:
     from twelve.evaluation.calibration import fit_temperatures
 
     saved = model_folder(folder)
-    model = Twelve.from_pretrained(saved)
+    model = Twelve.from_pretrained(saved).to(trainer.device)
     collators = {name: stream.collator for name, stream in trainer.streams.items()}
     looks = {name: task.look for name, task in trainer.data.tasks.items()}
     trainer.processor.temperatures = fit_temperatures(model, collators, looks, seed=trainer.config.seed)
