@@ -174,6 +174,20 @@ def retrieval_tile(model: Twelve, rounds: int) -> dict[str, float]:
     }
 
 
+def model_of(config: str, features: int) -> Twelve:
+    """A model of random weights with the architecture of a shipped configuration and a text stream of MiniLM's size."""
+    text = {
+        "vocab_size": 30522,
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+        "max_position_embeddings": 512,
+    }
+    fields: dict[str, Any] = {**text, **load(f"configs/{config}").model.architecture}
+    return Twelve(TwelveConfig(**fields, heads=HEADS, v_feature_size=features, task_specific_tokens=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="real-sample.yaml", help="whose architecture is measured")
@@ -183,17 +197,7 @@ def main() -> None:
     arguments = parser.parse_args()
     np.random.seed(0)
     torch.manual_seed(0)
-    config = load(f"configs/{arguments.config}")
-    text = {
-        "vocab_size": 30522,
-        "hidden_size": 384,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 12,
-        "intermediate_size": 1536,
-        "max_position_embeddings": 512,
-    }
-    fields: dict[str, Any] = {**text, **config.model.architecture, "heads": HEADS, "v_feature_size": arguments.features}
-    model = Twelve(TwelveConfig(**fields, task_specific_tokens=True))
+    model = model_of(arguments.config, arguments.features)
     rows = measure(model, arguments.rounds)
     result = {
         "machine": machine(),

@@ -23,6 +23,15 @@ Gates = tuple[Tensor, Tensor]
 """(P, size) factors of the projected queries and keys."""
 
 
+def plain_is_faster(states: Tensor) -> bool:
+    """Whether two matrix products and a softmax are faster than torch's fused attention.
+
+    In half precision on a CPU they are: there the fused one makes small products of their own for every head of every
+    pair. Whole training steps with one and the other: benchmarks/half_precision.py.
+    """
+    return states.device.type == "cpu" and states.dtype in (torch.bfloat16, torch.float16)
+
+
 class Attention(nn.Module):
     """Multi-head scaled dot-product attention of one stream over another, or over itself.
 
@@ -58,7 +67,7 @@ class Attention(nn.Module):
         query, key, value = self._split(query), self._split(key), self._split(value)
         mask = None if mask is None else mask[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
-        if not explain:
+        if not (explain or plain_is_faster(query)):
             context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
             return context.transpose(1, 2).flatten(2), None
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
@@ -66,7 +75,7 @@ class Attention(nn.Module):
             scores = scores.masked_fill(~mask, -math.inf)
         probabilities = scores.softmax(-1)
         context = F.dropout(probabilities, dropout) @ value
-        return context.transpose(1, 2).flatten(2), probabilities
+        return context.transpose(1, 2).flatten(2), probabilities if explain else None
 
     def _split(self, states: Tensor) -> Tensor:
         """(P, K, size) -> (P, N, K, size / N)."""
