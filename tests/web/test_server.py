@@ -58,6 +58,47 @@ def test_stops_gracefully(model_folder: Path) -> None:
         assert process.wait(30) == 0
 
 
+# Half of a request's first lines: at once, as the second request of a connection, and a byte at a time.
+_HALF = b"POST /api/answer HTTP/1.1\r\nHost: localhost\r\nContent-"
+_WHOLE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_IMPATIENT = """
+import sys
+from twelve.web.limits import Limits
+from twelve.web.server import serve
+serve(sys.argv[1], port=0, limits=Limits(head_seconds=1))
+"""
+
+
+def test_slow_first_lines_end_the_connection(model_folder: Path) -> None:
+    with served(model_folder, _IMPATIENT) as (_, address):
+        where = urlsplit(address)
+        for sent, dripping in ((b"", False), (_HALF, False), (_WHOLE + _HALF, False), (_HALF, True)):
+            with socket.create_connection((where.hostname, where.port), timeout=20) as client:
+                client.sendall(sent)
+                received, until = b"", time.monotonic() + 15
+                client.settimeout(0.2)
+                while time.monotonic() < until:
+                    try:
+                        part = client.recv(65536)
+                    except TimeoutError:
+                        if dripping:
+                            client.sendall(b"x")
+                        continue
+                    except ConnectionError:
+                        break
+                    if not part:
+                        break
+                    received += part
+                else:
+                    pytest.fail(f"still open after {sent!r}")
+                assert received.count(b"HTTP/1.1 200") == sent.count(b"GET")
+        with socket.create_connection((where.hostname, where.port), timeout=20) as client:
+            for _ in range(3):  # one who asks again and again is not cut off
+                client.sendall(_WHOLE)
+                assert client.recv(65536).startswith(b"HTTP/1.1 200")
+                time.sleep(0.7)
+
+
 def test_names_that_are_listened_to() -> None:
     assert "evil.example" not in allowed("127.0.0.1") and "localhost" in allowed("127.0.0.1")
     assert "box.example" in allowed("0.0.0.0", ["box.example"])

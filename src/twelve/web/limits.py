@@ -20,6 +20,7 @@ class Limits:
         max_scenes, max_scene_bytes: pictures that are kept in memory to be asked about again; the one asked about
             longest ago goes first.
         scene_seconds: how long a picture is kept after it was last asked about.
+        head_seconds: within which a request's first lines must have arrived, or the connection is closed.
         body_seconds: within which a body must have arrived.
         answer_seconds: within which a request is answered, or given up.
         stop_seconds: within which accepted requests are finished when the service is told to stop.
@@ -33,6 +34,7 @@ class Limits:
     max_scenes: int = 256
     max_scene_bytes: int = 512_000_000
     scene_seconds: float = 900.0
+    head_seconds: float = 10.0
     body_seconds: float = 20.0
     answer_seconds: float = 60.0
     stop_seconds: float = 30.0

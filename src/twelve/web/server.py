@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from twelve.errors import ConfigError
 from twelve.web.app import LOCAL, create_app
@@ -39,6 +42,42 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def patient(seconds: float) -> type[H11Protocol]:
+    """uvicorn's protocol, which by itself waits for ever for the first lines of a request; this one closes the
+    connection of a client that takes longer than ``seconds``, so that silent ones cannot use up all that there may be.
+    """
+
+    class Patient(H11Protocol):
+        _overdue: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._wait()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # Of a connection that is kept open, uvicorn watches the time until the next request's first byte.
+            if self.conn.their_state is h11.IDLE:
+                self._wait()
+            else:
+                self._arrived()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._arrived()
+            super().connection_lost(exc)
+
+        def _wait(self) -> None:
+            if self._overdue is None:
+                self._overdue = self.loop.call_later(seconds, self.transport.close)
+
+        def _arrived(self) -> None:
+            if self._overdue is not None:
+                self._overdue.cancel()
+                self._overdue = None
+
+    return Patient
+
+
 def make_server(
     service_app: object, service: Service, *, host: str = "127.0.0.1", port: int = PORT, log_level: str = "warning"
 ) -> Server:
@@ -52,6 +91,7 @@ def make_server(
         server_header=False,
         proxy_headers=False,
         ws="none",
+        http=patient(service.limits.head_seconds),
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=max(1, round(service.limits.stop_seconds)),
     )
