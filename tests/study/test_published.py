@@ -1,0 +1,35 @@
+"""Published studies: the tables come out of the results that lie beside them."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from twelve.config import load
+from twelve.study import plan as plans
+from twelve.study.show import TABLE, show
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+STUDIES = sorted(path.parent for path in RESULTS.glob("study-*/study.json"))
+
+
+def test_there_are_some() -> None:
+    assert [study.name for study in STUDIES] == ["study-microworld", "study-real-sample"]
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_the_table_is_that_of_the_results(study: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "study"
+    shutil.copytree(study, copy)
+    (copy / TABLE).unlink()
+    show(copy, console=Console(file=io.StringIO()))
+    assert (copy / TABLE).read_text(encoding="utf-8") == (study / TABLE).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_the_configuration_is_the_shipped_one(study: Path) -> None:
+    assert plans.read(study).config == load(f"{study.name}.yaml").model_dump(mode="json")
