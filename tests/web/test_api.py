@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from starlette.testclient import TestClient
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.predictor import Predictor
+from twelve.regions.recipe import Recipe
+from twelve.web.samples import note_for, samples_for
 
 BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
 
@@ -138,9 +141,23 @@ def test_model_and_samples(client: TestClient) -> None:
     found = client.get("/api/model").json()
     assert set(found["methods"]) == {*ASKED, "verify", "match"}
     assert [task["name"] for task in found["methods"]["answer"]] == ["vqa", "gqa"]
+    assert "drawn scenes only" in found["note"]
     assert found["samples"] and all(sample["alt"] and sample["texts"] for sample in found["samples"])
     picture = client.get(f"/api/samples/{found['samples'][0]['name']}")
     assert Image.open(io.BytesIO(picture.content)).size == (160, 128)
+
+
+def test_who_saw_photographs_too_has_samples_without_a_note(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = predictor.processor.region_recipes
+    drawn = Recipe.from_json(recipes["coco"])
+    monkeypatch.setitem(recipes, "flickr30k", replace(drawn, backbone="resnet18").to_json())
+    assert note_for(predictor) is None and samples_for(predictor, 1)
+    monkeypatch.delitem(recipes, "coco")
+    assert note_for(predictor) is None and not samples_for(predictor, 1)
+    monkeypatch.delitem(recipes, "flickr30k")
+    assert note_for(predictor) is None  # nothing is known
 
 
 def test_watched(client: TestClient, scenes: list[str]) -> None:

@@ -17,7 +17,15 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-TABS = ("answer", "locate", "entails", "choose", "guess", "verify", "match")
+TABS = {
+    "answer": "Ask",
+    "locate": "Point",
+    "entails": "Check",
+    "choose": "Choose",
+    "guess": "Guess",
+    "verify": "Compare",
+    "match": "Search",
+}
 
 
 @dataclass
@@ -26,6 +34,7 @@ class Visit:
 
     page: sync_api.Page
     address: str
+    phone: bool
     asked: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -49,8 +58,10 @@ def browser() -> Iterator[sync_api.Browser]:
 
 @pytest.fixture(params=[1280, 390], ids=["desk", "phone"])
 def visit(request: pytest.FixtureRequest, browser: sync_api.Browser, address: str) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": request.param, "height": 844})
-    found = Visit(context.new_page(), address)
+    phone = request.param < 760
+    size: sync_api.ViewportSize = {"width": request.param, "height": 844}
+    context = browser.new_context(viewport=size, has_touch=phone, is_mobile=phone, reduced_motion="reduce")
+    found = Visit(context.new_page(), address, phone)
     found.page.on("request", lambda asked: found.asked.append(asked.url))
     found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
     found.page.on("console", lambda said: said.type == "error" and found.complaints.append(said.text))
@@ -63,17 +74,27 @@ def visit(request: pytest.FixtureRequest, browser: sync_api.Browser, address: st
     assert [url for url in found.asked if not url.startswith((f"{address}/", "blob:"))] == []
 
 
-def upload(page: sync_api.Page, panel: str, seed: int = 1) -> None:
-    file = {"name": "a.png", "mimeType": "image/png", "buffer": png(seed)}
+def choose_file(page: sync_api.Page, panel: str, name: str, data: bytes) -> None:
+    file = {"name": name, "mimeType": "image/png", "buffer": data}
     page.locator(f"#panel-{panel} input[type=file]").first.set_input_files([file])  # type: ignore[list-item]
+
+
+def upload(page: sync_api.Page, panel: str, seed: int = 1) -> None:
+    choose_file(page, panel, "a.png", png(seed))
     page.locator(f"#panel-{panel}").get_by_text(re.compile(r"\d+ regions")).first.wait_for()
 
 
 def ask(page: sync_api.Page, panel: str, text: str) -> sync_api.Locator:
-    page.locator(f"#panel-{panel} form input[type=text]").first.fill(text)
-    page.locator(f"#panel-{panel} form button[type=submit]").click()
+    """The headline of the reply, which can be seen."""
+    line = page.locator(f"#panel-{panel} form input[type=text]").first
+    line.fill(text)
+    line.press("Enter")
     headline = page.locator(f"#panel-{panel} .headline")
     headline.wait_for()
+    assert headline.evaluate(
+        """head => { const {left, top, bottom} = head.getBoundingClientRect();
+        return bottom <= innerHeight && document.elementFromPoint(left + 2, (top + bottom) / 2) === head; }"""
+    )
     return headline
 
 
@@ -82,6 +103,11 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     upload(page, "answer")
     assert ask(page, "answer", "what colour is it ?").inner_text() in ("red", "green", "blue")
     assert page.locator("#panel-answer .ranking li").count() == 3
+    page.get_by_role("tab", name="Check").click()
+    assert re.fullmatch(
+        r"Yes, it follows entailment|It cannot be told neutral|No, it contradicts contradiction",
+        ask(page, "entails", "it is green").inner_text(),
+    )
     page.get_by_role("tab", name="Point").click()
     assert "There it is" in ask(page, "locate", "the red one").inner_text()
     box = page.locator("#panel-locate .frame.best rect").bounding_box()
@@ -90,19 +116,46 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     assert stage["x"] - 5 <= box["x"] and box["x"] + box["width"] <= stage["x"] + stage["width"] + 5
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]  # type: ignore[index]
+    if visit.phone:  # the picture stays in sight, and leaves room
+        card = page.locator("#panel-locate .picture").bounding_box()
+        assert card and card["y"] == 0 and card["height"] < 0.35 * 844
+
+
+def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
+    page = visit.page
+    upload(page, "answer")
+    page.get_by_role("tab", name="Point").click()
+    ask(page, "locate", "the red one")
+    rows = page.locator("#panel-locate .ranking .name")
+    names = rows.all_inner_texts()
+    assert all(re.fullmatch(r"\d+ [a-z]+|the whole picture", name) for name in names)
+    numbers = {name.split()[0] for name in names} - {"the"}
+    assert set(page.locator("#panel-locate .frame text").all_text_contents()) == numbers
+    page.mouse.move(0, 0)
+    assert page.locator("#panel-locate .frame.pointed").count() == 0
+    rows.last.focus()
+    assert page.locator("#panel-locate .frame.pointed").count() == 1
+    page.locator("#panel-locate input[type=range]").fill("0.3")
+    assert page.locator("#panel-locate output").inner_text() == "30\u00a0%"
 
 
 def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
+    page.route("**/api/answer", _one_word_looks)
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show what it looked at").click()
+    heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
+    page.get_by_role("button", name="thing", exact=True).click()
+    assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) < 0.2  # an even share is no finding
     word = page.get_by_role("button", name="colour", exact=True)
     word.click()
     assert word.get_attribute("aria-pressed") == "true"
-    heats = page.locator("#panel-answer .frame.region rect").evaluate_all("all => all.map(r => +r.style.fillOpacity)")
-    assert heats and max(heats) > 0.5 and min(heats) < max(heats)
-    assert "looks at region" in page.locator("#panel-answer .told").inner_text()
+    heats = page.locator("#panel-answer .frame.region").evaluate_all(heat)
+    assert sorted(heats)[-2:] == [0, 1]
+    named = re.findall(r"box (\d+)", page.locator("#panel-answer .told").inner_text())
+    shown = page.locator("#panel-answer .frame.region:not(.quiet) text").all_text_contents()
+    assert named and set(named) == set(shown)
     region = page.locator("#panel-answer .frame.region").last
     region.focus()
     page.keyboard.press("Enter")
@@ -110,6 +163,18 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     assert page.locator("#panel-answer .frame.on").count() == 1
     page.get_by_role("button", name="Back to the answer").click()
     assert page.locator("#panel-answer .ranking").count() == 1
+    assert page.evaluate("document.activeElement.className") == "plain why"
+
+
+def _one_word_looks(route: sync_api.Route) -> None:
+    """All words look evenly, but "colour" at the first box alone."""
+    reply = route.fetch()
+    told = reply.json()
+    if attention := told["attention"]:
+        count = len(attention["boxes"])
+        for word, row in zip(attention["words"], attention["words_to_regions"], strict=True):
+            row[:] = [float(k == 1) for k in range(count)] if word == "colour" else [1 / count] * count
+    route.fulfill(response=reply, json=told)
 
 
 def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
@@ -128,8 +193,52 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert ask(page, "choose", "the big one").inner_text().startswith("Box ")
     assert page.locator("#panel-choose .frame.best").count() == 1
     assert page.locator("#panel-choose .ranking li").count() == min(8, offered)
+    page.get_by_role("button", name="Remove box").click()
+    assert page.locator("#panel-choose .candidates input").count() == offered
+    assert page.locator("#panel-choose .headline").count() == 0  # it was about the box that is gone
+    ask(page, "choose", "the big one")
+    for box in page.locator("#panel-choose .candidates input:checked").all()[::-1]:
+        box.uncheck()
+    page.locator("#panel-choose form button[type=submit]").click()
+    assert page.get_by_text("Tick at least one box.").is_visible()
+    assert page.locator("#panel-choose .headline").count() == 0
+
+
+def test_a_box_is_typed(visit: Visit) -> None:
+    page = visit.page
+    upload(page, "answer")
+    page.get_by_role("tab", name="Choose").click()
+    boxes = page.locator("#panel-choose .candidates input")
+    offered = boxes.count()
+    page.locator("#panel-choose").get_by_text("Add a box by its corners").click()
+    corners = page.locator("#panel-choose .corners input")
+    for numbers, wrong in (
+        ((100, 10, 50, 600), "Right must be more than left. Bottom can be 128"),
+        ((9, 10, 50, 60), ""),
+    ):
+        for corner, number in zip(corners.all(), numbers, strict=True):
+            corner.fill(str(number))
+        corners.last.press("Enter")
+        assert page.locator("#panel-choose details [role=alert]").inner_text().startswith(wrong)
+        assert boxes.count() == offered + (not wrong)
+    assert page.get_by_text(re.compile(r"Box \d+ yours added")).is_visible()
+    assert page.locator("#panel-choose form > [role=alert]").inner_text() == ""  # nothing was asked
+
+
+def test_guesses_from_a_dialogue(visit: Visit) -> None:
+    page = visit.page
+    upload(page, "answer")
     page.get_by_role("tab", name="Guess").click()
+    questions = page.locator("#panel-guess .dialogue input")
+    questions.first.fill("is it big ?")
+    page.get_by_role("button", name="Add a question").click()
+    page.get_by_role("button", name="Remove question 1").click()
+    assert questions.count() == 1 and questions.first.input_value() == ""
     assert ask(page, "guess", "is it red ?").inner_text().startswith("Box ")
+    page.get_by_role("button", name="Show what it looked at").click()
+    words = page.locator("#panel-guess .word")
+    words.first.wait_for()
+    assert [word for word in words.all_inner_texts() if "[" not in word] == ["is", "it", "red", "?", "yes"]
 
 
 def test_two_pictures_and_a_gallery(visit: Visit) -> None:
@@ -140,10 +249,18 @@ def test_two_pictures_and_a_gallery(visit: Visit) -> None:
         page.locator("#panel-verify .picture").nth(side).get_by_text("regions").wait_for()
     assert page.locator("#panel-verify form input").input_value().startswith("Both images contain")
     assert ask(page, "verify", "both are red").inner_text() in ("True", "False")
+    page.get_by_role("button", name="Show what it looked at").click()
+    page.get_by_text("the left picture alone").wait_for()
     page.get_by_role("tab", name="Search").click()
     page.get_by_role("button", name="Add all samples").click()
     page.get_by_text("6 pictures").wait_for()
+    page.get_by_role("button", name="Add all samples").click()
+    page.get_by_text("6 pictures; all samples are here already").wait_for()
+    choose_file(page, "match", "a.png", b"no picture")
+    page.get_by_text("no kind of picture").wait_for()
+    visit.complaints.clear()  # the browser reports the refused upload in its console
     assert "The best of 6" in ask(page, "match", "a big thing").inner_text()
+    assert page.locator("#panel-match .status").inner_text() == "6 pictures"
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
 
@@ -157,8 +274,9 @@ def test_by_keyboard_and_named_for_screen_readers(visit: Visit) -> None:
     page.keyboard.press("Home")
     tab = page.locator("[role=tab][aria-selected=true]")
     assert tab.inner_text() == "Ask" and page.locator("[role=tab][tabindex='0']").count() == 1
-    for method in TABS:
+    for method, name in TABS.items():
         page.locator(f"#tab-{method}").click()
+        assert page.locator(f"#panel-{method} form button[type=submit]").inner_text() == name
         unnamed = (
             page.locator(f"#panel-{method}")
             .locator("input, select, button, img")
@@ -168,16 +286,44 @@ def test_by_keyboard_and_named_for_screen_readers(visit: Visit) -> None:
             )
         )
         assert unnamed == []
+    page.locator("#tab-answer").click()
+    page.locator("#panel-answer .sample").first.press("Enter")
+    page.locator("#panel-answer").get_by_text("regions").wait_for()
+    assert page.evaluate("document.activeElement !== document.body")
+
+
+def test_says_what_the_model_is_and_how_to_begin(visit: Visit) -> None:
+    known = visit.page.locator("#known").inner_text()
+    assert "drawn scenes only" in known and "VQA v2" in known
+    # Nothing is dropped with a finger.
+    assert visit.page.get_by_text("Drop a picture here").first.is_visible() != visit.phone
+    ways = visit.page.locator("#panel-answer").get_by_text("Choose a picture", exact=True)
+    assert [way.is_visible() for way in ways.all()].count(True) == 1
+    assert not visit.page.get_by_text("Another picture").first.is_visible()
 
 
 def test_mistakes_are_said(visit: Visit) -> None:
     page = visit.page
     page.locator("#panel-answer form button[type=submit]").click()
     assert page.get_by_role("alert").first.inner_text() == "Choose a picture first."
-    file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}
-    page.locator("#panel-answer input[type=file]").first.set_input_files([file])  # type: ignore[list-item]
-    page.get_by_text("no kind of picture").wait_for()
-    visit.complaints.clear()  # the browser reports the refused upload in its console
+    upload(page, "answer")
+    ask(page, "answer", "what is it ?")
+    choose_file(page, "answer", "b.txt", b"no picture")
+    page.get_by_text(re.compile("b.txt: this is no kind of picture .* The picture before stays")).wait_for()
+    assert page.locator("#panel-answer .stage img").is_visible()
+    assert page.locator("#panel-answer .headline").is_visible()
+    assert page.locator("#panel-answer .file").is_visible()  # on a phone too, to choose another
+    line = page.locator("#panel-answer form input[type=text]")
+    line.fill("")
+    line.press("Enter")
+    page.get_by_text("Type something first.").wait_for()
+    assert page.locator("#panel-answer .headline").count() == 0  # it was the reply to another question
+    line.fill("what is it ?")
+    page.route("**/api/answer", lambda route: route.abort())
+    page.locator("#panel-answer form button[type=submit]").click()
+    page.get_by_text("The service does not answer – is it still running?", exact=True).wait_for()
+    assert "regions" in page.locator("#panel-answer .status").inner_text()
+    visit.complaints.clear()  # the browser reports both in its console
 
 
 def test_a_forgotten_picture_is_sent_again(visit: Visit) -> None:

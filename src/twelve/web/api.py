@@ -13,7 +13,7 @@ from twelve.tasks.shared import dialogue as joined_turns
 from twelve.web import schemas
 from twelve.web.limits import Limits
 from twelve.web.problems import ServiceError, documented
-from twelve.web.samples import Sample
+from twelve.web.samples import Sample, note_for
 from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_PICTURES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
 
@@ -191,6 +191,7 @@ def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> sch
             method: [schemas.Asked(name=name, title=titles[name]) for name in names]
             for method, names in predictor.methods.items()
         },
+        note=note_for(predictor),
         samples=[schemas.Sample(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
         limits={
             "bytes": limits.max_bytes,

@@ -39,12 +39,22 @@ class Sample:
 
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
     """Samples that this model can know what to do with; none if it was not trained on the drawn world."""
-    recipes = predictor.processor.region_recipes.values()
+    return list(_samples(count)) if any(_drawn(predictor)) else []
+
+
+def note_for(predictor: Predictor) -> str | None:
+    """What people should know before they ask: how a model that saw nothing but the drawn world takes photographs."""
+    drawn = _drawn(predictor)
+    return "It knows drawn scenes only: photographs are foreign to it." if drawn and all(drawn) else None
+
+
+def _drawn(predictor: Predictor) -> list[bool]:
+    """Of each kind of pictures that the model was trained on, whether it is the drawn world; empty: unknown."""
     try:
-        drawn = any(Recipe.from_json(recipe).backbone == BACKBONE for recipe in recipes)
+        recipes = [Recipe.from_json(recipe) for recipe in predictor.processor.region_recipes.values()]
     except RegionError:
         return []
-    return list(_samples(count)) if drawn else []
+    return [recipe.backbone == BACKBONE for recipe in recipes]
 
 
 def _samples(count: int) -> Iterator[Sample]:

@@ -220,6 +220,7 @@ class ModelReply(BaseModel):
     version: str
     parameters: int
     methods: dict[str, list[Asked]]
+    note: str | None = Field(description="what people should know before they ask, if there is something")
     samples: list[Sample]
     limits: dict[str, Any]
 

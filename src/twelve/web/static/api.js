@@ -3,18 +3,23 @@
 /** A reply that is not 2xx; its message is for people. */
 export class Refused extends Error {
   constructor(status, problem, remedy) {
-    super(remedy ? `${problem} – ${remedy}.` : `${problem}.`);
+    const text = remedy ? `${problem} – ${remedy}` : problem;
+    super(/[.?!]$/.test(text) ? text : `${text}.`);
     this.status = status;
   }
 }
 
-async function called(path, options = {}) {
-  let reply;
+/** A reply, whatever its status; no reply at all is an error for people as well. */
+async function fetched(path, options = {}) {
   try {
-    reply = await fetch(path, { ...options, cache: "no-store", credentials: "omit" });
+    return await fetch(path, { ...options, credentials: "omit" });
   } catch {
     throw new Refused(0, "The service does not answer", "is it still running?");
   }
+}
+
+async function called(path, options = {}) {
+  const reply = await fetched(path, { ...options, cache: "no-store" });
   const told = await reply.json().catch(() => ({}));
   if (!reply.ok) throw new Refused(reply.status, told.error || `status ${reply.status}`, told.remedy);
   return told;
@@ -31,7 +36,7 @@ export const forget = (scene) => scene && fetch(`api/scenes/${scene.id}`, { meth
 
 /** Bytes of a sample picture. */
 export async function sample(name) {
-  const reply = await fetch(`api/samples/${encodeURIComponent(name)}`);
+  const reply = await fetched(`api/samples/${encodeURIComponent(name)}`);
   if (!reply.ok) throw new Refused(reply.status, "this sample is not there");
   return reply.blob();
 }

@@ -1,73 +1,106 @@
-// What looked at what: a word shows the regions it looks at, a region shows the words it reads.
+// What looked at what: a word shows the boxes it looks at, a box shows the words it reads.
 
 import { el, percent } from "./dom.js";
+import { sameBox } from "./picture.js";
 
-const SHOWN = 3;
+const NAMED = 3;
+const FULL = 3; // times an even share: from here on, a box glows as much as it can
 
-/** An element with the words; regions become buttons in the picture. */
-export function attentionView(picture, found, restore) {
-  const { words, boxes, words_to_regions: toRegions, regions_to_words: toWords } = found;
-  const told = el("p", { role: "status", class: "told" });
-  const buttons = words.map((word, place) => {
-    const special = word.startsWith("[") ? " special" : "";
-    const joined = word.startsWith("##") ? " joined" : "";
-    const attributes = { type: "button", class: `word${special}${joined}`, "aria-pressed": "false", click: () => showWord(place) };
-    return el("button", attributes, word.replace(/^##/, ""));
+/**
+ * How much a share glows, 0 to 1. Not by the largest, which would make something of shares that hardly differ:
+ * an even share, which says nothing, does not glow, however large the others are.
+ */
+const glow = (share, even) => Math.min(1, Math.max(0, Math.log(share / even) / Math.log(FULL)));
+
+/** Boxes with their places among the model's regions: one that was both found and given to choose among has two. */
+function placed(boxes) {
+  const found = [];
+  boxes.forEach((box, region) => {
+    const known = found.find((one) => sameBox(one.box, box));
+    if (known) known.regions.push(region);
+    else found.push({ box, regions: [region] });
   });
+  return found;
+}
 
-  function best(shares, name, from) {
-    const order = shares.map((share, k) => [k, share]).slice(from);
-    order.sort((one, other) => other[1] - one[1]);
-    return order.slice(0, SHOWN).map(([k, share]) => `${name(k)} (${percent(share)})`).join(", ");
+/** The largest shares, largest first. */
+const most = (shares) => [...shares.entries()].sort((one, other) => other[1] - one[1]).slice(0, NAMED);
+
+/**
+ * An element with the words; boxes become buttons in the picture.
+ * @param called what people call a box: {number, name}
+ * @param note which picture it is about, where there are two
+ * @param isMark (words, k) => whether a word is none that somebody typed
+ */
+export function attentionView({ picture, called, note = null, isMark = () => false }, found, restore) {
+  const { words, words_to_regions: toRegions, regions_to_words: toWords } = found;
+  const [whole, ...boxes] = placed(found.boxes);
+  for (const one of boxes) Object.assign(one, called(one.box));
+  const evenOf = ({ regions }) => regions.length / found.boxes.length;
+  const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);
+  const told = el("p", { role: "status", class: "told" });
+  const shown = [...words.keys()].filter((k) => !isMark(words, k));
+  const buttons = new Map(shown.map((k) => [k, wordButton(k)]));
+
+  function wordButton(k) {
+    const special = words[k].startsWith("[") ? " special" : "";
+    const joined = words[k].startsWith("##") ? " joined" : "";
+    const attributes = { type: "button", class: `word${special}${joined}`, "aria-pressed": "false", click: () => showWord(k) };
+    return el("button", attributes, words[k].replace(/^##/, ""));
   }
 
-  /** Region 0 is the whole picture, which has no box worth drawing. */
-  function regions(heats, chosen) {
-    const most = Math.max(...heats.slice(1), 1e-9);
-    const least = Math.min(...heats.slice(1), most - 1e-9);
-    const frames = boxes.slice(1).map((box, k) => ({
+  /** @param heats one a box, named those that show their numbers (others do while pointed at), chosen the one that is pressed */
+  function draw({ heats = [], named = [...boxes.keys()], chosen = null }) {
+    const frames = boxes.map(({ box, number, name }, k) => ({
       box,
-      kind: "region",
-      heat: heats.length ? (0.65 * (heats[k + 1] - least)) / (most - least) : 0,
-      label: `Region ${picture.name(k)}`,
-      on: chosen === k + 1,
-      press: () => showRegion(k + 1),
+      kind: named.includes(k) || heats[k] > 0.2 ? "region" : "region quiet",
+      text: number,
+      heat: heats[k] ?? 0,
+      label: `Box ${name}`,
+      on: chosen === k,
+      press: () => showBox(k),
     }));
     // Small boxes lie on top, where a pointer can reach them.
     const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
     picture.show(frames.sort((one, other) => area(one.box) - area(other.box)));
-    if (chosen) picture.overlay.querySelector(".on")?.focus({ preventScroll: true });
+    if (chosen !== null) picture.overlay.querySelector(".on")?.focus({ preventScroll: true });
   }
 
-  function showWord(place) {
-    buttons.forEach((button, k) => {
-      button.setAttribute("aria-pressed", String(k === place));
+  function showWord(word) {
+    for (const [k, button] of buttons) {
+      button.setAttribute("aria-pressed", String(k === word));
       button.style.removeProperty("--heat");
-    });
-    const shares = toRegions[place];
-    regions(shares, null);
-    const whole = `the whole picture (${percent(shares[0])})`;
-    told.textContent = `“${words[place]}” looks at region ${best(shares, (k) => picture.name(k - 1), 1)}; at ${whole}.`;
+    }
+    const share = ({ regions }) => sum(regions.map((region) => toRegions[word][region]));
+    const shares = boxes.map(share);
+    const best = most(shares);
+    draw({ heats: boxes.map((one, k) => glow(shares[k], evenOf(one))), named: best.map(([k]) => k) });
+    const even = evenOf(best.length ? boxes[best[0][0]] : whole);
+    const parts = [...best.map(([k, value]) => `box ${boxes[k].name} (${percent(value)})`), `the whole picture (${percent(share(whole))})`];
+    told.textContent = `“${buttons.get(word).textContent}” looks at ${parts.join(", ")}. An even share would be ${percent(even)}.`;
   }
 
-  function showRegion(region) {
-    const shares = toWords[region];
-    const most = Math.max(...shares, 1e-9);
-    buttons.forEach((button, k) => {
+  function showBox(place) {
+    const { regions, name } = boxes[place];
+    const shares = words.map((_, k) => sum(regions.map((region) => toWords[region][k])) / regions.length);
+    for (const [k, button] of buttons) {
       button.setAttribute("aria-pressed", "false");
-      button.style.setProperty("--heat", shares[k] / most);
-    });
-    regions([], region);
-    told.textContent = `Region ${picture.name(region - 1)} reads ${best(shares, (k) => `“${words[k]}”`, 0)}.`;
+      button.style.setProperty("--heat", glow(shares[k], 1 / words.length));
+    }
+    draw({ chosen: place });
+    const best = most(shares.map((share, k) => (buttons.has(k) ? share : -1)));
+    const parts = best.map(([k, value]) => `“${buttons.get(k).textContent}” (${percent(value)})`);
+    told.textContent = `Box ${name} reads ${parts.join(", ")}. An even share would be ${percent(1 / words.length)}.`;
   }
 
-  regions([], null);
+  draw({});
   return el(
     "section",
     { class: "attention", "aria-label": "What it looked at" },
     el("h3", {}, "What it looked at"),
-    el("p", {}, "Choose a word to see the regions it looks at, or a region in the picture to see the words it reads."),
-    el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons),
+    note && el("p", {}, note),
+    el("p", {}, "Choose a word to see the boxes it looks at, or a box in the picture to see the words it reads. What glows gets more than an even share."),
+    el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
     told,
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),
   );

@@ -25,26 +25,35 @@ function filled(element, attributes, children) {
   return element;
 }
 
-/** A labelled form field. */
+/** A labelled form field; the label is a text, or several parts. */
 export function field(label, input, hint = null) {
   input.id ||= unique("field");
-  return el("p", { class: "field" }, el("label", { for: input.id }, label), input, hint && el("small", {}, hint));
+  const said = hint && el("small", { id: unique("hint") }, hint);
+  if (said) input.setAttribute("aria-describedby", said.id);
+  return el("p", { class: "field" }, el("label", { for: input.id }, ...[label].flat()), input, said);
 }
 
 /** A share as people read it. */
-export const percent = (share) => `${Math.round(100 * share)} %`;
+export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
-/** A ranked list of [name, share] with bars; the bars are for the eye, the numbers for everyone. */
-export function ranking(rows, label) {
-  return el(
-    "ol",
-    { class: "ranking", "aria-label": label },
-    ...rows.map(([name, share]) => {
-      const bar = el("span", { class: "bar", "aria-hidden": "true" });
-      bar.style.setProperty("--share", share);
-      return el("li", {}, el("span", { class: "name" }, name), el("span", { class: "share" }, percent(share)), bar);
-    }),
-  );
+/**
+ * A ranked list of [name, share, box] with bars; the bars are for the eye, the numbers for everyone.
+ * @param point with it, names are buttons: it is called with the box whose row is hovered, or has the focus, and with null
+ */
+export function ranking(rows, label, point = null) {
+  const items = rows.map(([name, share, box]) => {
+    const bar = el("span", { class: "bar", "aria-hidden": "true" });
+    bar.style.setProperty("--share", share);
+    const show = () => point(box);
+    const hide = () => point(null);
+    const parts = [name].flat();
+    const named = point
+      ? el("button", { type: "button", class: "name", title: "Show this box", focus: show, blur: hide, click: show }, ...parts)
+      : el("span", { class: "name" }, ...parts);
+    const hovered = point ? { pointerenter: show, pointerleave: hide } : {};
+    return el("li", hovered, named, el("span", { class: "share" }, percent(share)), bar);
+  });
+  return el("ol", { class: "ranking", "aria-label": label }, ...items);
 }
 
 /** Call `act` when an element is clicked, or chosen by the keyboard. */

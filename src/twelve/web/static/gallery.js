@@ -1,18 +1,19 @@
 // Several pictures, and the one that a caption means.
 
 import * as api from "./api.js";
-import { dropped, fileInput, sampleButtons } from "./picture.js";
+import { dropped, fileInput, sampleButtons } from "./choosing.js";
 import { el, percent } from "./dom.js";
 
 export class Gallery {
   constructor(samples, most) {
     this.most = most;
     this.items = [];
+    this.samples = new Set(); // those that are here or on their way
     this.list = el("ul", { class: "gallery", "aria-label": "Pictures" });
     this.status = el("p", { role: "status", class: "status" });
-    const input = fileInput({ multiple: true, change: () => this.addAll([...input.files]) });
+    const files = (chosen) => this.addAll(chosen.map((file) => ({ file, alt: `The picture ${file.name}` })));
     const all = samples.length
-      ? el("button", { type: "button", class: "plain", click: () => this.samples(samples) }, "Add all samples")
+      ? el("button", { type: "button", class: "plain", click: () => this.addSamples(samples) }, "Add all samples")
       : null;
     this.element = el(
       "div",
@@ -20,11 +21,11 @@ export class Gallery {
       el("h2", {}, "Pictures to search"),
       this.list,
       this.status,
-      el("p", { class: "row" }, el("label", { class: "file" }, input, "Add pictures"), all),
-      sampleButtons(samples, (sample) => this.samples([sample]), "or add one of these"),
+      el("p", { class: "row" }, el("label", { class: "file" }, fileInput(files, { multiple: true }), "Add pictures"), all),
+      sampleButtons(samples, (sample) => this.addSamples([sample]), "or add one of these"),
     );
-    dropped(this.element, (files) => this.addAll(files));
-    this.say("No pictures yet: add some, or drop them here.");
+    dropped(this.element, files);
+    this.say("No pictures yet.");
   }
 
   say(text, wrong = false) {
@@ -32,36 +33,51 @@ export class Gallery {
     this.status.classList.toggle("wrong", wrong);
   }
 
-  async samples(samples) {
-    for (const sample of samples) await this.add(await api.sample(sample.name), sample.alt, sample);
+  get count() {
+    return this.items.length === 1 ? "1 picture" : `${this.items.length} pictures`;
   }
 
-  async addAll(files) {
-    for (const file of files) await this.add(file, `The picture ${file.name}`);
+  /** Add samples, each once however often it is asked for. */
+  async addSamples(samples) {
+    const fresh = samples.filter((sample) => !this.samples.has(sample));
+    if (!fresh.length) return this.say(`${this.count}; ${samples.length > 1 ? "all samples are" : "this sample is"} here already.`);
+    fresh.forEach((sample) => this.samples.add(sample));
+    await this.addAll(fresh.map((sample) => ({ file: () => api.sample(sample.name), alt: sample.alt, sample })));
   }
 
-  async add(blob, alt, sample = null) {
-    if (this.items.length >= this.most) return this.say(`At most ${this.most} pictures.`, true);
-    this.say("Looking …");
-    try {
-      const item = { blob, scene: await api.look(blob), share: el("figcaption", {}), sample };
-      item.again = async () => { item.scene = await api.look(blob); };
-      const drop = el("button", { type: "button", class: "remove", "aria-label": `Remove: ${alt}`, click: () => this.remove(item) }, "×");
-      item.element = el("li", {}, el("figure", {}, el("img", { src: URL.createObjectURL(blob), alt }), item.share, drop));
-      this.items.push(item);
-      this.list.append(item.element);
-      this.say(`${this.items.length} pictures`);
-    } catch (error) {
-      this.say(`${alt}: ${error.message}`, true);
+  /** Add one after the other; what could not be added is said when all were tried. */
+  async addAll(wanted) {
+    const failed = [];
+    for (const one of wanted) {
+      this.say("Looking …");
+      try {
+        await this.add(one);
+      } catch (error) {
+        this.samples.delete(one.sample);
+        failed.push(`${one.alt}: ${error.message}`);
+      }
     }
+    this.say([this.count, ...failed].join(". "), failed.length > 0);
+  }
+
+  async add({ file, alt, sample = null }) {
+    if (this.items.length >= this.most) throw new Error(`at most ${this.most} pictures.`);
+    const blob = typeof file === "function" ? await file() : file;
+    const item = { blob, scene: await api.look(blob), share: el("figcaption", {}), sample };
+    item.again = async () => { item.scene = await api.look(blob); };
+    const drop = el("button", { type: "button", class: "remove", "aria-label": `Remove: ${alt}`, click: () => this.remove(item) }, "×");
+    item.element = el("li", {}, el("figure", {}, el("img", { src: URL.createObjectURL(blob), alt }), item.share, drop));
+    this.items.push(item);
+    this.list.append(item.element);
   }
 
   remove(item) {
     this.items = this.items.filter((one) => one !== item);
+    this.samples.delete(item.sample);
     URL.revokeObjectURL(item.element.querySelector("img").src);
     item.element.remove();
     api.forget(item.scene);
-    this.say(`${this.items.length} pictures`);
+    this.say(this.count);
   }
 
   /** Best first; `asked` are the pictures that were sent, which may have become more or fewer since. */
@@ -74,5 +90,6 @@ export class Gallery {
       item.element.classList.toggle("first", place === 0);
     });
     this.list.replaceChildren(...this.items.map((item) => item.element));
+    this.say(this.count); // what failed before the search is over
   }
 }

@@ -21,20 +21,20 @@ const SHARED = ["answer", "locate", "entails", "choose", "guess"];
 
 function panelOf(method, model, picture) {
   const tasks = model.methods[method];
-  const [, , words] = TABS[method];
+  const [button, , words] = TABS[method];
   if (method === "verify") {
     const left = new Picture("Left picture", model.samples);
     const right = new Picture("Right picture", model.samples);
-    const shown = pairForm({ left, right, tasks });
+    const shown = pairForm({ button, left, right, tasks });
     for (const side of [left, right]) side.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); });
     return { ...shown, pictures: el("div", { class: "pair" }, left.element, right.element), layout: "stacked" };
   }
   if (method === "match") {
     const gallery = new Gallery(model.samples, model.limits.pictures);
-    return { ...searchForm({ gallery, tasks }), pictures: gallery.element, layout: "stacked" };
+    return { ...searchForm({ button, gallery, tasks }), pictures: gallery.element, layout: "stacked" };
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
-  const shown = make(method, { ...words, picture, tasks });
+  const shown = make(method, { ...words, button, picture, tasks });
   picture.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
   return { ...shown, layout: "beside" };
 }
@@ -93,12 +93,19 @@ function build(model) {
 // A file that misses its place must not replace the page.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 
+/** What people should know of a model: whose questions it was trained for, and what it is no good at. */
+function known({ methods, note }) {
+  const titles = Object.values(methods).flat().map(({ title }) => title);
+  return [note, titles.length && `Trained for ${titles.join(", ")}.`].filter(Boolean).join(" ");
+}
+
 try {
   const model = await api.model();
   const size = (model.parameters / 1e6).toFixed(1);
   document.getElementById("about").textContent =
     `One vision-and-language model of ${size} M parameters. Pictures stay in this service's memory, ` +
     `for ${Math.max(1, Math.round(model.limits.scene_seconds / 60))} minutes after the last question.`;
+  document.getElementById("known").textContent = known(model);
   build(model);
 } catch (error) {
   document.getElementById("panels").append(el("p", { role: "alert", class: "problem" }, error.message));

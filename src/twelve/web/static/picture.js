@@ -1,41 +1,13 @@
 // One picture: chosen, dropped or a sample; looked at by the service; with boxes drawn over it.
 
 import * as api from "./api.js";
+import { dropped, fileInput, sampleButtons } from "./choosing.js";
 import { el, pressed, svg, unique } from "./dom.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
-const KINDS = "image/jpeg,image/png,image/webp,image/gif,image/bmp";
 
-/** The kinds of picture files that the service reads, as a file input. */
-export const fileInput = (attributes) => el("input", { type: "file", accept: KINDS, ...attributes });
-
-/** Let files be dropped on an element. */
-export function dropped(element, take) {
-  const over = (on) => (event) => {
-    event.preventDefault();
-    element.classList.toggle("over", on);
-  };
-  element.addEventListener("dragover", over(true));
-  element.addEventListener("dragleave", over(false));
-  element.addEventListener("drop", (event) => {
-    over(false)(event);
-    const files = [...event.dataTransfer.files];
-    if (files.length) take(files);
-  });
-}
-
-/** Small pictures to try. */
-export function sampleButtons(samples, take, legend = "or try one of these") {
-  if (!samples.length) return null;
-  const buttons = samples.map((sample) =>
-    el(
-      "button",
-      { type: "button", class: "sample", click: () => take(sample) },
-      el("img", { src: `api/samples/${sample.name}`, alt: sample.alt, width: 80, height: 64 }),
-    ),
-  );
-  return el("fieldset", { class: "samples" }, el("legend", {}, legend), ...buttons);
-}
+/** Whether two boxes are one, up to what rounding does to it. */
+export const sameBox = (one, other) => one.every((edge, k) => Math.abs(edge - other[k]) < 0.1);
 
 /** Fires `looked` when another picture was looked at; `detail` is the sample it is, if it is one. */
 export class Picture extends EventTarget {
@@ -43,20 +15,20 @@ export class Picture extends EventTarget {
     super();
     this.scene = null;
     this.blob = null;
+    this.wanted = null;
     const heading = unique("picture");
     this.image = el("img", { alt: "", hidden: true });
     this.overlay = svg("svg", { class: "overlay", role: "group", "aria-label": "Regions", "aria-hidden": "true" });
-    this.hint = el("p", { class: "hint" }, "Drop a picture here");
-    this.stage = el("div", { class: "stage empty" }, this.image, this.overlay, this.hint);
+    this.stage = el("div", { class: "stage empty" }, this.image, this.overlay, el("p", { class: "hint" }, "Drop a picture here"));
     this.status = el("p", { role: "status", class: "status" });
-    const input = fileInput({ change: () => input.files.length && this.use(input.files[0]) });
+    this.summary = el("summary", {}, "Another picture");
     // On a phone it closes once a picture is there, so that picture and question fit the screen together.
     this.chooser = el(
       "details",
       { class: "chooser", open: true },
-      el("summary", {}, "Choose a picture"),
-      el("label", { class: "file" }, input, "Choose a picture"),
-      sampleButtons(samples, async (sample) => this.use(await api.sample(sample.name), sample)),
+      this.summary,
+      el("label", { class: "file" }, fileInput(([file]) => this.use(file)), "Choose a picture"),
+      sampleButtons(samples, (sample) => this.use(api.sample(sample.name), sample)),
     );
     this.element = el(
       "div",
@@ -75,36 +47,56 @@ export class Picture extends EventTarget {
     this.status.classList.toggle("wrong", wrong);
   }
 
-  /** Look at a file. */
-  async use(blob, sample = null) {
+  /** Look at a file, or at the promise of one. The picture before stays, with all that was said of it, until then. */
+  async use(file, sample = null) {
+    this.wanted = file;
+    this.say("Looking …");
+    try {
+      const blob = await file;
+      const scene = await api.look(blob);
+      if (this.wanted === file) this.become(blob, scene, sample);
+      else api.forget(scene); // another picture was chosen meanwhile
+    } catch (error) {
+      if (this.wanted !== file) return;
+      const stays = this.scene ? " The picture before stays." : "";
+      this.say(`${file.name ? `${file.name}: ` : ""}${error.message}${stays}`, true);
+      this.chooser.open = true;
+    }
+  }
+
+  become(blob, scene, sample) {
     api.forget(this.scene);
-    this.scene = null;
+    this.scene = scene;
     this.blob = blob;
     URL.revokeObjectURL(this.image.src);
     this.image.src = URL.createObjectURL(blob);
     this.image.alt = sample ? sample.alt : `The picture ${blob.name || "you chose"}`;
-    this.image.hidden = this.hint.hidden = true;
-    this.stage.classList.add("empty");
-    this.show([]);
-    this.say("Looking …");
-    try {
-      const scene = await api.look(blob);
-      if (this.blob !== blob) return api.forget(scene); // another picture was chosen meanwhile
-      this.scene = scene;
-    } catch (error) {
-      if (this.blob !== blob) return;
-      this.hint.hidden = false;
-      this.say(error.message, true);
-      return;
-    }
-    const { width, height, boxes } = this.scene;
     this.image.hidden = false;
     this.stage.classList.remove("empty");
-    this.stage.style.setProperty("--ratio", width / height);
-    this.chooser.open = !NARROW.matches;
-    this.overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.say(`${width} × ${height} pixels, ${boxes.length} regions`);
+    this.stage.style.setProperty("--ratio", scene.width / scene.height);
+    this.overlay.setAttribute("viewBox", `0 0 ${scene.width} ${scene.height}`);
+    this.show([]);
+    this.describe();
+    this.fold();
     this.dispatchEvent(new CustomEvent("looked", { detail: sample }));
+  }
+
+  describe() {
+    this.say(`${this.scene.width} × ${this.scene.height} pixels, ${this.scene.boxes.length} regions`);
+  }
+
+  /** A question is asked about this picture: that another could not be read is over. */
+  settle() {
+    if (!this.status.classList.contains("wrong")) return;
+    this.describe();
+    this.fold();
+  }
+
+  /** Close the chooser on a phone; a focus that was in it goes to what opens it again. */
+  fold() {
+    const focused = this.chooser.contains(document.activeElement);
+    this.chooser.open = !NARROW.matches;
+    if (focused && !this.chooser.open) this.summary.focus({ preventScroll: true });
   }
 
   /** Send the picture again: the service has forgotten it. */
@@ -117,12 +109,13 @@ export class Picture extends EventTarget {
     return { scene: this.scene.id };
   }
 
-  /** What the detector takes region `k` (from 0) for; behind those that it found come those that were given. */
-  name(k) {
-    const found = this.scene.boxes.length;
-    if (k >= found) return `given ${k - found + 1}`;
-    const label = this.scene.labels?.[k];
-    return label ? `${k + 1}, ${label}` : `${k + 1}`;
+  /** What people call a box: the number that stands on it, and its name in texts. They count from 1. */
+  called(box) {
+    const { width, height, boxes, labels } = this.scene;
+    if (sameBox(box, [0, 0, width, height])) return { number: null, name: "the whole picture" };
+    const k = boxes.findIndex((one) => sameBox(one, box));
+    if (k < 0) return { number: null, name: box.map(Math.round).join(", ") };
+    return { number: `${k + 1}`, name: labels ? `${k + 1} ${labels[k]}` : `${k + 1}` };
   }
 
   /**
@@ -135,13 +128,19 @@ export class Picture extends EventTarget {
     this.overlay.setAttribute("aria-hidden", String(!buttons));
   }
 
+  /** Draw one box more, above all, until another is pointed at; null: none. */
+  point(box) {
+    this.overlay.querySelector(".pointed")?.remove();
+    if (box) this.overlay.append(this.frame({ box, kind: "pointed" }));
+  }
+
   frame({ box: [x1, y1, x2, y2], kind, text = null, heat = null, label = null, press = null, on = false }) {
     const area = svg("rect", { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) });
-    if (heat !== null) area.style.fillOpacity = heat;
-    const size = this.scene ? Math.max(this.scene.width, this.scene.height) / 26 : 10;
+    const size = Math.max(this.scene.width, this.scene.height) / 26;
     const said = text && svg("text", { x: x1 + size / 4, y: Math.max(y1, 0) + size, "font-size": size }, text);
     const attributes = press ? { role: "button", tabindex: 0, "aria-label": label, "aria-pressed": String(on) } : {};
     const group = svg("g", { class: `frame ${kind}${on ? " on" : ""}`, ...attributes }, area, said);
+    if (heat !== null) group.style.setProperty("--heat", heat);
     if (press) pressed(group, press);
     return group;
   }

@@ -1,0 +1,84 @@
+// A form whose replies appear below it: it asks, says what is missing, shows what came and why.
+
+import * as api from "./api.js";
+import { attentionView } from "./attention.js";
+import { el } from "./dom.js";
+
+const CALM = matchMedia("(prefers-reduced-motion: reduce)");
+
+/**
+ * @param asked () => {pictures, body, problem}: what to send, or why it cannot be sent
+ * @param said (reply) => [headline, element]
+ * @param redraw () => what the picture shows without a reply
+ * @param explained what the attention is drawn on (see attentionView); null: this cannot be explained
+ */
+export function form({ method, button, fields, asked, said, redraw = () => {}, explained = null }) {
+  const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
+  const problem = el("p", { role: "alert", class: "problem" });
+  // It is never disabled, which would take the focus away from it.
+  const submit = el("button", { type: "submit" }, button);
+  let busy = false;
+  let cleared = 0;
+
+  function clear() {
+    cleared += 1;
+    result.replaceChildren();
+    problem.textContent = "";
+  }
+
+  function fail(text) {
+    clear(); // an old reply would seem to be the one to this question
+    redraw();
+    problem.textContent = text;
+  }
+
+  async function send(explain) {
+    if (busy) return;
+    const { pictures = [], body, problem: missing } = asked();
+    if (missing) return fail(missing);
+    problem.textContent = "";
+    for (const picture of pictures) picture.settle?.();
+    wait(true);
+    // What was cleared meanwhile is about another picture, or other boxes; a hidden tab has no picture.
+    const before = cleared;
+    const stale = () => cleared !== before || element.closest("[hidden]");
+    try {
+      const told = await api.ask(method, pictures, () => (explain ? { ...body(), explain } : body()));
+      if (!stale()) shown(told, pictures);
+    } catch (error) {
+      if (!stale()) fail(error.message);
+    } finally {
+      wait(false);
+    }
+  }
+
+  function wait(on) {
+    busy = on;
+    submit.setAttribute("aria-disabled", String(on));
+    result.setAttribute("aria-busy", String(on));
+  }
+
+  function shown(told, pictures) {
+    const [headline, details] = said(told, pictures);
+    const head = el("h3", { class: "headline" }, ...[headline].flat());
+    if (told.attention) {
+      const restore = () => {
+        shown({ ...told, attention: null }, pictures);
+        result.querySelector(".why").focus();
+      };
+      result.replaceChildren(head, attentionView(explained, told.attention, restore));
+      result.querySelector(".word")?.focus({ preventScroll: true });
+    } else {
+      const why = explained && el("button", { type: "button", class: "plain why", click: () => send(true) }, "Show what it looked at");
+      result.replaceChildren(...[head, details, why].filter(Boolean));
+    }
+    result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
+  }
+
+  const element = el("form", { novalidate: true }, ...fields.filter(Boolean), submit, problem, result);
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(false);
+  });
+  return { element, clear };
+}

@@ -1,0 +1,41 @@
+// How replies read: a headline, and what else came into question.
+
+import { el, percent, ranking } from "./dom.js";
+
+const RANKED = 5;
+const FOLLOWS = { entailment: "Yes, it follows", neutral: "It cannot be told", contradiction: "No, it contradicts" };
+
+/** A class of statements in plain words, and smaller the model's own; that alone where it is plain. */
+const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
+
+export const answered = (told) => [told.answer, ranking(told.alternatives, "Answers, best first")];
+
+export const entailed = (told) => [
+  judged(told.label),
+  ranking(told.alternatives.map(([label, share]) => [judged(label), share]), "Ranked"),
+];
+
+export function verified({ true: so, score }) {
+  const rows = [[so ? "true" : "false", score], [so ? "false" : "true", 1 - score]];
+  return [so ? "True" : "False", ranking(rows, "Ranked")];
+}
+
+/** It draws the boxes too, with the numbers of its rows. */
+export function located(told, picture) {
+  const best = told.alternatives.slice(0, RANKED).map(([box, share]) => ({ box, share, ...picture.called(box) }));
+  picture.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
+  const score = percent(told.score);
+  return [
+    told.box ? `There it is: ${best[0].name} (${score})` : `Not in the picture (at most ${score})`,
+    ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => picture.point(box)),
+  ];
+}
+
+/** @param sent the candidates that were sent, of which the reply gives the places */
+export function chosen(told, sent, picture) {
+  const rows = told.alternatives.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
+  return [
+    `Box ${sent[told.index].name} (${percent(told.score)})`,
+    ranking(rows, "Boxes, best first", (box) => picture.point(box)),
+  ];
+}
