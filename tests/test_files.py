@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from twelve import files
-from twelve.errors import TwelveError
-from twelve.files import alone, append, check_file, check_folder, replacing, settle
+from twelve.errors import ConfigError, TwelveError
+from twelve.files import alone, append, check_file, check_folder, check_replaceable, replacing, settle
 
 
 def test_failure_inside_leaves_the_old_file(tmp_path: Path) -> None:
@@ -79,6 +80,51 @@ def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(TwelveError, match="device or a pipe"):
             check_file(path)
     assert pipe.is_fifo() and sorted(tmp_path.iterdir()) == [link, pipe]
+
+
+def test_a_file_never_replaces_a_folder_nor_the_other_way_round(tmp_path: Path) -> None:
+    folder, file, link = tmp_path / "folder", tmp_path / "file", tmp_path / "link"
+    folder.mkdir()
+    (folder / "x").write_text("good")
+    file.write_text("good")
+    link.symlink_to(folder)
+    for path in (folder, link):
+        with (
+            pytest.raises(ConfigError, match="folder: a file is wanted here, this is a folder"),
+            replacing(path) as new,
+        ):
+            new.write_text("new")
+    with pytest.raises(ConfigError, match="file: a folder is wanted here, this is a file"), replacing(file) as new:
+        new.mkdir()
+    assert (folder / "x").read_text() == file.read_text() == "good"
+    assert sorted(tmp_path.iterdir()) == [file, folder, link]
+
+
+def test_only_a_folder_of_ones_own_may_be_replaced(tmp_path: Path) -> None:
+    def check(*names: str, folders: Sequence[str] = ()) -> None:
+        place = tmp_path / "-".join([*names, "and", *folders])
+        place.mkdir()
+        for name in names:
+            (place / name).write_text("")
+        for name in folders:
+            (place / name).mkdir()
+        check_replaceable(place, marks=("a.json",), names=("b-*.txt",), what="an a")
+
+    check()
+    check("a.json")
+    check("a.json", "b-1.txt")
+    for names, folders, foreign in (
+        (["a.json", "c.txt"], [], r"c\.txt"),
+        (["b-1.txt"], [], r"b-1\.txt"),
+        ([], ["a.json"], r"a\.json"),
+        (["a.json"], ["thesis"], "thesis"),
+    ):
+        with pytest.raises(ConfigError, match=f"holds something else than an a: {foreign} -> name a new folder"):
+            check(*names, folders=folders)
+    check_replaceable(tmp_path / "new" / "one", marks=("a.json",), names=(), what="an a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="a folder is wanted here, this is a file"):
+        check_replaceable(tmp_path / "file", marks=("a.json",), names=(), what="an a")
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:

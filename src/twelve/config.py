@@ -170,8 +170,8 @@ class EvaluationSettings(Strict):
     """Pairs a forward pass."""
     derangements: int = Field(5, ge=0)
     """Fixed shufflings of the pictures that the shuffled floor averages."""
-    resamples: int = Field(2000, ge=100)
-    """Bootstrap resamples."""
+    resamples: int = Field(2000, ge=100, le=100_000)
+    """Bootstrap resamples; more of them change no digit that is shown, and a study keeps all their means in memory."""
 
 
 class RunConfig(Strict):

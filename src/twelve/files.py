@@ -9,20 +9,24 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
-from twelve.errors import TwelveError
+from twelve.errors import ConfigError, TwelveError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` (file or folder) that takes its place when the block ends without an error.
 
-    Where ``path`` is a link, what it leads to is replaced. Of several that write the same, each waits its turn.
+    Where ``path`` is a link, what it leads to is replaced. Of several that write the same, each waits its turn. A file
+    takes a file's place, a folder a folder's. Whoever writes a folder where the user said first looks whether there is
+    something of the user's: :func:`check_replaceable`.
 
     Raises:
+        ConfigError: ``path`` is a folder and a file was written, or the other way round; nothing is lost.
         TwelveError: the disk is full, the folder cannot be written, or ``path`` is a device or a pipe; it is then as it
             was.
     """
@@ -38,6 +42,21 @@ def _check_kind(path: Path) -> None:
         raise TwelveError("is a device or a pipe, not a file", file=path, remedy="name a file, in a folder of your own")
 
 
+def _check_same_kind(new: Path, path: Path) -> None:
+    """A file never replaces a folder, which may hold anything, and a folder never a file."""
+    if path.exists() and new.exists() and new.is_dir() != path.is_dir():
+        raise _not_a_folder(path) if new.is_dir() else _not_a_file(path)
+
+
+def _not_a_file(path: Path) -> ConfigError:
+    return ConfigError("a file is wanted here, this is a folder", file=path, remedy="name a file in it")
+
+
+def _not_a_folder(path: Path) -> ConfigError:
+    remedy = "choose another folder, or move that file away"
+    return ConfigError("a folder is wanted here, this is a file", file=path, remedy=remedy)
+
+
 def _replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -45,6 +64,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         _remove(partial)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        _check_same_kind(partial, path)
         _sync(partial)
         if path.is_dir():
             # A folder cannot be renamed over another: the old one steps aside and goes once the new one stands.
@@ -174,8 +194,10 @@ def check_folder(folder: Path) -> None:
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        problem = "a folder is wanted here, this is a file" if place == folder else f"cannot be made: {place} is a file"
-        raise TwelveError(problem, file=folder, remedy="choose another folder, or move that file away")
+        if place == folder:
+            raise _not_a_folder(folder)
+        remedy = "choose another folder, or move that file away"
+        raise TwelveError(f"cannot be made: {place} is a file", file=folder, remedy=remedy)
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
@@ -186,9 +208,35 @@ def check_folder(folder: Path) -> None:
 def check_file(path: Path) -> None:
     """Refuse a file that cannot be written, as :func:`check_folder` does."""
     if path.is_dir():
-        raise TwelveError("a file is wanted here, this is a folder", file=path, remedy="name a file in it")
+        raise _not_a_file(path)
     _check_kind(path)
     check_folder(path.parent)
+
+
+def check_replaceable(folder: Path, *, marks: Collection[str], names: Collection[str], what: str) -> None:
+    """Refuse to write a folder in the place of one that may hold something of the user's, and what
+    :func:`check_folder` refuses.
+
+    A folder may be replaced if it is empty, or an earlier one of the same kind with nothing else in it.
+
+    Args:
+        marks: files by which such a folder is known, all of which it has.
+        names: what else the program writes there; ``*`` stands for any characters.
+        what: such a folder, for people.
+
+    Raises:
+        ConfigError: names what it holds.
+        TwelveError: it cannot be written.
+    """
+    check_folder(folder)
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    known = (*marks, *names)
+    foreign = [path.name for path in there if not path.is_file() or not any(fnmatch(path.name, name) for name in known)]
+    if not foreign and not set(marks) <= {path.name for path in there}:
+        foreign = [path.name for path in there]
+    if foreign:
+        problem = f"this folder would be replaced, and holds something else than {what}: {', '.join(foreign[:3])}"
+        raise ConfigError(problem, file=folder, remedy="name a new folder")
 
 
 def write_error(error: OSError, path: Path) -> TwelveError:

@@ -13,7 +13,7 @@ from test_clean import Invented
 from twelve.data.duplicates import Duplicate
 from twelve.data.exclusions import find_exclusions, joined
 from twelve.data.root import DataRoot
-from twelve.errors import DataError
+from twelve.errors import ConfigError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 
@@ -81,9 +81,14 @@ def test_nothing_but_earlier_lists_is_replaced(tmp_path: Path) -> None:
     root = draw_root(tmp_path / "root")
     found = find_exclusions(root, tasks=TASKS, pixels=False, progress=False)
     for folder in (root.path, tmp_path):
-        with pytest.raises(DataError, match="holds something else -> choose an empty or a new folder"):
+        with pytest.raises(ConfigError, match="holds something else than lists of exclusions"):
             found.write(folder)
     assert (root.path / "images" / "x" / "1.png").is_file()
     for _ in range(2):
         found.write(tmp_path / "out")
     assert (tmp_path / "out" / "report.txt").is_file()
+    for name in ("notes.txt", "notes.json"):
+        (tmp_path / "out" / name).write_text("mine")
+        with pytest.raises(ConfigError, match=f"something else than lists of exclusions: {name}"):
+            found.write(tmp_path / "out")
+        (tmp_path / "out" / name).unlink()

@@ -96,6 +96,17 @@ def test_files_that_do_not_fit(released: dict[str, Path], tmp_path: Path, change
     assert not (tmp_path / "out").exists()
 
 
+def test_only_an_earlier_model_is_replaced(released: dict[str, Path], tmp_path: Path) -> None:
+    for _ in range(2):
+        convert(released["multi_task_model.bin"], tmp_path / "out", **options(released))
+    (tmp_path / "home" / "thesis").mkdir(parents=True)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    for folder, name in (("home", "thesis"), ("out", "notes.txt")):
+        with pytest.raises(ConfigError, match=f"something else than a model: {name} -> name a new folder"):
+            convert(released["multi_task_model.bin"], tmp_path / folder, **options(released))
+    assert (tmp_path / "home" / "thesis").is_dir() and (tmp_path / "out" / "notes.txt").is_file()
+
+
 def test_another_tokenizer_and_a_pickle_that_calls(released: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]")
     changed = options(released) | {"tokenizer": str(tmp_path / "vocab.txt")}

@@ -70,6 +70,13 @@ def test_every_kind_of_output(kind: str, tmp_path: Path) -> None:
     assert graph.description["outputs"]["logits"]["axes"] == (axes | wanted)[kind]
 
 
+def test_a_model_that_answers_nothing_differs(tmp_path: Path) -> None:
+    model = tiny()
+    graph = graph_of(model, "answer", tmp_path)
+    model.poolers.text.bias.data.fill_(float("nan"))
+    assert difference(model, graph, drawn_batches(model.config)[0]) == float("inf")
+
+
 @pytest.mark.parametrize("changes", [{"dynamic_attention": True}, {"task_specific_tokens": False}])
 def test_other_models(changes: dict[str, Any], tmp_path: Path) -> None:
     model = tiny(**changes)
@@ -193,6 +200,11 @@ def test_what_people_get_wrong(saved: Path, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ConfigError, match="holds something else than an export"):
         export(saved, tmp_path / "mine", output="answer")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+    export(saved, tmp_path / "again", output="answer")
+    export(saved, tmp_path / "again", output="answer")
+    (tmp_path / "again" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"something else than an export: notes\.txt"):
+        export(saved, tmp_path / "again", output="answer")
     with monkeypatch.context() as patched:
         patched.setattr(export_check, "TOLERANCE", 0.0)
         with pytest.raises(CheckpointError, match="differs from the model by"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_model
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,6 +27,7 @@ from twelve.model.checkpoints import (
 )
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
+from twelve.model.weights import check_finite
 
 PAPER_HEADS = {
     "answer": {"kind": "answer", "size": 3129},
@@ -206,14 +210,65 @@ def test_only_tensors_are_trusted(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "weights": torch.zeros(2)}, tmp_path / "a.bin")
     with pytest.raises(CheckpointError, match="more than tensors"):
         load_weights(tmp_path / "a.bin")
-    torch.save(Path, tmp_path / "b.bin")
     (tmp_path / "c.safetensors").write_bytes(b"\xff" * 40)
     (tmp_path / "d.bin").write_bytes(b"")
-    for name in ("b.bin", "c.safetensors", "d.bin"):
-        with pytest.raises(CheckpointError, match="not a readable file of weights"):
+    (tmp_path / "e.bin").write_bytes(b"junk" * 40)
+    torch.save({"a": torch.zeros(300)}, tmp_path / "f.bin")
+    (tmp_path / "f.bin").write_bytes((tmp_path / "f.bin").read_bytes()[:900])
+    for name in ("c.safetensors", "d.bin", "e.bin", "f.bin"):
+        with pytest.raises(CheckpointError, match="is no file of weights"):
             load_weights(tmp_path / name)
     with pytest.raises(CheckpointError, match="no such file"):
-        load_weights(tmp_path / "e.bin")
+        load_weights(tmp_path / "g.bin")
+
+
+class Program:
+    """What a hostile pickle does."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_program_is_not_run_and_nobody_is_told_to_trust_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weights": torch.zeros(2), "more": Program()}, "a.bin")
+    Path("b.bin").write_bytes(pickle.dumps(Program()))
+    Path("c.bin").write_bytes(b"cpathlib\nPath.touch\n(tR.")
+    for name in ("a.bin", "b.bin", "c.bin"):
+        with pytest.raises(CheckpointError) as caught:
+            load_weights(name)
+        assert "weights_only" not in str(caught.value) and str(caught.value).startswith(name)
+    with pytest.raises(CheckpointError, match=r"asks for \S+, so it may hold a program; nothing of it was run"):
+        load_weights("a.bin")
+    assert not Path("ran").exists()
+
+
+def test_weights_are_finite(tmp_path: Path) -> None:
+    check_finite({"large": torch.full((4,), 3e38), "row": torch.tensor(3)}, "x")  # finite, though their sum is not
+    for number in (float("nan"), float("inf"), -float("inf")):
+        torch.save({"good": torch.zeros(2), "bad": torch.tensor([0, number])}, tmp_path / "a.bin")
+        with pytest.raises(CheckpointError, match=r"a\.bin \[bad\]: holds numbers that are not finite"):
+            load_weights(tmp_path / "a.bin")
+
+
+def test_damaged_model_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_model.make(tmp_path / "model")
+    state = load_file(folder / "model.safetensors")
+    name = next(iter(state))
+    state[name].view(-1)[0] = float("nan")
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=rf"model \[{re.escape(name)}\]: holds numbers that are not finite"):
+        Twelve.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Program()))
+    for opens in (Twelve, AutoModel):
+        with pytest.raises(CheckpointError, match=r"no file named model\.safetensors"):
+            opens.from_pretrained(folder)
+    assert not Path("ran").exists()
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"config\.json: must hold a JSON object"):
+        Twelve.from_pretrained(folder)
 
 
 def test_heads_without_a_place_cannot_be_written() -> None:

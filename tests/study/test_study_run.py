@@ -12,11 +12,12 @@ import yaml
 from rich.console import Console
 
 from twelve.errors import ConfigError, DataError
-from twelve.study import execution, runs
+from twelve.study import runs
 from twelve.study.arms import MAIN, chosen
 from twelve.study.execution import Seed, best
 from twelve.study.joint_vs_single import planned, run
 from twelve.study.plan import read
+from twelve.study.results import History, searched
 from twelve.study.show import show
 from twelve.training.trainer import NonFiniteLoss, Trainer
 
@@ -146,14 +147,15 @@ def test_the_search_keeps_the_best_look_and_passes_over_what_diverges(
         folder.mkdir(parents=True)
         if factor not in looks:
             raise NonFiniteLoss("diverged")
-        return None, {"kept": {"vqa": looks[factor]}, "batches": {"vqa": 3}}
+        kept = {"vqa": looks[factor]}
+        return None, History(iterations=3, batches={"vqa": 3}, seconds=1.0, before={}, kept=kept, events=())
 
     monkeypatch.setattr(Seed, "_train", train)
     seed = Seed(plan, tmp_path, 3)
     seed.take(step)
     assert seed.done(step) and asked == [(0.5, 0.5), (1.0, 0.5), (2.0, 0.5)]
-    entry = execution.searched(tmp_path)["stop-and-go"]
-    assert entry["chosen"] == 0.5 and entry["looks"] == {"0.5": 0.4, "1.0": 0.3, "2.0": None}
+    entry = searched(plan, tmp_path)["stop-and-go"]
+    assert entry.chosen == 0.5 and entry.looks == {"0.5": 0.4, "1.0": 0.3, "2.0": None}
     assert not list((tmp_path / "seed-3" / "search" / "stop-and-go").iterdir())
 
 

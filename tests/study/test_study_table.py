@@ -13,11 +13,11 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.errors import DataError
 from twelve.study import plan as plans
-from twelve.study.arms import OPPONENT
-from twelve.study.execution import result_file
+from twelve.study.arms import ARMS, OPPONENT
 from twelve.study.findings import findings
 from twelve.study.joint_vs_single import planned
 from twelve.study.plan import Plan
+from twelve.study.results import result_file
 from twelve.study.show import show
 from twelve.study.table import verdict
 
@@ -38,7 +38,8 @@ def made_up(out: Path, scores: dict[str, tuple[float, ...]], *, ceiling: float |
             for arm, values in scores.items():
                 record = {
                     "task": task, "title": task.upper(), "metric": "accuracy", "arm": arm, "seed": seed,
-                    "parameters": 1_000_000, "batches": {task: 7}, "seconds": 60.0,
+                    "split": "val", "factor": 1.0, "score": 50.0, "look": 0.5, "iterations": 7, "seconds": 60.0,
+                    "parameters": 1_000_000, "batches": dict.fromkeys([task] if ARMS[arm].alone else TASKS, 7),
                     "groups": [str(row // 2) for row in range(400)],
                     "values": [float(value < values[number]) for value in draw],
                 }  # fmt: skip

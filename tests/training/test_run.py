@@ -18,6 +18,7 @@ from twelve.config import RunConfig
 from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
 from twelve.evaluation.command import evaluate_run
 from twelve.training.run import train
+from twelve.training.telling import kept_looks
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -39,6 +40,12 @@ def parsed(root: Path, run: Path, **training: Any) -> RunConfig:
 @pytest.fixture(scope="module")
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(parsed(root, tmp_path_factory.mktemp("runs") / "good"), console=QUIET)
+
+
+def test_the_card_says_what_was_scored_when_the_model_was_saved(finished: Path) -> None:
+    kept, text = kept_looks(finished), (finished / "model" / "README.md").read_text()
+    assert kept.keys() == set(TASKS) and all(f"| {100 * score:.1f} |" in text for score in kept.values())
+    assert "drawn" not in text and "not been measured yet" in text
 
 
 @pytest.fixture

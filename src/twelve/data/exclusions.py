@@ -20,7 +20,7 @@ from twelve.data.reading import reading
 from twelve.data.root import IMAGES, DataRoot, MissingData
 from twelve.data.sources import elsewhere
 from twelve.errors import DataError
-from twelve.files import check_folder, replacing
+from twelve.files import check_replaceable, replacing
 from twelve.tasks.base import Example, Task, tasks_of
 
 REPORT, PAIRS = "report.txt", "duplicates.json"
@@ -105,7 +105,7 @@ class Exclusions:
         lists, one id a line. Earlier lists there are replaced.
 
         Raises:
-            DataError: the folder holds something else.
+            ConfigError: the folder holds something else.
         """
         check_out(out)
         with replacing(out) as folder:
@@ -130,11 +130,10 @@ def check_out(out: Path) -> None:
     Raises:
         TwelveError: says which.
     """
-    check_folder(out)
-    there = list(out.iterdir()) if out.is_dir() else []
-    ours = {REPORT, PAIRS} <= {path.name for path in there}
-    if there and not (ours and all(path.is_file() and path.suffix in (".txt", ".json") for path in there)):
-        raise DataError("this folder holds something else", file=out, remedy="choose an empty or a new folder")
+    examples = ".examples.txt"
+    tasks = [path.name.removesuffix(examples) for path in out.glob(f"*{examples}")]
+    names = [task + ending for task in tasks for ending in (".json", ".pictures.txt", examples)]
+    check_replaceable(out, marks=(REPORT, PAIRS), names=names, what="lists of exclusions")
 
 
 def find_exclusions(

@@ -27,7 +27,8 @@ from twelve.model.vilbert import Twelve
 from twelve.progress import clock
 from twelve.tasks.base import get
 from twelve.training.provenance import machine
-from twelve.training.run import CARVED, model_folder, open_run, write_run_card
+from twelve.training.run import CARVED, model_folder, open_run
+from twelve.training.telling import kept_looks, write_run_card
 
 STAGES = "stages.json"
 """Stage of a quickstart -> seconds it took."""
@@ -100,7 +101,8 @@ def evaluate_run(
         write_results(folder / name, results, facts)
     if whole and not full:
         record.write(folder / record.FILE, evaluator.recorded)
-        write_run_card(folder, model, processor, results, str(facts["machine"].get("processor", "")))
+        made_by = str(facts["machine"].get("processor", ""))
+        write_run_card(folder, model, processor, kept_looks(folder), results, made_by)
     return results
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,13 @@ library_name: transformers
 tags: [vision-and-language, multi-task, vilbert, visual-question-answering]
 ---
 
-# A vision-and-language model for {count} tasks
+# A vision-and-language model for {count}
 
 {origin}
+"""
+_DRAWN = """
+**It was trained on a drawn world (microworld), not on the real datasets:** their names below say whose tasks, formats
+and metrics its examples have. Photographs are foreign to it.
 """
 _USE = """
 ## Use
@@ -35,8 +40,8 @@ _USE = """
 ```python
 import twelve
 
-model = twelve.load("{folder}")
-scene = model.look("photograph.jpg")
+model = twelve.load("PATH OF THIS FOLDER")
+scene = model.look("{picture}")
 print(scene.{call})
 ```
 """
@@ -44,9 +49,16 @@ _LIMITS = """
 ## Limits
 
 The model sees {regions} regions of a picture and nothing else; what the region network does not show, it cannot tell.
-It answers as the annotators of its training data did, with their habits and errors; its scores say how often such an
+It answers as {writer} of its training data did, with their habits and errors; its scores say how often such an
 answer was right on those data, not elsewhere. Nobody should be judged, ranked or refused anything by what it says.
+
+## Licence
+
+The program that wrote this folder is under the Apache License 2.0. {licence}
 """
+_LICENCE_DRAWN = "It drew the training data as well."
+_LICENCE = """The training data are under licences of their
+own, which whoever uses the model or passes it on has to respect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +67,17 @@ class Origin:
 
     Attributes:
         words: one or two sentences.
+        drawn: its data are a drawn world.
         data: task -> what it was trained on, in words.
+        looks: task -> score on the pictures that training held back to look at, when it was saved, 0..1.
         results: what it was measured at.
         machine: what measured it.
     """
 
     words: str
+    drawn: bool = False
     data: Mapping[str, str] = field(default_factory=dict)
+    looks: Mapping[str, float] = field(default_factory=dict)
     results: Sequence[Result] = ()
     machine: str = ""
 
@@ -72,46 +88,57 @@ def write_card(folder: Path, config: TwelveConfig, processor: TwelveProcessor, o
     Args:
         parameters: how many the model has.
     """
-    text = _HEAD.format(count=len(processor.token_rows), origin=origin.words)
-    text += _use(folder, config, processor)
+    count = len(processor.token_rows)
+    text = _HEAD.format(count=f"{count} task{'' if count == 1 else 's'}", origin=origin.words)
+    text += _DRAWN if origin.drawn else ""
+    text += _use(config, processor, origin)
     text += _tasks(config, processor, origin)
     text += _sizes(config, processor, parameters)
     if origin.results:
         text += _results(origin)
-    text += _LIMITS.format(regions=f"at most {processor.max_regions}")
-    text += f"\nWritten by twelve {__version__}.\n"
+    text += _LIMITS.format(
+        regions=f"at most {processor.max_regions}",
+        writer="the program that wrote the texts" if origin.drawn else "the annotators",
+        licence=_LICENCE_DRAWN if origin.drawn else _LICENCE,
+    )
+    text += f"\nWritten on {date.today().isoformat()} by twelve {__version__}.\n"
     with files.replacing(folder / FILE) as partial:
         partial.write_text(text, encoding="utf-8")
     return folder / FILE
 
 
-def _use(folder: Path, config: TwelveConfig, processor: TwelveProcessor) -> str:
+def _use(config: TwelveConfig, processor: TwelveProcessor, origin: Origin) -> str:
     kinds = {config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads}
     calls = {
         "answer": 'answer("what colour is the boat?")',
         "region": 'locate("the small red cup")',
-        "entailment": 'entails("two people eat")',
+        "entailment": 'entails("a boat is red")',
     }
     call = next((call for kind, call in calls.items() if kind in kinds), None)
-    return "" if call is None else _USE.format(folder=folder.name, call=call)
+    picture = "A PICTURE OF THE DRAWN WORLD" if origin.drawn else "PATH OF A PHOTOGRAPH"
+    return "" if call is None else _USE.format(call=call, picture=picture)
 
 
 def _tasks(config: TwelveConfig, processor: TwelveProcessor, origin: Origin) -> str:
     known = all_tasks()
-    lines = [
-        "",
-        "## Tasks",
-        "",
-        "| task | kind | head | token row | longest text | trained on |",
-        "|---|---|---|---|---|---|",
-    ]
+    header = ["task", "kind", "head", "token row", "longest text"]
+    header += ["trained on"] if origin.data else []
+    header += ["score when saved, %"] if origin.looks else []
+    lines = ["", "## Tasks", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for name, key in processor.task_outputs.items():
-        title = known[name].title if name in known else name
-        kind = config.heads[key]["kind"] if key in config.heads else ""
         size = len(processor.vocabularies.get(key, ()))
-        head = f"{key}, {size:,} answers" if size else key
-        row, longest = processor.token_rows.get(name, ""), processor.max_text.get(name, "")
-        lines.append(f"| {title} | {kind} | {head} | {row} | {longest} | {origin.data.get(name, '')} |")
+        cells = [
+            known[name].title if name in known else name,
+            config.heads[key]["kind"] if key in config.heads else "",
+            f"{key}, {size:,} answers" if size else key,
+            f"{processor.token_rows.get(name, '')}",
+            f"{processor.max_text.get(name, '')}",
+        ]
+        cells += [origin.data.get(name, "")] if origin.data else []
+        cells += [f"{100 * origin.looks[name]:.1f}" if name in origin.looks else ""] if origin.looks else []
+        lines.append(f"| {' | '.join(cells)} |")
+    if origin.looks:
+        lines += ["", "The scores when it was saved are on training pictures that were held back to look at, no test."]
     return "\n".join(lines) + "\n"
 
 
@@ -149,12 +176,30 @@ def _results(origin: Origin) -> str:
     return "\n".join(lines) + f"\n\nA floor is what one reaches without understanding the picture.{machine}\n"
 
 
-def origin_of_run(run: str, data: Mapping[str, Any], results: Sequence[Result] = (), machine: str = "") -> Origin:
-    """The origin of a model that a run trained; ``data`` is the run's data.json."""
-    tasks = data.get("tasks", {})
-    trained = {name: f"{part['train']:,} examples" for name, part in tasks.items() if isinstance(part, dict)}
-    words = (
-        f"One model, trained by the run `{run}` on all of these tasks together. Pictures that any of the tasks is "
-        "measured on were taken out of every task's training set."
-    )
-    return Origin(words, trained, results, machine)
+def origin_of_run(
+    data: Mapping[str, Any],
+    *,
+    drawn: bool,
+    began: str | None,
+    looks: Mapping[str, float],
+    results: Sequence[Result] = (),
+    machine: str = "",
+) -> Origin:
+    """The origin of a model that a run trained.
+
+    Args:
+        data: the run's data.json.
+        drawn: its data root is a drawn world.
+        began: the saved model that it went on from.
+        looks: see :class:`Origin`.
+    """
+    tasks = {name: part for name, part in data.get("tasks", {}).items() if isinstance(part, dict)}
+    kind = "drawn examples" if drawn else "examples"
+    trained = {name: f"{part['train']:,} {kind}" for name, part in tasks.items()}
+    words = "Trained on this task alone." if len(tasks) == 1 else "One model, trained on all of these tasks together."
+    words += " Pictures that any of the tasks is measured on were taken out of every task's training set."
+    if began is not None:
+        words += f" It went on from the model `{began}`."
+    if not results:
+        words += " It has not been measured yet: `twelve evaluate` puts its scores here, beside the best floor."
+    return Origin(words, drawn, trained, looks, results, machine)

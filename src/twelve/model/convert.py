@@ -14,10 +14,11 @@ from twelve import files
 from twelve.data.pickles import read_pickle
 from twelve.data.vocabulary import check_labels, read_label_map
 from twelve.errors import ConfigError, DataError, nearest
+from twelve.model.card import FILE as CARD
 from twelve.model.card import Origin, write_card
 from twelve.model.checkpoints import read_released, read_released_config
-from twelve.model.processor import TwelveProcessor, load_tokenizer
-from twelve.model.vilbert import Twelve
+from twelve.model.processor import FILES, TwelveProcessor, load_tokenizer
+from twelve.model.vilbert import CONFIG, SAVED, Twelve
 from twelve.model.weights import load_weights
 from twelve.outputs import get_output
 from twelve.tasks.base import all_tasks
@@ -50,6 +51,7 @@ def convert(
 
     Args:
         weights: the released file (``multi_task_model.bin``, ``pytorch_model_*.bin``).
+        out: the folder; an earlier model there is replaced, if it holds nothing else.
         config: the released JSON configuration; None: the paper's.
         tokenizer: vocab.txt, tokenizer.json, a folder with one, ``package:MODULE`` or a hub name.
         labels: output key -> its answers in the order of the head's columns: JSON, or the released pickle (a list, or
@@ -61,8 +63,10 @@ def convert(
 
     Raises:
         CheckpointError, ConfigError: the weights do not fit the configuration.
+        ConfigError: ``out`` holds something else than a model.
         DataError: labels cannot be read, or are not as many as the head has columns.
     """
+    files.check_replaceable(out, marks=(CONFIG, *FILES), names=(*SAVED, CARD), what="a model")
     state = load_weights(weights)
     built = read_released_config(dict(PAPER) if config is None else config, state)
     model = Twelve(built)

@@ -24,7 +24,7 @@ from twelve.errors import CheckpointError, ConfigError, nearest
 from twelve.model.export_check import Report, check, drawn_batch, examine, samples_of
 from twelve.model.exported import DESCRIPTION, GRAPH, Exported, needed
 from twelve.model.found import ImageStates, TextStates
-from twelve.model.processor import TwelveProcessor
+from twelve.model.processor import FILES, TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 
@@ -52,18 +52,18 @@ def export(run_or_model_folder: str | Path, out: Path, *, output: str, int8: boo
     Args:
         run_or_model_folder: a run's folder, a folder written by ``save_pretrained``, or a hub name. With a run's data
             at hand the graph is also compared with the model on them.
-        out: the folder; an earlier export there is replaced.
+        out: the folder; an earlier export there is replaced, if it holds nothing else.
         output: a key of the model's heads.
         int8: quantise the linear layers' weights to 8 bits, and measure what that gains and costs.
 
     Raises:
         ConfigError: there is no such output, or a package of the extra ``export`` is missing.
         CheckpointError: there is no model, or the graph does not compute what the model does.
-        TwelveError: ``out`` cannot be written, or holds something else.
+        TwelveError: ``out`` cannot be written, or holds something else than an export.
     """
     needed("onnx")
     needed("onnxruntime")
-    _check_place(out)
+    files.check_replaceable(out, marks=(DESCRIPTION, GRAPH), names=(WEIGHTS, *FILES), what="an export")
     model, processor, config = open_model(run_or_model_folder)
     known = model.config.heads
     if output not in known:
@@ -94,12 +94,6 @@ def export(run_or_model_folder: str | Path, out: Path, *, output: str, int8: boo
         tree = json.dumps(description, indent=1, ensure_ascii=False)
         (partial / DESCRIPTION).write_text(tree + "\n", encoding="utf-8")
     return report
-
-
-def _check_place(out: Path) -> None:
-    files.check_folder(out)
-    if out.is_dir() and any(out.iterdir()) and not (out / DESCRIPTION).is_file():
-        raise ConfigError("this folder holds something else than an export", file=out, remedy="name a new folder")
 
 
 def size_of(folder: Path) -> int:

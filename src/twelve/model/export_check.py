@@ -172,10 +172,11 @@ def _sample(config: RunConfig, processor: TwelveProcessor, name: str, output: st
 
 @torch.inference_mode()
 def difference(model: Twelve, exported: Exported, inputs: Mapping[str, Tensor | None]) -> float:
-    """Largest difference of a logit from the model's; regions that are not there do not count."""
+    """Largest difference of a logit from the model's, infinite where either has none; regions that are not there do not
+    count."""
     want = model(**inputs, outputs=(exported.output,)).logits[exported.output]
     found = exported(**inputs, outputs=(exported.output,)).logits[exported.output]  # type: ignore[arg-type]
-    if found.shape != want.shape:
+    if found.shape != want.shape or not bool(torch.isfinite(want).all()):
         return float("inf")
     there = want > MASKED / 2
     far = ((found - want).abs() / want.abs().clamp(min=1))[there]

@@ -21,6 +21,7 @@ from twelve.progress import console
 
 CONFIG_FILE = "processor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
+FILES = (CONFIG_FILE, TOKENIZER_FILE)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 REGIONS = 100
 """Detected regions of an image that are kept."""

@@ -20,6 +20,7 @@ from twelve.model.config import TwelveConfig
 from twelve.model.found import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads, WordHead, without_task
 from twelve.model.processor import TwelveProcessor
+from twelve.model.sources import read_json
 from twelve.model.streams import (
     Connection,
     ImageStream,
@@ -32,10 +33,13 @@ from twelve.model.streams import (
     identity_as_none,
     plan,
 )
+from twelve.model.weights import check_finite
 from twelve.outputs import get_output
 
-WEIGHTS = "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """In a saved model's folder."""
+SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", "model.safetensors.index.json")
+"""Whatever ``save_pretrained`` may write there; of a large model the weights are several files."""
 PRETRAINING = ("pretraining.words", "pretraining.regions", "pretraining.alignment")
 ASKED = "pretraining"
 """The three of them at hidden positions alone."""
@@ -317,15 +321,19 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, but a checkpoint that lacks a weight, or has one too many, is refused.
+        """As in transformers, but only safetensors are read, and a checkpoint that lacks a weight, has one too many, or
+        holds numbers that are not finite is refused.
 
         Raises:
             CheckpointError: names the weights in question.
         """
         file = str(args[0] if args else kwargs.get("pretrained_model_name_or_path"))
         wanted = kwargs.pop("output_loading_info", False)
-        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        # Other files of weights are pickles, which may hold programs.
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
         try:
+            if (Path(file) / CONFIG).is_file():
+                read_json(Path(file) / CONFIG)
             if (Path(file) / WEIGHTS).is_file() and "config" not in kwargs:
                 cls._check_fit(Path(file))
             loaded: Any = super().from_pretrained(*args, **kwargs)
@@ -334,6 +342,7 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
             raise CheckpointError(first, file=file, remedy="name a folder written by save_pretrained") from None
         model, info = loaded
         _refuse_differences(file, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+        check_finite(model.state_dict(), file)
         return (model, info) if wanted else model
 
     @classmethod

@@ -18,27 +18,22 @@ from typing import Any
 
 from twelve import files
 from twelve.config import RunConfig
-from twelve.data.records import read_object
 from twelve.errors import ConfigError
 from twelve.study import pretraining, runs, starts
 from twelve.study.arms import ARMS, BASE, Arm
 from twelve.study.plan import Plan, Step
+from twelve.study.results import (
+    History,
+    Result,
+    Search,
+    read_result,
+    result_file,
+    searched,
+    seed_folder,
+    write_result,
+    write_searched,
+)
 from twelve.training.trainer import NonFiniteLoss
-
-SEARCH, RESULTS = "search.json", "results"
-
-
-def seed_folder(out: Path, seed: int) -> Path:
-    return out / f"seed-{seed}"
-
-
-def result_file(out: Path, seed: int, arm: str, task: str) -> Path:
-    return seed_folder(out, seed) / RESULTS / arm / f"{task}.json"
-
-
-def searched(out: Path) -> dict[str, Any]:
-    """What searches have found so far: ``{key: {"looks": {factor: score or None}, "chosen": factor}}``."""
-    return dict(read_object(out / SEARCH).fields) if (out / SEARCH).is_file() else {}
 
 
 class Seed:
@@ -63,7 +58,7 @@ class Seed:
 
     def done(self, step: Step) -> bool:
         if step.search:
-            return "chosen" in searched(self.out).get(step.key, {})
+            return self._searched(step).chosen is not None
         return all(result_file(self.out, self.seed, step.arm, name).is_file() for name in self._names(step))
 
     def take(self, step: Step) -> None:
@@ -73,37 +68,41 @@ class Seed:
         else:
             self._run(step)
 
+    def _searched(self, step: Step) -> Search:
+        """What the step's search has found so far."""
+        return searched(self.plan, self.out).get(step.key, Search())
+
     def _run(self, step: Step) -> None:
-        found = searched(self.out).get(step.key, {})
-        factor = found.get("chosen", self.plan.factors[0])
+        chosen = self._searched(step).chosen
+        factor = self.plan.factors[0] if chosen is None else chosen
         config, history = self._train(step, self.folder / "runs" / step.key, factor, 1.0)
-        for record in runs.measure(config, self._part(step), floors=step.arm == BASE):
-            record |= {"arm": step.arm, "seed": self.seed, "factor": factor}
-            record |= {key: history[key] for key in ("iterations", "batches", "seconds")}
-            record["look"] = history["kept"][record["task"]]
-            runs.write_json(result_file(self.out, self.seed, step.arm, record["task"]), record)
+        for measured in runs.measure(config, self._part(step), floors=step.arm == BASE):
+            own = {"arm": step.arm, "seed": self.seed, "factor": factor, "look": history.kept[measured["task"]]}
+            write_result(self.out, Result(**own, **history.spent(), **measured))
 
     def _search(self, step: Step) -> None:
         """Short runs, one a factor; the one whose kept model has the best look decides."""
         for factor in self.plan.factors:
-            found = searched(self.out)
-            mine = found.setdefault(step.key, {"looks": {}, "batches": {}})
-            if str(factor) in mine["looks"]:
+            mine, name = self._searched(step), str(factor)
+            if name in mine.looks:
                 continue
-            folder = self.folder / "search" / step.key / str(factor)
+            folder = self.folder / "search" / step.key / name
+            batches = dict(mine.batches)
+            look: float | None = None
             try:
                 _, history = self._train(step, folder, factor, self.plan.search)
-                mine["looks"][str(factor)] = runs.look_score(history)
-                mine["batches"][str(factor)] = sum(history["batches"].values())
+                look, batches[name] = runs.look_score(history), sum(history.batches.values())
             except NonFiniteLoss:
-                mine["looks"][str(factor)] = None
-            runs.write_json(self.out / SEARCH, found)
+                pass
+            self._keep(step, Search(looks={**mine.looks, name: look}, batches=batches))
             files.remove(folder)
-        found = searched(self.out)
-        found[step.key]["chosen"] = best(found[step.key]["looks"], step.key)
-        runs.write_json(self.out / SEARCH, found)
+        mine = self._searched(step)
+        self._keep(step, mine.model_copy(update={"chosen": best(mine.looks, step.key)}))
 
-    def _train(self, step: Step, folder: Path, factor: float, share: float) -> tuple[RunConfig, dict[str, Any]]:
+    def _keep(self, step: Step, found: Search) -> None:
+        write_searched(self.out, searched(self.plan, self.out) | {step.key: found})
+
+    def _train(self, step: Step, folder: Path, factor: float, share: float) -> tuple[RunConfig, History]:
         arm, names, start = ARMS[step.arm], self._names(step), self.beginning.folder
         if arm.pretrained:
             start = pretraining.start(self.beginning, self.plan.pretraining)
@@ -139,9 +138,7 @@ class Seed:
 
     def _base_batches(self) -> Mapping[str, int]:
         """Updates that each task had in this seed's base arm, which runs first."""
-        name = next(iter(self.config.tasks))
-        batches = read_object(result_file(self.out, self.seed, BASE, name)).record("batches")
-        return {task: batches.integer(task) for task in self.config.tasks}
+        return read_result(self.plan, self.out, self.seed, BASE, self.plan.tasks[0]).batches
 
 
 def best(looks: Mapping[str, float | None], key: str) -> float:

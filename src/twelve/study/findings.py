@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.data.records import Record, read_object
 from twelve.errors import DataError
 from twelve.evaluation.bootstrap import Interval
 from twelve.study.arms import ARMS, BASE
 from twelve.study.bootstrap import Array, Cell, interval, observed, two_level
-from twelve.study.execution import result_file
 from twelve.study.plan import Plan
+from twelve.study.results import AGAIN, Result, read_result, result_file
 
 MODELS_OWN = ("shuffled pictures",)
 """Floors that a model sets, not the data: those of the base arm's model count for all arms."""
@@ -75,13 +74,18 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Results of one task: seed -> arm -> record."""
+    """Results of one task: seed -> arm -> result."""
 
     name: str
-    records: Mapping[int, Mapping[str, Record]]
+    results: Mapping[int, Mapping[str, Result]]
+
+    @property
+    def title(self) -> str:
+        result = next(iter(self.results.values()))[BASE]
+        return f"{result.title}, {result.metric}"
 
     def cells(self, arms: Sequence[str], *, models_own: bool = True) -> list[Cell]:
-        return [_cell([by_arm[arm] for arm in arms], models_own=models_own) for by_arm in self.records.values()]
+        return [_cell([by_arm[arm] for arm in arms], models_own=models_own) for by_arm in self.results.values()]
 
 
 def findings(plan: Plan, out: Path) -> Findings:
@@ -90,19 +94,17 @@ def findings(plan: Plan, out: Path) -> Findings:
     Raises:
         DataError: none is complete, or a file is damaged or of other examples than its fellows.
     """
-    tasks, arms = list(plan.config["tasks"]), plan.arms
+    tasks, arms = plan.tasks, plan.arms
     needed = [(arm, task) for arm in arms for task in tasks]
     seeds = tuple(seed for seed in plan.seeds if all(result_file(out, seed, *pair).is_file() for pair in needed))
     if not seeds:
         raise DataError("no seed of this study is complete", file=out, remedy="go on with it: --resume")
-    read = [
-        _Task(task, {s: {a: read_object(result_file(out, s, a, task)) for a in arms} for s in seeds}) for task in tasks
-    ]
+    read = [_read(plan, out, task, seeds) for task in tasks]
     resamples = plan.parsed().evaluation.resamples
     shared = not plan.worlds
     cells = {task.name: task.cells(arms) for task in read}
     usable = {name: row for name, row in cells.items() if all(cell.ceiling > cell.floor for cell in row)}
-    titles = {task.name: _title(task) for task in read}
+    titles = {task.name: task.title for task in read}
     left_out = {titles[name]: "its floor reaches its ceiling" for name in cells if name not in usable}
     if not usable:
         raise DataError("no task has room between its floor and its ceiling", file=out, remedy="measure other tasks")
@@ -115,27 +117,32 @@ def findings(plan: Plan, out: Path) -> Findings:
     endpoint = _row("", "mean over tasks", None, arms, seen.endpoint, drawn.endpoint, seen.endpoint, drawn.endpoint)
     free = {task.name: task.cells(arms, models_own=False) for task in read if task.name in usable}
     free_seen, free_drawn = observed(free).endpoint, two_level(free, resamples=resamples, shared=shared).endpoint
-    costs = {arm: _cost([task.records for task in read], arm) for arm in arms}
+    costs = {arm: _cost([task.results for task in read], arm) for arm in arms}
     return Findings(plan, seeds, arms, rows, endpoint, _gains(arms, free_seen, free_drawn), costs, left_out)
 
 
-def _cell(records: Sequence[Record], *, models_own: bool) -> Cell:
-    """``records``: one an arm, the base arm's first; it holds the floors and the ceiling for all."""
-    base = records[0]
-    groups = base.strings("groups")
-    for record in records:
-        if record.strings("groups") != groups or len(record.items("values")) != len(groups):
-            raise record.error("of other examples than the base arm's", "remove this file and go on: --resume")
-    floors = base.record("floors")
-    scores = [floors.number(name) for name in floors.fields if models_own or name not in MODELS_OWN]
-    ceiling = 100.0 if base.fields.get("ceiling") is None else base.number("ceiling")
-    values = np.array([record.numbers("values", len(groups)) for record in records])
-    return Cell(values, groups, max(scores, default=0.0) / 100, ceiling / 100)
+def _read(plan: Plan, out: Path, task: str, seeds: Sequence[int]) -> _Task:
+    """All results of a task, every seed's on the same examples in all arms."""
+    found = {seed: {arm: read_result(plan, out, seed, arm, task) for arm in plan.arms} for seed in seeds}
+    for seed, by_arm in found.items():
+        base = by_arm[BASE]
+        if base.floors is None:
+            file = result_file(out, seed, BASE, task)
+            raise DataError("no floors, which the base arm's have", file=file, record="floors", remedy=AGAIN)
+        for arm, result in by_arm.items():
+            if result.groups != base.groups:
+                file = result_file(out, seed, arm, task)
+                raise DataError("of other examples than the base arm's", file=file, record="groups", remedy=AGAIN)
+    return _Task(task, found)
 
 
-def _title(task: _Task) -> str:
-    record = next(iter(task.records.values()))[BASE]
-    return f"{record.text('title')}, {record.text('metric')}"
+def _cell(results: Sequence[Result], *, models_own: bool) -> Cell:
+    """``results``: one an arm, the base arm's first; it holds the floors and the ceiling for all."""
+    base = results[0]
+    scores = [score for name, score in (base.floors or {}).items() if models_own or name not in MODELS_OWN]
+    ceiling = 100.0 if base.ceiling is None else base.ceiling
+    values = np.array([result.values for result in results])
+    return Cell(values, base.groups, max(scores, default=0.0) / 100, ceiling / 100)
 
 
 def _row(
@@ -175,13 +182,11 @@ def _gains(arms: Sequence[str], seen: Array, drawn: Array) -> dict[str, Interval
     }
 
 
-def _cost(tasks: Sequence[Mapping[int, Mapping[str, Record]]], arm: str) -> Cost:
+def _cost(tasks: Sequence[Mapping[int, Mapping[str, Result]]], arm: str) -> Cost:
     """Of arms that train alone the sum over the tasks' models; a joint model is in every task's file."""
     totals = np.zeros(3)
-    for records in tasks if ARMS[arm].alone else tasks[:1]:
-        for by_arm in records.values():
-            record = by_arm[arm]
-            batches = record.record("batches")
-            updates = sum(batches.integer(name) for name in batches.fields)
-            totals += [record.number("parameters"), updates, record.number("seconds")]
+    for results in tasks if ARMS[arm].alone else tasks[:1]:
+        for by_arm in results.values():
+            result = by_arm[arm]
+            totals += [result.parameters, sum(result.batches.values()), result.seconds]
     return Cost(*(float(total) / len(tasks[0]) for total in totals))

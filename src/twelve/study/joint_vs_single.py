@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from twelve import files
 from twelve.config import RunConfig, load
 from twelve.errors import ConfigError
@@ -86,29 +88,22 @@ def planned(
         raise ConfigError("no task of a study is learnt before the others", record="replay", remedy="leave it out")
     if len(config.tasks) < 2:
         raise ConfigError("one task alone has nothing to be joint with", record="tasks", remedy="name several")
-    problems = {
-        "seeds": seeds < 1,
-        "factors": not factors or min(factors) <= 0 or len(set(factors)) < len(factors),
-        "search": not 0 < search <= 1,
-        "longer": longer < 1,
-        "pretraining": pretraining <= 0,
-    }
-    for name, wrong in problems.items():
-        if wrong:
-            remedy = (
-                "seeds 1 or more, factors above 0 and distinct, search in 0..1, longer 1 or more, pretraining over 0"
-            )
-            raise ConfigError("this cannot be", record=name, remedy=f"give {remedy}")
-    return Plan(
-        arms=chosen(arms),
-        seeds=tuple(range(config.seed, config.seed + seeds)),
-        worlds="microworld" in config.model_fields_set,
-        factors=tuple(factors),
-        search=search,
-        longer=longer,
-        pretraining=pretraining,
-        config=config.model_dump(mode="json"),
-    )
+    names = chosen(arms)
+    try:
+        return Plan(
+            arms=names,
+            seeds=tuple(range(config.seed, config.seed + seeds)),
+            worlds="microworld" in config.model_fields_set,
+            factors=tuple(factors),
+            search=search,
+            longer=longer,
+            pretraining=pretraining,
+            config=config.model_dump(mode="json"),
+        )
+    except ValidationError as error:
+        remedy = "seeds 1 or more, factors above 0 and distinct, search in 0..1, longer 1 or more, pretraining over 0"
+        name = str(error.errors()[0]["loc"][0])
+        raise ConfigError("this cannot be", record=name, remedy=f"give {remedy}") from None
 
 
 def _begun(plan: Plan, out: Path, resume: bool) -> Plan:

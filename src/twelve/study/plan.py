@@ -6,29 +6,33 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from twelve import files
 from twelve.config import RunConfig, Strict
 from twelve.config import parse as parse_config
-from twelve.data.records import read_object
+from twelve.data.records import Record, describe, read_object
 from twelve.errors import ConfigError, DataError
-from twelve.study.arms import ARMS, chosen
+from twelve.study.arms import ARMS, BASE, chosen
 
 FILE = "study.json"
+REMEDY = "restore the file from a copy"
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Plan(Strict):
     """A study's protocol. All of it is fixed before the first run; only arms may be added later."""
 
     arms: tuple[str, ...]
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     """Each is a model, and where the data are drawn, a world."""
     worlds: bool
     """The data are drawn for each seed."""
-    factors: tuple[float, ...] = Field((0.3, 1.0, 3.0), min_length=1)
+    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 1.0, 3.0), min_length=1)
     """What the search multiplies all learning rates by."""
     search: float = Field(0.25, gt=0, le=1)
     """Length of a search's run, as a share of the arm's own."""
@@ -39,12 +43,30 @@ class Plan(Strict):
     config: Mapping[str, Any]
     """The configuration, complete; its seed, run and data are each seed's own."""
 
+    @field_validator("arms")
+    @classmethod
+    def _known(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        if arms[:1] != (BASE,) or not set(arms) <= ARMS.keys():
+            raise ValueError(f"must be {BASE} and others of {', '.join(ARMS)}")
+        return arms
+
+    @field_validator("arms", "seeds", "factors")
+    @classmethod
+    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("must be distinct")
+        return values
+
     def parsed(self) -> RunConfig:
         return parse_config(self.config)
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.config["tasks"])
+
     def steps(self) -> list[Step]:
         """Everything to be trained, in order."""
-        tasks = list(self.config["tasks"])
+        tasks = self.tasks
         found: list[Step] = []
         for seed in self.seeds:
             for name in self.arms:
@@ -100,12 +122,30 @@ def read(out: Path) -> Plan:
     path = out / FILE
     if not path.is_file():
         raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
+    plan = checked(Plan, read_object(path).record("plan"), REMEDY)
     try:
-        return Plan.model_validate(read_object(path).record("plan").fields)
+        plan.parsed()
+    except ConfigError as error:
+        place = f"plan.config.{error.record}" if error.record else "plan.config"
+        raise DataError(error.problem, file=path, record=place, remedy=REMEDY) from None
+    return plan
+
+
+def checked(model: type[M], record: Record, remedy: str) -> M:
+    """What a study has written, read back: every field is there and of its type, in its range, and no other is.
+
+    Raises:
+        DataError: names the field.
+    """
+    try:
+        return model.model_validate_json(json.dumps(record.fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(first["msg"], file=path, record=where, remedy="restore the file from a copy") from None
+        place = ".".join(map(str, [*([record.place] if record.place else []), *first["loc"]]))
+        problem = first["msg"].removeprefix("Value error, ")
+        if first["type"] not in ("missing", "value_error", "json_invalid"):
+            problem += f", found {describe(first['input'])}"
+        raise DataError(problem, file=record.file, record=place or None, remedy=remedy) from None
 
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from twelve.evaluation.evaluate import Evaluator
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.study.arms import Arm
+from twelve.study.plan import checked
+from twelve.study.results import History
 from twelve.training.run import CONFIG, TRAINED, Start, train
 
 STOPPING = ("stop-and-go", "stop-and-go-as-worded")
@@ -69,25 +70,29 @@ def run_config(
     return parse(tree)
 
 
-def trained(config: RunConfig, start: Callable[[], Start]) -> dict[str, Any]:
-    """Train, go on with what was interrupted, or leave what is finished; returns what trained.json says of it."""
+def trained(config: RunConfig, start: Callable[[], Start]) -> History:
+    """Train, go on with what was interrupted, or leave what is finished; returns what trained.json says of it.
+
+    Raises:
+        DataError: that file is damaged.
+    """
     folder = Path(config.run)
     if not (folder / TRAINED).is_file():
         train(config, resume=(folder / CONFIG).is_file(), console=Console(quiet=True), start=start())
     if (folder / "checkpoints").is_dir():
         files.remove(folder / "checkpoints")
-    return dict(read_object(folder / TRAINED).fields)
+    return checked(History, read_object(folder / TRAINED), "remove this run's folder and go on: --resume")
 
 
-def look_score(history: Mapping[str, Any]) -> float:
+def look_score(history: History) -> float:
     """Mean over the run's tasks of the scores that the kept model has on the carved split, 0..1."""
-    scores = history["kept"].values()
+    scores = history.kept.values()
     return float(sum(scores) / len(scores))
 
 
 def measure(config: RunConfig, data: Prepared, *, floors: bool) -> list[dict[str, Any]]:
-    """Measure a trained run: of each of its tasks the score, what every example contributes, and, if asked for, the
-    floors and the ceiling."""
+    """Measure a trained run: fields of :class:`twelve.study.results.Result` for each of its tasks, the floors and the
+    ceiling if asked for."""
     saved = Path(config.run) / "model"
     model, processor = Twelve.from_pretrained(saved), TwelveProcessor.from_pretrained(saved)
     if torch.cuda.is_available():
@@ -113,9 +118,3 @@ def measure(config: RunConfig, data: Prepared, *, floors: bool) -> list[dict[str
             record["ceiling"] = result.ceiling
         found.append(record)
     return found
-
-
-def write_json(path: Path, tree: Any) -> None:
-    """Write JSON; what stood there stays until all is written."""
-    with files.replacing(path) as partial:
-        partial.write_text(json.dumps(tree, indent=None) + "\n", encoding="utf-8")

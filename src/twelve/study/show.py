@@ -11,9 +11,9 @@ from rich.console import Console
 from twelve import files
 from twelve.study import plan as plans
 from twelve.study.arms import BASE
-from twelve.study.execution import searched
 from twelve.study.findings import findings
 from twelve.study.plot import svg
+from twelve.study.results import searched
 from twelve.study.table import markdown
 
 TABLE, FOUND = "results.md", "results.json"
@@ -24,10 +24,11 @@ def show(out: Path, *, console: Console | None = None) -> str:
 
     Raises:
         DataError: no study, no complete seed, or a damaged file.
+        ConfigError: a folder is in the way of a page.
     """
     plan = plans.read(out)
     found = findings(plan, out)
-    text = markdown(found, {key: entry for key, entry in searched(out).items() if "chosen" in entry})
+    text = markdown(found, searched(plan, out))
     tree = {key: value for key, value in asdict(found).items() if key != "plan"}
     pages = {TABLE: text, FOUND: json.dumps(tree, indent=1) + "\n"}
     pages |= {f"results-{arm}.svg": svg(found, arm) for arm in found.arms if arm != BASE}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from twelve.evaluation.bootstrap import Interval
 from twelve.progress import clock
 from twelve.study.arms import ARMS, BASE, OPPONENT
 from twelve.study.findings import Findings, Row
+from twelve.study.results import Search
 
 
-def markdown(found: Findings, searched: Mapping[str, Any]) -> str:
+def markdown(found: Findings, searched: Mapping[str, Search]) -> str:
     """The whole page.
 
     Args:
-        searched: what the searches of learning rates found, see :func:`twelve.study.execution.searched`.
+        searched: what the searches of learning rates found, see :func:`twelve.study.results.searched`.
     """
     parts = [verdict(found), _who(found), _endpoint(found), _tasks(found), _seeds(found), _rates(found, searched)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -114,25 +114,22 @@ def _seeds(found: Findings) -> str:
     return _table(header, [[arm, *(f"{value:.1f}" for value in found.endpoint.seeds[arm])] for arm in found.arms])
 
 
-def _rates(found: Findings, searched: Mapping[str, Any]) -> str:
+def _rates(found: Findings, searched: Mapping[str, Search]) -> str:
     factors = found.plan.factors
-    rows = list(_rate_rows(factors, searched))
-    if not rows:
+    done = {key: one.chosen for key, one in searched.items() if one.chosen is not None}
+    if not done:
         return ""
-    edges = (min(factors), max(factors))
-    at = [row[0] for row, (_, entry) in zip(rows, searched.items(), strict=True) if entry["chosen"] in edges]
+    at = [key for key, factor in done.items() if factor in (min(factors), max(factors))]
     said = f"Learning rates, by the mean look score (%) of runs of {found.plan.search:.0%} of the length, seed "
     said += f"{found.plan.seeds[0]}."
     if at and len(factors) > 2:
         said += f" At the edge of the grid: {', '.join(at)}."
-    return f"{said}\n\n" + _table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
-
-
-def _rate_rows(factors: Sequence[float], searched: Mapping[str, Any]) -> Iterator[list[str]]:
-    for key, entry in searched.items():
-        looks = [entry["looks"].get(str(factor)) for factor in factors]
+    rows = []
+    for key, factor in done.items():
+        looks = [searched[key].looks[str(each)] for each in factors]
         shown = ["diverged" if look is None else f"{100 * look:.1f}" for look in looks]
-        yield [key, *shown, f"{entry['chosen']:g}"]
+        rows.append([key, *shown, f"{factor:g}"])
+    return f"{said}\n\n" + _table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

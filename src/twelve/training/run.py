@@ -34,10 +34,9 @@ from twelve.training.log import check_trackers
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.schedules import check_stops
-from twelve.training.telling import history, remembered
+from twelve.training.telling import history, remembered, write_run_card
 
 if TYPE_CHECKING:
-    from twelve.evaluation.evaluate import Result
     from twelve.training.devices import Devices
     from twelve.training.trainer import Trainer
 
@@ -155,22 +154,7 @@ def calibrate(folder: Path, trainer: Trainer) -> None:
     looks = {name: task.look for name, task in trainer.data.tasks.items()}
     trainer.processor.temperatures = fit_temperatures(model, collators, looks, seed=trainer.config.seed)
     trainer.processor.save_pretrained(saved)
-    write_run_card(folder, model, trainer.processor)
-
-
-def write_run_card(
-    folder: Path, model: Twelve, processor: TwelveProcessor, results: Sequence[Result] = (), machine: str = ""
-) -> None:
-    """Write the card of a run's model, with its results once it has been measured."""
-    from twelve.model.card import origin_of_run, write_card
-
-    try:
-        data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        data = {}
-    origin = origin_of_run(folder.name, data if isinstance(data, dict) else {}, results, machine)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    write_card(model_folder(folder), model.config, processor, origin, parameters)
+    write_run_card(folder, model, trainer.processor, trainer.kept)
 
 
 def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:

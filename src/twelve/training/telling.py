@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twelve.data.records import finite
+from twelve.data.root import DRAWN
+from twelve.model.card import origin_of_run, write_card
+
 if TYPE_CHECKING:
+    from twelve.evaluation.evaluate import Result
+    from twelve.model.processor import TwelveProcessor
+    from twelve.model.vilbert import Twelve
     from twelve.training.trainer import Trainer
 
 
@@ -32,3 +42,48 @@ def remembered(trainer: Trainer) -> list[str]:
         title = trainer.data.tasks[name].task.title
         lines.append(f"  {title}: {before:.1f} before, {after:.1f} now ({after - before:+.1f}{replayed})")
     return lines
+
+
+def write_run_card(
+    folder: Path,
+    model: Twelve,
+    processor: TwelveProcessor,
+    looks: Mapping[str, float],
+    results: Sequence[Result] = (),
+    machine: str = "",
+) -> None:
+    """Write the card of a run's model, with its results once it has been measured.
+
+    Args:
+        looks: what it scored when it was saved, see :class:`twelve.model.card.Origin`.
+    """
+    from twelve.training.run import model_folder, open_run
+
+    config = open_run(folder)
+    origin = origin_of_run(
+        _read_json(folder / "data.json"),
+        drawn=(Path(config.data) / DRAWN).is_file(),
+        began=config.model.init,
+        looks=looks,
+        results=results,
+        machine=machine,
+    )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    write_card(model_folder(folder), model.config, processor, origin, parameters)
+
+
+def kept_looks(folder: Path) -> dict[str, float]:
+    """What a run's model scored when it was saved, on the carved split, 0..1; nothing where that is not known."""
+    from twelve.training.run import TRAINED
+
+    kept = _read_json(folder / TRAINED).get("kept")
+    return {name: score for name, score in kept.items() if finite(score)} if isinstance(kept, dict) else {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """What a run says of itself for people; nothing where that is lost."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return tree if isinstance(tree, dict) else {}

@@ -1,0 +1,133 @@
+"""A study's files that are damaged, or of another study: one line that names file and record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from test_study_table import made_up
+
+from twelve.errors import ConfigError, DataError
+from twelve.study import plan as plans
+from twelve.study.arms import OPPONENT
+from twelve.study.results import SEARCH, result_file
+from twelve.study.show import show
+
+QUIET = Console(quiet=True)
+SCORES = {"stop-and-go": (0.7, 0.7), OPPONENT: (0.7, 0.7)}
+FOUND: dict[str, Any] = {"looks": {"0.5": 0.2, "1.0": None}, "batches": {"0.5": 3}, "chosen": 0.5}
+
+
+def changed(path: Path, change: Callable[[Any], object]) -> None:
+    tree = json.loads(path.read_text())
+    change(tree)
+    path.write_text(json.dumps(tree))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """One seed of two tasks; two factors were searched."""
+    made_up(tmp_path, SCORES, seeds=1)
+    changed(tmp_path / plans.FILE, lambda tree: tree["plan"].update(factors=[0.5, 1.0]))
+    (tmp_path / SEARCH).write_text(json.dumps({"stop-and-go": FOUND}))
+    assert "| stop-and-go | 20.0 | diverged | 0.5 |" in show(tmp_path, console=QUIET)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        (5, "stop-and-go"),
+        ({"chosen": 1.0}, "stop-and-go.looks"),
+        (FOUND | {"looks": []}, "stop-and-go.looks"),
+        (FOUND | {"looks": {"0.5": 5}}, "stop-and-go.looks.0.5"),
+        (FOUND | {"looks": {"0.7": 0.5}}, "stop-and-go.looks"),
+        (FOUND | {"batches": {"0.5": -3}}, "stop-and-go.batches.0.5"),
+        (FOUND | {"chosen": "x"}, "stop-and-go.chosen"),
+        (FOUND | {"chosen": 0.7}, "stop-and-go.chosen"),
+        (FOUND | {"other": 1}, "stop-and-go.other"),
+    ],
+)
+def test_searches(study: Path, entry: Any, place: str) -> None:
+    (study / SEARCH).write_text(json.dumps({"stop-and-go": entry}))
+    with pytest.raises(DataError) as caught:
+        show(study, console=QUIET)
+    assert (caught.value.file, caught.value.record) == (study / SEARCH, place)
+    (study / SEARCH).write_text(json.dumps({"stop": FOUND}))
+    with pytest.raises(DataError, match=r"search\.json.*no search of this study"):
+        show(study, console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "place"),
+    [
+        ("config", {}, "plan.config.run"),
+        ("config", [], "plan.config"),
+        ("arms", [], "plan.arms"),
+        ("arms", ["stop-and-go", "x"], "plan.arms"),
+        ("arms", ["stop-and-go", OPPONENT, OPPONENT], "plan.arms"),
+        ("seeds", [3, 3], "plan.seeds"),
+        ("seeds", [-3], "plan.seeds.0"),
+        ("factors", [-1], "plan.factors.0"),
+        ("worlds", 1, "plan.worlds"),
+        ("longer", float("nan"), "plan.longer"),
+    ],
+)
+def test_plans(study: Path, key: str, value: Any, place: str) -> None:
+    changed(study / plans.FILE, lambda tree: tree["plan"].update({key: value}))
+    with pytest.raises(DataError) as caught:
+        show(study, console=QUIET)
+    assert (caught.value.file, caught.value.record) == (study / plans.FILE, place)
+
+
+def test_no_more_resamples_than_memory_holds(study: Path) -> None:
+    changed(study / plans.FILE, lambda tree: tree["plan"]["config"]["evaluation"].update(resamples=10**12))
+    with pytest.raises(DataError, match=r"study\.json \[plan\.config\.evaluation\.resamples\]"):
+        show(study, console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"arm": OPPONENT}, "arm"),
+        ({"seed": 4}, "seed"),
+        ({"task": "nlvr2"}, "task"),
+        ({"values": [5.0] * 400}, "values.0"),
+        ({"values": [-5.0] * 400}, "values.0"),
+        ({"values": [0.5]}, None),
+        ({"values": [], "groups": []}, "groups"),
+        ({"groups": ["x"] * 400}, "groups"),
+        ({"floors": {"chance": 1000}}, "floors.chance"),
+        ({"floors": None}, "floors"),
+        ({"ceiling": 1e9}, "ceiling"),
+        ({"ceiling": -1}, "ceiling"),
+        ({"parameters": -1}, "parameters"),
+        ({"seconds": -1}, "seconds"),
+        ({"batches": {"vqa": -1, "nlvr2": 1}}, "batches.vqa"),
+        ({"batches": {"vqa": 1}}, "batches"),
+        ({"factor": 0.7}, "factor"),
+        ({"title": "\ud800"}, None),
+    ],
+)
+def test_results(study: Path, change: dict[str, Any], place: str | None) -> None:
+    path = result_file(study, 3, "stop-and-go", "vqa")
+    other = result_file(study, 3, OPPONENT, "vqa")
+    changed(path, lambda tree: tree.update(change))
+    with pytest.raises(DataError) as caught:
+        show(study, console=QUIET)
+    # Of two that differ the file that is blamed is the other arm's: the base arm's is what all are compared with.
+    assert caught.value.file == (other if place == "groups" and change["groups"] else path)
+    assert caught.value.record == place and "remove this file" in str(caught.value)
+
+
+def test_a_folder_in_a_pages_place_is_kept(study: Path) -> None:
+    (study / "results.md").unlink()
+    (study / "results.md").mkdir()
+    (study / "results.md" / "mine").write_text("x")
+    with pytest.raises(ConfigError, match=r"results\.md: a file is wanted here, this is a folder"):
+        show(study, console=QUIET)
+    assert (study / "results.md" / "mine").read_text() == "x"
