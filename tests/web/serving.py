@@ -8,16 +8,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 _CODE = "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0)"
 
 
 @contextmanager
-def served(model: Path, code: str = _CODE) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and its address; it is ended with the block."""
+def served(
+    model: Path, code: str = _CODE, *arguments: str, log: IO[str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its address; it is ended with the block.
+
+    Args:
+        code, arguments: what it runs, with the model's folder as the first argument.
+        log: takes its standard error.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(model)], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", code, str(model), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env=environment,
     )
     try:
         assert process.stdout is not None

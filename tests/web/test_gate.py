@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import dataclasses
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,7 +67,7 @@ def test_given_up_in_time(predictor: Predictor) -> None:
 def test_stopping_is_503(predictor: Predictor) -> None:
     with serving(predictor) as app:
         client = TestClient(app)
-        app.state.service.stopping = True
+        app.state.service.stop()
         reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
         assert reply.status_code == 503 and reply.headers["retry-after"]
         assert client.get("/api/model").status_code == 503
@@ -72,8 +75,17 @@ def test_stopping_is_503(predictor: Predictor) -> None:
         assert client.get("/metrics").status_code == 200
 
 
-async def raw(app: FastAPI, messages: list[dict[str, Any]], headers: list[tuple[bytes, bytes]]) -> int:
-    """Status of a request whose body comes in these messages; after them, nothing comes any more."""
+async def raw(
+    app: FastAPI,
+    messages: list[dict[str, Any]],
+    headers: list[tuple[bytes, bytes]],
+    on_send: Callable[[], None] = lambda: None,
+) -> int:
+    """Status of a request whose body comes in these messages; after them, nothing comes any more.
+
+    Args:
+        on_send: called for every part of the reply.
+    """
     left, status = list(messages), 0
 
     async def receive() -> dict[str, Any]:
@@ -84,6 +96,7 @@ async def raw(app: FastAPI, messages: list[dict[str, Any]], headers: list[tuple[
     async def send(message: Any) -> None:
         nonlocal status
         status = message.get("status", status)
+        on_send()
 
     scope = {
         "type": "http",
@@ -105,6 +118,80 @@ async def raw(app: FastAPI, messages: list[dict[str, Any]], headers: list[tuple[
 
 def part(size: int, more: bool = True) -> dict[str, Any]:
     return {"type": "http.request", "body": bytes(size), "more_body": more}
+
+
+def test_a_place_is_given_back_before_the_reply_is_read(predictor: Predictor) -> None:
+    waiting: list[int] = []
+    with serving(predictor) as app:
+        sent = lambda: waiting.append(app.state.service.waiting)  # noqa: E731
+        assert asyncio.run(raw(app, [part(10, more=False)], [], sent)) == 415
+    assert waiting and set(waiting) == {0}
+
+
+def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    ask, match = predictor.ask, predictor.match
+
+    def asked(questions: Any, **options: Any) -> Any:
+        seen.extend(scene.picture is not None for question in questions for scene in question.scenes)
+        return ask(questions, **options)
+
+    def matched(scenes: Any, *arguments: Any, **options: Any) -> Any:
+        seen.extend(scene.picture is not None for scene in scenes)
+        return match(scenes, *arguments, **options)
+
+    monkeypatch.setattr(predictor, "ask", asked)
+    monkeypatch.setattr(predictor, "match", matched)
+    with serving(predictor) as app:
+        client = TestClient(app)
+        inline = {"image": base64.b64encode(png(1)).decode()}
+        kept = {"scene": client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]}
+        for picture in (inline, kept):
+            for path, more in (
+                ("answer", {"picture": picture, "question": "what ?"}),
+                ("choose", {"picture": picture, "question": "which ?", "boxes": [[10, 10, 60, 60]]}),
+                ("match", {"pictures": [picture, inline], "captions": ["it"]}),
+            ):
+                assert client.post(f"/api/{path}", json=more).status_code == 200
+        assert client.get(f"/api/scenes/{kept['scene']}").status_code == 200
+    assert len(seen) == 8 and not any(seen)
+
+
+def test_pictures_of_a_request_are_limited_together(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Any] = []
+    monkeypatch.setattr(predictor, "look", lambda *_, **__: looked.append(1))
+    with serving(predictor, max_request_pixels=3 * 160 * 128 - 1) as app:
+        inline = {"image": base64.b64encode(png(1)).decode()}
+        reply = TestClient(app).post("/api/match", json={"pictures": [inline] * 3, "captions": ["it"]})
+        assert reply.status_code == 422 and "together" in reply.json()["error"] and not looked
+
+
+def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Any] = []
+    look = predictor.look
+    monkeypatch.setattr(predictor, "look", lambda *a, **k: (looked.append(1), time.sleep(0.3), look(*a, **k))[2])
+    with serving(predictor, answer_seconds=0.5) as app:
+        inline = {"image": base64.b64encode(png(1)).decode()}
+        reply = TestClient(app).post("/api/match", json={"pictures": [inline] * 6, "captions": ["it"]})
+        assert reply.status_code in (429, 503) and len(looked) < 4
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, match = predictor.ask, predictor.match
+    spoilt = lambda *a, **k: [dataclasses.replace(result, score=value) for result in ask(*a, **k)]  # noqa: E731
+    monkeypatch.setattr(predictor, "ask", spoilt)
+    monkeypatch.setattr(
+        predictor, "match", lambda *a, **k: dataclasses.replace(found := match(*a, **k), logits=found.logits * value)
+    )
+    with serving(predictor) as app:
+        inline = {"image": base64.b64encode(png(1)).decode()}
+        for path, asked in (
+            ("answer", {"picture": inline, "question": "what ?"}),
+            ("match", {"pictures": [inline], "captions": ["it"]}),
+        ):
+            reply = TestClient(app).post(f"/api/{path}", json=asked)
+            assert reply.status_code == 503 and "no number" in reply.json()["error"]
 
 
 def test_a_slow_body_is_408(predictor: Predictor) -> None:

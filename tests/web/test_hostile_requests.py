@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import struct
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,6 +101,7 @@ def test_content_type(kind: str, client: TestClient) -> None:
 
 
 SCENE = {"picture": {"scene": "none"}}
+MISSING = ("no such scene", "a path for a scene")
 BODIES: dict[str, tuple[str, Any]] = {
     "no such scene": ("answer", {**SCENE, "question": "what ?"}),
     "a path for a scene": ("answer", {"picture": {"scene": "../../etc/passwd"}, "question": "what ?"}),
@@ -124,6 +127,11 @@ BODIES: dict[str, tuple[str, Any]] = {
     ),
     "many captions": ("match", {"pictures": [{"scene": "a"}], "captions": ["a"] * 33}),
     "no pictures": ("match", {"pictures": [], "captions": ["a"]}),
+    "a number in quotes": ("locate", {**SCENE, "phrase": "it", "threshold": "0.5"}),
+    "a yes for a number": ("locate", {**SCENE, "phrase": "it", "threshold": True}),
+    "a yes in quotes": ("answer", {**SCENE, "question": "what ?", "explain": "yes"}),
+    "a one for a yes": ("answer", {**SCENE, "question": "what ?", "explain": 1}),
+    "a box in quotes": ("choose", {**SCENE, "question": "which ?", "boxes": [["1", "2", "3", "4"]]}),
     "a list": ("answer", []),
     "a string": ("verify", "x"),
 }
@@ -131,13 +139,74 @@ BODIES: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize("name", BODIES)
 def test_body(name: str, client: TestClient) -> None:
-    import json
-
     method, body = BODIES[name]
     if name == "a box elsewhere":
         body = {**body, "picture": {"image": base64.b64encode(encoded("PNG")).decode()}}
     headers = {"content-type": "application/json"}
-    refused(client.post(f"/api/{method}", content=json.dumps(body), headers=headers))
+    reply = client.post(f"/api/{method}", content=json.dumps(body), headers=headers)
+    refused(reply, 404 if name in MISSING else 422)
+    assert reply.json()["remedy"]
+
+
+@pytest.mark.parametrize("text", ["!!!", "aGk", "aGk=\n", "aG k=", "a-_=", "\ud800", 3, [1]])
+def test_no_base64(text: Any, client: TestClient) -> None:
+    asked = json.dumps({"picture": {"image": text}, "question": "what ?"})
+    reply = client.post("/api/answer", content=asked, headers={"content-type": "application/json"})
+    refused(reply, 422)
+    assert reply.json()["error"].startswith("picture.image: this is no base64")
+
+
+def test_what_a_flaw_is_called(client: TestClient) -> None:
+    said = {
+        '{"question": ""}': "picture: is missing; question: is empty",
+        '{"picture": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: is no key that is read here",
+        '{"picture': "the body: is no JSON (Unterminated string starting at)",
+        "[]": "the body: must be an object",
+    }
+    for content, error in said.items():
+        reply = client.post("/api/answer", content=content, headers={"content-type": "application/json"})
+        assert reply.status_code == 422 and reply.json()["error"] == error and "openapi" in reply.json()["remedy"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{" + ",".join(f'"{k:x}":1' for k in range(300_000)) + "}",
+        '{"picture":{"scene":"none"},"question":"what ?","boxes":[' + "[]," * 300_000 + "[]]}",
+        '{"captions":[' + '"a",' * 300_000 + '"a"]}',
+    ],
+    ids=["keys", "lists", "texts"],
+)
+def test_intricate_json_is_refused_before_it_is_read(content: str, client: TestClient) -> None:
+    start = time.perf_counter()
+    reply = client.post("/api/answer", content=content, headers={"content-type": "application/json"})
+    refused(reply, 422)
+    assert "brackets" in reply.json()["error"] and time.perf_counter() - start < 1
+
+
+def test_the_largest_request_is_not_too_intricate(client: TestClient) -> None:
+    pictures = [{"image": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
+    asked = {"pictures": pictures, "captions": ['a "red" one, and a blue one; [it] ' * 58] * 32}
+    assert client.post("/api/match", json=asked).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/api/nosuch", 404),
+        ("POST", "/nosuch", 404),
+        ("GET", "/api/nosuch", 404),
+        ("PUT", "/api/answer", 405),
+        ("GET", "/api/answer", 405),
+        ("POST", "/page.js", 405),
+        ("POST", "/", 405),
+        ("GET", "/api/model/", 404),
+    ],
+)
+def test_addresses_and_methods(method: str, path: str, status: int, client: TestClient) -> None:
+    reply = client.request(method, path, follow_redirects=False)
+    assert reply.status_code == status and reply.json()["error"] and reply.json()["remedy"]
+    assert ("allow" in reply.headers) == (status == 405)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"picture": ' * 5000, b"1" * 10_000])

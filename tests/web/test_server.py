@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import signal
@@ -95,8 +96,87 @@ def test_slow_first_lines_end_the_connection(model_folder: Path) -> None:
         with socket.create_connection((where.hostname, where.port), timeout=20) as client:
             for _ in range(3):  # one who asks again and again is not cut off
                 client.sendall(_WHOLE)
-                assert client.recv(65536).startswith(b"HTTP/1.1 200")
+                received = b""
+                while not received.endswith(b"}"):
+                    received += (part := client.recv(65536))
+                    assert part
+                assert received.startswith(b"HTTP/1.1 200")
                 time.sleep(0.7)
+
+
+_DEAF = """
+import sys
+from twelve.web.limits import Limits
+from twelve.web.server import serve
+serve(sys.argv[1], port=0, limits=Limits(send_seconds=float(sys.argv[2]), stop_seconds=2))
+"""
+_MUCH = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 400
+
+
+def deaf(address: str) -> socket.socket:
+    """A client that asks for more than a connection holds, and reads nothing."""
+    where, client = urlsplit(address), socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    client.connect((where.hostname, where.port))
+    client.sendall(_MUCH)
+    return client
+
+
+def test_who_does_not_read_is_cut_off(model_folder: Path) -> None:
+    with served(model_folder, _DEAF, "1") as (_, address), deaf(address) as client:
+        client.settimeout(20)
+        time.sleep(3)  # until no more fits, and a second more
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while part := client.recv(1_000_000):
+                received += part
+        assert received.count(b"HTTP/1.1 200") < _MUCH.count(b"GET")
+        assert call(address, "GET", "/health")[0] == 200
+
+
+def test_who_does_not_read_does_not_delay_the_end(model_folder: Path, tmp_path: Path) -> None:
+    with (
+        (tmp_path / "log").open("w") as log,
+        served(model_folder, _DEAF, "60", log=log) as (process, address),
+        deaf(address),
+        deaf(address),
+    ):
+        time.sleep(2)  # until no more fits
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert time.monotonic() - start < 5
+    assert (tmp_path / "log").read_text() == ""
+
+
+# The model does not come to an end.
+_ENDLESS = """
+import sys, time
+from twelve.predictor import Predictor
+from twelve.web.limits import Limits
+from twelve.web.server import serve
+Predictor.look = lambda *a, **k: time.sleep(60)
+serve(sys.argv[1], port=0, limits=Limits(stop_seconds=1))
+"""
+
+
+def test_what_is_not_done_in_time_is_given_up(model_folder: Path, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log, served(model_folder, _ENDLESS, log=log) as (process, address):
+        replies: list[tuple[int, bytes]] = []
+        ask = lambda: replies.append(call(address, "POST", "/api/scenes", png(1)))  # noqa: E731
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        while json.loads(call(address, "GET", "/health")[1])["waiting"] < 2:
+            time.sleep(0.02)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 1  # not everything was answered
+        assert time.monotonic() - start < 5
+        for thread in threads:
+            thread.join()
+        assert [status for status, _ in replies] == [503, 503] and b"stopping" in replies[0][1]
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_names_that_are_listened_to() -> None:

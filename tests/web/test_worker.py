@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -95,6 +97,32 @@ def test_what_nobody_waits_for_is_left_out(make: Any, recording: Recording, pred
     free.set()
     futures[2].result(30)
     assert [size for size, _, _ in recording.asked] == [2]
+
+
+def test_nothing_is_kept_of_what_is_done(predictor: Predictor) -> None:
+    class Large:
+        pass
+
+    worker = Worker(predictor, 32)
+    large = Large()
+    kept = weakref.ref(large)
+    worker.do(lambda large=large: large).result(30)  # type: ignore[misc]
+    del large
+    until = time.monotonic() + 10
+    while kept() is not None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert kept() is None
+    worker.stop()
+
+
+def test_stopping_does_not_wait_for_ever(predictor: Predictor) -> None:
+    worker, free = Worker(predictor, 32), threading.Event()
+    worker.do(free.wait)
+    worker.stop(0.1)
+    assert worker.at_work
+    free.set()
+    worker.stop()
+    assert not worker.at_work
 
 
 def test_stopping_finishes_what_waits(recording: Recording, predictor: Predictor) -> None:

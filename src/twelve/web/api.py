@@ -16,9 +16,8 @@ from twelve.web.problems import ServiceError, documented
 from twelve.web.samples import Sample, note_for
 from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_PICTURES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
+from twelve.web.uploads import PICTURES
 
-PICTURES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
-"""Content types of an uploaded picture; what it is, its bytes say."""
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(PICTURES, _BYTES)}}
 _ASKED = documented(400, 404, 408, 413, 415, 422, 429, 503)
@@ -196,6 +195,7 @@ def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> sch
         limits={
             "bytes": limits.max_bytes,
             "pixels": limits.max_pixels,
+            "request_pixels": limits.max_request_pixels,
             "text": MAX_TEXT,
             "turns": MAX_TURNS,
             "boxes": MAX_BOXES,

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from twelve import __version__
 from twelve.predictor import Predictor
@@ -51,6 +53,7 @@ def create_app(predictor: Predictor, limits: Limits | None = None, *, hosts: Col
         summary="Questions about pictures",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.service = service
@@ -58,8 +61,19 @@ def create_app(predictor: Predictor, limits: Limits | None = None, *, hosts: Col
     problems.install(app)
     app.include_router(routes(service, samples_for(predictor)))
     _watched(app, service)
-    app.mount("/", StaticFiles(directory=Path(__file__).with_name("static"), html=True), name="page")
+    # Not mounted: that would match before an endpoint that is asked with the wrong method.
+    app.router.default = _Page(directory=Path(__file__).with_name("static"), html=True)
     return app
+
+
+class _Page(StaticFiles):
+    """The page's files, where no endpoint is."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if scope["method"] in ("GET", "HEAD"):
+            return await super().get_response(path, scope)
+        await super().get_response(path, {**scope, "method": "HEAD"})  # 404 where there is nothing
+        raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
 
 def _watched(app: FastAPI, service: Service) -> None:

@@ -10,11 +10,13 @@ import asyncio
 import re
 import time
 from collections.abc import Collection
+from contextlib import ExitStack
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.problems import ServiceError
 from twelve.web.service import Service
+from twelve.web.uploads import PICTURES
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -45,7 +47,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status = time.perf_counter(), 0
 
         async def answered(message: Message) -> None:
             nonlocal status
@@ -60,10 +62,15 @@ class Gate:
             await self._through(scope, receive, answered)
         except ServiceError as error:
             await error.reply()(scope, receive, answered)
+        except asyncio.CancelledError:
+            if not self._service.stopping:
+                raise
+            if not status:  # the server gives up what is not done in time
+                await self._service.over().reply()(scope, receive, answered)
         finally:
             route = scope.get("route")
             endpoint = getattr(route, "path", None) or _OTHER
-            self._service.metrics.requests.labels(endpoint, str(status)).inc()
+            self._service.metrics.requests.labels(endpoint, str(status or 500)).inc()
             self._service.metrics.seconds.labels(endpoint).observe(time.perf_counter() - start)
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,9 +86,17 @@ class Gate:
         body = bytearray()
         try:
             await self._read(scope, receive, body)
+            if not _is_picture(scope):
+                _check_marks(body, service.limits.max_marks)
             service.admit()
-            with service.accepted():
-                await self._app(scope, _replayed(bytes(body), receive), send)
+            with ExitStack() as slot:
+                slot.enter_context(service.accepted())
+
+                async def answered(message: Message) -> None:
+                    slot.close()  # how long the client takes to read the answer is nobody else's matter
+                    await send(message)
+
+                await self._app(scope, _replayed(bytes(body), receive), answered)
         finally:
             service.held -= len(body)
 
@@ -122,6 +137,18 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+def _is_picture(scope: Scope) -> bool:
+    return _header(scope, b"content-type").split(";")[0].strip().lower() in PICTURES
+
+
+def _check_marks(body: bytearray, most: int) -> None:
+    """Raise ServiceError for JSON of more keys and values than any request needs. A picture in base64 has no marks."""
+    if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
+        raise ServiceError(
+            422, f"JSON of more than {most:,} brackets, colons, commas and quotes", "see /openapi.json for what is read"
+        )
 
 
 def _too_long(most: int) -> ServiceError:

@@ -14,6 +14,9 @@ class Limits:
     Attributes:
         max_bytes: of a picture as it is sent, and of all pictures in one JSON request together.
         max_pixels: width times height of a picture, checked before any pixel is decoded.
+        max_request_pixels: of all pictures in one JSON request together.
+        max_marks: brackets, braces, colons, commas and quotes in one JSON request: reading keys and values takes
+            far longer than reading as many bytes of a picture.
         max_held_bytes: of bodies that are being received or wait, all together.
         max_waiting: requests that are accepted and not yet answered; beyond, 429.
         max_batch: questions that the model answers together; 1 answers one at a time.
@@ -23,11 +26,15 @@ class Limits:
         head_seconds: within which a request's first lines must have arrived, or the connection is closed.
         body_seconds: within which a body must have arrived.
         answer_seconds: within which a request is answered, or given up.
-        stop_seconds: within which accepted requests are finished when the service is told to stop.
+        send_seconds: within which a client must have taken what it is sent, or the connection is dropped.
+        stop_seconds: within which accepted requests are finished when the service is told to stop; then they are
+            given up.
     """
 
     max_bytes: int = 16_000_000
     max_pixels: int = 36_000_000
+    max_request_pixels: int = 144_000_000
+    max_marks: int = 20_000
     max_held_bytes: int = 256_000_000
     max_waiting: int = 64
     max_batch: int = 32
@@ -37,6 +44,7 @@ class Limits:
     head_seconds: float = 10.0
     body_seconds: float = 20.0
     answer_seconds: float = 60.0
+    send_seconds: float = 20.0
     stop_seconds: float = 30.0
 
     def __post_init__(self) -> None:

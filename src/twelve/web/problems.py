@@ -22,9 +22,33 @@ MEANINGS = {
     415: "a kind of content that is not read",
     422: "what was sent cannot be used; says why",
     429: "too many requests are waiting",
-    503: "the service is stopping, or the answer took too long",
+    503: "the service is stopping, the answer took too long, or the model gives none",
 }
 """Status -> what it means, for people."""
+_DESCRIBED = "see /openapi.json for what is read"
+_FLAWS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no key that is read here",
+    "string_type": "must be a text",
+    "string_too_short": "is empty",
+    "string_too_long": "has more than {max_length:,} characters",
+    "string_unicode": "has half a character",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "too_short": "is too short: at least {min_length}",
+    "too_long": "is too long: at most {max_length}",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "bool_type": "must be true or false",
+    "literal_error": "must be {expected}",
+    "json_invalid": "is no JSON ({error})",
+    "value_error": "{error}",
+}
+"""Pydantic's name of a flaw -> what is said of it; of the others, what pydantic says."""
 
 
 class ServiceError(Exception):
@@ -71,11 +95,17 @@ def install(app: FastAPI) -> None:
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return reply(422, "; ".join(map(_said, error.errors()[:3])) or "the request is malformed")
+        return reply(422, "; ".join(map(_said, error.errors()[:3])) or "the request is malformed", _DESCRIBED)
 
     async def other(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return reply(error.status_code, str(error.detail), headers=error.headers)
+        known = {
+            400: "the body cannot be read",
+            404: "there is nothing at this address",
+            405: "this address does not take this method",
+        }
+        problem = known.get(error.status_code, str(error.detail))
+        return reply(error.status_code, problem, _DESCRIBED, error.headers)
 
     handlers: list[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
         (ServiceError, refused),
@@ -89,6 +119,9 @@ def install(app: FastAPI) -> None:
 
 def _said(error: Mapping[str, Any]) -> str:
     """One flaw of a request; never what was sent, which may be of any length and no text at all."""
-    place = ".".join(str(part)[:40] for part in error["loc"] if part != "body")
-    text = f"{place}: {error['msg']}" if place else str(error["msg"])
+    kind = error["type"]
+    # Of text that is no JSON, the place is a number of characters.
+    places = [] if kind == "json_invalid" else [str(part)[:40] for part in error["loc"] if part != "body"]
+    flaw = _FLAWS[kind].format(**error.get("ctx", {})) if kind in _FLAWS else str(error["msg"])
+    text = f"{'.'.join(places) or 'the body'}: {flaw}"
     return text.encode("utf-8", "replace").decode("utf-8")[:300]

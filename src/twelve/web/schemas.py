@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import binascii
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 MAX_TEXT = 2000
 MAX_TURNS = 20
@@ -25,18 +26,29 @@ def _something(text: str) -> str:
     return text
 
 
+def _unpacked(text: object) -> bytes:
+    try:
+        return binascii.a2b_base64(text if isinstance(text, str) else "=", strict_mode=True)
+    except ValueError:  # binascii.Error is one, and what is raised for other than ASCII
+        raise ValueError("this is no base64 (of A-Z, a-z, 0-9, + and /, padded with =, without line breaks)") from None
+
+
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Box = tuple[float, float, float, float]
-GivenBox = Annotated[tuple[Coordinate, Coordinate, Coordinate, Coordinate], AfterValidator(_framing)]
+# JSON knows no tuples: a list is one.
+GivenBox = Annotated[
+    tuple[Coordinate, Coordinate, Coordinate, Coordinate], Field(strict=False), AfterValidator(_framing)
+]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "format": "base64"})]
 TaskName = Annotated[str, Field(max_length=100)]
 
 
 class _Closed(BaseModel):
-    """A misspelt key is an error."""
+    """A misspelt key is an error, as is a number or a yes in quotes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Problem(BaseModel):
@@ -51,7 +63,7 @@ class PictureOf(_Closed):
     """A picture: one that was looked at (``scene``), or a file's bytes in base64 (``image``), used once."""
 
     scene: Annotated[str | None, Field(max_length=64)] = None
-    image: Base64Bytes | None = None
+    image: Encoded | None = None
 
     @model_validator(mode="after")
     def _one(self) -> PictureOf:

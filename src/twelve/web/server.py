@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +22,8 @@ from twelve.web.service import Service
 
 PORT = 8012
 _CONNECTIONS = 512
+_LAST = 0.5
+"""Seconds for the last replies, which say that there was no time."""
 
 
 class Server(uvicorn.Server):
@@ -28,52 +32,94 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
-        self._service, self._until = service, 0.0
+        self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._service.stopping:
             super().handle_exit(sig, frame)
-        self._until = time.monotonic() + self._service.limits.stop_seconds
-        self._service.stopping = True
+        self._service.stop()
 
     async def on_tick(self, counter: int) -> bool:
-        if self._service.stopping and (not self._service.busy_now or time.monotonic() > self._until):
+        if self._service.stopping and (not self._service.busy_now or time.monotonic() > self._service.stop_by):
             self.should_exit = True
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ending = asyncio.create_task(self._give_up())
+        await super().shutdown(sockets)
+        ending.cancel()
 
-def patient(seconds: float) -> type[H11Protocol]:
-    """uvicorn's protocol, which by itself waits for ever for the first lines of a request; this one closes the
-    connection of a client that takes longer than ``seconds``, so that silent ones cannot use up all that there may be.
+    async def _give_up(self) -> None:
+        """End what is not done in time: who waits for an answer is told (by the gate), who does not read is cut off."""
+        while (left := self._service.stop_by - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.1))  # a second signal may bring the end nearer
+        self._cut_off(lambda connection: connection.flow.write_paused)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await asyncio.sleep(_LAST)
+        self._cut_off(lambda _: True)
+
+    def _cut_off(self, which: Callable[[H11Protocol], bool]) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, H11Protocol) and which(connection):
+                connection.transport.abort()
+
+
+class _Alarm:
+    """Does something a while after it was set, unless it is called off before."""
+
+    def __init__(self, seconds: float, action: Callable[[], None]) -> None:
+        self._seconds, self._action = seconds, action
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self) -> None:
+        """Set it, if it is not set already."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._action)
+
+    def call_off(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def patient(limits: Limits) -> type[H11Protocol]:
+    """uvicorn's protocol, which by itself waits for ever for the first lines of a request, and for its reply to be
+    taken; this one ends the connection of a client that takes longer, so that neither silent ones nor deaf ones can use
+    up all that there may be.
     """
 
     class Patient(H11Protocol):
-        _overdue: asyncio.TimerHandle | None = None
+        _silent: _Alarm
+        _deaf: _Alarm
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            self._silent = _Alarm(limits.head_seconds, transport.close)
+            self._deaf = _Alarm(limits.send_seconds, transport.abort)  # closing would wait for the reply to be taken
+            transport.set_write_buffer_limits(high=0)  # so that whatever is not taken pauses the writing
             super().connection_made(transport)
-            self._wait()
+            self._silent.set()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             # Of a connection that is kept open, uvicorn watches the time until the next request's first byte.
             if self.conn.their_state is h11.IDLE:
-                self._wait()
+                self._silent.set()
             else:
-                self._arrived()
+                self._silent.call_off()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._deaf.set()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._deaf.call_off()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._arrived()
+            self._silent.call_off()
+            self._deaf.call_off()
             super().connection_lost(exc)
-
-        def _wait(self) -> None:
-            if self._overdue is None:
-                self._overdue = self.loop.call_later(seconds, self.transport.close)
-
-        def _arrived(self) -> None:
-            if self._overdue is not None:
-                self._overdue.cancel()
-                self._overdue = None
 
     return Patient
 
@@ -91,9 +137,8 @@ def make_server(
         server_header=False,
         proxy_headers=False,
         ws="none",
-        http=patient(service.limits.head_seconds),
+        http=patient(service.limits),
         limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=max(1, round(service.limits.stop_seconds)),
     )
     return Server(config, service)
 
@@ -128,7 +173,14 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     bound.listen(_CONNECTIONS)  # so that whoever reads the next line may connect at once
     print(f"http://{shown}:{bound.getsockname()[1]}/ (ctrl-c stops)", flush=True)
-    server.run(sockets=[bound])
+    try:
+        server.run(sockets=[bound])
+    finally:
+        if app.state.service.worker.at_work:
+            # The model is still at work: it cannot be interrupted, nor taken down under its own thread.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
 
 
 def allowed(host: str, names: Collection[str] = ()) -> tuple[str, ...]:

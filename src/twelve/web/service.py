@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
+
 from twelve.predictor import Matched, Predictor, Result, Scene
 from twelve.tasks.base import Box
 from twelve.web import uploads
@@ -28,10 +30,13 @@ _SMOOTHING = 0.98
 class Service:
     """A predictor, its thread, the pictures it keeps.
 
+    A question that waits holds the regions of its pictures, never their pixels: those are decoded by the worker's
+    thread, one picture at a time, and kept by ``scenes`` alone.
+
     Attributes:
         waiting: requests that are accepted and not yet answered.
         held: bytes of bodies that are being received or wait.
-        stopping: no request is accepted any more.
+        stop_by: when what was accepted is given up, once the service was told to stop (:func:`time.monotonic`).
     """
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
@@ -40,7 +45,7 @@ class Service:
         self.metrics = Metrics(self)
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self.waiting, self.held = 0, 0
-        self.stopping = False
+        self.stop_by = math.inf
         self._pace = 0.05  # seconds from one reply to the next, while others wait
         self._last: float | None = None
 
@@ -52,9 +57,14 @@ class Service:
             ServiceError: 429 where too many wait, 503 where the service is stopping.
         """
         if self.stopping:
-            raise ServiceError(503, "the service is stopping", "try again later", retry_after=5)
+            raise self.over()
         if self.waiting >= self.limits.max_waiting or self.held >= self.limits.max_held_bytes:
             raise self.busy()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no request is accepted any more."""
+        return self.stop_by < math.inf
 
     @property
     def busy_now(self) -> bool:
@@ -65,6 +75,11 @@ class Service:
         """429, with the time in which what waits should be done."""
         seconds = min(60, max(1, math.ceil(self.waiting * self._pace)))
         return ServiceError(429, "too many requests are waiting", "try again a little later", retry_after=seconds)
+
+    @staticmethod
+    def over() -> ServiceError:
+        """503, as the service is stopping."""
+        return ServiceError(503, "the service is stopping", "try again later", retry_after=5)
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
@@ -80,24 +95,45 @@ class Service:
             self._last = now if self.waiting else None
 
     # --- pictures ---------------------------------------------------------------------------------------------
-    async def look(self, data: bytes, name: str = "picture") -> Scene:
+    async def look(self, data: bytes) -> Scene:
         """Look at a file's bytes.
 
         Raises:
             ServiceError: they are no picture that is taken.
         """
+        until = self._until()
         await asyncio.to_thread(uploads.check, data, self.limits)
+        return await self._result(self.worker.do(lambda: self._looked(data)), until)
+
+    def _looked(self, data: bytes) -> Scene:
+        return self.predictor.look(uploads.decoded(data, self.limits), name="picture")
+
+    async def _checked(self, pictures: Sequence[PictureOf]) -> None:
+        """Raise ServiceError, before any picture is decoded, if one is not there, or cannot be taken, or all together
+        cannot."""
+        pixels = 0
+        for picture in pictures:
+            if picture.image is None:
+                self.scenes.get(picture.scene or "")
+            else:
+                pixels += await asyncio.to_thread(uploads.check, picture.image, self.limits)
+        if pixels > (most := self.limits.max_request_pixels):
+            raise ServiceError(422, f"pictures of more than {most:,} pixels together", "send each to /api/scenes")
+
+    async def _regions(self, picture: PictureOf, until: float, boxes: Sequence[Box] = ()) -> Scene:
+        """What a question needs of a picture: its regions, and those of ``boxes``."""
+        if picture.image is None:
+            if not boxes:
+                return without_pixels(self.scenes.get(picture.scene or ""))
+            inside(boxes, self.scenes.get(picture.scene or ""))  # what is wrong shows before it waits
 
         def work() -> Scene:
-            return self.predictor.look(uploads.decoded(data, self.limits), name=name)
+            kept = picture.image is None
+            scene = self.scenes.get(picture.scene or "") if kept else self._looked(picture.image or b"")
+            inside(boxes, scene)
+            return without_pixels(scene, boxes)
 
-        return await self._result(self.worker.do(work))
-
-    async def scene(self, picture: PictureOf) -> Scene:
-        """The scene that a request means."""
-        if picture.image is not None:
-            return await self.look(picture.image)
-        return self.scenes.get(picture.scene or "")
+        return await self._result(self.worker.do(work), until)
 
     # --- questions --------------------------------------------------------------------------------------------
     async def ask(
@@ -116,24 +152,37 @@ class Service:
         Raises:
             ServiceError, TwelveError: it cannot be asked.
         """
+        until = self._until()
         self.predictor.task_for(method, task)  # before a picture is looked at in vain
-        scenes = [await self.scene(picture) for picture in pictures]
-        if boxes:
-            inside(boxes, scenes[0])
-            # A scene of its own: the regions of these boxes are gone with the request, whoever sends how many.
-            scenes = [copy_of(scene, scene.name) for scene in scenes]
+        await self._checked(pictures)
+        scenes = [await self._regions(picture, until, boxes) for picture in pictures]
         question = self.predictor.question(method, text, scenes, task=task, boxes=boxes)
-        return await self._result(self.worker.ask(question, explain=explain, threshold=threshold))
+        found = await self._result(self.worker.ask(question, explain=explain, threshold=threshold), until)
+        if not math.isfinite(found.score):
+            raise no_number()
+        return found
 
     async def match(self, pictures: Sequence[PictureOf], captions: Sequence[str], task: str | None) -> Matched:
         """Captions and pictures, which are named by their places."""
+        until = self._until()
         self.predictor.task_for("match", task)
-        scenes = [copy_of(await self.scene(picture), str(place)) for place, picture in enumerate(pictures)]
-        return await self._result(self.worker.do(lambda: self.predictor.match(scenes, list(captions), task=task)))
+        await self._checked(pictures)
+        scenes = [await self._regions(picture, until) for picture in pictures]
+        for place, scene in enumerate(scenes):
+            scene.name = str(place)
+        matching = self.worker.do(lambda: self.predictor.match(scenes, list(captions), task=task))
+        found = await self._result(matching, until)
+        if not np.isfinite(found.logits).all():
+            raise no_number()
+        return found
 
-    async def _result(self, future: Future[T]) -> T:
+    def _until(self) -> float:
+        """When a request that comes now is given up."""
+        return time.monotonic() + self.limits.answer_seconds
+
+    async def _result(self, future: Future[T], until: float) -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.answer_seconds)
+            return await asyncio.wait_for(asyncio.wrap_future(future), until - time.monotonic())
         except TimeoutError:
             if future.cancelled():
                 raise self.busy() from None
@@ -146,16 +195,33 @@ class Service:
             await asyncio.sleep(min(5.0, self.limits.scene_seconds))
             self.scenes.expire()
 
+    def stop(self) -> None:
+        """Accept nothing any more. What was accepted has ``stop_seconds`` left; told again, it has nothing left."""
+        self.stop_by = time.monotonic() + (0.0 if self.stopping else self.limits.stop_seconds)
+
     def close(self) -> None:
-        """Finish, forget everything."""
-        self.stopping = True
-        self.worker.stop()
+        """Finish what there is time for, forget everything."""
+        if not self.stopping:
+            self.stop()
+        self.worker.stop(max(0.5, self.stop_by - time.monotonic()))
         self.scenes.clear()
 
 
-def copy_of(scene: Scene, name: str) -> Scene:
-    """The same picture and regions as another scene."""
-    return Scene(scene.predictor, scene.regions, scene.picture, name)
+def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
+    """A scene of the same regions, and of those of ``boxes``, without the picture.
+
+    It is a scene of its own: what it knows of boxes is gone with the request, whoever sends how many.
+    """
+    made = Scene(scene.predictor, scene.regions, scene.picture, scene.name)
+    if boxes:
+        made.regions_of(tuple(boxes))
+    made.picture = None
+    return made
+
+
+def no_number() -> ServiceError:
+    """503: the model computes infinities, or nothing."""
+    return ServiceError(503, "the model gives no number", "train it again, or serve an earlier checkpoint")
 
 
 def inside(boxes: Sequence[Box], scene: Scene) -> None:
@@ -163,4 +229,8 @@ def inside(boxes: Sequence[Box], scene: Scene) -> None:
     width, height = scene.regions.width, scene.regions.height
     for place, (x1, y1, x2, y2) in enumerate(boxes):
         if min(x2, width) - max(x1, 0) < 1 or min(y2, height) - max(y1, 0) < 1:
-            raise ServiceError(422, f"box {place} lies outside the picture ({width} x {height} pixels)")
+            raise ServiceError(
+                422,
+                f"box {place} lies outside the picture ({width} x {height} pixels)",
+                "give x1, y1, x2, y2 in pixels of the upright picture",
+            )

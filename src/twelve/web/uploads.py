@@ -20,13 +20,15 @@ KINDS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b"RIFF", ("WEBP",)),
 )
 """First bytes -> Pillow's formats. Few and plain: whatever can be read can be attacked."""
+PICTURES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
+"""Content types of an uploaded picture; what it is, its bytes say."""
 NAMES = "JPEG, PNG, WebP, GIF or BMP"
 MAX_STRETCH = 50
 """Longer side by shorter side: a sliver would become millions of pixels where it is enlarged to be looked at."""
 
 
-def check(data: bytes, limits: Limits) -> None:
-    """Read a picture's header.
+def check(data: bytes, limits: Limits) -> int:
+    """Read a picture's header; returns its width times height.
 
     Raises:
         ServiceError: 413, 415 or 422; says why.
@@ -54,6 +56,7 @@ def check(data: bytes, limits: Limits) -> None:
         raise ServiceError(422, f"{width} x {height} pixels are too narrow a picture", "crop it")
     if moving:
         raise ServiceError(422, "the picture moves", "send one of its frames")
+    return width * height
 
 
 def decoded(data: bytes, limits: Limits) -> Image.Image:

@@ -41,6 +41,9 @@ class Worker:
     Args:
         max_batch: questions that are asked together.
         on_batch: told how many were.
+
+    Attributes:
+        at_work: whether something is being done.
     """
 
     def __init__(self, predictor: Predictor, max_batch: int, on_batch: Callable[[int], None] = lambda _: None) -> None:
@@ -48,6 +51,7 @@ class Worker:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self.at_work = False
         self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
         self._thread.start()
 
@@ -59,12 +63,13 @@ class Worker:
         """What ``work`` returns, once the model's thread has run it."""
         return self._put(_Job(work=work))
 
-    def stop(self) -> None:
-        """Finish what waits, then end. Returns when that is done."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Finish what waits, then end. Returns when that is done, or after ``seconds``: what is being worked on cannot
+        be interrupted."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _put(self, job: _Job) -> Future[Any]:
         with self._changed:
@@ -75,13 +80,22 @@ class Worker:
         return job.future
 
     def _loop(self) -> None:
-        while batch := self._take():
-            # Those that nobody waits for any more are left out.
-            live = [job for job in batch if job.future.set_running_or_notify_cancel()]
-            if live and live[0].question is not None:
-                self._answer(live)
-            elif live and live[0].work is not None:
-                _settle(live[0], live[0].work)
+        while self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        """Take and do one batch; False when all is done. A function of its own, so that nothing of a batch is kept in
+        memory while the next is waited for."""
+        batch = self._take()
+        self.at_work = bool(batch)
+        # Those that nobody waits for any more are left out.
+        live = [job for job in batch if job.future.set_running_or_notify_cancel()]
+        if live and live[0].question is not None:
+            self._answer(live)
+        elif live and live[0].work is not None:
+            _settle(live[0], live[0].work)
+        self.at_work = False
+        return bool(batch)
 
     def _take(self) -> list[_Job]:
         """The job that waits longest and what goes with it; none when all is done."""
