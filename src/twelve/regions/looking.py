@@ -19,6 +19,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from twelve.device import usable
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.arrow import schema
 from twelve.regions.backbones import fingerprint
@@ -86,7 +87,7 @@ class Extractor:
         patches = patches or boxes == "patches"
         if patches and isinstance(backbone, str) and len(levels or ()) != 1:
             levels = None if backbone == "transformers" else ("head",)
-        where = _device(device)
+        where = usable(device)
         if isinstance(backbone, str):
             looker = build_looker(
                 backbone,
@@ -291,15 +292,3 @@ def _is_file(weights: str | None) -> bool:
 
 def _name_of(weights: str | None) -> str | None:
     return Path(weights).expanduser().resolve().name if weights is not None and _is_file(weights) else weights
-
-
-def _device(name: str) -> torch.device:
-    """The device, known to work; raises ConfigError otherwise."""
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {name!r} cannot be used ({str(error).splitlines()[0]})", remedy="choose --device cpu"
-        ) from error
-    return device
