@@ -115,7 +115,7 @@ def test_boxes_that_show_nothing(tmp_path: Path, box: tuple[float, ...], why: st
     good = replace(regions("a/1", 2), width=80, height=60, boxes=np.array([[0, 0, 9, 9], [-9, 50, 3, 99]], np.float32))
     bad = replace(good, image_id="a/2", boxes=np.array([[0, 0, 9, 9], box], np.float32))
     box_source(write(tmp_path / "good.arrow", [good]))
-    with pytest.raises(RegionError, match=rf"x\.arrow \[a/2\]: box 1 \(.*\) {why}"):
+    with pytest.raises(RegionError, match=rf"x\.arrow \[a/2\]: box 2 \(.*\) {why}"):
         box_source(write(tmp_path / "x.arrow", [good, bad]))
 
 

@@ -155,7 +155,7 @@ class BoxFiles(BoxSource):
 
 
 def _flaw(image: Regions) -> str | None:
-    """What is wrong with the first box that shows nothing of its picture; None if all are right."""
+    """What is wrong with the first box that shows nothing of its picture; None if all are right. Counts from 1."""
     limits = np.array([image.width, image.height] * 2, dtype=np.float32)
     clipped = np.clip(image.boxes, 0, limits)  # what is not a number stays that, and is then no extent either
     flawed = np.flatnonzero(~(clipped[:, 2:] > clipped[:, :2]).all(axis=1) | ~np.isfinite(image.boxes).all(axis=1))
@@ -170,7 +170,7 @@ def _flaw(image: Regions) -> str | None:
         why = "has no area"
     else:
         why = f"is wholly outside its picture of {image.width}x{image.height} pixels"
-    return f"box {flawed[0]} ({', '.join(f'{value:g}' for value in box.tolist())}) {why}"
+    return f"box {flawed[0] + 1} ({', '.join(f'{value:g}' for value in box.tolist())}) {why}"
 
 
 @dataclass(frozen=True)
