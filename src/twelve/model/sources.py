@@ -17,7 +17,8 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
 
     Args:
         name: a folder; ``package:MODULE`` for an installed package with a function ``get_model_path`` or a folder
-            ``model``; else a hub name (``owner/model``), of which ``files`` are fetched.
+            ``model``; else a hub name (``owner/model``), of which ``files`` are fetched, unless it is a path: ``owner``
+            is a folder here, or it has more parts.
         files: what is read of it; those a hub repository lacks are left out.
         error: what to raise.
 
@@ -30,7 +31,9 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
+    # What lies below a folder that is here is a mistyped path, not the name of a repository.
+    below = "/" in name and folder.parent.is_dir()
+    if below or name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
         raise error("no such folder", file=name, remedy="name a folder, package:MODULE or a hub name (owner/model)")
     return _of_hub(name, files, error)
 
