@@ -204,12 +204,18 @@ def main() -> None:
     except SystemExit as leaving:
         if leaving.code == 130:  # typer's own answer to an interrupt
             _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
-        raise
+        if not isinstance(leaving.__context__, BrokenPipeError):  # which typer turns into an exit
+            raise
+        _stop_talking()
     except BrokenPipeError:
-        # The reader of our output has gone (| head): nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_talking()
     except OSError as error:
         _fail(f"{error.filename or 'the system refused something'}: {error.strerror or error}", 2)
+
+
+def _stop_talking() -> None:
+    """The reader of our output has gone (| head): nothing is wrong, and nothing more can be said."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _how_on(words: list[str]) -> str:
