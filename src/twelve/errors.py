@@ -36,7 +36,7 @@ class TwelveError(Exception):
         text = f"{where}: {_short(problem)}" if where else _short(problem)
         if remedy:
             text += f" -> {remedy}"
-        super().__init__(" ".join(_shown(text).split()))
+        super().__init__(one_line(text))
 
     def located(self, file: str | Path) -> TwelveError:
         """The same error, found in ``file`` if it names none yet."""
@@ -50,9 +50,10 @@ def _short(text: str, most: int = 600) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
-def _shown(text: str) -> str:
-    """Text that every terminal can show as it stands: what files hold must not steer one."""
-    return "".join(mark if mark.isprintable() or mark.isspace() else ascii(mark)[1:-1] for mark in text)
+def one_line(text: str) -> str:
+    """Text as one line that every terminal can show as it stands: what files hold must not steer one."""
+    shown = "".join(mark if mark.isprintable() or mark.isspace() else ascii(mark)[1:-1] for mark in text)
+    return " ".join(shown.split())
 
 
 @contextmanager

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,10 @@ import tiny_model
 from typer.testing import CliRunner
 
 from twelve import cli
-from twelve.errors import TwelveError
+from twelve.errors import ConfigError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
+from twelve.predictor import Matched
 
 
 @pytest.fixture(scope="module")
@@ -63,44 +68,6 @@ def test_a_folder_with_a_damaged_picture(model: Path, pictures: Path, tmp_path: 
     assert sorted(path.name for path in drawn.iterdir()) == ["00000-0.png", "00001-1.png", "00002-2.png"]
 
 
-def test_lines_ask_anything(model: Path, pictures: Path) -> None:
-    boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
-    asked = [
-        {"image": "0.png", "answer": "is it red ?", "id": 7},
-        {"image": "0.png", "choose": "what is red ?", "boxes": boxes},
-        {"image": "1.png", "guess": [["is it red ?", "yes"]], "boxes": boxes},
-        {"images": ["0.png", "1.png"], "verify": "both show a ball"},
-        {"image": "gone.png", "locate": "the ball"},
-    ]
-    file = pictures / "ask.jsonl"
-    file.write_text("".join(json.dumps(line) + "\n" for line in asked))
-    code, shown = twelve("predict", model, "--jsonl", file, "--json")
-    found = lines(shown)
-    assert code == 1 and [line["method"] for line in found] == ["answer", "choose", "guess", "verify", "locate"]
-    assert found[0]["id"] == 7 and found[1]["index"] in (0, 1) and found[3]["true"] in (True, False)
-    assert found[4]["error"].startswith("No such file")
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ({"image": "0.png"}, "line 1.*asks one thing"),
-        ({"image": "0.png", "answer": "x", "locate": "y"}, "line 1.*asks one thing"),
-        ({"image": "0.png", "answer": 3}, "field 'answer' must be a string"),
-        ({"answer": "x"}, "field 'image' is missing"),
-        ({"images": ["0.png"], "verify": "x"}, "asked of 2 pictures, 1 given"),
-        ({"image": "0.png", "choose": "x", "boxes": [[1, 2]]}, "field 'boxes': boxes of shape"),
-        ({"image": "0.png", "guess": ["x"], "boxes": [[1, 2, 3, 4]]}, "must be a list of .question, answer."),
-        ({"image": "0.png", "answer": " "}, "field 'answer' is empty"),
-    ],
-)
-def test_a_malformed_line_is_named(model: Path, pictures: Path, line: dict[str, Any], message: str) -> None:
-    file = pictures / "bad.jsonl"
-    file.write_text(json.dumps(line))
-    with pytest.raises(TwelveError, match=message):
-        twelve("predict", model, "--jsonl", file)
-
-
 def test_nothing_to_ask(model: Path, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TwelveError, match="nothing to ask"):
         twelve("predict", model, "--image", pictures)
@@ -112,14 +79,116 @@ def test_nothing_to_ask(model: Path, pictures: Path, tmp_path: Path) -> None:
 
 
 def test_searching_with_a_sentence(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """One of the pictures cannot be read: exit code 1, and the others are shown all the same."""
     code, shown = twelve("match", model, "a red ball", "a thing", "--images", pictures, "--top", 2)
-    assert code == 0
+    assert code == 1
     assert [line.strip()[:2] for line in shown.splitlines()] == ["a ", "1.", "2.", "a ", "1.", "2."]
     code, shown = twelve("match", model, "a red ball", "--images", pictures, "--json")
     fresh = json.loads(shown)
-    assert len(fresh["captions"][0]["images"]) == 3
+    assert code == 1 and len(fresh["captions"][0]["images"]) == 3
     store = tmp_path / "regions"
     extract = ["--images", pictures, "--boxes", "detect", "--backbone", "microworld", "--source", "own"]
     assert twelve("regions", "extract", *extract, "--out", store)[0] == 0
     code, shown = twelve("match", model, "a red ball", "--images", pictures, "--json", "--regions", store)
     assert np.allclose(json.loads(shown)["logits"], fresh["logits"], atol=1e-5)
+    with pytest.raises(RegionError, match="nope: no regions here"):
+        twelve("match", model, "a red ball", "--images", pictures, "--regions", tmp_path / "nope")
+
+
+def test_pictures_of_one_name_are_told_apart(model: Path, pictures: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(pictures / "0.png", tmp_path / name)
+    shutil.copy(pictures / "1.png", tmp_path / "two")
+    folders = ["--images", tmp_path / "one", "--images", tmp_path / "two"]
+    code, shown = twelve("match", model, "a red ball", *folders)
+    assert code == 0
+    names = {line.split()[1] for line in shown.splitlines()[1:]}
+    assert names == {str(tmp_path / "one" / "0.png"), str(tmp_path / "two" / "0.png"), "1.png"}
+    both = ["--image", tmp_path / "one" / "0.png", "--image", tmp_path / "two", "--ask", "is it red ?"]
+    shown = twelve("predict", model, *both)[1]
+    assert {line.split(": ")[0] for line in shown.splitlines()} == names
+    found = json.loads(twelve("match", model, "a red ball", *folders, "--json")[1])
+    named = {image["image"] for image in found["captions"][0]["images"]}
+    assert named == {str(tmp_path / "one" / "0.png"), str(tmp_path / "two" / "0.png"), str(tmp_path / "two" / "1.png")}
+
+
+@pytest.mark.parametrize("caption", ["", "  ", "\u200b"])
+def test_a_caption_says_something(model: Path, pictures: Path, caption: str) -> None:
+    with pytest.raises(ConfigError, match="nothing asked"):
+        twelve("match", model, caption, "--images", pictures / "0.png")
+
+
+def test_little_is_not_shown_as_nothing(model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Matched, "ranked_images", lambda self, caption: [(str(pictures / "0.png"), 0.0001)])
+    assert "0.png (<0.1%)" in twelve("match", model, "a red ball", "--images", pictures / "0.png")[1]
+
+
+def test_task_and_threshold_of_all_questions(model: Path, pictures: Path) -> None:
+    asked = ["predict", model, "--image", pictures / "0.png", "--locate", "the ball", "--json"]
+    assert lines(twelve(*asked)[1])[0]["box"] is not None
+    assert lines(twelve(*asked, "--threshold", 1)[1])[0]["box"] is None
+    assert lines(twelve(*asked, "--task", "refcoco")[1])[0]["task"] == "refcoco"
+    with pytest.raises(ConfigError, match='did you mean "refcoco"'):
+        twelve(*asked, "--task", "refcocoo")
+    with pytest.raises(ConfigError, match="threshold is 2"):
+        twelve(*asked, "--threshold", 2)
+    with pytest.raises(ConfigError, match="--threshold is for --locate"):
+        twelve("predict", model, "--image", pictures / "0.png", "--ask", "is it red ?", "--threshold", 0.5)
+
+
+def test_outputs_are_looked_at_before_the_work(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """A folder of the user's is not replaced, nor what is read, through whatever link; the run is not even opened."""
+    shutil.copy(pictures / "0.png", tmp_path / "0.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "0.png")
+    (tmp_path / "00000-0.png").symlink_to(tmp_path / "0.png")
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"image": "0.png", "answer": "is it red ?"}))
+    before = (tmp_path / "0.png").read_bytes()
+    for options, message in (
+        (["--out", tmp_path], "this is a folder"),
+        (["--out", tmp_path / "0.png"], "0.png: would be replaced"),
+        (["--out", tmp_path / "link.png"], "link.png: would be replaced"),
+        (["--draw", tmp_path / "0.png"], "this is a file"),
+        (["--draw", tmp_path], "00000-0.png: would be replaced"),
+    ):
+        for asked in (["--image", tmp_path / "0.png", "--ask", "is it red ?"], ["--jsonl", questions]):
+            with pytest.raises(TwelveError, match=message):
+                twelve("predict", tmp_path / "no-run", *asked, *options)
+    with pytest.raises(TwelveError, match=r"questions\.jsonl: would be replaced"):
+        twelve("predict", tmp_path / "no-run", "--jsonl", questions, "--out", questions)
+    assert (tmp_path / "0.png").read_bytes() == before
+
+
+def test_what_no_terminal_may_be_told(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """Escape codes of texts, and names that are not UTF-8, are spelt out in text; JSON has them in ASCII."""
+    picture = tmp_path / os.fsdecode(b"caf\xe9\x1b[31m.png")
+    shutil.copy(pictures / "0.png", picture)
+    asked = ["predict", model, "--image", tmp_path, "--ask", "\x1b[31mis it red ?"]
+    code, shown = twelve(*asked)
+    assert code == 0 and "\x1b" not in shown and shown.startswith("caf\\udce9\\x1b[31m.png: \\x1b[31mis it red ?")
+    assert lines(twelve(*asked, "--json")[1])[0]["image"] == str(picture)
+    assert twelve(*asked, "--out", tmp_path / "out.jsonl")[0] == 0
+    assert lines((tmp_path / "out.jsonl").read_text())[0]["image"] == str(picture)
+    code, shown = twelve("match", model, "\x1b[31m ball", "--images", tmp_path)
+    assert code == 0 and "\x1b" not in shown
+    found = json.loads(twelve("match", model, "a ball", "--images", tmp_path, "--json")[1])
+    assert found["captions"][0]["images"][0]["image"] == str(picture)
+
+
+def test_a_reader_that_leaves_is_no_failure(model: Path, pictures: Path) -> None:
+    command = [sys.executable, "-m", "twelve", "predict", str(model), "--image", str(pictures)]
+    asking = subprocess.Popen([*command, "--ask", "is it red ?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert asking.stdout is not None and asking.stderr is not None
+    asking.stdout.close()
+    assert (asking.wait(120), asking.stderr.read()) == (0, b"")
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:77", "meta"])
+def test_a_device_that_is_not_here(model: Path, pictures: Path, device: str) -> None:
+    for command in (
+        ["predict", model, "--image", pictures / "0.png", "--ask", "is it red ?"],
+        ["match", model, "a ball", "--images", pictures / "0.png"],
+    ):
+        with pytest.raises(ConfigError, match=r"cannot be used.*choose --device cpu"):
+            twelve(*command, "--device", device)

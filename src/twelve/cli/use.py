@@ -14,6 +14,7 @@ Images = Annotated[list[Path] | None, typer.Option("--image", help="A picture, o
 Texts = list[str] | None
 Weights = Annotated[str | None, typer.Option(help="The region network's weights, if they came from a file.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+TASK = "Whose kind of question it is (twelve tasks); the model's first if absent."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
@@ -23,6 +24,10 @@ def predict(
     ask: Annotated[Texts, typer.Option(help="A question (several times).")] = None,
     locate: Annotated[Texts, typer.Option(help="A phrase to point at (several times).")] = None,
     entails: Annotated[Texts, typer.Option(help="A statement to judge (several times).")] = None,
+    task: Annotated[str | None, typer.Option(help=TASK)] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Below this score (0..1), nothing counts as found by --locate.")
+    ] = None,
     jsonl: Annotated[Path | None, typer.Option(help="A file that asks one thing a line (docs/predict.md).")] = None,
     out: Annotated[Path | None, typer.Option(help="Write one JSON object a line here.")] = None,
     draw: Annotated[Path | None, typer.Option(help="Write the pictures, drawn on, into this folder.")] = None,
@@ -32,16 +37,25 @@ def predict(
 ) -> None:
     """Ask a trained model about pictures; exit code 1 when some could not be answered."""
     from twelve.errors import ConfigError
-    from twelve.predictor import command, load
+    from twelve.predictor import command, lines, load
+    from twelve.predictor.questions import check_threshold
 
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
     if jsonl is None and not (image and any(texts.values())):
         raise ConfigError("nothing to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
     if jsonl is not None and (image or any(texts.values())):
         raise ConfigError("--jsonl names its pictures and questions itself", remedy="leave the other options out")
-    everything = command.asked_in(jsonl) if jsonl else command.asked_of(command.pictures_in(image or []), texts)
+    check_threshold(threshold)
+    if threshold is not None and jsonl is None and not locate:
+        raise ConfigError("--threshold is for --locate, which is not given", remedy="leave it out")
+    if jsonl is not None:
+        everything = lines.asked_in(jsonl, task, threshold)
+    else:
+        everything = lines.asked_of(lines.pictures_in(image or []), texts, task, threshold)
+    command.check_outputs(everything, out=out, draw=draw, jsonl=jsonl)
     said = command.predict(load(run, weights=weights, device=device), everything)
-    missing = command.write(said, out=out, as_json=as_json, draw=draw, stream=sys.stdout)
+    names = command.short_names(image for asked in everything for image in asked.images)
+    missing = command.write(said, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
     raise typer.Exit(int(missing > 0))
 
 
@@ -49,26 +63,32 @@ def match(
     run: Run,
     captions: Annotated[list[str], typer.Argument(help="Sentences to search the pictures with.")],
     images: Annotated[list[Path], typer.Option(help="A folder of pictures, or a picture (several times).")],
+    task: Annotated[str | None, typer.Option(help=TASK)] = None,
     top: Annotated[int, typer.Option(min=1, help="Show the best so many.")] = 5,
     regions: Annotated[Path | None, typer.Option(help="A region store that holds some of the pictures.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Search pictures with sentences."""
-    from twelve.predictor import command, load
+    """Search pictures with sentences; exit code 1 when some could not be read."""
+    from twelve.errors import one_line
+    from twelve.predictor import command, lines, load
+    from twelve.predictor.results import percent
 
+    pictures = lines.pictures_in(images)
     predictor = load(run, weights=weights, device=device)
-    found, failed = command.match(predictor, command.pictures_in(images), captions, regions=regions)
+    found, failed = command.match(predictor, pictures, captions, regions=regions, task=task)
     for file, why in failed.items():
-        print(f"left out: {file}: {why}", file=sys.stderr)
+        print(one_line(f"left out: {file}: {why}"), file=sys.stderr)
     if as_json:
         typer.echo(found.to_json())
-        return
+        raise typer.Exit(int(bool(failed)))
+    names = command.short_names(map(Path, found.images))
     for row, caption in enumerate(captions):
-        typer.echo(caption)
+        typer.echo(one_line(caption))
         for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
-            typer.echo(f"  {place}. {name} ({share:.0%})")
+            typer.echo(f"  {place}. {one_line(names[Path(name)])} ({percent(share)})")
+    raise typer.Exit(int(bool(failed)))
 
 
 def convert(

@@ -6,7 +6,9 @@ scene.answer("what colour is the boat?")
 """
 
 from twelve.predictor.attention import Attention
-from twelve.predictor.predictor import Predictor, load
+from twelve.predictor.loading import load
+from twelve.predictor.predictor import Predictor
+from twelve.predictor.questions import Question
 from twelve.predictor.results import Answer, Chosen, Judged, Located, Matched, Result, Verified
 from twelve.predictor.scene import Scene
 
@@ -18,6 +20,7 @@ __all__ = [
     "Located",
     "Matched",
     "Predictor",
+    "Question",
     "Result",
     "Scene",
     "Verified",

@@ -16,7 +16,7 @@ from twelve.predictor.drawing import caption_below, framed, heated
 from twelve.tasks.base import Box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attention:
     """The attention of one answer.
 
@@ -33,6 +33,9 @@ class Attention:
     boxes: tuple[Box, ...]
     maps: Mapping[str, NDArray[np.float32]]
     picture: Image.Image | None = None
+
+    def __repr__(self) -> str:
+        return f"Attention({len(self.words)} words, {len(self.boxes)} regions, {self.connections} connections)"
 
     @property
     def connections(self) -> int:

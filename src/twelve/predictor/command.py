@@ -1,57 +1,23 @@
-"""``twelve predict`` and ``twelve match``: pictures, folders and JSON lines in, answers out.
-
-A line of a JSON-lines file asks one thing; what else it holds comes back with the answer::
-
-    {"image": "boat.jpg", "answer": "what colour is the boat?"}
-    {"image": "boat.jpg", "locate": "the small red cup", "id": 7}
-    {"image": "boat.jpg", "entails": "two people eat"}
-    {"image": "boat.jpg", "choose": "which one can swim?", "boxes": [[10, 20, 60, 80], [70, 20, 99, 80]]}
-    {"image": "boat.jpg", "guess": [["is it a dog?", "no"]], "boxes": [[10, 20, 60, 80], [70, 20, 99, 80]]}
-    {"images": ["left.jpg", "right.jpg"], "verify": "both show a dog"}
-
-Paths are relative to the file.
-"""
+"""``twelve predict`` and ``twelve match``: pictures, folders and JSON lines in, answers out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from twelve.data.records import Record, read_lines
 from twelve.data.root import image_key
-from twelve.errors import ConfigError, DataError, RegionError, TwelveError, found_in, nearest
-from twelve.files import replacing
-from twelve.predictor.predictor import Predictor, Question
-from twelve.predictor.results import Matched, Result
-from twelve.predictor.scene import Scene, corners
+from twelve.errors import ConfigError, DataError, RegionError, TwelveError, found_in, one_line
+from twelve.files import check_file, check_folder, replacing
+from twelve.predictor.lines import Asked
+from twelve.predictor.predictor import Predictor
+from twelve.predictor.results import Matched, Result, json_text
+from twelve.predictor.scene import Scene
 from twelve.progress import Track
-from twelve.regions.images import SUFFIXES
 from twelve.regions.store import RegionStore
-from twelve.tasks.base import Box
-from twelve.tasks.shared import dialogue
-
-METHODS = ("answer", "locate", "entails", "choose", "guess", "verify")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One thing to ask.
-
-    Attributes:
-        images: one picture, or two to verify.
-        extra: fields of a line that come back with the answer.
-        place: file and line, for errors.
-    """
-
-    method: str
-    text: str
-    images: tuple[Path, ...]
-    boxes: tuple[Box, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
-    place: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,96 +38,55 @@ class Said:
             return {**tree, "text": self.asked.text, "error": self.error}
         return {**tree, **self.result.to_dict()}
 
-    def __str__(self) -> str:
-        names = " + ".join(image.name for image in self.asked.images)
+    def line(self, names: Mapping[Path, str]) -> str:
+        """For people; ``names`` of pictures are those of :func:`short_names`."""
+        shown = " + ".join(names[image] for image in self.asked.images)
         said = f"error: {self.error}" if self.result is None else str(self.result)
-        return f"{names}: {self.asked.text} -> {said}"
+        return one_line(f"{shown}: {self.asked.text} -> {said}")
 
 
-def pictures_in(paths: Sequence[Path]) -> list[Path]:
-    """The picture files named, and those in the folders named, in order.
-
-    Raises:
-        RegionError: there is no such file, or no picture in a folder.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
-            if not inside:
-                raise RegionError("no pictures in this folder", file=path, remedy="name a folder of pictures")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise RegionError("no such picture", file=path, remedy="check its path")
-    return found
-
-
-def asked_of(images: Sequence[Path], texts: Mapping[str, Sequence[str]]) -> list[Asked]:
-    """Every text asked of every picture, a picture's questions together."""
-    return [Asked(method, text, (image,)) for image in images for method, own in texts.items() for text in own]
-
-
-def asked_in(file: Path) -> list[Asked]:
-    """What the lines of a file ask.
+def check_outputs(everything: Sequence[Asked], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
+    """Refuse outputs that cannot be written, or that would take the place of what is read, before any work is done.
 
     Raises:
-        DataError: a line is malformed; names it.
+        ConfigError: an output is also an input, through whatever links.
+        TwelveError: it cannot be written.
     """
-    return [_asked(record, file.parent) for record in read_lines(file)]
-
-
-def _asked(record: Record, folder: Path) -> Asked:
-    methods = [name for name in METHODS if name in record.fields]
-    if len(methods) != 1:
-        hint = nearest(next(iter(record.fields), ""), METHODS) if not methods else ""
-        raise record.error(f"a line asks one thing ({', '.join(METHODS)}), this one {len(methods)}{hint}")
-    method = methods[0]
-    paths = record.strings("images") if "images" in record.fields else [record.text("image")]
-    wanted = 2 if method == "verify" else 1
-    if len(paths) != wanted:
-        raise record.error(f"{method} is asked of {wanted} picture{'s' * (wanted > 1)}, {len(paths)} given")
-    boxes: tuple[Box, ...] = ()
-    if method in ("choose", "guess"):
-        try:
-            boxes = corners(record.items("boxes"))
-        except ConfigError as error:
-            raise record.error(f"field 'boxes': {error.problem}") from None
-    text = _turns(record) if method == "guess" else record.text(method)
-    if not text.strip():
-        raise record.error(f"field {method!r} is empty")
-    known = {method, "image", "images", "boxes"}
-    extra = {key: value for key, value in record.fields.items() if key not in known}
-    return Asked(method, text, tuple(folder / path for path in paths), boxes, extra, record)
-
-
-def _turns(record: Record) -> str:
-    turns = record.items("guess")
-    if not all(isinstance(turn, list) and len(turn) == 2 and all(isinstance(t, str) for t in turn) for turn in turns):
-        raise record.error("field 'guess' must be a list of [question, answer]")
-    return dialogue((question, answer) for question, answer in turns)
+    read = {os.path.realpath(image) for asked in everything for image in asked.images}
+    if jsonl is not None:
+        read.add(os.path.realpath(jsonl))
+    written = [] if out is None else [out]
+    if draw is not None:
+        check_folder(draw)
+        written += [_drawing(draw, number, asked) for number, asked in enumerate(everything)]
+    if out is not None:
+        check_file(out)
+    for path in written:
+        if os.path.realpath(path) in read:
+            raise ConfigError("would be replaced, and is asked about", file=path, remedy="write to another place")
 
 
 def predict(predictor: Predictor, everything: Sequence[Asked]) -> Iterator[Said]:
     """Answers in order; each picture is looked at once, as long as its questions follow one another.
 
-    What cannot be asked of the model at all is an error; a picture that cannot be read only costs its own answers.
+    What cannot be asked of the model at all is an error; a picture that cannot be read or a box outside it only costs
+    its own answers.
 
     Raises:
-        ConfigError: the model was not trained to do this.
+        ConfigError, DataError: the model has no task for this, or a text says nothing.
     """
     for asked in everything:
-        _allowed(predictor, asked)
+        _check(predictor, asked)
+    _ = predictor.extractor  # what cannot look at all is no fault of the first picture
     with Track("asking", len(everything), "questions") as track:
         for part in _by_pictures(everything):
             yield from _of_pictures(predictor, part)
             track.advance(len(part))
 
 
-def _allowed(predictor: Predictor, asked: Asked) -> None:
+def _check(predictor: Predictor, asked: Asked) -> None:
     try:
-        predictor.task_for(asked.method)
+        predictor.check(asked.method, asked.said, task=asked.task, boxes=asked.boxes, threshold=asked.threshold)
     except ConfigError as error:
         if asked.place is None:
             raise
@@ -183,49 +108,100 @@ def _by_pictures(everything: Sequence[Asked]) -> Iterator[list[Asked]]:
 
 
 def _of_pictures(predictor: Predictor, part: Sequence[Asked]) -> list[Said]:
+    scenes: list[Scene] = []
+    for image in part[0].images:
+        try:
+            scenes.append(predictor.look(image))
+        except RegionError as error:
+            which = f"{image}: " if len(part[0].images) > 1 else ""
+            return [Said(asked, None, which + error.problem) for asked in part]
     try:
-        scenes = [predictor.look(image) for image in part[0].images]
-    except RegionError as error:
-        if not part[0].images[0].exists() or error.file is not None:
-            return [Said(asked, None, error.problem) for asked in part]
-        raise
-    questions: list[Question] = []
-    for asked in part:
-        questions.append(predictor.question(asked.method, asked.text, scenes, boxes=asked.boxes))
-    try:
-        return [Said(asked, found) for asked, found in zip(part, predictor.ask(questions), strict=True)]
+        return [Said(asked, found) for asked, found in zip(part, _ask(predictor, part, scenes), strict=True)]
     except TwelveError as error:
-        return [Said(asked, None, error.problem) for asked in part]
+        if len(part) == 1:
+            return [Said(part[0], None, error.problem)]
+    return [_alone(predictor, asked, scenes) for asked in part]  # one of them is at fault: each only its own
 
 
-def write(said: Iterable[Said], *, out: Path | None, as_json: bool, draw: Path | None, stream: IO[str]) -> int:
-    """Write answers as they come (to ``out`` complete or not at all), and drawings; how many there are not."""
+def _alone(predictor: Predictor, asked: Asked, scenes: Sequence[Scene]) -> Said:
+    try:
+        return Said(asked, _ask(predictor, [asked], scenes)[0])
+    except TwelveError as error:
+        return Said(asked, None, error.problem)
+
+
+def _ask(predictor: Predictor, part: Sequence[Asked], scenes: Sequence[Scene]) -> list[Result]:
+    return predictor.ask(
+        [
+            predictor.question(
+                asked.method, asked.said, scenes, task=asked.task, boxes=asked.boxes, threshold=asked.threshold
+            )
+            for asked in part
+        ]
+    )
+
+
+def write(
+    said: Iterable[Said],
+    *,
+    out: Path | None,
+    as_json: bool,
+    draw: Path | None,
+    stream: IO[str],
+    names: Mapping[Path, str],
+) -> int:
+    """Write answers as they come (to ``out`` complete or not at all), and drawings; how many there are not.
+
+    Args:
+        names: of pictures, in text.
+    """
     if out is None:
-        return _write(said, as_json, draw, stream)
+        return _write(said, _json if as_json else lambda one: one.line(names), draw, stream)
     with replacing(out) as partial, partial.open("w", encoding="utf-8") as file:
-        return _write(said, True, draw, file)
+        return _write(said, _json, draw, file)
 
 
-def _write(said: Iterable[Said], as_json: bool, draw: Path | None, stream: IO[str]) -> int:
+def _json(said: Said) -> str:
+    """A line of JSON."""
+    return json_text(said.to_dict())
+
+
+def _write(said: Iterable[Said], text: Callable[[Said], str], draw: Path | None, stream: IO[str]) -> int:
     missing = 0
     for number, one in enumerate(said):
-        print(json.dumps(one.to_dict(), ensure_ascii=False) if as_json else str(one), file=stream, flush=True)
+        print(text(one), file=stream, flush=True)
         missing += one.result is None
         if draw is not None and one.result is not None:
             draw.mkdir(parents=True, exist_ok=True)
-            with replacing(draw / f"{number:05}-{one.asked.images[0].stem}.png") as partial:
+            with replacing(_drawing(draw, number, one.asked)) as partial:
                 one.result.draw().save(partial, "PNG")
     return missing
 
 
+def _drawing(folder: Path, number: int, asked: Asked) -> Path:
+    """The file that an answer is drawn into."""
+    return folder / f"{number:05}-{asked.images[0].stem}.png"
+
+
 def match(
-    predictor: Predictor, images: Sequence[Path], captions: Sequence[str], *, regions: Path | None = None
+    predictor: Predictor,
+    images: Sequence[Path],
+    captions: Sequence[str],
+    *,
+    regions: Path | None = None,
+    task: str | None = None,
 ) -> tuple[Matched, dict[str, str]]:
-    """How well captions and pictures go together, and {file: why} of pictures that cannot be read.
+    """How well captions and pictures (named by their paths) go together, and {file: why} of those that cannot be read.
 
     Args:
         regions: a region store that holds some of the pictures by the names of their files; the others are looked at.
+
+    Raises:
+        ConfigError: the model has no task for this, or a caption says nothing.
+        RegionError: there are no regions in ``regions``, or those of another extractor; no picture can be read.
     """
+    for caption in captions:
+        predictor.check("match", caption, task=task)
     store = None if regions is None else RegionStore(regions)
     stored = {} if store is None else _stored(predictor, store)
     scenes: list[Scene] = []
@@ -235,13 +211,13 @@ def match(
             known = stored.get(image_key(image.name))
             try:
                 seen = image if store is None or known is None else store.get(known)
-                scenes.append(predictor.look(seen, name=image.name))
+                scenes.append(predictor.look(seen, name=str(image)))
             except RegionError as error:
                 failed[str(image)] = error.problem
             track.advance()
     if not scenes:
         raise RegionError("none of the pictures can be read", remedy="name a folder of pictures")
-    return predictor.match(scenes, captions), failed
+    return predictor.match(scenes, captions, task=task), failed
 
 
 def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
@@ -252,7 +228,9 @@ def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     twice: set[str] = set()
-    for source in store.sources():
+    if not (sources := store.sources()):
+        raise RegionError("no regions here", file=store.root, remedy="name a folder of twelve regions extract")
+    for source in sources:
         with found_in(Path(store.root) / source):
             predictor.processor.check_regions(source, store.fingerprint(source))
         for image_id in store.ids(source):
@@ -261,3 +239,10 @@ def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
                 twice.add(name)
             found[name] = image_id
     return {name: image_id for name, image_id in found.items() if name not in twice}
+
+
+def short_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """Path -> the name of its file, or the whole path where several files have this name."""
+    different = list(dict.fromkeys(paths))
+    count = Counter(path.name for path in different)
+    return {path: path.name if count[path.name] == 1 else str(path) for path in different}

@@ -32,6 +32,15 @@ def framed(picture: Image.Image, frames: Sequence[tuple[Box, float]]) -> Image.I
     return drawn
 
 
+def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two pictures on one page, at their own sizes."""
+    gap = max(4, round(min(*left.size, *right.size) / 25))
+    page = Image.new("RGB", (left.width + gap + right.width, max(left.height, right.height)), "white")
+    page.paste(left.convert("RGB"), (0, 0))
+    page.paste(right.convert("RGB"), (left.width + gap, 0))
+    return page
+
+
 def caption_below(picture: Image.Image, text: str) -> Image.Image:
     """A copy with lines of text under it, wrapped to its width; a text longer than a page without its middle."""
     text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +11,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from twelve.data.batch import Collator
-from twelve.data.records import describe, writable
+from twelve.data.records import describe
+from twelve.device import usable
 from twelve.errors import ConfigError, RegionError, nearest
 from twelve.evaluation.predict import pair_scores
 from twelve.model.found import TwelveOutput
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
-from twelve.outputs.base import Prediction
 from twelve.predictor.attention import Attention
-from twelve.predictor.results import Answer, Chosen, Judged, Located, Matched, Result, Verified
+from twelve.predictor.questions import (
+    Question,
+    Turn,
+    check_shape,
+    check_text,
+    check_threshold,
+    corners,
+    readable,
+    texts_of,
+    turns_of,
+)
+from twelve.predictor.results import Matched, Result, Verified, result_of
 from twelve.predictor.scene import Scene
 from twelve.predictor.store import MemoryStore
 from twelve.regions.images import Picture, picture_of
@@ -51,33 +60,20 @@ BATCH = 64
 """Questions of a forward pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One thing that is asked: made by :meth:`Predictor.question`.
-
-    Attributes:
-        method: answer | locate | choose | guess | entails | verify.
-        task: whose token, head and length of text it is asked with.
-        boxes: candidates, xyxy pixels.
-    """
-
-    method: str
-    task: str
-    text: str
-    scenes: tuple[Scene, ...]
-    boxes: tuple[Box, ...] = ()
-
-
 class Predictor:
     """Made by :func:`load`.
 
     Args:
         extractor: looks at pictures; None: that which made the regions of the training data, opened when first needed.
         weights: where that extractor's weights are, if they came from a file.
+        device: cpu or cuda.
 
     Attributes:
         model, processor: as saved.
         methods: method -> the tasks that it can ask, the first being the default.
+
+    Raises:
+        ConfigError: the device cannot be used.
     """
 
     def __init__(
@@ -90,7 +86,7 @@ class Predictor:
         device: str = "cpu",
     ) -> None:
         self.model, self.processor = model, processor
-        torch.nn.Module.to(model, torch.device(device))
+        torch.nn.Module.to(model, usable(device))
         self.model.train(False)
         self._extractor, self._weights, self.device = extractor, weights, device
         self.methods: dict[str, list[str]] = {}
@@ -136,9 +132,11 @@ class Predictor:
 
         Raises:
             RegionError: it is no picture.
-            ConfigError: there is no extractor.
+            ConfigError: there is no extractor; or boxes are given for regions, which have theirs.
         """
         if isinstance(image, Regions):
+            if boxes is not None:
+                raise ConfigError("regions have boxes of their own", remedy="leave boxes out, or give the picture")
             return Scene(self, image, None, name or image.image_id)
         name = name or (Path(image).name if isinstance(image, str | Path) else "picture")
         try:
@@ -173,34 +171,77 @@ class Predictor:
             ConfigError: the model was not trained on such a task.
         """
         able = self.methods.get(method, [])
-        if task is None and able:
-            return able[0]
-        if task is not None and task in able:
-            return task
-        if task is None or not able:
+        if not able:
             raise ConfigError(
-                f"this model was not trained to {method}", remedy=f"it can {', '.join(self.methods) or 'do nothing'}"
+                f"this model has no task for {method}; it has: {', '.join(self.methods) or 'none'}",
+                remedy="ask one of these, or train a model on such a task",
             )
+        if task is None:
+            return able[0]
+        if not isinstance(task, str):
+            raise ConfigError(f"task is {describe(task)}", remedy=f"choose among {', '.join(able)}")
+        if task in able:
+            return task
         raise ConfigError(
-            f"this model cannot {method} as {task!r}{nearest(task, able)}", remedy=f"choose among {', '.join(able)}"
+            f"this model has no task {task!r} for {method}{nearest(task, able)}",
+            remedy=f"choose among {', '.join(able)}",
         )
 
+    def check(
+        self,
+        method: str,
+        text: str | Iterable[Turn],
+        *,
+        task: str | None = None,
+        boxes: Sequence[Box] = (),
+        threshold: float | None = None,
+        pictures: int | None = None,
+    ) -> None:
+        """Raise what :meth:`question` (or :meth:`match`, of one caption) would, before any picture is looked at.
+
+        Args:
+            pictures: how many it is asked of; None: that is not looked at.
+
+        Raises:
+            ConfigError: see :meth:`question`.
+        """
+        self.task_for(method, task)
+        check_shape(method, len(boxes) > 0, threshold, pictures)
+        for each in [question for question, _ in turns_of(text)] if method == "guess" else [text]:
+            self._check_words(each)
+
     def question(
-        self, method: str, text: str, scenes: Sequence[Scene], *, task: str | None = None, boxes: Sequence[Box] = ()
+        self,
+        method: str,
+        text: str | Iterable[Turn],
+        scenes: Sequence[Scene] | Scene,
+        *,
+        task: str | None = None,
+        boxes: ArrayLike = (),
+        threshold: float | None = None,
     ) -> Question:
         """Something to :meth:`ask`.
 
+        Args:
+            method: answer, locate, entails, choose, guess or verify.
+            text: a question, phrase or statement; for ``guess``, the turns of a dialogue (:meth:`Scene.guess`).
+            scenes: the picture, or the left and the right one to ``verify``.
+            boxes: (C, 4) xyxy pixels, to ``choose`` or ``guess`` among.
+            threshold: of ``locate``, ``choose`` and ``guess``: below it (0..1), a box does not count as found.
+
         Raises:
-            ConfigError: the model was not trained to, or there is no text, no picture, or nothing to choose from.
+            ConfigError: the model has no such task, or what is given is not what the method takes.
         """
-        _check_text(text)
-        if not text.strip():
-            raise ConfigError("there is nothing asked", remedy="give a text")
-        if not scenes:
-            raise ConfigError("there is no picture to ask about", remedy="give the scene of a picture")
-        if method in ("choose", "guess") and not boxes:
-            raise ConfigError("there are no boxes to choose from", remedy="give boxes=((x1, y1, x2, y2), ...)")
-        return Question(method, self.task_for(method, task), text, tuple(scenes), tuple(boxes))
+        if method == "match":
+            raise ConfigError("match is no question", remedy="call match(pictures, captions)")
+        several = tuple(texts_of(scenes))
+        if not all(isinstance(scene, Scene) for scene in several):
+            raise ConfigError("a question is asked of scenes", remedy="look at the pictures first: look(picture)")
+        given = () if isinstance(boxes, list | tuple) and not boxes else corners(boxes)
+        turns = turns_of(text) if method == "guess" else ()
+        self.check(method, turns or text, task=task, boxes=given, threshold=threshold, pictures=len(several))
+        shown = readable(turns) if turns else str(text)
+        return Question(method, self.task_for(method, task), shown, several, given, threshold, turns)
 
     def ask(
         self, questions: Sequence[Question], *, explain: bool = False, threshold: float | None = None
@@ -209,10 +250,15 @@ class Predictor:
 
         Args:
             explain: keep what looked at what.
-            threshold: below it, a box does not count as found.
+            threshold: of questions that have none of their own: below it, a box does not count as found.
+
+        Raises:
+            ConfigError: these are no questions, or the threshold is not in 0..1.
+            RegionError: a given box shows nothing of its picture.
         """
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise ConfigError(f"threshold is {threshold}", remedy="give a number between 0 and 1")
+        check_threshold(threshold)
+        if not isinstance(questions, list | tuple) or not all(isinstance(one, Question) for one in questions):
+            raise ConfigError("these are no questions", remedy="make a list of them: question(method, text, scene)")
         found: list[Result | None] = [None] * len(questions)
         by_task: dict[tuple[str, bool], list[int]] = {}
         for row, question in enumerate(questions):
@@ -227,11 +273,22 @@ class Predictor:
         return [result for result in found if result is not None]
 
     def verify(
-        self, left: Picture | Scene, right: Picture | Scene, statement: str, *, task: str | None = None
+        self,
+        left: Picture | Scene,
+        right: Picture | Scene,
+        statement: str,
+        *,
+        task: str | None = None,
+        explain: bool = False,
     ) -> Verified:
-        """Whether a statement is true of two pictures."""
+        """Whether a statement is true of two pictures.
+
+        Args:
+            explain: keep what looked at what in the LEFT picture.
+        """
+        self.check("verify", statement, task=task)
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in (left, right)]
-        result = self.ask([self.question("verify", statement, scenes, task=task)])[0]
+        result = self.ask([self.question("verify", statement, scenes, task=task)], explain=explain)[0]
         assert isinstance(result, Verified)
         return result
 
@@ -242,24 +299,44 @@ class Predictor:
         *,
         task: str | None = None,
     ) -> Matched:
-        """How well captions and pictures go together: every one with every other."""
+        """How well captions and pictures go together: every one with every other.
+
+        Raises:
+            ConfigError: there is no picture or no caption, or a caption says nothing.
+            RegionError: a picture cannot be read.
+        """
         several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
-        scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
-        texts = [captions] if isinstance(captions, str) else list(captions)
+        texts = texts_of(captions)
         name = self.task_for("match", task)
-        if not scenes or not texts:
+        if not several or not texts:
             raise ConfigError("nothing to match", remedy="give at least one picture and one caption")
         for text in texts:
-            _check_text(text)
+            self._check_words(text)
+        scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
         collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
         with torch.inference_mode():
             logits = pair_scores(self.model, collator, texts, [scene.id for scene in scenes], batch_size=2 * BATCH)
         names = tuple(scene.name for scene in scenes)
         return Matched(
-            captions=tuple(texts), images=names, logits=logits, task=name, temperature=self._temperature(name)
+            captions=tuple(texts),
+            images=names,
+            logits=logits,
+            task=name,
+            temperature=self._temperature(name),
+            scenes=tuple(scene.id for scene in scenes),
         )
 
     # --- the way through --------------------------------------------------------------------------------------
+    def _check_words(self, text: object) -> None:
+        """Raise ConfigError for a text of which nothing would reach the model but [CLS] and [SEP]."""
+        check_text(text)
+        assert isinstance(text, str)
+        if not text.strip():
+            raise ConfigError("there is nothing asked", remedy="give a text")
+        pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
+        if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
+            raise ConfigError(f"nothing asked: this text has no words: {describe(text)}", remedy="give a text")
+
     def _collator(self, task: str, store: Any, *, given: bool) -> Collator:
         key = self.processor.task_outputs[task]
         output = get_output(self.model.config.heads[key]["kind"])
@@ -284,7 +361,7 @@ class Predictor:
                 if given:
                     candidates[image] = scene.regions_of(question.boxes)
                 ids.append(image)
-            examples.append(Example(str(number), question.text, tuple(ids), candidates=question.boxes))
+            examples.append(Example(str(number), question.model_text, tuple(ids), candidates=question.boxes))
         collator = self._collator(task, MemoryStore(detected, candidates), given=given)
         batch = collator(examples)
         out = self.model(**batch.inputs(self.model.device), outputs=(batch.output,), return_attention=explain)
@@ -293,7 +370,7 @@ class Predictor:
         decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
         attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None
         return [
-            _result(question, each, threshold, attention) for question, each in zip(questions, decoded, strict=True)
+            result_of(question, each, threshold, attention) for question, each in zip(questions, decoded, strict=True)
         ]
 
     def _attention(self, out: TwelveOutput, input_ids: Tensor, question: Question, seen: Regions) -> Attention:
@@ -307,69 +384,3 @@ class Predictor:
             name: probabilities[0].float().cpu().numpy() for name, probabilities in out.attentions.items()
         }
         return Attention(tuple(words), tuple(boxes), maps, scene.picture)  # type: ignore[arg-type]
-
-
-def _check_text(text: object) -> None:
-    """Raise ConfigError for what the tokenizer cannot take: bytes of another encoding become half characters."""
-    if not isinstance(text, str) or not writable(text.replace("\0", "")):
-        raise ConfigError(f"this is no text: {describe(text)}", remedy="give a text in UTF-8")
-
-
-def _result(question: Question, found: Prediction, threshold: float | None, attention: Attention | None) -> Result:
-    picture: Image.Image | None = question.scenes[0].picture
-    common: dict[str, Any] = {
-        "text": question.text,
-        "task": question.task,
-        "score": found.score,
-        "picture": picture,
-        "attention": attention,
-    }
-    ranked: Any = found.alternatives
-    there = threshold is None or found.score >= threshold
-    if question.method == "answer":
-        return Answer(answer=found.value, alternatives=ranked, **common)
-    if question.method == "locate":
-        return Located(box=found.value if there else None, alternatives=ranked, **common)
-    if question.method in ("choose", "guess"):
-        index = found.value if there else None
-        box = None if index is None else question.boxes[index]
-        return Chosen(index=index, box=box, alternatives=ranked, boxes=question.boxes, **common)
-    if question.method == "verify":
-        return Verified(true=bool(found.value), **common)
-    named = tuple((_name(value), share) for value, share in ranked)
-    return Judged(label=_name(found.value), alternatives=named, **common)
-
-
-def _name(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def load(
-    path: str | Path,
-    *,
-    extractor: Extractor | None = None,
-    weights: str | None = None,
-    device: str = "cpu",
-) -> Predictor:
-    """A trained model, ready to be asked.
-
-    Args:
-        path: a run's folder, a folder written by ``save_pretrained``, or a hub name.
-        extractor, weights: see :class:`Predictor`.
-        device: cpu or cuda.
-
-    Raises:
-        CheckpointError: there is no model, or it is damaged.
-    """
-    from transformers.utils.logging import disable_progress_bar
-
-    from twelve.training.run import CONFIG, model_folder, open_run
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    folder = Path(path)
-    if folder.exists():
-        if (folder / CONFIG).is_file():
-            open_run(folder)  # makes the run's own tasks known
-        path = model_folder(folder)
-    model = Twelve.from_pretrained(path)
-    return Predictor(model, TwelveProcessor.from_pretrained(path), extractor=extractor, weights=weights, device=device)

@@ -11,18 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.predictor.drawing import caption_below, framed
+from twelve.data.records import describe, writable
+from twelve.errors import ConfigError, nearest
+from twelve.predictor.drawing import caption_below, framed, side_by_side
+from twelve.predictor.questions import CHOOSING, Question
 from twelve.tasks.base import Box
 
 if TYPE_CHECKING:
+    from twelve.outputs.base import Prediction
     from twelve.predictor.attention import Attention
+    from twelve.predictor.scene import Scene
 
 SHOWN = 3
 """Alternatives that are printed."""
 
-
 HIDDEN = {"hidden": True}
 """Of a field that is not written as JSON."""
+_NO_PICTURE = "there is no picture to draw on: look at a picture, not at regions alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +35,11 @@ class Result:
     """What all answers have.
 
     Attributes:
-        text: the question, phrase, statement or dialogue.
+        text: the question, phrase, statement or dialogue, for people.
         task: whose kind of question it was taken for.
         score: how sure the model is, 0..1; calibrated where the model was.
         picture: the photograph, upright.
-        attention: what looked at what, where it was asked for.
+        attention: what looked at what in ``picture``, where it was asked for.
     """
 
     text: str
@@ -48,7 +53,7 @@ class Result:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        return json_text(self.to_dict())
 
     def draw(self) -> Image.Image:
         """The picture with what was said about it.
@@ -57,7 +62,7 @@ class Result:
             ValueError: the picture is not at hand (only its regions are).
         """
         if self.picture is None:
-            raise ValueError("there is no picture to draw on: look at a picture, not at regions alone")
+            raise ValueError(_NO_PICTURE)
         return caption_below(framed(self.picture, self._frames()), f"{self.text}\n{self}")
 
     def _frames(self) -> Sequence[tuple[Box, float]]:
@@ -111,7 +116,8 @@ class Chosen(Result):
     """One of the boxes that were given.
 
     Attributes:
-        index, box: which; None: none of them, as far as the threshold says.
+        index, box: which, counted from 0 (text and pages count boxes from 1); None: none of them, as far as the
+            threshold says.
         alternatives: (index, score) of all of them, best first, whatever the threshold.
     """
 
@@ -127,7 +133,7 @@ class Chosen(Result):
     def __str__(self) -> str:
         if self.index is None:
             return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
-        return f"box {self.index} of {len(self.boxes)} ({percent(self.score)})"
+        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.score)})"
 
     def _frames(self) -> Sequence[tuple[Box, float]]:
         others = [(self.boxes[index], score) for index, score in self.alternatives if index != self.index]
@@ -152,9 +158,24 @@ class Judged(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Verified(Result):
-    """Whether a statement is true of two pictures."""
+    """Whether a statement is true of two pictures.
+
+    Attributes:
+        picture, right: the left and the right photograph, upright. The attention is that of the left one.
+    """
 
     true: bool
+    right: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+
+    def draw(self) -> Image.Image:
+        """Both pictures side by side with what was said about them.
+
+        Raises:
+            ValueError: one of them is not at hand (only its regions are).
+        """
+        if self.picture is None or self.right is None:
+            raise ValueError(_NO_PICTURE)
+        return caption_below(side_by_side(self.picture, self.right), f"{self.text}\n{self}")
 
     def __str__(self) -> str:
         return f"{'true' if self.true else 'false'} ({percent(self.score)})"
@@ -177,14 +198,33 @@ class Matched:
     logits: NDArray[np.float32]
     task: str
     temperature: float = 1.0
+    scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
 
-    def ranked_images(self, caption: int = 0) -> list[tuple[str, float]]:
-        """All pictures with their shares (which sum to 1) for a caption, best first."""
-        return _shares(self.images, self.logits[caption] / self.temperature)
+    def ranked_images(self, caption: int | str = 0) -> list[tuple[str, float]]:
+        """All pictures with their shares (which sum to 1) for a caption, best first.
 
-    def ranked_captions(self, image: int = 0) -> list[tuple[str, float]]:
-        """All captions with their shares (which sum to 1) for a picture, best first."""
-        return _shares(self.captions, self.logits[:, image] / self.temperature)
+        Args:
+            caption: its place, from 0, or itself.
+
+        Raises:
+            ConfigError: there is no such caption.
+        """
+        row = _place(caption, self.captions, "caption")
+        return _shares(self.images, self.logits[row] / self.temperature)
+
+    def ranked_captions(self, image: int | str | Scene = 0) -> list[tuple[str, float]]:
+        """All captions with their shares (which sum to 1) for a picture, best first.
+
+        Args:
+            image: its place, from 0, its name, or the scene.
+
+        Raises:
+            ConfigError: there is no such picture, or several have this name.
+        """
+        column = self.scenes.index(image.id) if getattr(image, "id", None) in self.scenes else None  # type: ignore[union-attr]
+        if column is None:
+            column = _place(image, self.images, "picture")
+        return _shares(self.captions, self.logits[:, column] / self.temperature)
 
     def to_dict(self) -> dict[str, Any]:
         """Captions with their ranked pictures, and the logits."""
@@ -198,7 +238,7 @@ class Matched:
         }
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        return json_text(self.to_dict())
 
     def __str__(self) -> str:
         lines = []
@@ -208,11 +248,63 @@ class Matched:
         return "\n".join(lines)
 
 
+def result_of(
+    question: Question, found: Prediction, threshold: float | None = None, attention: Attention | None = None
+) -> Result:
+    """What was found, for whoever asked; ``threshold`` is of questions without one of their own."""
+    common: dict[str, Any] = {
+        "text": question.text,
+        "task": question.task,
+        "score": found.score,
+        "picture": question.scenes[0].picture,
+        "attention": attention,
+    }
+    ranked: Any = found.alternatives
+    least = threshold if question.threshold is None else question.threshold
+    there = least is None or found.score >= least
+    if question.method == "answer":
+        return Answer(answer=found.value, alternatives=ranked, **common)
+    if question.method == "locate":
+        return Located(box=found.value if there else None, alternatives=ranked, **common)
+    if question.method in CHOOSING:
+        index = found.value if there else None
+        box = None if index is None else question.boxes[index]
+        return Chosen(index=index, box=box, alternatives=ranked, boxes=question.boxes, **common)
+    if question.method == "verify":
+        return Verified(true=bool(found.value), right=question.scenes[1].picture, **common)
+    named = tuple((_name(value), share) for value, share in ranked)
+    return Judged(label=_name(found.value), alternatives=named, **common)
+
+
+def _name(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def percent(share: float) -> str:
     """A share in 0..1 in per cent; below one with a decimal, so that little is not shown as nothing."""
     if 0 < share < 0.0005:
         return "<0.1%"
     return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
+
+
+def json_text(tree: Any) -> str:
+    """JSON of plain values in characters as they are; where they hold half characters (such as the name of a file that
+    is not UTF-8), in ASCII."""
+    text = json.dumps(tree, ensure_ascii=False)
+    return text if writable(text) else json.dumps(tree)
+
+
+def _place(which: object, names: Sequence[str], what: str) -> int:
+    """The place of a caption or picture, given that or its name."""
+    if isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names):
+        return int(which)
+    if isinstance(which, str) and names.count(which) == 1:
+        return names.index(which)
+    remedy = f"give its place, 0 to {len(names) - 1}, or its {'text' if what == 'caption' else 'name'}"
+    if isinstance(which, str) and which in names:
+        raise ConfigError(f"{names.count(which)} {what}s are called {which!r}", remedy=f"give its place among {what}s")
+    hint = nearest(which, names) if isinstance(which, str) else ""
+    raise ConfigError(f"there is no such {what}: {describe(which)}{hint}", remedy=remedy)
 
 
 def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:

@@ -6,14 +6,12 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 from PIL import Image
 
-from twelve.errors import ConfigError
+from twelve.predictor.questions import Turn, corners, texts_of, turns_of
 from twelve.predictor.results import Answer, Chosen, Judged, Located
 from twelve.regions.types import Regions
 from twelve.tasks.base import Box
-from twelve.tasks.shared import dialogue as joined_turns
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -93,7 +91,7 @@ class Scene:
 
     def guess(
         self,
-        dialogue: Iterable[tuple[str, str]],
+        dialogue: Iterable[Turn],
         boxes: ArrayLike,
         *,
         threshold: float | None = None,
@@ -103,9 +101,12 @@ class Scene:
         """Which of the ``boxes``, (C, 4) xyxy pixels of the upright picture, questions and their answers are about.
 
         Args:
-            dialogue: (question, answer) of every turn; answers are yes, no or n/a.
+            dialogue: every turn as (question, answer) or {"question": ..., "answer": ...}; answers are yes, no or n/a.
+
+        Raises:
+            ConfigError: a turn is not of this kind; names it.
         """
-        return self._chosen("guess", joined_turns(dialogue), boxes, threshold, task, explain)
+        return self._chosen("guess", turns_of(dialogue), boxes, threshold, task, explain)
 
     def regions_of(self, boxes: tuple[Box, ...]) -> Regions:
         """The regions of given boxes, looked at once."""
@@ -114,30 +115,22 @@ class Scene:
         return self._given[boxes]
 
     def _asked(self, method: str, texts: str | list[str], task: str | None, explain: bool, **options: Any) -> Any:
-        several = [texts] if isinstance(texts, str) else texts
-        asks = [self.predictor.question(method, text, (self,), task=task) for text in several]
-        found = self.predictor.ask(asks, explain=explain, **options)
+        several = texts_of(texts)
+        asks = [self.predictor.question(method, text, (self,), task=task, **options) for text in several]
+        found = self.predictor.ask(asks, explain=explain)
         return found[0] if isinstance(texts, str) else found
 
     def _chosen(
-        self, method: str, text: str, boxes: ArrayLike, threshold: float | None, task: str | None, explain: bool
+        self,
+        method: str,
+        text: str | Iterable[Turn],
+        boxes: ArrayLike,
+        threshold: float | None,
+        task: str | None,
+        explain: bool,
     ) -> Chosen:
-        ask = self.predictor.question(method, text, (self,), task=task, boxes=corners(boxes))
-        found = self.predictor.ask([ask], explain=explain, threshold=threshold)[0]
+        given = corners(boxes)
+        ask = self.predictor.question(method, text, (self,), task=task, boxes=given, threshold=threshold)
+        found = self.predictor.ask([ask], explain=explain)[0]
         assert isinstance(found, Chosen)
         return found
-
-
-def corners(boxes: ArrayLike) -> tuple[Box, ...]:
-    """Boxes as tuples.
-
-    Raises:
-        ConfigError: they are not boxes.
-    """
-    try:
-        found = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):  # torch says so of tensors with gradients
-        raise ConfigError("these are no boxes", remedy="give four numbers a box: x1, y1, x2, y2") from None
-    if found.ndim != 2 or found.shape[1] != 4 or not len(found) or not np.isfinite(found).all():
-        raise ConfigError(f"boxes of shape {found.shape}", remedy="give four numbers a box: x1, y1, x2, y2")
-    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Request, Response
 
 from twelve import __version__
 from twelve.predictor import Predictor, Result, Scene
+from twelve.predictor.questions import Turn
 from twelve.tasks.base import all_tasks
-from twelve.tasks.shared import dialogue as joined_turns
 from twelve.web import schemas
 from twelve.web.limits import Limits
 from twelve.web.problems import ServiceError, documented
@@ -107,7 +107,7 @@ def _single(router: APIRouter, service: Service) -> None:
 
 def _boxes(router: APIRouter, service: Service) -> None:
     async def chosen(
-        method: str, text: str, asked: schemas.ChooseRequest | schemas.GuessRequest
+        method: str, text: str | list[Turn], asked: schemas.ChooseRequest | schemas.GuessRequest
     ) -> schemas.ChosenReply:
         found = await service.ask(
             method,
@@ -128,7 +128,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
     @router.post("/guess", responses=_ASKED)
     async def guess(asked: schemas.GuessRequest) -> schemas.ChosenReply:
         """Which of the boxes a dialogue is about."""
-        return await chosen("guess", joined_turns((turn.question, turn.answer) for turn in asked.dialogue), asked)
+        return await chosen("guess", [(turn.question, turn.answer) for turn in asked.dialogue], asked)
 
 
 def _several(router: APIRouter, service: Service) -> None:

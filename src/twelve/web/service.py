@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from twelve.predictor import Matched, Predictor, Result, Scene
+from twelve.predictor.questions import Turn
 from twelve.tasks.base import Box
 from twelve.web import uploads
 from twelve.web.limits import Limits
@@ -139,7 +140,7 @@ class Service:
     async def ask(
         self,
         method: str,
-        text: str,
+        text: str | Sequence[Turn],
         pictures: Sequence[PictureOf],
         *,
         task: str | None,
@@ -227,7 +228,7 @@ def no_number() -> ServiceError:
 def inside(boxes: Sequence[Box], scene: Scene) -> None:
     """Raise ServiceError if a box lies outside the picture."""
     width, height = scene.regions.width, scene.regions.height
-    for place, (x1, y1, x2, y2) in enumerate(boxes):
+    for place, (x1, y1, x2, y2) in enumerate(boxes, start=1):
         if min(x2, width) - max(x1, 0) < 1 or min(y2, height) - max(y1, 0) < 1:
             raise ServiceError(
                 422,

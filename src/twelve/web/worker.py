@@ -13,8 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from twelve.predictor import Result
-from twelve.predictor.predictor import Predictor, Question
+from twelve.predictor import Predictor, Question, Result
 
 T = TypeVar("T")
 

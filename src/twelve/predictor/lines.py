@@ -1,0 +1,161 @@
+"""What ``twelve predict`` is to ask: options of the command line, or a file of JSON lines.
+
+A line asks one thing; what else it holds comes back with the answer::
+
+    {"image": "boat.jpg", "answer": "what colour is the boat?"}
+    {"image": "boat.jpg", "answer": "is the boat red?", "task": "gqa"}
+    {"image": "boat.jpg", "locate": "the small red cup", "threshold": 0.3, "id": 7}
+    {"image": "boat.jpg", "entails": "two people eat"}
+    {"image": "boat.jpg", "choose": "which one can swim?", "boxes": [[10, 20, 60, 80], [70, 20, 99, 80]]}
+    {"image": "boat.jpg", "guess": [["is it a dog?", "no"]], "boxes": [[10, 20, 60, 80], [70, 20, 99, 80]]}
+    {"images": ["left.jpg", "right.jpg"], "verify": "both show a dog"}
+
+Paths are relative to the file. Turns of a dialogue may also be ``{"question": "is it a dog?", "answer": "no"}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from twelve.data.records import Record, read_lines
+from twelve.errors import ConfigError, DataError, RegionError, nearest
+from twelve.predictor.questions import FINDING, SINGLE, Turns, check_shape, corners, readable, turns_of
+from twelve.predictor.results import Answer, Chosen, Judged, Located, Verified
+from twelve.regions.images import SUFFIXES
+from twelve.scoring.results import mended_by
+from twelve.tasks.base import Box
+
+METHODS = (*SINGLE, "verify")
+OPTIONS = ("image", "images", "boxes", "task", "threshold")
+"""Fields of a line beside what it asks."""
+REPLY = frozenset(
+    {"method", "error", "image", "images"}
+    | {
+        each.name
+        for kind in (Answer, Located, Chosen, Judged, Verified)
+        for each in fields(kind)
+        if not each.metadata.get("hidden")
+    }
+)
+"""Fields of replies, which nothing that comes back with them may be called."""
+_REMEDY = "mend this line; docs/predict.md shows one of every kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One thing to ask.
+
+    Attributes:
+        said: a question, phrase or statement, or the turns of a dialogue.
+        images: one picture, or two to verify.
+        extra: fields of a line that come back with the answer.
+        place: file and line, for errors.
+    """
+
+    method: str
+    said: str | Turns
+    images: tuple[Path, ...]
+    boxes: tuple[Box, ...] = ()
+    task: str | None = None
+    threshold: float | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    place: Record | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return self.said if isinstance(self.said, str) else readable(self.said)
+
+
+def pictures_in(paths: Sequence[Path]) -> list[Path]:
+    """The picture files named, and those in the folders named, in order.
+
+    Raises:
+        RegionError: there is no such file, or no picture in a folder.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
+            if not inside:
+                raise RegionError("no pictures in this folder", file=path, remedy="name a folder of pictures")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise RegionError("no such picture", file=path, remedy="check its path")
+    return found
+
+
+def asked_of(
+    images: Sequence[Path],
+    texts: Mapping[str, Sequence[str]],
+    task: str | None = None,
+    threshold: float | None = None,
+) -> list[Asked]:
+    """Every text asked of every picture, a picture's questions together; ``threshold`` is for those that have one."""
+    return [
+        Asked(method, text, (image,), task=task, threshold=threshold if method in FINDING else None)
+        for image in images
+        for method, own in texts.items()
+        for text in own
+    ]
+
+
+def asked_in(file: Path, task: str | None = None, threshold: float | None = None) -> list[Asked]:
+    """What the lines of a file ask.
+
+    Args:
+        task, threshold: of lines that have none of their own.
+
+    Raises:
+        DataError: a line is malformed (names it), or there is none.
+    """
+    with mended_by(file, _REMEDY):
+        found = [_asked(record, file.parent, task, threshold) for record in read_lines(file)]
+    if not found:
+        raise DataError("asks nothing: it has no lines", file=file, remedy="docs/predict.md shows a line of every kind")
+    return found
+
+
+def _asked(record: Record, folder: Path, task: str | None, threshold: float | None) -> Asked:
+    method = _method(record)
+    if "image" in record.fields and "images" in record.fields:
+        raise record.error("both 'image' and 'images' are given", "keep one of the two")
+    paths = record.strings("images") if "images" in record.fields else [record.text("image")]
+    extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}
+    if taken := sorted(REPLY & set(extra)):
+        raise record.error(f"field {taken[0]!r} would hide that of the reply", "give it another name")
+    said = record.fields[method] if method == "guess" else record.text(method)
+    if not said or (isinstance(said, str) and not said.strip()):
+        raise record.error(f"field {method!r} is empty")
+    try:
+        boxes = corners(record.items("boxes")) if "boxes" in record.fields else ()
+        said = turns_of(said) if method == "guess" else said
+        own = record.fields.get("threshold")
+        check_shape(method, len(boxes) > 0, own, len(paths))
+    except ConfigError as error:
+        raise record.error(error.problem, error.remedy or _REMEDY) from None
+    if own is None and method in FINDING:
+        own = threshold
+    task = record.text("task") if record.fields.get("task") is not None else task
+    return Asked(method, said, tuple(folder / path for path in paths), boxes, task, own, extra, record)
+
+
+def _method(record: Record) -> str:
+    """What a line asks."""
+    methods = [name for name in METHODS if name in record.fields]
+    if len(methods) == 1:
+        return methods[0]
+    hints = [f"; {name!r} is none of them{hint}" for name in record.fields if (hint := _meant(name))]
+    raise record.error(
+        f"a line asks one thing ({', '.join(METHODS)}), this one {len(methods)}{hints[0] if hints else ''}"
+    )
+
+
+def _meant(name: str) -> str:
+    """The method that a field's name may mean."""
+    return "" if name in (*METHODS, *OPTIONS, "id") else nearest(name, METHODS)

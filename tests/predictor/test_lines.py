@@ -1,0 +1,124 @@
+"""The JSON lines of twelve predict: what one may hold, and what is said of one that is malformed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_predict_command
+from test_predict_command import lines, twelve
+
+from twelve.errors import TwelveError
+
+model, pictures = test_predict_command.model, test_predict_command.pictures
+BOX = [1, 2, 30, 40]
+
+
+def test_lines_ask_anything(model: Path, pictures: Path) -> None:
+    boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
+    asked = [
+        {"image": "0.png", "answer": "is it red ?", "id": 7},
+        {"image": "0.png", "choose": "what is red ?", "boxes": boxes},
+        {"image": "1.png", "guess": [["is it red ?", "yes"]], "boxes": boxes},
+        {"image": "1.png", "guess": [{"question": "is it red ?", "answer": "Yes"}], "boxes": boxes},
+        {"images": ["0.png", "1.png"], "verify": "both show a ball"},
+        {"image": "gone.png", "locate": "the ball"},
+    ]
+    file = pictures / "ask.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in asked))
+    code, shown = twelve("predict", model, "--jsonl", file, "--json")
+    found = lines(shown)
+    assert code == 1 and [line["method"] for line in found] == [
+        "answer",
+        "choose",
+        "guess",
+        "guess",
+        "verify",
+        "locate",
+    ]
+    assert found[0]["id"] == 7 and found[1]["index"] in (0, 1) and found[4]["true"] in (True, False)
+    assert found[2]["text"] == found[3]["text"] == "is it red ? yes" and found[2]["index"] == found[3]["index"]
+    assert found[5]["error"].startswith("No such file")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"image": "0.png"}, "line 1.*asks one thing"),
+        ({"image": "0.png", "answer": "x", "locate": "y"}, "line 1.*asks one thing"),
+        ({"image": "0.png", "answer": 3}, "field 'answer' must be a string"),
+        ({"answer": "x"}, "field 'image' is missing"),
+        ({"images": ["0.png"], "verify": "x"}, "asked of 2 pictures, 1 given"),
+        ({"image": "0.png", "choose": "x", "boxes": [[1, 2]]}, "line 1.*: boxes of shape .1, 2."),
+        ({"image": "0.png", "guess": ["x"], "boxes": [[1, 2, 3, 4]]}, "turn 1 is no question with its answer"),
+        ({"image": "0.png", "answer": " "}, "field 'answer' is empty"),
+        ({"image": "0.png", "anwer": "x"}, "'anwer' is none of them .did you mean \"answer\".*-> mend this line"),
+        ({"image": "0.png", "images": ["0.png"], "answer": "x"}, "both 'image' and 'images'"),
+        ({"image": "0.png", "answer": "x", "task": "vqaa"}, 'line 1.*did you mean "vqa"'),
+        ({"image": "0.png", "answer": "x", "task": 5}, "line 1.*field 'task' must be a string"),
+        ({"image": "0.png", "locate": "x", "threshold": 2}, "line 1.*threshold is 2"),
+        ({"image": "0.png", "locate": "x", "threshold": "a"}, "line 1.*threshold is str 'a'"),
+        ({"image": "0.png", "answer": "x", "threshold": 0.5}, "line 1.*a threshold is not for answer"),
+        ({"image": "0.png", "answer": "x", "boxes": [BOX]}, "line 1.*boxes are not for answer"),
+        ({"image": "0.png", "choose": "x"}, "line 1.*no boxes to choose from"),
+        ({"image": "0.png", "choose": "x", "boxes": [[10**400, 2, 3, 4]]}, "line 1.*no boxes"),
+        ({"image": "0.png", "guess": "is it red? yes", "boxes": [BOX]}, "line 1.*this is no dialogue"),
+        ({"image": "0.png", "guess": [["is it red?", "maybe"]], "boxes": [BOX]}, "line 1.*answer yes, no or n/a"),
+        ({"image": "0.png", "locate": "x", "score": 3}, "line 1.*field 'score' would hide"),
+        ({"image": "0.png", "locate": "x", "error": "y"}, "line 1.*field 'error' would hide"),
+        ({"image": "0.png", "answer": "\u200b"}, "line 1.*nothing asked"),
+    ],
+)
+def test_a_malformed_line_is_named(model: Path, pictures: Path, line: dict[str, Any], message: str) -> None:
+    file = pictures / "bad.jsonl"
+    file.write_text(json.dumps(line))
+    with pytest.raises(TwelveError, match=message):
+        twelve("predict", model, "--jsonl", file)
+
+
+def test_a_line_has_its_own_task_and_threshold(model: Path, pictures: Path) -> None:
+    file = pictures / "own.jsonl"
+    asked = {"image": "0.png", "locate": "the ball"}
+    several = [asked, asked | {"threshold": 1}, asked | {"threshold": 0, "task": "refcoco"}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in several))
+    found = lines(twelve("predict", model, "--jsonl", file, "--json")[1])
+    assert [line["box"] is None for line in found] == [False, True, False]
+    assert found[0]["score"] == found[1]["score"] and "threshold" not in found[1]
+    found = lines(twelve("predict", model, "--jsonl", file, "--json", "--threshold", 1)[1])
+    assert [line["box"] is None for line in found] == [True, True, False]
+
+
+def test_a_bad_box_spoils_its_own_line_alone(model: Path, pictures: Path) -> None:
+    file = pictures / "boxes.jsonl"
+    asked = [
+        {"image": "0.png", "choose": "what is red ?", "boxes": [[5000, 5000, 6000, 6000]]},
+        {"image": "0.png", "choose": "what is red ?", "boxes": [BOX]},
+        {"image": "0.png", "answer": "is it red ?"},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in asked))
+    code, shown = twelve("predict", model, "--jsonl", file, "--json")
+    assert code == 1 and ["error" in line for line in lines(shown)] == [True, False, False]
+
+
+def test_which_of_two_pictures_is_missing(model: Path, pictures: Path) -> None:
+    file = pictures / "two.jsonl"
+    file.write_text(json.dumps({"images": ["0.png", "gone.png"], "verify": "both show a ball"}))
+    code, shown = twelve("predict", model, "--jsonl", file, "--json")
+    assert code == 1 and lines(shown)[0]["error"] == f"{pictures / 'gone.png'}: No such file or directory"
+
+
+def test_a_file_without_lines(model: Path, pictures: Path) -> None:
+    file = pictures / "empty.jsonl"
+    file.write_text("\n")
+    with pytest.raises(TwelveError, match=r"empty\.jsonl: asks nothing"):
+        twelve("predict", model, "--jsonl", file)
+
+
+def test_half_a_character_comes_back(model: Path, pictures: Path, tmp_path: Path) -> None:
+    file = pictures / "half.jsonl"
+    file.write_text('{"image": "0.png", "answer": "is it red ?", "id": "\\ud800"}')
+    assert lines(twelve("predict", model, "--jsonl", file, "--json")[1])[0]["id"] == "\ud800"
+    assert twelve("predict", model, "--jsonl", file, "--out", tmp_path / "out.jsonl")[0] == 0
+    assert lines((tmp_path / "out.jsonl").read_text())[0]["id"] == "\ud800"

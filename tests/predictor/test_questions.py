@@ -1,0 +1,175 @@
+"""Questions with options of their own, dialogues, searching, two pictures; and what is no question at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import test_predictor
+from PIL import Image
+
+import twelve
+from twelve.errors import CheckpointError, ConfigError, RegionError
+from twelve.predictor import Predictor, Question, Scene
+
+folder, model = test_predictor.folder, test_predictor.model
+picture, scene = test_predictor.picture, test_predictor.scene
+BOXES = [[0, 0, 30, 30], [20, 20, 90, 80], [5, 60, 100, 90]]
+
+
+def test_a_dialogue_as_pairs_or_as_mappings(model: Predictor, scene: Scene) -> None:
+    pairs = [("is it red ?", "Yes"), ("is it a ball ?", "no")]
+    mappings = [{"question": question, "answer": answer} for question, answer in pairs]
+    found = scene.guess(pairs, BOXES)
+    assert found == scene.guess(iter(mappings), BOXES) and found.text == "is it red ? yes; is it a ball ? no"
+    asked = model.question("guess", pairs, scene, boxes=BOXES)
+    assert asked.text == found.text
+    assert asked.model_text == "start is it red ? answer yes stop start is it a ball ? answer no stop"
+    assert found.index is not None and str(found).startswith(f"box {found.index + 1} of 3")
+
+
+@pytest.mark.parametrize(
+    "dialogue",
+    [
+        "is it red ? yes",
+        None,
+        5,
+        [],
+        {"question": "is it red ?", "answer": "yes"},
+        [("is it red ?", "yes", "no")],
+        [("is it red ?",)],
+        ["ab"],
+        [{"question": "is it red ?"}],
+        [{"question": "is it red ?", "answer": "yes", "more": 1}],
+        [("is it red ?", "maybe")],
+        [("is it red ?", None)],
+        [(" ", "yes")],
+    ],
+)
+def test_what_is_no_dialogue(scene: Scene, dialogue: Any) -> None:
+    with pytest.raises(ConfigError, match=r"turn|dialogue"):
+        scene.guess(dialogue, BOXES)
+
+
+def test_a_question_has_its_own_threshold(model: Predictor, scene: Scene) -> None:
+    questions = [model.question("locate", "the ball", scene, threshold=threshold) for threshold in (None, 1.0, 0.0)]
+    assert all(isinstance(question, Question) for question in questions)
+    assert [result.found for result in model.ask(questions)] == [True, False, True]  # type: ignore[attr-defined]
+    assert [result.found for result in model.ask(questions, threshold=1.0)] == [False, False, True]  # type: ignore[attr-defined]
+
+
+def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, picture: Image.Image) -> None:
+    other = model.look(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
+    found = model.match([scene, other], ["a red ball", "a thing"])
+    assert found.ranked_images("a thing") == found.ranked_images(1) == found.ranked_images(np.int64(-1))  # type: ignore[arg-type]
+    assert found.ranked_captions("other") == found.ranked_captions(other) == found.ranked_captions(1)
+    for wrong in (2, -3, "a thin", None, True, 0.5):
+        with pytest.raises(ConfigError, match="no such caption"):
+            found.ranked_images(wrong)  # type: ignore[arg-type]
+    for wrong in (2, "othe", model.look(picture)):
+        with pytest.raises(ConfigError, match="no such picture"):
+            found.ranked_captions(wrong)  # type: ignore[arg-type]
+    again = model.look(picture)
+    twice = model.match([scene, again], ["a red ball", "a thing"])
+    assert twice.ranked_captions(again) == twice.ranked_captions(1)
+    with pytest.raises(ConfigError, match="2 pictures are called 'picture'"):
+        twice.ranked_captions("picture")
+
+
+def test_two_pictures_are_explained_and_drawn(model: Predictor, scene: Scene, picture: Image.Image) -> None:
+    other = model.look(picture.crop((0, 0, 100, 90)), name="other")
+    found = model.verify(scene, other, "both show a ball", explain=True)
+    assert found.score == pytest.approx(model.verify(scene, other, "both show a ball").score, abs=1e-5)
+    assert found.attention is not None and len(found.attention.boxes) == 1 + len(scene.regions.boxes)
+    assert repr(found.attention) == f"Attention(7 words, {1 + len(scene.regions.boxes)} regions, 2 connections)"
+    drawn = np.asarray(found.draw())
+    assert drawn.shape[1] > picture.width + 100
+    assert np.array_equal(drawn[: picture.height, : picture.width], np.asarray(picture))
+    assert np.array_equal(drawn[:90, -100:], np.asarray(picture)[:90, :100])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model, scene: scene.answer(None),
+        lambda model, scene: scene.answer(5),
+        lambda model, scene: scene.answer("a", task=5),
+        lambda model, scene: scene.locate("a", threshold="a"),
+        lambda model, scene: scene.locate("a", threshold=float("nan")),
+        lambda model, scene: scene.locate("a", threshold=True),
+        lambda model, scene: model.match([scene], None),
+        lambda model, scene: model.match([scene], ["", "a ball"]),
+        lambda model, scene: model.match([scene], "  "),
+        lambda model, scene: model.ask(["what ?"]),
+        lambda model, scene: model.ask(model.question("answer", "what ?", scene)),
+        lambda model, scene: model.ask([model.question("locate", "a", scene)], threshold="a"),
+        lambda model, scene: model.question("verify", "a", [scene]),
+        lambda model, scene: model.question("answer", "a", [scene, scene]),
+        lambda model, scene: model.question("answer", "a", ["x.jpg"]),
+        lambda model, scene: model.question("match", "a", scene),
+        lambda model, scene: model.question("sing", "a", scene),
+        lambda model, scene: model.question("answer", "a", scene, boxes=BOXES),
+        lambda model, scene: model.question("answer", "a", scene, threshold=0.5),
+        lambda model, scene: model.look(scene.regions, boxes=BOXES),
+        lambda model, scene: scene.choose("a", [[float("nan"), 0, 5, 5]]),
+        lambda model, scene: scene.choose("a", [[10**400, 0, 5, 5]]),
+        lambda model, scene: twelve.load(None),
+        lambda model, scene: twelve.load(""),
+    ],
+)
+def test_what_cannot_be_asked_is_a_line(
+    model: Predictor, scene: Scene, ask: Callable[[Predictor, Scene], object]
+) -> None:
+    with pytest.raises(ConfigError):
+        ask(model, scene)
+
+
+def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
+    with pytest.raises(ConfigError, match="box 2 of 2 holds a number that is not finite"):
+        scene.choose("a", [[0, 0, 5, 5], [float("nan"), 0, 5, 5]])
+    with pytest.raises(RegionError, match=r"box 2 \(5000, 5000, 6000, 6000\) is wholly outside"):
+        scene.choose("a", [[0, 0, 5, 5], [5000, 5000, 6000, 6000]])
+    with pytest.raises(ConfigError, match="no task for sing; it has: answer, match"):
+        model.task_for("sing")
+
+
+@pytest.mark.parametrize("text", ["\0", "\ufeff", "\u200b\u200b", "\x07\x1b", "[SEP]", "[PAD] [CLS]"])
+def test_a_text_of_no_words_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
+    with pytest.raises(ConfigError, match="nothing asked"):
+        scene.answer(text)
+    with pytest.raises(ConfigError, match="nothing asked"):
+        scene.guess([(text, "yes")], BOXES)
+
+
+def test_a_mistyped_folder_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a look at the hub, which takes its time to be out of reach."""
+
+    def hub(*_: object, **__: object) -> str:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    for name in ("runn", "quickstart/runn", "runs/first/model", "./runs", "../runs", str(tmp_path / "x")):
+        with pytest.raises(CheckpointError, match="no such folder"):
+            twelve.load(name)
+    with pytest.raises(CheckpointError, match="no model here"):
+        twelve.load(tmp_path)
+
+
+def test_what_may_be_a_hub_name_fails_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    started = time.monotonic()
+    with pytest.raises(CheckpointError, match="owner/model: neither a folder nor to be had from the hub"):
+        twelve.load("owner/model")
+    assert time.monotonic() - started < 5
+
+
+def test_the_package_lists_what_it_has() -> None:
+    assert set(twelve.__all__) <= set(dir(twelve)) and os.path.isabs(twelve.__file__)
