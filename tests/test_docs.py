@@ -110,6 +110,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         picture = draw(draw_scene(np.random.default_rng(number)), seed=number)
         picture.save(folder / f"{name}.jpg")
         picture.save(folder / "photographs" / f"{name}.jpg")
+    drawn = folder / "quickstart" / "data" / "images" / "vg"
+    drawn.mkdir(parents=True)
+    shutil.copy(folder / "boat.jpg", drawn / "2300000.jpg")
     page = (HOME / "docs" / "predict.md").read_text(encoding="utf-8")
     (folder / "questions.jsonl").write_text(blocks(page, "json")[0])
     return {"folder": folder, "model": folder / "model", "run": folder / "runs" / "real-sample"}
