@@ -80,6 +80,7 @@ def match(
     found, failed = command.match(predictor, pictures, captions, regions=regions, task=task)
     for file, why in failed.items():
         print(one_line(f"left out: {file}: {why}"), file=sys.stderr)
+    command.warn(found.warnings, set())
     if as_json:
         typer.echo(found.to_json())
         raise typer.Exit(int(bool(failed)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,8 +42,13 @@ class Said:
     def line(self, names: Mapping[Path, str]) -> str:
         """For people; ``names`` of pictures are those of :func:`short_names`."""
         shown = " + ".join(names[image] for image in self.asked.images)
-        said = f"error: {self.error}" if self.result is None else str(self.result)
+        said = f"error: {self.error}" if self.result is None else self.result.said
         return one_line(f"{shown}: {self.asked.text} -> {said}")
+
+    def warnings(self) -> list[str]:
+        """Those of the answer, with the images that they are about."""
+        found = () if self.result is None else self.result.warnings
+        return [f"{' + '.join(map(str, self.asked.images))}: {warning}" for warning in found]
 
 
 def check_outputs(everything: Sequence[Asked], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
@@ -168,14 +174,24 @@ def _json(said: Said) -> str:
 
 def _write(said: Iterable[Said], text: Callable[[Said], str], draw: Path | None, stream: IO[str]) -> int:
     missing = 0
+    warned: set[str] = set()
     for number, one in enumerate(said):
         print(text(one), file=stream, flush=True)
+        warn(one.warnings(), warned)
         missing += one.result is None
         if draw is not None and one.result is not None:
             draw.mkdir(parents=True, exist_ok=True)
             with replacing(_drawing(draw, number, one.asked)) as partial:
                 one.result.draw().save(partial, "PNG")
     return missing
+
+
+def warn(warnings: Iterable[str], told: set[str]) -> None:
+    """Print warnings that were not ``told`` yet to stderr, a line each."""
+    for warning in warnings:
+        if warning not in told:
+            told.add(warning)
+            print(one_line(f"warning: {warning}"), file=sys.stderr, flush=True)
 
 
 def _drawing(folder: Path, number: int, asked: Asked) -> Path:

@@ -22,6 +22,7 @@ from twelve.model.found import TwelveOutput
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
+from twelve.predictor import warnings
 from twelve.predictor.attention import Attention
 from twelve.predictor.questions import (
     Question,
@@ -137,7 +138,7 @@ class Predictor:
         if isinstance(image, Regions):
             if boxes is not None:
                 raise ConfigError("regions have boxes of their own", remedy="leave boxes out, or give the picture")
-            return Scene(self, image, None, name or image.image_id)
+            return Scene(self, image, None, name or image.image_id, warnings.of_regions(image))
         name = name or (Path(image).name if isinstance(image, str | Path) else "picture")
         try:
             picture = picture_of(image, self.extractor.max_pixels)
@@ -147,9 +148,10 @@ class Predictor:
             remedy = "check its path" if missing else "give a whole picture"
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
         regions = self.extractor.look(picture, boxes, image_id=name)
+        doubts = warnings.of_regions(regions)
         if not len(regions.boxes):
             regions = self.extractor.look(picture, [[0, 0, regions.width, regions.height]], image_id=name)
-        return Scene(self, regions, picture, name)
+        return Scene(self, regions, picture, name, doubts)
 
     def describe(self, scene: Scene, boxes: tuple[Box, ...]) -> Regions:
         """The regions of given boxes of a scene.
@@ -323,6 +325,7 @@ class Predictor:
             logits=logits,
             task=name,
             temperature=self._temperature(name),
+            warnings=warnings.of_match(self.processor, scenes, texts),
             scenes=tuple(scene.id for scene in scenes),
         )
 
@@ -370,7 +373,8 @@ class Predictor:
         decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
         attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None
         return [
-            result_of(question, each, threshold, attention) for question, each in zip(questions, decoded, strict=True)
+            result_of(question, each, threshold, attention, warnings.of_question(self.processor, question))
+            for question, each in zip(questions, decoded, strict=True)
         ]
 
     def _attention(self, out: TwelveOutput, input_ids: Tensor, question: Question, seen: Regions) -> Attention:

@@ -38,6 +38,7 @@ class Result:
         text: the question, phrase, statement or dialogue, for people.
         task: whose kind of question it was taken for.
         score: how sure the model is, 0..1; calibrated where the model was.
+        warnings: why the answer may mean nothing (:mod:`twelve.predictor.warnings`); most have none.
         picture: the photograph, upright.
         attention: what looked at what in ``picture``, where it was asked for.
     """
@@ -45,8 +46,17 @@ class Result:
     text: str
     task: str
     score: float
+    warnings: tuple[str, ...] = ()
     picture: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
     attention: Attention | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+
+    def __str__(self) -> str:
+        return "\n".join((self.said, *(f"warning: {warning}" for warning in self.warnings)))
+
+    @property
+    def said(self) -> str:
+        """The answer in text, without the warnings."""
+        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values alone."""
@@ -81,7 +91,8 @@ class Answer(Result):
     answer: str
     alternatives: tuple[tuple[str, float], ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> str:
         return _ranked(self.answer, self.score, self.alternatives)
 
 
@@ -101,7 +112,8 @@ class Located(Result):
     def found(self) -> bool:
         return self.box is not None
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> str:
         if self.box is None:
             return f"not in the picture (at most {percent(self.score)})"
         x1, y1, x2, y2 = self.box
@@ -130,7 +142,8 @@ class Chosen(Result):
     def found(self) -> bool:
         return self.index is not None
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> str:
         if self.index is None:
             return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
         return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.score)})"
@@ -152,7 +165,8 @@ class Judged(Result):
     label: str
     alternatives: tuple[tuple[str, float], ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> str:
         return _ranked(self.label, self.score, self.alternatives)
 
 
@@ -177,7 +191,8 @@ class Verified(Result):
             raise ValueError(_NO_PICTURE)
         return caption_below(side_by_side(self.picture, self.right), f"{self.text}\n{self}")
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> str:
         return f"{'true' if self.true else 'false'} ({percent(self.score)})"
 
 
@@ -191,6 +206,7 @@ class Matched:
         logits: (C, I) float32, higher where they go together; comparable within a row and within a column.
         temperature: what they are divided by where they become shares.
         task: whose kind of question it was taken for.
+        warnings: why shares may mean nothing; those of images name them.
     """
 
     captions: tuple[str, ...]
@@ -198,6 +214,7 @@ class Matched:
     logits: NDArray[np.float32]
     task: str
     temperature: float = 1.0
+    warnings: tuple[str, ...] = ()
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
 
     def ranked_images(self, caption: int | str = 0) -> list[tuple[str, float]]:
@@ -235,6 +252,7 @@ class Matched:
                 for row, caption in enumerate(self.captions)
             ],
             "logits": self.logits.tolist(),
+            "warnings": list(self.warnings),
         }
 
     def to_json(self) -> str:
@@ -245,17 +263,23 @@ class Matched:
         for row, caption in enumerate(self.captions):
             best = ", ".join(f"{image} ({percent(share)})" for image, share in self.ranked_images(row)[:SHOWN])
             lines.append(f"{caption}: {best}")
+        lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
 
 def result_of(
-    question: Question, found: Prediction, threshold: float | None = None, attention: Attention | None = None
+    question: Question,
+    found: Prediction,
+    threshold: float | None = None,
+    attention: Attention | None = None,
+    warnings: tuple[str, ...] = (),
 ) -> Result:
     """What was found, for whoever asked; ``threshold`` is of questions without one of their own."""
     common: dict[str, Any] = {
         "text": question.text,
         "task": question.task,
         "score": found.score,
+        "warnings": warnings,
         "picture": question.scenes[0].picture,
         "attention": attention,
     }

@@ -28,10 +28,19 @@ class Scene:
         name: what it is called in results (the file's name, if it came from a file).
         regions: what the model sees.
         picture: the photograph, upright; None if only its regions were given.
+        warnings: why answers about it may mean nothing (:func:`twelve.predictor.warnings.of_regions`).
     """
 
-    def __init__(self, predictor: Predictor, regions: Regions, picture: Image.Image | None, name: str) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        regions: Regions,
+        picture: Image.Image | None,
+        name: str,
+        warnings: tuple[str, ...] = (),
+    ) -> None:
         self.predictor, self.regions, self.picture, self.name = predictor, regions, picture, name
+        self.warnings = warnings
         self.id = f"scene/{next(_NUMBERS)}"
         self._given: dict[tuple[Box, ...], Regions] = {}
 

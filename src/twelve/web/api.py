@@ -153,7 +153,9 @@ def _several(router: APIRouter, service: Service) -> None:
             )
             for row, caption in enumerate(found.captions)
         ]
-        return schemas.MatchReply(task=found.task, captions=ranked, logits=found.logits.tolist())
+        return schemas.MatchReply(
+            task=found.task, captions=ranked, logits=found.logits.tolist(), warnings=list(found.warnings)
+        )
 
 
 def said(result: Result) -> dict[str, Any]:

@@ -167,6 +167,7 @@ class _Reply(BaseModel):
     text: str
     task: str
     score: float
+    warnings: list[str] = Field(default=[], description="why the answer may mean nothing")
     attention: AttentionReply | None = None
 
 
@@ -209,6 +210,7 @@ class MatchReply(BaseModel):
     task: str
     captions: list[RankedCaption]
     logits: list[list[float]] = Field(description="captions x pictures")
+    warnings: list[str] = Field(default=[], description="why shares may mean nothing; pictures are named by place")
 
 
 class Asked(BaseModel):

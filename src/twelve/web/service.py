@@ -213,7 +213,7 @@ def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
 
     It is a scene of its own: what it knows of boxes is gone with the request, whoever sends how many.
     """
-    made = Scene(scene.predictor, scene.regions, scene.picture, scene.name)
+    made = Scene(scene.predictor, scene.regions, scene.picture, scene.name, scene.warnings)
     if boxes:
         made.regions_of(tuple(boxes))
     made.picture = None

@@ -1,0 +1,89 @@
+"""Why an answer may mean nothing: what was asked lies outside of what the model learnt.
+
+A model answers whatever it is asked, and its score does not tell that it knows nothing of it. So every answer carries
+warnings, which are sentences: in Python (``result.warnings``, and printed), as JSON, on stderr and on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twelve.model.processor import TwelveProcessor
+    from twelve.predictor.questions import Question
+    from twelve.predictor.scene import Scene
+    from twelve.regions.types import Regions
+
+NO_REGION = "no region was found in the image, so the model sees it as a whole alone"
+NAMED = 5
+"""Words or images that a warning names."""
+
+
+def of_regions(regions: Regions) -> tuple[str, ...]:
+    """Those of an image, given the regions that were found in it."""
+    return () if len(regions.boxes) else (NO_REGION,)
+
+
+def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]:
+    """One where the model does not know at least half of the words of a text (or of its parts together)."""
+    known, unknown = 0, list[str]()
+    for text in texts:
+        for word, is_known in words_of(processor, text):
+            if is_known:
+                known += 1
+            else:
+                unknown.append(word)
+    if not unknown or known > len(unknown):
+        return ()
+    return (f"the model was not trained on most of these words: {_some(dict.fromkeys(unknown))}",)
+
+
+def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
+    """The words of a text, without punctuation, and whether the model knows each.
+
+    A word is unknown if it, or a part of it, has no word piece, or if at least a third of its characters are word
+    pieces of their own: what the tokenizer spells was too rare where it was made.
+    """
+    encoded = processor.tokenizer.encode(text, add_special_tokens=False)
+    unknown, found = processor.special["[UNK]"], list[tuple[str, bool]]()
+    pieces = zip(encoded.word_ids, encoded.ids, encoded.offsets, strict=True)
+    for _, group in groupby(pieces, key=lambda piece: piece[0]):
+        own = list(group)
+        word = text[own[0][2][0] : own[-1][2][1]]
+        if not any(mark.isalnum() for mark in word):
+            continue
+        alone = sum(end - start == 1 for _, _, (start, end) in own)
+        spelt = len(own) > 1 and 3 * alone >= len(word)
+        found.append((word, not spelt and all(piece != unknown for _, piece, _ in own)))
+    return found
+
+
+def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ...]:
+    """Those of an answer: of its images (of two, which), then of its text."""
+    texts = [asked for asked, _ in question.turns] if question.turns else [question.text]
+    sides = ("left ", "right ") if len(question.scenes) == 2 else ("",)
+    found = [
+        side + "image: " * bool(side) + warning
+        for side, scene in zip(sides, question.scenes, strict=True)
+        for warning in scene.warnings
+    ]
+    return (*found, *of_text(processor, texts))
+
+
+def of_match(processor: TwelveProcessor, scenes: Sequence[Scene], captions: Sequence[str]) -> tuple[str, ...]:
+    """Those of a search: every warning once, with the names of the images or the caption that it is about."""
+    images: dict[str, list[str]] = {}
+    for scene in scenes:
+        for warning in scene.warnings:
+            images.setdefault(warning, []).append(scene.name)
+    found = [f"{_some(names)}: {warning}" for warning, names in images.items()]
+    return (*found, *(f"{caption}: {warning}" for caption in captions for warning in of_text(processor, [caption])))
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    return ", ".join(every[:NAMED]) + more

@@ -1,0 +1,128 @@
+"""What is asked of a model that does not know such images or words is answered with a warning, and nothing else is."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_model
+from PIL import Image
+from typer.testing import CliRunner
+
+import twelve
+from twelve.cli import app
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import draw_scene
+from twelve.model.processor import SPECIAL, wordpieces
+from twelve.predictor import Predictor, Scene
+from twelve.predictor.warnings import NO_REGION, words_of
+
+KNOWN = "what colour is the ball ?"
+UNKNOWN = "which breed is that puppy?"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.make(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Predictor:
+    return twelve.load(folder)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return draw(draw_scene(np.random.default_rng(1)), seed=1)
+
+
+@pytest.fixture(scope="module")
+def scene(model: Predictor, picture: Image.Image) -> Scene:
+    return model.look(picture)
+
+
+def test_a_word_is_known_by_its_pieces() -> None:
+    processor = twelve.TwelveProcessor(
+        wordpieces(
+            [*SPECIAL, *("the", "is", "car", "phone", "do", "4", "c", "d", ".", ","), *(f"##{a}" for a in "2agopets")]
+        )
+    )
+    found = dict(words_of(processor, "The car's phones, is THE carpet. dog dogs 42 zebra ?"))
+    assert found == {
+        "The": True,
+        "car": True,
+        "s": False,  # no piece at all
+        "phones": True,  # one letter of six alone
+        "is": True,
+        "THE": True,
+        "carpet": False,  # spelt: three of six letters alone
+        "dog": False,  # one of three
+        "dogs": False,
+        "42": False,
+        "zebra": False,
+    }
+
+
+def test_known_words_give_no_warning(scene: Scene) -> None:
+    for found in (scene.answer(KNOWN), scene.locate("the red ball"), scene.entails("a puppy is very very very big")):
+        assert found.warnings == () and "warning" not in str(found) and found.to_dict()["warnings"] == []
+
+
+def test_unknown_words_are_named_in_every_answer(model: Predictor, scene: Scene) -> None:
+    boxes = [(5, 5, 40, 40), (50, 20, 90, 60)]
+    for found in (
+        scene.answer(UNKNOWN),
+        scene.locate("puppies"),
+        scene.entails("kittens sleep"),
+        scene.choose("which puppy?", boxes),
+        scene.guess([("is it a puppy?", "no"), ("kitten?", "yes"), ("lizards?", "no")], boxes),
+        model.verify(scene, scene, "zebras graze"),
+    ):
+        assert len(found.warnings) == 1 and "not trained on most of these words: " in found.warnings[0]
+        assert str(found) == f"{found.said}\nwarning: {found.warnings[0]}"
+        assert json.loads(found.to_json())["warnings"] == list(found.warnings)
+    matched = model.match([scene], [KNOWN, "zebras graze"])
+    assert [warning.partition(":")[0] for warning in matched.warnings] == ["zebras graze"]
+    assert json.loads(matched.to_json())["warnings"] == list(matched.warnings)
+    assert str(matched).endswith(f"\nwarning: {matched.warnings[0]}")
+
+
+def test_an_image_without_regions_says_so(model: Predictor, scene: Scene) -> None:
+    blank = model.look(Image.new("RGB", (160, 128), "white"), name="blank")
+    assert blank.warnings[-1:] == (NO_REGION,) and NO_REGION not in scene.warnings
+    assert NO_REGION in blank.answer(KNOWN).warnings
+    assert f"right image: {NO_REGION}" in model.verify(scene, blank, KNOWN).warnings
+    assert f"blank: {NO_REGION}" in model.match([scene, blank], [KNOWN]).warnings
+
+
+def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, picture: Image.Image, tmp_path: Path) -> None:
+    image = tmp_path / "one.png"
+    picture.save(image)
+    words = ["predict", str(folder), "--image", str(image), "--ask", UNKNOWN, "--ask", UNKNOWN, "--ask", KNOWN]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0, said.output
+    lines = said.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"warning: {image}: ") and "breed" in lines[0]
+    assert "warning" not in said.stdout and len(said.stdout.splitlines()) == 3
+    as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
+    assert [len(tree["warnings"]) for tree in as_json] == [1, 1, 0]
+    matched = CliRunner().invoke(app, ["match", str(folder), "zebras graze", "--images", str(image)])
+    assert matched.stderr.startswith("warning: zebras graze: ") and "warning" not in matched.stdout
+
+
+def test_the_service_sends_them(model: Predictor, picture: Image.Image) -> None:
+    testclient = pytest.importorskip("fastapi.testclient", reason="needs twelve[serve]")
+    from twelve.web.app import create_app
+
+    file = io.BytesIO()
+    Image.new("RGB", (160, 128), "white").save(file, "PNG")
+    blank = {"image": base64.b64encode(file.getvalue()).decode()}
+    with testclient.TestClient(create_app(model), base_url="http://127.0.0.1:8012") as client:
+        answered = client.post("/api/answer", json={"picture": blank, "question": UNKNOWN}).json()
+        matched = client.post("/api/match", json={"pictures": [blank], "captions": [KNOWN]}).json()
+    assert NO_REGION in answered["warnings"] and "breed" in answered["warnings"][-1]
+    assert f"0: {NO_REGION}" in matched["warnings"]
