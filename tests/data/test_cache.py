@@ -210,17 +210,63 @@ def test_code_that_reads_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.
     seen.append(code_of(Mine))
     assert code_of(GQA) == seen[0]
     own = tmp_path / "twelve"
-    for name in ("tasks", "data", "evaluation/metrics", "model"):
+    places = ["tasks", "data", "evaluation/metrics", "reading/json"]
+    for name in places:
         (own / name).mkdir(parents=True)
         (own / name / "part.py").write_text("A = 1\n")
     monkeypatch.setattr(cache.twelve, "__file__", str(own / "__init__.py"))
     seen.append(code_of(GQA))
-    for name in ("tasks", "data", "evaluation/metrics"):
+    for name in places:
         (own / name / "part.py").write_text("A = 2\n")
         seen.append(code_of(GQA))
+    for name in places[:3]:  # whatever a folder is called, its code counts
+        (own / name).rename(own / f"{Path(name).name}s")
+        (own / f"{Path(name).name}s" / "part.py").write_text("A = 3\n")
+        seen.append(code_of(GQA))
     assert len(set(seen)) == len(seen)
-    (own / "model" / "part.py").write_text("A = 2\n")
-    assert code_of(GQA) == seen[-1]
+
+
+def test_without_source_code_nothing_is_cached(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = questions(tmp_path / "root", "Is it red?")
+    monkeypatch.setattr(cache.twelve, "__file__", str(tmp_path / "nothing" / "__init__.py"))
+    assert read_examples(get("gqa"), root, "val_balanced") == get("gqa").read(root, "val_balanced")
+    assert "is read without a cache: no source code in" in capsys.readouterr().err and entries(folder) == []
+
+
+def test_files_that_come_and_go(tmp_path: Path) -> None:
+    """Each of them is noticed, though no size and no time is another."""
+    root = questions(tmp_path / "root", "Is it red?")
+    choices = root.path / "gqa" / "val_choices.json"
+    for number in range(10):
+        tiny.write_json(root.path / "gqa" / "train_all_questions" / f"train_all_questions_{number}.json", {})
+    parts = root.path / "gqa" / "train_all_questions"
+    tiny.write_json(parts / "train_all_questions_0.json", tiny_read(root.path / "gqa" / "val_balanced_questions.json"))
+
+    def same() -> list[Example]:
+        for split in ("val_balanced", "train_all"):
+            assert list(read_examples(get("gqa"), root, split)) == get("gqa").read(root, split)
+        return read(root)
+
+    kept = same()[0]
+    assert "choices" in kept.facts
+    choices.rename(choices.with_name("choices.json"))  # renamed, and back
+    assert "choices" not in same()[0].facts
+    choices.with_name("choices.json").rename(choices)
+    assert same() == [kept]
+    train = choices.with_name("train_choices.json")  # added
+    train.write_bytes(choices.read_bytes())
+    assert "choices" in read_examples(get("gqa"), root, "train_all")[0].facts
+    train.unlink()
+    assert "choices" not in read_examples(get("gqa"), root, "train_all")[0].facts
+    first, second = (parts / f"train_all_questions_{number}.json" for number in (0, 1))
+    one, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(other), second.write_bytes(one)  # two files have changed their places
+    same()
+    second.unlink()  # removed
+    with pytest.raises(MissingData, match="train_all_questions_1"):
+        read_examples(get("gqa"), root, "train_all")
 
 
 def _cut(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Large official files are read once: a cache of their examples, which is never stale.
 
 An entry is found by a hash of everything that decides what the reader returns: all bytes of the files that it opens,
-its task and split, where its pictures come from, and the source code that reads. Change one of them and there is no
+its task and split, where its pictures come from, and this package's source code. Change one of them and there is no
 entry. Entries are Apache Arrow files (stored.py) under ``$TWELVE_CACHE``, else in the user's folder for caches;
 ``TWELVE_CACHE=off`` switches the cache off. One that is damaged is written again, and a folder that cannot be written
 means no more than that every start reads the official files.
@@ -35,8 +35,6 @@ FOLDER = "TWELVE_CACHE"
 OFF = "off"
 LARGE = 32 << 20
 """Bytes of official files from which on a split is cached; smaller ones are read in about the time of opening it."""
-_READING = ("tasks", "data", "evaluation/metrics")
-"""Folders of this package whose code decides what a reader returns."""
 
 
 def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
@@ -91,9 +89,16 @@ def key_of(task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> str
 
 
 def code_of(kind: type[Task]) -> str:
-    """A hash of the source code that reads a task's files: this package's readers, and the package of each class."""
-    own = Path(twelve.__file__).parent
-    files = {path for name in _READING for path in (own / name).rglob("*.py")}
+    """A hash of the source code that reads a task's files: all of this package, and the package of each class.
+
+    All of it, since a list of the parts that read would be wrong as soon as one of them moved.
+
+    Raises:
+        OSError: this package is installed without its source code, or a file of it cannot be read.
+    """
+    files = set(Path(twelve.__file__).parent.rglob("*.py"))
+    if not files:
+        raise FileNotFoundError(f"no source code in {Path(twelve.__file__).parent}, by which an entry is known")
     for name in dict.fromkeys(cls.__module__ for cls in kind.__mro__):
         found = getattr(sys.modules.get(name), "__file__", None)
         if found is None or name.startswith(f"{twelve.__name__}.") or name in sys.stdlib_module_names:
