@@ -15,6 +15,7 @@ from twelve.errors import ConfigError, DataError
 from twelve.scoring.command import score
 
 Build = Callable[[str], Any]
+TASKS = ["vqa", "gqa", "nlvr2", "snli_ve", "visual7w", "guesswhat", "refcocog", "refcoco", "coco", "vg_qa"]
 
 
 def run(case: Any) -> Any:
@@ -42,6 +43,50 @@ def test_swapped_files_of_different_splits(case: Build) -> None:
     dev = full.truth[0].with_name("predictions_dev.jsonl")
     with pytest.raises(DataError, match="look swapped"):
         run(replace(full, truth=[dev], predictions=full.truth))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_truth_as_predictions(case: Build, task: str, tmp_path: Path) -> None:
+    """The same file, a copy of it, and one in which a byte is another: nothing of it is taken for a prediction."""
+    full = case(task)
+    for truth in full.truth:
+        copy = tmp_path / f"results{truth.suffix}"
+        copy.write_bytes(truth.read_bytes())
+        for path in (truth, copy):
+            with pytest.raises(DataError, match=f"the predictions are the official file {re.escape(truth.name)}"):
+                run(replace(full, predictions=[path, *full.predictions[1:]]))
+        copy.write_bytes(truth.read_bytes() + b"\n")
+        with pytest.raises(DataError) as caught:
+            run(replace(full, predictions=[copy, *full.predictions[1:]]))
+        assert caught.value.file == copy and caught.value.remedy and "download" not in caught.value.remedy
+
+
+@pytest.mark.parametrize("task", ["snli_ve", "vg_qa"])
+def test_records_of_the_truth_as_predictions(case: Build, task: str, tmp_path: Path) -> None:
+    """Layouts that are a prediction's but for the name of a field, written as predictions may be."""
+    full = case(task)
+    text = full.truth[0].read_text()
+    rows = [json.loads(line) for line in text.splitlines()] if task == "snli_ve" else json.loads(text)[0]["qas"]
+    if task == "snli_ve":
+        named = {row["pairID"]: row for row in rows}
+        variants = [[*named.values()], [{**row, "label": row["gold_label"]} for row in named.values()]]
+        variants.append([{key: row[key] for key in ("pairID", "gold_label")} for row in named.values()])
+        variants.append([{"gold_label": row["gold_label"]} for row in rows])
+        variants.append([{"sentence2": row["sentence2"], "label": row["gold_label"]} for row in rows])
+    else:
+        variants = [[{**row, "a_objects": [], "q_objects": []} for row in rows]]
+    for number, variant in enumerate(variants):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text("\n".join(map(json.dumps, variant)))
+        listed = write(tmp_path / f"{number}.json", variant)
+        for predictions in (path, listed) if task == "snli_ve" else (listed,):
+            with pytest.raises(DataError, match="of the official file, with its") as caught:
+                run(replace(full, predictions=[predictions]))
+            assert str(caught.value.remedy).startswith("write each prediction as {")
+    if task == "snli_ve":  # a prediction beside the pair's own fields is one
+        beside = [{**row, "prediction": "neutral"} for row in rows]
+        path.write_text("\n".join(map(json.dumps, [{k: v for k, v in row.items() if k != "pairID"} for row in beside])))
+        assert run(replace(full, predictions=[path])).headline.mean < 100
 
 
 def test_damaged_truth_does_not_look_swapped(case: Build, tmp_path: Path) -> None:

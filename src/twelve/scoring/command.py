@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -88,6 +89,11 @@ def score(task: str, truth: Files, predictions: Files, protocol: str | None = No
             raise MissingData(problem, file=path, remedy="give a file" if path.exists() else "check the path")
     if not official or not results:
         raise ConfigError("nothing to compare", remedy="give the official files and the predictions")
+    for path in results:
+        twin = next((other for other in official if _same(path, other)), None)
+        if twin is not None:
+            problem = f"the predictions are the official file {twin.name} itself"
+            raise DataError(problem, file=path, remedy="give the file that holds what was predicted")
     chosen = protocol or names[0]
     scored = _scored(found, official, results, chosen)
     measured = scored.measurement
@@ -107,6 +113,14 @@ def score(task: str, truth: Files, predictions: Files, protocol: str | None = No
         unit=scored.unit,
         notes=tuple(scored.notes),
     )
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether two files are one, or hold the same."""
+    try:
+        return os.path.samefile(path, other) or filecmp.cmp(path, other, shallow=False)
+    except OSError:  # said where it is read
+        return False
 
 
 def _paths(files: Files) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from twelve.data.records import Record
 from twelve.data.root import DataRoot
 from twelve.data.streams import read_elements
 from twelve.evaluation.metrics.vqa import vocabulary_label
@@ -26,6 +27,8 @@ from twelve.tasks.shared import last_by_id, some, unknown_split, values
 _FILE = "question_answers.json"
 _SPLITS = ("train", "val")
 _RESULT = '{"qa_id": 987278, "answer": "two lamps"}, in one JSON list'
+_OFFICIAL = frozenset({"a_objects", "q_objects"})
+"""Fields that no prediction has."""
 VAL = 5000
 """Questions that the original keeps out of training: the last ones by question id."""
 FULL = 50_000
@@ -85,7 +88,7 @@ class VisualGenomeQA(GenomeTask):
         path = only(predictions, "the JSON list of answers")
         with written_like(path, _RESULT):
             records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")))
-            answers = {key: vocabulary_label(record.text("answer").strip()) for key, record in records.items()}
+            answers = {key: _answer(record) for key, record in records.items()}
         complete([example.id for example in examples], answers, path, "questions of val")
         right = [answers[example.id] == example.facts["label"] for example in examples]
         return Scored(
@@ -99,6 +102,13 @@ class VisualGenomeQA(GenomeTask):
             {"accuracy": len(right)},
             notes=passed_over(len(answers) - len(right), "of other questions"),
         )
+
+
+def _answer(record: Record) -> str:
+    """What was predicted; raises DataError for a question of the official file, whose ``answer`` is the right one."""
+    if not _OFFICIAL.isdisjoint(record.fields):
+        raise record.error(f"a question of the official file, with its {min(_OFFICIAL & record.fields.keys())!r}")
+    return vocabulary_label(record.text("answer").strip())
 
 
 def part(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

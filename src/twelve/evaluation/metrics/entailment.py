@@ -22,26 +22,33 @@ def evaluate(labels: Sequence[str], predictions: Sequence[str]) -> Scores:
 
 
 def read_results(path: Path) -> list[str] | dict[str, str]:
-    """Predicted classes by pair, from :data:`RESULT` (``label`` and ``gold_label`` are read as ``prediction``); as a
-    list, in the file's order, where no record names its pair.
+    """Predicted classes by pair, from :data:`RESULT` (``label`` is read as ``prediction``); as a list, in the file's
+    order, where no record names its pair.
 
     Raises:
-        DataError: a record is malformed, names no class, or a pair was predicted twice.
+        DataError: a record is malformed, names no class, or holds what is right instead of a prediction; or a pair was
+            predicted twice.
     """
     with written_like(path, RESULT):
         if _is_mapping(path):
             return {key: _class(Record({_KEYS[0]: value}, path, key)) for key, value in read_mapping(path).items()}
         records = list(_records(path))
+        found = [_class(record) for record in records]
         if not any(_PAIR in record.fields for record in records):
-            return [_class(record) for record in records]
-        return {key: _class(record) for key, record in by_id(records, lambda record: record.text(_PAIR)).items()}
+            return found
+        return dict(zip(by_id(records, lambda record: record.text(_PAIR)), found, strict=True))
 
 
-_KEYS = ("prediction", "label", "gold_label")
+_KEYS = ("prediction", "label")
 _PAIR = "pairID"
+_OFFICIAL = ("gold_label", "sentence2")
+"""Fields of the official file: beside them a ``label`` may be the true one."""
 
 
 def _class(record: Record) -> str:
+    official = [key for key in _OFFICIAL if key in record.fields]
+    if official and _KEYS[0] not in record.fields:
+        raise record.error(f"a pair of the official file, with its {official[0]!r} and no field {_KEYS[0]!r}")
     key = record.one_of(*_KEYS)
     name = record.text(key)
     if name not in CLASSES:
@@ -60,7 +67,7 @@ def _is_mapping(path: Path) -> bool:
     if not beginning.startswith("{"):
         return False
     try:
-        return not any(key in DECODER.decode(beginning) for key in _KEYS)
+        return not any(key in DECODER.decode(beginning) for key in (*_KEYS, *_OFFICIAL))
     except (ValueError, RecursionError):  # an object over several lines, or what read_mapping refuses
         return True
 
