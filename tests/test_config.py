@@ -68,6 +68,16 @@ def test_unknown_file_suggests_a_shipped_one() -> None:
         config.load("configs/real-sampel.yaml")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("quickstrat.yaml", "quickstart"), ("Paper", "paper"), ("mine.yaml", None), ("run1.yaml", None)]
+)
+def test_only_a_close_name_is_suggested(name: str, meant: str | None) -> None:
+    with pytest.raises(ConfigError, match="no such configuration") as caught:
+        config.load(name)
+    assert ("did you mean" in str(caught.value)) == (meant is not None)
+    assert meant is None or f'"{meant}"' in str(caught.value)
+
+
 def test_not_yaml(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("run: [")
     with pytest.raises(ConfigError, match="not valid YAML"):
@@ -114,6 +124,44 @@ def test_mistakes_in_settings_name_the_setting(tmp_path: Path, setting: str, wor
     with pytest.raises(ConfigError) as caught:
         config.load(file, [setting])
     assert str(caught.value).startswith(words)
+
+
+FULL = MINIMAL | {"tasks": {"vqa": {"batch_size": 5, "report": "val"}, "gqa": None, "snli_ve": {"learning_rate": 3e-3}}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        (["tasks=[snli_ve, vqa]"], ["snli_ve", "vqa"]),
+        (["tasks=[vqa, nlvr2]"], ["vqa", "nlvr2"]),
+        (["tasks.gqa=null"], ["vqa", "snli_ve"]),
+        (["tasks.gqa=", "tasks.vqa="], ["snli_ve"]),
+        (["tasks=[vqa]", "tasks.vqa.report=test"], ["vqa"]),
+    ],
+)
+def test_chosen_tasks_keep_the_files_settings(tmp_path: Path, settings: list[str], left: list[str]) -> None:
+    file = written(tmp_path, yaml.safe_dump(FULL, sort_keys=False))
+    everything = config.load(file).tasks
+    found = config.load(file, settings).tasks
+    assert list(found) == left
+    for name in left:
+        then = everything.get(name, config.TaskSettings())
+        assert found[name] == then.model_copy(update={"report": "test"} if "vqa.report" in settings[-1] else {})
+
+
+def test_a_mapping_of_tasks_replaces_the_files(tmp_path: Path) -> None:
+    found = config.load(written(tmp_path, yaml.safe_dump(FULL, sort_keys=False)), ["tasks={vqa: {report: dev}}"]).tasks
+    assert found == {"vqa": config.TaskSettings(report="dev")}
+
+
+def test_a_task_that_is_not_there_is_not_left_out(tmp_path: Path) -> None:
+    file = written(tmp_path, yaml.safe_dump(MINIMAL))
+    with pytest.raises(ConfigError, match=r"^--set tasks.gqa=null \[tasks.gqa\]: there is no .*--set (.*)$") as caught:
+        config.load(file, ["tasks.gqa=null"])
+    remedy = str(caught.value).rpartition("--set ")[2]
+    assert config.load(file, [remedy]).tasks["gqa"] == config.TaskSettings()
+    with pytest.raises(ConfigError, match=r"tasks\.vqa=null .*at least 1 item"):
+        config.load(file, ["tasks.snli_ve=null", "tasks.vqa=null"])
 
 
 def test_mistakes_in_the_file_name_the_file_whatever_is_set(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from twelve import files
 from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
-from twelve.inheriting import inherited
+from twelve.inheriting import by_name, inherited
 from twelve.yaml_text import read_yaml
 
 SHIPPED = Path(__file__).parent / "configs"
@@ -113,15 +113,15 @@ class FreezeSettings(Strict):
     """Parts of the model that do not train: no gradients are computed for them, no optimizer states kept."""
 
     text_layers: int | None = Field(None, ge=0)
-    """Embedding and first layers of the text stream (0: the embedding alone)."""
+    """Embedding and first layers of the text stream (0: the embedding alone); the task tokens train all the same."""
     image_layers: int | None = Field(None, ge=0)
     """The same of the visual stream."""
     names: tuple[str, ...] = ()
-    """Prefixes of parameter names, e.g. [connections.0, poolers]."""
+    """Prefixes of parameter names, e.g. [connections.0, text.embedding.tasks]."""
     all_but_heads: bool = False
-    """Everything but the heads."""
+    """Everything but the heads (and, where a task is new to the model, the task tokens)."""
     but: tuple[str, ...] = ()
-    """Prefixes of what trains all the same, e.g. [text.embedding.tasks]."""
+    """Prefixes of what trains all the same, e.g. [text.embedding.words]."""
 
 
 class ScheduleSettings(Strict):
@@ -237,8 +237,9 @@ def find(path: str | Path) -> Path:
     known = shipped()
     if path.name in known and path.parent in (Path(), Path("configs")):
         return known[path.name]
+    stems = [Path(name).stem for name in known]  # every name has the same ending, which says nothing
     raise ConfigError(
-        "no such configuration" + nearest(path.name, known), file=path, remedy=f"shipped ones: {', '.join(known)}"
+        "no such configuration" + nearest(path.stem, stems), file=path, remedy=f"shipped ones: {', '.join(known)}"
     )
 
 
@@ -323,15 +324,42 @@ def _apply(tree: dict[str, Any], setting: str) -> None:
         raise ConfigError(f"cannot read setting {setting!r}", remedy="write --set a.b=value")
     value = read_yaml(text, f"--set {setting}")
     node, parts = tree, key.split(".")
+    if parts[0] == "tasks":
+        tree["tasks"] = by_name(tree.get("tasks"))  # tasks: [a, b] in the file
+        with found_in(f"--set {setting}"):
+            chosen = _chosen_tasks(tree["tasks"], parts[1:], value)
+        if chosen is not None:
+            tree["tasks"] = chosen
+            return
     for part in parts[:-1]:
         child = node.get(part)
-        if isinstance(child, list):  # tasks: [a, b] becomes a mapping as soon as one of them is set
-            child = {name: {} for name in child}
         if not isinstance(child, dict):
             child = {}
         node[part] = child
         node = child
     node[parts[-1]] = value
+
+
+def _chosen_tasks(tasks: Any, below: Sequence[str], value: Any) -> dict[str, Any] | None:
+    """What ``tasks=[a, b]`` and ``tasks.a=null`` leave of the tasks, each with the settings that it had; None for any
+    other setting.
+
+    Raises:
+        ConfigError: the task to leave out is not there.
+    """
+    there = tasks if isinstance(tasks, dict) else {}
+    names = by_name(value)
+    if not below and isinstance(value, list) and isinstance(names, dict):
+        return {name: there.get(name) for name in names}
+    if len(below) != 1 or value is not None:
+        return None
+    if below[0] not in there:
+        raise ConfigError(
+            f"there is no task {below[0]!r} to leave out{nearest(below[0], there)}",
+            record=f"tasks.{below[0]}",
+            remedy=f"to add it with its defaults: --set tasks.{below[0]}={{}}",
+        )
+    return {name: settings for name, settings in there.items() if name != below[0]}
 
 
 def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -35,6 +35,23 @@ def check_names(config: RunConfig) -> None:
     _check_splits(config, known)
     _check_heads(config, known)
     _check_replay(config)
+    _check_freezing(config)
+
+
+def _check_freezing(config: RunConfig) -> None:
+    """What a new model holds at random is not kept so, unless it is frozen by name."""
+    frozen, model = config.freeze, config.model
+    for key, asked, off, random in (
+        ("text_layers", frozen.text_layers is not None, "null", model.init is None and model.text_encoder is None),
+        ("image_layers", frozen.image_layers is not None, "null", model.init is None),
+        ("all_but_heads", frozen.all_but_heads, "false", model.init is None),
+    ):
+        if asked and random:
+            raise ConfigError(
+                "these weights of a new model are random, and would stay so",
+                record=f"freeze.{key}",
+                remedy=f"leave it out (--set freeze.{key}={off}), or name a trained model: --set init=RUN",
+            )
 
 
 def _check_replay(config: RunConfig) -> None:

@@ -84,7 +84,8 @@ class CheckpointError(TwelveError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``' (did you mean "x"?)'`` for the known name closest to ``name``, whatever their case, or an empty string."""
+    """``' (did you mean "x"?)'`` for the known name closest to ``name``, whatever their case, or an empty string where
+    none is close."""
     spelt = {each.lower(): each for each in known}
-    match = difflib.get_close_matches(name.lower(), list(spelt), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name.lower(), list(spelt), n=1, cutoff=0.6)
     return f' (did you mean "{spelt[match[0]]}"?)' if match else ""

@@ -36,7 +36,7 @@ def inherited(tree: Mapping[str, Any]) -> dict[str, Any]:
     init = model.get("init") if isinstance(model, Mapping) else None
     if init is None:
         return tree
-    tasks, replay = _by_name(tree.get("tasks")), tree.get("replay")
+    tasks, replay = by_name(tree.get("tasks")), tree.get("replay")
     names = [replay] if isinstance(replay, str) else replay
     if not isinstance(names, list | tuple):
         names = []  # what is neither is refused with all other wrong types
@@ -48,7 +48,7 @@ def inherited(tree: Mapping[str, Any]) -> dict[str, Any]:
         tree |= {key: _over(begun.get(key), tree.get(key)) for key in TAKEN if key in begun or key in tree}
     if not isinstance(tasks, Mapping):
         return tree
-    known = _by_name(begun.get("tasks"))
+    known = by_name(begun.get("tasks"))
     known = known if isinstance(known, Mapping) else {}
     if ALL in joining:
         joining = names = [name for name in known if name not in tasks]
@@ -64,7 +64,7 @@ def _over(below: Any, above: Any) -> Any:
     return below if above is None else above
 
 
-def _by_name(tasks: Any) -> Any:
+def by_name(tasks: Any) -> Any:
     """A list of tasks as a mapping to their settings."""
     return dict.fromkeys(tasks) if isinstance(tasks, list | tuple) and all(isinstance(t, str) for t in tasks) else tasks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("text.layers.3.attention.query.weight", 1),
         ("text.layers.0.output.norm.bias", 4),
         ("text.embedding.words.weight", 5),
+        ("text.embedding.tasks.weight", 0),
         ("image.layers.1.output.dense.bias", 1),
         ("image.embedding.norm.weight", 3),
         ("connections.0.text.attention.key.weight", 2),
@@ -91,7 +93,7 @@ def test_rates_fall_with_depth(model: Twelve) -> None:
 
 
 def test_what_is_frozen(model: Twelve) -> None:
-    settings = FreezeSettings(text_layers=1, image_layers=0, names=("connections.1",), but=("text.embedding.tasks",))
+    settings = FreezeSettings(text_layers=1, image_layers=0, names=("connections.1",))
     count = freeze(model, settings)
     fixed = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     begins = ("text.embedding.", "text.layers.0.", "image.embedding.", "connections.1.")
@@ -103,10 +105,50 @@ def test_what_is_frozen(model: Twelve) -> None:
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+TOKENS = "text.embedding.tasks.weight"
+
+
+@pytest.mark.parametrize(
+    ("settings", "new", "trains"),
+    [
+        ({"text_layers": 4}, False, True),
+        ({"text_layers": 0, "names": ("text.embedding.tasks",)}, True, False),
+        ({"names": ("text",)}, True, False),
+        ({"all_but_heads": True}, True, True),
+        ({"all_but_heads": True}, False, False),
+        ({"all_but_heads": True, "names": ("text.embedding",)}, True, False),
+    ],
+)
+def test_task_tokens_freeze_only_when_named(model: Twelve, settings: dict[str, Any], new: bool, trains: bool) -> None:
+    freeze(model, FreezeSettings(**settings), new_tasks=new)
+    assert model.get_parameter(TOKENS).requires_grad == trains
+    assert not model.get_parameter("text.embedding.words.weight").requires_grad
+
+
+def test_a_new_tasks_token_trains_while_the_text_stream_does_not(root: Path, trained: Path, tmp_path: Path) -> None:
+    settings = [f"init={trained}", "tasks=[vqa]", f"run={tmp_path / 'frozen'}", "freeze.text_layers=2"]
+    settings += ["training.iterations=3", "training.look_every=3", "training.patience=null"]
+    run = train(configuration.load("configs/finetune.yaml", settings), console=QUIET)
+    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (trained, run))
+    assert not torch.equal(before[TOKENS], after[TOKENS])
+    assert torch.equal(before["text.embedding.words.weight"], after["text.embedding.words.weight"])
+
+
+@pytest.mark.parametrize("key", ["text_layers=1", "image_layers=0", "all_but_heads=true"])
+def test_random_layers_are_not_frozen(root: Path, tmp_path: Path, key: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(json.dumps(tiny.tree(root, tmp_path / "run")))
+    with pytest.raises(ConfigError, match=r"freeze\..*random.*leave it out \(--set (.*)\), or") as caught:
+        configuration.load(file, [f"freeze.{key}"])
+    remedy = str(caught.value).split("(--set ")[1].split(")")[0]
+    configuration.load(file, [f"freeze.{key}", remedy])
+    configuration.load(file, ["freeze.names=[image]"])
+
+
 def test_no_graph_is_built_below_what_trains(model: Twelve) -> None:
     inputs = {"input_ids": torch.ones(2, 5, dtype=torch.int64), "task_rows": torch.ones(2, dtype=torch.int64)}
     images = {"features": torch.rand(2, 3, 8), "boxes": torch.rand(2, 3, 5)}
-    freeze(model, FreezeSettings(text_layers=2))
+    freeze(model, FreezeSettings(text_layers=2, names=("text.embedding.tasks",)))
     assert not model.encode_texts(**inputs).states.requires_grad
     assert model.encode_images(**images).states.requires_grad
     freeze(model, FreezeSettings(all_but_heads=True))

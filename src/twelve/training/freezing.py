@@ -1,7 +1,8 @@
 """Fine-tuning layer by layer: how deep each parameter lies, how fast it learns for that, and which do not train.
 
 Depth is counted from the top: heads and poolers lie at 0, the last layer of either stream at 1, an embedding below all
-layers of its stream. A direction of a connection lies as deep as the layer of its stream that follows it.
+layers of its stream. A direction of a connection lies as deep as the layer of its stream that follows it. Task tokens
+are a task's own, as its head is: they lie at 0, and no layer takes them along.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from twelve.training.prefixes import check_prefixes, under, under_any
 
 HEADS = ("heads", "pretraining", "word_logit")
 """Prefixes of the parameters of heads."""
+TOKENS = "text.embedding.tasks"
+"""Prefix of the task-token table."""
 _LAYER = re.compile(r"(text|image)\.layers\.(\d+)\.")
 _CONNECTION = re.compile(r"connections\.(\d+)\.(text|image)\.")
 
@@ -30,7 +33,7 @@ def depth_of(name: str, config: TwelveConfig) -> int:
         places = config.t_biattention_id if connection[2] == "text" else config.v_biattention_id
         return layers[connection[2]] - places[int(connection[1])]
     for stream, count in layers.items():
-        if under(name, f"{stream}.embedding"):
+        if under(name, f"{stream}.embedding") and not under(name, TOKENS):
             return count + 1
     return 0
 
@@ -41,8 +44,11 @@ def rates_by_depth(config: TwelveConfig, decay: float) -> Callable[[str], float]
     return lambda name: decay ** depth_of(name, config)
 
 
-def freeze(model: Twelve, settings: FreezeSettings) -> int:
+def freeze(model: Twelve, settings: FreezeSettings, *, new_tasks: bool = False) -> int:
     """Switch off the gradients of what is not to train, and return how many numbers that is.
+
+    Args:
+        new_tasks: whether a task is new to the model. Its token is random, and trains unless ``names`` names it.
 
     Raises:
         ConfigError: there are fewer layers, no parameter has one of the prefixes, or nothing would train.
@@ -52,7 +58,7 @@ def freeze(model: Twelve, settings: FreezeSettings) -> int:
     check_prefixes(settings.but, names, "freeze.but")
     fixed = {name for name in names if under_any(name, settings.names)}
     if settings.all_but_heads:
-        fixed |= {name for name in names if not under_any(name, HEADS)}
+        fixed |= {name for name in names if not under_any(name, (*HEADS, TOKENS) if new_tasks else HEADS)}
     for stream, count, most in (
         ("text", settings.text_layers, model.config.num_hidden_layers),
         ("image", settings.image_layers, model.config.v_num_hidden_layers),
@@ -66,7 +72,7 @@ def freeze(model: Twelve, settings: FreezeSettings) -> int:
                 remedy=f"give at most {most}",
             )
         lowest = [f"{stream}.embedding", *(f"{stream}.layers.{layer}" for layer in range(count))]
-        fixed |= {name for name in names if under_any(name, lowest)}
+        fixed |= {name for name in names if under_any(name, lowest) and not under(name, TOKENS)}
     fixed -= {name for name in names if under_any(name, settings.but)}
     if fixed == set(names):
         raise ConfigError("nothing is left to train", record="freeze", remedy="freeze less, or name it in freeze.but")

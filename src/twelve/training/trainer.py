@@ -70,7 +70,7 @@ class Trainer:
         for part in model.modules():
             if isinstance(part, Block):
                 part.gradient_checkpointing = config.training.recompute
-        self.frozen = freeze(model, config.freeze)
+        self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
         """Numbers of the model that do not train."""
         self.wrapped = devices.place(model)
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
