@@ -1,17 +1,66 @@
-"""Shared fixtures. Threads are kept few so that the suite is deterministic in time on small machines."""
+"""What every test can rely on: a folder, a home and an environment of its own, one thread, no network.
+
+Nothing of the machine reaches a test but what `KEPT` names: not the folder that pytest was started in, not what lies in
+the home folder, not the shell's settings. One thread a process: on models this small a second one gains nothing, and
+beside other programs threads that wait for each other take twenty times as long.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+KEPT = re.compile(
+    "PATH|LD_LIBRARY_PATH|TMPDIR|TZ|LANG|LC_.*|PYTHON.*|VIRTUAL_ENV|COVERAGE.*|PYTEST.*|CUDA_VISIBLE_DEVICES|OPENBLAS_.*"
+    "|TWELVE_REALDATA|TWELVE_SEED|TWELVE_MUTATIONS|TWELVE_NO_SKIPS"
+)
+"""Environment variables that tests see. Locale and time zone stay: a test that minds them is wrong, and must show it."""
+
+_PLACE = Path(tempfile.mkdtemp(prefix="twelve-tests-"))
+(_PLACE / "home").mkdir()
+(_PLACE / "empty").mkdir()
+# Here, before any test file is imported: torch reads its thread settings and huggingface_hub its folders on import.
+for _name in [name for name in os.environ if not KEPT.fullmatch(name)]:
+    del os.environ[_name]
+os.environ |= {"HOME": str(_PLACE / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+from hypothesis import settings  # noqa: E402 - its examples lie where it finds itself when imported
+
+settings.register_profile("patient", deadline=None, database=None, print_blob=True)  # a busy machine is no failure
 settings.load_profile("patient")
 
 GOLDENS = Path(__file__).parent / "goldens"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_PLACE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _elsewhere() -> Iterator[None]:
+    """Fixtures that several tests share are made in an empty folder, and no test sees where pytest was started."""
+    before = os.getcwd()
+    os.chdir(_PLACE / "empty")
+    yield
+    os.chdir(before)
+    left = sorted(os.listdir(_PLACE / "empty"))
+    assert not left, f"shared fixtures wrote into the current folder: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test starts in its own empty folder, with one thread whatever the test before it set."""
+    monkeypatch.chdir(tmp_path)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,24 @@
+"""Tests see nothing of the machine they run on: conftest.py holds what is promised here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def test_a_test_starts_in_an_empty_folder(tmp_path: Path) -> None:
+    assert Path.cwd() == tmp_path and not os.listdir()
+
+
+def test_home_is_empty_and_settings_of_the_shell_are_gone() -> None:
+    assert not os.listdir(Path.home())
+    assert not [name for name in os.environ if name.startswith(("XDG_", "HF_HOME", "RANK", "COLUMNS", "CI"))]
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_threads_that_one_test_sets_do_not_reach_the_next(time: int) -> None:
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(3)
