@@ -21,7 +21,7 @@ KEPT = re.compile(
     "PATH|LD_LIBRARY_PATH|TMPDIR|TZ|LANG|LC_.*|PYTHON.*|VIRTUAL_ENV|COVERAGE.*|PYTEST.*|CUDA_VISIBLE_DEVICES|OPENBLAS_.*"
     "|TWELVE_REALDATA|TWELVE_SEED|TWELVE_MUTATIONS|TWELVE_NO_SKIPS"
 )
-"""Environment variables that tests see. Locale and time zone stay: a test that minds them is wrong, and must show it."""
+"""Environment variables that tests see. Locale and time zone stay: a test that depends on them must show it."""
 
 _PLACE = Path(tempfile.mkdtemp(prefix="twelve-tests-"))
 (_PLACE / "home").mkdir()

@@ -358,6 +358,9 @@ def test_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.cache_folder() == Path("/somewhere/twelve")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache.cache_folder() == Path.home() / ".cache" / "twelve"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)  # a user that the system does not know
+    assert cache.cache_folder() is None
 
 
 def test_mistakes_are_the_readers(tmp_path: Path, folder: Path) -> None:

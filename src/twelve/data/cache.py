@@ -55,16 +55,20 @@ def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
 
 
 def cache_folder() -> Path | None:
-    """Where the cache is; None when it is switched off."""
+    """Where the cache is; None when it is switched off, or the user has no home folder to keep it in."""
     named = os.environ.get(FOLDER, "")
     if named.lower() == OFF:
         return None
     if named:
         return Path(named).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "twelve"
     standard = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    return Path(standard) / "twelve" if standard else Path.home() / ".cache" / "twelve"
+    if standard and sys.platform != "darwin":
+        return Path(standard) / "twelve"
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and a user that the system does not know: usual in containers
+        return None
+    return home / "Library" / "Caches" / "twelve" if sys.platform == "darwin" else home / ".cache" / "twelve"
 
 
 def key_of(task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> str:
