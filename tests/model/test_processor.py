@@ -122,7 +122,7 @@ def test_files_are_read_strictly(
     with pytest.raises(CheckpointError, match="max_text is missing"):
         TwelveProcessor.from_pretrained(tmp_path)
     file.write_text("{")
-    with pytest.raises(CheckpointError, match="not readable as JSON"):
+    with pytest.raises(CheckpointError, match="not valid JSON"):
         TwelveProcessor.from_pretrained(tmp_path)
 
 

@@ -8,9 +8,7 @@ what is tolerated in a file, and what is refused.
 from __future__ import annotations
 
 import gzip
-import json
 import math
-import re
 import reprlib
 import zipfile
 import zlib
@@ -20,7 +18,9 @@ from itertools import count as counting
 from pathlib import Path
 from typing import IO, Any
 
+from twelve import jsonfile
 from twelve.errors import DataError
+from twelve.jsonfile import DECODER, limit
 
 REMEDY = "compare this record with the official file, or download the file again"
 LONGEST = 1 << 26
@@ -33,9 +33,6 @@ _EMPTY = 100_000
 """Empty lines, one after the other, that are passed over."""
 _ARCHIVED = 1 << 26
 """What any archive of numbers may hold, in bytes."""
-_MARK, _DIGITS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]'), re.compile(r"[0-9]{1000}")
-_DEEP = 100
-"""Nesting that no dataset has."""
 _WHOLE = 1 << 63
 """Ids lie below; what goes beyond is no id."""
 
@@ -197,23 +194,6 @@ def describe(value: object) -> str:
     return f"{type(value).__name__} {text[:40]}{'...' if len(text) > 40 else ''}"
 
 
-class _Twice(ValueError):
-    """A key that occurs twice in an object."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object, each of which stands there once."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _Twice(next(key for number, key in enumerate(keys) if key in keys[:number]))
-    return members
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=_once)
-"""Reads JSON; raises ValueError for a key that occurs twice, of whose values only one would be read."""
-
-
 def read_object(path: Path) -> Record:
     """A file that is one JSON object.
 
@@ -225,20 +205,7 @@ def read_object(path: Path) -> Record:
 
 def read_json(path: Path) -> Any:
     """Any JSON file; raises DataError as :func:`read_object` does."""
-    text = ""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise DataError(f"not valid JSON: {error.msg}", file=path, record=place, remedy=REMEDY) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(path, error) from None
-    except _Twice as error:
-        raise DataError("this key occurs twice in an object", file=path, record=str(error), remedy=REMEDY) from None
-    except (ValueError, RecursionError) as error:
-        beyond = _beyond(text, deep=isinstance(error, RecursionError))
-        raise DataError(f"not JSON that can be read: {limit(error)}", file=path, record=beyond, remedy=REMEDY) from None
+    return jsonfile.read(path, DataError, remedy=REMEDY, most=jsonfile.LARGE, strict=False)
 
 
 def read_lines(path: Path) -> Iterator[Record]:
@@ -327,30 +294,6 @@ def unpacks_within(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:
             raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy="download the file again")
-
-
-def _beyond(text: str, *, deep: bool) -> str | None:
-    """Line and column of what is nested too deep, or of the number that is too long, in a JSON text."""
-    depth, at = 0, None
-    for found in (_MARK if deep else _DIGITS).finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
-        if depth > _DEEP or not deep:
-            at = found.start()
-            break
-    if at is None:
-        return None
-    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
-
-
-def limit(error: Exception) -> str:
-    """What is wrong with JSON, in words for people."""
-    if isinstance(error, _Twice):
-        return f"the key {describe(str(error))} occurs twice in an object"
-    if isinstance(error, RecursionError):
-        return "lists or objects within each other, too deep"
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "a number of thousands of digits" if "digits" in str(error) else str(error)
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

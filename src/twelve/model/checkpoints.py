@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from twelve.errors import CheckpointError, ConfigError, found_in, nearest
+from twelve.jsonfile import read_object
 from twelve.model.config import TwelveConfig
 from twelve.model.encoder import load_text_encoder, text_config_from
 from twelve.model.names import HEADS, is_kind, own_name, released_name
-from twelve.model.sources import read_json
 from twelve.model.vilbert import Twelve
 from twelve.model.weights import load_weights, plain
 
@@ -40,7 +40,9 @@ _UNUSED = re.compile(r"bert\.encoder\.c_layer\.\d+\.biOutput\.q_dense[12]\.(weig
 
 # Of the original's configuration: what has no effect on the model; what only its default leaves as it is here; and the
 # defaults that stand for keys a file leaves out.
-_IGNORED = frozenset({"pooling_method", "v_initializer_range", "num_labels", "num_negative"})
+_IGNORED = frozenset(
+    {"pooling_method", "v_initializer_range", "num_labels", "num_negative", "bi_intermediate_size", "bi_attention_type"}
+)
 _UNSUPPORTED: Mapping[str, Any] = {
     **{"fast_mode": False, "in_batch_pairs": False, "with_coattention": True, "visualization": False},
     **{"fixed_v_layer": 0, "fixed_t_layer": 0, "objective": 0, "model": "bert"},
@@ -139,7 +141,7 @@ def read_released_config(
         ConfigError: an unknown key; a switch that changes the model in a way that is not offered.
     """
     file = source if isinstance(source, str | Path) else None
-    tree = dict(read_json(Path(source), ConfigError) if isinstance(source, str | Path) else source)
+    tree = dict(read_object(Path(source), ConfigError) if isinstance(source, str | Path) else source)
     ours = set(TwelveConfig().to_dict()) & _fields()
     fields: dict[str, Any] = dict(_DEFAULTS)
     for key, value in tree.items():

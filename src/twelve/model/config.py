@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from transformers import AutoConfig, PretrainedConfig
 
+from twelve import jsonfile
 from twelve.errors import ConfigError, nearest
+from twelve.model.sources import HUB, inside, resolve
 
 Step = tuple[Literal["text", "image", "connection"], int]
 """A layer of one stream, or a connection of both, with its index."""
@@ -21,17 +24,32 @@ Step = tuple[Literal["text", "image", "connection"], int]
 ACTIVATIONS = ("gelu", "relu", "swish")
 _HEAD_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
-_WRITTEN_BY_TRANSFORMERS = frozenset(
-    {"architectures", "dtype", "model_type", "torch_dtype", "transformers_version", "name_or_path", "_name_or_path"}
-    | {"auto_map", "attn_implementation", "_commit_hash"}
-)
+_DTYPES = ("float64", "float32", "float16", "bfloat16")
+_WRITTEN_BY_TRANSFORMERS: Mapping[str, Callable[[Any], bool]] = {
+    "architectures": lambda value: value is None or value in (["Twelve"], ("Twelve",)),
+    "model_type": lambda value: value == "twelve",
+    **dict.fromkeys(("dtype", "torch_dtype"), lambda value: str(value).removeprefix("torch.") in (*_DTYPES, "None")),
+    **dict.fromkeys(("attn_implementation", "_attn_implementation"), lambda value: value in (None, "eager", "sdpa")),
+    **dict.fromkeys(
+        ("transformers_version", "name_or_path", "_name_or_path", "_commit_hash"),
+        lambda value: value is None or isinstance(value, str | Path),
+    ),
+}
+"""The library's own keys, and what they may say: some of its versions import or fetch what others name there."""
 
-_SIZES = (
-    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
-    *("max_position_embeddings", "type_vocab_size", "v_feature_size", "v_target_size", "v_hidden_size"),
-    *("v_num_hidden_layers", "v_num_attention_heads", "v_intermediate_size", "bi_hidden_size"),
-    *("bi_num_attention_heads", "num_task_tokens"),
-)
+_WIDTHS, _ROWS = 1 << 15, 1 << 21
+_SIZES: Mapping[str, int] = {
+    **dict.fromkeys(("num_hidden_layers", "v_num_hidden_layers"), 256),
+    **dict.fromkeys(("num_attention_heads", "v_num_attention_heads", "bi_num_attention_heads"), 1024),
+    **dict.fromkeys(("hidden_size", "v_hidden_size", "bi_hidden_size", "v_feature_size"), _WIDTHS),
+    **dict.fromkeys(("intermediate_size", "v_intermediate_size"), 4 * _WIDTHS),
+    **dict.fromkeys(("vocab_size", "v_target_size"), _ROWS),
+    **{"max_position_embeddings": 1 << 16, "type_vocab_size": 1024, "num_task_tokens": 1 << 14},
+}
+"""Sizes, and ten times and more what the largest model of this kind could want: a file is not believed beyond."""
+MOST_HEADS = 1024
+MOST_PARAMETERS = 4_000_000_000
+"""Fifteen times the paper's model."""
 _RATES = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob", "v_hidden_dropout_prob"),
     *("v_attention_probs_dropout_prob", "pooled_dropout"),
@@ -113,6 +131,20 @@ class TwelveConfig(PretrainedConfig):  # type: ignore[no-untyped-call, unused-ig
             setattr(self, key, _copied(value))
         self.check()
 
+    @classmethod
+    def get_config_dict(cls, name: str | Path, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the library's ``from_pretrained`` starts from: config.json, and no other file that it may name."""
+        hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
+        file = Path(name)
+        if not file.is_file():
+            file = inside(resolve(name, "config.json", **hub) / kwargs.pop("subfolder", ""), "config.json")
+        tree = jsonfile.read_object(file)
+        try:
+            cls(**tree)  # what is wrong with the file is said of the file
+        except ConfigError as error:
+            raise error.located(file) from None
+        return tree, kwargs
+
     def check(self) -> None:
         """Raise ConfigError, showing both values, when a value cannot be used or two do not fit."""
         values = {key: getattr(self, key) for key in _defaults()}
@@ -129,6 +161,11 @@ class TwelveConfig(PretrainedConfig):  # type: ignore[no-untyped-call, unused-ig
                 )
         _check_pattern(values)
         _check_heads(values["heads"])
+        if (count := _parameters(values)) > MOST_PARAMETERS:
+            raise ConfigError(
+                f"expected a model of at most {MOST_PARAMETERS:,} parameters, found one of {count:,}",
+                remedy="choose smaller sizes",
+            )
 
     @property
     def steps(self) -> list[Step]:
@@ -174,7 +211,11 @@ def _refuse_unknown(settings: Mapping[str, Any], known: Mapping[str, Any]) -> No
     """Accept of the library's own keys those it writes itself, and the others only at their defaults."""
     library = PretrainedConfig().to_dict()
     for key, value in settings.items():
-        if key in _WRITTEN_BY_TRANSFORMERS or (key in library and library[key] in (value, _numbered(value))):
+        if key in _WRITTEN_BY_TRANSFORMERS:
+            if not _WRITTEN_BY_TRANSFORMERS[key](value):
+                raise ConfigError(f"{key} cannot be {value!r}", remedy="leave it as the model was saved with it")
+            continue
+        if key in library and library[key] in (value, _numbered(value)):
             continue
         raise ConfigError(
             f"unknown setting {key!r} (value {value!r}){nearest(key, known)}",
@@ -193,9 +234,11 @@ def _check_types(values: Mapping[str, Any]) -> None:
     def refuse(key: str, wanted: str) -> None:
         raise ConfigError(f"{key} must be {wanted}, not {values[key]!r}", remedy=f"set {key} to {wanted}")
 
-    for key in _SIZES:
+    for key, most in _SIZES.items():
         if type(values[key]) is not int or values[key] < 1:
             refuse(key, "a whole number of at least 1")
+        if values[key] > most:
+            refuse(key, f"a whole number of at most {most}")
     for key in _RATES:
         if type(values[key]) not in (int, float) or not 0 <= values[key] < 1:
             refuse(key, "a number from 0 up to, but not including, 1")
@@ -205,11 +248,13 @@ def _check_types(values: Mapping[str, Any]) -> None:
     for key, choices in _CHOICES.items():
         if values[key] not in choices or isinstance(values[key], bool):
             refuse(key, f"one of {', '.join(map(str, choices))}")
-    if type(values["initializer_range"]) not in (int, float) or not values["initializer_range"] > 0:
+    if type(values["initializer_range"]) not in (int, float) or not 0 < values["initializer_range"] <= 1e3:
         refuse("initializer_range", "a number above 0")
     for key in ("t_biattention_id", "v_biattention_id"):
         if not isinstance(values[key], list) or any(type(layer) is not int for layer in values[key]):
             refuse(key, "a list of whole numbers")
+        if len(values[key]) > _SIZES["num_hidden_layers"]:
+            refuse(key, f"a list of at most {_SIZES['num_hidden_layers']} whole numbers")
 
 
 def _check_pattern(values: Mapping[str, Any]) -> None:
@@ -230,10 +275,31 @@ def _check_pattern(values: Mapping[str, Any]) -> None:
                 )
 
 
+def _parameters(values: Mapping[str, Any]) -> int:
+    """Of a model's matrices, about: those of its layers, connections, embeddings and heads."""
+
+    def block(query: str, key: str, size: str, intermediate: str) -> int:
+        return 2 * values[size] * (values[query] + values[key]) + 2 * values[query] * values[intermediate]
+
+    text, image, fused = values["hidden_size"], values["v_hidden_size"], values["bi_hidden_size"]
+    rows = ["vocab_size", "max_position_embeddings", "type_vocab_size", "num_task_tokens"]
+    count = sum(text * values[row] for row in rows) + image * (values["v_feature_size"] + values["v_target_size"])
+    count += values["num_hidden_layers"] * block("hidden_size", "hidden_size", "hidden_size", "intermediate_size")
+    one = block("v_hidden_size", "v_hidden_size", "v_hidden_size", "v_intermediate_size")
+    count += values["v_num_hidden_layers"] * (one + 2 * text * image * values["dynamic_attention"])
+    both = block("hidden_size", "v_hidden_size", "bi_hidden_size", "intermediate_size")
+    both += block("v_hidden_size", "hidden_size", "bi_hidden_size", "v_intermediate_size")
+    count += len(values["t_biattention_id"]) * both
+    heads = values["heads"].values()
+    return count + fused * (text + image) + 2 * fused * sum(fused + head["size"] for head in heads)
+
+
 def _check_heads(heads: Any) -> None:
     """The shape of the table; whether a kind exists is known where heads are built."""
     if not isinstance(heads, dict):
         raise ConfigError(f"heads must map keys to kind and size, not {heads!r}", remedy="see TwelveConfig")
+    if len(heads) > MOST_HEADS:
+        raise ConfigError(f"expected at most {MOST_HEADS} heads, found {len(heads)}", remedy="see TwelveConfig")
     for key, head in heads.items():
         if not isinstance(key, str) or not _HEAD_KEY.fullmatch(key) or key in ("words", "regions", "word_logit"):
             raise ConfigError(f"{key!r} cannot name a head", remedy="use letters, digits, _ and - only")
@@ -245,6 +311,10 @@ def _check_heads(heads: Any) -> None:
             raise ConfigError(
                 f"head {key!r} has kind {head['kind']!r} and size {head['size']!r}",
                 remedy="kind is a name, size a whole number of at least 1",
+            )
+        if head["size"] > _ROWS:
+            raise ConfigError(
+                f"head {key!r}: expected a size of at most {_ROWS}, found {head['size']}", remedy="choose a smaller one"
             )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from twelve.errors import CheckpointError
+from twelve.jsonfile import read_object
 from twelve.model.names import released_name
-from twelve.model.sources import read_json, resolve
+from twelve.model.sources import inside, resolve
 from twelve.model.weights import load_weights, plain
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def text_config_from(source: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is not of BERT's architecture, or lacks a size.
     """
-    file = resolve(source, *_ENCODER_FILES) / "config.json"
-    tree = read_json(file)
+    file = inside(resolve(source, *_ENCODER_FILES), "config.json")
+    tree = read_object(file)
     if tree.get("model_type") != "bert":
         raise CheckpointError(
             f"the text encoder is of type {tree.get('model_type')!r}, not 'bert'",
@@ -69,7 +70,8 @@ def load_text_encoder(model: Twelve, source: str | Path) -> None:
         _must_fit(folder, key, sizes[key], getattr(model.config, key), sizes[key] == getattr(model.config, key))
     for key in ("num_hidden_layers", "max_position_embeddings", "type_vocab_size"):
         _must_fit(folder, key, sizes[key], getattr(model.config, key), sizes[key] >= getattr(model.config, key))
-    file = next((folder / name for name in _ENCODER_FILES[1:] if (folder / name).is_file()), folder / _ENCODER_FILES[1])
+    name = next((name for name in _ENCODER_FILES[1:] if (folder / name).is_file()), _ENCODER_FILES[1])
+    file = inside(folder, name)
     state = plain(load_weights(file))
     state = {name if name.startswith("bert.") else f"bert.{name}": value for name, value in state.items()}
     wanted = {name: value for name, value in model.text.named_parameters() if name != "embedding.tasks.weight"}

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from twelve.errors import CheckpointError, ConfigError, DataError
+from twelve.jsonfile import read_object
 from twelve.model.found import TwelveOutput
-from twelve.model.sources import read_json
+from twelve.model.sources import inside
 
 GRAPH = "model.onnx"
 """In an export's folder."""
@@ -86,10 +87,10 @@ class Exported:
             CheckpointError: it holds no export, or a damaged one.
             ConfigError: onnxruntime is not installed.
         """
-        description = read_json(folder / DESCRIPTION)
+        description = read_object(inside(folder, DESCRIPTION))
         if not isinstance(description.get("output"), str):
             raise CheckpointError("output is missing", file=folder / DESCRIPTION, remedy="export the model again")
-        return cls(folder / GRAPH, description, threads)
+        return cls(inside(folder, GRAPH), description, threads)
 
     def train(self, mode: bool) -> Exported:
         """Nothing: a graph only predicts."""

@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from twelve import files
 from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
-from twelve.model.sources import read_json, resolve
+from twelve.jsonfile import read_object
+from twelve.model.sources import inside, resolve
 from twelve.progress import console
 
 CONFIG_FILE = "processor_config.json"
@@ -180,8 +181,8 @@ class TwelveProcessor:
             CheckpointError: a file is missing, a key unknown, a value of the wrong type.
         """
         found = resolve(folder, CONFIG_FILE, TOKENIZER_FILE)
-        file = found / CONFIG_FILE
-        tree = read_json(file)
+        file = inside(found, CONFIG_FILE)
+        tree = read_object(file)
         for key in tree:
             if key not in _FIELDS and key != "processor_class":
                 raise CheckpointError(
@@ -191,7 +192,7 @@ class TwelveProcessor:
             if key not in tree or not right(tree[key]):
                 problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
                 raise CheckpointError(problem, file=file, remedy="use the file that was saved with the model")
-        return cls(load_tokenizer(found / TOKENIZER_FILE), **{key: tree[key] for key in _FIELDS})
+        return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **{key: tree[key] for key in _FIELDS})
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import json
+import os
 from pathlib import Path
 from typing import Any
 
 from twelve.errors import CheckpointError, TwelveError
 
 PACKAGE = "package:"
+HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+"""What a person may say about fetching from the hub."""
 
 
-def resolve(name: str | Path, *files: str, error: type[TwelveError] = CheckpointError) -> Path:
+def resolve(name: str | Path, *files: str, error: type[TwelveError] = CheckpointError, **hub: Any) -> Path:
     """The folder that ``name`` stands for.
 
     Args:
@@ -21,6 +23,7 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
             is a folder here, or it has more parts.
         files: what is read of it; those a hub repository lacks are left out.
         error: what to raise.
+        hub: options of :data:`HUB`.
 
     Raises:
         TwelveError: of type ``error``: there is nothing by this name.
@@ -35,20 +38,30 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
     below = "/" in name and folder.parent.is_dir()
     if below or name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
         raise error("no such folder", file=name, remedy="name a folder, package:MODULE or a hub name (owner/model)")
-    return _of_hub(name, files, error)
+    return _of_hub(name, files, error, hub)
 
 
-def read_json(file: Path, error: type[TwelveError] = CheckpointError) -> dict[str, Any]:
-    """The JSON object in ``file``; raises ``error`` when there is none."""
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise error("no such file", file=file, remedy="name a complete folder") from None
-    except (OSError, ValueError) as problem:
-        raise error(f"not readable as JSON: {problem}", file=file, remedy="replace the file") from None
-    if not isinstance(tree, dict):
-        raise error("must hold a JSON object", file=file, remedy="replace the file")
-    return tree
+def inside(folder: Path, name: str, error: type[TwelveError] = CheckpointError) -> Path:
+    """A file in a model's folder: a regular one, that stands there itself. A link may lead to another name in the
+    folder or, from the hub's cache, to that repository's own store of files; whoever made the folder must not choose
+    what else of this machine is read.
+
+    Raises:
+        TwelveError: of type ``error``: there is none, it is no regular file, or it is a link that leads out.
+    """
+    path, home = folder / name, os.path.realpath(folder)
+    real = os.path.realpath(path)
+    above, last = os.path.split(os.path.dirname(home))
+    homes = [home, *([os.path.join(above, "blobs")] if last == "snapshots" else [])]
+    if not os.path.lexists(path):
+        raise error("no such file", file=path, remedy="name a complete folder")
+    if os.path.dirname(real) not in homes:
+        raise error(
+            "a link that leads out of its folder", file=path, remedy="put the file itself there, if it is yours"
+        )
+    if not os.path.isfile(real):
+        raise error("expected a regular file, found something else", file=path, remedy="replace it by a file")
+    return path
 
 
 def _of_package(module: str, error: type[TwelveError]) -> Path:
@@ -69,11 +82,11 @@ def _of_package(module: str, error: type[TwelveError]) -> Path:
     return folder
 
 
-def _of_hub(name: str, files: tuple[str, ...], error: type[TwelveError]) -> Path:
+def _of_hub(name: str, files: tuple[str, ...], error: type[TwelveError], hub: dict[str, Any]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(files)))
+        return Path(snapshot_download(name, allow_patterns=list(files), **hub))
     except (OSError, ValueError) as problem:  # network, HTTP status, a name that the hub does not allow
         reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         raise error(

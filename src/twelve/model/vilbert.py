@@ -6,12 +6,11 @@ F feature size, H text width, V visual width, B fused width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, initialization
 
@@ -20,7 +19,7 @@ from twelve.model.config import TwelveConfig
 from twelve.model.found import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads, WordHead, without_task
 from twelve.model.processor import TwelveProcessor
-from twelve.model.sources import read_json
+from twelve.model.sources import HUB, resolve
 from twelve.model.streams import (
     Connection,
     ImageStream,
@@ -33,12 +32,13 @@ from twelve.model.streams import (
     identity_as_none,
     plan,
 )
+from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
 from twelve.model.weights import check_finite
 from twelve.outputs import get_output
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG = "config.json"
 """In a saved model's folder."""
-SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", "model.safetensors.index.json")
+SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", INDEX)
 """Whatever ``save_pretrained`` may write there; of a large model the weights are several files."""
 PRETRAINING = ("pretraining.words", "pretraining.regions", "pretraining.alignment")
 ASKED = "pretraining"
@@ -320,48 +320,42 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         self.image.embedding.standardise(mean, std)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, but only safetensors are read, and a checkpoint that lacks a weight, has one too many, or
-        holds numbers that are not finite is refused.
+    def from_pretrained(cls, source: str | Path, *args: Any, config: Any = None, **kwargs: Any) -> Any:
+        """As in transformers, but nothing in the folder is believed: config.json and safetensors files alone are read,
+        and they must be the folder's own; names, sizes and types of the weights are compared with the configuration
+        before anything is built; a checkpoint that lacks a weight, has one too many, or holds numbers that are not
+        finite is refused.
 
         Raises:
             CheckpointError: names the weights in question.
+            ConfigError: the configuration is none that a model can have.
         """
-        file = str(args[0] if args else kwargs.get("pretrained_model_name_or_path"))
         wanted = kwargs.pop("output_loading_info", False)
-        # Other files of weights are pickles, which may hold programs.
-        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
-        try:
-            if (Path(file) / CONFIG).is_file():
-                read_json(Path(file) / CONFIG)
-            if (Path(file) / WEIGHTS).is_file() and "config" not in kwargs:
-                cls._check_fit(Path(file))
-            loaded: Any = super().from_pretrained(*args, **kwargs)
-        except (OSError, SafetensorError) as problem:
-            first = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-            raise CheckpointError(first, file=file, remedy="name a folder written by save_pretrained") from None
-        model, info = loaded
-        _refuse_differences(file, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
-        check_finite(model.state_dict(), file)
+        hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
+        folder = resolve(source, *SAVED, **hub) / kwargs.pop("subfolder", "")
+        if config is None:
+            config, kwargs = TwelveConfig.from_pretrained(folder, return_unused_kwargs=True, **kwargs)
+        weights = weights_of(folder)
+        cls._check_fit(folder, config, weights)
+        state = read_weights(weights)
+        check_finite(state, folder)
+        # Of a state alone the library opens no file, so that nothing in a folder can make it open, fetch or run one.
+        kwargs |= {"output_loading_info": True, "state_dict": state}
+        model, info = super().from_pretrained(None, *args, config=config, **kwargs)
+        _refuse_differences(folder, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+        model.config.name_or_path = model.name_or_path = str(source)
         return (model, info) if wanted else model
 
     @classmethod
-    def _check_fit(cls, folder: Path) -> None:
+    def _check_fit(cls, folder: Path, config: TwelveConfig, there: Mapping[str, Weight]) -> None:
         """Compare a saved model's names and sizes with its configuration before anything of that size is built."""
         with torch.device("meta"):
-            wanted = {name: tuple(value.shape) for name, value in cls(_config_of(folder)).state_dict().items()}
-        with safe_open(folder / WEIGHTS, "pt") as opened:
-            there = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-        other = {name for name in wanted.keys() & there.keys() if wanted[name] != there[name]}
-        _refuse_differences(str(folder), wanted.keys() - there.keys(), there.keys() - wanted.keys(), other)
+            wanted = {name: tuple(value.shape) for name, value in cls(config).state_dict().items()}
+        other = {name for name in wanted.keys() & there.keys() if wanted[name] != there[name].shape}
+        _refuse_differences(folder, wanted.keys() - there.keys(), there.keys() - wanted.keys(), other)
 
 
-def _config_of(folder: Path) -> TwelveConfig:
-    config: TwelveConfig = TwelveConfig.from_pretrained(folder)
-    return config
-
-
-def _refuse_differences(file: str, missing: Iterable[str], unknown: Iterable[str], other: Iterable[object]) -> None:
+def _refuse_differences(file: Path, missing: Iterable[str], unknown: Iterable[str], other: Iterable[object]) -> None:
     """Raise CheckpointError when a checkpoint's weights are not those of its configuration."""
     for what, found in (("lacks", missing), ("has unknown", unknown), ("has another size of", other)):
         names = sorted(found, key=str)

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.model.sources import read_json
+from twelve.jsonfile import read_object
 from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, Recorded, Tensors, parse
 from twelve.parity.tasks import output_of, targets_of
@@ -33,7 +33,7 @@ def run(path: Path) -> list[Difference]:
     tensors = Tensors(path.with_suffix(".safetensors"))
     return [
         difference
-        for task, tree in read_json(path, DataError).items()
+        for task, tree in read_object(path, DataError).items()
         for difference in _compare(task, parse(tree, LossRecord, path, task), tensors, path)
     ]
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.model.sources import read_json
+from twelve.jsonfile import LARGE, read_object
 
 REMEDY = "record it again, or fetch the complete recording"
 
@@ -37,7 +37,7 @@ Rate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 def read(file: Path, shape: type[R]) -> R:
     """The JSON object in ``file`` as ``shape``; raises DataError that names the key which is missing or wrong."""
-    return parse(read_json(file, DataError), shape, file)
+    return parse(read_object(file, DataError, most=LARGE), shape, file)
 
 
 def parse(tree: Any, shape: type[R], file: Path, record: str = "") -> R:

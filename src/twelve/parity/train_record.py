@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.model.sources import read_json
+from twelve.jsonfile import read_object
 from twelve.parity.recording import Rate, Recorded, Tensors
 
 MOST_ITERATIONS = 100_000
@@ -97,7 +97,7 @@ def find_state(folder: Path, trace: Trace) -> Path:
 
 def _meta(folder: Path) -> dict[str, Any]:
     file = folder / "meta.json"
-    return read_json(file, DataError) if file.is_file() else {}
+    return read_object(file, DataError) if file.is_file() else {}
 
 
 def model_inputs(

@@ -1,0 +1,147 @@
+"""The weights of a model's folder: which there are, told from the headers of its safetensors files alone, and read.
+
+Nothing is built or mapped before names, sizes and types are known, and no file is read but ``model.safetensors``, or
+the shards that ``model.safetensors.index.json`` lists, in the folder itself.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twelve import jsonfile
+from twelve.errors import CheckpointError
+from twelve.model.sources import inside
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+_BYTES: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+"""Types that weights may have."""
+_HEADER = 1 << 25
+"""Bytes of a header: a model of a hundred thousand tensors has a third of it."""
+_AXES = 8
+_REMEDY = "use the file that was saved with the model"
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What a file's header says of one tensor."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    file: Path
+
+
+def weights_of(folder: Path) -> dict[str, Weight]:
+    """Every weight of a folder that ``save_pretrained`` wrote, by name.
+
+    Raises:
+        CheckpointError: there are none; a file is damaged, no regular file of the folder, or not as its index says.
+    """
+    if os.path.lexists(folder / WEIGHTS):
+        return _header(inside(folder, WEIGHTS))
+    if not os.path.lexists(folder / INDEX):
+        raise CheckpointError(
+            f"no file named {WEIGHTS} here", file=folder, remedy="name a folder written by save_pretrained"
+        )
+    index = inside(folder, INDEX)
+    placed = jsonfile.read_object(index, remedy=_REMEDY).get("weight_map")
+    if not isinstance(placed, dict) or not placed:
+        problem = "expected names of weights with their files"
+        raise CheckpointError(problem, file=index, record="weight_map", remedy=_REMEDY)
+    shards: dict[str, set[str]] = {}
+    for name, shard in placed.items():
+        if not isinstance(shard, str) or not _SHARD.fullmatch(shard):
+            raise CheckpointError(
+                f"expected a file named model-NUMBER-of-NUMBER.safetensors, found {str(shard)[:80]!r}",
+                file=index,
+                record=f"weight_map.{name[:80]}",
+                remedy=_REMEDY,
+            )
+        shards.setdefault(shard, set()).add(name)
+    found: dict[str, Weight] = {}
+    for shard, names in sorted(shards.items()):
+        there = _header(inside(folder, shard))
+        for what, others in (("lacks", names - there.keys()), ("has, beyond the index,", there.keys() - names)):
+            if others:
+                some = ", ".join(sorted(others)[:3])
+                raise CheckpointError(f"{what} {len(others)} weights: {some}", file=folder / shard, remedy=_REMEDY)
+        found |= there
+    return found
+
+
+def read_weights(weights: Mapping[str, Weight]) -> dict[str, Any]:
+    """The tensors that :func:`weights_of` listed.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    state: dict[str, Any] = {}
+    for file in dict.fromkeys(weight.file for weight in weights.values()):
+        try:
+            state |= load_file(file)
+        except (OSError, SafetensorError) as problem:
+            raise CheckpointError(f"cannot be read: {problem}", file=file, remedy=_REMEDY) from None
+    return state
+
+
+def _header(file: Path) -> dict[str, Weight]:
+    """What the header of a safetensors file says, once all of it agrees with itself and with the file's size."""
+
+    def wrong(problem: str, record: str | None = None) -> CheckpointError:
+        return CheckpointError(f"no sound safetensors file: {problem}", file=file, record=record, remedy=_REMEDY)
+
+    try:
+        with jsonfile.opened(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            length = int.from_bytes(stream.read(8), "little")
+            most = min(_HEADER, size - 8)
+            if not 2 <= length <= most:
+                raise wrong(f"expected a header of at most {max(most, 0):,} bytes, found {length:,}")
+            tree = jsonfile.decode(stream.read(length).decode())
+    except OSError as problem:
+        raise CheckpointError(f"cannot be read: {problem.strerror}", file=file, remedy=_REMEDY) from None
+    except UnicodeDecodeError:
+        raise wrong("its header is no text") from None
+    except jsonfile.Flaw as flaw:
+        raise wrong(flaw.problem, flaw.place) from None
+    if not isinstance(tree, dict):
+        raise wrong("its header is no JSON object")
+    notes = tree.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise wrong("expected texts", "__metadata__")
+    found: dict[str, Weight] = {}
+    spans: list[tuple[int, int, str]] = []
+    for name, entry in tree.items():
+        if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+            raise wrong("expected dtype, shape and data_offsets", name)
+        dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
+        if not isinstance(dtype, str) or dtype not in _BYTES:
+            raise wrong(f"expected dtype {', '.join(_BYTES)}, found {str(dtype)[:80]!r}", name)
+        for numbers, most in ((shape, _AXES), (span, 2)):
+            if (
+                not isinstance(numbers, list)
+                or len(numbers) > most
+                or any(type(n) is not int or n < 0 for n in numbers)
+            ):
+                raise wrong("shape and data_offsets must be whole numbers", name)
+        if len(span) != 2 or span[1] - span[0] != math.prod(shape) * _BYTES[dtype]:
+            raise wrong(f"its {dtype} numbers of shape {shape} do not fill bytes {span}", name)
+        found[name] = Weight(tuple(shape), dtype, file)
+        spans.append((span[0], span[1], name))
+    place = 0
+    for begin, end, name in sorted(spans):
+        if begin != place:
+            raise wrong(f"expected it to begin at byte {place:,}, found {begin:,}", name)
+        place = end
+    if place != size - 8 - length:
+        raise wrong(f"expected {place:,} bytes of numbers, found {size - 8 - length:,}")
+    return found
