@@ -124,10 +124,11 @@ def read_or_none(path: Path, *, most: int = SMALL) -> Any:
         return None
 
 
-def decode(text: str, *, strict: bool = True) -> Any:
+def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
     """The value of a text of JSON.
 
     Args:
+        first: something may follow the value.
         strict: also refuse what JSON's reader lets pass and no file that is meant has: nesting of more than
             :data:`DEEP`, whole numbers of more than 64 bits, numbers that are not finite, halves of characters.
 
@@ -135,7 +136,7 @@ def decode(text: str, *, strict: bool = True) -> Any:
         Flaw: says what is wrong, and where.
     """
     try:
-        tree = DECODER.decode(text)
+        tree = DECODER.raw_decode(text)[0] if first else DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise Flaw(f"not valid JSON: {error.msg}", f"line {error.lineno}, column {error.colno}") from None
     except _Twice as error:

@@ -52,7 +52,7 @@ def test_made_again_it_sees_the_same(
     torch.set_num_threads(1)
     options = {"weights": "random", "batch_size": 1, "progress": False} | options
     report = extract(folder, boxes, backbone, tmp_path / "out", **options)  # type: ignore[arg-type]
-    extractor = again(tmp_path / "out")
+    extractor = again(tmp_path / "out", weights=options["weights"])
     assert extractor.mark == report.fingerprint
     for k in range(2):
         found = extractor.look(folder / f"{k}.png", image_id=f"s/{k}")
@@ -108,7 +108,7 @@ def test_boxes_of_files_cannot_be_had_of_another_picture(folder: Path, tmp_path:
     given = [replace(regions(f"s/{k}", 2), width=64, height=48, features=None) for k in range(2)]
     boxes = write(tmp_path / "boxes.arrow", [replace(image, boxes=image.boxes / 4) for image in given])
     extract(folder, boxes, EFFICIENT, tmp_path / "out", weights="random", levels=("8",), progress=False)
-    extractor = again(tmp_path / "out")
+    extractor = again(tmp_path / "out", weights="random")
     stored = RegionStore(tmp_path / "out").get("s/0")
     found = extractor.look(folder / "0.png", stored.boxes)
     np.testing.assert_allclose(found.features, stored.features, atol=2e-3, rtol=2e-3)  # type: ignore[arg-type]

@@ -127,9 +127,9 @@ def test_made_again_from_its_recipe_it_has_its_precision(monkeypatch: pytest.Mon
     monkeypatch.setattr(x152_looker, "build", lambda *args, **options: whole(*args, **options, sizes=TINY))
     made = Extractor("x152", weights="random", precision="bf16")
     assert made.recipe().precision == "bf16" and made.settings["precision"] == "bf16"
-    assert Extractor.from_recipe(made.recipe()).mark == made.mark
+    assert Extractor.from_recipe(made.recipe(), weights="random").mark == made.mark
     with pytest.raises(RegionError, match="makes other features"):
-        Extractor.from_recipe(replace(made.recipe(), precision="fp32"))
+        Extractor.from_recipe(replace(made.recipe(), precision="fp32"), weights="random")
 
 
 @pytest.mark.parametrize("name", ["microworld", "resnet18", "retinanet_resnet50_fpn", "transformers"])

@@ -19,6 +19,7 @@ from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
 from twelve.jsonfile import read_object
 from twelve.model.sources import inside, resolve
 from twelve.progress import console
+from twelve.regions.recipe import Recipe
 
 CONFIG_FILE = "processor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -192,6 +193,13 @@ class TwelveProcessor:
             if key not in tree or not right(tree[key]):
                 problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
                 raise CheckpointError(problem, file=file, remedy="use the file that was saved with the model")
+        for source, recipe in tree["region_recipes"].items():
+            try:
+                Recipe.from_json(recipe)
+            except RegionError as error:
+                raise CheckpointError(
+                    error.problem, file=file, record=f"region_recipes.{source}", remedy="use the saved file"
+                ) from None
         return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **{key: tree[key] for key in _FIELDS})
 
 

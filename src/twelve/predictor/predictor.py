@@ -120,7 +120,14 @@ class Predictor:
             )
         # One fingerprint for all sources; of several box sources, one that finds boxes by itself.
         parsed = sorted(map(Recipe.from_json, recipes), key=lambda recipe: (not recipe.boxes, recipe.boxes != "detect"))
-        return Extractor.from_recipe(parsed[0], weights=self._weights, device=self.device)
+        found = Extractor.from_recipe(parsed[0], weights=self._weights, device=self.device)
+        if found.feature_size != self.model.config.v_feature_size:
+            raise RegionError(
+                f"{parsed[0].backbone} makes {found.feature_size} features, the model reads "
+                f"{self.model.config.v_feature_size} (v_feature_size)",
+                remedy="use the processor_config.json that was saved with the model",
+            )
+        return found
 
     # --- pictures ---------------------------------------------------------------------------------------------
     def look(self, image: Picture | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:

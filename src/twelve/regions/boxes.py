@@ -4,7 +4,6 @@ itself. (Boxes that a dataset gives: :mod:`twelve.regions.given`.)"""
 from __future__ import annotations
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.errors import ConfigError, RegionError, nearest
+from twelve.regions.sizes import WINDOWS, grid_numbers
 from twelve.regions.store import RegionFile
 from twelve.regions.types import Regions
-
-_GRID = re.compile(r"grid(?::(?:(?P<rows>\d+)x(?P<columns>\d+)|(?P<size>\d+)(?:/(?P<step>\d+))?))?")
-
 
 THRESHOLD, MOST = 0.15, 20
 """Of a network that finds its own boxes: the least score, and how many are kept unless another number is asked for."""
@@ -79,6 +76,8 @@ class Grid(BoxSource):
         else:
             step = self.step or self.size
             across, down = (max(1, round((length - self.size) / step) + 1) for length in (width, height))
+            if across * down > WINDOWS:
+                raise ValueError(f"{self.origin} makes {across} x {down} windows of it, expected at most {WINDOWS:,}")
             # Side by side the windows share the picture out; overlapping ones keep their size and share the steps.
             wide, high = (
                 (length / count if step == self.size else min(float(self.size), float(length)))
@@ -249,10 +248,10 @@ def box_source(
     if len(given) == 1 and only == "detect":
         return Detected(max_boxes or usual[0], usual[1] if threshold is None else threshold)
     if len(given) == 1 and (only == "grid" or only.startswith("grid:")):
-        match = _GRID.fullmatch(only)
-        numbers = {k: int(v) for k, v in match.groupdict().items() if v is not None} if match else {}
-        if match is None or 0 in numbers.values():
-            raise ConfigError(f"--boxes {only}", remedy="write grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS")
+        numbers = grid_numbers(only)
+        if numbers is None:
+            remedy = f"write grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS (at most {WINDOWS:,} windows)"
+            raise ConfigError(f"--boxes {only}", remedy=remedy)
         return Grid(**numbers) if numbers else Grid(rows=6, columns=6)
     for path in map(str, given):
         word = path.partition(":")[0]

@@ -142,6 +142,12 @@ class Extractor:
                 f"{recipe.backbone} wants the weights {recipe.weights} that the regions were made with",
                 remedy="say where that file or folder is",
             )
+        if weights is None and not recipe.own_weights:
+            raise ConfigError(
+                f"the recipe of the regions names the weights {recipe.weights!r} of {recipe.backbone}, which are "
+                "opened, imported or fetched only if you say so",
+                remedy="name the weights yourself: --weights FILE, package:NAME, pretrained or random",
+            )
         found = cls(
             recipe.backbone,
             weights=weights if weights is not None else recipe.weights,

