@@ -11,8 +11,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
-from twelve.data.records import DECODER, LONGEST, REMEDY, Record, describe, limit, open_text, unreadable
+from twelve.data.records import LONGEST, REMEDY, Record, describe, open_text, unreadable
 from twelve.errors import DataError
+from twelve.jsonfile import DECODER, limit
 
 CHUNK = 1 << 22
 """Characters that are read at a time."""

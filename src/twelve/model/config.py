@@ -6,6 +6,7 @@ Nothing is accepted silently: an unknown key, a value of the wrong type or sizes
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import field
@@ -132,12 +133,14 @@ class TwelveConfig(PretrainedConfig):  # type: ignore[no-untyped-call, unused-ig
         self.check()
 
     @classmethod
-    def get_config_dict(cls, name: str | Path, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[Any], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the library's ``from_pretrained`` starts from: config.json, and no other file that it may name."""
         hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
-        file = Path(name)
+        file = Path(pretrained_model_name_or_path)
         if not file.is_file():
-            file = inside(resolve(name, "config.json", **hub) / kwargs.pop("subfolder", ""), "config.json")
+            file = inside(resolve(file, "config.json", **hub) / kwargs.pop("subfolder", ""), "config.json")
         tree = jsonfile.read_object(file)
         try:
             cls(**tree)  # what is wrong with the file is said of the file
@@ -279,7 +282,7 @@ def _parameters(values: Mapping[str, Any]) -> int:
     """Of a model's matrices, about: those of its layers, connections, embeddings and heads."""
 
     def block(query: str, key: str, size: str, intermediate: str) -> int:
-        return 2 * values[size] * (values[query] + values[key]) + 2 * values[query] * values[intermediate]
+        return int(2 * values[size] * (values[query] + values[key]) + 2 * values[query] * values[intermediate])
 
     text, image, fused = values["hidden_size"], values["v_hidden_size"], values["bi_hidden_size"]
     rows = ["vocab_size", "max_position_embeddings", "type_vocab_size", "num_task_tokens"]
@@ -290,8 +293,8 @@ def _parameters(values: Mapping[str, Any]) -> int:
     both = block("hidden_size", "v_hidden_size", "bi_hidden_size", "intermediate_size")
     both += block("v_hidden_size", "hidden_size", "bi_hidden_size", "v_intermediate_size")
     count += len(values["t_biattention_id"]) * both
-    heads = values["heads"].values()
-    return count + fused * (text + image) + 2 * fused * sum(fused + head["size"] for head in heads)
+    heads: int = sum(fused + head["size"] for head in values["heads"].values())
+    return int(count + fused * (text + image) + 2 * fused * heads)
 
 
 def _check_heads(heads: Any) -> None:

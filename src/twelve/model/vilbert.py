@@ -43,6 +43,7 @@ SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", INDEX)
 PRETRAINING = ("pretraining.words", "pretraining.regions", "pretraining.alignment")
 ASKED = "pretraining"
 """The three of them at hidden positions alone."""
+_SOURCE = "pretrained_model_name_or_path"
 MASKED = -10000.0
 """Added to the logit of a region that is not there."""
 
@@ -320,7 +321,7 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         self.image.embedding.standardise(mean, std)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *args: Any, config: Any = None, **kwargs: Any) -> Any:
+    def from_pretrained(cls, *args: Any, config: Any = None, **kwargs: Any) -> Any:
         """As in transformers, but nothing in the folder is believed: config.json and safetensors files alone are read,
         and they must be the folder's own; names, sizes and types of the weights are compared with the configuration
         before anything is built; a checkpoint that lacks a weight, has one too many, or holds numbers that are not
@@ -330,6 +331,7 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
             CheckpointError: names the weights in question.
             ConfigError: the configuration is none that a model can have.
         """
+        source = args[0] if args else kwargs.pop(_SOURCE, "")
         wanted = kwargs.pop("output_loading_info", False)
         hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
         folder = resolve(source, *SAVED, **hub) / kwargs.pop("subfolder", "")
@@ -341,7 +343,8 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         check_finite(state, folder)
         # Of a state alone the library opens no file, so that nothing in a folder can make it open, fetch or run one.
         kwargs |= {"output_loading_info": True, "state_dict": state}
-        model, info = super().from_pretrained(None, *args, config=config, **kwargs)
+        loaded: Any = super().from_pretrained(None, *args[1:], config=config, **kwargs)
+        model, info = loaded
         _refuse_differences(folder, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
         model.config.name_or_path = model.name_or_path = str(source)
         return (model, info) if wanted else model

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from twelve.data.records import DECODER, Record, read_lines, text_lines
+from twelve.data.records import Record, read_lines, text_lines
 from twelve.data.streams import read_elements
 from twelve.errors import DataError
 from twelve.evaluation.metrics import classes
 from twelve.evaluation.metrics.classes import Scores
+from twelve.jsonfile import DECODER
 from twelve.scoring.results import by_id, read_mapping, written_like
 
 CLASSES = ("entailment", "neutral", "contradiction")
