@@ -162,6 +162,18 @@ def test_two_pictures_and_searching(model: Predictor, scene: Scene, picture: Ima
     assert len(json.loads(found.to_json())["captions"]) == 3
 
 
+def test_searching_in_steps_finds_the_same(model: Predictor, picture: Image.Image) -> None:
+    scenes = [model.look(picture.rotate(9 * turn), name=str(turn)) for turn in range(20)]
+    captions = ["a red ball", "a ball", "what colour is the big green thing ?"]
+    steps, scored = model.matching(scenes, captions, pairs=32), []
+    with pytest.raises(StopIteration) as end:
+        while True:
+            scored.append(next(steps))
+            assert not torch.is_inference_mode_enabled()  # what is done meanwhile is nobody else's matter
+    assert scored == [0, 0, 0, 32, 16, 0, 8, 4]
+    np.testing.assert_allclose(end.value.value.logits, model.match(scenes, captions).logits, atol=1e-5)
+
+
 def test_a_picture_comes_as_anything(model: Predictor, picture: Image.Image, tmp_path: Path) -> None:
     picture.save(tmp_path / "x.png")
     stream = io.BytesIO()

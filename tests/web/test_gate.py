@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
+import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 from starlette.testclient import TestClient
 from test_api import png
 
 from twelve.errors import ConfigError
-from twelve.predictor import Predictor
+from twelve.predictor import Matched, Predictor
 from twelve.web.app import create_app
 from twelve.web.limits import Limits
 from twelve.web.scenes import Scenes
+from twelve.web.service import LARGE
 
 OCTETS = {"content-type": "application/octet-stream"}
 
@@ -56,12 +59,71 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
 
 
 def test_given_up_in_time(predictor: Predictor) -> None:
-    with serving(predictor, answer_seconds=0.2) as app:
+    with serving(predictor, answer_seconds=2) as app:
         client, free = TestClient(app), threading.Event()
         app.state.service.worker.do(free.wait)
-        reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
+        inline = {"image": base64.b64encode(png(1)).decode()}
+        reply = client.post("/api/answer", json={"picture": inline, "question": "what ?"})
         free.set()
         assert reply.status_code == 429 and "retry-after" in reply.headers
+
+
+def test_a_large_picture_keeps_no_small_one_waiting(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, begun, free = predictor.look, threading.Event(), threading.Event()
+
+    def slow(picture: Any, **options: Any) -> Any:
+        if picture.width * picture.height > LARGE:
+            begun.set()
+            assert free.wait(60)
+        return look(picture, **options)
+
+    monkeypatch.setattr(predictor, "look", slow)
+    large = io.BytesIO()
+    Image.new("RGB", (2500, 2000)).save(large, "PNG")
+    with serving(predictor) as app:
+        client, replies = TestClient(app), list[int]()
+        scene = client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]
+        ask = lambda: replies.append(client.post("/api/scenes", content=large.getvalue(), headers=OCTETS).status_code)  # noqa: E731
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert begun.wait(60)
+        for picture in ({"scene": scene}, {"image": base64.b64encode(png(2)).decode()}):
+            boxes = {"picture": picture, "question": "which ?", "boxes": [[10, 10, 60, 60]]}
+            assert client.post("/api/choose", json=boxes).status_code == 200
+        assert not replies
+        free.set()
+        thread.join()
+        assert replies == [201]
+
+
+def test_a_search_keeps_no_question_waiting(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered between two steps."""
+    matching, begun, answered = predictor.matching, threading.Event(), threading.Event()
+    sizes: list[int] = []
+
+    def slow(*arguments: Any, **options: Any) -> Generator[int, None, Matched]:
+        steps = matching(*arguments, **options)
+        sizes.append(next(steps))
+        yield 0
+        begun.set()
+        while not answered.is_set():  # as long as the question waits
+            yield 0
+            time.sleep(0.01)
+        return (yield from steps)
+
+    monkeypatch.setattr(predictor, "matching", slow)
+    with serving(predictor, answer_seconds=60) as app:
+        client, replies = TestClient(app), list[Any]()
+        scene = client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]
+        asked = {"pictures": [{"scene": scene}] * 20, "captions": ["a red thing", "it"]}
+        thread = threading.Thread(target=lambda: replies.append(client.post("/api/match", json=asked)))
+        thread.start()
+        assert begun.wait(60)
+        reply = client.post("/api/answer", json={"picture": {"scene": scene}, "question": "what ?"})
+        assert reply.status_code == 200 and not replies
+        answered.set()
+        thread.join()
+        assert replies[0].status_code == 200 and len(replies[0].json()["logits"][1]) == 20
 
 
 def test_stopping_is_503(predictor: Predictor) -> None:
@@ -130,7 +192,7 @@ def test_a_place_is_given_back_before_the_reply_is_read(predictor: Predictor) ->
 
 def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    ask, match = predictor.ask, predictor.match
+    ask, matching = predictor.ask, predictor.matching
 
     def asked(questions: Any, **options: Any) -> Any:
         seen.extend(scene.picture is not None for question in questions for scene in question.scenes)
@@ -138,10 +200,10 @@ def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkey
 
     def matched(scenes: Any, *arguments: Any, **options: Any) -> Any:
         seen.extend(scene.picture is not None for scene in scenes)
-        return match(scenes, *arguments, **options)
+        return matching(scenes, *arguments, **options)
 
     monkeypatch.setattr(predictor, "ask", asked)
-    monkeypatch.setattr(predictor, "match", matched)
+    monkeypatch.setattr(predictor, "matching", matched)
     with serving(predictor) as app:
         client = TestClient(app)
         inline = {"image": base64.b64encode(png(1)).decode()}
@@ -178,12 +240,15 @@ def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pyt
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask, match = predictor.ask, predictor.match
+    ask, matching = predictor.ask, predictor.matching
+
+    def unmatched(*arguments: Any, **options: Any) -> Generator[int, None, Matched]:
+        found = yield from matching(*arguments, **options)
+        return dataclasses.replace(found, logits=found.logits * value)
+
     spoilt = lambda *a, **k: [dataclasses.replace(result, score=value) for result in ask(*a, **k)]  # noqa: E731
     monkeypatch.setattr(predictor, "ask", spoilt)
-    monkeypatch.setattr(
-        predictor, "match", lambda *a, **k: dataclasses.replace(found := match(*a, **k), logits=found.logits * value)
-    )
+    monkeypatch.setattr(predictor, "matching", unmatched)
     with serving(predictor) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
         for path, asked in (

@@ -135,3 +135,42 @@ def test_stopping_finishes_what_waits(recording: Recording, predictor: Predictor
     assert waiting.done() and waiting.result().text == "what ?"
     with pytest.raises(RuntimeError, match="stopped"):
         worker.do(lambda: None)
+
+
+def test_questions_and_steps_take_turns(recording: Recording, predictor: Predictor) -> None:
+    done: list[object] = []
+    worker = Worker(recording, 2, done.append)  # type: ignore[arg-type]
+    free = threading.Event()
+    worker.do(free.wait)
+
+    def steps(name: str) -> Iterator[int]:
+        for number in range(3):
+            done.append(f"{name}{number}")
+            yield number
+
+    question = predictor.question("answer", "what ?", (predictor.look(png(1)),))
+    works = [worker.run(steps(name)) for name in "ab"]  # type: ignore[arg-type]
+    futures = [worker.ask(question) for _ in range(5)]
+    free.set()
+    for future in (*works, *futures):
+        future.result(30)
+    assert done == [2, "a0", 2, "b0", 1, "a1", "b1", "a2", "b2"]
+    worker.stop()
+
+
+def test_steps_that_nobody_waits_for_are_left_out(predictor: Predictor) -> None:
+    worker, free, done = Worker(predictor, 2), threading.Event(), list[int]()
+
+    def steps() -> Iterator[int]:
+        for number in range(9):
+            done.append(number)
+            yield number
+            free.wait()
+
+    pending = worker.run(steps())  # type: ignore[arg-type]
+    while not done:
+        time.sleep(0.01)
+    assert pending.begun and pending.cancel()
+    free.set()
+    worker.stop()
+    assert len(done) < 3

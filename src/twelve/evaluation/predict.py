@@ -5,8 +5,8 @@ Axes: C captions, I images, P pairs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from twelve.tasks.base import Example
 if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve
 
+T = TypeVar("T")
 TILE_IMAGES = 16
 """Images a tile of the caption x image product holds; their pre-fusion states are kept while captions pass by."""
 
@@ -73,7 +74,7 @@ def retrieve(
     column = {image: index for index, image in enumerate(images)}
     texts = [caption.text for caption in captions]
     with torch.inference_mode(), Track(label, len(texts) * len(images), "pairs") as track:
-        scores = pair_scores(model, collator, texts, images, batch_size=batch_size, track=track)
+        scores = finished(pair_tiles(model, collator, texts, images, batch_size=batch_size), track.advance)
     return captions, RetrievalScores(
         scores=scores,
         caption_ids=tuple(caption.id for caption in captions),
@@ -82,16 +83,12 @@ def retrieve(
     )
 
 
-def pair_scores(
-    model: Twelve,
-    collator: Collator,
-    texts: Sequence[str],
-    images: Sequence[str],
-    *,
-    batch_size: int,
-    track: Track | None = None,
-) -> NDArray[np.float32]:
-    """(C, I) alignment logits of every text with every image, in tiles of ``batch_size`` pairs.
+@torch.inference_mode()
+def pair_tiles(
+    model: Twelve, collator: Collator, texts: Sequence[str], images: Sequence[str], *, batch_size: int
+) -> Generator[int, None, NDArray[np.float32]]:
+    """(C, I) alignment logits of every text with every image, in tiles of ``batch_size`` pairs, with a pause after
+    every forward pass: it yields how many pairs that one scored (none where it encoded texts or images).
 
     Text states up to the first co-attention are computed once per text and image states once per image.
     """
@@ -107,18 +104,29 @@ def pair_scores(
         task_rows = collator.rows(len(rows)).to(device)
         mask = None if mask is None else mask.to(device)
         encoded_texts.append((rows, model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)))
+        yield 0
     for start in range(0, len(images), TILE_IMAGES):
         tile = images[start : start + TILE_IMAGES]
         encoded = model.encode_images(*_image_inputs(collator, tile, device))
+        yield 0
         for rows, states in encoded_texts:
             pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
             pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
             out = model.fuse(states, encoded, pair_text, pair_image, outputs=(asked,))
             logits = collator.output.matching(out.logits[asked]).float()
             scores[rows, start : start + len(tile)] = logits.cpu().numpy().reshape(len(rows), len(tile))
-            if track is not None:
-                track.advance(logits.numel())
+            yield logits.numel()
     return scores
+
+
+def finished(steps: Generator[int, None, T], advance: Callable[[int], None] = lambda _: None) -> T:
+    """What a generator returns in the end; ``advance`` is told what it yields."""
+    while True:
+        try:
+            advance(next(steps))
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
 
 def _image_inputs(collator: Collator, images: Sequence[str], device: torch.device) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from twelve.data.batch import Collator
 from twelve.data.records import describe
 from twelve.device import usable
 from twelve.errors import ConfigError, RegionError, nearest
-from twelve.evaluation.predict import pair_scores
+from twelve.evaluation.predict import finished, pair_tiles
 from twelve.model.found import TwelveOutput
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -314,6 +314,25 @@ class Predictor:
             ConfigError: there is no picture or no caption, or a caption says nothing.
             RegionError: a picture cannot be read.
         """
+        return finished(self.matching(images, captions, task=task))
+
+    def matching(
+        self,
+        images: Sequence[Picture | Scene] | Picture | Scene,
+        captions: Sequence[str] | str,
+        *,
+        task: str | None = None,
+        pairs: int = 2 * BATCH,
+    ) -> Generator[int, None, Matched]:
+        """As :meth:`match`, whose result it returns, with a pause after every forward pass, in which others can be
+        answered; it yields how many pairs of a caption and an image that one scored.
+
+        Args:
+            pairs: in a forward pass.
+
+        Raises:
+            ConfigError, RegionError: as :meth:`match`, when it is begun.
+        """
         several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
         texts = texts_of(captions)
         name = self.task_for("match", task)
@@ -323,8 +342,7 @@ class Predictor:
             self._check_words(text)
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
         collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
-        with torch.inference_mode():
-            logits = pair_scores(self.model, collator, texts, [scene.id for scene in scenes], batch_size=2 * BATCH)
+        logits = yield from pair_tiles(self.model, collator, texts, [scene.id for scene in scenes], batch_size=pairs)
         names = tuple(scene.name for scene in scenes)
         return Matched(
             captions=tuple(texts),

@@ -99,7 +99,7 @@ class Pipeline:
         Raises:
             Exception: whatever keeps it from being decoded or looked at.
         """
-        (picture,) = self._look([self._decode(image_id, image)])
+        (picture,) = self._look([self._decode(image_id, image, keyed=False)])
         return picture.regions
 
     def regions(self, paths: Mapping[str, Path]) -> Iterator[list[Regions]]:
@@ -167,10 +167,13 @@ class Pipeline:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _decode(self, key: str, image: Picture) -> _Picture:
+    def _decode(self, key: str, image: Picture, *, keyed: bool = True) -> _Picture:
+        """``keyed``: give it the key by which the same pixels are known when they come again."""
         picture = picture_of(image, self.max_pixels, raw=self.looker.raw)
         found = [supply.boxes(key, *picture.size) for supply in self.supplies]
         prepared = self.looker.prepare(picture)
+        if not keyed:  # of a large picture, the key takes as long as the network
+            return _Picture(key, found, prepared, b"")
         digest = hashlib.blake2b(picture.tobytes(), digest_size=16)
         digest.update(repr((picture.size, picture.mode)).encode())
         for regions in found:

@@ -176,7 +176,7 @@ def serve(
     try:
         server.run(sockets=[bound])
     finally:
-        if app.state.service.worker.at_work:
+        if app.state.service.at_work:
             # The model is still at work: it cannot be interrupted, nor taken down under its own thread.
             sys.stdout.flush()
             sys.stderr.flush()

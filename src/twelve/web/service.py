@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from twelve.predictor.questions import Turn
 from twelve.tasks.base import Box
 from twelve.web import uploads
 from twelve.web.limits import Limits
+from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
 from twelve.web.problems import ServiceError
 from twelve.web.scenes import Scenes
@@ -24,15 +24,20 @@ from twelve.web.schemas import PictureOf
 from twelve.web.worker import Worker
 
 T = TypeVar("T")
+LARGE = 4_000_000
+"""Pixels from which on a picture is a large one."""
+PAIRS = 64
+"""Of a caption and a picture, in a step of a search: more at once take no less time a pair."""
 _SMOOTHING = 0.98
 """Of the pace: a moment in which the machine did something else must not send everyone away for long."""
 
 
 class Service:
-    """A predictor, its thread, the pictures it keeps.
+    """A predictor, its threads, the pictures it keeps.
 
-    A question that waits holds the regions of its pictures, never their pixels: those are decoded by the worker's
-    thread, one picture at a time, and kept by ``scenes`` alone.
+    The model has a thread of its own (:class:`Worker`), which never sees a pixel. Pictures are decoded and looked at by
+    two others, one at a time each: large ones in one, so that they keep nobody waiting but each other, all others in
+    the other. A question that waits holds the regions of its pictures; pixels are kept by ``scenes`` alone.
 
     Attributes:
         waiting: requests that are accepted and not yet answered.
@@ -45,6 +50,7 @@ class Service:
         self.scenes = Scenes(limits)
         self.metrics = Metrics(self)
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
+        self._small, self._large = Line("pictures"), Line("large pictures")
         self.waiting, self.held = 0, 0
         self.stop_by = math.inf
         self._pace = 0.05  # seconds from one reply to the next, while others wait
@@ -103,26 +109,41 @@ class Service:
             ServiceError: they are no picture that is taken.
         """
         until = self._until()
-        await asyncio.to_thread(uploads.check, data, self.limits)
-        return await self._result(self.worker.do(lambda: self._looked(data)), until)
+        pixels = await asyncio.to_thread(uploads.check, data, self.limits)
+        return await self._result(self._line(pixels).do(lambda: self._looked(data)), until)
+
+    def _line(self, pixels: int) -> Line:
+        """The thread that looks at a picture of this size."""
+        return self._large if pixels > LARGE else self._small
 
     def _looked(self, data: bytes) -> Scene:
         return self.predictor.look(uploads.decoded(data, self.limits), name="picture")
 
-    async def _checked(self, pictures: Sequence[PictureOf]) -> None:
-        """Raise ServiceError, before any picture is decoded, if one is not there, or cannot be taken, or all together
-        cannot."""
-        pixels = 0
+    async def _checked(self, pictures: Sequence[PictureOf]) -> list[int]:
+        """The pixels of each picture. Raise ServiceError, before any is decoded, if one is not there, or cannot be
+        taken, or all that were sent cannot together."""
+        sizes, sent = [], 0
         for picture in pictures:
             if picture.image is None:
-                self.scenes.get(picture.scene or "")
+                regions = self.scenes.get(picture.scene or "").regions
+                sizes.append(regions.width * regions.height)
             else:
-                pixels += await asyncio.to_thread(uploads.check, picture.image, self.limits)
-        if pixels > (most := self.limits.max_request_pixels):
+                sizes.append(await asyncio.to_thread(uploads.check, picture.image, self.limits))
+                sent += sizes[-1]
+        if sent > (most := self.limits.max_request_pixels):
             raise ServiceError(422, f"pictures of more than {most:,} pixels together", "send each to /api/scenes")
+        return sizes
 
-    async def _regions(self, picture: PictureOf, until: float, boxes: Sequence[Box] = ()) -> Scene:
-        """What a question needs of a picture: its regions, and those of ``boxes``."""
+    async def _regions(self, pictures: Sequence[PictureOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:
+        """What a question needs of its pictures: their regions, and those of ``boxes``. One picture after the other,
+        so that a request of many is never ahead of another by more than one."""
+        sizes = await self._checked(pictures)
+        return [
+            await self._regions_of(picture, pixels, until, boxes)
+            for picture, pixels in zip(pictures, sizes, strict=True)
+        ]
+
+    async def _regions_of(self, picture: PictureOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
         if picture.image is None:
             if not boxes:
                 return without_pixels(self.scenes.get(picture.scene or ""))
@@ -134,7 +155,7 @@ class Service:
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
-        return await self._result(self.worker.do(work), until)
+        return await self._result(self._line(pixels).do(work), until)
 
     # --- questions --------------------------------------------------------------------------------------------
     async def ask(
@@ -155,8 +176,7 @@ class Service:
         """
         until = self._until()
         self.predictor.task_for(method, task)  # before a picture is looked at in vain
-        await self._checked(pictures)
-        scenes = [await self._regions(picture, until, boxes) for picture in pictures]
+        scenes = await self._regions(pictures, until, boxes)
         question = self.predictor.question(method, text, scenes, task=task, boxes=boxes)
         found = await self._result(self.worker.ask(question, explain=explain, threshold=threshold), until)
         if not math.isfinite(found.score):
@@ -167,12 +187,11 @@ class Service:
         """Captions and pictures, which are named by their places."""
         until = self._until()
         self.predictor.task_for("match", task)
-        await self._checked(pictures)
-        scenes = [await self._regions(picture, until) for picture in pictures]
+        scenes = await self._regions(pictures, until)
         for place, scene in enumerate(scenes):
             scene.name = str(place)
-        matching = self.worker.do(lambda: self.predictor.match(scenes, list(captions), task=task))
-        found = await self._result(matching, until)
+        steps = self.predictor.matching(scenes, list(captions), task=task, pairs=PAIRS)
+        found = await self._result(self.worker.run(steps), until)
         if not np.isfinite(found.logits).all():
             raise no_number()
         return found
@@ -181,11 +200,11 @@ class Service:
         """When a request that comes now is given up."""
         return time.monotonic() + self.limits.answer_seconds
 
-    async def _result(self, future: Future[T], until: float) -> T:
+    async def _result(self, pending: Pending[T], until: float) -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), until - time.monotonic())
+            return await asyncio.wait_for(asyncio.wrap_future(pending), until - time.monotonic())
         except TimeoutError:
-            if future.cancelled():
+            if not pending.begun:
                 raise self.busy() from None
             raise ServiceError(503, "the answer took too long", "ask less at once", retry_after=5) from None
 
@@ -204,8 +223,18 @@ class Service:
         """Finish what there is time for, forget everything."""
         if not self.stopping:
             self.stop()
-        self.worker.stop(max(0.5, self.stop_by - time.monotonic()))
+        for line in self._lines:
+            line.stop(max(0.5, self.stop_by - time.monotonic()))
         self.scenes.clear()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a thread is at work still."""
+        return any(line.at_work for line in self._lines)
+
+    @property
+    def _lines(self) -> tuple[Line, ...]:
+        return self._small, self._large, self.worker
 
 
 def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
