@@ -108,7 +108,7 @@ def test_a_drawn_world_without_regions_has_its_own_detector(
     (tmp_path / "drawn").mkdir()
     (tmp_path / "drawn" / "microworld.json").write_text("{}")
     for data, how in (
-        (root, "--boxes grid --backbone NAME"),
+        (root, "--boxes grid:6x6 --backbone tf_efficientnet_lite0"),
         (tmp_path / "drawn", "--boxes detect --backbone microworld"),
     ):
         settings = ["--set", f"data={data}", "--set", "regions=nowhere"]

@@ -126,3 +126,16 @@ def test_shared_and_circular_parts_are_visited_once(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_pickle(tmp_path / "none.p")
+
+
+def test_large_files_and_pipes_are_not_read(tmp_path: Path) -> None:
+    """A file of holes takes no place on a disk, and reading it would take as much memory as it says it has."""
+    path = tmp_path / "refs(unc).p"
+    with open(path, "wb") as file:
+        file.truncate(2 << 30)
+    with pytest.raises(DataError, match=r"refs\(unc\)\.p: .* 2,147,483,648 bytes, more than the 67,108,864"):
+        read_pickle(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="no regular file"):
+        read_pickle(path)

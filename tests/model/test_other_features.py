@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny
 
 from twelve.errors import RegionError
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.regions.looking import Extractor
 from twelve.regions.recipe import Recipe, recipe_of
+from twelve.regions.store import RegionStore
 
 
 @pytest.fixture
@@ -19,15 +21,20 @@ def processor() -> TwelveProcessor:
     return made
 
 
-def test_refused_unless_somebody_insists(processor: TwelveProcessor, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RegionError, match=r"extractor bbb, .* of aaa -> .* or insist with --allow-other-features"):
-        processor.check_regions("coco", "bbb")
+def test_refused_unless_somebody_insists(
+    processor: TwelveProcessor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for mark in ("aaa", "bbb"):
+        tiny.write_regions(tmp_path / mark, {"coco/1": 1}, fingerprint=mark)
+    right, wrong = RegionStore(tmp_path / "aaa"), RegionStore(tmp_path / "bbb")
+    with pytest.raises(RegionError, match=r"extractor bbb, .* extractor aaa -> .* or insist with --allow-other"):
+        processor.check_regions(wrong, ["coco"], insist="--allow-other-features")
     processor.allow_other_features = True
     for _ in range(3):
-        processor.check_regions("coco", "bbb")
-        processor.check_regions("coco", "aaa")
+        processor.check_regions(wrong, ["coco"])
+        processor.check_regions(right, ["coco"])
     said = capsys.readouterr().err
-    assert said.count("warning: the regions of 'coco' come from extractor bbb") == 1
+    assert said.count("warning: the regions of 'coco' are of extractor bbb") == 1
 
 
 def test_insisting_is_not_saved_and_recipes_are(processor: TwelveProcessor, tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 from tokenizers import Tokenizer
 
 from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor, load_tokenizer, wordpieces
+from twelve.regions.store import RegionStore
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [*SPECIAL, "what", "is", "the", "otter", "hold", "##ing", "##s", "?", "'", "s", "na", "##ive", "中", "文"]
@@ -64,14 +66,16 @@ def test_rows_are_allotted_by_name_and_never_move(processor: TwelveProcessor) ->
         add("full", output="answer", max_text=20, rows=5)
 
 
-def test_regions_of_another_extractor_are_refused(processor: TwelveProcessor) -> None:
-    processor.check_regions("coco", "anything")
+def test_regions_of_another_extractor_are_refused(processor: TwelveProcessor, tmp_path: Path) -> None:
+    for mark in ("aaa", "bbb"):
+        tiny.write_regions(tmp_path / mark, {"coco/1": 1, "new/1": 1}, fingerprint=mark)
+    right, wrong = RegionStore(tmp_path / "aaa"), RegionStore(tmp_path / "bbb")
+    processor.check_regions(wrong, ["coco"])
     processor.region_fingerprints["coco"] = "aaa"
-    processor.check_regions("coco", "aaa")
-    processor.check_regions("new", "aaa")
+    processor.check_regions(right, ["coco", "new"])
     for source in ("coco", "new"):
         with pytest.raises(RegionError, match=f"'{source}'.*bbb.*aaa"):
-            processor.check_regions(source, "bbb")
+            processor.check_regions(wrong, [source])
 
 
 def test_written_and_read_back(processor: TwelveProcessor, tmp_path: Path) -> None:

@@ -199,9 +199,9 @@ def test_patches_are_of_one_map(folder: Path, tmp_path: Path) -> None:
 def test_other_settings_do_not_mix(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out")
     for change in ({"levels": ("head",)}, {"input_size": InputSize(short_side=32)}, {"backbone": "timm/test_resnet"}):
-        with pytest.raises(RegionError, match="holds regions of another extractor"):
+        with pytest.raises(RegionError, match=r"holds other regions \(extractor \w+, now extractor \w+\)"):
             run(folder, tmp_path / "out", **change)
-    with pytest.raises(RegionError, match=r"s\.arrow \[s/0\]: holds other boxes for this image"):
+    with pytest.raises(RegionError, match=r"s\.arrow: holds other regions \(grid:\S+, now grid:3x3\)"):
         run(folder, tmp_path / "out", "grid:3x3")
 
 

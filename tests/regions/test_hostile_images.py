@@ -172,7 +172,7 @@ def test_broken(name: str, tmp_path: Path) -> None:
 def test_the_limit_of_pixels(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
     Image.new("1", (400, 300)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match=r"400x300 are more than 100,000 pixels \(--max-pixels allows more\)"):
+    with pytest.raises(ValueError, match=r"400x300 are more than 100,000 pixels$"):
         decode(tmp_path / "x.png", 100_000)
     assert decode(tmp_path / "x.png", 120_000).size == (400, 300)
     with pytest.raises(ValueError, match="more than 100,000 pixels"):

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 import torch
 from making import FEATURES, regions, same, write
+from typer.testing import CliRunner
 
+from twelve import cli
 from twelve.errors import RegionError
 from twelve.regions.arrow import checksum, record_batch, schema, view
 from twelve.regions.inspect import inspect
@@ -132,7 +134,7 @@ def test_an_image_twice_is_refused(tmp_path: Path) -> None:
 def test_files_of_two_extractors_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a" / "x.arrow", images()[:6])
     write(tmp_path / "a" / "y.arrow", images()[6:], fingerprint="other")
-    with pytest.raises(RegionError, match=r"another extractor \(other\) than x\.arrow \(f\)"):
+    with pytest.raises(RegionError, match=r"another way \(extractor other\) than x\.arrow \(extractor f\)"):
         RegionStore(tmp_path).get("a/1")
 
 
@@ -172,7 +174,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     rng = random.Random(0)
     for size in [0, 5, len(whole) - 1, *(rng.randrange(len(whole)) for _ in range(20))]:
         path.write_bytes(whole[:size])
-        with pytest.raises(RegionError, match=r"x\.arrow: truncated or not an Arrow file .* extract a again"):
+        with pytest.raises(RegionError, match=r"x\.arrow: truncated, damaged or not a region file .* extract a again"):
             RegionStore(tmp_path).get("a/1")
 
 
@@ -204,6 +206,47 @@ def test_verify_finds_every_changed_byte_that_matters(tmp_path: Path) -> None:
         (report,) = inspect(other, verify=True)
         assert report.problem is not None, place
         os.unlink(other)
+
+
+def test_verify_says_what_is_wrong_with_every_file(tmp_path: Path) -> None:
+    """A checksum that is no text is one more way in which a file can be damaged."""
+    path = write(tmp_path / "a" / "x.arrow", images(count=20))
+    whole = path.read_bytes()
+    recorded = RegionFile(path).checksums()[1]
+    assert recorded is not None
+    (tmp_path / "a" / "y.arrow").write_bytes(whole.replace(recorded.encode(), b"\xff" * len(recorded)))
+    (tmp_path / "a" / "z.arrow").write_bytes(whole[:-500])
+    os.mkfifo(tmp_path / "a" / "zz.arrow")
+    found = CliRunner().invoke(cli.app, ["regions", "verify", str(tmp_path)])
+    assert found.exit_code == 1 and isinstance(found.exception, SystemExit)
+    lines = found.output.splitlines()
+    assert [Path(line.split(": ")[0]).stem for line in lines] == ["x", "y", "z", "zz"]
+    assert lines[0].endswith(": ok") and "record batch 1 is not what was written" in lines[1]
+    assert "truncated" in lines[2] and "is a pipe" in lines[3]
+
+
+def test_a_file_that_is_cut_while_it_is_open_is_an_error(tmp_path: Path) -> None:
+    """Reading a mapping beyond the end of its file would end the process (SIGBUS)."""
+    path = write(tmp_path / "a" / "x.arrow", images())
+    write(tmp_path / "a" / "given" / "x.arrow", images())
+    store = RegionStore(tmp_path)
+    store.gather(["a/1"], given=True)
+    given = tmp_path / "a" / "given" / "x.arrow"
+    for cut, asked in ((given, True), (path, False)):
+        os.truncate(cut, 100)
+        for read in (store.gather, lambda ids, given: store.get(ids[0], given=given)):
+            with pytest.raises(RegionError, match=r"x\.arrow: was written over while it was in use .* 100 now"):
+                read(["a/1"], given=asked)
+
+
+def test_a_file_that_another_one_replaced_goes_on_being_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a" / "x.arrow", images())
+    store = RegionStore(tmp_path)
+    before = store.gather(["a/1", "a/2"])
+    os.replace(write(tmp_path / "other.arrow", images(count=3)), path)
+    assert torch.equal(store.gather(["a/1", "a/2"]).features, before.features)
+    path.unlink()
+    assert torch.equal(store.gather(["a/1", "a/2"]).features, before.features)
 
 
 @pytest.mark.parametrize("trial", range(40))
@@ -252,7 +295,7 @@ def test_columns_of_other_types_are_named(tmp_path: Path) -> None:
     mixed = good.set_column(good.schema.get_field_index("scores"), "scores", fewer.column("scores"))
     with pytest.raises(RegionError, match="column scores has other counts than the boxes"):
         RegionFile(arrow_file(tmp_path / "x.arrow", mixed))
-    with pytest.raises(RegionError, match="compressed features"):
+    with pytest.raises(RegionError, match="a batch is compressed"):
         RegionFile(arrow_file(tmp_path / "x.arrow", good, compression="zstd"))
 
 

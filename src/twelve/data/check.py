@@ -116,7 +116,7 @@ def check_root(
         ConfigError: an unknown task.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
-    store = RegionStore(regions or root.path / REGIONS)
+    store = RegionStore(regions or root.path / REGIONS, data=root.path)
     chosen = [get(name) for name in tasks] if tasks else _present(root)
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []

@@ -39,6 +39,6 @@ def having_regions(store: RegionStore, task: Task, examples: Sequence[Example]) 
         raise RegionError(
             f"none of {len(examples):,} pictures of {task.name} has regions, the first would be {image}",
             file=Path(store.root) / image.partition("/")[0],
-            remedy="run twelve regions extract on their folder; docs/pretraining.md says how files are named",
+            remedy=f"run: {store.command(image.partition('/')[0])} (docs/pretraining.md says how files are named)",
         )
     return seen

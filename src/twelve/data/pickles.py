@@ -13,12 +13,16 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twelve.data.records import unreadable
 from twelve.errors import DataError
+
+LARGEST = 1 << 26
+"""Bytes of a pickle, over ten times those of any annotations that come as one."""
 
 _PLAIN = (str, int, float, bool, type(None))
 _PYTHON_2 = re.compile(rb"(?:[(dlaNs]|[SVIFLpg][^\n]*+\n)*+\.")
@@ -77,10 +81,7 @@ def read_pickle(path: Path) -> Any:
     Raises:
         DataError: the file is unreadable, damaged, or holds anything but plain containers.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from None
+    content = _content(path)
     stream = io.BytesIO(content)
     kind = _FastUnpickler if _of_python_2(content) else _PlainUnpickler
     try:
@@ -95,6 +96,20 @@ def read_pickle(path: Path) -> Any:
     if foreign is not None:
         raise _refused(path, f"it holds a {foreign.__name__}")
     return value
+
+
+def _content(path: Path) -> bytes:
+    """All of a file, whose size is looked at first: one of two gigabytes of nothing takes a few blocks of a disk."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
+            raise _refused(path, "it is no regular file")
+        if found.st_size > LARGEST:
+            raise _refused(path, f"it has {found.st_size:,} bytes, more than the {LARGEST:,} that are read")
+        with open(path, "rb") as file:
+            return file.read(LARGEST)
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _of_python_2(content: bytes) -> bool:

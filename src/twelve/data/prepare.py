@@ -7,7 +7,7 @@ that measuring one task reads that task's files alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from twelve.data.clean import CleanReport, HeldOutImages, carve_tasks, clean_spl
 from twelve.data.columns import groups_of, have_candidates, images_of, pictures, take, texts_of
 from twelve.data.partial import with_regions
 from twelve.data.records import read_object
-from twelve.data.root import DRAWN, DataRoot
+from twelve.data.root import DataRoot
 from twelve.data.vocabulary import (
     Coverage,
     build_vocabulary,
@@ -129,6 +129,7 @@ def prepare(
     *,
     adding: Collection[str] = (),
     texts_only: bool = False,
+    recipes: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Read every task's training split, take out held-out pictures, carve the look split, build vocabularies.
 
@@ -136,12 +137,13 @@ def prepare(
         vocabularies: those of a checkpoint, whose answers keep their places.
         adding: tasks that the checkpoint does not know, whose answers follow these.
         texts_only: training pictures will not be looked at, so they need no regions.
+        recipes: image source -> how the checkpoint's regions were made, for the errors about regions.
 
     Raises:
         DataError: a file is missing or malformed.
         RegionError: a picture has no regions.
     """
-    root, store = open_root(config)
+    root, store = open_root(config, config.tasks, recipes)
     chosen = {name: get(name) for name in config.tasks}
     reports = {name: settings.report or chosen[name].report_split for name, settings in config.tasks.items()}
     everything = {name: _trained_on(task, root, config.tasks[name]) for name, task in chosen.items()}
@@ -191,18 +193,20 @@ def prepare_measuring(
     carved: Carved,
     *,
     floors: bool = True,
+    recipes: Mapping[str, str] | None = None,
 ) -> Prepared:
     """What measuring some tasks of a trained run needs; no other task's files are read.
 
     Args:
         names: the tasks.
         floors: whether the floors are measured, which learn from training texts; without them none is read.
+        recipes: image source -> how the run's regions were made, for the errors about regions.
 
     Raises:
         DataError: a file of one of these tasks is missing or malformed.
         RegionError: there is no region store.
     """
-    root, store = open_root(config)
+    root, store = open_root(config, names, recipes)
     tasks = {}
     for name in names:
         task, settings = get(name), config.tasks[name]
@@ -265,24 +269,38 @@ def _divide(
     return parts
 
 
-def open_root(config: RunConfig) -> tuple[DataRoot, RegionStore]:
+def open_root(
+    config: RunConfig, names: Iterable[str], recipes: Mapping[str, str] | None = None
+) -> tuple[DataRoot, RegionStore]:
     """The run's data root and region store.
+
+    Args:
+        names: the tasks that regions are wanted for.
+        recipes: image source -> how the model's regions were made.
 
     Raises:
         DataError: there is no data root.
-        RegionError: there is no region store.
+        RegionError: there is no region store; says the commands that make it.
     """
     adopt_own(config.tasks)
     root, folder = DataRoot(config.data, config.sources), config.regions_folder
+    store = RegionStore(folder, data=root.path, recipes=recipes)
+    if folder.exists() and not folder.is_dir():
+        remedy = "name the folder of regions, or remove the file"
+        raise RegionError("a region store is a folder, this is a file", file=folder, remedy=remedy)
     if not folder.is_dir():
-        how = "detect --backbone microworld" if (root.path / DRAWN).is_file() else "grid --backbone NAME"
-        raise RegionError(
-            "no such region store" if not folder.exists() else "a region store is a folder, this is a file",
-            file=folder,
-            remedy=f"make it, once for every source of pictures: twelve regions extract --images "
-            f"{Path(config.data) / 'images' / 'SOURCE'} --boxes {how} --out {folder}",
-        )
-    return root, RegionStore(folder)
+        givers: dict[str, list[Task]] = {}
+        for task in map(get, names):
+            givers.setdefault(root.image_source(task), []).extend([task] if task.gives_boxes else [])
+        commands = [_command(store, source, given) for source, given in givers.items()]
+        raise RegionError("no such region store", file=folder, remedy=f"make it: {' && '.join(commands)}")
+    return root, store
+
+
+def _command(store: RegionStore, source: str, given: Sequence[Task], *, detected: bool = True) -> str:
+    """The command that makes the regions of a source and of the boxes that tasks give."""
+    own = any(isinstance(task, FileTask) for task in given)
+    return store.command(source, given=[task.name for task in given], detected=detected, own=own)
 
 
 def sources_of(data: Prepared) -> list[str]:
@@ -304,7 +322,7 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> 
         raise RegionError(
             f"{len(missing)} of {len(images)} pictures of {task.name} have no regions, the first is {missing[0]}",
             file=Path(store.root) / missing[0].split("/")[0],
-            remedy="run twelve regions extract on their folder",
+            remedy=f"run: {store.command(missing[0].split('/')[0])}",
         )
     asked: dict[str, None] = {}
     for part in parts:
@@ -316,9 +334,7 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> 
             f"{len(missing)} of {len(asked)} pictures of {task.name} have no regions of the boxes that it gives, "
             f"the first is {missing[0]}",
             file=Path(store.root) / source / GIVEN,
-            remedy=f"run twelve regions extract --images images/{source} --boxes given:{task.name} --data DATA"
-            f"{' --config CONFIG' if isinstance(task, FileTask) else ''}, with the "
-            f"--backbone of the detected regions, --out {store.root}",
+            remedy=f"run: {_command(store, source, [task], detected=False)}",
         )
 
 

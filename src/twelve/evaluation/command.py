@@ -77,7 +77,9 @@ def evaluate_run(
         if with_floors and not (folder / CARVED).is_file():
             return None  # what was carved follows from all tasks' files
         carved = Carved.read(folder / CARVED) if with_floors else Carved(frozenset(), frozenset())
-        return prepare_measuring(config, processor.vocabularies, names, carved, floors=with_floors)
+        return prepare_measuring(
+            config, processor.vocabularies, names, carved, floors=with_floors, recipes=processor.region_recipes
+        )
 
     evaluator = Evaluator(config, model, processor, full=full, floors=floors, data=prepared(floors and submit is None))
     results = []

@@ -20,7 +20,7 @@ from twelve.data.columns import pictures
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
 from twelve.data.records import REMEDY, read_object
-from twelve.errors import ConfigError, DataError, found_in
+from twelve.errors import ConfigError, DataError
 from twelve.evaluation import record
 from twelve.evaluation.bootstrap import Interval, interval
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
@@ -118,7 +118,9 @@ class Evaluator:
 
     def prepare(self, data: Prepared | None) -> None:
         """Measure with these data from now on; read all tasks' files when there are none."""
-        self.data: Prepared = data or prepare(self.config, self.processor.vocabularies, texts_only=True)
+        self.data: Prepared = data or prepare(
+            self.config, self.processor.vocabularies, texts_only=True, recipes=self.processor.region_recipes
+        )
 
     def predict(self, name: str, split: str | None = None) -> tuple[Sequence[Example], list[Prediction]]:
         """The examples of a split, which need no labels, and the model's predictions.
@@ -179,9 +181,8 @@ class Evaluator:
         if task.task.partial:
             examples = having_regions(self.data.store, task.task, examples)
         check_regions(self.data.store, task.task, examples)
-        for source in sorted({image.split("/")[0] for image in pictures(examples)}):
-            with found_in(Path(self.data.store.root) / source):
-                self.processor.check_regions(source, self.data.store.fingerprint(source))
+        sources = sorted({image.split("/")[0] for image in pictures(examples)})
+        self.processor.check_regions(self.data.store, sources, insist="--allow-other-features")
         return examples
 
     def _collator(self, task: TaskData) -> Collator:

@@ -159,14 +159,15 @@ def samples_of(
 
 def _sample(config: RunConfig, processor: TwelveProcessor, name: str, output: str, most: int) -> Sample:
     nothing = Carved(frozenset(), frozenset())
-    data = prepare_measuring(config, processor.vocabularies, [name], nothing, floors=False)
+    data = prepare_measuring(
+        config, processor.vocabularies, [name], nothing, floors=False, recipes=processor.region_recipes
+    )
     task = data.tasks[name]
     examples = read_examples(task.task, data.root, task.report_split)
     examples = having_regions(data.store, task.task, examples) if task.task.partial else examples
     examples = examples if task.output.ranks_gallery else subset(examples, most, config.seed)
     check_regions(data.store, task.task, examples)
-    for source in sorted({image.split("/")[0] for image in pictures(examples)}):
-        processor.check_regions(source, data.store.fingerprint(source))
+    processor.check_regions(data.store, sorted({image.split("/")[0] for image in pictures(examples)}))
     return Sample(task, Collator(name, task.output, output, processor, data.store), examples)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
@@ -19,7 +20,10 @@ from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
 from twelve.jsonfile import read_object
 from twelve.model.sources import inside, resolve
 from twelve.progress import console
-from twelve.regions.recipe import Recipe
+from twelve.regions.recipe import Made, Recipe, preferred
+
+if TYPE_CHECKING:
+    from twelve.regions.store import RegionStore
 
 CONFIG_FILE = "processor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -72,7 +76,7 @@ class TwelveProcessor:
         self.region_recipes = dict(region_recipes or {})
         self.temperatures = dict(temperatures or {})
         self.allow_other_features = False
-        self._warned: set[tuple[str, str]] = set()
+        self._warned: set[str] = set()
         self.max_regions = max_regions
         self.special = {token: _special(tokenizer, token) for token in SPECIAL}
 
@@ -134,25 +138,60 @@ class TwelveProcessor:
         self.token_rows[name] = row if row in free else free[0]
         return self.token_rows[name]
 
-    def check_regions(self, source: str, fingerprint: str) -> None:
-        """Refuse regions of another extractor than those that the model was trained on.
+    def check_regions(self, store: RegionStore, sources: Iterable[str], *, insist: str = "") -> None:
+        """Refuse regions that were made in another way than those that the model was trained on: by another extractor,
+        or with boxes of another kind, number or least score.
 
         A source that was not trained on is held against the others: the model knows one kind of features.
 
+        Args:
+            insist: what one says to go on nevertheless, for the error.
+
         Raises:
-            RegionError: names both fingerprints. Under ``allow_other_features`` a line of warning instead, once.
+            RegionError: says how both were made, and the commands that make the right ones. Under
+                ``allow_other_features`` a line of warning instead, once.
         """
+        wrong = {source: differs for source in sources if (differs := self._difference(store, source))}
+        if not wrong:
+            return
+        source, (found, expected) = next(iter(wrong.items()))
+        problem = f"the regions of {source!r} are of {found}, the model was trained on those of {expected}"
+        if not self.allow_other_features:
+            others = f" (as are those of {', '.join(list(wrong)[1:])})" if len(wrong) > 1 else ""
+            remedy = " && ".join(self._mended(store, source) for source in wrong)
+            raise RegionError(
+                problem + others,
+                file=Path(store.root) / source,
+                remedy=remedy + (f"; or insist with {insist}" if insist else ""),
+            )
+        for source in wrong.keys() - self._warned:
+            found, expected = wrong[source]
+            problem = f"the regions of {source!r} are of {found}, the model was trained on those of {expected}"
+            console.print(f"warning: {problem}", highlight=False, soft_wrap=True, markup=False)
+            self._warned.add(source)
+
+    def _difference(self, store: RegionStore, source: str) -> tuple[str, str] | None:
+        """What the regions of a source are, and what the model was trained on, in words; None where they fit."""
         known = self.region_fingerprints
-        expected = [known[source]] if source in known else sorted(set(known.values()))
-        if expected and fingerprint not in expected:
-            problem = f"the regions of {source!r} come from extractor {fingerprint}, the model was trained on those of "
-            problem += " or ".join(expected)
-            if not self.allow_other_features:
-                remedy = "extract the regions with the extractor that the model was trained with"
-                raise RegionError(problem, remedy=f"{remedy}, or insist with --allow-other-features")
-            if (source, fingerprint) not in self._warned:
-                console.print(f"warning: {problem}", highlight=False, soft_wrap=True, markup=False)
-                self._warned.add((source, fingerprint))
+        names = [source] if source in known else sorted(known)
+        wanted = [Made.of(known[name], self.region_recipes.get(name)) for name in names]
+        if not wanted:
+            return None
+        for made in store.made(source):
+            differences = [made.difference(each) for each in wanted]
+            if all(differences):
+                found, expected = zip(*(pair for pair in differences if pair), strict=True)
+                return found[0], " or ".join(dict.fromkeys(expected))
+        return None
+
+    def _mended(self, store: RegionStore, source: str) -> str:
+        """What to do to have the right regions of a source."""
+        recipes = preferred(self.region_recipes, source)
+        if not recipes:
+            return f"put the regions that the model was trained on into {Path(store.root) / source}"
+        root = Path(store.root)
+        move = shlex.join(["mv", str(root / source), str(root.with_name(f"{root.name}-{source}-before"))])
+        return f"{move} && {store.command(source, like=recipes[0])}"
 
     # --- files -------------------------------------------------------------------------------------------------
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from twelve.data.root import image_key
-from twelve.errors import ConfigError, DataError, RegionError, TwelveError, found_in, one_line
+from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
 from twelve.files import check_file, check_folder, replacing
 from twelve.predictor.lines import Asked
 from twelve.predictor.predictor import Predictor
@@ -218,7 +218,7 @@ def match(
     """
     for caption in captions:
         predictor.check("match", caption, task=task)
-    store = None if regions is None else RegionStore(regions)
+    store = None if regions is None else RegionStore(regions, recipes=predictor.processor.region_recipes)
     stored = {} if store is None else _stored(predictor, store)
     scenes: list[Scene] = []
     failed: dict[str, str] = {}
@@ -246,9 +246,8 @@ def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
     twice: set[str] = set()
     if not (sources := store.sources()):
         raise RegionError("no regions here", file=store.root, remedy="name a folder of twelve regions extract")
+    predictor.processor.check_regions(store, sources)
     for source in sources:
-        with found_in(Path(store.root) / source):
-            predictor.processor.check_regions(source, store.fingerprint(source))
         for image_id in store.ids(source):
             name = image_id.partition("/")[2]
             if name in found:

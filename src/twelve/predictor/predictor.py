@@ -38,9 +38,9 @@ from twelve.predictor.questions import (
 from twelve.predictor.results import Matched, Result, Verified, result_of
 from twelve.predictor.scene import Scene
 from twelve.predictor.store import MemoryStore
-from twelve.regions.images import Picture, picture_of
+from twelve.regions.images import Picture, TooLarge, picture_of
 from twelve.regions.looking import Extractor
-from twelve.regions.recipe import Recipe
+from twelve.regions.recipe import preferred
 from twelve.regions.types import Regions
 from twelve.tasks.base import Box, Example, all_tasks
 
@@ -112,18 +112,17 @@ class Predictor:
         """
         if self._extractor is not None:
             return self._extractor
-        recipes = dict.fromkeys(self.processor.region_recipes.values())
+        recipes = preferred(self.processor.region_recipes)
         if not recipes:
             raise ConfigError(
                 "the model does not say how the regions it was trained on were made (they were imported)",
                 remedy="look with an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
             )
         # One fingerprint for all sources; of several box sources, one that finds boxes by itself.
-        parsed = sorted(map(Recipe.from_json, recipes), key=lambda recipe: (not recipe.boxes, recipe.boxes != "detect"))
-        found = Extractor.from_recipe(parsed[0], weights=self._weights, device=self.device)
+        found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self.device)
         if found.feature_size != self.model.config.v_feature_size:
             raise RegionError(
-                f"{parsed[0].backbone} makes {found.feature_size} features, the model reads "
+                f"{recipes[0].backbone} makes {found.feature_size} features, the model reads "
                 f"{self.model.config.v_feature_size} (v_feature_size)",
                 remedy="use the processor_config.json that was saved with the model",
             )
@@ -152,7 +151,8 @@ class Predictor:
         except (OSError, ValueError, TypeError, SyntaxError) as error:
             file = image if isinstance(image, str | Path) else None
             missing = file is not None and not os.path.exists(file)
-            remedy = "check its path" if missing else "give a whole picture"
+            remedy = "scale it down" if isinstance(error, TooLarge) else "give a whole picture"
+            remedy = "check its path" if missing else remedy
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
         regions = self.extractor.look(picture, boxes, image_id=name)
         doubts = warnings.of_regions(regions)

@@ -211,9 +211,13 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     for name, dtype in _ITEMS.items():
         optional[name] = primitive(listed(name), dtype, name) if name in present else None
     assert bounds is not None
+    names = column("image_id")
+    if names.type != pa.string() or names.null_count:
+        raise bad(f"column image_id is of type {names.type} or holds nulls, not text alone")
     try:
-        ids = column("image_id").to_pylist()
-    except UnicodeDecodeError as error:
+        names.validate(full=True)  # no name ends before it begins or beyond all text
+        ids = names.to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise bad("the image ids are damaged") from error
     features = optional["features"]
     means = fixed(column("mean"), halves("mean"), "mean") if "mean" in present else None
@@ -221,9 +225,12 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
         features is None or (means.shape[1:], means.dtype) != (features.shape[1:], features.dtype)
     ):
         raise bad("column mean does not fit the features")
+    sides = [primitive(column(name), _INTEGER, name) for name in ("width", "height")]
+    if any((side < 1).any() for side in sides):
+        raise bad("a picture has no width or height")
     return BatchView(
         ids=ids,
-        extents=list(zip(*(primitive(column(k), _INTEGER, k).tolist() for k in ("width", "height")), strict=True)),
+        extents=list(zip(*(side.tolist() for side in sides), strict=True)),
         bounds=bounds.tolist(),
         boxes=boxes,
         means=means,

@@ -4,6 +4,7 @@ itself. (Boxes that a dataset gives: :mod:`twelve.regions.given`.)"""
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, RegionError, nearest
+from twelve.errors import ConfigError, RegionError, nearest, one_line
 from twelve.regions.sizes import WINDOWS, grid_numbers
 from twelve.regions.store import RegionFile
 from twelve.regions.types import Regions
@@ -22,7 +23,15 @@ THRESHOLD, MOST = 0.15, 20
 
 
 class BadBox(ValueError):
-    """A given box that shows nothing of its picture; says why."""
+    """A box that shows nothing of its picture, or too many of them; says why.
+
+    Attributes:
+        remedy: what to do about it; empty where the box was given.
+    """
+
+    def __init__(self, why: str, remedy: str = "") -> None:
+        super().__init__(why)
+        self.remedy = remedy
 
 
 class BoxSource(ABC):
@@ -77,7 +86,10 @@ class Grid(BoxSource):
             step = self.step or self.size
             across, down = (max(1, round((length - self.size) / step) + 1) for length in (width, height))
             if across * down > WINDOWS:
-                raise ValueError(f"{self.origin} makes {across} x {down} windows of it, expected at most {WINDOWS:,}")
+                raise BadBox(
+                    f"{self.origin} makes {across} x {down} windows of it, expected at most {WINDOWS:,}",
+                    "choose a larger grid, or scale the picture down",
+                )
             # Side by side the windows share the picture out; overlapping ones keep their size and share the steps.
             wide, high = (
                 (length / count if step == self.size else min(float(self.size), float(length)))
@@ -96,8 +108,17 @@ class Grid(BoxSource):
         return np.stack((starts, np.minimum(starts + size, length)), axis=1)
 
 
+_WHICH = re.compile(" #[0-9a-f]{8}")
+"""Of an origin: which boxes they are, of all that such an extraction makes."""
+_LONG = 300
+"""Characters of what found the boxes of files."""
+
+
 class BoxFiles(BoxSource):
     """Boxes of region files, the most confident ``max_boxes`` of each image, clipped to the picture.
+
+    Attributes:
+        made_by: what found the boxes, as every file says; None where one does not.
 
     Raises:
         RegionError: a file is missing or damaged, or has an image twice or a box that shows nothing of its picture.
@@ -107,12 +128,15 @@ class BoxFiles(BoxSource):
         self._max = max_boxes
         self._images: dict[str, Regions] = {}
         detectors: dict[str, None] = {}
+        named = True
         digest = hashlib.blake2b(digest_size=4)
         for path in paths:
             if path.is_dir():
                 raise RegionError("this is a folder", file=path, remedy="give the region files in it to --boxes")
             file = RegionFile(path)
-            detectors[file.metadata.get("detector") or file.metadata.get("boxes_origin") or path.name] = None
+            made_by = file.metadata.get("detector") or file.metadata.get("boxes_origin")
+            named = named and bool(made_by)
+            detectors[made_by or path.name] = None
             for image in file:
                 if image.image_id in self._images:
                     raise RegionError(
@@ -125,6 +149,8 @@ class BoxFiles(BoxSource):
         most = "" if max_boxes is None else f", best {max_boxes}"
         # The digest lets a resumed extraction notice that a file of the same name has other boxes.
         self.origin = f"{'; '.join(detectors)}{most} #{digest.hexdigest()}"
+        self.most = max_boxes
+        self.made_by = one_line(_WHICH.sub("", "; ".join(detectors)))[:_LONG] if named else None
         self.has_scores = all(image.scores is not None for image in self._images.values())
         self.has_classes = all(image.class_ids is not None for image in self._images.values())
 
@@ -242,6 +268,10 @@ def box_source(
     given = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
     if not given:
         raise ConfigError("no boxes given", remedy="give --boxes FILE, grid:SIZE, patches or detect")
+    if max_boxes is not None and not 0 < max_boxes <= WINDOWS:
+        raise ConfigError(f"--max-boxes {max_boxes:,}", remedy=f"keep 1 to {WINDOWS:,} boxes of a picture")
+    if threshold is not None and not 0 <= threshold <= 1:  # what is not a number is neither
+        raise ConfigError(f"--threshold {threshold}", remedy="give a score from 0 to 1")
     only = str(given[0])
     if len(given) == 1 and only == "patches":
         return Cells()

@@ -45,7 +45,11 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _OPENING = threading.Lock()
-_TOO_MANY = "{} more than {:,} pixels (--max-pixels allows more)"
+_TOO_MANY = "{} more than {:,} pixels"
+
+
+class TooLarge(ValueError):
+    """A picture of more pixels than are decoded."""
 
 
 def source_of(folder: Path) -> str:
@@ -159,7 +163,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
         except UnidentifiedImageError as error:
             raise ValueError("cannot identify image file (it holds no kind of picture that is read)") from error
         except Image.DecompressionBombError as error:
-            raise ValueError(_TOO_MANY.format("it has", max_pixels)) from error
+            raise TooLarge(_TOO_MANY.format("it has", max_pixels)) from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
@@ -167,7 +171,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
 def _check_pixels(size: Sequence[int], max_pixels: int) -> None:
     """Refuse too many pixels before any is decoded or copied, and none at all."""
     if math.prod(size) > max_pixels:
-        raise ValueError(_TOO_MANY.format(f"{'x'.join(map(str, size))} are", max_pixels))
+        raise TooLarge(_TOO_MANY.format(f"{'x'.join(map(str, size))} are", max_pixels))
     if not math.prod(size):
         raise ValueError("the picture has no pixels")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import RegionError
+from twelve.errors import RegionError, one_line
 from twelve.regions.arrow import checksum
 from twelve.regions.parts import METADATA_CHECKSUM, metadata_checksum
 from twelve.regions.store import RegionFile
@@ -44,10 +44,10 @@ class FileReport:
 
     def __str__(self) -> str:
         if self.problem:
-            return f"{self.path}: {self.problem}"
+            return one_line(f"{self.path}: {self.problem}")
         if self.verified:
             return f"{self._line()}: {'ok' if not self.unchecked else 'as far as it can be checked, ok'}"
-        return "\n  ".join([self._line(), *self._made()])
+        return "\n  ".join([self._line(), *map(one_line, self._made())])
 
     def to_dict(self) -> dict[str, Any]:
         """As it is written to JSON."""
@@ -83,7 +83,7 @@ class FileReport:
         text = f"{self.path}: {self.images:,} images, {self.regions:,} regions, {size}"
         if self.fingerprint and self.feature_size is not None:
             text += f", extractor {self.fingerprint}"
-        return text + (f", {self.unchecked} batches without a checksum" if self.unchecked else "")
+        return one_line(text) + (f", {self.unchecked} batches without a checksum" if self.unchecked else "")
 
 
 def _short(value: Any) -> str:
@@ -101,7 +101,7 @@ def _read(metadata: Mapping[str, str]) -> dict[str, Any]:
     for key, text in metadata.items():
         try:
             found[key] = json.loads(text) if text[:1] in ("{", "[") else text
-        except ValueError:
+        except (ValueError, RecursionError):
             found[key] = text
     return found
 

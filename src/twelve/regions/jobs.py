@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from twelve.regions.given import GivenBoxes, stored_boxes
 from twelve.regions.looking import Extractor
 from twelve.regions.parts import PartWriter, free_name, remove_leftovers
 from twelve.regions.pipeline import Pipeline
+from twelve.regions.recipe import Made
 from twelve.regions.shards import Shard
 from twelve.regions.store import GIVEN, RegionFile
 from twelve.regions.types import Regions
@@ -145,7 +145,7 @@ def detected_job(
     extractor.check(supply)
     remove_leftovers(folder)
     paths, name = _part(paths, name, shard)
-    present = _present(folder, paths, extractor.mark, supply)
+    present = _present(folder, paths, Made(extractor.mark, extractor.recipe(supply)), supply)
     todo = {key: path for key, path in paths.items() if key not in present}
     return Job(supply, free_name(folder, name), todo, present, _failures(folder, name), shard)
 
@@ -286,26 +286,28 @@ def _report(extractor: Extractor, source: str, job: Job, failed: Mapping[str, st
     )
 
 
-def _present(folder: Path, paths: Mapping[str, Path], mark: str, supply: BoxSource) -> set[str]:
+def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxSource) -> set[str]:
     """Ids among ``paths`` that finished files hold.
 
     Raises:
-        RegionError: those files are of another extractor, or have other boxes for one of these images.
+        RegionError: those files are of another extractor, have boxes of another kind, or other boxes for one of these
+            images.
     """
     present: set[str] = set()
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
-        if file.fingerprint != mark:
-            raise RegionError(
-                f"holds regions of another extractor (fingerprint {file.fingerprint}, now {mark})",
-                file=path,
-                remedy="give another --out, or delete that file",
-            )
+        for made in file.made:
+            if differs := made.difference(wanted):
+                raise RegionError(
+                    f"holds other regions ({differs[0]}, now {differs[1]})",
+                    file=path,
+                    remedy="give another --out, or delete that file",
+                )
         for image in file:
             if image.image_id not in paths:
                 continue
             present.add(image.image_id)
-            if _other_boxes(file.metadata, image, supply):
+            if _other_boxes(image, supply):
                 raise RegionError(
                     "holds other boxes for this image",
                     file=path,
@@ -315,9 +317,10 @@ def _present(folder: Path, paths: Mapping[str, Path], mark: str, supply: BoxSour
     return present
 
 
-def _other_boxes(metadata: Mapping[str, Any], image: Regions, supply: BoxSource) -> bool:
-    if isinstance(supply, Cells):
+def _other_boxes(image: Regions, supply: BoxSource) -> bool:
+    if isinstance(supply, Cells | Detected):  # they are not known before the network has looked
         return False
-    if isinstance(supply, Detected):  # they are not known before the network has looked
-        return metadata.get("boxes_origin") != supply.origin
-    return not np.array_equal(supply.boxes(image.image_id, image.width, image.height).boxes, image.boxes)
+    try:
+        return not np.array_equal(supply.boxes(image.image_id, image.width, image.height).boxes, image.boxes)
+    except ValueError:  # no boxes for this image, or of a picture of another size
+        return True

@@ -23,10 +23,10 @@ from twelve.device import usable
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.arrow import schema
 from twelve.regions.backbones import fingerprint
-from twelve.regions.boxes import BadBox, BoxSource, Cells, Detected, TheseBoxes, box_source
-from twelve.regions.images import MAX_PIXELS, Picture
-from twelve.regions.looker import Looker
-from twelve.regions.lookers import build_looker
+from twelve.regions.boxes import BadBox, BoxFiles, BoxSource, Cells, Detected, TheseBoxes, box_source
+from twelve.regions.images import MAX_PIXELS, Picture, TooLarge
+from twelve.regions.looker import Looker, MapLooker
+from twelve.regions.lookers import build_looker, takes_levels
 from twelve.regions.pipeline import Pipeline
 from twelve.regions.recipe import KEY, Recipe
 from twelve.regions.sizes import Size
@@ -114,7 +114,7 @@ class Extractor:
             backbone=backbone if isinstance(backbone, str) else looker.name,
             weights=_name_of(weights),
             weights_file=_is_file(weights),
-            levels=None if levels is None else tuple(levels),
+            levels=_levels(backbone, looker, levels),
             size=input_size,
             legacy=legacy,
             precision=looker.precision,
@@ -173,12 +173,12 @@ class Extractor:
     def recipe(self, supply: BoxSource | None = None) -> Recipe:
         """How to make this extractor again, with the boxes of ``supply``."""
         supply = supply or self.boxes
-        found = isinstance(supply, Detected)
         return replace(
             self._recipe,
             boxes=supply.spec,
-            most=supply.most if isinstance(supply, Detected) else None,
-            threshold=supply.threshold if found and isinstance(supply, Detected) else None,
+            most=supply.most if isinstance(supply, Detected | BoxFiles) else None,
+            threshold=supply.threshold if isinstance(supply, Detected) else None,
+            origin=supply.made_by if isinstance(supply, BoxFiles) else None,
         )
 
     def box_source(
@@ -268,9 +268,13 @@ class Extractor:
             (found,) = self.pipeline([supply], {}).one(image, image_id)
         except (OSError, ValueError, TypeError, SyntaxError, RuntimeError, IndexError) as error:
             name = image if isinstance(image, (str, Path)) else None
-            remedy = _BOXES if isinstance(error, BadBox) else "give a whole picture"
+            remedy = (error.remedy or _BOXES) if isinstance(error, BadBox) else _remedy_of(error)
             raise RegionError(str(error) or type(error).__name__, file=name, remedy=remedy) from error
         return found
+
+
+def _remedy_of(error: Exception) -> str:
+    return "scale the picture down" if isinstance(error, TooLarge) else "give a whole picture"
 
 
 def _corners(boxes: ArrayLike) -> NDArray[np.float32]:
@@ -284,6 +288,13 @@ def _corners(boxes: ArrayLike) -> NDArray[np.float32]:
     if found.ndim != 2 or found.shape[1] != 4:
         raise RegionError(f"boxes of shape {found.shape}", remedy=_BOXES)
     return found
+
+
+def _levels(backbone: str | Looker, looker: Looker, asked: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The levels in full where there is a choice: what is usual for a network is not what the command line takes."""
+    if asked is None and isinstance(backbone, str) and takes_levels(backbone) and isinstance(looker, MapLooker):
+        return looker.backbone.levels
+    return None if asked is None else tuple(asked)
 
 
 def _usual(looker: Looker, patches: bool) -> str:

@@ -131,7 +131,9 @@ class _Merge:
     def check(self, first: RegionFile, remove: bool) -> None:
         """Raise unless the files can be one; ``first`` is the file that all are compared with."""
         for file in self.files:
-            differs, other = file.difference(first) or _other_source(file, first), first
+            # Given boxes are compared with detected regions, too, which are always other boxes.
+            differs = file.difference(first, boxes=not self.joins) or _other_source(file, first)
+            other = first
             if not differs:
                 differs, other = _other_columns(file, self.files[0]), self.files[0]
             if differs:
@@ -221,7 +223,11 @@ class _Merge:
             writer.finish({})
 
     def _schema(self) -> pa.Schema:
-        metadata = combined([file.metadata for file in self.files])
+        try:
+            metadata = combined([file.metadata for file in self.files])
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            problem = f"what it, or one merged with it, records of pictures left out cannot be read ({error})"
+            raise RegionError(problem, file=self.files[0].path, remedy="extract these images again") from error
         return self.files[0].schema.with_metadata(metadata)
 
 

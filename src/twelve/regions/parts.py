@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -25,12 +26,14 @@ import pyarrow as pa
 from twelve.errors import RegionError
 from twelve.files import sync_folder
 from twelve.regions.arrow import CHECKSUM, checksum, record_batch, view
+from twelve.regions.headers import check_stream
 from twelve.regions.types import Regions
 
 METADATA_CHECKSUM = "checksum"
 """Key of the schema metadata that holds the checksum of all the others."""
 
 
+_NUMBERED = re.compile(r"[0-9]{4,9}")
 _COUNTS = b"counts"
 """Key of what the writer counted while it made a batch, in the batch's own metadata."""
 
@@ -54,8 +57,12 @@ def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str
     """Record batches of a stream, their checksums and counts, up to where it was cut or damaged (a checksum that
     fails)."""
     try:
+        if not path.is_file():
+            return
         with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_stream(source.read_buffer())
+            whole = source.read_buffer()
+        check_stream(memoryview(whole).cast("B"))
+        reader = pa.ipc.open_stream(whole)
     except (pa.ArrowException, OSError, ValueError):
         return
     while True:
@@ -65,7 +72,9 @@ def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str
             if metadata is None or metadata.get(CHECKSUM) != found.encode():
                 return
             counts = json.loads(metadata.get(_COUNTS, b"{}"))
-        except (pa.ArrowException, OSError, ValueError, RegionError, StopIteration):
+            if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
+                return
+        except (pa.ArrowException, OSError, ValueError, TypeError, RecursionError, RegionError, StopIteration):
             return
         yield batch, found, counts
 
@@ -86,7 +95,9 @@ class _Lock:
     """Exclusive use of a folder among processes; the system lets go of it when the process dies."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = open(folder / "lock", "wb")  # noqa: SIM115 (held until released)
+        # What is a pipe is refused at once: opening it to write would wait for a reader.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+        self._file = open(os.open(folder / "lock", flags, 0o666), "wb")  # noqa: SIM115 (held until released)
         if sys.platform == "win32":
             return
         import fcntl
@@ -218,7 +229,7 @@ class PartWriter:
         self._lock.release()
 
     def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob("*.arrows"))
+        return sorted(path for path in self.folder.glob("*.arrows") if _NUMBERED.fullmatch(path.stem))
 
     def _adopt(self, path: Path) -> None:
         """Count what an earlier run left, or remove a stream that was cut before its first batch."""

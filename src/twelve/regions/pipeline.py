@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from twelve.errors import RegionError
 from twelve.regions.boxes import BoxSource, Cells, Detected, cell_boxes
 from twelve.regions.halves import Halves, as_halves
-from twelve.regions.images import MAX_PIXELS, Picture, picture_of, printable
+from twelve.regions.images import MAX_PIXELS, Picture, TooLarge, picture_of, printable
 from twelve.regions.looker import Found, Looker, Prepared
 from twelve.regions.types import Regions
 
@@ -161,7 +161,8 @@ class Pipeline:
                     try:
                         picture = future.result()
                     except Exception as error:  # Pillow raises nearly anything for a damaged file
-                        self.failed[key] = printable(f"{paths[key].name}: {error or type(error).__name__}")
+                        more = " (--max-pixels allows more)" if isinstance(error, TooLarge) else ""
+                        self.failed[key] = printable(f"{paths[key].name}: {error or type(error).__name__}{more}")
                         continue
                     yield picture
             finally:

@@ -5,7 +5,22 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from twelve.errors import ConfigError
+
+LARGEST = 4096
+"""Pixels of a side, four times what any network here was trained on."""
+_AREA = 1 << 22
+"""Pixels of a whole picture: what a network makes of them fits into the memory of a small machine."""
+
+
+_REMEDY = "ask for a smaller size of the network's input"
+
+
+def _check(what: str, pixels: Any, most: int) -> None:
+    if type(pixels) is not int or not 0 < pixels <= most:
+        raise ConfigError(f"{what}: expected 1 to {most:,} pixels, found {pixels!r:.40}", remedy=_REMEDY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +29,23 @@ class InputSize:
 
     Its short side is scaled to ``short_side`` pixels, unless the picture would grow by more than ``max_scale`` or its
     long side beyond ``long_side``. Both sides are rounded to multiples of ``multiple``.
+
+    Raises:
+        ConfigError: a number is none, or larger than any network's input.
     """
 
     short_side: int = 448
     long_side: int = 1024
     max_scale: float = 2.0
     multiple: int = 1
+
+    def __post_init__(self) -> None:
+        _check("short side", self.short_side, LARGEST)
+        _check("long side", self.long_side, LARGEST)
+        _check("multiple", self.multiple, LARGEST // 4)
+        if type(self.max_scale) not in (int, float) or not 0 < self.max_scale <= 100:
+            raise ConfigError(f"max_scale: expected 0 to 100, found {self.max_scale!r:.40}", remedy=_REMEDY)
+        _check("area", min(self.short_side, self.long_side) * self.long_side, _AREA)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of the network's input for a picture of this size."""
@@ -29,10 +55,19 @@ class InputSize:
 
 @dataclass(frozen=True, slots=True)
 class FixedSize:
-    """Every picture enters the network at one size, whatever its shape."""
+    """Every picture enters the network at one size, whatever its shape.
+
+    Raises:
+        ConfigError: a number is none, or larger than any network's input.
+    """
 
     wide: int
     high: int
+
+    def __post_init__(self) -> None:
+        _check("width", self.wide, LARGEST)
+        _check("height", self.high, LARGEST)
+        _check("area", self.wide * self.high, _AREA)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of the network's input for a picture of this size."""

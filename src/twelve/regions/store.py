@@ -7,8 +7,11 @@ batch asks for it.
 
 from __future__ import annotations
 
+import os
+import stat
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,11 +21,14 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from twelve.errors import RegionError, nearest
+from twelve.errors import RegionError, found_in, nearest
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
 from twelve.regions.gathering import Piece, Places, gathered, normalised, scales_of
 from twelve.regions.halves import Halves, dtype_of
+from twelve.regions.headers import check_file
 from twelve.regions.memory import Memory
+from twelve.regions.recipe import KEY as RECIPE
+from twelve.regions.recipe import Made, Recipe, preferred
 from twelve.regions.types import RegionBatch, Regions, first_regions, joined
 
 GIVEN = "given"
@@ -48,34 +54,52 @@ class RegionFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
-            problem = "is a folder" if path.is_dir() else "is a pipe or a device"
-            raise RegionError(f"{problem}, no region file", file=path, remedy="name a region file")
         remedy = f"if it was copied, copy it again; else delete it and extract {path.parent.name} again"
         try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
+                problem = "is a folder" if stat.S_ISDIR(found.st_mode) else "is a pipe or a device"
+                raise RegionError(f"{problem}, no region file", file=path, remedy="name a region file")
             with pa.memory_map(str(path)) as source:
                 whole = source.read_buffer()
+            self.whole = memoryview(whole).cast("B")
+            self._stamp = (found.st_dev, found.st_ino, found.st_mtime_ns, len(self.whole))
+            check_file(self.whole)
             self._reader = pa.ipc.open_file(whole)
+            self.metadata: dict[str, str] = {
+                k.decode(): v.decode() for k, v in (self._reader.schema.metadata or {}).items()
+            }
+            self.feature_size, self.feature_dtype = _features(self._reader.schema)
             batches = [self._reader.get_batch(k) for k in range(self._reader.num_record_batches)]
+            self.views = [view(batch, path, k) for k, batch in enumerate(batches)]
         except FileNotFoundError as error:
             raise RegionError("no such file", file=path, remedy="check the path") from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise RegionError(f"truncated or not an Arrow file ({error})", file=path, remedy=remedy) from error
-        self.metadata: dict[str, str] = {
-            k.decode(): v.decode() for k, v in (self._reader.schema.metadata or {}).items()
-        }
-        self.views = [view(batch, path, k) for k, batch in enumerate(batches)]
-        names = self._reader.schema.names
-        self.feature_size = (
-            int(self._reader.schema.field("features").type.value_type.list_size) if "features" in names else None
-        )
-        self.feature_dtype = dtype_of(self._reader.schema.field("features")) if "features" in names else None
-        self.whole = memoryview(whole).cast("B")
+        except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
+            why = str(error) or type(error).__name__
+            raise RegionError(f"truncated, damaged or not a region file ({why})", file=path, remedy=remedy) from error
         for v in self.views:
             for array in (v.features, v.means, v.boxes) if v.features is not None else ():
                 address = 0 if array is None else array.__array_interface__["data"][0]
                 if array is not None and array.nbytes and not 0 <= address - whole.address < whole.size:
-                    raise RegionError("compressed features", file=path, remedy="write the file without compression")
+                    problem = "its features are not laid out as a region file's"
+                    raise RegionError(problem, file=path, remedy="write the file without compression, in native order")
+
+    def check_unchanged(self) -> None:
+        """Raise RegionError if the file was cut or written over since it was opened: reading what is no longer there
+        ends the process, and what is there now was never looked at. A file that took its place is no matter."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return  # its name is gone, its content stays as long as it is mapped
+        device, number, changed, size = self._stamp
+        if (found.st_dev, found.st_ino) != (device, number):
+            return
+        if found.st_size != size or found.st_mtime_ns != changed:
+            raise RegionError(
+                f"was written over while it was in use ({size:,} bytes then, {found.st_size:,} now)",
+                file=self.path,
+                remedy=f"start the command again once the file is whole: twelve regions verify {self.path}",
+            )
 
     @property
     def schema(self) -> pa.Schema:
@@ -87,10 +111,28 @@ class RegionFile:
         """Of the extractor; two files may share a source only if theirs are equal."""
         return self.metadata.get("fingerprint", "" if self.feature_size is not None else BOXES_ONLY)
 
-    def difference(self, other: RegionFile) -> tuple[str, str] | None:
-        """The first thing, of this file and of the other, that keeps them from being of one source; None if nothing."""
+    @cached_property
+    def made(self) -> tuple[Made, ...]:
+        """How its regions were made; a file that was merged of several may know several ways.
+
+        Raises:
+            RegionError: what is recorded cannot be read.
+        """
+        if RECIPE not in self.metadata:
+            return (Made(self.fingerprint),)
+        with found_in(self.path):
+            return tuple(Made(self.fingerprint, recipe) for recipe in Recipe.all_from_json(self.metadata[RECIPE]))
+
+    def difference(self, other: RegionFile, *, boxes: bool = True) -> tuple[str, str] | None:
+        """The first thing, of this file and of the other, that keeps them from being of one source; None if nothing.
+
+        Args:
+            boxes: whether boxes of another kind are a difference, which those that datasets give always have.
+        """
+        for made in self.made:
+            if differs := made.difference(other.made[0], boxes=boxes):
+                return differs
         pairs = (
-            (self.fingerprint, other.fingerprint),
             (f"{self.feature_size} features", f"{other.feature_size} features"),
             (f"{self.feature_dtype}", f"{other.feature_dtype}"),
         )
@@ -102,7 +144,7 @@ class RegionFile:
         for k in range(self._reader.num_record_batches):
             metadata = self._reader.get_batch_with_custom_metadata(k).custom_metadata
             value = metadata.get(CHECKSUM) if metadata is not None else None
-            recorded.append(None if value is None else value.decode())
+            recorded.append(None if value is None else value.decode(errors="replace"))
         return recorded
 
     def __iter__(self) -> Iterator[Regions]:
@@ -115,8 +157,25 @@ class RegionFile:
         return sum(len(batch.ids) for batch in self.views)
 
 
+def _features(schema: pa.Schema) -> tuple[int | None, str | None]:
+    """F and the type of the features; both None of a file without any. Raises ValueError for any other columns."""
+    names: list[str] = schema.names
+    if len(set(names)) < len(names):
+        raise ValueError("two columns have one name")
+    if "features" not in names:
+        return None, None
+    field = schema.field("features")
+    row = field.type.value_type if pa.types.is_list(field.type) else None
+    dtype = dtype_of(field)
+    if row is None or not pa.types.is_fixed_size_list(row) or dtype is None or row.list_size < 1:
+        raise ValueError(f"its features are {str(field.type)[:80]}, neither float16 nor labelled as bfloat16")
+    return int(row.list_size), dtype
+
+
 _Place: TypeAlias = tuple[BatchView, int]
 """Where an image's regions lie: a record batch and the row in it."""
+_Given: TypeAlias = tuple[BatchView, int, "RegionFile"]
+"""The same of given boxes, and the file."""
 
 
 def _open_files(folder: Path) -> list[RegionFile]:
@@ -125,9 +184,10 @@ def _open_files(folder: Path) -> list[RegionFile]:
     for file in files:
         if differs := file.difference(files[0]):
             raise RegionError(
-                f"made by another extractor ({differs[0]}) than {files[0].path.name} ({differs[1]})",
+                f"made in another way ({differs[0]}) than {files[0].path.name} ({differs[1]})",
                 file=file.path,
-                remedy=f"keep the files of one extractor in {folder} and extract the other images again",
+                remedy=f"keep the files of one extractor and one kind of boxes in {folder} and extract the other "
+                "images again",
             )
     return files
 
@@ -157,11 +217,11 @@ class _Source:
                 owner[image_id] = file.path
 
     @cached_property
-    def given(self) -> dict[str, list[_Place]]:
+    def given(self) -> dict[str, list[_Given]]:
         """Where the regions of given boxes lie; datasets extracted at different times give several places."""
-        index: dict[str, list[_Place]] = {}
+        index: dict[str, list[_Given]] = {}
         for file in _open_files(self.folder / GIVEN):
-            if differs := file.difference(self.files[0]):
+            if differs := file.difference(self.files[0], boxes=False):
                 raise RegionError(
                     f"made by another extractor ({differs[0]}) than the detected regions ({differs[1]})",
                     file=file.path,
@@ -169,18 +229,25 @@ class _Source:
                 )
             for batch in file.views:
                 for row, image_id in enumerate(batch.ids):
-                    index.setdefault(image_id, []).append((batch, row))
+                    index.setdefault(image_id, []).append((batch, row, file))
         return index
 
 
 class RegionStore:
     """Regions by image id, from ``<root>/<source>/*.arrow``.
 
-    Pickling keeps the root alone: a worker maps the files itself and shares their pages.
+    Pickling keeps the arguments alone: a worker maps the files itself and shares their pages.
+
+    Args:
+        data: the data root that the pictures lie in, for the commands that errors advise.
+        recipes: image source -> how the model that uses the regions wants them made
+            (:attr:`twelve.model.processor.TwelveProcessor.region_recipes`), for the same.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+    def __init__(
+        self, root: str | Path, *, data: str | Path | None = None, recipes: Mapping[str, str] | None = None
+    ) -> None:
+        self.root, self.data, self.recipes = Path(root), data, dict(recipes or {})
         self._sources: dict[str, _Source] = {}
         self._feature_size: int | None = None
         self._feature_dtype = "float16"
@@ -189,13 +256,14 @@ class RegionStore:
         self._starts: list[int] = []
         self._rows: dict[str, int] = {}
         self._places = Places.joined([])
+        self._files: list[RegionFile] = []
         self._memory = Memory()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root}
+        return {"root": self.root, "data": self.data, "recipes": self.recipes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["root"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"RegionStore({str(self.root)!r})"
@@ -218,6 +286,14 @@ class RegionStore:
         """What the extractor recorded in the first file of ``source``."""
         return dict(self._open(source).files[0].metadata)
 
+    def made(self, source: str) -> tuple[Made, ...]:
+        """How the regions of ``source`` were made: one way, unless merged files say several.
+
+        Raises:
+            RegionError: there are none, or what is recorded cannot be read.
+        """
+        return self._open(source).files[0].made
+
     @property
     def feature_size(self) -> int:
         """F, the same for every source opened.
@@ -231,7 +307,7 @@ class RegionStore:
                 if self._feature_size is not None:
                     break
             else:
-                raise RegionError("no region features here", file=self.root, remedy=self._command("SOURCE"))
+                raise RegionError("no region features here", file=self.root, remedy=f"run: {self.command('SOURCE')}")
         return self._feature_size
 
     def __contains__(self, image_id: str) -> bool:
@@ -257,7 +333,9 @@ class RegionStore:
         Raises:
             RegionError: the image is not here; names it, the folder and the command that extracts it.
         """
-        batch, row = self._place(self._find(image_id))
+        place = self._find(image_id)
+        self._files[int(self._places.table[0, place])].check_unchanged()
+        batch, row = self._place(place)
         detected = first_regions(batch.regions(row), max_regions)
         return (
             joined([detected, *(view.regions(place) for view, place in self._given(image_id))]) if given else detected
@@ -278,6 +356,8 @@ class RegionStore:
             rows = np.array([self._rows[image_id] for image_id in image_ids], dtype=np.int64)
         except KeyError:  # of a source that is not open yet, or not here
             rows = np.array([self._find(image_id) for image_id in image_ids], dtype=np.int64)
+        for number in set(self._places.table[0, rows].tolist()):
+            self._files[number].check_unchanged()
         pieces: list[Piece] = []
         for image, image_id in enumerate(image_ids if given else ()):
             for view_, own in self._given(image_id):
@@ -303,7 +383,10 @@ class RegionStore:
         return mean_feature(batch.features[batch.bounds[own] : batch.bounds[own + 1]], self.feature_size)
 
     def _given(self, image_id: str) -> list[_Place]:
-        return self._open(image_id.partition("/")[0]).given.get(image_id, [])
+        found = self._open(image_id.partition("/")[0]).given.get(image_id, [])
+        for _, _, file in found:
+            file.check_unchanged()
+        return [(view, row) for view, row, _ in found]
 
     def _find(self, image_id: str) -> int:
         """The row of an image among all that are open."""
@@ -314,7 +397,7 @@ class RegionStore:
             row = self._rows.get(image_id)
             if row is None:
                 raise RegionError(
-                    f"no regions of image {image_id}", file=self.root / source, remedy=self._command(source)
+                    f"no regions of image {image_id}", file=self.root / source, remedy=f"run: {self.command(source)}"
                 )
         return row
 
@@ -330,7 +413,7 @@ class RegionStore:
             raise RegionError(
                 f"no region files of source {source!r}{nearest(source, self.sources())}",
                 file=folder,
-                remedy=self._command(source),
+                remedy=f"run: {self.command(source)}",
             )
         opened = _Source(folder)
         size, dtype = opened.files[0].feature_size, opened.files[0].feature_dtype
@@ -362,6 +445,7 @@ class RegionStore:
             self._views.append(view_)
             self._starts.append(first)
             first += len(view_.ids)
+        self._files.extend(opened.files)
         self._places = Places.joined([self._places, *(Places.of(file.whole, file.views) for file in opened.files)])
 
     def _no_features(self, image_id: str) -> RegionError:
@@ -370,11 +454,43 @@ class RegionStore:
             "this file holds boxes without features",
             file=self.root / source,
             record=image_id,
-            remedy=f"move it elsewhere and give it as --boxes to: {self._command(source)}",
+            remedy=f"move it elsewhere and run: {self.command(source)}",
         )
 
-    def _command(self, source: str) -> str:
-        return f"run: twelve regions extract --images images/{source} --boxes grid --backbone NAME --out {self.root}"
+    def command(
+        self,
+        source: str,
+        *,
+        like: Recipe | None = None,
+        given: Sequence[str] = (),
+        detected: bool = True,
+        own: bool = False,
+    ) -> str:
+        """The command that makes the regions of a source: as ``like`` says, else as those that the source has were
+        made, as the model wants them, or as those of other sources here were made.
+
+        Args:
+            given, detected, own: see :func:`twelve.regions.remedy.extract_command`.
+        """
+        from twelve.regions.remedy import extract_command, usual
+
+        like = like or next(self._ways(source), None) or usual(self.data, bool(self.sources()))
+        return extract_command(like, source, self.root, data=self.data, given=given, detected=detected, own=own)
+
+    def _ways(self, source: str) -> Iterator[Recipe]:
+        """Recipes that may tell how the regions of a source are to be made, the best first; what cannot be read is
+        passed over, since something else is wrong already."""
+        yield from self._recorded(source)
+        with suppress(RegionError):
+            yield from preferred(self.recipes, source)
+        for other in self.sources():
+            yield from self._recorded(other)
+
+    def _recorded(self, source: str) -> Iterator[Recipe]:
+        for path in sorted((self.root / source).glob("*.arrow")):
+            with suppress(RegionError):
+                file = RegionFile(path)
+                yield from (made.recipe for made in file.made if made.recipe and file.feature_size is not None)
 
 
 def normalise_boxes(boxes: NDArray[np.float32], width: float, height: float) -> torch.Tensor:

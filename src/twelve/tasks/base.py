@@ -132,6 +132,8 @@ class Task(abc.ABC):
     """Beyond the twelve: a data root without its folder does not lack it."""
     partial: ClassVar[bool] = False
     """Its pictures cannot all be had: what has regions is used, and how much that is is said."""
+    gives_boxes: ClassVar[bool] = False
+    """Its examples come with candidates, whose regions are extracted beside the others: :meth:`given_boxes`."""
     page: ClassVar[str] = ""
     """Where its official files are published; errors about a missing file name it."""
     defaults: ClassVar[Defaults]

@@ -241,6 +241,7 @@ class RegionFile(FileTask):
 class CandidatesFile(FileTask):
     kind: ClassVar[str] = "region"
     method: ClassVar[str] = "choose"
+    gives_boxes: ClassVar[bool] = True
     output: ClassVar[str] = "region"
     note: ClassVar[str] = "the right one of the given boxes"
 

@@ -46,6 +46,7 @@ class GuessWhat(Task):
     output: ClassVar[str] = "region"
     kind: ClassVar[str] = "region"
     method: ClassVar[str] = "guess"
+    gives_boxes: ClassVar[bool] = True
     token: ClassVar[int] = 17
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = PAGE

@@ -45,6 +45,7 @@ class GuessWhatAnswerer(Task):
     token: ClassVar[int] = 14
     source: ClassVar[str] = "coco"
     extra: ClassVar[bool] = True
+    gives_boxes: ClassVar[bool] = True
     page: ClassVar[str] = PAGE
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=4e-5, max_text=25)
     report_split: ClassVar[str] = "test"

@@ -38,6 +38,7 @@ class Visual7W(GenomeTask):
     output: ClassVar[str] = "region"
     kind: ClassVar[str] = "region"
     method: ClassVar[str] = "choose"
+    gives_boxes: ClassVar[bool] = True
     token: ClassVar[int] = 4
     page: ClassVar[str] = "https://ai.stanford.edu/~yukez/visual7w (dataset_v7w_pointing.zip)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)

@@ -17,7 +17,7 @@ from twelve.config import RunConfig
 from twelve.data.batch import seen_regions
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
-from twelve.errors import CheckpointError, ConfigError, found_in
+from twelve.errors import CheckpointError, ConfigError
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.base import Output
@@ -50,12 +50,11 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
             record="replay",
             remedy=f"it knows {', '.join(processor.token_rows)}",
         )
-    data = prepare(config, processor.vocabularies, adding=new)
-    for source in sources_of(data):
-        mark = data.store.fingerprint(source)
-        with found_in(Path(data.store.root) / source):
-            processor.check_regions(source, mark)
-        processor.region_fingerprints[source] = mark
+    data = prepare(config, processor.vocabularies, adding=new, recipes=processor.region_recipes)
+    sources = sources_of(data)
+    processor.check_regions(data.store, sources, insist="--set model.allow_other_features=true")
+    for source in sources:
+        processor.region_fingerprints[source] = data.store.fingerprint(source)
         processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     tasks = [data.tasks[name] for name in new]
     heads = _heads(model, data, tasks, folder)

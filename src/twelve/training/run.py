@@ -20,7 +20,7 @@ from twelve import files
 from twelve.config import RunConfig, load
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, prepare, sources_of
-from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
+from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
@@ -28,6 +28,7 @@ from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
 from twelve.regions.recipe import recipe_of
+from twelve.regions.store import RegionStore
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import architecture, continued, reserved_rows, start_heads
 from twelve.training.log import check_trackers
@@ -201,6 +202,18 @@ def _difference(place: str, now: Any, then: Any) -> tuple[str, Any, Any]:
     return place, now, then
 
 
+def _check_one_extractor(store: RegionStore, sources: Sequence[str]) -> None:
+    """Raise RegionError unless all regions are of one extractor; their boxes may be of several kinds."""
+    for source in sources:
+        (first, *_), (made, *_) = store.made(sources[0]), store.made(source)
+        if differs := made.difference(first, boxes=False):
+            raise RegionError(
+                f"the regions are of {differs[0]}, those of {sources[0]!r} of {differs[1]}",
+                file=Path(store.root) / source,
+                remedy="extract all sources with one extractor",
+            )
+
+
 def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepared, list[str]]:
     """A model of the configured sizes: text from the encoder if one is named, everything else at random."""
     encoder = config.model.text_encoder
@@ -220,9 +233,9 @@ def _new(config: RunConfig, seed: int) -> tuple[Twelve, TwelveProcessor, Prepare
             heads[key] = {"kind": task.output.head_kind, "size": max(1, len(data.vocabularies.get(key, ())))}
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
-    for source in sources_of(data):
-        with found_in(Path(data.store.root) / source):
-            processor.check_regions(source, data.store.fingerprint(source))  # one extractor for all sources
+    sources = sources_of(data)
+    _check_one_extractor(data.store, sources)
+    for source in sources:
         processor.region_fingerprints[source] = data.store.fingerprint(source)
         processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     asked = architecture(data, config.model.architecture.get("visual_target"))

@@ -1,0 +1,121 @@
+"""The headers of Arrow files and streams, checked before Apache Arrow reads what they describe.
+
+A header may say that a batch is packed and a thousand times larger than the file, that it lies outside the file, or
+that there are a million batches in one place. What is described here is bounded by the size of the file. The format:
+https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format; its headers are FlatBuffers tables.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+_MAGIC = b"ARROW1"
+_CONTINUED = -1
+_SCHEMA, _RECORD_BATCH = 1, 3
+"""Kinds of messages."""
+_BLOCK = struct.Struct("<qi4xq")
+_BUFFER = struct.Struct("<qq")
+
+
+class BadHeader(ValueError):
+    """A header that no region file has; says why."""
+
+
+class _Table:
+    """A FlatBuffers table in ``data``."""
+
+    def __init__(self, data: memoryview, place: int) -> None:
+        self.data, self.place = data, place
+        self.fields = place - self.number("<i", place)
+        self.size = self.number("<H", self.fields)
+
+    @classmethod
+    def root(cls, data: memoryview) -> _Table:
+        return cls(data, int(_unpacked("<I", data, 0)))
+
+    def number(self, kind: str, place: int) -> int:
+        return int(_unpacked(kind, self.data, place))
+
+    def field(self, number: int) -> int | None:
+        """Where a field lies; None where it is left out."""
+        entry = 4 + 2 * number
+        offset = self.number("<H", self.fields + entry) if entry + 2 <= self.size else 0
+        return self.place + offset if offset else None
+
+    def value(self, number: int, kind: str) -> int:
+        place = self.field(number)
+        return 0 if place is None else self.number(kind, place)
+
+    def table(self, number: int) -> _Table | None:
+        place = self.field(number)
+        return None if place is None else _Table(self.data, place + self.number("<I", place))
+
+    def structs(self, number: int, kind: struct.Struct) -> Iterator[tuple[int, ...]]:
+        place = self.field(number)
+        if place is None:
+            return
+        start = place + self.number("<I", place)
+        count = self.number("<I", start)
+        if start + 4 + count * kind.size > len(self.data):
+            raise BadHeader(f"it claims {count:,} parts")
+        yield from kind.iter_unpack(self.data[start + 4 : start + 4 + count * kind.size])
+
+
+def _unpacked(kind: str, data: memoryview, place: int) -> int:
+    if not 0 <= place <= len(data) - struct.calcsize(kind):
+        raise BadHeader("it points outside of itself")
+    (value,) = struct.unpack_from(kind, data, place)
+    return int(value)
+
+
+def check_file(whole: memoryview) -> None:
+    """Raise BadHeader unless the batches of an Arrow file lie one behind the other in it, unpacked."""
+    end = len(whole) - len(_MAGIC) - 4
+    if end < len(_MAGIC) or bytes(whole[: len(_MAGIC)]) != _MAGIC or bytes(whole[end + 4 :]) != _MAGIC:
+        raise BadHeader("it does not begin and end as Arrow files do")
+    size = _unpacked("<i", whole, end)
+    if not 0 < size <= end:
+        raise BadHeader(f"it claims a footer of {size:,} bytes")
+    footer = _Table.root(whole[end - size : end])
+    if any(True for _ in footer.structs(2, _BLOCK)):
+        raise BadHeader("it has dictionaries")
+    free = len(_MAGIC)
+    for offset, header, body in footer.structs(3, _BLOCK):
+        if offset < free or header < 8 or body < 0 or offset + header + body > end - size:
+            raise BadHeader("a batch lies outside of it or in another one")
+        free = offset + header + body
+        found = _message(whole, offset)
+        if found is None or found[1] != header or found[2] != body or found[0] != _RECORD_BATCH:
+            raise BadHeader("a batch is not where it should be")
+
+
+def check_stream(whole: memoryview) -> None:
+    """Raise BadHeader if a batch of an Arrow stream is packed; what lies beyond its end or a cut is nobody's."""
+    place = 0
+    while (found := _message(whole, place)) is not None:
+        kind, header, body = found
+        if kind not in (_SCHEMA, _RECORD_BATCH):
+            raise BadHeader("it has dictionaries")
+        place += header + body
+
+
+def _message(whole: memoryview, place: int) -> tuple[int, int, int] | None:
+    """Kind of the message at a place, bytes of its header and its body; None where nothing whole is."""
+    if place + 8 > len(whole) or _unpacked("<i", whole, place) != _CONTINUED:
+        return None
+    size = _unpacked("<i", whole, place + 4)
+    if size <= 0 or place + 8 + size > len(whole):
+        return None
+    table = _Table.root(whole[place + 8 : place + 8 + size])
+    kind, body, content = table.value(1, "<B"), table.value(3, "<q"), table.table(2)
+    if body < 0 or place + 8 + size + body > len(whole):
+        return None
+    if kind == _RECORD_BATCH:
+        if content is None or content.value(0, "<q") < 0:
+            raise BadHeader("a batch has no rows")
+        if content.field(3) is not None:
+            raise BadHeader("a batch is compressed")
+        if any(start < 0 or size < 0 or start + size > body for start, size in content.structs(2, _BUFFER)):
+            raise BadHeader("a column lies outside of its batch")
+    return kind, 8 + size, body

@@ -1,0 +1,262 @@
+"""The commands that errors about regions print, followed to the letter: the next command must do what was wanted."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import tiny_model
+from making import picture, regions, write
+from rich.console import Console
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve import config as configuration
+from twelve.errors import RegionError, TwelveError
+from twelve.evaluation.command import evaluate_run
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import draw_scene
+from twelve.model.processor import TwelveProcessor, wordpieces
+from twelve.regions.extractor import extract
+from twelve.regions.looking import Extractor
+from twelve.regions.merge import merge
+from twelve.regions.recipe import Recipe
+from twelve.regions.remedy import extract_command
+from twelve.regions.sizes import FixedSize, InputSize
+from twelve.regions.store import RegionStore
+from twelve.tasks.base import all_tasks
+from twelve.training.run import train
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A model that was trained on what the microworld's detector finds."""
+    return tiny_model.make(tmp_path / "base model")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Pictures and questions of one's own, in two folders, without regions."""
+    data = tmp_path / "own data"
+    rows: dict[str, list[dict[str, Any]]] = {"train": [], "check": []}
+    for number in range(12):
+        folder = "first" if number < 6 else "second"
+        path = data / "images" / "mine" / folder / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(draw_scene(np.random.default_rng(number)), seed=number).save(path)
+        split = "check" if number in (5, 11) else "train"
+        rows[split].append({"image": path.name, "text": "what colour is it ?", "target": ("red", "blue")[number % 2]})
+        rows[split][-1] |= {"candidates": [[0, 0, 20 + number, 30], [8, 8, 40, 40 + number]]}
+    for split, lines in rows.items():
+        tiny.write_lines(data / f"{split}.jsonl", lines)
+        given = [{**line, "target": number % 2} for number, line in enumerate(lines)]
+        tiny.write_lines(data / f"given-{split}.jsonl", given)
+    return data
+
+
+def tree(root: Path, base: Path, run: Path, kind: str = "answer") -> dict[str, Any]:
+    names = ("train.jsonl", "check.jsonl") if kind == "answer" else ("given-train.jsonl", "given-check.jsonl")
+    task = {"kind": kind, "train": names[0], "report": names[1], "images": "mine", "batch_size": 4, "max_text": 10}
+    return {
+        "run": str(run),
+        "data": str(root),
+        "model": {"init": str(base)},
+        "tasks": {"mine": task},
+        "vocabulary": {"min_count": 1},
+        "carve": 0.4,
+        "training": {"iterations": 2, "look_every": 2, "save_every": 2, "log_every": 1, "threads": 1},
+        "evaluation": {"derangements": 1, "resamples": 100, "batch_size": 8},
+    }
+
+
+def follow(error: TwelveError, **names: str) -> None:
+    """Do what the remedy says, each command as it stands; ``names`` are what stands for words in capitals."""
+    parts = re.split(r" && |; or insist|: (?=mv|twelve)", str(error.remedy))
+    found = [part for part in parts if re.match("mv|twelve", part)]
+    assert found, error.remedy
+    for command in found:
+        words = shlex.split(re.sub(r" \(.*\)$", "", command))
+        words = [names.get(word, word) for word in words]
+        if words[0] == "mv":
+            shutil.move(*words[1:])
+            continue
+        assert words[:3] == ["twelve", "regions", "extract"]
+        result = CliRunner().invoke(cli.app, words[1:])
+        assert result.exit_code == 0, (command, result.output, result.exception)
+
+
+def test_without_a_store_the_remedy_makes_the_base_models_regions(root: Path, base: Path, tmp_path: Path) -> None:
+    plan = configuration.parse(tree(root, base, tmp_path / "run"))
+    with pytest.raises(RegionError, match="no such region store") as e:
+        train(plan, console=QUIET)
+    follow(e.value)
+    train(plan, console=QUIET)
+    (made,) = RegionStore(root / "regions").made("mine")
+    assert made.recipe is not None and str(made.recipe) == "detect, best 20 of at least 0.15"
+    # The same for measuring the run, whose own model says it.
+    shutil.rmtree(root / "regions")
+    with pytest.raises(RegionError, match="no such region store") as e:
+        evaluate_run(tmp_path / "run", console=QUIET)
+    follow(e.value)
+    assert evaluate_run(tmp_path / "run", console=QUIET)
+    assert RegionStore(root / "regions").made("mine") == (made,)
+
+
+def test_boxes_that_a_task_gives_are_part_of_it(root: Path, base: Path, tmp_path: Path) -> None:
+    plan = tree(root, base, tmp_path / "run", "candidates")
+    (tmp_path / "mine.yaml").write_text(json.dumps(plan), encoding="utf-8")
+    with pytest.raises(RegionError, match="no such region store") as e:
+        train(configuration.load(tmp_path / "mine.yaml"), console=QUIET)
+    follow(e.value, CONFIG=str(tmp_path / "mine.yaml"))
+    shutil.rmtree(root / "regions" / "mine" / "given")
+    with pytest.raises(RegionError, match="no regions of the boxes that it gives") as e:
+        train(configuration.load(tmp_path / "mine.yaml"), console=QUIET)
+    follow(e.value, CONFIG=str(tmp_path / "mine.yaml"))
+    train(configuration.load(tmp_path / "mine.yaml"), console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "other"), [("grid", {}), ("detect", {"max_boxes": 5}), ("detect", {"threshold": 0.5})]
+)
+def test_regions_with_other_boxes_are_refused(
+    root: Path, base: Path, tmp_path: Path, boxes: str, other: dict[str, Any]
+) -> None:
+    """Their features have the same fingerprint, and every answer would be wrong."""
+    folders = [root / "images" / "mine" / name for name in ("first", "second")]
+    extract(folders, boxes, "microworld", root / "regions", progress=False, **other)
+    plan = tree(root, base, tmp_path / "run")
+    with pytest.raises(RegionError, match=r"'mine' are of .*, the model was trained on those of detect, best 20") as e:
+        train(configuration.parse(plan), console=QUIET)
+    assert "--set model.allow_other_features=true" in str(e.value)
+    follow(e.value)
+    run = train(configuration.parse(plan), console=QUIET)
+    # The run's own model refuses the others as well.
+    shutil.rmtree(root / "regions")
+    shutil.move(next(root.glob("regions-mine-before")), root / "regions" / "mine")
+    with pytest.raises(RegionError, match="the model was trained on those of detect, best 20"):
+        evaluate_run(run, console=QUIET)
+
+
+def test_pictures_without_regions(root: Path, base: Path, tmp_path: Path) -> None:
+    extract(root / "images" / "mine" / "first", "detect", "microworld", root / "regions", progress=False)
+    plan = configuration.parse(tree(root, base, tmp_path / "run"))
+    with pytest.raises(RegionError, match="pictures of mine have no regions") as e:
+        train(plan, console=QUIET)
+    follow(e.value)
+    train(plan, console=QUIET)
+
+
+def test_without_any_model_the_remedy_names_a_network(root: Path, tmp_path: Path) -> None:
+    plan = tree(root, tmp_path, tmp_path / "run") | {"model": {}}
+    with pytest.raises(RegionError, match="--boxes grid:6x6 --backbone tf_efficientnet_lite0 --weights package:"):
+        train(configuration.parse(plan), console=QUIET)
+    (root / "microworld.json").write_text("{}")
+    with pytest.raises(RegionError, match="no such region store") as e:
+        train(configuration.parse(plan), console=QUIET)
+    follow(e.value)
+    assert str(RegionStore(root / "regions").made("mine")[0].recipe) == "detect, best 20 of at least 0.15"
+
+
+def test_kinds_of_boxes_do_not_mix_in_a_source(root: Path) -> None:
+    one, two = (root / "images" / "mine" / name for name in ("first", "second"))
+    extract(one, "detect", "microworld", root / "regions", progress=False)
+    with pytest.raises(RegionError, match=r"holds other regions \(detect, best 20 of at least 0.15, now grid:6x6\)"):
+        extract(two, "grid", "microworld", root / "regions", progress=False)
+    extract(two, "grid", "microworld", root / "other", progress=False)
+    files = [root / "regions" / "mine" / "first.arrow", root / "other" / "mine" / "second.arrow"]
+    with pytest.raises(RegionError, match=r"grid:6x6 here, detect, best 20 of at least 0\.15 there"):
+        merge(files, root / "merged" / "mine" / "all.arrow", progress=False)
+    shutil.copy(files[1], files[0].parent)
+    with pytest.raises(RegionError, match=r"another way \(grid:6x6\) than first\.arrow \(detect, best 20"):
+        RegionStore(root / "regions").ids("mine")
+
+
+@pytest.fixture
+def processor() -> TwelveProcessor:
+    return TwelveProcessor(wordpieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+
+
+def test_boxes_of_files_are_told_apart_by_what_found_them(
+    root: Path, tmp_path: Path, processor: TwelveProcessor
+) -> None:
+    folder = root / "images" / "mine" / "first"
+    for name, metadata in {"one": {"detector": "Alpha"}, "two": {"detector": "Beta"}, "old": {}}.items():
+        found = [regions(f"mine/{number:02}") for number in range(6)]
+        files = [_boxes_only(each) for each in found]
+        boxes = write(tmp_path / f"{name}.arrow", files, **metadata)
+        extract(folder, boxes, "microworld", tmp_path / name, progress=False, max_boxes=2)
+    one, two, old = (RegionStore(tmp_path / name) for name in ("one", "two", "old"))
+    (made,) = one.made("mine")
+    assert made.recipe is not None and str(made.recipe) == "boxes of files (Alpha, best 2)"
+    processor.region_fingerprints["mine"] = made.fingerprint
+    processor.region_recipes["mine"] = made.recipe.to_json()
+    processor.check_regions(one, ["mine"])
+    processor.check_regions(old, ["mine"])  # it does not say what found its boxes: no reason to refuse it
+    with pytest.raises(RegionError, match=r"boxes of files \(Beta, best 2\).*BOXES: the file of boxes of Alpha"):
+        processor.check_regions(two, ["mine"])
+
+
+def _boxes_only(image: Any) -> Any:
+    from dataclasses import replace
+
+    corners = np.array([[0, 0, 20, 20], [5, 5, 30, 40], [1, 2, 60, 70]], dtype=np.float32)
+    return replace(image, width=160, height=128, boxes=corners, features=None, class_ids=None)
+
+
+def test_a_store_and_a_model_of_before_go_together(root: Path, processor: TwelveProcessor) -> None:
+    """Recipes of older versions lack what found boxes of files, and say everything else."""
+    old = json.loads(Extractor("microworld").recipe().to_json())
+    del old["origin"]
+    processor.region_fingerprints["mine"] = old["fingerprint"]
+    processor.region_recipes["mine"] = json.dumps(old)
+    extract(root / "images" / "mine" / "first", "detect", "microworld", root / "regions", progress=False)
+    processor.check_regions(RegionStore(root / "regions"), ["mine"])
+    del processor.region_recipes["mine"]  # of an older one still: the fingerprint is all that it says
+    processor.check_regions(RegionStore(root / "regions"), ["mine"])
+
+
+def _recipes() -> Iterator[Recipe]:
+    yield Extractor("microworld", max_boxes=7, threshold=0.05).recipe()
+    yield Extractor("microworld", boxes="grid:3x2").recipe()
+    yield Extractor("microworld", boxes="grid:40/20", input_size=InputSize(short_side=96, max_scale=1.5)).recipe()
+    yield Extractor("timm/test_resnet", weights="random", boxes="grid:64").recipe()
+    yield Extractor("timm/test_vit", weights="random", boxes="patches").recipe()
+
+
+def test_a_command_says_the_whole_recipe(tmp_path: Path) -> None:
+    for number in range(2):
+        picture(tmp_path / "images" / "s" / f"{number}.png", seed=number)
+    for number, recipe in enumerate(_recipes()):
+        words = shlex.split(extract_command(recipe, "s", tmp_path / f"{number}", data=tmp_path))
+        result = CliRunner().invoke(cli.app, words[1:])
+        assert result.exit_code == 0, (words, result.output, result.exception)
+        assert RegionStore(tmp_path / f"{number}").made("s")[0].recipe == recipe
+
+
+def test_what_a_command_cannot_say_is_said_beside_it(tmp_path: Path) -> None:
+    weights = tmp_path / "my weights.safetensors"
+    weights.write_bytes(b"")
+    recipe = Recipe.from_json(
+        json.dumps(
+            json.loads(Extractor("microworld").recipe().to_json())
+            | {"weights": "my weights.safetensors", "weights_file": True, "size": {"wide": 224, "high": 224}}
+        )
+    )
+    text = extract_command(recipe, "s", tmp_path)
+    assert "--weights WEIGHTS " in text and "WEIGHTS: the path of my weights.safetensors" in text
+    assert "wide 224, high 224 can be asked for in Python alone" in text
+    assert recipe.size == FixedSize(224, 224)
+
+
+def test_tasks_that_give_boxes_say_so() -> None:
+    assert {name for name, task in all_tasks().items() if task.gives_boxes} >= {"guesswhat", "visual7w"}
