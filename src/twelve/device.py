@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-import torch
+import re
+from typing import TYPE_CHECKING
 
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+KINDS = ("cpu", "cuda", "mps", "xpu")
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError for what names no device (of :data:`KINDS`, such as cuda:1), whether or not it is here."""
+    kind, _, number = name.partition(":")
+    if kind not in KINDS or (":" in name and not re.fullmatch(r"\d{1,3}", number)):
+        raise ConfigError(
+            f"device {name!r} cannot be used: there is none{nearest(kind, KINDS)}", remedy="choose --device cpu"
+        )
 
 
 def usable(name: str) -> torch.device:
@@ -13,6 +28,8 @@ def usable(name: str) -> torch.device:
     Raises:
         ConfigError: there is no such device, or it cannot be used here.
     """
+    import torch
+
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()

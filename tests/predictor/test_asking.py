@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_predictor
+import tiny_model
 from PIL import Image
 
 import twelve
@@ -155,19 +156,36 @@ def test_a_mistyped_folder_is_told_at_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quickstart").mkdir()
-    for name in ("runn", "quickstart/runn", "runs/first/model", "./runs", "../runs", str(tmp_path / "x")):
+    for name in (
+        "runn",
+        "owner/model",
+        "quickstart/runn",
+        "runs/first/model",
+        "./runs",
+        "../runs",
+        str(tmp_path / "x"),
+    ):
         with pytest.raises(CheckpointError, match="no such folder"):
             twelve.load(name)
+    (tmp_path / "quickstart" / "run").mkdir()
+    with pytest.raises(CheckpointError, match=r'quickstart/runn: no such folder \(did you mean "run"\?\)'):
+        twelve.load("quickstart/runn")
     with pytest.raises(CheckpointError, match="no model here"):
         twelve.load(tmp_path)
 
 
-def test_what_may_be_a_hub_name_fails_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_on_the_hub_is_named_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, asked = tiny_model.make(tmp_path / "fetched"), list[str]()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder))
+    assert "answer" in twelve.load("hub:owner/model").methods and asked == ["owner/model"]
+
+
+def test_a_hub_that_is_out_of_reach_fails_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     started = time.monotonic()
     with pytest.raises(CheckpointError, match="owner/model: neither a folder nor to be had from the hub"):
-        twelve.load("owner/model")
+        twelve.load("hub:owner/model")
     assert time.monotonic() - started < 5
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-Run = Annotated[str, typer.Argument(help="A run's folder, a model folder, or a hub name.")]
+Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
 Images = Annotated[list[Path] | None, typer.Option("--image", help="A picture, or a folder of them (several times).")]
 Texts = list[str] | None
 Weights = Annotated[str | None, typer.Option(help="The region network's weights, if they came from a file.")]
@@ -37,7 +37,7 @@ def predict(
 ) -> None:
     """Ask a trained model about pictures; exit code 1 when some could not be answered."""
     from twelve.errors import ConfigError
-    from twelve.predictor import command, lines, load
+    from twelve.predictor import command, lines, loading
     from twelve.predictor.questions import check_threshold
 
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
@@ -52,8 +52,12 @@ def predict(
         everything = lines.asked_in(jsonl, task, threshold)
     else:
         everything = lines.asked_of(lines.pictures_in(image or []), texts, task, threshold)
+    lines.check_images(image for asked in everything for image in asked.images)
     command.check_outputs(everything, out=out, draw=draw, jsonl=jsonl)
-    said = command.predict(load(run, weights=weights, device=device), everything)
+    folder = loading.find(run)
+    command.check(loading.abilities_of(folder), everything)
+    command.check_looking(weights, device)
+    said = command.predict(loading.load(folder, weights=weights, device=device), everything)
     names = command.short_names(image for asked in everything for image in asked.images)
     missing = command.write(said, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
     raise typer.Exit(int(missing > 0))
@@ -71,12 +75,18 @@ def match(
     device: Device = "cpu",
 ) -> None:
     """Search pictures with sentences; exit code 1 when some could not be read."""
-    from twelve.errors import one_line
-    from twelve.predictor import command, lines, load
+    from twelve.errors import RegionError, one_line
+    from twelve.predictor import command, lines, loading
     from twelve.predictor.results import percent
 
     pictures = lines.pictures_in(images)
-    predictor = load(run, weights=weights, device=device)
+    lines.check_images(pictures)
+    if regions is not None and not regions.exists():
+        raise RegionError("no regions here", file=regions, remedy="name a folder of twelve regions extract")
+    folder = loading.find(run)
+    command.check_captions(loading.abilities_of(folder), captions, task)
+    command.check_looking(weights, device)
+    predictor = loading.load(folder, weights=weights, device=device)
     found, failed = command.match(predictor, pictures, captions, regions=regions, task=task)
     for file, why in failed.items():
         print(one_line(f"left out: {file}: {why}"), file=sys.stderr)
@@ -135,7 +145,7 @@ def export(
 
 
 def serve(
-    run: Annotated[Path, typer.Argument(help="A trained model: a run's folder.")],
+    run: Run,
     host: Annotated[str, typer.Option(help="Where to listen; by default this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8012,
     name: Annotated[list[str] | None, typer.Option(help="A further host name it answers to (several times).")] = None,
@@ -143,6 +153,10 @@ def serve(
     device: Device = "cpu",
 ) -> None:
     """Serve a trained model: a page and an HTTP API (docs/service.md). Keeps no upload on disk."""
+    from twelve.predictor import command, loading
+
+    command.check_looking(weights, device)
+    loading.abilities_of(loading.find(run))
     from twelve.web import serve as run_service  # says what to install where the extra is missing
 
     run_service(run, host=host, port=port, names=name or (), weights=weights, device=device)

@@ -25,9 +25,10 @@ from twelve.files import check_file, check_folder
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
+from twelve.runs import model_folder, open_run
 from twelve.tasks.base import get
 from twelve.training.provenance import machine
-from twelve.training.run import CARVED, model_folder, open_run
+from twelve.training.run import CARVED
 from twelve.training.telling import kept_looks, write_run_card
 
 STAGES = "stages.json"

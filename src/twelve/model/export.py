@@ -105,7 +105,7 @@ def open_model(path: str | Path) -> tuple[Twelve, TwelveProcessor, RunConfig | N
     """The model, its processor, and the configuration of the run, if it is one."""
     from transformers.utils.logging import disable_progress_bar
 
-    from twelve.training.run import CONFIG, model_folder, open_run
+    from twelve.runs import CONFIG, model_folder, open_run
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     folder, config = Path(path), None

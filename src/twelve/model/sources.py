@@ -9,7 +9,7 @@ from typing import Any
 
 from twelve.errors import CheckpointError, TwelveError
 
-PACKAGE = "package:"
+PACKAGE, HUB_NAME = "package:", "hub:"
 HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 """What a person may say about fetching from the hub."""
 
@@ -19,8 +19,8 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
 
     Args:
         name: a folder; ``package:MODULE`` for an installed package with a function ``get_model_path`` or a folder
-            ``model``; else a hub name (``owner/model``), of which ``files`` are fetched, unless it is a path: ``owner``
-            is a folder here, or it has more parts.
+            ``model``; ``hub:owner/model``, of which ``files`` are fetched. So they are of a plain ``owner/model`` or
+            ``model``, unless it is a path: ``owner`` is a folder here, or it has more parts.
         files: what is read of it; those a hub repository lacks are left out.
         error: what to raise.
         hub: options of :data:`HUB`.
@@ -31,6 +31,8 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
     name = str(name)
     if name.startswith(PACKAGE):
         return _of_package(name.removeprefix(PACKAGE), error)
+    if name.startswith(HUB_NAME):
+        return _of_hub(name.removeprefix(HUB_NAME), files, error, hub)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder

@@ -8,17 +8,25 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from twelve.data.root import image_key
+from twelve.device import check_name
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
 from twelve.files import check_file, check_folder, replacing
 from twelve.predictor.lines import Asked
-from twelve.predictor.predictor import Predictor
 from twelve.predictor.results import Matched, Result, json_text
-from twelve.predictor.scene import Scene
 from twelve.progress import Track
-from twelve.regions.store import RegionStore
+
+if TYPE_CHECKING:
+    from twelve.predictor.abilities import Abilities
+    from twelve.predictor.predictor import Predictor
+    from twelve.predictor.scene import Scene
+    from twelve.regions.store import RegionStore
+
+
+WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
+"""How files of weights end: what ends so is a path, not the name of a package or of published weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,7 @@ def predict(predictor: Predictor, everything: Sequence[Asked]) -> Iterator[Said]
     Raises:
         ConfigError, DataError: the model has no task for this, or a text says nothing.
     """
-    for asked in everything:
-        _check(predictor, asked)
+    check(predictor, everything)
     _ = predictor.extractor  # what cannot look at all is no fault of the first picture
     with Track("asking", len(everything), "questions") as track:
         for part in _by_pictures(everything):
@@ -90,9 +97,19 @@ def predict(predictor: Predictor, everything: Sequence[Asked]) -> Iterator[Said]
             track.advance(len(part))
 
 
-def _check(predictor: Predictor, asked: Asked) -> None:
+def check(abilities: Abilities, everything: Iterable[Asked]) -> None:
+    """Refuse what cannot be asked of a model at all.
+
+    Raises:
+        ConfigError, DataError: the model has no task for this, or a text says nothing.
+    """
+    for asked in everything:
+        _check(abilities, asked)
+
+
+def _check(abilities: Abilities, asked: Asked) -> None:
     try:
-        predictor.check(asked.method, asked.said, task=asked.task, boxes=asked.boxes, threshold=asked.threshold)
+        abilities.check(asked.method, asked.said, task=asked.task, boxes=asked.boxes, threshold=asked.threshold)
     except ConfigError as error:
         if asked.place is None:
             raise
@@ -216,8 +233,9 @@ def match(
         ConfigError: the model has no task for this, or a caption says nothing.
         RegionError: there are no regions in ``regions``, or those of another extractor; no picture can be read.
     """
-    for caption in captions:
-        predictor.check("match", caption, task=task)
+    from twelve.regions.store import RegionStore
+
+    check_captions(predictor, captions, task)
     store = None if regions is None else RegionStore(regions, recipes=predictor.processor.region_recipes)
     stored = {} if store is None else _stored(predictor, store)
     scenes: list[Scene] = []
@@ -234,6 +252,24 @@ def match(
     if not scenes:
         raise RegionError("none of the pictures can be read", remedy="name a folder of pictures")
     return predictor.match(scenes, captions, task=task), failed
+
+
+def check_looking(weights: str | None, device: str) -> None:
+    """Refuse what cannot be where a model looks: a file of weights that is not there, a device that has no name.
+
+    Raises:
+        ConfigError, RegionError: names the option.
+    """
+    is_path = weights is not None and (weights.startswith((".", "/", "~")) or weights.endswith(WEIGHT_FILES))
+    if weights is not None and is_path and not Path(weights).expanduser().exists():
+        raise RegionError("no such weight file", file=weights, remedy="check --weights")
+    check_name(device)
+
+
+def check_captions(abilities: Abilities, captions: Iterable[str], task: str | None) -> None:
+    """Raise ConfigError where a model has no task to match with, or a caption says nothing."""
+    for caption in captions:
+        abilities.check("match", caption, task=task)
 
 
 def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:

@@ -15,7 +15,7 @@ Paths are relative to the file. Turns of a dialogue may also be ``{"question": "
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from twelve.data.records import Record, read_lines
 from twelve.errors import ConfigError, DataError, RegionError, nearest
 from twelve.predictor.questions import FINDING, SINGLE, Turns, check_shape, corners, readable, turns_of
 from twelve.predictor.results import Answer, Chosen, Judged, Located, Verified
-from twelve.regions.images import SUFFIXES
+from twelve.regions.kinds import SUFFIXES, flaw
 from twelve.scoring.results import mended_by
 from twelve.tasks.base import Box
 
@@ -90,6 +90,18 @@ def pictures_in(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def check_images(paths: Iterable[Path]) -> None:
+    """Say at once that nothing can be answered; of several images, a damaged one costs its own answers alone.
+
+    Raises:
+        RegionError: none of the files is an image, by its first bytes; names the first.
+    """
+    flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
+    if flaws and all(flaws.values()):
+        file, why = next(iter(flaws.items()))
+        raise RegionError(why, file=file, remedy="check its path" if not file.exists() else "give an image file")
+
+
 def asked_of(
     images: Sequence[Path],
     texts: Mapping[str, Sequence[str]],
@@ -114,6 +126,9 @@ def asked_in(file: Path, task: str | None = None, threshold: float | None = None
     Raises:
         DataError: a line is malformed (names it), or there is none.
     """
+    if not file.exists() or file.is_dir():
+        problem = "this is a folder" if file.is_dir() else "no such file"
+        raise DataError(problem, file=file, remedy="give a file of questions; docs/predict.md shows one")
     with mended_by(file, _REMEDY):
         found = [_asked(record, file.parent, task, threshold) for record in read_lines(file)]
     if not found:

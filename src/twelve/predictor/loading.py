@@ -1,20 +1,72 @@
-"""Opening a trained model by the name of its folder, or a hub name."""
+"""Opening a trained model by the name of its folder, or ``hub:owner/model``."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twelve.data.records import describe
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, nearest
+from twelve.jsonfile import read_object
 from twelve.model.processor import TwelveProcessor
-from twelve.model.sources import resolve
-from twelve.model.vilbert import Twelve
-from twelve.predictor.predictor import Predictor
-from twelve.regions.looking import Extractor
+from twelve.model.sources import HUB_NAME, PACKAGE, inside, resolve
+from twelve.predictor.abilities import Abilities
+from twelve.runs import CONFIG, model_folder, open_run
+
+if TYPE_CHECKING:
+    from twelve.predictor.predictor import Predictor
+    from twelve.regions.looking import Extractor
 
 _FILES = ("*.json", "*.safetensors")
 """What a model in a hub repository consists of."""
+
+
+def find(path: str | Path) -> Path:
+    """The folder of a model's files, by the names that :func:`load` takes. A run's own tasks are known from then on.
+
+    Raises:
+        CheckpointError: there is no model.
+        ConfigError: the path is none.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ConfigError(f"this is no path of a model: {describe(path)}", remedy="name a run folder")
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        if not str(path).startswith((HUB_NAME, PACKAGE)):
+            raise CheckpointError(
+                f"no such folder{_beside(folder)}",
+                file=str(path),
+                remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
+            )
+        folder = resolve(path, *_FILES)
+    if (folder / CONFIG).is_file():
+        open_run(folder)  # makes the run's own tasks known
+    return model_folder(folder)
+
+
+def _beside(folder: Path) -> str:
+    """The folder that a misspelt name may mean, as a hint."""
+    try:
+        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
+    except OSError:
+        return ""
+
+
+def abilities_of(folder: Path) -> Abilities:
+    """What the model in a folder of :func:`find` can be asked, without its network.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    heads = read_object(inside(folder, "config.json")).get("heads")
+    if not isinstance(heads, dict) or not all(isinstance(head, dict) and "kind" in head for head in heads.values()):
+        raise CheckpointError(
+            "heads must map keys to kind and size",
+            file=folder / "config.json",
+            remedy="use the file that was saved with the model",
+        )
+    return Abilities(TwelveProcessor.from_pretrained(folder), heads)
 
 
 def load(
@@ -27,8 +79,7 @@ def load(
     """A trained model, ready to be asked.
 
     Args:
-        path: a run's folder, a folder written by ``save_pretrained``, or a hub name (owner/model). What begins with
-            the name of a folder that is here is a path.
+        path: a run's folder, a folder written by ``save_pretrained``, or ``hub:owner/model``.
         extractor, weights: see :class:`Predictor`.
         device: cpu or cuda.
 
@@ -36,21 +87,12 @@ def load(
         CheckpointError: there is no model, or it is damaged.
         ConfigError: the path is none, or the device cannot be used.
     """
+    found = find(path)  # what is wrong shows before anything heavy is imported
     from transformers.utils.logging import disable_progress_bar
 
-    from twelve.training.run import CONFIG, model_folder, open_run
+    from twelve.model.vilbert import Twelve
+    from twelve.predictor.predictor import Predictor
 
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        raise ConfigError(f"this is no path of a model: {describe(path)}", remedy="name a run folder")
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    folder = Path(path).expanduser()
-    if not folder.exists():
-        if "/" not in str(path):
-            remedy = "name a run folder, a folder written by save_pretrained, or a hub name (owner/model)"
-            raise CheckpointError("no such folder", file=str(path), remedy=remedy)
-        folder = resolve(path, *_FILES)
-    if (folder / CONFIG).is_file():
-        open_run(folder)  # makes the run's own tasks known
-    found = model_folder(folder)
     model = Twelve.from_pretrained(found)
     return Predictor(model, TwelveProcessor.from_pretrained(found), extractor=extractor, weights=weights, device=device)

@@ -14,21 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twelve.data.batch import Collator
-from twelve.data.records import describe
 from twelve.device import usable
-from twelve.errors import ConfigError, RegionError, nearest
+from twelve.errors import ConfigError, RegionError
 from twelve.evaluation.predict import finished, pair_tiles
 from twelve.model.found import TwelveOutput
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 from twelve.predictor import warnings
+from twelve.predictor.abilities import Abilities
 from twelve.predictor.attention import Attention
 from twelve.predictor.questions import (
     Question,
     Turn,
-    check_shape,
-    check_text,
     check_threshold,
     corners,
     readable,
@@ -42,26 +40,16 @@ from twelve.regions.images import Picture, TooLarge, picture_of
 from twelve.regions.looking import Extractor
 from twelve.regions.recipe import preferred
 from twelve.regions.types import Regions
-from twelve.tasks.base import Box, Example, all_tasks
+from twelve.tasks.base import Box, Example
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-METHODS = {
-    "answer": "answer",
-    "alignment": "match",
-    "region": "locate",
-    "pair": "verify",
-    "entailment": "entails",
-    "truth": "entails",
-}
-"""What asks a task of a kind, where the task itself names nothing else."""
 
 BATCH = 64
 """Questions of a forward pass."""
 
 
-class Predictor:
+class Predictor(Abilities):
     """Made by :func:`load`.
 
     Args:
@@ -71,7 +59,6 @@ class Predictor:
 
     Attributes:
         model, processor: as saved.
-        methods: method -> the tasks that it can ask, the first being the default.
 
     Raises:
         ConfigError: the device cannot be used.
@@ -86,18 +73,11 @@ class Predictor:
         weights: str | None = None,
         device: str = "cpu",
     ) -> None:
-        self.model, self.processor = model, processor
+        super().__init__(processor, model.config.heads)
+        self.model = model
         torch.nn.Module.to(model, usable(device))
         self.model.train(False)
         self._extractor, self._weights, self.device = extractor, weights, device
-        self.methods: dict[str, list[str]] = {}
-        known = all_tasks()
-        for name, key in processor.task_outputs.items():
-            kind = model.config.heads[key]["kind"] if key in model.config.heads else None
-            task = known.get(name)
-            own = task.method if task is not None and task.kind == kind else ""
-            if method := own or METHODS.get(str(kind), ""):
-                self.methods.setdefault(method, []).append(name)
 
     def __repr__(self) -> str:
         return f"Predictor({', '.join(f'{method}: {tasks[0]}' for method, tasks in self.methods.items())})"
@@ -173,52 +153,6 @@ class Predictor:
         return self.extractor.look(scene.picture, boxes)
 
     # --- questions --------------------------------------------------------------------------------------------
-    def task_for(self, method: str, task: str | None = None) -> str:
-        """The task that a method asks; ``task`` chooses among several.
-
-        Raises:
-            ConfigError: the model was not trained on such a task.
-        """
-        able = self.methods.get(method, [])
-        if not able:
-            raise ConfigError(
-                f"this model has no task for {method}; it has: {', '.join(self.methods) or 'none'}",
-                remedy="ask one of these, or train a model on such a task",
-            )
-        if task is None:
-            return able[0]
-        if not isinstance(task, str):
-            raise ConfigError(f"task is {describe(task)}", remedy=f"choose among {', '.join(able)}")
-        if task in able:
-            return task
-        raise ConfigError(
-            f"this model has no task {task!r} for {method}{nearest(task, able)}",
-            remedy=f"choose among {', '.join(able)}",
-        )
-
-    def check(
-        self,
-        method: str,
-        text: str | Iterable[Turn],
-        *,
-        task: str | None = None,
-        boxes: Sequence[Box] = (),
-        threshold: float | None = None,
-        pictures: int | None = None,
-    ) -> None:
-        """Raise what :meth:`question` (or :meth:`match`, of one caption) would, before any picture is looked at.
-
-        Args:
-            pictures: how many it is asked of; None: that is not looked at.
-
-        Raises:
-            ConfigError: see :meth:`question`.
-        """
-        self.task_for(method, task)
-        check_shape(method, len(boxes) > 0, threshold, pictures)
-        for each in [question for question, _ in turns_of(text)] if method == "guess" else [text]:
-            self._check_words(each)
-
     def question(
         self,
         method: str,
@@ -339,7 +273,7 @@ class Predictor:
         if not several or not texts:
             raise ConfigError("nothing to match", remedy="give at least one picture and one caption")
         for text in texts:
-            self._check_words(text)
+            self.check_words(text)
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
         collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
         logits = yield from pair_tiles(self.model, collator, texts, [scene.id for scene in scenes], batch_size=pairs)
@@ -355,16 +289,6 @@ class Predictor:
         )
 
     # --- the way through --------------------------------------------------------------------------------------
-    def _check_words(self, text: object) -> None:
-        """Raise ConfigError for a text of which nothing would reach the model but [CLS] and [SEP]."""
-        check_text(text)
-        assert isinstance(text, str)
-        if not text.strip():
-            raise ConfigError("there is nothing asked", remedy="give a text")
-        pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
-        if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
-            raise ConfigError(f"nothing asked: this text has no words: {describe(text)}", remedy="give a text")
-
     def _collator(self, task: str, store: Any, *, given: bool) -> Collator:
         key = self.processor.task_outputs[task]
         output = get_output(self.model.config.heads[key]["kind"])

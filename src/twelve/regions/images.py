@@ -24,8 +24,8 @@ from PIL import Image, UnidentifiedImageError
 
 from twelve.data.root import image_key
 from twelve.errors import RegionError
+from twelve.regions.kinds import SUFFIXES
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What a file may hold, whatever its suffix says."""
 MAX_PIXELS = 89_478_485

@@ -17,10 +17,11 @@ from twelve.data.records import read_object
 from twelve.evaluation.evaluate import Evaluator
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.runs import CONFIG
 from twelve.study.arms import Arm
 from twelve.study.plan import checked
 from twelve.study.results import History
-from twelve.training.run import CONFIG, TRAINED, Start, train
+from twelve.training.run import TRAINED, Start, train
 
 STOPPING = ("stop-and-go", "stop-and-go-as-worded")
 

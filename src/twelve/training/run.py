@@ -20,7 +20,7 @@ from twelve import files
 from twelve.config import RunConfig, load
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, prepare, sources_of
-from twelve.errors import CheckpointError, ConfigError, RegionError
+from twelve.errors import ConfigError, RegionError
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
@@ -29,6 +29,7 @@ from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
 from twelve.regions.recipe import recipe_of
 from twelve.regions.store import RegionStore
+from twelve.runs import CONFIG, model_folder
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import architecture, continued, reserved_rows, start_heads
 from twelve.training.log import check_trackers
@@ -40,9 +41,6 @@ from twelve.training.telling import history, remembered, write_run_card
 if TYPE_CHECKING:
     from twelve.training.devices import Devices
     from twelve.training.trainer import Trainer
-
-CONFIG = "config.yaml"
-"""A run's own configuration, in its folder."""
 
 CARVED = "carved.json"
 """Which training pictures a run did not train on, in its folder."""
@@ -289,35 +287,6 @@ def _check_fit(fields: Mapping[str, Any], data: Prepared, processor: TwelveProce
                 record="model.architecture",
                 remedy=f"leave {name} out",
             )
-
-
-def model_folder(path: Path) -> Path:
-    """The folder that from_pretrained opens: ``path`` itself or a run's ``model``.
-
-    Raises:
-        CheckpointError: neither is one.
-    """
-    files.settle(path / "model")
-    for folder in (path / "model", path):
-        if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
-            return folder
-    if (path / CONFIG).is_file():
-        raise CheckpointError(
-            "this run has no model yet", file=path, remedy=f"train on: twelve train {path / CONFIG} --resume"
-        )
-    raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
-
-
-def open_run(folder: Path) -> RunConfig:
-    """Configuration of an existing run.
-
-    Raises:
-        ConfigError: the folder holds no run.
-    """
-    if not (folder / CONFIG).is_file():
-        problem = "this folder holds no run" if folder.is_dir() else "no run here, the folder does not exist"
-        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
-    return load(folder / CONFIG)
 
 
 def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:

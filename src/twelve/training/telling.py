@@ -57,7 +57,7 @@ def write_run_card(
     Args:
         looks: what it scored when it was saved, see :class:`twelve.model.card.Origin`.
     """
-    from twelve.training.run import model_folder, open_run
+    from twelve.runs import model_folder, open_run
 
     config = open_run(folder)
     origin = origin_of_run(

@@ -1,0 +1,101 @@
+"""What a model can be asked, as its folder says: all checks of what is asked that need no network, and not torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from twelve.data.records import describe
+from twelve.errors import ConfigError, nearest
+from twelve.model.processor import TwelveProcessor
+from twelve.predictor.questions import Turn, check_shape, check_text, turns_of
+from twelve.tasks.base import Box, all_tasks
+
+METHODS = {
+    "answer": "answer",
+    "alignment": "match",
+    "region": "locate",
+    "pair": "verify",
+    "entailment": "entails",
+    "truth": "entails",
+}
+"""What asks a task of a kind, where the task itself names nothing else."""
+
+
+class Abilities:
+    """What a model can be asked.
+
+    Args:
+        heads: ``heads`` of the model's configuration.
+
+    Attributes:
+        processor: as saved.
+        methods: method -> the tasks that it can ask, the first being the default.
+    """
+
+    def __init__(self, processor: TwelveProcessor, heads: Mapping[str, Mapping[str, Any]]) -> None:
+        self.processor = processor
+        self.methods: dict[str, list[str]] = {}
+        known = all_tasks()
+        for name, key in processor.task_outputs.items():
+            kind = heads[key]["kind"] if key in heads else None
+            task = known.get(name)
+            own = task.method if task is not None and task.kind == kind else ""
+            if method := own or METHODS.get(str(kind), ""):
+                self.methods.setdefault(method, []).append(name)
+
+    def task_for(self, method: str, task: str | None = None) -> str:
+        """The task that a method asks; ``task`` chooses among several.
+
+        Raises:
+            ConfigError: the model was not trained on such a task.
+        """
+        able = self.methods.get(method, [])
+        if not able:
+            raise ConfigError(
+                f"this model has no task for {method}; it has: {', '.join(self.methods) or 'none'}",
+                remedy="ask one of these, or train a model on such a task",
+            )
+        if task is None:
+            return able[0]
+        if not isinstance(task, str):
+            raise ConfigError(f"task is {describe(task)}", remedy=f"choose among {', '.join(able)}")
+        if task in able:
+            return task
+        raise ConfigError(
+            f"this model has no task {task!r} for {method}{nearest(task, able)}",
+            remedy=f"choose among {', '.join(able)}",
+        )
+
+    def check(
+        self,
+        method: str,
+        text: str | Iterable[Turn],
+        *,
+        task: str | None = None,
+        boxes: Sequence[Box] = (),
+        threshold: float | None = None,
+        pictures: int | None = None,
+    ) -> None:
+        """Raise what :meth:`question` (or :meth:`match`, of one caption) would, before any picture is looked at.
+
+        Args:
+            pictures: how many it is asked of; None: that is not looked at.
+
+        Raises:
+            ConfigError: see :meth:`question`.
+        """
+        self.task_for(method, task)
+        check_shape(method, len(boxes) > 0, threshold, pictures)
+        for each in [question for question, _ in turns_of(text)] if method == "guess" else [text]:
+            self.check_words(each)
+
+    def check_words(self, text: object) -> None:
+        """Raise ConfigError for a text that is none, or of which nothing would reach the model but [CLS] and [SEP]."""
+        check_text(text)
+        assert isinstance(text, str)
+        if not text.strip():
+            raise ConfigError("there is nothing asked", remedy="give a text")
+        pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
+        if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
+            raise ConfigError(f"nothing asked: this text has no words: {describe(text)}", remedy="give a text")

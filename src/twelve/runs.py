@@ -1,0 +1,41 @@
+"""Folders of runs: their configuration and their model. Imports nothing heavy: a mistyped path is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twelve import files
+from twelve.config import RunConfig, load
+from twelve.errors import CheckpointError, ConfigError
+
+CONFIG = "config.yaml"
+"""A run's own configuration, in its folder."""
+
+
+def model_folder(path: Path) -> Path:
+    """The folder that from_pretrained opens: ``path`` itself or a run's ``model``.
+
+    Raises:
+        CheckpointError: neither is one.
+    """
+    files.settle(path / "model")
+    for folder in (path / "model", path):
+        if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
+            return folder
+    if (path / CONFIG).is_file():
+        raise CheckpointError(
+            "this run has no model yet", file=path, remedy=f"train on: twelve train {path / CONFIG} --resume"
+        )
+    raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
+
+
+def open_run(folder: Path) -> RunConfig:
+    """Configuration of an existing run.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    if not (folder / CONFIG).is_file():
+        problem = "this folder holds no run" if folder.is_dir() else "no run here, the folder does not exist"
+        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
+    return load(folder / CONFIG)

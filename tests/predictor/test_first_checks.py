@@ -1,0 +1,101 @@
+"""What is wrong with a command is said before anything heavy is imported: torch alone takes a second or more."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_model
+
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import draw_scene
+from twelve.regions.kinds import flaw
+
+HEAVY = ("torch", "transformers", "torchvision", "pyarrow", "accelerate", "timm", "scipy", "onnx")
+RUN = """
+import json, sys
+from twelve.cli import main
+sys.argv = ["twelve", *json.loads(sys.argv[1])]
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.make(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("images") / "one.png"
+    draw(draw_scene(np.random.default_rng(1)), seed=1).save(file)
+    return file
+
+
+def run(words: list[str], folder: Path) -> tuple[int, str, set[str]]:
+    """Exit code, standard error, and the names of all modules that were imported."""
+    command = [sys.executable, "-c", RUN, json.dumps(words)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+    return said.returncode, said.stderr, set(json.loads(said.stdout.splitlines()[-1]))
+
+
+MISTAKES = {
+    "image": ("predict {model} --image {folder}/no.png --ask what", "no such"),
+    "no image": ("predict {model} --image {folder}/notes.txt --ask what", "no image, by its first bytes"),
+    "run": ("predict {folder}/none --image {image} --ask what", "no such folder"),
+    "empty run": ("predict {folder}/empty --image {image} --ask what", "no model here"),
+    "hub": ("predict owner/model --image {image} --ask what", "no such folder"),
+    "task": ("predict {model} --image {image} --ask what --task vqaa", "did you mean"),
+    "method": ("predict {folder}/answers --image {image} --locate ball", "no task for locate"),
+    "words": ("predict {model} --image {image} --ask \N{ZERO WIDTH SPACE}", "no words"),
+    "threshold": ("predict {model} --image {image} --locate ball --threshold 3", "threshold is 3"),
+    "device": ("predict {model} --image {image} --ask what --device cud", "cannot be used"),
+    "weights": ("predict {model} --image {image} --ask what --weights no.pth", "no such weight file"),
+    "jsonl": ("predict {model} --jsonl {folder}/no.jsonl", "no such file"),
+    "line": ("predict {model} --jsonl {folder}/bad.jsonl", "did you mean"),
+    "image of a line": ("predict {model} --jsonl {folder}/away.jsonl", "no such"),
+    "out": ("predict {model} --image {image} --ask what --out {folder}/empty", "this is a folder"),
+    "match": ("match {model} ball --images {folder}/no.png", "no such"),
+    "match's run": ("match {folder}/none ball --images {image}", "no such folder"),
+    "match's task": ("match {model} ball --images {image} --task vqa", "no task 'vqa'"),
+    "match's regions": ("match {model} ball --images {image} --regions none", "no regions here"),
+    "serve": ("serve {folder}/none", "no such folder"),
+    "serve's device": ("serve {model} --device cud", "cannot be used"),
+    "score": ("score vqaa --truth x --predictions x", "unknown task"),
+    "score's file": ("score vqa --truth x --predictions x", "no such file"),
+    "report": ("report {folder}/none", "no such run"),
+}
+
+
+@pytest.mark.parametrize("words,message", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_before_anything_heavy(
+    words: str, message: str, model: Path, image: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "bad.jsonl").write_text(json.dumps({"image": str(image), "anser": "what"}))
+    (tmp_path / "away.jsonl").write_text(json.dumps({"image": "away.png", "answer": "what"}))
+    tiny_model.make(tmp_path / "answers", {"vqa": ("answer", "answer")})
+    filled = [word.format(model=model, image=image, folder=tmp_path) for word in words.split(" ")]
+    code, said, imported = run(filled, tmp_path)
+    assert code == 2 and message in said and len(said.splitlines()) == 1, said
+    assert not imported & set(HEAVY)
+
+
+def test_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+    picture = draw(draw_scene(np.random.default_rng(1)), seed=1)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "MPO"):
+        picture.save(tmp_path / kind, kind)
+        assert flaw(tmp_path / kind) == "", kind
+    (tmp_path / "text").write_text("Be careful")
+    (tmp_path / "empty").write_bytes(b"")
+    assert flaw(tmp_path / "text") == "is no image, by its first bytes"
+    assert flaw(tmp_path / "empty") == "is empty" and flaw(tmp_path) == "is a folder"
+    assert flaw(tmp_path / "none") == "no such image" and flaw(Path("/dev/null")) == "is no regular file"
