@@ -9,7 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from twelve.data.root import DRAWN, IMAGES
-from twelve.regions.kinds import SUFFIXES, source_of
+from twelve.regions.images import source_of
+from twelve.regions.kinds import SUFFIXES
 from twelve.regions.recipe import Recipe
 from twelve.regions.sizes import FixedSize, InputSize, Size
 
