@@ -91,13 +91,20 @@ def read(
         TwelveError: of type ``error``; names the file, the place in it and what is wrong.
     """
     try:
-        return decode(_text(path, most), strict=strict)
-    except FileNotFoundError:
-        raise error("cannot be read: No such file or directory", file=path, remedy=remedy) from None
-    except OSError as problem:
-        raise error(f"cannot be read: {problem.strerror or problem}", file=path, remedy=remedy) from None
-    except UnicodeDecodeError as problem:
-        raise error(f"cannot be read: {problem}", file=path, remedy=remedy) from None
+        return decode(read_text(path, error, remedy=remedy, most=most), strict=strict)
+    except Flaw as flaw:
+        raise error(flaw.problem, file=path, record=flaw.place, remedy=remedy) from None
+
+
+def read_text(
+    path: Path, error: type[TwelveError] = CheckpointError, *, remedy: str = "replace the file", most: int = SMALL
+) -> str:
+    """The text in a file, in UTF-8 with or without a byte order mark; as :func:`read`."""
+    try:
+        return _text(path, most)
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or problem
+        raise error(f"cannot be read: {why}", file=path, remedy=remedy) from None
     except Flaw as flaw:
         raise error(flaw.problem, file=path, record=flaw.place, remedy=remedy) from None
 

@@ -277,6 +277,119 @@ def test_a_recipe_of_another_extractor_than_the_models(folder: Path) -> None:
     extractor = Extractor("resnet18", weights="random", levels=("8",))
     recipe = extractor.recipe().to_json()
     change(folder / "processor_config.json", region_recipes={"coco": recipe})
+    with pytest.raises(
+        CheckpointError, match=rf"expected fingerprint \w+ as in region_fingerprints, found {extractor.mark}"
+    ):
+        load(folder)
+    change(folder / "processor_config.json", region_fingerprints={"coco": extractor.mark})
     with pytest.raises(RegionError, match=r"makes 128 features, the model reads 192 \(v_feature_size\)"):
         _ = load(folder, weights="random").extractor
     assert Recipe.from_json(recipe) == extractor.recipe()
+
+
+# --- tokenizers and processors ----------------------------------------------------------------------------------------
+BOMB = {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 99}] * 99}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [
+        ("normalizer", BOMB, "expected a BertNormalizer, found 'Sequence'"),
+        ("normalizer", None, "expected a BertNormalizer"),
+        (
+            "pre_tokenizer",
+            {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated"},
+            "BertPreTokenizer",
+        ),
+        ("model", {"type": "BPE", "vocab": {}, "merges": []}, "expected WordPiece"),
+        ("model.vocab", {}, "expected WordPiece .* 1 to"),
+        ("model.max_input_chars_per_word", 10**9, "words of at most 1000"),
+        ("model.vocab.both", 10**6, r"pieces numbered 0 to \d+"),
+        ("model.vocab.both", 3, r"pieces numbered 0 to \d+"),
+        ("model.vocab.both", -1, r"pieces numbered 0 to \d+"),
+        ("post_processor", {"type": "Sequence", "processors": []}, "null, BertProcessing"),
+        ("decoder", {"type": "Replace"}, "null or WordPiece"),
+        ("added_tokens", [{"id": 0}], "tokens with id, content"),
+        ("version", "2.0", "expected 1.0"),
+        ("more", 1, "expected version, truncation"),
+    ],
+)
+def test_a_tokenizer_is_no_program(folder: Path, place: str, value: object, problem: str) -> None:
+    file = folder / "tokenizer.json"
+    tree = json.loads(file.read_text())
+    *above, last = place.split(".")
+    inner = tree
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    file.write_text(json.dumps(tree))
+    with pytest.raises(CheckpointError, match=rf"tokenizer\.json \[.*\]: not a tokenizer: .*{problem}"):
+        load(folder)
+
+
+def test_tokenizers_that_bert_folders_carry(folder: Path) -> None:
+    """With padding, truncation, a template and a decoder; and those of BertProcessing."""
+    file = folder / "tokenizer.json"
+    tree = json.loads(file.read_text())
+    before = TwelveProcessor.from_pretrained(folder).tokenize(["what colour is the BALL?"], 9)
+    special = {t: {"id": t, "ids": [tree["model"]["vocab"][t]], "tokens": [t]} for t in ("[CLS]", "[SEP]")}
+    single = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    tree["truncation"] = {"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    tree["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    for made in (
+        {"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": special},
+        {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+    ):
+        file.write_text(json.dumps(tree | {"post_processor": made}))
+        assert TwelveProcessor.from_pretrained(folder).tokenize(["what colour is the BALL?"], 9) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("token_rows", dict.fromkeys(tiny_model.TASKS, 10**9), r"token_rows\.vqa\]: expected a row below 20"),
+        ("task_outputs", {"vqa": "nothing"}, r"task_outputs\.vqa\]: expected one of answer, .* found 'nothing'"),
+        ("max_text", dict.fromkeys(tiny_model.TASKS, 33), r"max_text\.vqa\]: expected 3 to 32 word pieces"),
+        ("max_text", dict.fromkeys(tiny_model.TASKS, 0), r"max_text\.vqa\]: expected 3 to 32 word pieces"),
+        ("max_text", {}, r"max_text\.vqa\]: expected a number up to 32, as the model has, found none"),
+        ("token_rows", {}, r"token_rows\.vqa\]: expected a row"),
+        ("vocabularies", {"answer": ["one"]}, r"vocabularies\.answer\]: expected 6 labels, as the model has, found 1"),
+        ("vocabularies", {"answer": []}, r"vocabularies\.answer\]: expected 6 labels"),
+        ("vocabularies", {}, r"vocabularies\.answer\]: expected 6 labels"),
+        ("vocabularies", {"other": []}, r"vocabularies\.(other|answer)\]: expected"),
+        ("max_regions", 10**9, "max_regions must be a whole number from 1 to 10000"),
+        ("temperatures", {"vqa": 1e300}, "temperatures must be"),
+        ("temperatures", {"vqa": float("nan")}, r"temperatures\.vqa\]: expected a finite number"),
+    ],
+)
+def test_a_processor_is_of_its_model(folder: Path, field: str, value: object, problem: str) -> None:
+    change(folder / "processor_config.json", **{field: value})
+    with pytest.raises(CheckpointError, match=rf"processor_config\.json.*{problem}"):
+        load(folder)
+
+
+def test_a_tokenizer_is_of_its_model(folder: Path) -> None:
+    file = folder / "tokenizer.json"
+    tree = json.loads(file.read_text())
+    tree["model"]["vocab"]["more"] = len(tree["model"]["vocab"])
+    file.write_text(json.dumps(tree))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: expected \d+ word pieces, as the model has, found"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "processor_config.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 90 + "[" * 90, "9" * 10_000, '{"a": 1, "a": 2}', "NaN", "\0"]
+)
+def test_one_reader_of_every_file(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(CheckpointError, match=rf"{name}.* -> "):
+        load(folder)
+
+
+def test_files_of_nothing_are_answered_at_once(folder: Path) -> None:
+    for name in ("config.json", "processor_config.json", "tokenizer.json"):
+        with open(folder / name, "r+b") as stream:
+            stream.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match=r"config\.json: expected at most 67,108,864 bytes, found 1,099"):
+        load(folder)

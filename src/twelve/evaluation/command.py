@@ -22,7 +22,7 @@ from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator, Result, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
 from twelve.files import check_file, check_folder
-from twelve.model.processor import TwelveProcessor
+from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
 from twelve.runs import model_folder, open_run
@@ -68,10 +68,9 @@ def evaluate_run(
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     saved = model_folder(folder)
-    model = Twelve.from_pretrained(saved)
+    model, processor = open_saved(saved)
     if torch.cuda.is_available():
-        model = model.cuda()
-    processor = TwelveProcessor.from_pretrained(saved)
+        torch.nn.Module.to(model, "cuda")
     processor.allow_other_features = allow_other_features
 
     def prepared(with_floors: bool) -> Prepared | None:

@@ -24,6 +24,7 @@ from twelve.errors import CheckpointError, ConfigError, nearest
 from twelve.model.export_check import Report, check, drawn_batch, examine, samples_of
 from twelve.model.exported import DESCRIPTION, GRAPH, Exported, needed
 from twelve.model.found import ImageStates, TextStates
+from twelve.model.opening import open_saved
 from twelve.model.processor import FILES, TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
@@ -111,10 +112,10 @@ def open_model(path: str | Path) -> tuple[Twelve, TwelveProcessor, RunConfig | N
     folder, config = Path(path), None
     if folder.exists():
         config = open_run(folder) if (folder / CONFIG).is_file() else None
-        path = model_folder(folder)
-    model: Twelve = Twelve.from_pretrained(path)
+        folder = model_folder(folder)
+    model, processor = open_saved(folder)
     model.to(dtype=torch.float32).eval()  # type: ignore[call-arg]
-    return model, TwelveProcessor.from_pretrained(path), config
+    return model, processor, config
 
 
 # --- the graph ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,12 +18,16 @@ from twelve import files
 from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
 from twelve.jsonfile import read_object
 from twelve.model.sources import inside, resolve
+from twelve.model.tokenizer_file import read_tokenizer, read_vocabulary
 from twelve.progress import console
 from twelve.regions.recipe import Made, Recipe, preferred
+from twelve.regions.sizes import WINDOWS
 
 if TYPE_CHECKING:
+    from twelve.model.config import TwelveConfig
     from twelve.regions.store import RegionStore
 
+_SAVED = "use the file that was saved with the model"
 CONFIG_FILE = "processor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
 FILES = (CONFIG_FILE, TOKENIZER_FILE)
@@ -231,15 +234,52 @@ class TwelveProcessor:
         for key, (right, wanted) in _FIELDS.items():
             if key not in tree or not right(tree[key]):
                 problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
-                raise CheckpointError(problem, file=file, remedy="use the file that was saved with the model")
+                raise CheckpointError(problem, file=file, remedy=_SAVED)
         for source, recipe in tree["region_recipes"].items():
             try:
-                Recipe.from_json(recipe)
+                mark = Recipe.from_json(recipe).fingerprint
+                if mark != (known := tree["region_fingerprints"].get(source)):
+                    raise RegionError(f"expected fingerprint {known} as in region_fingerprints, found {mark}")
             except RegionError as error:
                 raise CheckpointError(
-                    error.problem, file=file, record=f"region_recipes.{source}", remedy="use the saved file"
+                    error.problem, file=file, record=f"region_recipes.{source}", remedy=_SAVED
                 ) from None
         return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **{key: tree[key] for key in _FIELDS})
+
+
+def check_fit(processor: TwelveProcessor, config: TwelveConfig, folder: Path) -> None:
+    """Compare what a saved processor says with the model that it was saved with.
+
+    Raises:
+        CheckpointError: it names a head, a row or a position that the model lacks, or has more or fewer word pieces or
+            labels than the model.
+    """
+
+    from twelve.outputs import get_output
+
+    def must(fits: bool, record: str, wanted: object, found: object) -> None:
+        if not fits:
+            problem = f"expected {wanted}, as the model has, found {found}"
+            raise CheckpointError(problem, file=folder / CONFIG_FILE, record=record, remedy=_SAVED)
+
+    if processor.vocab_size != config.vocab_size:
+        problem = f"expected {config.vocab_size} word pieces, as the model has, found {processor.vocab_size}"
+        raise CheckpointError(problem, file=folder / TOKENIZER_FILE, remedy=_SAVED)
+    heads, rows, longest = config.heads, config.num_task_tokens, config.max_position_embeddings
+    own = [*heads, *(("pretraining",) if config.pretraining else ())]
+    for task, key in processor.task_outputs.items():
+        must(key in own, f"task_outputs.{task}", f"one of {', '.join(own)}", repr(key))
+        must(task in processor.max_text, f"max_text.{task}", f"a number up to {longest}", "none")
+        must(not config.task_specific_tokens or task in processor.token_rows, f"token_rows.{task}", "a row", "none")
+        if key in heads and get_output(heads[key]["kind"]).needs_vocabulary:
+            must(key in processor.vocabularies, f"vocabularies.{key}", f"{heads[key]['size']} labels", "none")
+    for task, row in processor.token_rows.items():
+        must(row < rows, f"token_rows.{task}", f"a row below {rows}", row)
+    for task, most in processor.max_text.items():
+        must(3 <= most <= longest, f"max_text.{task}", f"3 to {longest} word pieces", most)
+    for key, labels in processor.vocabularies.items():
+        must(key in heads, f"vocabularies.{key}", f"one of {', '.join(heads)}", repr(key))
+        must(len(labels) == heads[key]["size"], f"vocabularies.{key}", f"{heads[key]['size']} labels", len(labels))
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
@@ -254,16 +294,7 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         file = next((folder / name for name in (TOKENIZER_FILE, "vocab.txt") if (folder / name).is_file()), folder)
     if not file.is_file():
         raise CheckpointError("no tokenizer.json or vocab.txt here", file=file, remedy="name a tokenizer's folder")
-    if file.suffix == ".json":
-        try:
-            return Tokenizer.from_file(str(file))
-        except Exception as problem:  # the library raises bare Exception for every flaw of the file
-            raise CheckpointError(f"not a tokenizer: {problem}", file=file, remedy="replace the file") from None
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise CheckpointError(f"not a vocabulary: {problem}", file=file, remedy="replace the file") from None
-    return wordpieces(lines)
+    return read_tokenizer(file) if file.suffix == ".json" else wordpieces(read_vocabulary(file))
 
 
 def shortened(pieces: list[int], most: int, separator: int) -> list[int]:
@@ -308,7 +339,7 @@ def _count(value: Any) -> bool:
 
 
 def _temperature(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 1e-4 <= value <= 1e4
 
 
 def _strings(value: Any) -> bool:
@@ -316,12 +347,12 @@ def _strings(value: Any) -> bool:
 
 
 _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "max_regions": (lambda value: _count(value) and value > 0, "a whole number of at least 1"),
+    "max_regions": (lambda value: _count(value) and 0 < value <= WINDOWS, f"a whole number from 1 to {WINDOWS}"),
     "token_rows": (_mapping(_count), "a mapping of tasks to rows"),
     "task_outputs": (_mapping(_string), "a mapping of tasks to output keys"),
     "max_text": (_mapping(_count), "a mapping of tasks to numbers of word pieces"),
     "region_fingerprints": (_mapping(_string), "a mapping of image sources to fingerprints"),
     "region_recipes": (_mapping(_string), "a mapping of image sources to recipes"),
-    "temperatures": (_mapping(_temperature), "a mapping of tasks to positive numbers"),
+    "temperatures": (_mapping(_temperature), "a mapping of tasks to numbers from 0.0001 to 10000"),
     "vocabularies": (_mapping(_strings), "a mapping of output keys to lists of labels"),
 }

@@ -90,9 +90,9 @@ def load(
     found = find(path)  # what is wrong shows before anything heavy is imported
     from transformers.utils.logging import disable_progress_bar
 
-    from twelve.model.vilbert import Twelve
+    from twelve.model.opening import open_saved
     from twelve.predictor.predictor import Predictor
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    model = Twelve.from_pretrained(found)
-    return Predictor(model, TwelveProcessor.from_pretrained(found), extractor=extractor, weights=weights, device=device)
+    model, processor = open_saved(found)
+    return Predictor(model, processor, extractor=extractor, weights=weights, device=device)

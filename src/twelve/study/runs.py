@@ -15,8 +15,7 @@ from twelve.config import RunConfig, parse
 from twelve.data.prepare import Prepared
 from twelve.data.records import read_object
 from twelve.evaluation.evaluate import Evaluator
-from twelve.model.processor import TwelveProcessor
-from twelve.model.vilbert import Twelve
+from twelve.model.opening import open_saved
 from twelve.runs import CONFIG
 from twelve.study.arms import Arm
 from twelve.study.plan import checked
@@ -95,9 +94,9 @@ def measure(config: RunConfig, data: Prepared, *, floors: bool) -> list[dict[str
     """Measure a trained run: fields of :class:`twelve.study.results.Result` for each of its tasks, the floors and the
     ceiling if asked for."""
     saved = Path(config.run) / "model"
-    model, processor = Twelve.from_pretrained(saved), TwelveProcessor.from_pretrained(saved)
+    model, processor = open_saved(saved)
     if torch.cuda.is_available():
-        model = model.cuda()
+        torch.nn.Module.to(model, "cuda")
     evaluator = Evaluator(config, model, processor, floors=floors, data=data)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     found = []

@@ -16,6 +16,7 @@ from typing import Any
 from twelve import files
 from twelve.config import RunConfig, parse
 from twelve.data.prepare import Prepared, prepare
+from twelve.model.opening import open_saved
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.training.run import Start, beginning
@@ -65,9 +66,11 @@ class Beginning:
             folder: another saved model to begin with, of all tasks.
         """
         folder = folder or self.folder
-        model, processor = Twelve.from_pretrained(folder), TwelveProcessor.from_pretrained(folder)
+        model, processor = open_saved(folder)
         part = self.part(names)
         keys = {task.task.output for task in part.tasks.values() if task.output.own_head}
+        processor.task_outputs = {task: key for task, key in processor.task_outputs.items() if key in keys}
+        processor.vocabularies = {key: labels for key, labels in processor.vocabularies.items() if key in keys}
         return only(model, keys), processor, part, []
 
     def part(self, names: Sequence[str]) -> Prepared:

@@ -18,6 +18,7 @@ from twelve.data.batch import seen_regions
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
 from twelve.errors import CheckpointError, ConfigError
+from twelve.model.opening import open_saved
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.base import Output
@@ -39,9 +40,8 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
         CheckpointError: a new task needs a head of another kind than the checkpoint has under this name.
         ConfigError: no task token is left, texts are longer than the model reads, or it does not know what is replayed.
     """
-    processor = TwelveProcessor.from_pretrained(folder)
+    model, processor = open_saved(folder)
     processor.allow_other_features = config.model.allow_other_features
-    model = Twelve.from_pretrained(folder)
     known = [name for name in config.tasks if name in processor.token_rows]
     new = [name for name in config.tasks if name not in known]
     if unknown := [name for name in config.replay if name in new]:
