@@ -236,3 +236,26 @@ def test_wrong_things_in_the_right_place(
     code, shown = fails(monkeypatch, capsys, *(part.format(**names) for part in command))
     assert code == 2 and "Traceback" not in shown and all(word in shown for word in words)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "code"),
+    [
+        (RuntimeError("a\nb\x1b[2J"), "RuntimeError: a b\\x1b[2J: this is a flaw in twelve", 3),
+        (RecursionError(), "RecursionError: this is a flaw in twelve", 3),
+        (MemoryError(), "out of memory -> ask for less", 3),
+        (KeyboardInterrupt(), "interrupted", 130),
+    ],
+)
+def test_a_flaw_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, said: str, code: int
+) -> None:
+    def raises(**_: object) -> None:
+        raise error
+
+    monkeypatch.delenv("TWELVE_DEBUG", raising=False)
+    monkeypatch.setattr(cli, "app", raises)
+    found, text = fails(monkeypatch, capsys, "tasks")
+    assert found == code and text.count("\n") == 1 and text.startswith(f"twelve: {said}") and "Traceback" not in text
+    monkeypatch.setenv("TWELVE_DEBUG", "1")
+    assert ("Traceback" in fails(monkeypatch, capsys, "tasks")[1]) == (code == 3)

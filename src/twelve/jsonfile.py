@@ -236,5 +236,5 @@ def _place(place: Any) -> str | None:
     keys: list[str] = []
     while place is not None and len(keys) < DEEP:
         place, key = place
-        keys.append(f"[{key}]" if isinstance(key, int) else f".{str(key)[:60]}")
-    return "".join(reversed(keys)).removeprefix(".") or None
+        keys.append(str(key)[:60])
+    return ".".join(reversed(keys)) or None

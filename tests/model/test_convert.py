@@ -45,6 +45,9 @@ def options(released: dict[str, Path]) -> dict[str, Any]:
 
 def test_a_converted_folder_is_the_original(released: dict[str, Path], goldens: Path, tmp_path: Path) -> None:
     labels = {"answer": released["label2ans.pkl"], "answer_gqa": released["gqa.json"]}
+    # The original's files have these two as well; its program reads neither.
+    theirs = json.loads(released["config.json"].read_text()) | {"bi_intermediate_size": 1024, "bi_attention_type": 1}
+    released["config.json"].write_text(json.dumps(theirs))
     folder, lacking = convert(released["multi_task_model.bin"], tmp_path / "out", **options(released), labels=labels)
     assert [what.split(" (")[0] for what in lacking] == ["a detector"]
     model = twelve.load(folder)

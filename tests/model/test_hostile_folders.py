@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -348,7 +349,7 @@ def test_tokenizers_that_bert_folders_carry(folder: Path) -> None:
     ("field", "value", "problem"),
     [
         ("token_rows", dict.fromkeys(tiny_model.TASKS, 10**9), r"token_rows\.vqa\]: expected a row below 20"),
-        ("task_outputs", {"vqa": "nothing"}, r"task_outputs\.vqa\]: expected one of answer, .* found 'nothing'"),
+        ("task_outputs", {"vqa": "nothing"}, r"task_outputs\.vqa\]: expected one of alignment, .* found 'nothing'"),
         ("max_text", dict.fromkeys(tiny_model.TASKS, 33), r"max_text\.vqa\]: expected 3 to 32 word pieces"),
         ("max_text", dict.fromkeys(tiny_model.TASKS, 0), r"max_text\.vqa\]: expected 3 to 32 word pieces"),
         ("max_text", {}, r"max_text\.vqa\]: expected a number up to 32, as the model has, found none"),
@@ -379,7 +380,7 @@ def test_a_tokenizer_is_of_its_model(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "processor_config.json", "tokenizer.json"])
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"a":' * 90 + "[" * 90, "9" * 10_000, '{"a": 1, "a": 2}', "NaN", "\0"]
+    "text", ["[" * 100_000, "[" * 101 + "]" * 101, "9" * 10_000, '{"a": 1, "a": 2}', "NaN", "1e999", '"\\ud800"', "\0"]
 )
 def test_one_reader_of_every_file(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text)
@@ -393,3 +394,29 @@ def test_files_of_nothing_are_answered_at_once(folder: Path) -> None:
             stream.truncate(1 << 40)
     with pytest.raises(CheckpointError, match=r"config\.json: expected at most 67,108,864 bytes, found 1,099"):
         load(folder)
+
+
+def test_weights_that_overflow_give_no_answer(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+    from safetensors.torch import load_file, save_file
+
+    from twelve import cli
+
+    state = load_file(folder / "model.safetensors")
+    save_file({name: value * 1e30 for name, value in state.items()}, folder / "model.safetensors", {"format": "pt"})
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (64, 48), "red").save(picture)
+    model = load(folder)
+    with pytest.raises(CheckpointError, match=r"the model gives no number .its output 'answer'"):
+        model.look(picture).answer("what colour ?")
+    with pytest.raises(CheckpointError, match="gives no number"):
+        model.match([picture], ["a ball"])
+    monkeypatch.setattr(
+        sys, "argv", ["twelve", "predict", str(folder), "--image", str(picture), "--ask", "what colour ?"]
+    )
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    said = capsys.readouterr()
+    assert caught.value.code in (1, 2) and "gives no number" in said.out + said.err and "nan" not in said.out

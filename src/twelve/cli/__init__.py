@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from twelve.cli import use
 from twelve.cli.data import data_app
 from twelve.cli.regions import regions_app
 from twelve.cli.study import study_app
-from twelve.errors import TwelveError
+from twelve.errors import TwelveError, one_line
 
 app = typer.Typer(
     name="twelve",
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+DEBUG = "TWELVE_DEBUG"
+"""Environment variable: a flaw of this program shows its traceback."""
 app.add_typer(regions_app, name="regions")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
@@ -196,7 +199,8 @@ app.command(epilog="Example: twelve convert multi_task_model.bin released --labe
 
 
 def main() -> None:
-    """Entry point: prints a person's mistake as one line and exits with its code, without a traceback."""
+    """Entry point: prints a person's mistake as one line and exits with its code, without a traceback; a flaw of this
+    program too (code 3), of which the environment variable TWELVE_DEBUG=1 shows the traceback."""
     try:
         app(standalone_mode=True)
     except TwelveError as error:
@@ -211,6 +215,21 @@ def main() -> None:
         _stop_talking()
     except OSError as error:
         _fail(f"{error.filename or 'the system refused something'}: {error.strerror or error}", 2)
+    except KeyboardInterrupt:  # beyond typer's reach
+        _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
+    except MemoryError as error:
+        _trace()
+        _fail(one_line(f"out of memory -> ask for less at once, or use a larger machine {error}"), 3)
+    except Exception as error:
+        _trace()
+        what = one_line(f"{type(error).__name__}: {str(error)[:600]}".rstrip(": "))
+        _fail(f"{what}: this is a flaw in twelve {__version__} -> report it with what {DEBUG}=1 shows", 3)
+
+
+def _trace() -> None:
+    """The traceback, where somebody looks for a flaw."""
+    if os.environ.get(DEBUG, "") not in ("", "0"):
+        traceback.print_exc()
 
 
 def _stop_talking() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ import torch
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
+from twelve import jsonfile
 from twelve.config import RunConfig, load
 from twelve.data.prepare import Carved, Prepared, prepare_measuring
 from twelve.errors import ConfigError, nearest
@@ -144,10 +144,7 @@ def _facts(folder: Path, model: Twelve, results: Sequence[Result]) -> dict[str, 
 
 def stage_seconds(folder: Path) -> dict[str, float]:
     """What each stage before the measuring took, if ``twelve quickstart`` made the run."""
-    try:
-        found = json.loads((folder / STAGES).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    found = jsonfile.read_or_none(folder / STAGES)
     pairs = found.items() if isinstance(found, dict) else ()
     return {name: float(spent) for name, spent in pairs if isinstance(spent, int | float)}
 
@@ -210,7 +207,7 @@ def _training_seconds(folder: Path) -> float:
         with open(path, encoding="utf-8") as stream:
             for line in stream:
                 try:
-                    seconds = max(seconds, float(json.loads(line).get("seconds", 0.0)))
-                except (ValueError, TypeError, AttributeError, RecursionError):
+                    seconds = max(seconds, float(jsonfile.decode(line).get("seconds", 0.0)))
+                except (ValueError, TypeError, AttributeError):
                     continue  # the last line of a run that was killed while writing it
     return seconds

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from twelve import jsonfile
 from twelve.data.root import DRAWN
 from twelve.errors import DataError
 from twelve.files import check_folder, replacing
@@ -115,7 +116,7 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     if not (out / INDEX).is_file():
         raise DataError("this folder holds something that is not a microworld", file=out, remedy=remedy)
     try:
-        index = json.loads((out / INDEX).read_text(encoding="utf-8"))
+        index = jsonfile.decode(jsonfile.read_text(out / INDEX, DataError))
         there = {name: index[name] for name in identity}
         entries = dict(index["tasks"])
         tallies = [
@@ -145,13 +146,7 @@ def _difference(name: str, there: Any, wanted: Any) -> str:
 
 def _oracle(root: Path, task: str) -> dict[str, dict[str, Any]]:
     path = root / task / "oracle.json"
-    try:
-        found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"cannot be read: {error}", file=path, remedy="remove the microworld and make it again"
-        ) from None
-    return found
+    return jsonfile.read_object(path, DataError, remedy="remove the microworld and make it again")
 
 
 def summary(tallies: list[Tally], scores: Mapping[str, float] | None = None) -> Table:

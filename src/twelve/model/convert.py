@@ -140,7 +140,7 @@ def _tasks(processor: TwelveProcessor, config: TwelveConfig) -> None:
             processor.add_task(
                 task.name,
                 output=task.output,
-                max_text=task.defaults.max_text,
+                max_text=min(task.defaults.max_text, config.max_position_embeddings),
                 row=task.token,
                 rows=config.num_task_tokens,
             )

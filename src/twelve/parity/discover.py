@@ -14,7 +14,6 @@ The last four are also recognised under other names, by what their JSON holds.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from twelve.errors import DataError
+from twelve.jsonfile import LARGE, read_or_none
 
 Kind: TypeAlias = Literal["forward", "retrieval", "losses", "stop_and_go", "learning_rate", "train_trace"]
 
@@ -121,8 +121,5 @@ def _kind_of(file: Path) -> Kind | None:
 
 def _tree(file: Path) -> dict[str, Any]:
     """The JSON object in a file that may be anything; empty when it is none."""
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    tree = read_or_none(file, most=LARGE)
     return tree if isinstance(tree, dict) else {}

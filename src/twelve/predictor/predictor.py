@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twelve.data.batch import Collator
 from twelve.device import usable
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.evaluation.predict import finished, pair_tiles
 from twelve.model.found import TwelveOutput
 from twelve.model.processor import TwelveProcessor
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Questions of a forward pass."""
+
+
+class NoNumber(CheckpointError):
+    """Of a model whose weights are finite, and still too large to compute with."""
 
 
 class Predictor(Abilities):
@@ -277,6 +281,7 @@ class Predictor(Abilities):
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
         collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
         logits = yield from pair_tiles(self.model, collator, texts, [scene.id for scene in scenes], batch_size=pairs)
+        check_finite(logits, self.processor.task_outputs[name])
         names = tuple(scene.name for scene in scenes)
         return Matched(
             captions=tuple(texts),
@@ -318,6 +323,7 @@ class Predictor(Abilities):
         batch = collator(examples)
         out = self.model(**batch.inputs(self.model.device), outputs=(batch.output,), return_attention=explain)
         logits = out.logits[batch.output].float().cpu() / self._temperature(task)
+        check_finite(logits.numpy(), batch.output)
         vocabulary = self.processor.vocabularies.get(batch.output, [])
         decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
         attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None
@@ -337,3 +343,12 @@ class Predictor(Abilities):
             name: probabilities[0].float().cpu().numpy() for name, probabilities in out.attentions.items()
         }
         return Attention(tuple(words), tuple(boxes), maps, scene.picture)  # type: ignore[arg-type]
+
+
+def check_finite(logits: NDArray[Any], output: str) -> None:
+    """Raise NoNumber for what a model computes and is no number."""
+    if not np.isfinite(logits).all():
+        raise NoNumber(
+            f"the model gives no number (its output {output!r} is not finite)",
+            remedy="train it again, or use an earlier checkpoint",
+        )

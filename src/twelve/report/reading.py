@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from twelve.data.records import finite, read_object
 from twelve.errors import ConfigError
 from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
+from twelve.jsonfile import decode
 from twelve.scoring.results import mended_by
 
 
@@ -96,8 +96,8 @@ def read_history(path: Path) -> History:
     step = latest = 0
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):  # the last line of a run that was killed while writing it
+            line = decode(text, strict=False)
+        except ValueError:  # the last line of a run that was killed while writing it
             continue
         if not isinstance(line, dict) or type(line.get("iteration")) is not int:
             continue

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from twelve import jsonfile
 from twelve.errors import CheckpointError
 from twelve.files import remove, replacing
 
@@ -51,7 +52,10 @@ def load(folder: Path) -> dict[str, Any]:
     """
     remedy = "remove this folder and resume from the checkpoint before it"
     try:
-        document = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        document = jsonfile.read(folder / "state.json", strict=False)
+    except CheckpointError as error:
+        raise CheckpointError(f"damaged checkpoint ({error.problem})", file=folder, remedy=remedy) from None
+    try:
         found = {"tensors": _digest(folder / "tensors.safetensors"), "plain": _text_digest(document["state"])}
         # Checkpoints of the first releases have no checksum of their plain values.
         changed = [part for part, digest in found.items() if document.get(part, digest) != digest]

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from twelve import files
+from twelve import files, jsonfile
 from twelve.errors import ConfigError
 from twelve.training.devices import Devices
 
@@ -84,10 +84,10 @@ class RunLog:
         kept = []
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
             try:
-                tree = json.loads(line)
+                tree = jsonfile.decode(line, strict=False)
                 if line.endswith("\n") and tree["iteration"] <= iteration and tree.get("kind") != "kept":
                     kept.append(line)
-            except (ValueError, LookupError, TypeError, RecursionError):
+            except (ValueError, LookupError, TypeError):
                 continue
         with files.replacing(self.path) as partial:
             partial.write_text("".join(kept), encoding="utf-8")
@@ -96,7 +96,7 @@ class RunLog:
         """Every event so far: who stopped or went again, and when."""
         if not self.path.is_file():
             return []
-        lines = (json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines())
+        lines = (jsonfile.decode(line, strict=False) for line in self.path.read_text(encoding="utf-8").splitlines())
         return [
             {key: value for key, value in line.items() if key != "kind"} for line in lines if line["kind"] == "event"
         ]

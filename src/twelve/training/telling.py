@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelve.data.records import finite
 from twelve.data.root import DRAWN
+from twelve.jsonfile import read_or_none
 from twelve.model.card import origin_of_run, write_card
 
 if TYPE_CHECKING:
@@ -82,8 +82,5 @@ def kept_looks(folder: Path) -> dict[str, float]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """What a run says of itself for people; nothing where that is lost."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    tree = read_or_none(path)
     return tree if isinstance(tree, dict) else {}

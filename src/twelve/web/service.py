@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from twelve.predictor import Matched, Predictor, Result, Scene
+from twelve.predictor.predictor import NoNumber
 from twelve.predictor.questions import Turn
 from twelve.tasks.base import Box
 from twelve.web import uploads
@@ -203,6 +204,8 @@ class Service:
     async def _result(self, pending: Pending[T], until: float) -> T:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(pending), until - time.monotonic())
+        except NoNumber:
+            raise no_number() from None
         except TimeoutError:
             if not pending.begun:
                 raise self.busy() from None
