@@ -104,3 +104,16 @@ def test_a_root_without_any_task(tmp_path: Path) -> None:
         check_root(tmp_path, ["vqua"])
     with pytest.raises(DataError, match="no such data root"):
         check_root(tmp_path / "nowhere")
+
+
+def test_a_file_of_another_splits_size(tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Boxed, "official_counts", {"train": (3, 2), "val": (2, 2)})
+    report = check_root(tmp_path, ["boxed"])
+    assert not report.ok
+    assert report.tasks[0].train.errors == ("has exactly as many examples and pictures as val: is it that file?",)
+
+
+def test_empty_texts_are_counted(tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Boxed, "read", lambda self, root, split: [Example(split, " ", ("x/1",))])
+    report = check_root(tmp_path, ["boxed"])
+    assert report.ok and "1 of 1 texts are empty" in report.tasks[0].train.notes

@@ -3,6 +3,7 @@ numbers."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 from PIL import Image
 
 from twelve.data.cache import read_examples
-from twelve.data.columns import have_candidates, pictures, take
-from twelve.data.root import DataRoot, MissingData
+from twelve.data.columns import have_candidates, pictures, take, texts_of
+from twelve.data.mistaken import what_is
+from twelve.data.records import check_regular
+from twelve.data.root import NO_FILE, DataRoot, MissingData
 from twelve.data.sources import MOST, elsewhere
 from twelve.errors import DataError, TwelveError
 from twelve.progress import Track
@@ -20,6 +23,12 @@ from twelve.tasks.base import Box, Example, Task, all_tasks, get
 
 REGIONS = "regions"
 _COUNTED = ("examples", "pictures")
+_END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+"""Format -> what stands at the end of a file."""
+_NAMED = 4
+"""Missing files that are named."""
+_TAIL = 64
+"""Bytes of a file's end that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class SplitCheck:
         official: (examples, pictures) of the complete split, None where not known.
         errors: what keeps the split from being used.
         notes: what is odd and does not.
+        damaged: something that is here is not what it should be; more than that something is not here.
     """
 
     split: str
@@ -41,6 +51,7 @@ class SplitCheck:
     official: tuple[int | None, int | None] | None = None
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    damaged: bool = False
 
     @property
     def usable(self) -> bool:
@@ -49,7 +60,9 @@ class SplitCheck:
     def __str__(self) -> str:
         lines = []
         if self.missing:
-            lines.append(f"  {self.split}: missing {', '.join(self.missing)}")
+            more = len(self.missing) - _NAMED
+            names = ", ".join(self.missing if more <= 0 else [*self.missing[:_NAMED], f"and {more} more"])
+            lines.append(f"  {self.split}: missing {names}")
         elif self.examples is not None:
             line = f"  {self.split}: {self.examples:,} examples on {self.pictures:,} pictures"
             if self.official is not None:
@@ -63,7 +76,12 @@ class SplitCheck:
 
 @dataclass(frozen=True, slots=True)
 class TaskCheck:
-    """One task. It can run when its training split and one that it is measured on are usable."""
+    """One task. It can run when its training split and one that it is measured on are usable.
+
+    Attributes:
+        others: splits that are not read by default, as far as their files are here.
+        notes: what is odd; ``errors``: what is wrong with files that are no split's.
+    """
 
     task: str
     title: str
@@ -71,14 +89,23 @@ class TaskCheck:
     train: SplitCheck
     measured: tuple[SplitCheck, ...]
     notes: tuple[str, ...] = ()
+    others: tuple[SplitCheck, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        return self.train.usable and any(split.usable for split in self.measured)
 
     @property
     def ok(self) -> bool:
-        return self.train.usable and any(split.usable for split in self.measured)
+        """It can run, and no file that is here is damaged."""
+        return self.runs and not (self.errors or any(split.damaged for split in (*self.measured, *self.others)))
 
     def __str__(self) -> str:
-        lines = [f"{self.task} ({self.title}): {'can run' if self.ok else 'cannot run'}"]
-        lines += [str(split) for split in (self.train, *self.measured)]
+        state = "can run" if self.ok else "can run, but a file is damaged" if self.runs else "cannot run"
+        lines = [f"{self.task} ({self.title}): {state}"]
+        lines += [str(split) for split in (self.train, *self.measured, *self.others)]
+        lines += [f"  error: {error}" for error in self.errors]
         if any(split.missing for split in (self.train, *self.measured)) and self.page:
             lines.append(f"  its files are published at {self.page}")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
@@ -89,7 +116,7 @@ class CheckReport:
     """All tasks that were looked at; ``str()`` of it is for people.
 
     Attributes:
-        ok: every one of them can run, and there is at least one.
+        ok: every one of them can run without a damaged file, and there is at least one.
     """
 
     tasks: tuple[TaskCheck, ...]
@@ -105,7 +132,8 @@ class CheckReport:
 def check_root(
     data: str | Path | DataRoot, tasks: Sequence[str] | None = None, *, regions: Path | None = None
 ) -> CheckReport:
-    """Look at every official split that training or measuring reads.
+    """Look at every official file that a command reads: of the splits that training or measuring reads by default, of
+    the other splits that are here, and of what only scoring reads.
 
     Args:
         tasks: names; every task that the data root has a folder for when absent.
@@ -118,10 +146,11 @@ def check_root(
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     store = RegionStore(regions or root.path / REGIONS, data=root.path)
     chosen = [get(name) for name in tasks] if tasks else _present(root)
+    seen = _Pictures(root, store)
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
-            found.append(_check_task(root, task, store))
+            found.append(_check_task(root, task, seen))
             track.advance()
     return CheckReport(tuple(found))
 
@@ -136,74 +165,201 @@ def splits_of(task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys([task.train_split, *held_out, task.report_split]))
 
 
-def _check_task(root: DataRoot, task: Task, store: RegionStore) -> TaskCheck:
-    train, *measured = (_check_split(root, task, split, store) for split in splits_of(task))
-    notes = []
-    if (root.path / task.folder).is_dir():
+def _check_task(root: DataRoot, task: Task, seen: _Pictures) -> TaskCheck:
+    default = splits_of(task)
+    read: dict[str, Sequence[Example]] = {}
+    train, *measured = (_check_split(root, task, split, seen, read) for split in default)
+    looked = {path for split in default for path in task.sources(root, split)}
+    others = []
+    for split in task.splits:
+        paths = task.sources(root, split)
+        here = any(os.path.exists(root.path / task.folder / name) for name in task.files(split))
+        if here and not looked.issuperset(paths):
+            others.append(_check_split(root, task, split, seen, {}, needed=False))
+            looked |= {*paths}
+    notes, errors = [], []
+    folder = root.path / task.folder
+    if folder.is_dir():
         try:
-            task.same_pictures(root)
+            with root.mended():
+                task.same_pictures(root)
         except MissingData as error:
             notes.append(f"{error.problem}: no {error.file}")
         except DataError as error:
-            notes.append(str(error))
-    return TaskCheck(task.name, task.title, task.page, train, tuple(measured), tuple(notes))
+            errors.append(str(error))
+        for path, reader in task.beside(root):
+            try:
+                with root.mended():
+                    reader(path)
+            except DataError as error:
+                if path not in looked:  # said where the split is read
+                    errors.append(str(error))
+    errors += _repeated(task, read)
+    return TaskCheck(
+        task.name, task.title, task.page, train, tuple(measured), tuple(notes), tuple(others), tuple(errors)
+    )
 
 
-def _check_split(root: DataRoot, task: Task, split: str, store: RegionStore) -> SplitCheck:
+def _repeated(task: Task, read: Mapping[str, Sequence[Example]]) -> list[str]:
+    """Training examples that stand word for word in a split that is measured: one file under the names of both."""
+    measured = [split for split in read if split != task.train_split]
+    if task.train_split not in read or not measured:
+        return []
+    trained = {hash(_identity(example)) for example in read[task.train_split]}
+    errors = []
+    for split in measured:
+        examples = read[split]
+        count = sum(hash(_identity(example)) in trained for example in examples)
+        if count > MOST * len(examples):
+            files = " and ".join(dict.fromkeys((*task.files(task.train_split), *task.files(split))))
+            errors.append(
+                f"{count:,} of {len(examples):,} examples of {split} are in {task.train_split} too: see {files}"
+            )
+    return errors
+
+
+def _identity(example: Example) -> tuple[str, str, tuple[str, ...]]:
+    return example.id, example.text, example.images
+
+
+def _check_split(
+    root: DataRoot,
+    task: Task,
+    split: str,
+    seen: _Pictures,
+    read: dict[str, Sequence[Example]],
+    *,
+    needed: bool = True,
+) -> SplitCheck:
+    """``read`` receives the examples; where they are not ``needed``, missing pictures are only noted."""
     official = task.official_counts.get(split)
     try:
         examples = read_examples(task, root, split)
     except MissingData as error:
         folder = root.path / task.folder
-        missing = tuple(name for name in task.files(split) if not (folder / name).is_file())
-        return SplitCheck(split, missing, official=official, errors=() if missing else (str(error),))
+        missing = tuple(name for name in task.files(split) if not os.path.exists(folder / name))
+        if missing:  # where else it is, in a folder or an archive, is worth a line
+            notes = (str(error),) if folder.is_dir() and error.problem != NO_FILE else ()
+            return SplitCheck(split, missing, official=official, notes=notes)
+        damaged = task.files(split) != task.files(task.train_split)  # one file of all splits may lack this one
+        return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
     except DataError as error:
-        return SplitCheck(split, official=official, errors=(str(error),))
+        return SplitCheck(split, official=official, errors=(str(error),), damaged=True)
+    read[split] = examples
     images = pictures(examples)
-    errors, notes = _pictures(root, task, images, pictures(take(examples, have_candidates(examples))), store)
+    errors, notes = seen.look(task, images, pictures(take(examples, have_candidates(examples))))
+    if not needed:
+        errors, notes = [], [*errors, *notes]
+    lacking = len(errors)
     twice = len(examples) - len({example.id for example in examples})
     if twice:
         errors.append(f"{twice:,} examples have the id of another")
-    wrong, beyond = _boxes(root, examples, store)
+    blank = sum(not text.strip() for text in texts_of(examples))
+    if blank:
+        notes.append(f"{blank:,} of {len(examples):,} texts are empty")
+    wrong, beyond = _boxes(examples, seen)
     errors += wrong
     notes += beyond
     if official is not None:
         expected = zip((len(examples), len(images)), official, _COUNTED, strict=True)
-        notes += [f"{is_:,} {what}, officially {of:,}" for is_, of, what in expected if of is not None and is_ != of]
-    return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes))
+        odd = [f"{is_:,} {what}, officially {of:,}" for is_, of, what in expected if of is not None and is_ != of]
+        twin = next(
+            (other for other, size in task.official_counts.items() if size == (len(examples), len(images))), split
+        )
+        if odd and twin != split:
+            errors.append(f"has exactly as many examples and pictures as {twin}: is it that file?")
+        notes += odd
+    damaged = len(errors) > lacking
+    return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes), damaged)
 
 
-def _pictures(
-    root: DataRoot, task: Task, images: Sequence[str], asked: Sequence[str], store: RegionStore
-) -> tuple[list[str], list[str]]:
-    """(errors, notes) about pictures without a file or regions: what has regions needs no file, and the reverse.
+class _Pictures:
+    """Pictures of all tasks; each file is opened once."""
 
-    Args:
-        asked: pictures of which the dataset gives boxes.
+    def __init__(self, root: DataRoot, store: RegionStore) -> None:
+        self._root, self._store = root, store
+        self._sizes: dict[str, tuple[int, int] | str] = {}
+        """Image id -> width and height; or what is wrong with its file."""
+
+    def look(self, task: Task, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
+        """(errors, notes) about pictures without a file or regions: what has regions needs no file, and the reverse.
+
+        Args:
+            asked: pictures of which the dataset gives boxes.
+        """
+        root, store = self._root, self._store
+        without_file = [image for image in images if root.image_file(image) is None]
+        try:
+            neither = [image for image in without_file if image not in store]
+            bare = [image for image in images if image not in store]
+            half = sum(image in store and not store.has_given(image) for image in asked)
+        except TwelveError as error:
+            return [str(error)], []
+        if neither:
+            share = f"{len(neither):,} of {len(images):,} pictures"
+            where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
+            more = f"; {where}" if where else ""
+            return [f"{share} have neither a file nor regions, the first is {neither[0]}{more}"], []
+        damaged = [(image, found) for image in bare if isinstance(found := self._file(image), str)]
+        if damaged:
+            image, found = damaged[0]
+            share = f"{len(damaged):,} of {len(images):,} picture files are damaged"
+            return [f"{share}, the first is {root.image_file(image)}: {found} -> download them again"], []
+        notes = []
+        if without_file:
+            notes.append(f"{len(without_file):,} of {len(images):,} pictures have regions alone")
+        if bare:
+            notes.append(f"{len(bare):,} of {len(images):,} pictures have no regions yet")
+        if half:
+            notes.append(f"{half:,} of {len(asked):,} pictures have regions, but none yet of the boxes that are given")
+        return [], notes
+
+    def size(self, image: str) -> tuple[int, int] | None:
+        """Width and height, from the file's header or the regions; None when neither says it."""
+        found = self._file(image)
+        if isinstance(found, tuple):
+            return found
+        try:
+            if image in self._store:
+                regions = self._store.get(image)
+                return regions.width, regions.height
+        except TwelveError:
+            return None
+        return None
+
+    def _file(self, image: str) -> tuple[int, int] | str:
+        if image not in self._sizes:
+            path = self._root.image_file(image)
+            self._sizes[image] = "no file" if path is None else _opened(path)
+        return self._sizes[image]
+
+
+def _opened(path: Path) -> tuple[int, int] | str:
+    """Width and height of a picture; or what is wrong with its file.
+
+    A file that does not end as its format does (a download that broke off) is decoded, which takes its time: it may
+    have something behind its end.
     """
-    without_file = [image for image in images if root.image_file(image) is None]
     try:
-        neither = [image for image in without_file if image not in store]
-        regions = sum(image in store for image in images)
-        half = sum(image in store and not store.has_given(image) for image in asked)
-    except TwelveError as error:
-        return [str(error)], []
-    if neither:
-        share = f"{len(neither):,} of {len(images):,} pictures"
-        where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
-        more = f"; {where}" if where else ""
-        return [f"{share} have neither a file nor regions, the first is {neither[0]}{more}"], []
-    notes = []
-    if without_file:
-        notes.append(f"{len(without_file):,} of {len(images):,} pictures have regions alone")
-    if regions < len(images):
-        notes.append(f"{len(images) - regions:,} of {len(images):,} pictures have no regions yet")
-    if half:
-        notes.append(f"{half:,} of {len(asked):,} pictures have regions, but none yet of the boxes that are given")
-    return [], notes
+        check_regular(path)
+        if (found := what_is(path)) is not None:
+            return found[0]
+        with Image.open(path) as opened:
+            size = opened.size
+            if not _ends(path, opened.format):
+                opened.load()
+            return size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, TwelveError) as error:
+        return error.problem if isinstance(error, TwelveError) else str(error)
 
 
-def _boxes(root: DataRoot, examples: Sequence[Example], store: RegionStore) -> tuple[list[str], list[str]]:
+def _ends(path: Path, kind: str | None) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _TAIL))
+        return _END.get(kind or "", b"") in stream.read()
+
+
+def _boxes(examples: Sequence[Example], seen: _Pictures) -> tuple[list[str], list[str]]:
     """(errors, notes): boxes without area or outside their picture; boxes that reach beyond it."""
     by_image: dict[str, dict[Box, str]] = {}
     for example in examples:
@@ -214,7 +370,7 @@ def _boxes(root: DataRoot, examples: Sequence[Example], store: RegionStore) -> t
     outside: list[str] = []
     beyond: list[str] = []
     for image, found in by_image.items():
-        size = picture_size(root, image, store)
+        size = seen.size(image)
         for box, key in found.items():
             x1, y1, x2, y2 = box
             name = f"{image} (example {key})"
@@ -228,18 +384,3 @@ def _boxes(root: DataRoot, examples: Sequence[Example], store: RegionStore) -> t
     errors = [f"{len(names):,} boxes {what}, the first of {names[0]}" for what, names in kinds.items() if names]
     reach = [f"{len(beyond):,} boxes reach beyond their picture, the first of {beyond[0]}"] if beyond else []
     return errors, reach
-
-
-def picture_size(root: DataRoot, image: str, store: RegionStore) -> tuple[int, int] | None:
-    """Width and height of a picture, from its file's header or its regions; None when neither is there."""
-    path = root.image_file(image)
-    try:
-        if path is not None:
-            with Image.open(path) as opened:
-                return opened.size
-        if image in store:
-            regions = store.get(image)
-            return regions.width, regions.height
-    except (OSError, ValueError, SyntaxError, TwelveError):
-        return None
-    return None

@@ -13,12 +13,11 @@ from __future__ import annotations
 import io
 import pickle
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twelve.data.records import unreadable
+from twelve.data.records import check_regular, unreadable
 from twelve.errors import DataError
 
 LARGEST = 1 << 26
@@ -101,11 +100,9 @@ def read_pickle(path: Path) -> Any:
 def _content(path: Path) -> bytes:
     """All of a file, whose size is looked at first: one of two gigabytes of nothing takes a few blocks of a disk."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
-            raise _refused(path, "it is no regular file")
-        if found.st_size > LARGEST:
-            raise _refused(path, f"it has {found.st_size:,} bytes, more than the {LARGEST:,} that are read")
+        check_regular(path)  # opening a pipe would wait for its writer
+        if (size := path.stat().st_size) > LARGEST:
+            raise _refused(path, f"it has {size:,} bytes, more than the {LARGEST:,} that are read")
         with open(path, "rb") as file:
             return file.read(LARGEST)
     except OSError as error:

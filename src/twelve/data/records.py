@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import math
 import reprlib
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -205,6 +206,10 @@ def read_object(path: Path) -> Record:
 
 def read_json(path: Path) -> Any:
     """Any JSON file; raises DataError as :func:`read_object` does."""
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
     return jsonfile.read(path, DataError, remedy=REMEDY, most=jsonfile.LARGE, strict=False)
 
 
@@ -262,7 +267,20 @@ def open_text(path: Path) -> IO[str]:
     return TextIOWrapper(_open(path), encoding="utf-8-sig")
 
 
+def check_regular(path: Path) -> None:
+    """Raise DataError for what has no end or never begins (a pipe, a device), and for a folder.
+
+    Raises:
+        OSError: there is nothing of this name.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise DataError(f"is {what}, not a file", file=path, remedy="move it away and download the file again")
+
+
 def _open(path: Path) -> BufferedReader | _Unpacked:
+    check_regular(path)
     return _Unpacked(path) if path.suffix == ".gz" else path.open("rb")
 
 
@@ -299,4 +317,5 @@ def unpacks_within(path: Path) -> None:
 def unreadable(path: Path, error: Exception) -> DataError:
     """An error about a file that cannot be read at all."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return DataError(f"cannot be read: {reason}", file=path, remedy="download the file again")
+    remedy = "allow yourself to read it: chmod u+r" if isinstance(error, PermissionError) else "download the file again"
+    return DataError(f"cannot be read: {reason}", file=path, remedy=remedy)

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from twelve.data.records import read_object
+from twelve.data.mistaken import what_is
+from twelve.data.records import check_regular, read_object, unreadable
 from twelve.errors import DataError, nearest
 from twelve.tasks.base import Task, get
 
@@ -32,6 +33,9 @@ COCO = "coco"
 _COCO_NAME = re.compile(r"(?:COCO_[A-Za-z0-9-]+_)?(\d{12})")
 _V7W_NAME = re.compile(r"v7w_(\d+)")
 """A picture of Visual Genome in Visual7W's own archive; the number is its id in both."""
+
+
+NO_FILE = "no such file"
 
 
 class MissingData(DataError):
@@ -75,7 +79,7 @@ class DataRoot:
                 "no such data root", file=self.path, remedy="make this folder and put one folder a dataset into it"
             )
         self.sources: dict[str, str] = {}
-        if (self.path / SOURCES).is_file():
+        if (self.path / SOURCES).exists():
             record = read_object(self.path / SOURCES)
             self.sources = {task: record.text(task) for task in record.fields}
         self.sources.update(sources or {})
@@ -91,14 +95,20 @@ class DataRoot:
 
     @contextmanager
     def mended(self) -> Iterator[None]:
-        """Errors from within that say to download a file say to draw the world again, where it is a drawn one."""
+        """Errors from within about a file that is not what its name says (mistaken.py) say what it is; those that say
+        to download a file say to draw the world again, where it is a drawn one."""
         try:
             yield
         except DataError as error:
-            if "download" not in (error.remedy or "") or not (self.path / DRAWN).is_file():
+            problem, record, remedy = error.problem, error.record, error.remedy
+            found = None if error.file is None else what_is(Path(error.file))
+            if found is not None:
+                (problem, remedy), record = found, None
+            elif "download" not in (remedy or "") or not (self.path / DRAWN).is_file():
                 raise
-            remedy = f"remove {self.path} and draw the world again: twelve data make-microworld --out {self.path}"
-            raise type(error)(error.problem, file=error.file, record=error.record, remedy=remedy) from None
+            if "download" in (remedy or "") and (self.path / DRAWN).is_file():
+                remedy = f"remove {self.path} and draw the world again: twelve data make-microworld --out {self.path}"
+            raise type(error)(problem, file=error.file, record=record, remedy=remedy) from None
 
     def file(self, task: str, name: str, *, page: str = "") -> Path:
         """The official file ``name`` of a task.
@@ -108,19 +118,25 @@ class DataRoot:
 
         Raises:
             MissingData: the task's folder or the file is not there; says where it was looked for.
+            DataError: what is there is no file.
         """
         folder = self.path / task
         origin = f" from {page}" if page else ""
-        if not folder.is_dir():
+        try:
+            there = sorted(os.listdir(folder))
+        except PermissionError as error:
+            raise unreadable(folder, error) from None
+        except OSError:
             raise MissingData(
                 f"the data root has no folder for {task}",
                 file=folder,
                 remedy=f"make it and put {name}{origin} into it",
-            )
-        if not (folder / name).is_file():
-            there = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+            ) from None
+        if os.path.exists(folder / name):
+            check_regular(folder / name)
+        else:
             raise MissingData(
-                "no such file",
+                NO_FILE,
                 file=folder / name,
                 remedy=f"download {name}{origin} into this folder{nearest(name, there)}",
             )

@@ -43,9 +43,14 @@ def read_members(path: Path) -> Iterator[tuple[str, Record]]:
         yield key, Record(value, path, key)
 
 
-def read_list(path: Path, key: str) -> Iterator[Record]:
+def read_list(
+    path: Path, key: str, header: Callable[[str, Any], object] = lambda name, value: None
+) -> Iterator[Record]:
     """The objects of the list under ``key`` of the one JSON object that a file holds, in file order, read as they are
     asked for; what stands under other keys is passed over.
+
+    Args:
+        header: called with each other key and its value.
 
     Raises:
         DataError: unreadable, not JSON, no object, no list under that key, or an element that is not an object (names
@@ -64,6 +69,8 @@ def read_list(path: Path, key: str) -> Iterator[Record]:
             if name != key or text.mark() != "[":
                 value = text.value()
                 seen[name] = value if name == key else None
+                if name != key:
+                    header(name, value)
                 continue
             seen[name] = []
             for index, _ in enumerate(text.parts("[", "]")):

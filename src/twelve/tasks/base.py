@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -138,6 +138,8 @@ class Task(abc.ABC):
     """Where its official files are published; errors about a missing file name it."""
     defaults: ClassVar[Defaults]
     train_split: ClassVar[str] = "train"
+    splits: ClassVar[tuple[str, ...]] = ()
+    """Official splits, where there are others than those that training and measuring read by default."""
     report_split: ClassVar[str]
     """Labelled split that is reported, once, at the end."""
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -178,6 +180,11 @@ class Task(abc.ABC):
     def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         """Every file that :meth:`read` opens for ``split``, there or not: a cache of it is stale when one changes."""
         return tuple(root.path / self.folder / name for name in self.files(split))
+
+    def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+        """Official files in the task's folder that no split is read from but :meth:`score` knows, each with its reader,
+        which raises DataError when it is malformed."""
+        return iter(())
 
     def given_boxes(self, root: DataRoot, split: str) -> Mapping[str, list[Box]]:
         """Image id -> distinct boxes that the dataset gives as candidates, which regions must be extracted for.

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 from xml.etree import ElementTree
 
-from twelve.data.records import REMEDY, unreadable
+from twelve.data.records import REMEDY, check_regular, unreadable
 from twelve.data.root import MissingData
 from twelve.errors import DataError
 from twelve.tasks.base import Box
@@ -192,6 +192,7 @@ def read_pictures(path: Path) -> list[str]:
 
 def _bytes(path: Path) -> bytes:
     try:
+        check_regular(path)
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingData(

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from twelve.data.root import COCO, DataRoot, MissingData
 from twelve.data.streams import read_elements
+from twelve.errors import DataError
 from twelve.tasks.base import Task
 
 IMAGE_DATA = "image_data.json"
@@ -40,7 +41,7 @@ def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
     """Image id -> COCO image id, of the pictures that have one.
 
     Raises:
-        DataError: a record is malformed.
+        DataError: a record is malformed, or there is none.
     """
     found: dict[int, int | None] = {}
     for record in read_elements(path):
@@ -48,4 +49,6 @@ def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
         if key in found:
             raise record.error(f"picture {key} occurs twice")
         found[key] = None if record.fields.get("coco_id") is None else record.integer("coco_id")
+    if not found:
+        raise DataError("holds no picture", file=path, remedy="download the file again")
     return {f"{source}/{key}": f"{COCO}/{number}" for key, number in found.items() if number is not None}

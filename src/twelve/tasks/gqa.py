@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -62,6 +62,7 @@ class GQA(GenomeTask):
     page: ClassVar[str] = "https://cs.stanford.edu/people/dorarad/gqa/download.html"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
     train_split: ClassVar[str] = "train_balanced"
+    splits: ClassVar[tuple[str, ...]] = (*_SPLITS, *_CUTS)
     report_split: ClassVar[str] = "testdev_balanced"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("testdev_balanced",), "val": ("val_balanced",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
@@ -86,6 +87,13 @@ class GQA(GenomeTask):
     def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         choices = (_choices_file(root, self.name, part) for part in (_PARTED if split in _CUTS else (split,)))
         return (*super().sources(root, split), *(path for path in choices if path is not None))
+
+    def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+        from twelve.tasks import gqa_results
+
+        folder = root.path / self.folder
+        for pattern, reader in (("*_choices.json", read_choices), ("*_sceneGraphs.json", gqa_results.read_scenes)):
+            yield from ((path, reader) for path in sorted(folder.glob(pattern)))
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         return list(self.iterate(root, split))
@@ -245,11 +253,23 @@ def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, fl
 
 def _choices_file(root: DataRoot, folder: str, split: str) -> Path | None:
     path = root.path / folder / f"{split.split('_')[0]}_choices.json"
-    return path if path.is_file() else None
+    return path if path.exists() else None
+
+
+def read_choices(path: Path) -> dict[str, metric.Choices]:
+    """Question id -> possible answers, of a file of choices.
+
+    Raises:
+        DataError: a record is malformed, or there is none.
+    """
+    return dict(_read_choices(path, {}))
 
 
 def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str, metric.Choices]]:
+    key = None
     for key, record in read_members(path):
         valid, plausible = (tuple(map(sys.intern, record.strings(name))) for name in ("valid", "plausible"))
         choices = metric.Choices(valid, plausible)
         yield key, shared.setdefault(choices, choices)
+    if key is None:
+        raise DataError("holds no choices", file=path, remedy="download the file again, or move it away")

@@ -131,6 +131,27 @@ def _entailed(
 
 def _regions(questions: Sequence[Path], scenes: Path) -> dict[str, list[metric.Region]]:
     """Question id -> boxes of what it and its full answer speak of, as shares of the picture, of balanced questions."""
+    things = read_scenes(scenes)
+    found = {}
+    for path in questions:
+        for key, record in read_members(path):
+            if not record.flag("isBalanced"):
+                continue
+            image, notes = record.text("imageId"), record.record("annotations")
+            named = [notes.record(part) for part in ("question", "fullAnswer")]
+            ids = [part.text(word) for part in named for word in part.fields]
+            if image not in things or any(thing not in things[image] for thing in ids):
+                raise record.error(f"{scenes.name} lacks picture {image} or an object of it", "give that of this split")
+            found[key] = [things[image][thing] for thing in ids]
+    return found
+
+
+def read_scenes(scenes: Path) -> dict[str, dict[str, metric.Region]]:
+    """Picture -> object -> its box, x1 y1 x2 y2 as shares of the picture, of a file of scene graphs.
+
+    Raises:
+        DataError: a record is malformed, a picture occurs twice, or there is none.
+    """
     things: dict[str, dict[str, metric.Region]] = {}
     for image, scene in read_members(scenes):
         wide, high = scene.integer("width"), scene.integer("height")
@@ -145,18 +166,9 @@ def _regions(questions: Sequence[Path], scenes: Path) -> dict[str, list[metric.R
             if w < 0 or h < 0 or max(map(abs, box)) > FURTHEST:
                 raise objects.record(key).error(f"a box of {w}x{h} pixels at {x}, {y}")
             things[image][key] = (x / wide, y / high, (x + w) / wide, (y + h) / high)
-    found = {}
-    for path in questions:
-        for key, record in read_members(path):
-            if not record.flag("isBalanced"):
-                continue
-            image, notes = record.text("imageId"), record.record("annotations")
-            named = [notes.record(part) for part in ("question", "fullAnswer")]
-            ids = [part.text(word) for part in named for word in part.fields]
-            if image not in things or any(thing not in things[image] for thing in ids):
-                raise record.error(f"{scenes.name} lacks picture {image} or an object of it", "give that of this split")
-            found[key] = [things[image][thing] for thing in ids]
-    return found
+    if not things:
+        raise DataError("holds no scene graph", file=scenes, remedy="download the file again, or move it away")
+    return things
 
 
 def _counts(scores: metric.Scores, balanced: Sequence[metric.Question]) -> dict[str, int]:

@@ -32,6 +32,8 @@ from twelve.tasks.shared import SourceOf, by_number, corners, dialogue, image_of
 SPLITS = ("train", "valid", "test")
 _PACKED = ".gz"
 ALL = "all"
+_NO_QUESTION = re.compile(r"start\s+answer ")
+"""What :func:`dialogue` makes of a question without a word; a game in which nothing was asked has no text at all."""
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 """An object's id as a key."""
 PAGE = "https://florian-strub.com/guesswhat.train.jsonl.gz (and valid, test)"
@@ -69,7 +71,7 @@ class GuessWhat(Task):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """Of a file that is there both packed and unpacked, the packed one is read."""
         path = games_file(root, self.name, *self.files(split))
-        return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split)
+        return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split, _blank)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, boxes="given", note="the right one of all objects, over games that succeeded")
@@ -120,6 +122,10 @@ class GuessWhat(Task):
             {"accuracy": len(counted), "error": len(counted)},
             notes=[] if protocol == ALL else passed_over(len(selected) - len(counted), "of games that do not count"),
         )
+
+
+def _blank(example: Example) -> bool:
+    return _NO_QUESTION.search(example.text) is not None
 
 
 def _game(example: Example, chosen: int) -> metric.Game:

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record, read_lines, read_object
+from twelve.data.records import Record, describe, read_lines, read_object
 from twelve.data.root import DataRoot
+from twelve.errors import DataError
 from twelve.evaluation.metrics import retrieval as metric
 from twelve.scoring.base import Scored
 from twelve.tasks.base import Example, Measurement, Protocol, Task
@@ -48,7 +49,9 @@ class CaptionTask(Task):
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
-        return some(read_dataset(path, split, lambda name: root.image_source(self, name)), path, split)
+        content = read_object(path)
+        check_dataset(content, self.source)
+        return some(captions_of(content, split, lambda name: root.image_source(self, name)), path, split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         gallery = self.full_gallery if full else GALLERY
@@ -84,6 +87,18 @@ class CaptionTask(Task):
         from twelve.tasks import karpathy_results
 
         return karpathy_results.score(truth, predictions, protocol, self.source)
+
+
+def check_dataset(content: Record, dataset: str) -> None:
+    """Raise DataError for a file that says that it is of another dataset."""
+    found = content.fields.get("dataset", dataset)
+    if found != dataset:
+        raise DataError(
+            f"a file of dataset {describe(found) if not isinstance(found, str) else repr(found)}, not {dataset!r}",
+            file=content.file,
+            record="dataset",
+            remedy="score or read it as the task that it is of, or give this task's file",
+        )
 
 
 def read_dataset(path: Path, split: str, source_of: SourceOf) -> list[Example]:

@@ -28,7 +28,7 @@ from twelve.evaluation.metrics import retrieval as metric
 from twelve.scoring.base import Scored
 from twelve.scoring.results import only
 from twelve.tasks.base import Example, Measurement
-from twelve.tasks.karpathy import SPLITS, captions_of
+from twelve.tasks.karpathy import SPLITS, captions_of, check_dataset
 from twelve.tasks.retrieval_files import Both, Matrix, Ranking, read_results, short_id
 
 _GALLERIES = {"1k": (1, 1000), "1k-5fold": (5, 1000), "5k": (1, 5000)}
@@ -52,13 +52,7 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     path = only(truth, "dataset_*.json of the captions' split")
     results = only(predictions, "the file of scores or rankings")
     content = read_object(path)
-    dataset = content.fields.get("dataset", source)
-    if dataset != source:
-        raise DataError(
-            f"a file of dataset {dataset!r}, not {source!r}",
-            file=path,
-            remedy="score the task that the file is of, or give this task's file",
-        )
+    check_dataset(content, source)
     splits = {split: captions_of(content, split, lambda name: source) for split in SPLITS}
     found = read_results(results)
     split = _split(found, splits)

@@ -8,7 +8,7 @@ A line of ``dev.json``; the pictures are ``dev-850-0-img0.png`` (left) and ``dev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,6 +43,7 @@ class NLVR2(Task):
     source: ClassVar[str] = "nlvr2"
     page: ClassVar[str] = "https://github.com/lil-lab/nlvr/tree/master/nlvr2/data"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
+    splits: ClassVar[tuple[str, ...]] = _SPLITS
     report_split: ClassVar[str] = "test1"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test1", "test2"), "val": ("dev",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
@@ -58,7 +59,11 @@ class NLVR2(Task):
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
-        return some(list(read_statements(path, root.image_source(self))), path, split)
+        return some(list(read_statements(path, root.image_source(self), split.rpartition("_")[2])), path, split)
+
+    def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+        pattern = f"annotated_*{_ANNOTATED}"
+        yield from ((path, metric.read_categories) for path in sorted((root.path / self.folder).glob(pattern)))
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note="consistency: sentences judged right with every pair of pictures")
@@ -138,17 +143,23 @@ def _parts(
     return found
 
 
-def read_statements(path: Path, source: str = "nlvr2") -> Iterator[Example]:
+def read_statements(path: Path, source: str = "nlvr2", split: str | None = None) -> Iterator[Example]:
     """Examples of a file in its order. ``group`` is the sentence within its set, which consistency is counted over.
 
+    Args:
+        split: that identifiers must begin with; any where absent.
+
     Raises:
-        DataError: a line is malformed, an identifier is not split-set-pair-sentence or occurs twice.
+        DataError: a line is malformed, an identifier is not split-set-pair-sentence, is of another split or occurs
+            twice.
     """
     seen: set[str] = set()
     for record in read_lines(path):
         identifier, label = record.identifier("identifier"), record.text("label")
         if len(identifier.split("-")) != 4 or not all(identifier.split("-")):
             raise record.error(f"field 'identifier' must be split-set-pair-sentence, found {identifier!r}")
+        if split is not None and identifier.partition("-")[0] != split:
+            raise record.error(f"identifier {identifier} is not of {split}", f"put {path.name} of that split here")
         if label not in ("True", "False"):
             raise record.error(f'field \'label\' must be "True" or "False", found {label!r}')
         if identifier in seen:

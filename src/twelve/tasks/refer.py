@@ -57,6 +57,20 @@ class ReferTask(Task):
         refs, instances = (root.file(self.name, name, page=self.page) for name in self.files(split))
         return some(read_refs(refs, instances, split, lambda name: root.image_source(self, name)), refs, split)
 
+    def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+        from twelve.tasks import refer_results
+
+        folder = root.path / self.folder
+        for path in sorted(folder.glob("refs(*).p")):
+            if path.name not in self.files(self.train_split):
+                yield (
+                    path,
+                    lambda path: some(examples_of(path, read_instances(folder / INSTANCES), None, str), path, "any"),
+                )
+        if self.toolbox:
+            pattern = "google_refexp_*.json"
+            yield from ((path, refer_results.read_toolbox) for path in sorted(folder.glob(pattern)))
+
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note="IoU of at least 0.5 with the referred box, one prediction a sentence")
 

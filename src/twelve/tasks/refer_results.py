@@ -129,6 +129,18 @@ def _released(refs: Path, content: Record, source: str, remedy: str) -> Iterator
         yield example.id, Sentence(example.target, example.group, example.facts["split"], owner, size)
 
 
+def read_toolbox(path: Path) -> dict[str, Sentence]:
+    """Sentence id -> what it refers to, of a file of the Google toolbox.
+
+    Raises:
+        DataError: a record is malformed, or there is none.
+    """
+    found = dict(_google(read_object(path), ""))
+    if not found:
+        raise DataError("holds no expression", file=path, remedy="download the file again, or move it away")
+    return found
+
+
 def _google(content: Record, source: str) -> Iterable[tuple[str, Sentence]]:
     """The Google toolbox's file: annotations by id, each with the ids of its expressions; one split a file."""
     annotations, images = content.record("annotations"), content.record("images")

@@ -4,7 +4,7 @@ training set, and predictions as plain values."""
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,23 +25,49 @@ def unknown_split(task: str, split: str, known: Iterable[str]) -> ConfigError:
     )
 
 
-def some(examples: list[Example], file: Path, split: str) -> list[Example]:
-    """The examples themselves; raises MissingData when there is none of the split in the file."""
-    if not examples:
+BLANK = 0.1
+"""Share of texts, or of answers, without a word from which on a file is damaged; official files have hardly any."""
+
+
+def is_blank(example: Example) -> bool:
+    """Whether an example has no word to read."""
+    return not example.text.strip() or (bool(example.options) and not any(map(str.strip, example.options)))
+
+
+def some(examples: list[Example], file: Path, split: str, blank: Callable[[Example], bool] = is_blank) -> list[Example]:
+    """What :func:`some_of` says, of a list."""
+    return list(some_of(examples, file, split, blank))
+
+
+def some_of(
+    examples: Iterable[Example], file: Path, split: str, blank: Callable[[Example], bool] = is_blank
+) -> Iterator[Example]:
+    """The examples themselves.
+
+    Args:
+        blank: whether an example has no text.
+
+    Raises:
+        MissingData: the file holds none of the split.
+        DataError: more than :data:`BLANK` of their texts or their answers are empty, as an export leaves them that
+            lost a column.
+    """
+    count = 0
+    blanks: dict[str, list[Any]] = {"texts": [0, None], "answers": [0, None]}
+    for example in examples:
+        count += 1
+        answer = isinstance(example.target, Mapping) and not any(map(str.strip, example.target))
+        for what, found in (("texts", blank(example)), ("answers", answer)):
+            if found:
+                blanks[what] = [blanks[what][0] + 1, blanks[what][1] or example.id]
+        yield example
+    if not count:
         raise MissingData(
             f"holds no example of split {split!r}", file=file, remedy="choose another split or download the file again"
         )
-    return examples
-
-
-def some_of(examples: Iterable[Example], file: Path, split: str) -> Iterator[Example]:
-    """What :func:`some` says, of examples that come one after the other."""
-    empty = True
-    for example in examples:
-        empty = False
-        yield example
-    if empty:
-        some([], file, split)
+    for what, (number, first) in blanks.items():
+        if number > BLANK * count:
+            raise DataError(f"{number:,} of {count:,} {what} are empty", file=file, record=first, remedy=REMEDY)
 
 
 def values(examples: Sequence[Example], predictions: Sequence[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import FURTHEST, Record, read_object
+from twelve.data.records import FURTHEST, Record, describe, read_object
 from twelve.data.root import DataRoot
 from twelve.evaluation.metrics import visual7w as metric
 from twelve.scoring.base import Scored
@@ -27,6 +27,8 @@ from twelve.tasks.shared import SourceOf, by_number, image_of, some, unknown_spl
 
 _FILE = "dataset_v7w_pointing.json"
 _SPLITS = ("train", "val", "test")
+_TYPE = "which"
+"""Of every question that is answered by pointing."""
 
 
 @register
@@ -128,6 +130,8 @@ def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Examp
             key = str(question.integer("qa_id"))
             if key in examples:
                 raise question.error(f"qa_id {key} occurs twice")
+            if question.fields.get("type", _TYPE) != _TYPE:
+                raise question.error(f"field 'type' must be {_TYPE!r}, found {describe(question.fields['type'])}")
             ids = _candidates(question, boxes)
             examples[key] = Example(
                 id=key,

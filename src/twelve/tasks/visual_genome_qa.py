@@ -120,13 +120,16 @@ def read_questions(path: Path, source: str = "vg") -> list[Example]:
     """One example a question, in file order. Target: its answer, normalised as VQA's vocabulary is.
 
     Raises:
-        DataError: a record is malformed, or a question id occurs twice.
+        DataError: a record is malformed, a question stands with another picture than its own, or its id occurs twice.
     """
     known: dict[str, tuple[dict[str, float], dict[str, str]]] = {}  # few distinct answers, shared by many questions
     examples: dict[str, Example] = {}
     for record in read_elements(path):
-        image = f"{source}/{record.integer(record.one_of('id', 'image_id'))}"
+        number = record.integer(record.one_of("id", "image_id"))
+        image = f"{source}/{number}"
         for question in record.records("qas"):
+            if "image_id" in question.fields and question.integer("image_id") != number:
+                raise question.error(f"image_id {question.integer('image_id')}, but it stands with picture {number}")
             key = str(question.integer(question.one_of("qa_id", "id")))
             if key in examples:
                 raise question.error(f"question id {key} occurs twice")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,9 +40,12 @@ _ANNOTATIONS = {
     "train": "v2_mscoco_train2014_annotations.json",
     "val": "v2_mscoco_val2014_annotations.json",
 }
+_PICTURE = "image_id"
 _QUESTION = ("answers", "question_type", "answer_type")
 """What the metric knows of a question."""
 _REMEDY = f"give {_ANNOTATIONS['val']}, or that of the split that was predicted"
+_SUBSETS = {"train": "train2014", "val": "val2014", "test-dev": "test-dev2015", "test": "test2015"}
+"""Split -> what the head of its files calls it."""
 _PARTS = {"trainval": ("train", "val"), "minval": ("val",)}
 MINVAL = 3000
 """Questions of val that the original keeps out of training: the last ones by question id."""
@@ -60,6 +63,7 @@ class VQA(Task):
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = "https://visualqa.org/download.html"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=23)
+    splits: ClassVar[tuple[str, ...]] = (*_QUESTIONS, *_PARTS)
     report_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
@@ -85,8 +89,8 @@ class VQA(Task):
             return iter(last(self.iterate(root, "val"), MINVAL))
         if split == "trainval":
             return chain(self.iterate(root, "train"), all_but_last(self.iterate(root, "val"), MINVAL))
-        examples = iterate_questions(paths[0], root.image_source(self))
-        return some_of(answered(examples, *paths) if len(paths) > 1 else examples, paths[0], split)
+        examples = iterate_questions(paths[0], root.image_source(self), split)
+        return some_of(answered(examples, *paths, split) if len(paths) > 1 else examples, paths[0], split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note="official VQA accuracy (ten people, leave one out)")
@@ -166,13 +170,16 @@ def read_questions(path: Path, source: str = "coco") -> list[Example]:
     return list(iterate_questions(path, source))
 
 
-def iterate_questions(path: Path, source: str = "coco") -> Iterator[Example]:
+def iterate_questions(path: Path, source: str = "coco", split: str | None = None) -> Iterator[Example]:
     """Examples of a questions' file in file order, without answers.
 
+    Args:
+        split: whose file it is; its head may not name another, nor VQA v1. Not looked at when absent.
+
     Raises:
-        DataError: a record is malformed, or a question id occurs twice.
+        DataError: a record is malformed, a question id occurs twice, or the file is of another split.
     """
-    for key, record in _by_id(read_list(path, "questions")):
+    for key, record in _by_id(read_list(path, "questions", _head(path, split))):
         image = f"{source}/{record.integer('image_id')}"
         yield Example(id=key, text=record.text("question"), images=(image,), group=image)
 
@@ -182,7 +189,9 @@ def add_answers(examples: Iterable[Example], questions: Path, annotations: Path)
     return list(answered(examples, questions, annotations))
 
 
-def answered(examples: Iterable[Example], questions: Path, annotations: Path) -> Iterator[Example]:
+def answered(
+    examples: Iterable[Example], questions: Path, annotations: Path, split: str | None = None
+) -> Iterator[Example]:
     """The same examples with soft targets, and in ``facts`` what the metric and the vocabulary need.
 
     The official files have their records in the same order, so that few need to be held; any other order will do.
@@ -191,7 +200,7 @@ def answered(examples: Iterable[Example], questions: Path, annotations: Path) ->
         DataError: a record is malformed, or questions and annotations do not belong together.
     """
     remedy = f"take the annotations that belong to {questions.name}"
-    coming = iterate_annotations(annotations)
+    coming = iterate_annotations(annotations, split)
     held: dict[str, dict[str, Any]] = {}
     for example in examples:
         while example.id not in held:
@@ -202,6 +211,10 @@ def answered(examples: Iterable[Example], questions: Path, annotations: Path) ->
                 raise DataError(problem, file=annotations, record=place, remedy=remedy)
             held[key] = facts
         facts = held.pop(example.id)
+        picture, number = facts.pop(_PICTURE), example.group.partition("/")[2]
+        if picture is not None and str(picture) != number:
+            problem = f"its image_id is {picture}, but that of the question is {number}"
+            raise DataError(problem, file=annotations, record=f"question_id {example.id}", remedy=remedy)
         target = metric.soft_scores(facts["answers"])
         yield Example(example.id, example.text, example.images, target, example.group, facts=facts)
     held.update(coming)
@@ -215,14 +228,34 @@ def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
     return dict(iterate_annotations(path))
 
 
-def iterate_annotations(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def iterate_annotations(path: Path, split: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """(question id, facts): ``answers`` (as typed), ``question_type``, ``answer_type`` and ``label``, the form of the
-    most common answer that the vocabulary counts.
+    most common answer that the vocabulary counts; and ``image_id``, None where the file does not say it.
+
+    Args:
+        split: as in :func:`iterate_questions`.
 
     Raises:
-        DataError: a record is malformed (a trimmed file lacks fields), or a question id occurs twice.
+        DataError: a record is malformed (a trimmed file lacks fields), a question id occurs twice, or the file is of
+            another split.
     """
-    return annotations_of(read_list(path, "annotations"))
+    return annotations_of(read_list(path, "annotations", _head(path, split)))
+
+
+def _head(path: Path, split: str | None) -> Callable[[str, Any], None]:
+    """Looks at what stands beside a file's records, see :func:`iterate_questions`."""
+
+    def look(key: str, value: Any) -> None:
+        if split is None:
+            return
+        if key == "data_subtype" and value != _SUBSETS[split] and value in _SUBSETS.values():
+            problem = f"is of {value}, not of {_SUBSETS[split]}"
+            raise DataError(problem, file=path, record=key, remedy=f"put the file of {_SUBSETS[split]} here")
+        version = value.get("version") if key == "info" and isinstance(value, Mapping) else None
+        if str(version).startswith("1"):
+            raise DataError(f"is of VQA v{version}, not of v2", file=path, record=key, remedy="download the file of v2")
+
+    return look
 
 
 def annotations_of(records: Iterable[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -238,6 +271,7 @@ def annotations_of(records: Iterable[Record]) -> Iterator[tuple[str, dict[str, A
                 "question_type": sys.intern(record.text("question_type")),
                 "answer_type": sys.intern(record.text("answer_type")),
                 "label": sys.intern(metric.vocabulary_label(record.text("multiple_choice_answer"))),
+                _PICTURE: record.integer(_PICTURE) if _PICTURE in record.fields else None,
             },
         )
 

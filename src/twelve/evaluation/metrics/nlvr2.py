@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twelve.data.records import unreadable
+from twelve.data.records import check_regular, unreadable
 from twelve.errors import DataError
 
 
@@ -108,11 +108,12 @@ def read_categories(path: Path) -> dict[str, list[str]]:
     A block is a sentence and lines ``- category`` (or ``* category``), blocks are parted by an empty line.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or holds no sentence with a category.
     """
     categories: dict[str, list[str]] = {}
     sentence = ""
     try:
+        check_regular(path)
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
@@ -123,4 +124,6 @@ def read_categories(path: Path) -> dict[str, list[str]]:
         elif text:
             sentence = text
             categories.setdefault(sentence, [])
+    if not any(categories.values()):
+        raise DataError("holds no sentence with a category", file=path, remedy="download the file again")
     return categories
