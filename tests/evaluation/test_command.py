@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import shutil
 from pathlib import Path
@@ -17,8 +18,10 @@ from twelve import config as configuration
 from twelve.data.clean import HeldOut, HeldOutImages
 from twelve.data.prepare import Carved, prepare, prepare_measuring
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
-from twelve.evaluation.command import evaluate_run
-from twelve.evaluation.evaluate import Evaluator
+from twelve.evaluation.bootstrap import Interval
+from twelve.evaluation.command import FEW, evaluate_run, table
+from twelve.evaluation.evaluate import Evaluator, Floor, Result
+from twelve.tasks.base import Protocol, get
 from twelve.training.run import train
 
 QUIET = Console(quiet=True)
@@ -90,8 +93,14 @@ def test_a_task_is_measured_without_the_other_tasks_files(root: Path, run: Path,
     (alone,) = evaluate_run(run, tasks=["snli_ve", "snli_ve"], settings=[f"data={lone}"], console=QUIET)
     assert alone.score == whole["snli_ve"].score and alone.floors == whole["snli_ve"].floors
     (lone / "snli_ve" / "snli_ve_train.jsonl").unlink()
-    with pytest.raises(DataError, match="snli_ve_train"):
-        evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], console=QUIET)
+    said = io.StringIO()
+    (taught,) = evaluate_run(
+        run, tasks=["snli_ve"], settings=[f"data={lone}"], console=Console(file=said, width=80)
+    )  # what does not learn from training texts is measured all the same
+    assert taught.score == alone.score and {*alone.floors} - {*taught.floors} == {"bag of words"}
+    assert all(taught.floors[name] == alone.floors[name] for name in taught.floors)
+    (line,) = (line for line in said.getvalue().splitlines() if "no floor that learns" in line)
+    assert "snli_ve_train.jsonl: no such file -> download" in line
     (bare,) = evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], floors=False, console=QUIET)
     assert bare.score == alone.score and not bare.floors
 
@@ -101,7 +110,7 @@ def test_a_split_without_answers_is_predicted_and_not_measured(root: Path, run: 
     shutil.copytree(root, hidden)
     questions = json.loads((root / "vqa" / "v2_OpenEnded_mscoco_val2014_questions.json").read_text())
     name = "v2_OpenEnded_mscoco_test2015_questions.json"
-    (hidden / "vqa" / name).write_text(json.dumps(questions))
+    (hidden / "vqa" / name).write_text(json.dumps(questions | {"data_subtype": "test2015"}))
     data = [f"data={hidden}"]
     problem = rf"vqa/{name}: the split 'test' of vqa has no answers.* -> .*--task vqa --split test --submit FILE"
     with pytest.raises(DataError, match=problem):
@@ -202,3 +211,26 @@ def test_full_disk_leaves_the_old_results(run: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(TwelveError, match=r"evaluation\.json: cannot write: No space left"):
         evaluate_run(run, console=QUIET)
     assert json.loads((run / "evaluation.json").read_text()) == {"good": True}
+
+
+@pytest.mark.parametrize("groups", [FEW - 1, FEW])
+def test_a_table_fits_into_80_columns(groups: int) -> None:
+    wide = Interval(-3.25, -100.0, 100.0)
+    floors = {name: Floor(name, 100.0, wide) for name in ("chance", "shuffled pictures", "trained box prior")}
+    protocol = Protocol(split="test")
+    result = Result(
+        "guesswhat_answerer",
+        get("guesswhat_answerer").title,
+        protocol,
+        groups,
+        groups,
+        "accuracy",
+        Interval(100, 0, 100),
+        {},
+        floors,
+        ceiling=100.0,
+    )
+    lines = table([result]).splitlines()
+    assert max(map(len, lines)) <= 80
+    verdict = "too few to tell" if groups < FEW else "NOT beaten"
+    assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3

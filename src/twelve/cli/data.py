@@ -90,6 +90,7 @@ def clean(
     found = find_exclusions(data, "test" if hold_out == "test" else "test+val", pixels=pixels)
     found.write(out)
     typer.echo(str(found))
+    typer.echo(f"the lists are in {out}")
 
 
 @data_app.command(epilog="Example: twelve data stats ROOT")

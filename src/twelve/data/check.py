@@ -239,8 +239,8 @@ def _check_split(
         folder = root.path / task.folder
         missing = tuple(name for name in task.files(split) if not os.path.exists(folder / name))
         if missing:  # where else it is, in a folder or an archive, is worth a line
-            notes = (str(error),) if folder.is_dir() and error.problem != NO_FILE else ()
-            return SplitCheck(split, missing, official=official, notes=notes)
+            nearby = (str(error),) if folder.is_dir() and error.problem != NO_FILE else ()
+            return SplitCheck(split, missing, official=official, notes=nearby)
         damaged = task.files(split) != task.files(task.train_split)  # one file of all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
     except DataError as error:

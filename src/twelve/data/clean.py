@@ -21,6 +21,7 @@ from twelve.data.root import DataRoot, MissingData
 from twelve.errors import DataError
 from twelve.tasks.base import Example, Task, tasks_of
 
+NO_FOLDER = "the data root has no folder for it"
 Mode: TypeAlias = Literal["test", "test+val"]
 
 
@@ -100,13 +101,15 @@ class CleanReport:
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
         lines += ["", "columns named after a split: its pictures that this task would have trained on"]
-        lines += [f"not held out: {', '.join(names)} ({why})" for why, names in by_reason(self.skipped).items()]
+        reasons = by_reason(self.skipped)
+        reasons.pop(NO_FOLDER, None)  # nobody asked for a dataset of which nothing is here
+        lines += [f"not held out: {', '.join(names)} ({why})" for why, names in reasons.items()]
         return "\n".join(lines)
 
 
 def why_missing(root: DataRoot, task: Task, error: MissingData) -> str:
     """Why a split of a task is not there, in the same words for all tasks that it is so of."""
-    return error.problem if (root.path / task.folder).is_dir() else "the data root has no folder for it"
+    return error.problem if (root.path / task.folder).is_dir() else NO_FOLDER
 
 
 def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ from twelve.data.clean import CleanReport, HeldOutImages, carve_tasks, clean_spl
 from twelve.data.columns import groups_of, have_candidates, images_of, pictures, take, texts_of
 from twelve.data.partial import with_regions
 from twelve.data.records import read_object
-from twelve.data.root import DataRoot
+from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import (
     Coverage,
     build_vocabulary,
@@ -121,6 +121,8 @@ class Prepared:
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
     """task of which only a part is here -> how much."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """task whose training files are not here, so that no floor can learn from them -> a line that says so."""
 
 
 def prepare(
@@ -199,26 +201,35 @@ def prepare_measuring(
 
     Args:
         names: the tasks.
-        floors: whether the floors are measured, which learn from training texts; without them none is read.
+        floors: whether the floors are measured, which learn from training texts; without them none is read. Where
+            these are missing, ``lacking`` says so.
         recipes: image source -> how the run's regions were made, for the errors about regions.
 
     Raises:
-        DataError: a file of one of these tasks is missing or malformed.
+        DataError: a file of one of these tasks is malformed.
         RegionError: there is no region store.
     """
     root, store = open_root(config, names, recipes)
-    tasks = {}
+    tasks, lacking = {}, {}
     for name in names:
         task, settings = get(name), config.tasks[name]
         output = get_output(task.kind)
-        learns = floors and not output.ranks_gallery
-        train, look = carved.parts(_trained_on(task, root, settings)) if learns else ([], [])
-        if learns and settings.look:
-            look = carved.parts(read_examples(task, root, settings.look))[1]
+        train: Sequence[Example] = []
+        look: Sequence[Example] = []
+        if floors and not output.ranks_gallery:
+            try:
+                train, look = carved.parts(_trained_on(task, root, settings))
+                if settings.look:
+                    look = carved.parts(read_examples(task, root, settings.look))[1]
+            except MissingData as error:
+                train, look = [], []
+                lacking[name] = f"{task.title}: no floor that learns from its training texts is measured: {error}"
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
         tasks[name] = TaskData(task, output, settings, train, look)
-    return Prepared(root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), carved)
+    return Prepared(
+        root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), carved, lacking=lacking
+    )
 
 
 def _trained_on(task: Task, root: DataRoot, settings: TaskSettings) -> Sequence[Example]:

@@ -31,6 +31,8 @@ from twelve.training.provenance import machine
 from twelve.training.run import CARVED
 from twelve.training.telling import kept_looks, write_run_card
 
+FEW = 10
+"""Groups from which on an interval that resamples them says whether a floor is beaten."""
 STAGES = "stages.json"
 """Stage of a quickstart -> seconds it took."""
 
@@ -82,6 +84,8 @@ def evaluate_run(
         )
 
     evaluator = Evaluator(config, model, processor, full=full, floors=floors, data=prepared(floors and submit is None))
+    for lacking in evaluator.data.lacking.values():
+        console.print(lacking, highlight=False, soft_wrap=True, markup=False)
     results = []
     for name in names:
         started, predictions = time.monotonic(), None
@@ -163,17 +167,17 @@ def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) 
 
 def table(results: Sequence[Result]) -> str:
     """Every score with its interval and, below it, each floor with the model's advantage; at most 80 columns wide."""
-    lines = [f"{'per cent, with 95 % intervals':<38}{'score':>6}  {'advantage':>9}"]
+    lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'gain':>7}"]
     for result in results:
         score = result.score
-        lines.append(f"{result.title + ', ' + result.metric:<38}{score.mean:6.1f}  {'':>9}  {_range(score, '.1f')}")
+        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")
         for floor in result.floors.values():
-            verdict = "beaten" if floor.beaten else "NOT beaten"
-            gain = f"{floor.advantage.mean:+9.1f}  {_range(floor.advantage, '+.1f'):<16}"
-            lines.append(f"  over {floor.name:<31}{floor.score:6.1f}  {gain}{verdict}")
+            verdict = "too few to tell" if result.groups < FEW else "beaten" if floor.beaten else "NOT beaten"
+            gain = f"{floor.advantage.mean:+7.1f} {_range(floor.advantage, '+.1f'):<17}"
+            lines.append(f"  over {floor.name:<26}{floor.score:6.1f} {gain}{verdict}")
         if result.ceiling is not None:
-            gone = f"{result.closed:9.1f}  % of the way from the best floor" if result.closed is not None else ""
-            lines.append(f"  {'of at most':<36}{result.ceiling:6.1f}  {gone}".rstrip())
+            gone = f"{result.closed:7.1f} % of the way from the best floor" if result.closed is not None else ""
+            lines.append(f"  {'of at most':<31}{result.ceiling:6.1f} {gone}".rstrip())
     return "\n".join(lines)
 
 

@@ -259,22 +259,23 @@ class Evaluator:
         """Predictions of the floors that never see a picture."""
         output = task.output
         learnt = subset(task.train, LEARNT, self.config.seed)
+        untaught = task.task.name in self.data.lacking
         if any(example.options for example in examples):
-            return {"bag of words": bag_of_options(learnt, task.look, examples)}
-        if any(output.label(example) is None for example in learnt):
+            return {} if untaught else {"bag of words": bag_of_options(learnt, task.look, examples)}
+        if any(output.label(example) is None for example in (examples if untaught else learnt)):
             lookup = self.data.store.get
             train = [example for example in learnt if example.images[0] in self.data.store]
-            return {
-                "box prior": confident_and_large(examples, lookup),
-                "trained box prior": trained_box_prior(train, examples, lookup),
-            }
+            prior = {"box prior": confident_and_large(examples, lookup)}
+            return prior if untaught else prior | {"trained box prior": trained_box_prior(train, examples, lookup)}
         known: Callable[[Sequence[Example]], list[tuple[str, Hashable]]] = lambda split: [  # noqa: E731
             (example.text, output.label(example)) for example in split
         ]
         most = Prediction(majority([output.label(example) for example in examples]), 1.0)
-        return {
-            "majority": [most] * len(examples),
-            "bag of words": bag_of_words(known(learnt), known(task.look), [example.text for example in examples]),
+        constant = {"majority": [most] * len(examples)}
+        if untaught:
+            return constant
+        return constant | {
+            "bag of words": bag_of_words(known(learnt), known(task.look), [example.text for example in examples])
         }
 
     def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Floor:

@@ -90,7 +90,8 @@ class VQA(Task):
         if split == "trainval":
             return chain(self.iterate(root, "train"), all_but_last(self.iterate(root, "val"), MINVAL))
         examples = iterate_questions(paths[0], root.image_source(self), split)
-        return some_of(answered(examples, *paths, split) if len(paths) > 1 else examples, paths[0], split)
+        found = answered(examples, paths[0], paths[1], split) if len(paths) > 1 else examples
+        return some_of(found, paths[0], split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, note="official VQA accuracy (ten people, leave one out)")
