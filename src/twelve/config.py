@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from twelve import files
 from twelve.config_checks import check_names
@@ -24,6 +25,15 @@ SHIPPED = Path(__file__).parent / "configs"
 
 
 Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _threads(value: Any) -> Any:
+    """A number of threads or ``auto``; absent in the configurations of earlier releases."""
+    if value is None or value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
+        raise PydanticCustomError("threads", "must be auto or a number from 1 to 1024")
+    return value
 
 
 class Strict(BaseModel):
@@ -153,8 +163,8 @@ class TrainingSettings(Strict):
     patience: int | None = Field(None, ge=1)
     """Stop when the mean look score has not risen for this many looks (never when absent)."""
     workers: int = Field(0, ge=0)
-    threads: int | None = Field(None, ge=1)
-    """CPU threads (all cores when absent)."""
+    threads: Annotated[int | Literal["auto"], PlainValidator(_threads)] = "auto"
+    """CPU threads; ``auto`` measures how many are fastest, now and then (twelve/threads.py)."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 
 

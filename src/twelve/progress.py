@@ -13,18 +13,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(stderr=True)
 LINE_EVERY = 20.0
 """Seconds between lines when the output is not a terminal."""
+FIRST_AFTER = 5.0
+"""Seconds until the first of them."""
+
+
+def tell(text: str) -> None:
+    """A line for people, above the bar if one is shown."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 class Track:
-    """``with Track("extracting", 100, unit="images") as track: track.advance()``; inside another one: nothing."""
+    """``with Track("extracting", 100, unit="images") as track: track.advance()``; inside another one: nothing.
+
+    Args:
+        done: units that were done before, which say nothing about the time.
+    """
 
     _bars: ClassVar[int] = 0
     """Bars that are shown: a terminal has room for one."""
 
-    def __init__(self, label: str, total: int, unit: str = "", *, shown: bool = True) -> None:
+    def __init__(self, label: str, total: int, unit: str = "", *, done: int = 0, shown: bool = True) -> None:
         self.label, self.total, self.unit, self.shown = label, total, unit, shown
-        self.done = 0
-        self.start = self.last = time.monotonic()
+        self.done = self.before = done
+        self.start = time.monotonic()
+        self.last = self.start + FIRST_AFTER - LINE_EVERY
         self._bar: Progress | None = None
 
     def __enter__(self) -> Track:
@@ -42,7 +54,7 @@ class Track:
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self.label, total=self.total, rate="", note="")
+            self._task = self._bar.add_task(self.label, total=self.total, completed=self.done, rate="", note="")
         elif Track._bars:
             self.shown = False
         return self
@@ -57,7 +69,7 @@ class Track:
     @property
     def rate(self) -> float:
         """Units a second so far."""
-        return self.done / max(time.monotonic() - self.start, 1e-9)
+        return (self.done - self.before) / max(time.monotonic() - self.start, 1e-9)
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self.done += steps

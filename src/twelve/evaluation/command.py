@@ -27,6 +27,7 @@ from twelve.model.vilbert import Twelve
 from twelve.progress import clock
 from twelve.runs import model_folder, open_run
 from twelve.tasks.base import get
+from twelve.threads import given_back
 from twelve.training.provenance import machine
 from twelve.training.run import CARVED
 from twelve.training.telling import kept_looks, write_run_card
@@ -37,6 +38,7 @@ STAGES = "stages.json"
 """Stage of a quickstart -> seconds it took."""
 
 
+@given_back()
 def evaluate_run(
     folder: Path,
     *,
@@ -67,8 +69,6 @@ def evaluate_run(
     whole = not tasks and split is None and floors and not settings
     if whole:
         check_folder(folder)
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
     saved = model_folder(folder)
     model, processor = open_saved(saved)
     if torch.cuda.is_available():

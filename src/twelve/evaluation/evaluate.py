@@ -34,8 +34,10 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
+from twelve.progress import tell
 from twelve.scoring.results import mended_by
 from twelve.tasks.base import Example, Measurement, Protocol
+from twelve.threads import Threads
 
 LEARNT = 100_000
 """Training examples that the floors learn from at most: the scores of all of them stand in memory."""
@@ -109,6 +111,7 @@ class Evaluator:
     ) -> None:
         self.config, self.model, self.processor, self.full, self.floors = config, model, processor, full, floors
         model.train(False)
+        self.threads = Threads(config.training.threads, tell, auto=model.device.type == "cpu")
         self.prepare(data)
         self.settings: EvaluationSettings = config.evaluation
         self.recorded: list[record.Recorded] = []
@@ -189,8 +192,11 @@ class Evaluator:
         return Collator(task.task.name, task.output, task.task.output, self.processor, self.data.store)
 
     def _predicted(self, task: TaskData, collator: Collator, examples: Sequence[Example]) -> list[Prediction]:
+        return self._answers(collator, examples, task.task.title)
+
+    def _answers(self, collator: Collator, examples: Sequence[Example], label: str) -> list[Prediction]:
         size = self.settings.batch_size
-        return predict(self.model, collator, examples, batch_size=size, label=task.task.title)
+        return predict(self.model, collator, examples, batch_size=size, label=label, threads=self.threads)
 
     def _decoded(
         self,
@@ -205,7 +211,7 @@ class Evaluator:
         def measured(predictions: Sequence[Prediction]) -> Measurement:
             return task.task.measure(examples, predictions)
 
-        title, size = task.task.title, self.settings.batch_size
+        title = task.task.title
         ours = measured(answers)
         of = (task.task.name, task.task.kind, protocol.split)
         rows = range(len(examples)) if ours.rows is None else ours.rows
@@ -224,7 +230,7 @@ class Evaluator:
         for seed in range(self.settings.derangements):
             shuffled = replace_pictures(collator, examples, seed)
             label = f"{title}, pictures shuffled {seed + 1}/{self.settings.derangements}"
-            predictions = predict(self.model, shuffled, examples, batch_size=size, label=label)
+            predictions = self._answers(shuffled, examples, label)
             floors.setdefault("shuffled pictures", []).append(measured(predictions))
         most = ceiling(
             task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
@@ -242,6 +248,7 @@ class Evaluator:
             gallery=protocol.gallery,
             batch_size=self.settings.batch_size,
             label=task.task.title,
+            threads=self.threads,
         )
         ours = task.task.measure(captions, scores)
         of = (task.task.name, task.task.kind, protocol.split)

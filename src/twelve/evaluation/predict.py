@@ -6,6 +6,7 @@ Axes: C captions, I images, P pairs.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from twelve.progress import Track
 from twelve.regions.store import RegionStore
 from twelve.regions.types import RegionBatch, Regions
 from twelve.tasks.base import Example
+from twelve.threads import Threads, unchanged
 
 if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve
@@ -31,18 +33,31 @@ TILE_IMAGES = 16
 
 
 def predict(
-    model: Twelve, collator: Collator, examples: Sequence[Example], *, batch_size: int, label: str
+    model: Twelve,
+    collator: Collator,
+    examples: Sequence[Example],
+    *,
+    batch_size: int,
+    label: str,
+    threads: Threads | None = None,
 ) -> list[Prediction]:
-    """Predictions aligned with ``examples``; ``batch_size`` counts pairs."""
+    """Predictions aligned with ``examples``; ``batch_size`` counts pairs.
+
+    Args:
+        threads: that may be measured meanwhile; torch's stay as they are when absent.
+    """
+    threads = threads or unchanged()
     lengths = np.array([len(example.text) for example in examples])
-    size = max(1, batch_size // len(collator.output.pairs(examples[:1])[0]))
+    many = max(1, batch_size // len(collator.output.pairs(examples[:1])[0]))
     found: list[Prediction | None] = [None] * len(examples)
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
     temperature = collator.processor.temperatures.get(collator.task, 1.0)
     device = model.device
     with torch.inference_mode(), Track(label, len(examples), "examples") as track:
-        for rows, batch in passes(examples, lengths, collator, size):
-            logits = model(**batch.inputs(device), outputs=(batch.output,)).logits[batch.output]
+        for rows, batch in passes(examples, lengths, collator, many):
+            asked = partial(model, **batch.inputs(device), outputs=(batch.output,))
+            size = batch.pairs * (batch.input_ids.shape[1] + batch.features.shape[1])
+            logits = threads.run(asked, size).logits[batch.output]
             decoded = collator.output.decode(
                 logits.float().cpu() / temperature, batch.examples, batch.regions, vocabulary
             )
@@ -60,6 +75,7 @@ def retrieve(
     gallery: int | None,
     batch_size: int,
     label: str,
+    threads: Threads | None = None,
 ) -> tuple[list[Example], RetrievalScores]:
     """Scores of every caption with every image of the gallery (the first ``gallery`` pictures, the first five
     captions of each), in tiles.
@@ -74,7 +90,8 @@ def retrieve(
     column = {image: index for index, image in enumerate(images)}
     texts = [caption.text for caption in captions]
     with torch.inference_mode(), Track(label, len(texts) * len(images), "pairs") as track:
-        scores = finished(pair_tiles(model, collator, texts, images, batch_size=batch_size), track.advance)
+        tiles = pair_tiles(model, collator, texts, images, batch_size=batch_size, threads=threads)
+        scores = finished(tiles, track.advance)
     return captions, RetrievalScores(
         scores=scores,
         caption_ids=tuple(caption.id for caption in captions),
@@ -85,7 +102,13 @@ def retrieve(
 
 @torch.inference_mode()
 def pair_tiles(
-    model: Twelve, collator: Collator, texts: Sequence[str], images: Sequence[str], *, batch_size: int
+    model: Twelve,
+    collator: Collator,
+    texts: Sequence[str],
+    images: Sequence[str],
+    *,
+    batch_size: int,
+    threads: Threads | None = None,
 ) -> Generator[int, None, NDArray[np.float32]]:
     """(C, I) alignment logits of every text with every image, in tiles of ``batch_size`` pairs, with a pause after
     every forward pass: it yields how many pairs that one scored (none where it encoded texts or images).
@@ -98,6 +121,7 @@ def pair_tiles(
     asked = collator.output.ranks_by(collator.output_key)
     device = model.device
     encoded_texts = []
+    threads = threads or unchanged()
     for start in range(0, len(order), chunk):
         rows = order[start : start + chunk]
         input_ids, mask = collator.texts([texts[row] for row in rows])
@@ -112,7 +136,8 @@ def pair_tiles(
         for rows, states in encoded_texts:
             pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
             pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
-            out = model.fuse(states, encoded, pair_text, pair_image, outputs=(asked,))
+            fused = partial(model.fuse, states, encoded, pair_text, pair_image, outputs=(asked,))
+            out = threads.run(fused, len(pair_text))
             logits = collator.output.matching(out.logits[asked]).float()
             scores[rows, start : start + len(tile)] = logits.cpu().numpy().reshape(len(rows), len(tile))
             yield logits.numel()

@@ -6,6 +6,7 @@ computed, so that the number of processes changes nothing but rounding (and what
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -114,6 +115,19 @@ class Devices:
         tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.all_reduce(tensor)
         return float(tensor)
+
+    def largest(self, value: float) -> float:
+        """The largest of a number in all processes."""
+        if self.count == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        return float(tensor)
+
+    @property
+    def neighbours(self) -> int:
+        """Processes of the run on this machine."""
+        return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1)) if self.count > 1 else 1
 
     @property
     def part(self) -> slice:

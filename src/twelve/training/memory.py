@@ -8,7 +8,6 @@ tensor what a real step keeps, at no cost.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def need_of(trainer: Trainer) -> Need:
         recomputed=int(half * recomputed),
         task=task,
         examples=trainer.streams[task].batch_size,
-        free=free_bytes(trainer.device) // (1 if trainer.device.type == "cuda" else _neighbours()),
+        free=free_bytes(trainer.device) // (1 if trainer.device.type == "cuda" else trainer.devices.neighbours),
     )
 
 
@@ -196,11 +195,6 @@ def _largest(trainer: Trainer) -> str:
         longest = int(stream.lengths.max(initial=1))
         sizes[name] = sum(map(len, pairs)) * (longest + trainer.processor.max_regions)
     return max(sizes, key=sizes.__getitem__)
-
-
-def _neighbours() -> int:
-    """Processes of the run on this machine."""
-    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
 
 
 def _size(count: float) -> str:

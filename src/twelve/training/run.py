@@ -30,6 +30,7 @@ from twelve.progress import clock
 from twelve.regions.recipe import recipe_of
 from twelve.regions.store import RegionStore
 from twelve.runs import CONFIG, model_folder
+from twelve.threads import counted, given_back
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import architecture, continued, reserved_rows, start_heads
 from twelve.training.log import check_trackers
@@ -60,6 +61,7 @@ Start: TypeAlias = tuple[Twelve, TwelveProcessor, Prepared, list[str]]
 """What a run begins with: the model, its processor, the data, and which of its tasks the model has learnt before."""
 
 
+@given_back()
 def train(
     config: RunConfig, *, resume: bool = False, console: Console | None = None, start: Start | None = None
 ) -> Path:
@@ -83,8 +85,10 @@ def train(
     check_trackers(config.training.trackers)
     if config.replay:
         check_stops(config.schedule.name)
-    if config.training.threads:
+    if config.training.threads != "auto":
         torch.set_num_threads(config.training.threads)
+    elif not torch.cuda.is_available():
+        torch.set_num_threads(1)  # until they are measured
     set_seed(config.seed)
     devices = Devices(config.training, folder)
     if not devices.main:
@@ -324,9 +328,10 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
         say(line)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
+    threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
     say(
         f"one model, {parameters / 1e6:.1f} M parameters{frozen}, {trainer.total} iterations, "
-        f"{config.training.precision}, {torch.get_num_threads()} threads on {trainer.device}"
+        f"{config.training.precision}{threads} on {trainer.device}"
     )
     need = need_of(trainer)
     for line in (str(need), *advice(need, trainer)):

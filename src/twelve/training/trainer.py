@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ import torch
 from twelve import files
 from twelve.config import RunConfig
 from twelve.data.batch import Batch, Collator
-from twelve.data.loader import Stream
+from twelve.data.loader import BUCKET, Stream
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, TwelveError
 from twelve.model.attention import Block
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
+from twelve.threads import PATIENCE, ROUNDS, Threads, Watch, counted
 from twelve.training import checkpoint
 from twelve.training.devices import Devices, parted, parted_optimizer, whole
 from twelve.training.freezing import freeze, rates_by_depth
@@ -116,6 +118,16 @@ class Trainer:
         """Scores of the known tasks before the first step."""
         self.kept: dict[str, float] = {}
         """Scores that the model in model/ had when it was saved."""
+        self.threads = Threads(
+            config.training.threads,
+            say,
+            processes=devices.neighbours,
+            agree=devices.largest,
+            auto=self.device.type == "cpu",
+        )
+        self.watch: Watch | None = None
+        """Of the steps' pace, once threads have been measured."""
+        self._next_measured = 0
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -123,6 +135,7 @@ class Trainer:
         """What comes before the first step: known tasks are looked at, and those to be replayed begin stopped."""
         self.log.clear()
         with self.devices.together():
+            self._choose_threads()
             for name in self.known:
                 self.before[name] = self.look(name)
                 self._log("look", task=name, score=round(self.before[name], 5), seconds=0.0)
@@ -133,22 +146,27 @@ class Trainer:
     def fit(self) -> None:
         """Train from where the state stands to the end; looks, logs and checkpoints on the way."""
         with self.devices.together():
+            if self.watch is None:
+                self._choose_threads()
             self._fit()
 
     def _fit(self) -> None:
         started = time.monotonic() - self.seconds
         losses: dict[str, list[float]] = {}
-        with Track("training", self.total, "iterations", shown=self.devices.main) as track:
-            track.done = self.iteration
+        with Track("training", self.total, "iterations", done=self.iteration, shown=self.devices.main) as track:
             pace = Pace(self.total - self.iteration, {name: self._look_examples(name) for name in self.streams})
             while self.iteration < self.total:
                 begun = time.perf_counter()
                 self.rate.start_iteration(self.iteration)
                 self.model.train()
                 names = self.schedule.tasks_at(self.iteration)
+                took: dict[str, float] = {}
                 for name in names:
                     before = time.perf_counter()
-                    losses.setdefault(name, []).append(self._step(name))
+                    batch = self.streams[name].next()
+                    ready = time.perf_counter()
+                    losses.setdefault(name, []).append(self._step(name, batch))
+                    took[name] = time.perf_counter() - ready
                     pace.step(name, time.perf_counter() - before, self.streams[name].batch_size)
                 self.iteration += 1
                 if said := pace.iteration(time.perf_counter() - begun):
@@ -168,8 +186,12 @@ class Trainer:
                     self.schedule.reset()
                     self._log("event", event="reset")
                 track.advance(1, note=" ".join(f"{name} {score:.3f}" for name, score in self.scores.items()))
+                slow = self._slow(took)
                 if self.iteration % self.config.training.save_every == 0 and self.iteration < self.total:
+                    self._choose_threads()
                     self.save()
+                elif slow and self._choose_threads(alarm=True):
+                    self.save()  # threads change at a checkpoint, which a resumed run repeats from
                 if self.config.training.patience and self.bad_looks >= self.config.training.patience:
                     self._log("event", event="early stop", best=self.best)
                     break
@@ -178,9 +200,8 @@ class Trainer:
         for name in (name for name in self.before if name in self.kept):
             self._log("kept", task=name, before=round(self.before[name], 5), after=round(self.kept[name], 5))
 
-    def _step(self, name: str) -> float:
+    def _step(self, name: str, batch: Batch) -> float:
         """One batch of one task: forward, loss, backward and, unless gradients add up further, an update."""
-        batch = self.streams[name].next()
         output = self.data.tasks[name].output
         here = len(batch.examples)
         with self.devices.accelerator.autocast():
@@ -202,6 +223,63 @@ class Trainer:
             self.optimizer.zero_grad(fill=self.config.optimizer.idle_gradients == "zero")
             self.steps += 1
         return value
+
+    # --- threads ----------------------------------------------------------------------------------------------
+
+    def _choose_threads(self, alarm: bool = False) -> bool:
+        """Measure how many threads are fastest and go on with them; whether that is another number than before.
+
+        Args:
+            alarm: whether it is done because steps have become slow.
+        """
+        if not self.threads.auto:
+            return False
+        names, known, patience, before = list(self.streams), {}, PATIENCE, self.threads.number
+        if self.watch is not None:  # a few tasks will do, others every time
+            known = self.watch.expected
+            first = self._next_measured
+            names = [names[(first + turn) % len(names)] for turn in range(min(ROUNDS, len(names)))]
+            self._next_measured += ROUNDS
+        found = self.threads.choose([partial(self._try, name, self._usual_batch(name)) for name in names])
+        works = {names[index]: seconds for index, seconds in found.works.items()}
+        scale = np.median([works[name] / known[name] for name in works if name in known] or [1.0])
+        changed = self.threads.number != before
+        if alarm and not changed and self.watch is not None:
+            patience = 2 * self.watch.patience
+        if changed or self.watch is None:
+            self.threads.tell(found, f"iteration {self.iteration}: " if self.watch is not None else "")
+            self._log("event", event="threads", threads=found.number, reason=str(found))
+        self.watch = Watch({name: float(scale) * seconds for name, seconds in known.items()} | works, patience)
+        return changed
+
+    def _slow(self, took: Mapping[str, float]) -> bool:
+        """Whether steps have become so slow that fewer threads may be faster; all processes say the same."""
+        if not self.threads.auto:
+            return False
+        slow = self.watch is not None and self.threads.number > 1 and self.watch.slow(took)
+        return self.devices.largest(float(slow)) > 0
+
+    def _try(self, name: str, batch: Batch) -> None:
+        """A step's work without its effects: parameters, gradients, generators and streams stay as they are."""
+        output = self.data.tasks[name].output
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.model.train()
+        # Parameters that processes share have no gradients of their own: there, a forward pass must do.
+        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(not self.devices.sharded):
+            with self.devices.accelerator.autocast():
+                logits = self.model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
+            loss = output.loss(logits, batch.targets_on(self.device))
+            if not self.devices.sharded:
+                torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    def _usual_batch(self, name: str) -> Batch:
+        """A batch of a task with texts of middling length, apart from the stream."""
+        stream = self.streams[name]
+        rows = np.unique(np.linspace(0, len(stream.examples) - 1, BUCKET * stream.batch_size).astype(int))
+        rows = rows[np.argsort(stream.lengths[rows], kind="stable")]
+        start = (len(rows) - stream.batch_size) // 2
+        rows = rows[start : start + stream.batch_size]
+        return stream.collator([stream.examples[int(row)] for row in rows], np.random.default_rng(0), stream.part)
 
     # --- looking at the carved split --------------------------------------------------------------------------
 
@@ -280,6 +358,11 @@ class Trainer:
             "before": dict(self.before),
             "kept": dict(self.kept),
         }
+        expected = self.watch.whole() if self.watch is not None else {}
+        if self.iteration % self.config.optimizer.accumulate:  # gradients are still adding up
+            gradients = {name: parameter.grad for name, parameter in self.model.named_parameters()}
+            state["gradients"] = whole({name: found for name, found in gradients.items() if found is not None})
+        state["threads"] = {"number": self.threads.number, "expected": expected}
         if not self.devices.main:
             return
         folder = self.folder / "checkpoints"
@@ -326,11 +409,15 @@ class Trainer:
             }
             for name, part in self._stateful().items():
                 part.load_state_dict(state[name])
+            for name, gradient in parted(self.model, state.get("gradients", {})).items():
+                parameter = self.model.get_parameter(name)
+                parameter.grad = gradient.to(parameter.device)
             # With another number of processes than before, those that are new keep the seed they began with.
             if (own := state["random"].get(str(self.devices.rank))) is not None:
                 checkpoint.set_rng_state(own)
             for name, value in state["trainer"].items():
                 setattr(self, name, type(getattr(self, name))(value))
+            self._restore_threads(state.get("threads"))
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
@@ -338,6 +425,15 @@ class Trainer:
                 file=folder,
                 remedy="resume with the configuration it was begun with (config.yaml in the run's folder)",
             ) from error
+
+    def _restore_threads(self, state: Mapping[str, Any] | None) -> None:
+        """Go on with the threads of the checkpoint, so that the rest is repeated; measure where it has none, or more
+        than this machine."""
+        if not self.threads.auto or state is None or not 1 <= (number := int(state["number"])) <= self.threads.most:
+            return
+        self.threads.set(number)
+        self.watch = Watch({str(name): float(seconds) for name, seconds in state["expected"].items()})
+        self.say(f"{counted(number)}, as in the checkpoint")
 
     def save_model(self) -> None:
         """Write the model and its processor to model/, where from_pretrained opens them."""
