@@ -112,13 +112,13 @@ def test_the_pace_is_told_once_without_the_first_iteration() -> None:
     pace, said = Pace(1000, {"a": 3000.0}), []
     for iteration in range(40):
         pace.step("a", 1.0, 10)
-        if found := pace.iteration(60.0 if iteration == 0 else 2.0):
+        if found := pace.iteration(60.0 if iteration == 0 else 0.2):
             said.append((iteration, found))
-    # 989 iterations of 2 s are left, and 3000 examples at a third of 0.1 s each
-    assert said == [(ENOUGH, f"2 s an iteration: about 34:38 to go {said[0][1].partition(' to go ')[2]}")]
+    # 989 iterations of 0.2 s are left, and 3000 examples at a third of 0.1 s each
+    assert said == [(ENOUGH, f"0.2 s an iteration: about 4:57 to go {said[0][1].partition(' to go ')[2]}")]
 
 
 def test_slow_iterations_are_told_after_two_and_short_runs_not_at_all() -> None:
-    slow, short = Pace(1000, {}), Pace(2 * ENOUGH, {})
+    slow, short = Pace(12, {}), Pace(2 * ENOUGH, {})
     assert [bool(slow.iteration(20.0)) for _ in range(5)] == [False, False, True, False, False]
-    assert not any(short.iteration(20.0) for _ in range(2 * ENOUGH))
+    assert not any(short.iteration(1.0) for _ in range(2 * ENOUGH))

@@ -9,8 +9,10 @@ from twelve.progress import clock
 
 ENOUGH = 10
 """Iterations that are measured, the first one of a process left out: it starts workers and warms up."""
-LONG = 30.0
+LONG = 5.0
 """Seconds of measuring after which fewer will do."""
+SOON = 30.0
+"""Seconds to go that are not worth a line."""
 FORWARD = 1 / 3
 """Of a step's time, what a look at the same examples takes: no backward pass and no update."""
 
@@ -27,7 +29,7 @@ class Pace:
         self.iterations, self.looks = iterations, looks
         self._iterations: list[float] = []
         self._examples: dict[str, list[float]] = {}
-        self._told = iterations <= 2 * ENOUGH  # by then a short run is over
+        self._told = False
 
     def step(self, task: str, seconds: float, examples: int) -> None:
         """A step on so many examples took so long."""
@@ -50,6 +52,8 @@ class Pace:
             if task in self._examples
         )
         left = each * (self.iterations - len(self._iterations)) + looking
+        if left < SOON:
+            return None
         return (
             f"{each:.2g} s an iteration: about {clock(left)} to go for the {self.iterations:,} iterations and their "
             f"looks; less when tasks stop"

@@ -127,7 +127,7 @@ class Trainer:
         )
         self.watch: Watch | None = None
         """Of the steps' pace, once threads have been measured."""
-        self._next_measured = 0
+        self._next_measured, self._ready = 0, 0.0
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -163,11 +163,10 @@ class Trainer:
                 took: dict[str, float] = {}
                 for name in names:
                     before = time.perf_counter()
-                    batch = self.streams[name].next()
-                    ready = time.perf_counter()
-                    losses.setdefault(name, []).append(self._step(name, batch))
-                    took[name] = time.perf_counter() - ready
-                    pace.step(name, time.perf_counter() - before, self.streams[name].batch_size)
+                    losses.setdefault(name, []).append(self._step(name))
+                    now = time.perf_counter()
+                    took[name] = now - max(before, self._ready)  # without the wait for its batch
+                    pace.step(name, now - before, self.streams[name].batch_size)
                 self.iteration += 1
                 if said := pace.iteration(time.perf_counter() - begun):
                     self.say(said)
@@ -200,8 +199,10 @@ class Trainer:
         for name in (name for name in self.before if name in self.kept):
             self._log("kept", task=name, before=round(self.before[name], 5), after=round(self.kept[name], 5))
 
-    def _step(self, name: str, batch: Batch) -> float:
+    def _step(self, name: str) -> float:
         """One batch of one task: forward, loss, backward and, unless gradients add up further, an update."""
+        batch = self.streams[name].next()
+        self._ready = time.perf_counter()
         output = self.data.tasks[name].output
         here = len(batch.examples)
         with self.devices.accelerator.autocast():
