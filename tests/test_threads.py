@@ -64,11 +64,17 @@ def test_the_fastest_number_is_taken_and_fewer_where_they_are_as_fast(
     assert measure([clock.work], [1, 2]).number == expected
 
 
-def test_a_number_that_is_clearly_worse_is_given_up_after_two_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("two", "trials"), [(0.9, 2), (2.9, 1)])
+def test_a_number_that_is_clearly_worse_is_given_up(two: float, trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, 0.07, two)
+    measure([clock.work], [1, 2])
+    assert clock.done.count(2) == trials
+
+
+def test_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 0.07, 2.9)
     monkeypatch.setattr(threads.psutil, "cpu_times", lambda: (0.0,))
     found = measure([clock.work], [1, 2])
-    assert clock.done.count(2) == 2
     assert str(found) == "1 thread: 70 ms a step, 2,900 ms with 2"
     assert found.seconds == pytest.approx({1: 0.07, 2: 2.9})
 

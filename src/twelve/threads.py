@@ -24,11 +24,13 @@ Asked: TypeAlias = int | Literal["auto"]
 """``training.threads``: a number, or measured."""
 
 ROUNDS = 4
-"""Times that every number of threads is tried, at least; one that is clearly worse is given up after two."""
+"""Times that every number of threads is tried, at least, but for one that is clearly worse."""
 WORSE = 2.0
 """Times as slow: clearly worse."""
 GAIN = 1.03
 """Times as fast that more threads must be: fewer of them are at less risk from other processes."""
+HICCUP = 1.0
+"""Seconds that nothing takes by chance."""
 BUDGET = 4.0
 """Seconds after which no further round begins."""
 FAR = 2.5
@@ -153,12 +155,7 @@ def measure(
             times[number].append(timed(works[turn % len(works)], number))
             spent += times[number][-1]
         best = min(running, key=lambda number: sum(times[number]))
-        if turn > 0:
-            running = [
-                number
-                for number in running
-                if number == best or min(a / b for a, b in zip(times[number], times[best], strict=True)) < WORSE
-            ]
+        running = [number for number in running if number == best or not _hopeless(times[number], times[best])]
         if turn > 0 and (spent > BUDGET or (len(running) == 1 and turn + 1 >= len(works))):
             break
     chosen = running[0]
@@ -179,6 +176,13 @@ def measure(
 def _ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
     """How many times as long the same pieces of work took; one may have been given up earlier."""
     return statistics.median(a / b for a, b in zip(seconds, others, strict=False))
+
+
+def _hopeless(seconds: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether no further trial is worth its time: twice clearly worse, or once by far and for long."""
+    if len(seconds) == 1:
+        return seconds[0] > HICCUP and seconds[0] > 2 * WORSE * best[0]
+    return min(a / b for a, b in zip(seconds, best, strict=True)) > WORSE
 
 
 class Threads:
