@@ -29,8 +29,9 @@ from twelve.model.config import TwelveConfig
 from twelve.model.export import WEIGHTS, describe, export, quantise, write_graph
 from twelve.model.export_check import difference, drawn_batch, drawn_batches
 from twelve.model.exported import DESCRIPTION, GRAPH, Exported
+from twelve.model.network import MASKED
 from twelve.model.processor import TwelveProcessor, wordpieces
-from twelve.model.vilbert import MASKED, Twelve
+from twelve.model.vilbert import Twelve
 
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
 KINDS = ("answer", "alignment", "region", "pair", "entailment", "truth", "reply")

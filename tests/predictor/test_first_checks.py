@@ -89,6 +89,30 @@ def test_a_mistake_is_told_before_anything_heavy(
     assert not imported & set(HEAVY)
 
 
+def test_asking_needs_neither_the_library_of_models_nor_of_training(model: Path, image: Path, tmp_path: Path) -> None:
+    code, said, imported = run(["predict", str(model), "--image", str(image), "--ask", "what"], tmp_path)
+    assert code == 0, said
+    assert not imported & {"transformers.modeling_utils", "accelerate", "timm", "scipy", "onnx"}
+
+
+def test_the_network_alone_computes_what_the_model_of_the_library_does(model: Path) -> None:
+    import torch
+
+    from twelve import Twelve
+    from twelve.model.network import Network, load_network
+
+    network, whole = load_network(model), Twelve.from_pretrained(model)
+    assert type(network) is Network and not network.training
+    ours, theirs = network.state_dict(), whole.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not any(value.is_meta for value in (*network.parameters(), *network.buffers()))
+    tensors = torch.tensor([[2, 5, 3]] * 2), torch.rand(2, 4, whole.config.v_feature_size), torch.rand(2, 4, 5)
+    with torch.inference_mode():
+        one = network(*tensors, task_rows=torch.tensor([0, 0])).logits
+        other = whole(*tensors, task_rows=torch.tensor([0, 0])).logits
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
     picture = draw(draw_scene(np.random.default_rng(1)), seed=1)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "MPO"):

@@ -25,7 +25,7 @@ from twelve.tasks.base import Example
 from twelve.threads import Threads, unchanged
 
 if TYPE_CHECKING:
-    from twelve.model.vilbert import Twelve
+    from twelve.model.network import Network
 
 T = TypeVar("T")
 TILE_IMAGES = 16
@@ -33,7 +33,7 @@ TILE_IMAGES = 16
 
 
 def predict(
-    model: Twelve,
+    model: Network,
     collator: Collator,
     examples: Sequence[Example],
     *,
@@ -68,7 +68,7 @@ def predict(
 
 
 def retrieve(
-    model: Twelve,
+    model: Network,
     collator: Collator,
     examples: Sequence[Example],
     *,
@@ -102,7 +102,7 @@ def retrieve(
 
 @torch.inference_mode()
 def pair_tiles(
-    model: Twelve,
+    model: Network,
     collator: Collator,
     texts: Sequence[str],
     images: Sequence[str],

@@ -17,8 +17,9 @@ from twelve.errors import ConfigError, DataError, nearest
 from twelve.model.card import FILE as CARD
 from twelve.model.card import Origin, write_card
 from twelve.model.checkpoints import read_released, read_released_config
+from twelve.model.network import CONFIG, SAVED
 from twelve.model.processor import FILES, TwelveProcessor, load_tokenizer
-from twelve.model.vilbert import CONFIG, SAVED, Twelve
+from twelve.model.vilbert import Twelve
 from twelve.model.weights import load_weights
 from twelve.outputs import get_output
 from twelve.tasks.base import all_tasks

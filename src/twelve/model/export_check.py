@@ -26,8 +26,9 @@ from twelve.evaluation.predict import predict, retrieve
 from twelve.evaluation.submission import unlabelled
 from twelve.model.config import TwelveConfig
 from twelve.model.exported import Exported
+from twelve.model.network import MASKED
 from twelve.model.processor import TwelveProcessor
-from twelve.model.vilbert import MASKED, Twelve
+from twelve.model.vilbert import Twelve
 from twelve.progress import Track
 from twelve.tasks.base import Example
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twelve.model.config import TwelveConfig
+from twelve.model.network import Network, load_network
 from twelve.model.processor import TwelveProcessor, check_fit
 from twelve.model.sources import resolve
-from twelve.model.vilbert import Twelve
+
+if TYPE_CHECKING:
+    from twelve.model.vilbert import Twelve
 
 
 def open_saved(name: str | Path) -> tuple[Twelve, TwelveProcessor]:
@@ -17,8 +21,25 @@ def open_saved(name: str | Path) -> tuple[Twelve, TwelveProcessor]:
     Raises:
         CheckpointError, ConfigError: a file is missing or damaged, or they do not belong together.
     """
+    from twelve.model.vilbert import Twelve
+
+    folder, config, processor = _fitting(name)
+    return Twelve.from_pretrained(folder, config=config), processor
+
+
+def open_network(name: str | Path) -> tuple[Network, TwelveProcessor]:
+    """The same with the network alone, which is all that asking takes: a model of transformers takes seconds to import.
+
+    Raises:
+        CheckpointError, ConfigError: as :func:`open_saved`.
+    """
+    folder, config, processor = _fitting(name)
+    return load_network(folder, config), processor
+
+
+def _fitting(name: str | Path) -> tuple[Path, TwelveConfig, TwelveProcessor]:
     folder = resolve(name, "*.json", "*.safetensors")
-    config = TwelveConfig.from_pretrained(folder)
+    config: TwelveConfig = TwelveConfig.from_pretrained(folder)
     processor = TwelveProcessor.from_pretrained(folder)
     check_fit(processor, config, folder)
-    return Twelve.from_pretrained(folder, config=config), processor
+    return folder, config, processor

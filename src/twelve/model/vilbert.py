@@ -1,75 +1,27 @@
-"""The model: two streams over distinct texts and distinct images, connected pair by pair, with the outputs' heads.
-
-Axes: T texts, I images, P pairs, L text length (one more inside, with a task token), R regions (region 0 global),
-F feature size, H text width, V visual width, B fused width.
-"""
+"""The model as transformers knows it: saved and opened like its own, and by its Auto classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, initialization
 
-from twelve.errors import CheckpointError, ConfigError
 from twelve.model.config import TwelveConfig
-from twelve.model.found import ImageStates, TextStates, TwelveOutput
-from twelve.model.pretraining import PretrainingHeads, WordHead, without_task
+from twelve.model.network import SAVED, Network, check_fit, refuse_differences
+from twelve.model.pretraining import WordHead
 from twelve.model.processor import TwelveProcessor
 from twelve.model.sources import HUB, resolve
-from twelve.model.streams import (
-    Connection,
-    ImageStream,
-    Layers,
-    Need,
-    Planned,
-    Record,
-    TextStream,
-    gather,
-    identity_as_none,
-    plan,
-)
-from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
+from twelve.model.tensors import read_weights, weights_of
 from twelve.model.weights import check_finite
-from twelve.outputs import get_output
 
-CONFIG = "config.json"
-"""In a saved model's folder."""
-SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", INDEX)
-"""Whatever ``save_pretrained`` may write there; of a large model the weights are several files."""
-PRETRAINING = ("pretraining.words", "pretraining.regions", "pretraining.alignment")
-ASKED = "pretraining"
-"""The three of them at hidden positions alone."""
 _SOURCE = "pretrained_model_name_or_path"
-MASKED = -10000.0
-"""Added to the logit of a region that is not there."""
 
 
-class Poolers(nn.Module):
-    """First position of each stream -> Linear -> ReLU, (P, B)."""
+class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, unused-ignore]
+    """:class:`twelve.model.network.Network` as a model of transformers, with its ``save_pretrained`` and the like."""
 
-    def __init__(self, config: TwelveConfig) -> None:
-        super().__init__()
-        self.text = nn.Linear(config.hidden_size, config.bi_hidden_size)
-        self.image = nn.Linear(config.v_hidden_size, config.bi_hidden_size)
-
-    def forward(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        return self.text(words[:, 0]).relu(), self.image(regions[:, 0]).relu()
-
-
-class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
-    """ViLBERT (Lu et al. 2019) with the heads of ``config.heads``, computing what the released model's program does.
-
-    ``outputs`` names what a call computes: keys of ``config.heads``, "word_logit", "pretraining.words",
-    "pretraining.regions", "pretraining.alignment", "pretraining" for these three at hidden positions alone, and "words"
-    or "regions" for final states alone; None means every head, everywhere. Layers and positions that nothing asked for
-    reads are left out.
-    """
-
-    config: TwelveConfig
     config_class = TwelveConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
@@ -79,24 +31,8 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
 
     def __init__(self, config: TwelveConfig) -> None:
         config.check()
-        super().__init__(config)
-        self.text = TextStream(config)
-        self.image = ImageStream(config)
-        self.connections = nn.ModuleList(Connection(config) for _ in config.t_biattention_id)
-        self.poolers = Poolers(config)
-        self.dropout = nn.Dropout(config.pooled_dropout)
-        self.heads = nn.ModuleDict()
-        self._reads: dict[str, str] = {}
-        for key, head in config.heads.items():
-            if hasattr(self.heads, key):
-                raise ConfigError(f"{key!r} cannot name a head", remedy="choose another key")
-            output = get_output(head["kind"])
-            self._reads[key] = output.reads
-            self.heads[key] = output.head(
-                fused_size=config.bi_hidden_size, visual_size=config.v_hidden_size, size=head["size"]
-            )
-        self.pretraining = PretrainingHeads(config) if config.pretraining else None
-        self.word_logit = nn.Linear(config.hidden_size, 1) if config.word_logit else None
+        PreTrainedModel.__init__(self, config)
+        self._build(config)
         self.post_init()  # type: ignore[no-untyped-call, unused-ignore]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -104,221 +40,6 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         super()._init_weights(module)  # type: ignore[no-untyped-call, unused-ignore]
         if isinstance(module, WordHead):
             initialization.zeros_(module.bias)
-
-    # --- the way through ---------------------------------------------------------------------------------------
-    def encode_texts(
-        self,
-        input_ids: Tensor,
-        text_mask: Tensor | None = None,
-        segment_ids: Tensor | None = None,
-        task_rows: Tensor | None = None,
-        *,
-        return_attention: bool = False,
-        return_states: bool = False,
-    ) -> TextStates:
-        """Distinct texts up to the first connection.
-
-        Args:
-            input_ids: (T, L) int64 word pieces.
-            text_mask: (T, L) bool, None when nothing is padded.
-            segment_ids: (T, L) int64, None for segment 0.
-            task_rows: (T,) int64 rows of the task-token table; required exactly when there is one.
-        """
-        record = Record(return_states, return_attention)
-        states, mask = self.text.embedding(input_ids, text_mask, segment_ids, task_rows)
-        record.keep("text.embedding", states)
-        steps = [Planned("text", i, text=Need.ALL) for kind, i in self._before_fusion if kind == "text"]
-        states, _ = self._layers.run(steps, states, mask, states, None, record)
-        return TextStates(states, mask, record)
-
-    def encode_images(
-        self,
-        features: Tensor,
-        boxes: Tensor,
-        region_mask: Tensor | None = None,
-        *,
-        return_attention: bool = False,
-        return_states: bool = False,
-    ) -> ImageStates:
-        """Distinct images up to the first connection.
-
-        Args:
-            features: (I, R, F) of any float type; region 0 is the mean.
-            boxes: (I, R, 5) x1/W, y1/H, x2/W, y2/H, area share; region 0 is 0 0 1 1 1.
-            region_mask: (I, R) bool, None when nothing is padded.
-        """
-        record = Record(return_states, return_attention)
-        states = self.image.embedding(features, boxes)
-        record.keep("image.embedding", states)
-        steps = [Planned("image", i, image=Need.ALL) for kind, i in self._before_fusion if kind == "image"]
-        _, states = self._layers.run(steps, states, None, states, region_mask, record)
-        return ImageStates(states, region_mask, record)
-
-    def fuse(
-        self,
-        texts: TextStates,
-        images: ImageStates,
-        pair_text: Tensor | None = None,
-        pair_image: Tensor | None = None,
-        *,
-        outputs: Sequence[str] | None = None,
-        hidden_words: Tensor | None = None,
-        hidden_regions: Tensor | None = None,
-        return_attention: bool = False,
-        return_states: bool = False,
-    ) -> TwelveOutput:
-        """Pairs of encoded texts and images through the connected layers and the heads asked for.
-
-        Args:
-            pair_text, pair_image: (P,) int64 rows of texts and of images; None pairs row i with row i.
-            outputs: what to compute, see the class; None for every head.
-            hidden_words, hidden_regions: (P, L) and (P, R - 1) bool, where "pretraining" is asked; without a task token
-                and the global region.
-            return_attention, return_states: run everything and return it step by step (both encodings must have been
-                made with the same wish).
-        """
-        everything = return_attention or return_states
-        names = self._wanted(outputs)
-        pair_text = identity_as_none(pair_text, texts.states.shape[0])
-        pair_image = identity_as_none(pair_image, images.states.shape[0])
-        text, image = gather(texts.states, pair_text), gather(images.states, pair_image)
-        text_mask = None if texts.mask is None else gather(texts.mask, pair_text)
-        image_mask = None if images.mask is None else gather(images.mask, pair_image)
-        if text.shape[0] != image.shape[0]:
-            raise ValueError(f"{len(text)} texts cannot be paired row by row with {len(image)} images: give the pairs")
-        record = Record(return_states, return_attention)
-        record.take(texts.record, pair_text)
-        record.take(images.record, pair_image)
-        needs = [(Need.ALL, Need.ALL)] if everything else [self._need(name) for name in names]
-        text_need = max((need for need, _ in needs), default=Need.NONE)
-        image_need = max((need for _, need in needs), default=Need.NONE)
-        steps = plan(self._after_encoding, text_need, image_need, dynamic=self.config.dynamic_attention)
-        text, image = self._layers.run(steps, text, text_mask, image, image_mask, record)
-        result = TwelveOutput(
-            words=text if text_need is Need.ALL else None,
-            regions=image if image_need is Need.ALL else None,
-            text_mask=text_mask,
-            region_mask=image_mask,
-            attentions=record.attentions,
-            states=record.states,
-        )
-        if everything or any(Need.NONE not in self._need(name) for name in names):
-            result.pooled_text, result.pooled_image = self.poolers(text, image)
-            product = self.config.fusion_method == "mul"
-            pooled = (result.pooled_text, result.pooled_image)
-            result.fused = pooled[0] * pooled[1] if product else pooled[0] + pooled[1]
-        self._run_heads(names, result, hidden_words, hidden_regions)
-        return result
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        features: Tensor,
-        boxes: Tensor,
-        text_mask: Tensor | None = None,
-        region_mask: Tensor | None = None,
-        segment_ids: Tensor | None = None,
-        task_rows: Tensor | None = None,
-        pair_text: Tensor | None = None,
-        pair_image: Tensor | None = None,
-        *,
-        outputs: Sequence[str] | None = None,
-        hidden_words: Tensor | None = None,
-        hidden_regions: Tensor | None = None,
-        return_attention: bool = False,
-        return_states: bool = False,
-    ) -> TwelveOutput:
-        """:meth:`encode_texts`, :meth:`encode_images` and :meth:`fuse` in one."""
-        keep: dict[str, Any] = {"return_attention": return_attention, "return_states": return_states}
-        texts = self.encode_texts(input_ids, text_mask, segment_ids, task_rows, **keep)
-        images = self.encode_images(features, boxes, region_mask, **keep)
-        asked: dict[str, Any] = {"outputs": outputs, "hidden_words": hidden_words, "hidden_regions": hidden_regions}
-        return self.fuse(texts, images, pair_text, pair_image, **asked, **keep)
-
-    # --- what is read ------------------------------------------------------------------------------------------
-    @property
-    def _layers(self) -> Layers:
-        return Layers(self.text.layers, self.image.layers, self.connections)
-
-    @property
-    def _before_fusion(self) -> list[tuple[str, int]]:
-        """Steps that one text or one image decides alone: those before the first connection (with dynamic attention
-        only the text's). Without connections there are none: the original's order has the gate see bare embeddings."""
-        steps = self.config.steps
-        first = next((place for place, (kind, _) in enumerate(steps) if kind == "connection"), 0)
-        return [step for step in steps[:first] if step[0] == "text" or not self.config.dynamic_attention]
-
-    @property
-    def _after_encoding(self) -> list[Any]:
-        done = set(self._before_fusion)
-        return [step for step in self.config.steps if step not in done]
-
-    def _wanted(self, outputs: Sequence[str] | None) -> tuple[str, ...]:
-        known = (*self.heads, *(PRETRAINING if self.pretraining else ()), *(("word_logit",) if self.word_logit else ()))
-        if outputs is None:
-            return known
-        for name in outputs:
-            if name not in known and name not in ("words", "regions", *([ASKED] if self.pretraining else [])):
-                raise ConfigError(f"the model has no head {name!r}", remedy=f"it has {', '.join(known) or 'none'}")
-        return tuple(outputs)
-
-    def _need(self, name: str) -> tuple[Need, Need]:
-        """Positions of the text and of the regions that an output reads."""
-        if name == ASKED:
-            return Need.ALL, Need.ALL
-        if name in ("words", "word_logit", "pretraining.words"):
-            return Need.ALL, Need.NONE
-        if name in ("regions", "pretraining.regions") or self._reads.get(name) == "regions":
-            return Need.NONE, Need.ALL
-        return Need.FIRST, Need.FIRST
-
-    def _run_heads(
-        self,
-        names: Sequence[str],
-        result: TwelveOutput,
-        hidden_words: Tensor | None = None,
-        hidden_regions: Tensor | None = None,
-    ) -> None:
-        """Fill ``result.logits``; dropout is drawn once for each representation, as in the original."""
-        dropped: dict[str, Tensor] = {}
-
-        def read(what: str) -> Tensor:
-            states: Tensor | None = getattr(result, what)
-            assert states is not None  # planned by _need
-            if what not in dropped:
-                dropped[what] = self.dropout(states)
-            return dropped[what]
-
-        for name in names:
-            if name in self.heads:
-                reads = self._reads[name]
-                logits = self.heads[name](read(reads))
-                if reads == "regions" and result.region_mask is not None:
-                    hidden = MASKED * (~result.region_mask).to(logits.dtype)
-                    logits = logits + hidden.view(*hidden.shape, *[1] * (logits.ndim - 2))
-                result.logits[name] = logits
-            elif self.word_logit is not None and name == "word_logit":
-                result.logits[name] = self.word_logit(read("words")).squeeze(-1)
-            elif self.pretraining is not None and name == "pretraining.words":
-                result.logits[name] = self.pretraining.words(result.words, self.text.embedding.words.weight)
-            elif self.pretraining is not None and name == "pretraining.regions":
-                result.logits[name] = self.pretraining.regions(result.regions)
-            elif self.pretraining is not None and name == "pretraining.alignment":
-                result.logits[name] = self.pretraining.alignment(read("fused"))
-            elif self.pretraining is not None and name == ASKED:
-                assert result.words is not None and result.regions is not None  # planned by _need
-                words = result.words if self.text.embedding.tasks is None else without_task(result.words)
-                states = words, result.regions, read("fused"), self.text.embedding.words.weight
-                result.logits[name] = self.pretraining.asked(*states, hidden_words, hidden_regions)
-
-    # --- starting points ---------------------------------------------------------------------------------------
-    def standardise_regions(self, mean: Tensor, std: Tensor) -> None:
-        """Start for a model trained from scratch: the region embedding sees standardised features, formula unchanged.
-
-        Args:
-            mean, std: (F,) of the training images' region features.
-        """
-        self.image.embedding.standardise(mean, std)
 
     @classmethod
     def from_pretrained(cls, *args: Any, config: Any = None, **kwargs: Any) -> Any:
@@ -338,37 +59,17 @@ class Twelve(PreTrainedModel):  # type: ignore[no-untyped-call, unused-ignore]
         if config is None:
             config, kwargs = TwelveConfig.from_pretrained(folder, return_unused_kwargs=True, **kwargs)
         weights = weights_of(folder)
-        cls._check_fit(folder, config, weights)
+        with torch.device("meta"):
+            check_fit(folder, cls(config), weights)  # before anything of that size is built
         state = read_weights(weights)
         check_finite(state, folder)
         # Of a state alone the library opens no file, so that nothing in a folder can make it open, fetch or run one.
         kwargs |= {"output_loading_info": True, "state_dict": state}
         loaded: Any = super().from_pretrained(None, *args[1:], config=config, **kwargs)
         model, info = loaded
-        _refuse_differences(folder, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+        refuse_differences(folder, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
         model.config.name_or_path = model.name_or_path = str(source)
         return (model, info) if wanted else model
-
-    @classmethod
-    def _check_fit(cls, folder: Path, config: TwelveConfig, there: Mapping[str, Weight]) -> None:
-        """Compare a saved model's names and sizes with its configuration before anything of that size is built."""
-        with torch.device("meta"):
-            wanted = {name: tuple(value.shape) for name, value in cls(config).state_dict().items()}
-        other = {name for name in wanted.keys() & there.keys() if wanted[name] != there[name].shape}
-        _refuse_differences(folder, wanted.keys() - there.keys(), there.keys() - wanted.keys(), other)
-
-
-def _refuse_differences(file: Path, missing: Iterable[str], unknown: Iterable[str], other: Iterable[object]) -> None:
-    """Raise CheckpointError when a checkpoint's weights are not those of its configuration."""
-    for what, found in (("lacks", missing), ("has unknown", unknown), ("has another size of", other)):
-        names = sorted(found, key=str)
-        if names:
-            some = ", ".join(map(str, names[:5]))
-            raise CheckpointError(
-                f"the checkpoint {what} {len(names)} weights: {some}",
-                file=file,
-                remedy="use the configuration that was saved with it",
-            )
 
 
 AutoModel.register(TwelveConfig, Twelve, exist_ok=True)

@@ -88,11 +88,8 @@ def load(
         ConfigError: the path is none, or the device cannot be used.
     """
     found = find(path)  # what is wrong shows before anything heavy is imported
-    from transformers.utils.logging import disable_progress_bar
-
-    from twelve.model.opening import open_saved
+    from twelve.model.opening import open_network
     from twelve.predictor.predictor import Predictor
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    model, processor = open_saved(found)
+    model, processor = open_network(found)
     return Predictor(model, processor, extractor=extractor, weights=weights, device=device)

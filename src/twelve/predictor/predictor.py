@@ -18,8 +18,8 @@ from twelve.device import usable
 from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.evaluation.predict import finished, pair_tiles
 from twelve.model.found import TwelveOutput
+from twelve.model.network import Network
 from twelve.model.processor import TwelveProcessor
-from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
@@ -70,7 +70,7 @@ class Predictor(Abilities):
 
     def __init__(
         self,
-        model: Twelve,
+        model: Network,
         processor: TwelveProcessor,
         *,
         extractor: Extractor | None = None,
