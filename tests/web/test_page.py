@@ -326,6 +326,54 @@ def test_mistakes_are_said(visit: Visit) -> None:
     visit.complaints.clear()  # the browser reports both in its console
 
 
+def test_warnings_stand_beside_the_answer(visit: Visit) -> None:
+    page = visit.page
+    upload(page, "answer")
+    ask(page, "answer", "zebras graze yonder ?")
+    warning = page.locator("#panel-answer .result .warning")
+    assert re.search("The model was not trained on most of these words: zebras, graze, yonder", warning.inner_text())
+    page.get_by_role("button", name="Show what it looked at").click()
+    page.locator("#panel-answer .word").first.wait_for()
+    assert warning.is_visible()
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]  # type: ignore[index]
+    ask(page, "answer", "what colour is it ?")
+    page.locator("#panel-answer .ranking").wait_for()
+    assert warning.count() == 0
+
+
+_TOKEN = "a-secret-of-16-letters"
+_GUARDED = "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, token=sys.argv[2])"
+
+
+def test_a_token_is_asked_for_or_comes_with_the_link(model_folder: Path, browser: sync_api.Browser) -> None:
+    with served(model_folder, _GUARDED, _TOKEN) as (_, address):
+        context = browser.new_context()
+        page, asked = context.new_page(), list[str]()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{address}/")
+        field = page.get_by_label("This service wants a token")
+        field.fill("another-secret-of-16")
+        field.press("Enter")
+        page.get_by_text("The token is wrong.").wait_for()
+        field.fill(f" {_TOKEN} ")
+        field.press("Enter")
+        page.get_by_role("tab").first.wait_for()
+        assert field.count() == 0
+        upload(page, "answer")
+        assert ask(page, "answer", "what colour is it ?").inner_text() in ("red", "green", "blue")
+        page.reload()
+        page.get_by_role("tab").first.wait_for()
+        context.close()
+        context = browser.new_context()
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{address}/#token={_TOKEN}")
+        page.get_by_role("tab").first.wait_for()
+        assert _TOKEN not in page.url and not any(_TOKEN in url.split("#")[0] for url in asked)
+        context.close()
+
+
 def test_a_forgotten_picture_is_sent_again(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")

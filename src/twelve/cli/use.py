@@ -149,6 +149,11 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen; by default this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8012,
     name: Annotated[list[str] | None, typer.Option(help="A further host name it answers to (several times).")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="TWELVE_TOKEN", help="A secret that whoever asks must send; as an option, it shows in ps."),
+    ] = None,
+    no_token: Annotated[bool, typer.Option("--no-token", help="Whoever can reach it may ask.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -159,7 +164,9 @@ def serve(
     loading.abilities_of(loading.find(run))
     from twelve.web import serve as run_service  # says what to install where the extra is missing
 
-    run_service(run, host=host, port=port, names=name or (), weights=weights, device=device)
+    run_service(
+        run, host=host, port=port, names=name or (), weights=weights, device=device, token=token, no_token=no_token
+    )
 
 
 EXAMPLES: dict[Callable[..., None], str] = {

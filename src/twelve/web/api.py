@@ -20,8 +20,8 @@ from twelve.web.uploads import PICTURES
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(PICTURES, _BYTES)}}
-_ASKED = documented(400, 404, 408, 413, 415, 422, 429, 503)
-_LOOKED = documented(400, 404, 422, 429, 503)
+_ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
+_LOOKED = documented(400, 401, 404, 422, 429, 503)
 SceneId = Annotated[str, Path(max_length=64)]
 
 
@@ -40,7 +40,7 @@ def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> Non
     described = describe(service.predictor, service.limits, samples)
     by_name = {sample.name: sample for sample in samples}
 
-    @router.get("/model", responses=documented(400, 503))
+    @router.get("/model", responses=documented(400, 401, 503))
     async def model() -> schemas.ModelReply:
         """What the model can do, and how much the service takes."""
         return described

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from twelve import __version__
+from twelve.errors import ConfigError
 from twelve.predictor import Predictor
 from twelve.web import problems
 from twelve.web.api import routes
@@ -25,17 +27,32 @@ from twelve.web.service import Service
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names of this machine for itself."""
+_STATIC = Path(__file__).with_name("static")
+_FREE = ("/", "/openapi.json", "/health")
+"""What can be read without the token, besides the page's files and samples: nothing in it is anybody's."""
+_TOKEN = 16
+"""Least characters of a token."""
 
 
-def create_app(predictor: Predictor, limits: Limits | None = None, *, hosts: Collection[str] = LOCAL) -> FastAPI:
+def create_app(
+    predictor: Predictor,
+    limits: Limits | None = None,
+    *,
+    hosts: Collection[str] = LOCAL,
+    token: str | None = None,
+) -> FastAPI:
     """The service on a predictor, as an ASGI application; ``app.state.service`` is what stands behind it.
 
     Args:
         hosts: names that requests may give the service; empty: any.
+        token: what requests must bring as ``Authorization: Bearer``, but for the page's own files, its samples, the
+            description and ``/health``; None: nothing.
 
     Raises:
+        ConfigError: the token is none that can be sent, or too short.
         ConfigError, RegionError: the predictor cannot look at pictures.
     """
+    check_token(token)
     _ = predictor.extractor  # what is missing shows now, not when the first picture comes
     service = Service(predictor, limits or Limits())
 
@@ -57,13 +74,25 @@ def create_app(predictor: Predictor, limits: Limits | None = None, *, hosts: Col
         lifespan=lifespan,
     )
     app.state.service = service
-    app.add_middleware(Gate, service=service, hosts=hosts)
+    samples = samples_for(predictor)
+    free = {*_FREE, *(f"/{file.name}" for file in _STATIC.iterdir()), *(f"/api/samples/{one.name}" for one in samples)}
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free)
     problems.install(app)
-    app.include_router(routes(service, samples_for(predictor)))
+    app.include_router(routes(service, samples))
     _watched(app, service)
     # Not mounted: that would match before an endpoint that is asked with the wrong method.
-    app.router.default = _Page(directory=Path(__file__).with_name("static"), html=True)
+    app.router.default = _Page(directory=_STATIC, html=True)
     return app
+
+
+def check_token(token: str | None) -> None:
+    """Raise ConfigError for a token that no header can bring, or that can be guessed."""
+    if token is None or re.fullmatch(f"[!-~]{{{_TOKEN},}}", token):
+        return
+    raise ConfigError(
+        f"the token is not at least {_TOKEN} letters, digits and signs of ASCII, without spaces",
+        remedy="make one: python -c 'import secrets; print(secrets.token_urlsafe())'",
+    )
 
 
 class _Page(StaticFiles):
@@ -85,7 +114,11 @@ def _watched(app: FastAPI, service: Service) -> None:
         )
         return JSONResponse(found.model_dump(), 503 if service.stopping else 200)
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}, **problems.documented(401)},
+    )
     async def metrics() -> Response:
         """Numbers for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")

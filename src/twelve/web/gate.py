@@ -7,6 +7,7 @@ and a client that sends slowly keeps nobody else from being answered.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 import time
 from collections.abc import Collection
@@ -38,10 +39,20 @@ class Gate:
     Args:
         hosts: names that requests may give the service (a page elsewhere could otherwise reach a service on the
             visitor's own machine under a name of its own); empty: any.
+        token: what requests must bring as ``Authorization: Bearer``; None: nothing.
+        free: addresses that can be read without it.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, hosts: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: Service,
+        hosts: Collection[str],
+        token: str | None = None,
+        free: Collection[str] = (),
+    ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
+        self._token, self._free = token, frozenset(free)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,6 +66,8 @@ class Gate:
                 status = message["status"]
                 named = {name.lower() for name, _ in message["headers"]}
                 more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                if self._service.stopping:
+                    more.append((b"connection", b"close"))  # or the client would ask again as it is being closed
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in named)]
             await send(message)
 
@@ -77,6 +90,8 @@ class Gate:
         service = self._service
         if self._hosts and _host(scope) not in self._hosts:
             raise ServiceError(400, "this service does not go by that name", "use the address it printed")
+        if self._token is not None and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
+            _check_token(_headers(scope, b"authorization"), self._token)
         if service.stopping and scope["path"] not in _ALWAYS:
             service.admit()
         if scope["method"] not in _BODIES:
@@ -155,8 +170,25 @@ def _too_long(most: int) -> ServiceError:
     return ServiceError(413, f"a body of more than {most:,} bytes", "send a smaller picture, or fewer at once")
 
 
+def _check_token(given: list[str], token: str) -> None:
+    """Raise ServiceError unless the one header that is given brings the token; takes as long wherever they differ."""
+    kind, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    right = hmac.compare_digest(said.strip().encode("latin-1"), token.encode())
+    if kind.lower() != "bearer" or not right:
+        raise ServiceError(
+            401,
+            "the token is wrong" if given else "this service wants a token",
+            "send the header Authorization: Bearer TOKEN with the token that the service was started with",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _headers(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
 def _header(scope: Scope, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    return next(iter(_headers(scope, name)), "")
 
 
 def _host(scope: Scope) -> str:

@@ -29,6 +29,7 @@ class Limits:
         send_seconds: within which a client must have taken what it is sent, or the connection is dropped.
         stop_seconds: within which accepted requests are finished when the service is told to stop; then they are
             given up.
+        last_seconds: within which who is connected then may still ask, to be told that it stops.
     """
 
     max_bytes: int = 16_000_000
@@ -46,6 +47,7 @@ class Limits:
     answer_seconds: float = 60.0
     send_seconds: float = 20.0
     stop_seconds: float = 30.0
+    last_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

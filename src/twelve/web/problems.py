@@ -15,6 +15,7 @@ from twelve.web.schemas import Problem
 
 MEANINGS = {
     400: "the request is malformed",
+    401: "the service wants a token, and this is not it",
     404: "no such picture: it expired, or was never here",
     405: "there is nothing of this kind here",
     408: "the body did not arrive in time",
@@ -58,16 +59,26 @@ class ServiceError(Exception):
         status: of the reply.
         problem, remedy: for the person who sent it.
         retry_after: seconds after which to try again.
+        headers: further ones of the reply.
     """
 
-    def __init__(self, status: int, problem: str, remedy: str | None = None, retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        problem: str,
+        remedy: str | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(problem)
-        self.status, self.problem, self.remedy, self.retry_after = status, problem, remedy, retry_after
+        self.status, self.problem, self.remedy = status, problem, remedy
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
 
     def reply(self) -> JSONResponse:
         """The JSON reply."""
-        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        return reply(self.status, self.problem, self.remedy, headers)
+        return reply(self.status, self.problem, self.remedy, self.headers)
 
 
 def reply(

@@ -9,10 +9,31 @@ export class Refused extends Error {
   }
 }
 
+let token = stored();
+
+/** Use a token from now on, until this tab is closed. */
+export function use(given) {
+  token = given.replace(/[^!-~]/g, ""); // what no header can carry came with copying
+  try {
+    sessionStorage.setItem("token", token);
+  } catch {
+    // without storage, it is asked for again after a reload
+  }
+}
+
+function stored() {
+  try {
+    return sessionStorage.getItem("token");
+  } catch {
+    return null;
+  }
+}
+
 /** A reply, whatever its status; no reply at all is an error for people as well. */
 async function fetched(path, options = {}) {
+  const headers = token ? { ...options.headers, Authorization: `Bearer ${token}` } : options.headers;
   try {
-    return await fetch(path, { ...options, credentials: "omit" });
+    return await fetch(path, { ...options, headers, credentials: "omit" });
   } catch {
     throw new Refused(0, "The service does not answer", "is it still running?");
   }
@@ -32,7 +53,7 @@ export const look = (blob) =>
   called("api/scenes", { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
 
 /** A picture that is not needed any more; it would go by itself, only later. */
-export const forget = (scene) => scene && fetch(`api/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
+export const forget = (scene) => scene && fetched(`api/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
 
 /** Bytes of a sample picture. */
 export async function sample(name) {

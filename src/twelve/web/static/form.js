@@ -61,16 +61,17 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
   function shown(told, pictures) {
     const [headline, details] = said(told, pictures);
     const head = el("h3", { class: "headline" }, ...[headline].flat());
+    const warnings = told.warnings.map((text) => el("p", { class: "warning" }, `${text[0].toUpperCase()}${text.slice(1)}.`));
     if (told.attention) {
       const restore = () => {
         shown({ ...told, attention: null }, pictures);
         result.querySelector(".why").focus();
       };
-      result.replaceChildren(head, attentionView(explained, told.attention, restore));
+      result.replaceChildren(head, ...warnings, attentionView(explained, told.attention, restore));
       result.querySelector(".word")?.focus({ preventScroll: true });
     } else {
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send(true) }, "Show what it looked at");
-      result.replaceChildren(...[head, details, why].filter(Boolean));
+      result.replaceChildren(...[head, ...warnings, details, why].filter(Boolean));
     }
     result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { boxesForm, pairForm, searchForm, textForm } from "./forms.js";
-import { el } from "./dom.js";
+import { el, field } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { Picture } from "./picture.js";
 
@@ -99,14 +99,48 @@ function known({ methods, note }) {
   return [note, titles.length && `Trained for ${titles.join(", ")}.`].filter(Boolean).join(" ");
 }
 
-try {
-  const model = await api.model();
-  const size = (model.parameters / 1e6).toFixed(1);
-  document.getElementById("about").textContent =
-    `One vision-and-language model of ${size} M parameters. Pictures stay in this service's memory, ` +
-    `for ${Math.max(1, Math.round(model.limits.scene_seconds / 60))} minutes after the last question.`;
-  document.getElementById("known").textContent = known(model);
-  build(model);
-} catch (error) {
-  document.getElementById("panels").append(el("p", { role: "alert", class: "problem" }, error.message));
+/** The token that this service wants; `wrong` is the one that it was sent before. */
+function askToken(panels, wrong) {
+  const input = el("input", { type: "password", required: true, autocomplete: "off" });
+  const hint = "Whoever runs this service knows it.";
+  const asked = el(
+    "form",
+    { class: "token", novalidate: true },
+    field("This service wants a token", input, hint),
+    el("button", { type: "submit" }, "Continue"),
+    el("p", { role: "alert", class: "problem" }, wrong ? "The token is wrong." : ""),
+  );
+  asked.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!input.value.trim()) return;
+    api.use(input.value);
+    start(true);
+  });
+  panels.replaceChildren(asked);
+  input.focus();
 }
+
+async function start(asked = false) {
+  const panels = document.getElementById("panels");
+  try {
+    const model = await api.model();
+    panels.replaceChildren();
+    const size = (model.parameters / 1e6).toFixed(1);
+    document.getElementById("about").textContent =
+      `One vision-and-language model of ${size} M parameters. Pictures stay in this service's memory, ` +
+      `for ${Math.max(1, Math.round(model.limits.scene_seconds / 60))} minutes after the last question.`;
+    document.getElementById("known").textContent = known(model);
+    build(model);
+  } catch (error) {
+    if (error.status === 401) askToken(panels, asked);
+    else panels.replaceChildren(el("p", { role: "alert", class: "problem" }, error.message));
+  }
+}
+
+// A link may bring the token behind its #, which browsers send to nobody; it goes from the address at once.
+const [, brought] = location.hash.match(/^#token=(.+)$/) ?? [];
+if (brought) {
+  api.use(brought);
+  history.replaceState(null, "", location.pathname);
+}
+await start(Boolean(brought));

@@ -1,0 +1,124 @@
+"""A service with a token answers nobody without it; one that others can reach has a token, or was told to have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from test_api import png
+from typer.testing import CliRunner
+
+from twelve.cli import app as program
+from twelve.errors import ConfigError
+from twelve.predictor import Predictor
+from twelve.web.app import create_app
+from twelve.web.server import serve
+
+TOKEN = "a-Secret_of.16+characters=%"
+OCTETS = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def client(predictor: Predictor) -> Iterator[TestClient]:
+    app: FastAPI = create_app(predictor, hosts=(), token=TOKEN)
+    yield TestClient(app)
+    app.state.service.close()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+WRONG = {
+    "none": {},
+    "another": bearer("another-secret-of-16"),
+    "nothing": bearer(""),
+    "a part": bearer(TOKEN[:-1]),
+    "more": bearer(TOKEN + "x"),
+    "another case": bearer(TOKEN.lower()),
+    "without a kind": {"authorization": TOKEN},
+    "another kind": {"authorization": f"Basic {TOKEN}"},
+    "in a cookie": {"cookie": f"token={TOKEN}"},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_without_the_token_nothing_is_done(name: str, client: TestClient) -> None:
+    for method, path in (
+        ("GET", "/api/model"),
+        ("HEAD", "/api/model"),
+        ("GET", "/metrics"),
+        ("POST", "/api/scenes"),
+        ("POST", f"/api/scenes?token={TOKEN}"),
+        ("POST", "/"),
+        ("POST", "/health"),
+        ("OPTIONS", "/api/scenes"),
+        ("DELETE", "/api/scenes/x"),
+        ("GET", "/nothing"),
+        ("GET", "/health/../api/model"),
+        ("GET", "//api/model"),
+        ("GET", "/api/samples/../model"),
+        ("GET", "/page.js/../api/model"),
+    ):
+        body = png(1) if method == "POST" else None
+        reply = client.request(method, path, content=body, headers=OCTETS | WRONG[name])
+        assert reply.status_code == 401, (method, path)
+        assert reply.headers["www-authenticate"] == "Bearer" and TOKEN not in reply.text
+        assert method == "HEAD" or reply.json()["remedy"]
+
+
+def test_two_tokens_are_none(client: TestClient) -> None:
+    headers = [("authorization", f"Bearer {TOKEN}"), ("authorization", "Bearer x")]
+    for several in (headers, headers[::-1]):
+        assert client.get("/api/model", headers=several).status_code == 401
+
+
+def test_not_ascii_is_no_token(client: TestClient) -> None:
+    assert client.get("/api/model", headers=[(b"authorization", b"Bearer \xff\xfe")]).status_code == 401
+
+
+def test_with_the_token_everything_is(client: TestClient) -> None:
+    for kind in ("Bearer", "bearer"):
+        headers = {"authorization": f"{kind} {TOKEN}"}
+        assert client.get("/api/model", headers=headers).status_code == 200
+        assert client.get("/metrics", headers=headers).status_code == 200
+        assert client.post("/api/scenes", content=png(1), headers=OCTETS | headers).status_code == 201
+
+
+def test_the_page_and_health_need_none(client: TestClient) -> None:
+    samples = client.get("/api/model", headers=bearer(TOKEN)).json()["samples"]
+    for path in ("/", "/page.js", "/page.css", "/openapi.json", "/health", f"/api/samples/{samples[0]['name']}"):
+        assert client.get(path).status_code == 200
+    described = client.get("/openapi.json").json()["paths"]["/api/answer"]["post"]["responses"]
+    assert "401" in described
+
+
+@pytest.mark.parametrize(
+    "token", ["", "short", "with spaces in between", "ümlaute-sind-keine-zeichen", "x" * 20 + "\n"]
+)
+def test_tokens_that_cannot_be_sent_or_can_be_guessed(token: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the token is not at least 16") as error:
+        serve(tmp_path, token=token)
+    assert not token or token not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_who_can_be_reached_wants_a_token(host: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no token -> set TWELVE_TOKEN .*--no-token"):
+        serve(tmp_path, host=host, port=0)
+    for more in ({"token": TOKEN}, {"no_token": True}):
+        with pytest.raises(Exception, match=r"config\.json|model"):  # goes on, to find no model
+            serve(tmp_path, host=host, port=0, **more)  # type: ignore[arg-type]
+
+
+def test_the_command_takes_it_from_the_environment(tmp_path: Path) -> None:
+    arguments = ["serve", str(tmp_path), "--host", "0.0.0.0", "--port", "0"]
+    run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKEN": "short"})
+    assert "the token is not at least 16" in str(run.exception)
+    run = CliRunner().invoke(program, [*arguments, "--no-token"], env={"TWELVE_TOKEN": TOKEN})
+    assert "a token and --no-token" in str(run.exception)
+    run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKEN": ""})
+    assert "there is no token" in str(run.exception)
