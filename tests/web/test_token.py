@@ -114,8 +114,8 @@ def test_who_can_be_reached_wants_a_token(host: str, tmp_path: Path) -> None:
             serve(tmp_path, host=host, port=0, **more)  # type: ignore[arg-type]
 
 
-def test_the_command_takes_it_from_the_environment(tmp_path: Path) -> None:
-    arguments = ["serve", str(tmp_path), "--host", "0.0.0.0", "--port", "0"]
+def test_the_command_takes_it_from_the_environment(model_folder: Path) -> None:
+    arguments = ["serve", str(model_folder), "--host", "0.0.0.0", "--port", "0"]
     run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKEN": "short"})
     assert "the token is not at least 16" in str(run.exception)
     run = CliRunner().invoke(program, [*arguments, "--no-token"], env={"TWELVE_TOKEN": TOKEN})
