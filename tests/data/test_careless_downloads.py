@@ -12,7 +12,9 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -476,3 +478,37 @@ def test_the_commands_exit_code(root: Path) -> None:
     ):  # and training refuses it
         (root / "vqa" / _vqa("train2014")).write_bytes(POINTER)
         read_examples(get("vqa"), DataRoot(root), "train")
+
+
+@pytest.mark.parametrize("root", ["guesswhat", "vqa"], indirect=True)
+def test_remedies_followed_to_the_letter(root: Path) -> None:
+    """What an error says to do, done as it is said, makes the check pass."""
+    (folder,) = (path for path in root.iterdir() if path.name != "images")
+    name = "guesswhat.train.jsonl.gz" if folder.name == "guesswhat" else _vqa("train2014")
+    path, content = folder / name, (folder / name).read_bytes()
+    cases: list[tuple[Callable[[Path], object], str, Callable[[str], object]]] = []
+
+    def run(remedy: str, pattern: str) -> None:
+        found = re.search(pattern, remedy)
+        assert found, remedy
+        subprocess.run(found[0].replace("move ", "mv ").replace(" to ", " "), shell=True, check=True, cwd=folder)
+
+    if folder.name == "guesswhat":
+        cases.append(
+            (packed, "is not packed", lambda r: path.rename(folder / re.findall(r"rename it to (\S+);", r)[0]))
+        )
+    else:
+        cases.append((lambda p: _moved(p, f"unpacked/{p.name}"), "but there is", lambda r: run(r, r"move \S+ to \S+")))
+        cases.append((lambda p: (packed(p), _moved(p, f"{p.name}.gz")), "gunzip", lambda r: run(r, r"gunzip \S+")))
+        cases.append(
+            (_archived, "holds it", lambda r: shutil.unpack_archive(re.findall(r"unpack (\S+) and", r)[0], folder))
+        )
+    for damage, expected, follow in cases:
+        damage(path)
+        report = check_root(root, [folder.name])
+        (line,) = (line for line in str(report).splitlines() if " -> " in line and expected in line and "train" in line)
+        follow(line.partition(" -> ")[2])
+        assert check_root(root, [folder.name]).ok, line
+        for left in (path, path.with_suffix("")):
+            left.unlink(missing_ok=True)
+        path.write_bytes(content)

@@ -166,7 +166,7 @@ def find_exclusions(
             except MissingData as error:
                 skipped[f"{name} {task.train_split}"] = why_missing(root, task, error)
     if not train:
-        problem, remedy = "no training set of any task is here", "see what is missing: twelve data check"
+        problem, remedy = "no training set of any task is here", f"see what is missing: twelve data check {root.path}"
         raise DataError(problem, file=root.path, remedy=remedy)
     images = dict.fromkeys(image for part in train.values() for those in images_of(part).values for image in those)
     images |= dict.fromkeys(sorted(held_out.images))

@@ -275,7 +275,8 @@ def _divide(
         unseen = (seen.isdisjoint(same.get(image, image) for image in images) for images in column.values)
         train = take(train, column.where(unseen))
         if not train:
-            raise DataError(f"{name} has no training picture that no task looks at", remedy="look at another split")
+            remedy = f"name another split: --set tasks.{name}.look=SPLIT"
+            raise DataError(f"{name} has no training picture that no task looks at", remedy=remedy)
         parts[name] = (train, look)
     return parts
 

@@ -317,5 +317,9 @@ def unpacks_within(path: Path) -> None:
 def unreadable(path: Path, error: Exception) -> DataError:
     """An error about a file that cannot be read at all."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    remedy = "allow yourself to read it: chmod u+r" if isinstance(error, PermissionError) else "download the file again"
+    remedy = (
+        f"allow yourself to read it: chmod u+r {path}"
+        if isinstance(error, PermissionError)
+        else "download the file again"
+    )
     return DataError(f"cannot be read: {reason}", file=path, remedy=remedy)

@@ -78,7 +78,7 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
                     raise
     if not found:
         raise MissingData(
-            "no split of any task is here", file=root.path, remedy="see what is missing: twelve data check"
+            "no split of any task is here", file=root.path, remedy=f"see what is missing: twelve data check {root.path}"
         )
     return found
 
