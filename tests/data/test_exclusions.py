@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 from test_clean import Invented
+from typer.testing import CliRunner
 
+from twelve.cli import app
 from twelve.data.duplicates import Duplicate
 from twelve.data.exclusions import find_exclusions, joined
 from twelve.data.root import DataRoot
@@ -92,3 +95,11 @@ def test_nothing_but_earlier_lists_is_replaced(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"something else than lists of exclusions: {name}"):
             found.write(tmp_path / "out")
         (tmp_path / "out" / name).unlink()
+
+
+def test_the_command_says_where_its_lists_are(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "root", train=8, val=3)
+    out = tmp_path / "lists"
+    result = CliRunner().invoke(app, ["data", "clean", str(root), "--no-pixels", "--out", str(out)])
+    assert result.exit_code == 0 and (out / "report.txt").is_file()
+    assert result.output.splitlines()[-1] == f"the lists are in {out}"
