@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelve.errors import found_in
 from twelve.model.config import TwelveConfig
 from twelve.model.network import Network, load_network
 from twelve.model.processor import TwelveProcessor, check_fit
@@ -41,5 +42,6 @@ def _fitting(name: str | Path) -> tuple[Path, TwelveConfig, TwelveProcessor]:
     folder = resolve(name, "*.json", "*.safetensors")
     config: TwelveConfig = TwelveConfig.from_pretrained(folder)
     processor = TwelveProcessor.from_pretrained(folder)
-    check_fit(processor, config, folder)
+    with found_in(folder / "config.json"):
+        check_fit(processor, config, folder)
     return folder, config, processor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from twelve.data.batch import Collator
 from twelve.device import usable
-from twelve.errors import CheckpointError, ConfigError, RegionError
+from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.evaluation.predict import finished, pair_tiles
 from twelve.model.found import TwelveOutput
 from twelve.model.network import Network
-from twelve.model.processor import TwelveProcessor
+from twelve.model.processor import CONFIG_FILE, TwelveProcessor
 from twelve.outputs import get_output
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
@@ -96,6 +97,12 @@ class Predictor(Abilities):
         """
         if self._extractor is not None:
             return self._extractor
+        # Built from a configuration alone, a model has no folder whose file could be named.
+        folder = str(self.model.config.name_or_path)
+        with found_in(os.path.join(folder, CONFIG_FILE)) if folder else nullcontext():
+            return self._of_recipes()
+
+    def _of_recipes(self) -> Extractor:
         recipes = preferred(self.processor.region_recipes)
         if not recipes:
             raise ConfigError(
