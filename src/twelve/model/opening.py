@@ -41,6 +41,7 @@ def open_network(name: str | Path) -> tuple[Network, TwelveProcessor]:
 def _fitting(name: str | Path) -> tuple[Path, TwelveConfig, TwelveProcessor]:
     folder = resolve(name, "*.json", "*.safetensors")
     config: TwelveConfig = TwelveConfig.from_pretrained(folder)
+    config.name_or_path = str(folder)  # names the files in what is said later
     processor = TwelveProcessor.from_pretrained(folder)
     with found_in(folder / "config.json"):
         check_fit(processor, config, folder)
