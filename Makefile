@@ -9,17 +9,17 @@ READY := $(VENV)/.ready
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
 quickstart: $(READY)  ## draw a small world, train one model on all twelve tasks of it, measure, report
 	$(BIN)/twelve quickstart
 
-test: $(READY)  ## all tests, a small training run among them
-	$(BIN)/pytest
+test: $(READY)  ## all tests, small training runs among them
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .

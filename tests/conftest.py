@@ -12,14 +12,15 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 KEPT = re.compile(
     "PATH|LD_LIBRARY_PATH|TMPDIR|TZ|LANG|LC_.*|PYTHON.*|VIRTUAL_ENV|COVERAGE.*|PYTEST.*|CUDA_VISIBLE_DEVICES|OPENBLAS_.*"
-    "|TWELVE_REALDATA|TWELVE_SEED|TWELVE_MUTATIONS|TWELVE_NO_SKIPS"
+    "|TWELVE_REALDATA|TWELVE_SEED|TWELVE_MUTATIONS|TWELVE_COMPLETE"
 )
 """Environment variables that tests see. Locale and time zone stay: a test that depends on them must show it."""
 
@@ -36,11 +37,31 @@ from hypothesis import settings  # noqa: E402 - its examples lie where it finds 
 settings.register_profile("patient", deadline=None, database=None, print_blob=True)  # a busy machine is no failure
 settings.load_profile("patient")
 
+_Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 GOLDENS = Path(__file__).parent / "goldens"
 
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_PLACE, ignore_errors=True)
+
+
+def _complete(report: _Report) -> _Report:
+    """With TWELVE_COMPLETE=1, as in CI, a test that a missing program or package would skip fails."""
+    if report.skipped and os.environ.get("TWELVE_COMPLETE") == "1":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if re.search("(is|not) installed|could not import", reason):
+            report.outcome, report.longrepr = "failed", f"TWELVE_COMPLETE=1: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _complete((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _complete((yield))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,7 +31,7 @@ def test_polars(made: tuple[Path, list[Regions]]) -> None:
 
 def test_datasets(made: tuple[Path, list[Regions]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="datasets is no dependency, not even of the tests")
     path, images = made
     table = datasets.load_dataset("arrow", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(table) == len(images)
