@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test check reference real-regions real-sample clean
+.PHONY: help quickstart test check versions places reference real-regions real-sample clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ check: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+versions: $(READY)  ## all tests with the lowest and the newest versions of everything (docs/testing.md)
+	$(BIN)/python tests/matrix.py versions
+
+places: $(READY)  ## all tests without HOME, with LC_ALL=C, in random order, as another user, beside other work
+	$(BIN)/python tests/matrix.py places
 
 reference: $(READY)  ## the API reference, from docstrings, into reference/
 	$(BIN)/pdoc --docformat google -o reference $$($(BIN)/python -c "import pkgutil, twelve; \

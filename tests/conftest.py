@@ -77,8 +77,9 @@ def _elsewhere() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test starts in its own empty folder, with one thread whatever the test before it set."""
+    """Every test starts in its own empty folder, with its own empty home, and one thread whatever was set before it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", tempfile.mkdtemp(dir=_PLACE))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     yield
