@@ -219,6 +219,8 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
         ids = names.to_pylist()
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise bad("the image ids are damaged") from error
+    if any("\0" in name for name in ids):  # which no file's name can hold
+        raise bad("the image ids are damaged")
     features = optional["features"]
     means = fixed(column("mean"), halves("mean"), "mean") if "mean" in present else None
     if means is not None and (

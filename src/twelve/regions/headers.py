@@ -80,14 +80,20 @@ def check_file(whole: memoryview) -> None:
     footer = _Table.root(whole[end - size : end])
     if any(True for _ in footer.structs(2, _BLOCK)):
         raise BadHeader("it has dictionaries")
-    free = len(_MAGIC)
+    begin = len(_MAGIC) + 2
+    schema = _message(whole, begin)
+    free = begin if schema is None else begin + schema[1] + schema[2]
     for offset, header, body in footer.structs(3, _BLOCK):
         if offset < free or header < 8 or body < 0 or offset + header + body > end - size:
             raise BadHeader("a batch lies outside of it or in another one")
+        if offset != free and _message(whole, free) is not None:
+            raise BadHeader("its footer leaves a batch out")
         free = offset + header + body
         found = _message(whole, offset)
         if found is None or found[1] != header or found[2] != body or found[0] != _RECORD_BATCH:
             raise BadHeader("a batch is not where it should be")
+    if _message(whole, free) is not None:
+        raise BadHeader("its footer leaves a batch out")
 
 
 def check_stream(whole: memoryview) -> None:

@@ -229,7 +229,9 @@ class PartWriter:
         self._lock.release()
 
     def _parts(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("*.arrows") if _NUMBERED.fullmatch(path.stem))
+        return sorted(
+            path for path in self.folder.glob("*.arrows") if _NUMBERED.fullmatch(path.stem) and path.is_file()
+        )
 
     def _adopt(self, path: Path) -> None:
         """Count what an earlier run left, or remove a stream that was cut before its first batch."""

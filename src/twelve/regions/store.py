@@ -313,7 +313,7 @@ class RegionStore:
     def __contains__(self, image_id: str) -> bool:
         source = image_id.partition("/")[0]
         if source not in self._sources:
-            if not any((self.root / source).glob("*.arrow")):
+            if not self._holds(source):
                 return False
             self._open(source)
         return image_id in self._rows
@@ -405,11 +405,15 @@ class RegionStore:
         number = bisect_right(self._starts, row) - 1
         return self._views[number], row - self._starts[number]
 
+    def _holds(self, source: str) -> bool:
+        """Whether there are files of a source; one is a folder of the store, and none outside it."""
+        return source not in ("", ".", "..") and any((self.root / source).glob("*.arrow"))
+
     def _open(self, source: str) -> _Source:
         if source in self._sources:
             return self._sources[source]
         folder = self.root / source
-        if not any(folder.glob("*.arrow")):
+        if not self._holds(source):
             raise RegionError(
                 f"no region files of source {source!r}{nearest(source, self.sources())}",
                 file=folder,
