@@ -208,6 +208,16 @@ def test_verify_finds_every_changed_byte_that_matters(tmp_path: Path) -> None:
         os.unlink(other)
 
 
+@pytest.mark.parametrize("side", [0, -1])
+def test_a_picture_without_width_is_refused(tmp_path: Path, side: int) -> None:
+    """Fractions of it would be no numbers."""
+    good = record_batch(images(), schema(feature_size=FEATURES, scores=True, class_ids=True, metadata={}))
+    (tmp_path / "a").mkdir()
+    arrow_file(tmp_path / "a" / "x.arrow", good.set_column(1, "width", pa.array([side] * len(good), pa.int32())))
+    with pytest.raises(RegionError, match=r"x\.arrow \[record batch 0\]: a picture has no width or height"):
+        RegionStore(tmp_path).ids("a")
+
+
 def test_verify_says_what_is_wrong_with_every_file(tmp_path: Path) -> None:
     """A checksum that is no text is one more way in which a file can be damaged."""
     path = write(tmp_path / "a" / "x.arrow", images(count=20))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import json
 import os
 import sys
@@ -201,6 +203,8 @@ app.command(epilog="Example: twelve convert multi_task_model.bin released --labe
 def main() -> None:
     """Entry point: prints a person's mistake as one line and exits with its code, without a traceback; a flaw of this
     program too (code 3), of which the environment variable TWELVE_DEBUG=1 shows the traceback."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # an error output that is no file
+        faulthandler.enable()  # a file that is cut while it is read ends a process; it says at least where
     try:
         app(standalone_mode=True)
     except TwelveError as error:

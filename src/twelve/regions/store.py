@@ -63,6 +63,7 @@ class RegionFile:
             with pa.memory_map(str(path)) as source:
                 whole = source.read_buffer()
             self.whole = memoryview(whole).cast("B")
+            self._name = str(path)  # a path takes as long to become text as the check itself
             self._stamp = (found.st_dev, found.st_ino, found.st_mtime_ns, len(self.whole))
             check_file(self.whole)
             self._reader = pa.ipc.open_file(whole)
@@ -88,7 +89,7 @@ class RegionFile:
         """Raise RegionError if the file was cut or written over since it was opened: reading what is no longer there
         ends the process, and what is there now was never looked at. A file that took its place is no matter."""
         try:
-            found = os.stat(self.path)
+            found = os.stat(self._name)
         except OSError:
             return  # its name is gone, its content stays as long as it is mapped
         device, number, changed, size = self._stamp
