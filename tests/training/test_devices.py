@@ -53,7 +53,30 @@ def tree(root: Path, run: Path, **training: Any) -> dict[str, Any]:
     return found
 
 
-def processes(file: Path, count: int, *arguments: str) -> list[subprocess.Popen[str]]:
+CHOOSING = (
+    """
+import os, time
+import torch
+from twelve import threads
+from twelve.training.trainer import Trainer
+threads.most = lambda processes=1: 2
+rank, used, tried = os.environ["RANK"], [2], Trainer._try
+torch.set_num_threads, torch.get_num_threads = used.append, lambda: used[-1]
+def slow(self, *arguments):  # two threads are faster here and much slower there
+    tried(self, *arguments)
+    time.sleep({("0", 1): 0.5, ("0", 2): 0.0, ("1", 1): 0.0, ("1", 2): 5.0}[rank, used[-1]])
+Trainer._try = slow
+stepped = Trainer._step
+def step(self, name):
+    (self.folder.parent / f"threads-{rank}").write_text(str(used[-1]))
+    return stepped(self, name)
+Trainer._step = step
+"""
+    + TRAINER
+)
+
+
+def processes(file: Path, count: int, *arguments: str, script: str = TRAINER) -> list[subprocess.Popen[str]]:
     """One training process a rank, as a launcher starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -61,7 +84,7 @@ def processes(file: Path, count: int, *arguments: str) -> list[subprocess.Popen[
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
     return [
         subprocess.Popen(
-            [sys.executable, "-c", TRAINER, str(file), *arguments],
+            [sys.executable, "-c", script, str(file), *arguments],
             env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
@@ -70,12 +93,12 @@ def processes(file: Path, count: int, *arguments: str) -> list[subprocess.Popen[
     ]
 
 
-def together(tree: dict[str, Any], *arguments: str, count: int = 2) -> Path:
+def together(tree: dict[str, Any], *arguments: str, count: int = 2, script: str = TRAINER) -> Path:
     run = Path(tree["run"])
     file = run.with_suffix(".yaml")
     file.write_text(json.dumps(tree))  # JSON is YAML
-    started = processes(file, count, *arguments)
-    errors = [process.communicate(timeout=120)[1] for process in started]
+    started = processes(file, count, *arguments, script=script)
+    errors = [process.communicate(timeout=600)[1] for process in started]
     assert [process.returncode for process in started] == [0] * count, errors
     return run
 
@@ -127,6 +150,14 @@ def test_two_processes_go_on_where_they_stopped(root: Path, alone: Path, tmp_pat
         process.communicate()
     together(short, "resume")
     assert trace(tmp_path / "run")[0] == pytest.approx(trace(alone)[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("sharding", [False, True], ids=["whole models", "shared model"])
+def test_processes_choose_the_same_threads(root: Path, alone: Path, tmp_path: Path, sharding: bool) -> None:
+    settings = tree(root, tmp_path / "run", sharding=sharding, threads="auto")
+    run = together(settings, script=CHOOSING)
+    assert [(tmp_path / f"threads-{rank}").read_text() for rank in range(2)] == ["1", "1"]
+    assert trace(run)[0] == pytest.approx(trace(alone)[0], abs=1e-5)
 
 
 def test_a_lost_process_ends_the_others_with_one_line(root: Path, tmp_path: Path) -> None:
