@@ -1,4 +1,4 @@
-"""How the service bears 50 clients at once, and what asking together is worth.
+"""How the service bears 50 clients, what a question waits beside the longest work, what asking together is worth.
 
     python benchmarks/service.py runs/quickstart --out benchmarks/results/service.json
 
@@ -10,6 +10,9 @@ Everything on one machine, over loopback: the clients take processor time from t
 * ``batching``: two services that differ in nothing but how many questions they ask together, side by side in turns:
   pictures sent beforehand, then questions alone. Processor time is the service's own; it depends less than the rate
   on what else the machine does.
+* ``beside``: one client asks a question after the other about a small picture; first alone, then while a second client
+  sends the largest picture that is taken (36 million pixels, a PNG) again and again, then while a third one searches
+  64 pictures with 32 captions, then beside both.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from twelve.files import replacing
 from twelve.microworld.draw import draw
@@ -103,7 +107,8 @@ class Client:
     async def look(self, picture: bytes) -> str:
         """A picture's id, once it is taken."""
         while (scene := await self.post("look", "/api/scenes", picture, "application/octet-stream")) is None:
-            pass
+            if self._told.errors:
+                raise SystemExit(f"a picture is not taken: {self._told.errors[0]}")
         return str(scene["id"])
 
     async def ask(self, scene: str, number: int) -> None:
@@ -199,10 +204,11 @@ async def minute(port: int, process: int, pictures: list[bytes], seconds: float)
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
-    """Milliseconds: median, 99th in a hundred, longest."""
+    """Milliseconds: median, 95th and 99th in a hundred, longest."""
     values = 1000 * np.asarray(seconds)
     return {
         "median": round(float(np.median(values)), 1),
+        "p95": round(float(np.percentile(values, 95)), 1),
         "p99": round(float(np.percentile(values, 99)), 1),
         "longest": round(float(values.max()), 1),
     }
@@ -251,6 +257,57 @@ def batching(run: Path, pictures: list[bytes], rounds: int, seconds: float) -> d
     }
 
 
+async def beside(port: int, pictures: list[bytes], seconds: float) -> dict[str, Any]:
+    """How long a question takes alone, and beside what takes longest."""
+    scenes = await sent(port, pictures)
+    side = 6000
+    levels = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(levels).resize((side, side)).save(file, "PNG", compress_level=1)
+    large = file.getvalue()
+    captions = [f"{'a red ball on the grass ' * 10}{number}" for number in range(32)]
+    search = json.dumps({"pictures": [{"scene": scene} for scene in scenes], "captions": captions}).encode()
+    stop = asyncio.Event()
+
+    async def looking(told: Told) -> None:
+        client = Client(port, told)
+        while not stop.is_set():
+            await client.forget(await client.look(large))
+        client.close()
+
+    async def searching(told: Told) -> None:
+        client = Client(port, told)
+        while not stop.is_set():
+            await client.post("search", "/api/match", search, "application/json")
+        client.close()
+
+    found: dict[str, Any] = {"seconds_each": seconds, "picture_megabytes": round(len(large) / 1e6, 1)}
+    for name, others in (
+        ("alone", ()),
+        ("beside_large_pictures", (looking,)),
+        ("beside_searches", (searching,)),
+        ("beside_both", (looking, searching)),
+    ):
+        told, heavy = Told(), Told()
+        stop.clear()
+        tasks = [asyncio.create_task(other(heavy)) for other in others]
+        client, number, end = Client(port, told), 0, time.perf_counter() + seconds
+        # On until each of the others was answered once: what they ask takes part in every moment that is measured.
+        while time.perf_counter() < end or len(heavy.seconds) < (len(others) + (looking in others)):
+            await client.ask(scenes[0], number)
+            number += 1
+        stop.set()
+        await asyncio.gather(*tasks)
+        client.close()
+        found[name] = {
+            "questions": len(told.seconds["ask"]),
+            "milliseconds": summary(told.seconds["ask"]),
+            "others": {kind: summary(values) for kind, values in heavy.seconds.items()},
+            "statuses": {str(status): count for status, count in (told.statuses + heavy.statuses).items()},
+        }
+    return found
+
+
 def compared(pairs: list[tuple[float, float]], *, more_is_better: bool) -> dict[str, Any]:
     """Medians of (together, alone) and how many times better together is, round by round."""
     ratios = [one / other if more_is_better else other / one for one, other in pairs]
@@ -284,8 +341,11 @@ def main() -> None:
     with served(options.run, 32, WAITING) as (port, process):
         load = asyncio.run(minute(port, process, pictures, options.seconds))
     print(json.dumps(load, indent=1), flush=True)
+    with served(options.run, 32, 64) as (port, _):
+        waits = asyncio.run(beside(port, pictures, min(15.0, options.seconds / 3)))
+    print(json.dumps(waits, indent=1), flush=True)
     ratio = batching(options.run, pictures[:16], options.rounds, min(2.5, options.seconds / 3))
-    result = {"machine": machine() | {"load": load_average}, "minute": load, "batching": ratio}
+    result = {"machine": machine() | {"load": load_average}, "minute": load, "beside": waits, "batching": ratio}
     print(json.dumps(result, indent=1))
     if options.out:
         with replacing(options.out) as partial:
