@@ -273,6 +273,7 @@ def test_names_that_are_listened_to() -> None:
     assert "evil.example" not in allowed("127.0.0.1") and "localhost" in allowed("127.0.0.1")
     assert "box.example" in allowed("0.0.0.0", ["box.example"])
     assert allowed("0.0.0.0") == ()
+    assert "evil.example" not in allowed("127.0.0.2") != ()
 
 
 @pytest.mark.parametrize("missing", ["uvicorn", "prometheus_client"])

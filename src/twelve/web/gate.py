@@ -89,7 +89,9 @@ class Gate:
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
         if self._hosts and _host(scope) not in self._hosts:
-            raise ServiceError(400, "this service does not go by that name", "use the address it printed")
+            raise ServiceError(
+                400, "this service does not go by that name", "use the address it printed, or start it with --name NAME"
+            )
         if self._token is not None and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
             _check_token(_headers(scope, b"authorization"), self._token)
         if service.stopping and scope["path"] not in _ALWAYS:
@@ -137,7 +139,9 @@ class Gate:
                     if service.held > limits.max_held_bytes:
                         raise service.busy()
         except TimeoutError:
-            raise ServiceError(408, f"the body did not arrive within {limits.body_seconds:g} seconds") from None
+            raise ServiceError(
+                408, f"the body did not arrive within {limits.body_seconds:g} seconds", "send less, or faster"
+            ) from None
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -243,11 +243,11 @@ def serve(
     if token is not None and no_token:
         raise ConfigError("a token and --no-token", remedy="leave one out (the token may come from TWELVE_TOKEN)")
     bound = _bound(host, port)
-    if token is None and not no_token and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
+    if token is None and not no_token and not _is_loopback(bound.getsockname()[0]):
         bound.close()
         raise ConfigError(
             f"others can reach {host}, and there is no token",
-            remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or say --no-token: whoever can may ask",
+            remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to answer whoever can",
         )
     app = create_app(load(run, weights=weights, device=device), limits, hosts=allowed(host, names), token=token)
     server = make_server(app, app.state.service, host=host, port=port)
@@ -266,9 +266,16 @@ def serve(
 
 def allowed(host: str, names: Collection[str] = ()) -> tuple[str, ...]:
     """Names that requests may give a service that listens at ``host``."""
-    if host in LOCAL or names:
+    if host in LOCAL or names or _is_loopback(host):
         return (*LOCAL, host, *names)
     return ()
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -14,6 +14,7 @@ import numpy as np
 from twelve.predictor import Matched, Predictor, Result, Scene
 from twelve.predictor.predictor import NoNumber
 from twelve.predictor.questions import Turn
+from twelve.regions.pipeline import NotFinite
 from twelve.tasks.base import Box
 from twelve.web import uploads
 from twelve.web.limits import Limits
@@ -206,6 +207,10 @@ class Service:
             return await asyncio.wait_for(asyncio.wrap_future(pending), until - time.monotonic())
         except NoNumber:
             raise no_number() from None
+        except NotFinite:
+            raise ServiceError(
+                503, "the extractor's features are no numbers", "serve the model with other --weights"
+            ) from None
         except TimeoutError:
             if not pending.begun:
                 raise self.busy() from None

@@ -1,0 +1,135 @@
+"""What the service says to do about a mistake, done to the letter, is right."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from test_api import png
+from test_hostile_requests import encoded, gif
+
+from twelve.predictor import Predictor
+from twelve.web.app import create_app
+from twelve.web.limits import Limits
+
+
+def look(client: TestClient, data: bytes, kind: str = "application/octet-stream") -> Any:
+    return client.post("/api/scenes", content=data, headers={"content-type": kind})
+
+
+def choose(client: TestClient, picture: dict[str, str], box: list[int]) -> Any:
+    asked = {"picture": picture, "question": "which ?", "boxes": [box]}
+    return client.post("/api/choose", json=asked)
+
+
+def several(client: TestClient, pictures: list[dict[str, str]]) -> Any:
+    return client.post("/api/match", json={"pictures": pictures, "captions": ["it"]})
+
+
+def inline(data: bytes) -> dict[str, str]:
+    return {"image": base64.b64encode(data).decode()}
+
+
+def kept(client: TestClient, data: bytes) -> dict[str, str]:
+    return {"scene": look(client, data).json()["id"]}
+
+
+def first_frame(data: bytes) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(data)).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+Request = Callable[[TestClient], Any]
+REMEDIES: dict[str, tuple[str, Request, Request]] = {
+    "no kind of picture": (
+        "send it as application/octet-stream",
+        lambda client: look(client, png(1), "text/plain"),
+        lambda client: look(client, png(1)),
+    ),
+    "no picture": (
+        "send JPEG, PNG, WebP, GIF or BMP",
+        lambda client: look(client, b"%!PS-Adobe"),
+        lambda client: look(client, encoded("BMP")),
+    ),
+    "no bytes": ("send a picture", lambda client: look(client, b""), lambda client: look(client, png(1))),
+    "half a picture": (
+        "send a whole JPEG, PNG, WebP, GIF or BMP file",
+        lambda client: look(client, encoded("JPEG")[:900]),
+        lambda client: look(client, encoded("JPEG")),
+    ),
+    "a sliver": (
+        "crop it",
+        lambda client: look(client, encoded("PNG", (600, 2))),
+        lambda client: look(client, encoded("PNG", (40, 2))),
+    ),
+    "it moves": (
+        "send one of its frames",
+        lambda client: look(client, gif(3)),
+        lambda client: look(client, first_frame(gif(3))),
+    ),
+    "many pixels": (
+        "send a smaller one",
+        lambda client: look(client, encoded("PNG", (400, 300))),
+        lambda client: look(client, encoded("PNG", (200, 150))),
+    ),
+    "many bytes": (
+        "send a smaller one",
+        lambda client: look(client, bytes(400_000)),
+        lambda client: look(client, encoded("PNG", (200, 150))),
+    ),
+    "many pixels together": (
+        "send each to /api/scenes",
+        lambda client: several(client, [inline(png(1))] * 9),
+        lambda client: several(client, [kept(client, png(1)) for _ in range(9)]),
+    ),
+    "a picture that is gone": (
+        "send it to /api/scenes again",
+        lambda client: choose(client, {"scene": "gone"}, [10, 10, 60, 60]),
+        lambda client: choose(client, kept(client, png(1)), [10, 10, 60, 60]),
+    ),
+    "a box outside": (
+        "give x1, y1, x2, y2 in pixels of the upright picture",
+        lambda client: choose(client, inline(png(1)), [500, 500, 600, 600]),
+        lambda client: choose(client, inline(png(1)), [100, 100, 120, 120]),
+    ),
+    "another name": (
+        "use the address it printed, or start it with --name NAME",
+        lambda client: client.get("/api/model", headers={"host": "evil.example"}),
+        lambda client: client.get("/api/model", headers={"host": "pictures.example"}),
+    ),
+    "no such sample": (
+        "see /api/model",
+        lambda client: client.get("/api/samples/none"),
+        lambda client: client.get(f"/api/samples/{client.get('/api/model').json()['samples'][0]['name']}"),
+    ),
+    "no such task": (
+        "choose among vqa, gqa",
+        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "it", "task": "x"}),
+        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "it", "task": "gqa"}),
+    ),
+    "nothing asked": (
+        "give a text",
+        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "\u200b"}),
+        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "what ?"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_followed_to_the_letter(name: str, predictor: Predictor) -> None:
+    remedy, wrong, right = REMEDIES[name]
+    limits = Limits(max_bytes=300_000, max_pixels=100_000, max_request_pixels=150_000)
+    app = create_app(predictor, limits, hosts=("localhost", "pictures.example"))
+    try:
+        client = TestClient(app, base_url="http://localhost")
+        reply = wrong(client)
+        assert 400 <= reply.status_code < 500 and reply.json()["remedy"] == remedy
+        assert right(client).status_code in (200, 201)
+    finally:
+        app.state.service.close()
