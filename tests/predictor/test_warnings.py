@@ -17,9 +17,11 @@ import twelve
 from twelve.cli import app
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
+from twelve.model.familiarity import LEAST, familiarity_of
 from twelve.model.processor import SPECIAL, wordpieces
 from twelve.predictor import Predictor, Scene
-from twelve.predictor.warnings import NO_REGION, words_of
+from twelve.predictor.warnings import FOREIGN, NO_REGION, words_of
+from twelve.regions.halves import as_tensor
 
 KNOWN = "what colour is the ball ?"
 UNKNOWN = "which breed is that puppy?"
@@ -97,6 +99,46 @@ def test_an_image_without_regions_says_so(model: Predictor, scene: Scene) -> Non
     assert NO_REGION in blank.answer(KNOWN).warnings
     assert f"right image: {NO_REGION}" in model.verify(scene, blank, KNOWN).warnings
     assert f"blank: {NO_REGION}" in model.match([scene, blank], [KNOWN]).warnings
+
+
+@pytest.fixture(scope="module")
+def knowing(folder: Path) -> Predictor:
+    """The model, having learnt what drawings of the microworld have in common."""
+    model = twelve.load(folder)
+    rng = np.random.default_rng(7)
+    drawn = [model.extractor.look(draw(draw_scene(rng), seed=seed)) for seed in range(LEAST)]
+    seen = {str(n): as_tensor(one.features).float().numpy() for n, one in enumerate(drawn) if one.features is not None}
+    model.processor.familiar = familiarity_of(list(seen), seen.__getitem__)
+    assert model.processor.familiar is not None
+    return model
+
+
+def foreign(count: int) -> list[Image.Image]:
+    """Noise of several grains, and gradients: what photographs have and drawings lack."""
+    rng = np.random.default_rng(0)
+    found = []
+    for number in range(count):
+        grain = (4, 8, 16, 32)[number % 4]
+        noise = Image.fromarray(rng.integers(0, 256, (grain * 4 // 5, grain, 3), dtype=np.uint8))
+        found.append(noise.resize((160, 128), Image.Resampling.BICUBIC))
+    return found
+
+
+def test_images_unlike_the_training_images_are_told(knowing: Predictor) -> None:
+    rng = np.random.default_rng(11)
+    own = [FOREIGN in knowing.look(draw(draw_scene(rng), seed=seed)).warnings for seed in range(1000, 1200)]
+    assert np.mean(own) < 0.02
+    assert np.mean([FOREIGN in knowing.look(image).warnings for image in foreign(60)]) > 0.95
+    scene = knowing.look(foreign(1)[0], name="noise")
+    assert FOREIGN in scene.answer(KNOWN).warnings and f"noise: {FOREIGN}" in knowing.match([scene], KNOWN).warnings
+    assert FOREIGN in knowing.look(scene.regions).warnings
+
+
+@pytest.mark.realdata
+def test_photographs_are_unlike_drawings(knowing: Predictor, realdata: Path) -> None:
+    photographs = sorted((realdata / "images" / "flickr30k").iterdir())[::60]
+    assert len(photographs) > 50
+    assert np.mean([FOREIGN in knowing.look(one).warnings for one in photographs]) > 0.95
 
 
 def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, picture: Image.Image, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from twelve import files
 from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
 from twelve.jsonfile import read_object
+from twelve.model.familiarity import Familiarity, sound
 from twelve.model.sources import inside, resolve
 from twelve.model.tokenizer_file import read_tokenizer, read_vocabulary
 from twelve.progress import console
@@ -53,6 +54,7 @@ class TwelveProcessor:
         allow_other_features: only warn of regions of another extractor; not saved.
         temperatures: task -> what its logits are divided by before they are shown as scores.
         max_regions: detected regions of an image that are kept (the global one comes on top).
+        familiar: what the training images' regions have in common; None where that is not known.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class TwelveProcessor:
         region_recipes: Mapping[str, str] | None = None,
         temperatures: Mapping[str, float] | None = None,
         max_regions: int = REGIONS,
+        familiar: Familiarity | None = None,
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -81,6 +84,7 @@ class TwelveProcessor:
         self.allow_other_features = False
         self._warned: set[str] = set()
         self.max_regions = max_regions
+        self.familiar = familiar
         self.special = {token: _special(tokenizer, token) for token in SPECIAL}
 
     @classmethod
@@ -211,6 +215,8 @@ class TwelveProcessor:
             "temperatures": self.temperatures,
             "vocabularies": self.vocabularies,
         }
+        if self.familiar is not None:
+            tree["familiar"] = self.familiar.to_tree()
         with files.replacing(folder / TOKENIZER_FILE) as partial:
             self.tokenizer.save(str(partial))
         with files.replacing(folder / CONFIG_FILE) as partial:
@@ -227,7 +233,7 @@ class TwelveProcessor:
         file = inside(found, CONFIG_FILE)
         tree = read_object(file)
         for key in tree:
-            if key not in _FIELDS and key != "processor_class":
+            if key not in _FIELDS and key not in ("processor_class", "familiar"):
                 raise CheckpointError(
                     f"unknown key {key!r}{nearest(key, _FIELDS)}", file=file, remedy="remove it or correct its name"
                 )
@@ -235,6 +241,9 @@ class TwelveProcessor:
             if key not in tree or not right(tree[key]):
                 problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
                 raise CheckpointError(problem, file=file, remedy=_SAVED)
+        if not sound(tree.get("familiar")):
+            raise CheckpointError("familiar holds no statistics of regions", file=file, remedy=_SAVED)
+        familiar = Familiarity.from_tree(tree["familiar"]) if tree.get("familiar") is not None else None
         for source, recipe in tree["region_recipes"].items():
             try:
                 mark = Recipe.from_json(recipe).fingerprint
@@ -244,7 +253,8 @@ class TwelveProcessor:
                 raise CheckpointError(
                     error.problem, file=file, record=f"region_recipes.{source}", remedy=_SAVED
                 ) from None
-        return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **{key: tree[key] for key in _FIELDS})
+        known = {key: tree[key] for key in _FIELDS}
+        return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **known, familiar=familiar)
 
 
 def check_fit(processor: TwelveProcessor, config: TwelveConfig, folder: Path) -> None:

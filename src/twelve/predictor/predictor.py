@@ -135,7 +135,7 @@ class Predictor(Abilities):
         if isinstance(image, Regions):
             if boxes is not None:
                 raise ConfigError("regions have boxes of their own", remedy="leave boxes out, or give the picture")
-            return Scene(self, image, None, name or image.image_id, warnings.of_regions(image))
+            return Scene(self, image, None, name or image.image_id, warnings.of_regions(self.processor, image))
         name = name or (Path(image).name if isinstance(image, str | Path) else "picture")
         try:
             picture = picture_of(image, self.extractor.max_pixels)
@@ -146,7 +146,7 @@ class Predictor(Abilities):
             remedy = "check its path" if missing else remedy
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
         regions = self.extractor.look(picture, boxes, image_id=name)
-        doubts = warnings.of_regions(regions)
+        doubts = warnings.of_regions(self.processor, regions)
         if not len(regions.boxes):
             regions = self.extractor.look(picture, [[0, 0, regions.width, regions.height]], image_id=name)
         return Scene(self, regions, picture, name, doubts)

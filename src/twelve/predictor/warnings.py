@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from twelve.predictor.scene import Scene
     from twelve.regions.types import Regions
 
+FOREIGN = "the image is unlike those that the model was trained on, so that its answer may mean nothing"
 NO_REGION = "no region was found in the image, so the model sees it as a whole alone"
 NAMED = 5
 """Words or images that a warning names."""
 
 
-def of_regions(regions: Regions) -> tuple[str, ...]:
+def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
     """Those of an image, given the regions that were found in it."""
-    return () if len(regions.boxes) else (NO_REGION,)
+    if not len(regions.boxes):
+        return (NO_REGION,)
+    familiar = processor.familiar
+    if familiar is None or regions.features is None:
+        return ()
+    from twelve.regions.halves import as_tensor
+
+    return () if familiar.knows(as_tensor(regions.features[: processor.max_regions]).float().numpy()) else (FOREIGN,)
 
 
 def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from twelve import files
@@ -23,10 +25,12 @@ from twelve.data.prepare import Prepared, prepare, sources_of
 from twelve.errors import ConfigError, RegionError
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
+from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
 from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock
+from twelve.regions.halves import as_tensor
 from twelve.regions.recipe import recipe_of
 from twelve.regions.store import RegionStore
 from twelve.runs import CONFIG, model_folder
@@ -148,7 +152,8 @@ def _train(
 
 
 def calibrate(folder: Path, trainer: Trainer) -> None:
-    """Fit the temperatures of the saved model, the best one, on what training looked at, and save them with it."""
+    """Fit the temperatures of the saved model, the best one, on what training looked at, find what its images have in
+    common, and save both with it."""
     from twelve.evaluation.calibration import fit_temperatures
 
     saved = model_folder(folder)
@@ -156,8 +161,24 @@ def calibrate(folder: Path, trainer: Trainer) -> None:
     collators = {name: stream.collator for name, stream in trainer.streams.items()}
     looks = {name: task.look for name, task in trainer.data.tasks.items()}
     trainer.processor.temperatures = fit_temperatures(model, collators, looks, seed=trainer.config.seed)
+    trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions)
     trainer.processor.save_pretrained(saved)
     write_run_card(folder, model, trainer.processor, trainer.kept)
+
+
+def _familiar(data: Prepared, most: int) -> Familiarity | None:
+    """Of the training images, each task's as many, as the model sees them (its first ``most`` regions)."""
+    images: dict[str, None] = {}
+    for task in data.tasks.values():
+        own = pictures(task.train)
+        images |= dict.fromkeys(own[:: max(1, len(own) * len(data.tasks) // MOST)])
+
+    def features(image: str) -> NDArray[np.floating[Any]]:
+        found = data.store.get(image, most).features
+        assert found is not None  # nothing is trained on boxes alone
+        return as_tensor(found).float().numpy()
+
+    return familiarity_of(list(images), features)
 
 
 def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:
