@@ -191,3 +191,15 @@ def test_a_hub_that_is_out_of_reach_fails_fast(tmp_path: Path, monkeypatch: pyte
 
 def test_the_package_lists_what_it_has() -> None:
     assert set(twelve.__all__) <= set(dir(twelve)) and os.path.isabs(twelve.__file__)
+
+
+def test_a_box_mostly_outside_its_picture_is_an_error(scene: Scene) -> None:
+    """Such boxes are of another picture, or of this one at another size. Annotations may overlap its border."""
+    inside, turns = (5.0, 5.0, 40.0, 40.0), [("is it red?", "yes")]
+    for box in ((150.0, 10.0, 400.0, 90.0), (-5.0, -5.0, 300.0, 300.0), (159.5, 0.0, 400.0, 100.0)):
+        for asked in (lambda boxes: scene.choose("which one?", boxes), lambda boxes: scene.guess(turns, boxes)):
+            with pytest.raises(RegionError, match=r"box 2 .* lies mostly outside its picture of 160x128 pixels"):
+                asked([inside, box])
+    with pytest.raises(RegionError, match=r"box 1 .* is wholly outside"):
+        scene.choose("which one?", [(500, 500, 600, 600)])
+    assert len(scene.choose("which one?", [inside, (-10, -10, 60, 60), (100, 60, 170, 140)]).alternatives) == 3

@@ -140,7 +140,7 @@ def test_a_place_and_its_absence(scene: Scene) -> None:
 
 
 def test_given_boxes_are_chosen_from(scene: Scene) -> None:
-    boxes = [[0, 0, 30, 30], [20, 20, 90, 80], [-5, 60, 1000, 90]]
+    boxes = [[0, 0, 30, 30], [20, 20, 90, 80], [-5, 60, 200, 90]]
     chosen = scene.choose("what is red ?", boxes)
     assert chosen.task == "visual7w" and chosen.index is not None
     assert chosen.box == tuple(map(float, boxes[chosen.index]))

@@ -31,6 +31,7 @@ from twelve.predictor.questions import (
     check_threshold,
     corners,
     readable,
+    share_inside,
     texts_of,
     turns_of,
 )
@@ -155,12 +156,21 @@ class Predictor(Abilities):
         """The regions of given boxes of a scene.
 
         Raises:
-            RegionError: the scene has no picture.
+            RegionError: the scene has no picture; less than half of a box lies in it.
         """
         if scene.picture is None:
             raise RegionError(
                 "given boxes need the picture, this scene has regions alone", remedy="look at the picture itself"
             )
+        size = scene.picture.size
+        for number, box in enumerate(boxes, start=1):
+            share = share_inside(box, size)
+            if 0 < share < 0.5:  # of others the extractor says what is wrong
+                raise RegionError(
+                    f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its picture of "
+                    f"{size[0]}x{size[1]} pixels",
+                    remedy="give four numbers a box, pixels of the picture: x1, y1, x2, y2",
+                )
         return self.extractor.look(scene.picture, boxes)
 
     # --- questions --------------------------------------------------------------------------------------------

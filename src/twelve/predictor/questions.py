@@ -154,3 +154,10 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
         number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
         raise ConfigError(f"box {number} of {len(found)} holds a number that is not finite", remedy=_BOXES)
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
+
+
+def share_inside(box: Box, size: tuple[int, int]) -> float:
+    """Which share of a box (xyxy pixels) lies in a picture of a size (width, height); 0 for a box without an area."""
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
+    return width * height / area if min(width, height, box[2] - box[0], box[3] - box[1]) > 0 else 0.0
