@@ -1,7 +1,8 @@
 """The configuration of a run: typed, strict, written beside everything it produces.
 
 A file is YAML; ``--set a.b=c`` changes one value. An unknown key is an error that names the nearest known one.
-Files are looked for as given, then among those the package ships (``configs/real-sample.yaml``).
+Files are looked for as given, then among those the package ships (``configs/real-sample.yaml``). Paths in them are
+relative to the folder one stands in; those of a run's own config.yaml lead to the same files from anywhere (places.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from twelve import files
+from twelve import files, places
 from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
 from twelve.inheriting import by_name, inherited
@@ -227,9 +228,13 @@ class RunConfig(Strict):
     def regions_folder(self) -> Path:
         return Path(self.regions) if self.regions else Path(self.data) / "regions"
 
+    def absolute(self) -> dict[str, Any]:
+        """The complete configuration as plain values, its paths absolute."""
+        return places.absolute(self.model_dump(mode="json"))
+
     def write(self, path: Path) -> None:
-        """Write the complete configuration as YAML that :func:`load` reads back."""
-        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        """Write the complete configuration as YAML that :func:`load` reads back, its paths absolute."""
+        text = yaml.safe_dump(self.absolute(), sort_keys=False, allow_unicode=True)
         with files.replacing(path) as partial:
             partial.write_text(text, encoding="utf-8")
 
@@ -277,8 +282,9 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
     tree = read_yaml(read_text(file), file)
     if not isinstance(tree, dict):
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="start from a shipped one")
+    tree = places.of_run(tree, file)
     for setting in settings:
-        _apply(tree, setting)
+        tree = _apply(tree, setting)
     with naming(file, settings):
         return parse(inherited(tree))
 
@@ -328,7 +334,8 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
     return config
 
 
-def _apply(tree: dict[str, Any], setting: str) -> None:
+def _apply(tree: dict[str, Any], setting: str) -> dict[str, Any]:
+    """The tree with one setting."""
     key, equals, text = setting.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"cannot read setting {setting!r}", remedy="write --set a.b=value")
@@ -339,8 +346,7 @@ def _apply(tree: dict[str, Any], setting: str) -> None:
         with found_in(f"--set {setting}"):
             chosen = _chosen_tasks(tree["tasks"], parts[1:], value)
         if chosen is not None:
-            tree["tasks"] = chosen
-            return
+            return tree | {"tasks": chosen}
     for part in parts[:-1]:
         child = node.get(part)
         if not isinstance(child, dict):
@@ -348,6 +354,7 @@ def _apply(tree: dict[str, Any], setting: str) -> None:
         node[part] = child
         node = child
     node[parts[-1]] = value
+    return tree
 
 
 def _chosen_tasks(tasks: Any, below: Sequence[str], value: Any) -> dict[str, Any] | None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twelve import places
 from twelve.errors import ConfigError
+from twelve.places import CONFIG
 from twelve.yaml_text import read_yaml
 
-CONFIG = "config.yaml"
-"""A run's complete configuration, in its folder."""
 TAKEN = ("data", "regions", "sources", "hold_out", "carve", "seed", "vocabulary", "optimizer", "evaluation")
 """Keys that a configuration without ``data`` takes from the run that it goes on from; the same seed and share carve the
 same pictures, so that scores before and after can be compared."""
@@ -80,7 +80,7 @@ def _configuration(init: Path) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot be read: {error}", file=file, remedy="copy the run again") from None
         if isinstance(tree, dict):
-            return tree
+            return places.of_run(tree, file)
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="copy the run again")
     raise ConfigError(
         "no run to go on from: it holds no config.yaml that says what it was trained on",

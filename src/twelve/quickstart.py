@@ -104,7 +104,7 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
     def train() -> None:
         from twelve.training.run import train
 
-        train(run, resume=(folder / "config.yaml").is_file(), console=console)
+        train(run, go_on=True, console=console)
 
     def evaluate() -> None:
         from twelve.evaluation.command import evaluate_run
@@ -146,7 +146,7 @@ def _check(run: RunConfig) -> None:
     file = Path(run.run) / "config.yaml"
     if not file.is_file():
         return
-    asked, there = (config.model_dump(mode="json") for config in (run, load(file)))
+    asked, there = run.absolute(), load(file).absolute()
     for key in asked:
         if asked[key] != there[key] and key != "run":
             raise ConfigError(

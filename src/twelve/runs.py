@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from twelve import files
 from twelve.config import RunConfig, load
 from twelve.errors import CheckpointError, ConfigError
-
-CONFIG = "config.yaml"
-"""A run's own configuration, in its folder."""
+from twelve.places import CONFIG as CONFIG
 
 
 def model_folder(path: Path) -> Path:
@@ -24,7 +23,9 @@ def model_folder(path: Path) -> Path:
             return folder
     if (path / CONFIG).is_file():
         raise CheckpointError(
-            "this run has no model yet", file=path, remedy=f"train on: twelve train {path / CONFIG} --resume"
+            "this run has no model yet",
+            file=path,
+            remedy=f"train on: {shlex.join(['twelve', 'train', str(path / CONFIG), '--continue'])}",
         )
     raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
 

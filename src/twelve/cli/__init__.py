@@ -104,7 +104,16 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by
 def train(
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one (twelve configs).")],
     settings: Setting = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run where its last checkpoint stands.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run where its last checkpoint stands.")
+    ] = False,
+    go_on: Annotated[
+        bool,
+        typer.Option("--continue", help="Begin, or go on if the run has begun: the same command however often."),
+    ] = False,
+    allow_changed_data: Annotated[
+        bool, typer.Option("--allow-changed-data", help="Go on though the run was begun with other data.")
+    ] = False,
 ) -> None:
     """Train one model on the tasks of a configuration."""
     from twelve.config import load, naming
@@ -112,7 +121,7 @@ def train(
 
     parsed = load(config, settings or ())
     with naming(config, settings or ()):
-        run(parsed, resume=resume)
+        run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
 
 
 @app.command(epilog="Example: twelve evaluate runs/real-sample")
@@ -203,6 +212,9 @@ app.command(epilog="Example: twelve convert multi_task_model.bin released --labe
 def main() -> None:
     """Entry point: prints a person's mistake as one line and exits with its code, without a traceback; a flaw of this
     program too (code 3), of which the environment variable TWELVE_DEBUG=1 shows the traceback."""
+    if sys.getfilesystemencoding() != "utf-8":
+        # A locale without most letters: YAML, tokenizers and safetensors could not be told a file's name in it.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     with contextlib.suppress(AttributeError, OSError, ValueError):  # an error output that is no file
         faulthandler.enable()  # a file that is cut while it is read ends a process; it says at least where
     try:
@@ -244,7 +256,7 @@ def _stop_talking() -> None:
 def _how_on(words: list[str]) -> str:
     """How an interrupted command goes on where it stopped; nothing for those that keep nothing."""
     if words[:1] == ["train"]:
-        return "; with --resume it goes on from its last checkpoint, if it has written one"
+        return "; with --continue it goes on from its last checkpoint, if it has written one"
     goes_on = words[:1] == ["quickstart"] or words[:2] in (["regions", "extract"], ["regions", "import"])
     return "; given again, it goes on where it stopped" if goes_on else ""
 

@@ -6,7 +6,9 @@ more. Texts of similar length meet in a batch ("bucketing"), so little is padded
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from twelve.data.batch import Batch, Collator
 from twelve.data.columns import Examples
 from twelve.data.packed import Packed
+from twelve.errors import TwelveError
 from twelve.tasks.base import Example
 
 BUCKET = 16
@@ -34,15 +37,46 @@ class Draw:
     seed: tuple[int, ...]
 
 
-class _Batches(Dataset[Batch]):
-    """Maps a draw to its batch; runs in the loader's workers."""
+class WorkerLost(TwelveError):
+    """A process that reads ahead has ended. Exit code 1: nobody misused anything."""
+
+    exit_code = 1
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Tell a lost worker from a mistake of the code; torch says so wherever the program is by then.
+
+    Raises:
+        WorkerLost: a process that reads ahead has ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        if hasattr(signal, "SIGCHLD"):  # torch's handler would raise for every other worker that ends from here on
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        raise WorkerLost(
+            f"a process that reads ahead has ended ({' '.join(str(error).split())[:200]})",
+            record="training.workers",
+            remedy="run the same command with --continue; if memory ran out, with --set training.workers=0 as well",
+        ) from None
+
+
+class _Batches(Dataset[Batch | TwelveError]):
+    """Maps a draw to its batch, or to what is wrong with it, which a worker could only pass on as a traceback; runs in
+    the loader's workers."""
 
     def __init__(self, examples: Sequence[Example], collator: Collator) -> None:
         self.examples, self.collator = examples, collator
 
-    def __getitem__(self, draw: Draw) -> Batch:
-        examples = [self.examples[row] for row in draw.rows]
-        return self.collator(examples, np.random.default_rng(draw.seed), draw.part)
+    def __getitem__(self, draw: Draw) -> Batch | TwelveError:
+        try:
+            examples = [self.examples[row] for row in draw.rows]
+            return self.collator(examples, np.random.default_rng(draw.seed), draw.part)
+        except TwelveError as error:
+            return error
 
 
 class _Order(Sampler[Draw]):
@@ -84,7 +118,7 @@ class Stream:
         self.batch_size, self.seed, self.workers = min(batch_size, len(examples)), seed, workers
         self.part = part
         self.epoch, self.number = 0, 0
-        self._iterator: Iterator[Batch] | None = None
+        self._iterator: Iterator[Batch | TwelveError] | None = None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -119,6 +153,8 @@ class Stream:
                 )
             )
         batch = next(self._iterator)
+        if isinstance(batch, TwelveError):
+            raise batch
         self.number += 1
         if self.number == self.batches_per_epoch:
             self.epoch, self.number = self.epoch + 1, 0
@@ -135,6 +171,8 @@ class Stream:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.epoch, self.number = int(state["epoch"]), int(state["number"])
+        if self.number >= self.batches_per_epoch:  # fewer examples than there were
+            self.epoch, self.number = self.epoch + 1, 0
         self._iterator = None
 
 

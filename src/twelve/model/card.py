@@ -199,7 +199,7 @@ def origin_of_run(
     words = "Trained on this task alone." if len(tasks) == 1 else "One model, trained on all of these tasks together."
     words += " Pictures that any of the tasks is measured on were taken out of every task's training set."
     if began is not None:
-        words += f" It went on from the model `{began}`."
+        words += f" It went on from the model `{'/'.join(Path(began).parts[-2:])}`."
     if not results:
         words += " It has not been measured yet: `twelve evaluate` puts its scores here, beside the best floor."
     return Origin(words, drawn, trained, looks, results, machine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,13 +79,16 @@ def read_run(folder: Path) -> Run:
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     config = load(path)
     predictions = folder / record.FILE
+    again = f"it is written again by: {shlex.join(['twelve', 'train', str(path), '--resume'])}"
     return Run(
         folder=folder,
         config=config,
         config_text=path.read_text(encoding="utf-8"),
-        data=_tree(folder / "data.json", "train the run again"),
-        machine=_tree(folder / "machine.json", "train the run again"),
-        evaluation=_tree(folder / "evaluation.json", f"measure it again: twelve evaluate {folder}"),
+        data=_tree(folder / "data.json", again),
+        machine=_tree(folder / "machine.json", again),
+        evaluation=_tree(
+            folder / "evaluation.json", f"measure it again: {shlex.join(['twelve', 'evaluate', str(folder)])}"
+        ),
         history=read_history(folder / "metrics.jsonl"),
         predictions=record.read(predictions) if predictions.is_file() else {},
     )

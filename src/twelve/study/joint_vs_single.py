@@ -89,16 +89,18 @@ def planned(
     if len(config.tasks) < 2:
         raise ConfigError("one task alone has nothing to be joint with", record="tasks", remedy="name several")
     names = chosen(arms)
+    worlds = "microworld" in config.model_fields_set
+    own = {"run", "data", "regions"} if worlds else {"run"}
     try:
         return Plan(
             arms=names,
             seeds=tuple(range(config.seed, config.seed + seeds)),
-            worlds="microworld" in config.model_fields_set,
+            worlds=worlds,
             factors=tuple(factors),
             search=search,
             longer=longer,
             pretraining=pretraining,
-            config=config.model_dump(mode="json"),
+            config=config.absolute() | config.model_dump(mode="json", include=own),
         )
     except ValidationError as error:
         remedy = "seeds 1 or more, factors above 0 and distinct, search in 0..1, longer 1 or more, pretraining over 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from twelve import files
+from twelve import files, places
 from twelve.config import RunConfig, Strict
 from twelve.config import parse as parse_config
 from twelve.data.records import Record, describe, read_object
@@ -41,7 +42,8 @@ class Plan(Strict):
     pretraining: float = Field(1.0, gt=0)
     """Iterations of pretraining, as a share of the joint run's."""
     config: Mapping[str, Any]
-    """The configuration, complete; its seed, run and data are each seed's own."""
+    """The configuration, complete; its seed and run, and data that are drawn, are each seed's own. Other paths are
+    absolute, and found again after a move as those of a run (places.py)."""
 
     @field_validator("arms")
     @classmethod
@@ -108,7 +110,7 @@ class Step:
 
 def write(plan: Plan, out: Path, machine: Mapping[str, Any]) -> None:
     """Write the plan into a study's folder."""
-    tree = {"plan": plan.model_dump(mode="json"), "machine": dict(machine)}
+    tree = {"folder": os.path.abspath(out), "plan": plan.model_dump(mode="json"), "machine": dict(machine)}
     with files.replacing(out / FILE) as partial:
         partial.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 
@@ -122,7 +124,9 @@ def read(out: Path) -> Plan:
     path = out / FILE
     if not path.is_file():
         raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
-    plan = checked(Plan, read_object(path).record("plan"), REMEDY)
+    record = read_object(path)
+    plan, was = checked(Plan, record.record("plan"), REMEDY), record.fields.get("folder")
+    plan = plan.model_copy(update={"config": places.moved(plan.config, was if isinstance(was, str) else "", out)})
     try:
         plan.parsed()
     except ConfigError as error:
@@ -154,7 +158,10 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
     Raises:
         ConfigError: names what else is asked for now.
     """
-    now, then = (each.model_dump(mode="json", exclude={"arms"}) for each in (plan, begun))
+    now, then = (
+        each.model_dump(mode="json", exclude={"arms"}) | {"config": places.absolute(each.config)}
+        for each in (plan, begun)
+    )
     for key in now:
         if now[key] != then[key]:
             what = key

@@ -16,7 +16,6 @@ from twelve.data.prepare import Prepared
 from twelve.data.records import read_object
 from twelve.evaluation.evaluate import Evaluator
 from twelve.model.opening import open_saved
-from twelve.runs import CONFIG
 from twelve.study.arms import Arm
 from twelve.study.plan import checked
 from twelve.study.results import History
@@ -78,7 +77,7 @@ def trained(config: RunConfig, start: Callable[[], Start]) -> History:
     """
     folder = Path(config.run)
     if not (folder / TRAINED).is_file():
-        train(config, resume=(folder / CONFIG).is_file(), console=Console(quiet=True), start=start())
+        train(config, go_on=True, console=Console(quiet=True), start=start())
     if (folder / "checkpoints").is_dir():
         files.remove(folder / "checkpoints")
     return checked(History, read_object(folder / TRAINED), "remove this run's folder and go on: --resume")

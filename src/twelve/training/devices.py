@@ -168,7 +168,7 @@ class Devices:
             raise ProcessLost(
                 f"another process of this run has ended ({text.splitlines()[0][:120]})",
                 record=f"process {self.rank} of {self.count}",
-                remedy="see what the others printed, mend it, and run the same command with --resume",
+                remedy="see what the others printed, mend it, and run the same command with --continue",
             ) from error
 
     def end(self) -> None:

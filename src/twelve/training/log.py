@@ -55,6 +55,8 @@ class RunLog:
 
     def __init__(self, folder: Path, devices: Devices, trackers: Collection[str]) -> None:
         self.path, self.devices, self.trackers = folder / METRICS, devices, tuple(trackers)
+        self.lines = 0
+        """How many there are."""
 
     def start_trackers(self, name: str, configuration: Mapping[str, Any]) -> None:
         """Let the trackers know the run, before its first line."""
@@ -66,11 +68,13 @@ class RunLog:
         if not self.devices.main:
             return
         files.append(self.path, json.dumps({"kind": kind, "iteration": iteration, **values}) + "\n")
+        self.lines += 1
         if self.trackers:
             self.devices.accelerator.log(_numbers(kind, values), step=iteration)
 
     def clear(self) -> None:
         """Remove what a run left that ended before its first checkpoint."""
+        self.lines = 0
         if self.devices.main:
             self.path.unlink(missing_ok=True)
 
@@ -79,6 +83,7 @@ class RunLog:
 
         A line that was cut when the run was killed goes as well.
         """
+        self.lines = 0
         if not self.devices.main or not self.path.is_file():
             return
         kept = []
@@ -91,6 +96,7 @@ class RunLog:
                 continue
         with files.replacing(self.path) as partial:
             partial.write_text("".join(kept), encoding="utf-8")
+        self.lines = len(kept)
 
     def events(self) -> list[dict[str, Any]]:
         """Every event so far: who stopped or went again, and when."""
@@ -100,6 +106,19 @@ class RunLog:
         return [
             {key: value for key, value in line.items() if key != "kind"} for line in lines if line["kind"] == "event"
         ]
+
+
+def logged(folder: Path) -> int:
+    """The last iteration that a run's metrics.jsonl has losses of; 0 where it has none."""
+    last = 0
+    path = folder / METRICS
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            tree = jsonfile.decode(line, strict=False)
+            last = max(last, int(tree["iteration"]) if tree["kind"] == "step" else 0)
+        except (ValueError, LookupError, TypeError):
+            continue
+    return last
 
 
 def _numbers(kind: str, values: Mapping[str, Any]) -> dict[str, float]:

@@ -7,6 +7,7 @@ metrics.jsonl, checkpoints/ and model/.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -22,7 +23,8 @@ from twelve import files
 from twelve.config import RunConfig, load
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, prepare, sources_of
-from twelve.errors import ConfigError, RegionError
+from twelve.data.records import read_object
+from twelve.errors import CheckpointError, ConfigError, DataError, RegionError
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
@@ -37,9 +39,10 @@ from twelve.runs import CONFIG, model_folder
 from twelve.threads import counted, given_back
 from twelve.training.checkpoint import checkpoints
 from twelve.training.continued import architecture, continued, reserved_rows, start_heads
-from twelve.training.log import check_trackers
+from twelve.training.log import check_trackers, logged
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
+from twelve.training.sameness import check_same, record_of
 from twelve.training.schedules import check_stops
 from twelve.training.telling import history, remembered, write_run_card
 
@@ -49,9 +52,6 @@ if TYPE_CHECKING:
 
 CARVED = "carved.json"
 """Which training pictures a run did not train on, in its folder."""
-
-FREE = ("run", "data", "regions", "training", "evaluation")
-"""What may be changed when a run is resumed: where things are and how long, how often, on how many threads."""
 
 STATISTICS_IMAGES = 1000
 """Training images whose features decide how the region embedding of a new model is scaled."""
@@ -67,15 +67,25 @@ Start: TypeAlias = tuple[Twelve, TwelveProcessor, Prepared, list[str]]
 
 @given_back()
 def train(
-    config: RunConfig, *, resume: bool = False, console: Console | None = None, start: Start | None = None
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    go_on: bool = False,
+    allow_changed_data: bool = False,
+    console: Console | None = None,
+    start: Start | None = None,
 ) -> Path:
     """Train as configured and return the run's folder.
 
     Args:
+        resume: go on with the run that is there.
+        go_on: resume if something trained is there, else begin.
+        allow_changed_data: resume though what is trained on is not what the run was begun with.
         start: what :func:`beginning` would find, for runs that are to differ in nothing but their configuration.
 
     Raises:
-        ConfigError: the folder already holds a run and ``resume`` is False, or there is none to resume.
+        ConfigError: the folder already holds a run and ``resume`` is False, or there is none to resume, or another one.
+        DataError: the data changed.
     """
     from accelerate.utils import set_seed
     from transformers.utils.logging import disable_progress_bar
@@ -85,6 +95,7 @@ def train(
     console = console or Console(stderr=True)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     folder = Path(config.run)
+    resume = resume or (go_on and (folder / CONFIG).is_file() and holds_training(folder))
     _check_folder(config, folder, resume)
     check_trackers(config.training.trackers)
     if config.replay:
@@ -98,7 +109,7 @@ def train(
     if not devices.main:
         console = Console(quiet=True)
     with files.alone(folder) if devices.main else nullcontext(), devices.together():
-        _train(config, folder, devices, console, resume, start)
+        _train(config, folder, devices, console, resume, allow_changed_data, start)
     devices.end()
     return folder
 
@@ -111,7 +122,13 @@ def beginning(config: RunConfig) -> Start:
 
 
 def _train(
-    config: RunConfig, folder: Path, devices: Devices, console: Console, resume: bool, start: Start | None
+    config: RunConfig,
+    folder: Path,
+    devices: Devices,
+    console: Console,
+    resume: bool,
+    allow_changed_data: bool,
+    start: Start | None,
 ) -> None:
     from twelve.training.trainer import Trainer
 
@@ -122,18 +139,17 @@ def _train(
         console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     trainer = Trainer(config, data, model, processor, folder, devices, known, say)
+    trainer.record = record_of(config, data, processor, iterations=trainer.total, processes=devices.count)
     if devices.main:
         _describe(config, data, model, trainer, say)
-        if not resume:
-            _write_json(folder / "data.json", summary(data) | fingerprints(config, data))
-            _write_json(folder / "machine.json", machine())
-            data.carved.write(folder / CARVED)
-            config.write(folder / CONFIG)
-    trainer.log.start_trackers(folder.resolve().name, config.model_dump(mode="json"))
     if resume:
-        for reason in trainer.resume():
-            console.print(f"passed over: {reason}", highlight=False, soft_wrap=True, markup=False)
-        console.print(f"resumed at iteration {trainer.iteration} of {trainer.total}")
+        for noted in trainer.resume(allow_changed_data=allow_changed_data):
+            say(noted)
+        say(f"resumed at iteration {trainer.iteration} of {trainer.total}")
+    if devices.main:
+        for noted in _write_down(config, data, trainer, folder):
+            say(noted)
+    trainer.log.start_trackers(folder.resolve().name, config.model_dump(mode="json"))
     if trainer.iteration == 0:
         trainer.begin()
     if devices.main:
@@ -146,9 +162,40 @@ def _train(
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
-        f"next: twelve evaluate {folder}",
+        f"next: {shlex.join(['twelve', 'evaluate', str(folder)])}",
         soft_wrap=True,
+        highlight=False,
+        markup=False,
     )
+
+
+def _write_down(config: RunConfig, data: Prepared, trainer: Trainer, folder: Path) -> list[str]:
+    """Write what a run is about into its folder; what a resumed one still has of it stays. Returns what was lost."""
+    lost = []
+    for name in ("data.json", "machine.json"):
+        if trainer.iteration and _is_object(folder / name):
+            continue
+        if trainer.iteration:
+            lost.append(f"{name} was lost or damaged; it is written again, as it is now")
+        about = summary(data) | {"trained_on": trainer.record["examples"]}
+        _write_json(folder / name, machine() if name == "machine.json" else about | fingerprints(config, data))
+    if trainer.changed_data:
+        tree = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        change = {"iteration": trainer.iteration, "what": trainer.changed_data}
+        tree["changed"] = [*(tree["changed"] if isinstance(tree.get("changed"), list) else []), change]
+        _write_json(folder / "data.json", tree)
+    data.carved.write(folder / CARVED)
+    config.write(folder / CONFIG)
+    return lost
+
+
+def _is_object(path: Path) -> bool:
+    """Whether a file holds a JSON object."""
+    try:
+        read_object(path)
+    except DataError:
+        return False
+    return True
 
 
 def calibrate(folder: Path, trainer: Trainer) -> None:
@@ -187,9 +234,18 @@ def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:
     if exists and not resume and holds_training(folder):
         raise ConfigError("this folder already holds a run", file=folder, remedy="add --resume, or --set run=ANOTHER")
     if resume and not exists:
-        raise ConfigError("there is no run to resume", file=folder, remedy="leave out --resume")
-    if resume:
-        check_same(config, load(folder / CONFIG), folder)
+        remedy = "leave out --resume, or write --continue, which begins where nothing is"
+        raise ConfigError("there is no run to resume", file=folder, remedy=remedy)
+    if not resume:
+        return
+    begun = load(folder / CONFIG)
+    check_same(config, begun, folder)
+    if not checkpoints(folder / "checkpoints") and (
+        (folder / TRAINED).is_file() or logged(folder) > begun.training.save_every
+    ):
+        raise CheckpointError(
+            "its checkpoints are gone", file=folder, remedy="copy them back, or train anew: --set run=ANOTHER"
+        )
 
 
 def holds_training(folder: Path) -> bool:
@@ -197,32 +253,6 @@ def holds_training(folder: Path) -> bool:
     model = folder / "model"
     files.settle(model)
     return model.is_dir() or bool(checkpoints(folder / "checkpoints"))
-
-
-def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
-    """Refuse to resume a run with another configuration than it was begun with.
-
-    Raises:
-        ConfigError: names the first key that differs.
-    """
-    now, then = (tree.model_dump(mode="json", exclude=set(FREE)) for tree in (config, begun))
-    for key in now:
-        if now[key] != then[key]:
-            place, ours, theirs = _difference(key, now[key], then[key])
-            raise ConfigError(
-                f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
-                record=place,
-                remedy=f"twelve train {folder / CONFIG} --resume",
-            )
-
-
-def _difference(place: str, now: Any, then: Any) -> tuple[str, Any, Any]:
-    """Where two trees differ first, and how."""
-    if isinstance(now, Mapping) and isinstance(then, Mapping):
-        for key in dict.fromkeys([*now, *then]):
-            if now.get(key) != then.get(key):
-                return _difference(f"{place}.{key}", now.get(key), then.get(key))
-    return place, now, then
 
 
 def _check_one_extractor(store: RegionStore, sources: Sequence[str]) -> None:

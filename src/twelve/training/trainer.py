@@ -18,7 +18,7 @@ import torch
 from twelve import files
 from twelve.config import RunConfig
 from twelve.data.batch import Batch, Collator
-from twelve.data.loader import BUCKET, Stream
+from twelve.data.loader import BUCKET, Stream, watched
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, TwelveError
 from twelve.model.attention import Block
@@ -32,6 +32,7 @@ from twelve.training.freezing import freeze, rates_by_depth
 from twelve.training.log import RunLog
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
 from twelve.training.pace import Pace
+from twelve.training.sameness import compare
 from twelve.training.schedules import make_schedule
 
 LOOK_BATCH = 64
@@ -128,6 +129,10 @@ class Trainer:
         self.watch: Watch | None = None
         """Of the steps' pace, once threads have been measured."""
         self._next_measured, self._ready = 0, 0.0
+        self.record: Mapping[str, Any] = {}
+        """What decides what model this is (sameness.py); every checkpoint keeps it."""
+        self.changed_data: list[str] = []
+        """How the data differ from those of the checkpoint that was resumed, where that was allowed."""
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -145,7 +150,7 @@ class Trainer:
 
     def fit(self) -> None:
         """Train from where the state stands to the end; looks, logs and checkpoints on the way."""
-        with self.devices.together():
+        with self.devices.together(), watched():
             if self.watch is None:
                 self._choose_threads()
             self._fit()
@@ -347,6 +352,7 @@ class Trainer:
         """Write a checkpoint and remove all but the newest few."""
         # What is spread over processes is put together by all of them.
         state: dict[str, Any] = {name: whole(part.state_dict()) for name, part in self._stateful().items()}
+        state["record"], state["logged"] = dict(self.record), self.log.lines
         state["random"] = self.devices.random_states(checkpoint.rng_state())
         state["trainer"] = {
             "iteration": self.iteration,
@@ -370,36 +376,57 @@ class Trainer:
         checkpoint.save(folder / f"step-{self.iteration:07}", state)
         checkpoint.prune(folder, self.config.training.keep)
 
-    def resume(self) -> list[str]:
+    def resume(self, *, allow_changed_data: bool = False) -> list[str]:
         """Load the newest intact checkpoint of the run's folder, if there is one.
 
         Returns:
-            Why newer ones were passed over.
+            What a person should know: newer checkpoints that were passed over, and what changed since.
 
         Raises:
             CheckpointError: every checkpoint is damaged, or the intact one is of another model or other tasks.
+            ConfigError, DataError: what :func:`twelve.training.sameness.compare` refuses.
         """
-        skipped: list[str] = []
+        noted: list[str] = []
         found = checkpoint.checkpoints(self.folder / "checkpoints")
+        lines = 0
         for folder in reversed(found):
             try:
                 state = checkpoint.load(folder)
             except CheckpointError as error:
-                skipped.append(str(error))
+                noted.append(f"skipped: {error}")
                 continue
+            noted += self._changes(state, folder, allow_changed_data)
             self._restore(state, folder)
+            lines = int(state.get("logged", 0))
             break
         else:
             if found:
                 raise CheckpointError(
-                    f"none of the {len(found)} checkpoints is intact ({skipped[0]})",
+                    f"none of the {len(found)} checkpoints is intact ({noted[0]})",
                     file=self.folder / "checkpoints",
                     remedy="copy them again, or train anew: --set run=ANOTHER",
                 )
         self.log.keep_until(self.iteration)
-        for reason in skipped:
-            self._log("event", event=f"skipped: {reason}")
-        return skipped
+        if self.devices.main and self.log.lines < lines:
+            noted.append(
+                f"history lost: {self.log.path.name} has {self.log.lines} of the {lines} lines up to iteration "
+                f"{self.iteration}"
+            )
+        for note in noted:
+            self._log("event", event=note)
+        return noted
+
+    def _changes(self, state: Mapping[str, Any], folder: Path, allow_changed_data: bool) -> list[str]:
+        """What differs from the run that wrote a checkpoint, in words."""
+        then, trainer = state.get("record"), state.get("trainer")
+        done = trainer.get("iteration") if isinstance(trainer, Mapping) else None
+        if not self.record or not isinstance(done, int):  # what is no checkpoint of a run does not fit it either
+            return []
+        if not then or not isinstance(then, Mapping):
+            return ["begun by an earlier version, which kept no record of its data: whether they changed is not known"]
+        changed = compare(then, self.record, done=done, file=folder, allow_changed_data=allow_changed_data)
+        self.changed_data = [str(change) for change in changed if change.waived]
+        return [f"changed: {change}" for change in changed]
 
     def _restore(self, state: Mapping[str, Any], folder: Path) -> None:
         try:

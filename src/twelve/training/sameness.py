@@ -1,0 +1,245 @@
+"""Whether a run that goes on is the run that was begun: one record, kept in every checkpoint, and one comparison.
+
+What would make another model is refused. What changes only the way there (a longer run, other looks, another machine)
+is said and logged, and goes into the record of the checkpoints that follow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twelve.config import RunConfig
+from twelve.data.codec import Codec
+from twelve.data.columns import Examples, pictures, texts_of
+from twelve.data.prepare import Prepared, TaskData, sources_of
+from twelve.errors import ConfigError, DataError
+from twelve.tasks.base import Example
+
+if TYPE_CHECKING:
+    from twelve.model.processor import TwelveProcessor
+
+FREE = ("run", "data", "regions", "training", "evaluation")
+"""Keys that may be changed when a run is resumed: where things are and how long, how often, on how many threads."""
+FIXED = ("precision",)
+"""Keys of ``training`` that may not."""
+TRAINED_ON = ("images", "target", "candidates", "options")
+"""Fields of an example, beside its text, that training reads."""
+LOOKED_AT = 64
+"""Pictures of a source whose regions are compared."""
+TEXTS = 1 << 14
+"""Texts that are hashed at a time."""
+_ANEW = "or train anew: --set run=ANOTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the record.
+
+    Attributes:
+        title: for people.
+        refused: whether a run with another one does not go on.
+        remedy: what to do then.
+        waived: whether it goes on all the same where somebody insists (``--allow-changed-data``).
+    """
+
+    title: str
+    refused: bool = False
+    remedy: str = ""
+    waived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What differs, in words, and whether somebody insisted on going on."""
+
+    words: str
+    waived: bool
+
+    def __str__(self) -> str:
+        return self.words
+
+
+_RESTORE = f"restore the files that it was begun with, {_ANEW}"
+PARTS: Mapping[str, Part] = {
+    "settings": Part("the configuration", True, f"set it back, {_ANEW}"),
+    "precision": Part("training.precision", True, f"set it back, {_ANEW}"),
+    "examples": Part("the data", True, f"{_RESTORE}, or go on all the same: --allow-changed-data", True),
+    "regions": Part("the regions", True, f"{_RESTORE}, or go on all the same: --allow-changed-data", True),
+    "answers": Part("the answers of a head", True, _RESTORE),
+    "words": Part("the tokenizer, or the rows of the task tokens", True, _RESTORE),
+    "iterations": Part("the length, which the learning rate follows from here"),
+    "looks": Part("when and how training looks"),
+    "processes": Part("the processes"),
+    "machine": Part("the machine, so rounding may differ from here"),
+}
+"""Everything that is compared, in the order in which it is said."""
+
+
+def record_of(
+    config: RunConfig, data: Prepared, processor: TwelveProcessor, *, iterations: int, processes: int
+) -> dict[str, Any]:
+    """What decides what model a run trains: of each of :data:`PARTS` a plain value."""
+    from twelve.training.provenance import machine
+
+    paths = {"model": {"init", "text_encoder", "tokenizer"}, "vocabulary": {"label_maps"}}
+    free: dict[str, Any] = dict.fromkeys(FREE, True)
+    settings = config.model_dump(mode="json", exclude=free | paths)
+    training = config.training
+    names = {name: processor.token_rows[name] for name in sorted(data.tasks)}
+    lengths = {name: processor.max_text[name] for name in sorted(data.tasks)}
+    words = [processor.tokenizer.to_str(), repr(names), repr(lengths), repr(processor.max_regions)]
+    return {
+        "settings": settings,
+        "precision": training.precision,
+        "examples": {
+            name: {part: _examples(task, examples) for part, examples in (("train", task.train), ("look", task.look))}
+            for name, task in data.tasks.items()
+        },
+        "regions": {source: _regions(data, source) for source in sources_of(data)},
+        "answers": {key: _digest(answers) for key, answers in sorted(data.vocabularies.items())},
+        "words": _digest(words),
+        "iterations": iterations,
+        "looks": {key: getattr(training, key) for key in ("look_every", "look_examples", "patience")},
+        "processes": {"count": processes, "sharding": training.sharding and processes > 1},
+        "machine": machine(),
+    }
+
+
+def compare(
+    then: Mapping[str, Any], now: Mapping[str, Any], *, done: int, file: Path, allow_changed_data: bool = False
+) -> list[Change]:
+    """What changed since a checkpoint was written.
+
+    Args:
+        then: the checkpoint's record; parts that it lacks, being of an earlier version, are not compared.
+        now: the record of the run that is to go on.
+        done: iterations of the checkpoint.
+        file: the checkpoint, for errors.
+
+    Raises:
+        ConfigError: this would be another model, or fewer iterations are asked for than are done.
+        DataError: the run would go on with other data.
+    """
+    if now["iterations"] < done:
+        raise ConfigError(
+            f"{now['iterations']} are asked for, but {done} are done",
+            file=file,
+            record="training.iterations",
+            remedy=f"ask for {done} or more, {_ANEW}",
+        )
+    changed = []
+    for key, part in PARTS.items():
+        if key not in then or then[key] == now[key]:
+            continue
+        place, was, here = difference("", then[key], now[key])
+        what = f"{part.title}{f' ({place[1:]})' if place else ''}: {_short(was)} before, {_short(here)} now"
+        if part.refused and not (part.waived and allow_changed_data):
+            kind = DataError if part.waived else ConfigError
+            raise kind(f"not what this run was begun with: {what}", file=file, remedy=part.remedy)
+        changed.append(Change(what, part.waived))
+    return changed
+
+
+def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
+    """Refuse to resume a run with another configuration than it was begun with, before its data are read.
+
+    Raises:
+        ConfigError: names the first key that differs.
+    """
+    now, then = (
+        {key: value for key, value in tree.items() if key not in FREE}
+        | {"training": {key: tree["training"][key] for key in FIXED}}
+        for tree in (config.absolute(), begun.absolute())
+    )
+    if now != then:
+        place, ours, theirs = difference("", now, then)
+        raise ConfigError(
+            f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
+            record=place[1:],
+            remedy=shlex.join(["twelve", "train", str(folder / "config.yaml"), "--resume"]),
+        )
+
+
+def difference(place: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """Where two trees differ first, and how."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in dict.fromkeys([*one, *other]):
+            if one.get(key) != other.get(key):
+                return difference(f"{place}.{key}", one.get(key), other.get(key))
+    return place, one, other
+
+
+def _short(value: Any) -> str:
+    """A value of the record for people: a digest's first characters, nothing for what is not there."""
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _examples(task: TaskData, examples: Sequence[Example]) -> str:
+    """How many examples, and a digest of what training reads of them, however they are held."""
+    digest, codec = hashlib.sha256(), Codec(task.task.fact_types)
+    for column in TRAINED_ON:
+        values, codes = _numbered(examples, column, codec)
+        digest.update(_digest(values).encode() + codes.tobytes())
+    texts = iter(texts_of(examples))
+    while part := list(islice(texts, TEXTS)):
+        digest.update(_digest(part).encode())
+    return f"{len(examples):,} examples, {digest.hexdigest()[:16]}"
+
+
+def _numbered(examples: Sequence[Example], column: str, codec: Codec) -> tuple[list[str], np.ndarray[Any, Any]]:
+    """Distinct values of a column as text, in the order in which they come first, and (N,) which one each has."""
+    known: dict[str, int] = {}
+    seen: dict[Any, int] = {}
+
+    def number(value: Any) -> int:
+        # Values that are equal in Python and not in text (1, True, 1.0) must not be taken for one another.
+        key = (type(value), value) if isinstance(value, str | bool | int | float) else None
+        if key is not None and key in seen:
+            return seen[key]
+        try:
+            text = codec.encode(value)
+        except TypeError:  # a task of somebody's own has a value that cannot be cached either
+            text = type(value).__name__
+        found = known.setdefault(text, len(known))
+        if key is not None:
+            seen[key] = found
+        return found
+
+    if isinstance(examples, Examples):
+        codes = examples.codes(column)
+        distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+        order = np.argsort(first, kind="stable")
+        numbers = np.zeros(len(distinct), np.int32)
+        for place in order.tolist():
+            numbers[place] = number(examples.value(int(distinct[place])))
+        return list(known), numbers[inverse]
+    found = np.fromiter((number(getattr(example, column)) for example in examples), np.int32, len(examples))
+    return list(known), found
+
+
+def _regions(data: Prepared, source: str) -> dict[str, str]:
+    """The extractor's fingerprint, and a digest of the regions of some of the pictures trained on."""
+    there = sorted(image for image in _pictures(data) if image.partition("/")[0] == source)
+    digest = hashlib.sha256()
+    for image in there[:: max(1, len(there) // LOOKED_AT)]:
+        found = data.store.get(image)
+        for array in (found.boxes, found.features):
+            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return {"extractor": data.store.fingerprint(source), "content": digest.hexdigest()[:16]}
+
+
+def _pictures(data: Prepared) -> list[str]:
+    return pictures(*(part for task in data.tasks.values() for part in (task.train, task.look)))
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
