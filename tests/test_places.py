@@ -112,7 +112,7 @@ def test_what_goes_on_from_a_run_takes_its_data_from_any_folder(
     monkeypatch.chdir(tmp_path)
     found = configuration.load("finetune.yaml", ["init=copy/runs/first", "tasks=[vqa]"])
     assert found.data == "copy/data" or Path(found.data).samefile(place / "data")
-    open_root(found)
+    open_root(found, list(found.tasks))
 
 
 def test_a_run_of_an_earlier_version_with_relative_paths(

@@ -172,7 +172,7 @@ def test_a_lost_process_ends_the_others_with_one_line(root: Path, tmp_path: Path
     second.communicate()
     error = first.communicate(timeout=60)[1]
     assert first.returncode == 1
-    assert "another process of this run has ended" in error and "--resume" in error and "Traceback" not in error
+    assert "another process of this run has ended" in error and "--continue" in error and "Traceback" not in error
 
 
 def test_recomputing_activations_changes_nothing(root: Path, alone: Path, tmp_path: Path) -> None:

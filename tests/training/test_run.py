@@ -74,7 +74,7 @@ def test_a_run_that_failed_in_its_first_step_is_begun_again(
     with pytest.raises(RegionError, match="shows late"):
         train(parsed(root, tmp_path / "run"), console=QUIET)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"no model yet.*--resume"):
+    with pytest.raises(CheckpointError, match=r"no model yet.*--continue"):
         evaluate_run(tmp_path / "run", console=QUIET)
     train(parsed(root, tmp_path / "run"), console=QUIET)
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
