@@ -53,6 +53,14 @@ def test_one_example_a_caption(tmp_path: Path) -> None:
         task.read(root, "val")
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_picture_that_is_named_twice_is_refused(tmp_path: Path, split: str) -> None:
+    path = write(tmp_path, picture("7.jpg", "test", 0, "A dog."), picture("x/7.jpg", split, 10, "A cat."))
+    for read in ("train", "test"):
+        with pytest.raises(DataError, match=rf"images\[1\].*flickr30k/7 occurs twice, here in split '{split}'"):
+            read_dataset(path, read, source_of)
+
+
 def test_coco_file_names_belong_to_coco(tmp_path: Path) -> None:
     path = write(tmp_path, picture("COCO_val2014_000000000042.jpg", "test", 0, "A red kite."))
     assert read_dataset(path, "test", source_of)[0].images == ("coco/42",)

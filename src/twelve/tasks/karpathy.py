@@ -105,7 +105,7 @@ def read_dataset(path: Path, split: str, source_of: SourceOf) -> list[Example]:
     """One example a caption of ``split``, in file order; ``train`` includes ``restval``.
 
     Raises:
-        DataError: a record is malformed, or a caption's id occurs twice.
+        DataError: a record is malformed, or a caption's id, or a picture of any split, occurs twice.
     """
     return captions_of(read_object(path), split, source_of)
 
@@ -114,10 +114,14 @@ def captions_of(content: Record, split: str, source_of: SourceOf) -> list[Exampl
     """What :func:`read_dataset` says, of a file that was read."""
     wanted = {split, ALSO_TRAIN} if split == "train" else {split}
     examples: dict[str, Example] = {}
+    seen: dict[str, str] = {}  # of every split: a picture that is tested must not come back among those to train on
     for record in content.records("images"):
-        if record.text("split") not in wanted:
+        image, its_split = image_of(record, "filename", source_of), record.text("split")
+        if image in seen:
+            raise record.error(f"picture {image} occurs twice, here in split {its_split!r}, before in {seen[image]!r}")
+        seen[image] = its_split
+        if its_split not in wanted:
             continue
-        image = image_of(record, "filename", source_of)
         for sentence in record.records("sentences"):
             key = str(sentence.integer("sentid"))
             if key in examples:
