@@ -71,6 +71,11 @@ MISTAKES = {
     "score": ("score vqaa --truth x --predictions x", "unknown task"),
     "score's file": ("score vqa --truth x --predictions x", "no such file"),
     "report": ("report {folder}/none", "no such run"),
+    "train": ("train none.yaml", "no such configuration"),
+    "train's key": ("train quickstart.yaml --set training.epocs=3", "did you mean"),
+    "evaluate": ("evaluate {folder}/none", "no run here"),
+    "export": ("export {folder}/none {folder}/out --output answer", "no such folder"),
+    "export's output": ("export {model} {folder}/out --output anwser", "did you mean"),
 }
 
 

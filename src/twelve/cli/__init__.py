@@ -117,9 +117,10 @@ def train(
 ) -> None:
     """Train one model on the tasks of a configuration."""
     from twelve.config import load, naming
+
+    parsed = load(config, settings or ())  # before torch is imported, which takes longer than to say what is misspelt
     from twelve.training.run import train as run
 
-    parsed = load(config, settings or ())
     with naming(config, settings or ()):
         run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
 
@@ -142,6 +143,9 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Measure a trained model with the official metrics, and the floors it must beat."""
+    from twelve.evaluation.asked import asked
+
+    asked(run, task, submit, settings or ())  # before torch is imported
     from rich.console import Console
 
     from twelve.evaluation.command import evaluate_run

@@ -138,6 +138,10 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the layers, and measure what that costs.")] = False,
 ) -> None:
     """Write an ONNX graph of one output, checked against the model."""
+    from twelve.predictor import loading
+    from twelve.predictor.abilities import check_head
+
+    check_head(output, loading.abilities_of(loading.find(str(run))).heads, run)  # before torch is imported
     from twelve.model.export import export as write
 
     for line in write(run, out, output=output, int8=int8).lines():

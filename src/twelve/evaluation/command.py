@@ -13,20 +13,18 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve import jsonfile
-from twelve.config import RunConfig, load
 from twelve.data.prepare import Carved, Prepared, prepare_measuring
-from twelve.errors import ConfigError, nearest
 from twelve.evaluation import record
+from twelve.evaluation.asked import asked
 from twelve.evaluation.bootstrap import Interval
 from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator, Result, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
-from twelve.files import check_file, check_folder
+from twelve.files import check_folder
 from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
-from twelve.runs import model_folder, open_run
-from twelve.tasks.base import get
+from twelve.runs import model_folder
 from twelve.threads import given_back
 from twelve.training.provenance import machine
 from twelve.training.run import CARVED
@@ -63,9 +61,7 @@ def evaluate_run(
     """
     console = console or Console()
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
-    open_run(folder)
-    config = load(folder / "config.yaml", settings)
-    names = _asked(config, tasks, folder, submit)
+    config, names = asked(folder, tasks, submit, settings)
     whole = not tasks and split is None and floors and not settings
     if whole:
         check_folder(folder)
@@ -110,29 +106,6 @@ def evaluate_run(
         made_by = str(facts["machine"].get("processor", ""))
         write_run_card(folder, model, processor, kept_looks(folder), results, made_by)
     return results
-
-
-def _asked(config: RunConfig, tasks: Sequence[str] | None, folder: Path, submit: Path | None) -> list[str]:
-    """The tasks to measure, all of the run's where none is named; whatever can be refused is, before anything is read.
-
-    Raises:
-        ConfigError: the run has no such task, or ``submit`` is for several or for one that has no official file.
-    """
-    for name in tasks or ():
-        if name not in config.tasks:
-            raise ConfigError(
-                f"the run has no task {name!r}{nearest(name, config.tasks)}",
-                file=folder,
-                remedy=f"it has {', '.join(config.tasks)}",
-            )
-    names = list(dict.fromkeys(tasks or config.tasks))
-    if submit is not None:
-        if len(names) > 1:
-            problem = "an official file of results is one task's"
-            raise ConfigError(problem, file=submit, remedy=f"name one of the tasks: {', '.join(names)}")
-        check_file(submit)
-        get(names[0]).submission([], [])
-    return names
 
 
 def _facts(folder: Path, model: Twelve, results: Sequence[Result]) -> dict[str, Any]:

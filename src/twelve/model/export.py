@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from twelve import __version__, files
 from twelve.config import RunConfig
-from twelve.errors import CheckpointError, ConfigError, nearest
+from twelve.errors import CheckpointError
 from twelve.model.export_check import Report, check, drawn_batch, examine, samples_of
 from twelve.model.exported import DESCRIPTION, GRAPH, Exported, needed
 from twelve.model.found import ImageStates, TextStates
@@ -28,6 +28,7 @@ from twelve.model.opening import open_saved
 from twelve.model.processor import FILES, TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
+from twelve.predictor.abilities import check_head
 
 OPSET = 17
 """The first in which layer normalisation is one operator; every onnxruntime since 1.12 has it."""
@@ -66,13 +67,7 @@ def export(run_or_model_folder: str | Path, out: Path, *, output: str, int8: boo
     needed("onnxruntime")
     files.check_replaceable(out, marks=(DESCRIPTION, GRAPH), names=(WEIGHTS, *FILES), what="an export")
     model, processor, config = open_model(run_or_model_folder)
-    known = model.config.heads
-    if output not in known:
-        raise ConfigError(
-            f"the model has no output {output!r}{nearest(output, known)}",
-            file=run_or_model_folder,
-            remedy=f"it has {', '.join(known) or 'none'}",
-        )
+    check_head(output, model.config.heads, run_or_model_folder)
     with files.replacing(out) as partial:
         partial.mkdir()
         description = describe(model, processor, output) | {"precision": "int8" if int8 else "float32"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from twelve.data.records import describe
@@ -22,6 +23,16 @@ METHODS = {
 """What asks a task of a kind, where the task itself names nothing else."""
 
 
+def check_head(name: str, heads: Mapping[str, object], run: str | Path) -> None:
+    """Raise ConfigError for what is none of a model's heads, naming its folder ``run``."""
+    if name not in heads:
+        raise ConfigError(
+            f"the model has no output {name!r}{nearest(name, heads)}",
+            file=run,
+            remedy=f"it has {', '.join(heads) or 'none'}",
+        )
+
+
 class Abilities:
     """What a model can be asked.
 
@@ -29,12 +40,12 @@ class Abilities:
         heads: ``heads`` of the model's configuration.
 
     Attributes:
-        processor: as saved.
+        processor, heads: as saved.
         methods: method -> the tasks that it can ask, the first being the default.
     """
 
     def __init__(self, processor: TwelveProcessor, heads: Mapping[str, Mapping[str, Any]]) -> None:
-        self.processor = processor
+        self.processor, self.heads = processor, heads
         self.methods: dict[str, list[str]] = {}
         known = all_tasks()
         for name, key in processor.task_outputs.items():
