@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from twelve.errors import DataError
 from twelve.microworld import draw, make
 from twelve.microworld.make import WRITERS, make_microworld, oracle_scores, summary
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import World, make_world
+from twelve.microworld.world import Sizes, World, make_world
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +153,22 @@ def test_every_dataset_has_a_chance_of_its_own(tmp_path: Path) -> None:
     assert both["one"] != both["two"]
     assert draw(1, "two") == {"two": both["two"]}
     assert draw(2, "two") != {"two": both["two"]}
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.333, 1.0, 2.5])
+def test_a_world_is_drawn_again_as_it_was(tmp_path: Path, scale: float) -> None:
+    folder = tmp_path / "a world"
+    folder.mkdir()
+    sizes = Sizes().scaled(scale)
+    (folder / make.INDEX).write_text(json.dumps({"seed": 3, "sizes": asdict(sizes)}))
+    words = shlex.split(make.drawing_again(folder))
+    assert words[:7] == ["twelve", "data", "make-microworld", "--out", str(folder), "--seed", "3"]
+    assert Sizes().scaled(float(words[8]) if words[7:8] == ["--scale"] else 1.0) == sizes
+
+
+@pytest.mark.parametrize(
+    "index", ["{", "[]", '{"seed": true, "sizes": {"coco_train2014": [1e400]}}', '{"sizes": {"a": 1}}']
+)
+def test_an_index_that_says_nothing_gives_the_plain_command(tmp_path: Path, index: str) -> None:
+    (tmp_path / make.INDEX).write_text(index)
+    assert make.drawing_again(tmp_path) == shlex.join(["twelve", "data", "make-microworld", "--out", str(tmp_path)])

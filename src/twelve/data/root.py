@@ -107,7 +107,9 @@ class DataRoot:
             elif "download" not in (remedy or "") or not (self.path / DRAWN).is_file():
                 raise
             if "download" in (remedy or "") and (self.path / DRAWN).is_file():
-                remedy = f"remove {self.path} and draw the world again: twelve data make-microworld --out {self.path}"
+                from twelve.microworld.make import drawing_again
+
+                remedy = f"remove {self.path} and draw the world again: {drawing_again(self.path)}"
             raise type(error)(problem, file=error.file, record=record, remedy=remedy) from None
 
     def file(self, task: str, name: str, *, page: str = "") -> Path:

@@ -8,6 +8,7 @@ images/<source>/... the pictures
 from __future__ import annotations
 
 import json
+import shlex
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -83,6 +84,29 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
     if console is not None:
         console.print(f"made {len(tallies)} datasets about {pictures:,} pictures in {out}", highlight=False)
     return tallies
+
+
+def drawing_again(out: Path) -> str:
+    """The command that draws the world in ``out`` again, of the seed and in the sizes that its own index names."""
+    words = ["twelve", "data", "make-microworld", "--out", str(out)]
+    index = jsonfile.read_or_none(out / INDEX)
+    there = index if isinstance(index, dict) else {}
+    seed, sizes = there.get("seed"), there.get("sizes")
+    if type(seed) is int and seed > 0:
+        words += ["--seed", str(seed)]
+    wanted = next((scale for scale in _scales(sizes) if _plain(asdict(Sizes().scaled(scale))) == sizes), 1.0)
+    if wanted != 1.0:
+        words += ["--scale", f"{wanted:g}"]
+    return shlex.join(words)
+
+
+def _scales(sizes: Any) -> list[float]:
+    """Scales that pictures of ``sizes`` may have been drawn at, the roundest first."""
+    counts = sizes.get("coco_train2014") if isinstance(sizes, dict) else None
+    if not isinstance(counts, list) or not counts or type(counts[0]) is not int or counts[0] > 10**6:
+        return []
+    exact = counts[0] / Sizes().coco_train2014[0]
+    return [float(f"{exact:.{digits}g}") for digits in range(1, 7)]
 
 
 def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRITERS) -> list[Tally]:
