@@ -59,6 +59,11 @@ def test_lines_ask_anything(model: Path, pictures: Path) -> None:
         ({"image": "0.png", "answer": "x", "task": "vqaa"}, 'line 1.*did you mean "vqa"'),
         ({"image": "0.png", "answer": "x", "task": 5}, "line 1.*field 'task' must be a string"),
         ({"image": "0.png", "locate": "x", "threshold": 2}, "line 1.*threshold is 2"),
+        ({"image": "0.png", "locate": "x", "threshold": 10**400}, "line 1.*threshold is int of 1329 bits"),
+        (
+            {"image": "0.png", "choose": "x", "boxes": [[0, 0, 9, 9]] * 1001},
+            "line 1.*1,001 boxes -> give at most 1,000",
+        ),
         ({"image": "0.png", "locate": "x", "threshold": "a"}, "line 1.*threshold is str 'a'"),
         ({"image": "0.png", "answer": "x", "threshold": 0.5}, "line 1.*a threshold is not for answer"),
         ({"image": "0.png", "answer": "x", "boxes": [BOX]}, "line 1.*boxes are not for answer"),

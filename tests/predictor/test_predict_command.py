@@ -145,10 +145,13 @@ def test_outputs_are_looked_at_before_the_work(model: Path, pictures: Path, tmp_
     questions = tmp_path / "questions.jsonl"
     questions.write_text(json.dumps({"image": "0.png", "answer": "is it red ?"}))
     before = (tmp_path / "0.png").read_bytes()
+    notes = tmp_path / "notes.txt"
+    notes.write_text('{"image": "my own"}\n')
     for options, message in (
         (["--out", tmp_path], "this is a folder"),
         (["--out", tmp_path / "0.png"], "0.png: would be replaced"),
         (["--out", tmp_path / "link.png"], "link.png: would be replaced"),
+        (["--out", notes], "notes.txt: would be replaced, and holds something else than answers"),
         (["--draw", tmp_path / "0.png"], "this is a file"),
         (["--draw", tmp_path], "00000-0.png: would be replaced"),
     ):
@@ -157,7 +160,12 @@ def test_outputs_are_looked_at_before_the_work(model: Path, pictures: Path, tmp_
                 twelve("predict", tmp_path / "no-run", *asked, *options)
     with pytest.raises(TwelveError, match=r"questions\.jsonl: would be replaced"):
         twelve("predict", tmp_path / "no-run", "--jsonl", questions, "--out", questions)
-    assert (tmp_path / "0.png").read_bytes() == before
+    assert (tmp_path / "0.png").read_bytes() == before and notes.read_text() == '{"image": "my own"}\n'
+    asked = ["--image", tmp_path / "0.png", "--ask", "is it red ?", "--out", tmp_path / "said.jsonl"]
+    (tmp_path / "said.jsonl").touch()
+    for _ in range(2):  # nothing, and answers of before, are replaced
+        assert twelve("predict", model, *asked)[0] == 0
+    assert len(lines((tmp_path / "said.jsonl").read_text())) == 1
 
 
 def test_what_no_terminal_may_be_told(model: Path, pictures: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve.cli import app
+from twelve.errors import ConfigError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.model.familiarity import LEAST, familiarity_of
@@ -81,7 +82,7 @@ def test_unknown_words_are_named_in_every_answer(model: Predictor, scene: Scene)
         scene.locate("puppies"),
         scene.entails("kittens sleep"),
         scene.choose("which puppy?", boxes),
-        scene.guess([("is it a puppy?", "no"), ("kitten?", "yes"), ("lizards?", "no")], boxes),
+        scene.guess([("puppy?", "no"), ("lizard?", "no")], boxes),
         model.verify(scene, scene, "zebras graze"),
     ):
         assert len(found.warnings) == 1 and "not trained on most of these words: " in found.warnings[0]
@@ -91,6 +92,28 @@ def test_unknown_words_are_named_in_every_answer(model: Predictor, scene: Scene)
     assert [warning.partition(":")[0] for warning in matched.warnings] == ["zebras graze"]
     assert json.loads(matched.to_json())["warnings"] == list(matched.warnings)
     assert str(matched).endswith(f"\nwarning: {matched.warnings[0]}")
+
+
+def test_pictograms_are_words_that_no_model_knows(scene: Scene) -> None:
+    for text in ("\U0001f642", "\U0001f642\U0001f642 ?", "\u2665 ball"):
+        assert [warning.rpartition(": ")[2] for warning in scene.answer(text).warnings] == [text.split()[0]]
+    assert scene.answer(f"{KNOWN} \u2026 !").warnings == ()  # punctuation is none, known or not
+
+
+def test_a_text_that_is_cut_says_so(model: Predictor, scene: Scene) -> None:
+    """The rest of it is not read: the opposite at its end would be answered in the same way."""
+    whole, longer = "ball " * 14, "ball " * 15
+    cut = ("the text has 15 word pieces, the model reads 14 of them",)
+    assert scene.entails(whole).warnings == () and scene.entails(longer).warnings == cut
+    assert model.verify(scene, scene, longer).warnings == cut
+    assert model.match([scene], [whole, longer]).warnings == (f"{longer}: {cut[0]}",)
+    turns = scene.guess([("ball ball ball", "no")] * 5, [(5, 5, 40, 40)]).warnings
+    assert len(turns) == 1 and "the model reads 14 of them" in turns[0]
+
+
+def test_a_text_of_megabytes_is_refused(model: Predictor, scene: Scene) -> None:
+    with pytest.raises(ConfigError, match="a text of 1,000,000 characters -> give at most 100,000"):
+        scene.answer("ball " * 200_000)
 
 
 def test_an_image_without_regions_says_so(model: Predictor, scene: Scene) -> None:

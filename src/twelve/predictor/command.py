@@ -14,6 +14,7 @@ from twelve.data.root import image_key
 from twelve.device import check_name
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
 from twelve.files import check_file, check_folder, replacing
+from twelve.jsonfile import decode
 from twelve.predictor.lines import Asked
 from twelve.predictor.results import Matched, Result, json_text
 from twelve.progress import Track
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
 """How files of weights end: what ends so is a path, not the name of a package or of published weights."""
+
+_LINE = 1 << 24
+"""Bytes of a file's first line that are read to see whether it is an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def check_outputs(everything: Sequence[Asked], *, out: Path | None, draw: Path |
     """Refuse outputs that cannot be written, or that would take the place of what is read, before any work is done.
 
     Raises:
-        ConfigError: an output is also an input, through whatever links.
+        ConfigError: an output is also an input, through whatever links; ``out`` is a file that is none of answers.
         TwelveError: it cannot be written.
     """
     read = {os.path.realpath(image) for asked in everything for image in asked.images}
@@ -75,9 +79,26 @@ def check_outputs(everything: Sequence[Asked], *, out: Path | None, draw: Path |
         written += [_drawing(draw, number, asked) for number, asked in enumerate(everything)]
     if out is not None:
         check_file(out)
+        if os.path.realpath(out) not in read:
+            _check_answers(out)
     for path in written:
         if os.path.realpath(path) in read:
             raise ConfigError("would be replaced, and is asked about", file=path, remedy="write to another place")
+
+
+def _check_answers(out: Path) -> None:
+    """Refuse to replace a file that does not begin with an answer, as :func:`write` writes them."""
+    if not out.exists() or not out.stat().st_size:
+        return
+    with out.open("rb") as file:
+        line = file.readline(_LINE)
+    try:
+        first = decode(line.decode("utf-8"))
+    except ValueError:
+        first = None
+    if not isinstance(first, dict) or "method" not in first or not {"image", "images"} & set(first):
+        problem = "would be replaced, and holds something else than answers"
+        raise ConfigError(problem, file=out, remedy="write to another place")
 
 
 def predict(predictor: Predictor, everything: Sequence[Asked]) -> Iterator[Said]:

@@ -306,7 +306,7 @@ class Predictor(Abilities):
             logits=logits,
             task=name,
             temperature=self._temperature(name),
-            warnings=warnings.of_match(self.processor, scenes, texts),
+            warnings=warnings.of_match(self.processor, name, scenes, texts),
             scenes=tuple(scene.id for scene in scenes),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,6 +32,9 @@ ANSWERS = ("yes", "no", "n/a")
 Turn: TypeAlias = "tuple[str, str] | Mapping[str, str]"
 """(question, answer), or {"question": ..., "answer": ...}."""
 Turns: TypeAlias = "tuple[tuple[str, str], ...]"
+
+MOST_TEXT, MOST_BOXES = 100_000, 1_000
+"""Characters of a text and boxes to choose among: more are a mistake, and take a processor minutes."""
 
 _BOXES = "give four numbers a box: x1, y1, x2, y2"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
@@ -102,7 +106,10 @@ def texts_of(texts: object) -> list[Any]:
 
 
 def check_text(text: object) -> None:
-    """Raise ConfigError for what the tokenizer cannot take: bytes of another encoding become half characters."""
+    """Raise ConfigError for what the tokenizer cannot take: bytes of another encoding become half characters, and
+    megabytes take it half a minute, of which a model reads a line."""
+    if isinstance(text, str) and len(text) > MOST_TEXT:
+        raise ConfigError(f"a text of {len(text):,} characters", remedy=f"give at most {MOST_TEXT:,}")
     if not isinstance(text, str) or not writable(text.replace("\0", "")):
         raise ConfigError(f"this is no text: {describe(text)}", remedy="give a text in UTF-8")
 
@@ -111,9 +118,13 @@ def check_threshold(threshold: object) -> None:
     """Raise ConfigError for what is neither None nor a number in 0..1."""
     if threshold is None:
         return
-    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not 0 <= float(threshold) <= 1:
-        shown = threshold if isinstance(threshold, Real) else describe(threshold)
-        raise ConfigError(f"threshold is {shown}", remedy="give a number between 0 and 1")
+    shown = describe(threshold)
+    if isinstance(threshold, Real):
+        with suppress(OverflowError):  # of whole numbers beyond every float
+            if 0 <= float(threshold) <= 1 and not isinstance(threshold, bool):
+                return
+            shown = str(threshold)
+    raise ConfigError(f"threshold is {shown}", remedy="give a number between 0 and 1")
 
 
 def check_shape(method: str, boxes: bool, threshold: object, pictures: int | None = None) -> None:
@@ -150,6 +161,8 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
         raise ConfigError("these are no boxes", remedy=_BOXES) from None
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
         raise ConfigError(f"boxes of shape {found.shape}", remedy=_BOXES)
+    if len(found) > MOST_BOXES:  # each looks at every other: their square is what it takes
+        raise ConfigError(f"{len(found):,} boxes", remedy=f"give at most {MOST_BOXES:,} at once")
     if not np.isfinite(found).all():
         number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
         raise ConfigError(f"box {number} of {len(found)} holds a number that is not finite", remedy=_BOXES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
@@ -48,8 +49,16 @@ def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]
     return (f"the model was not trained on most of these words: {_some(dict.fromkeys(unknown))}",)
 
 
+def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
+    """One where a text, as the model reads it, has more word pieces than a task keeps: the rest is not read."""
+    pieces = len(processor.tokenizer.encode(text, add_special_tokens=False).ids)
+    most = processor.max_text[task] - 2  # [CLS] and [SEP]
+    return (f"the text has {pieces:,} word pieces, the model reads {most:,} of them",) if pieces > most else ()
+
+
 def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
-    """The words of a text, without punctuation, and whether the model knows each.
+    """The words of a text, without punctuation, and whether the model knows each; signs that it does not know, such as
+    pictograms, are words.
 
     A word is unknown if it, or a part of it, has no word piece, or if at least a third of its characters are word
     pieces of their own: what the tokenizer spells was too rare where it was made.
@@ -60,7 +69,8 @@ def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
     for _, group in groupby(pieces, key=lambda piece: piece[0]):
         own = list(group)
         word = text[own[0][2][0] : own[-1][2][1]]
-        if not any(mark.isalnum() for mark in word):
+        pictograms = any(category(mark)[0] == "S" for mark in word) and any(piece == unknown for _, piece, _ in own)
+        if not pictograms and not any(mark.isalnum() for mark in word):
             continue
         alone = sum(end - start == 1 for _, _, (start, end) in own)
         spelt = len(own) > 1 and 3 * alone >= len(word)
@@ -77,17 +87,23 @@ def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ..
         for side, scene in zip(sides, question.scenes, strict=True)
         for warning in scene.warnings
     ]
-    return (*found, *of_text(processor, texts))
+    length = of_length(processor, question.task, question.model_text)
+    return (*found, *of_text(processor, texts), *length)
 
 
-def of_match(processor: TwelveProcessor, scenes: Sequence[Scene], captions: Sequence[str]) -> tuple[str, ...]:
+def of_match(
+    processor: TwelveProcessor, task: str, scenes: Sequence[Scene], captions: Sequence[str]
+) -> tuple[str, ...]:
     """Those of a search: every warning once, with the names of the images or the caption that it is about."""
     images: dict[str, list[str]] = {}
     for scene in scenes:
         for warning in scene.warnings:
             images.setdefault(warning, []).append(scene.name)
     found = [f"{_some(names)}: {warning}" for warning, names in images.items()]
-    return (*found, *(f"{caption}: {warning}" for caption in captions for warning in of_text(processor, [caption])))
+    for caption in captions:
+        own = (*of_text(processor, [caption]), *of_length(processor, task, caption))
+        found += [f"{caption}: {warning}" for warning in own]
+    return tuple(found)
 
 
 def _some(names: Iterable[str]) -> str:
