@@ -54,6 +54,18 @@ def gif(frames: int = 300) -> bytes:
     return file.getvalue()
 
 
+def littered(kind: str) -> bytes:
+    """A small whole picture among a million empty comments: before its pixels, or ("late") behind them."""
+    if kind == "GIF":
+        whole = gif(1)
+        return whole[:-1] + b"!\xfe\x01a\x00" * 500_000 + b";"
+    whole = encoded("JPEG" if kind == "JPEG" else "PNG")
+    if kind == "JPEG":
+        return whole[:2] + b"\xff\xfe\x00\x02" * 1_000_000 + whole[2:]
+    at = 33 if kind == "PNG" else len(whole) - 12
+    return whole[:at] + chunk(b"prVt", b"") * 500_000 + whole[at:]
+
+
 UPLOADS: dict[str, tuple[Callable[[], bytes], int]] = {
     "bomb": (bomb, 422),
     "a bomb below Pillow's own limit": (lambda: bomb(8000, 8000), 422),
@@ -88,6 +100,13 @@ def test_upload(name: str, client: TestClient) -> None:
     if len(data) < 1_000_000:
         asked = {"picture": {"image": base64.b64encode(data).decode()}, "question": "what ?"}
         refused(client.post("/api/answer", json=asked), status)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "late PNG", "JPEG", "GIF"])
+def test_a_picture_in_a_million_pieces_is_refused(kind: str, client: TestClient) -> None:
+    reply = client.post("/api/scenes", content=littered(kind), headers=OCTETS)
+    assert reply.status_code == 422, reply.text
+    assert reply.json()["error"] == "the picture's file is made of too many pieces"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])

@@ -95,13 +95,38 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     return found
 
 
-def picture_of(image: Picture, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
+class TooManyPieces(ValueError):
+    """A file's bytes that are read in more pieces than allowed."""
+
+
+class Pieces(io.BytesIO):
+    """A file's bytes that can be read a limited number of times.
+
+    Headers are read piece by piece in Python: millions of empty comments before a few pixels cost half a minute.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview, max_reads: int) -> None:
+        super().__init__(data)
+        self.left = max_reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file; raises TooManyPieces once it was called more often than allowed."""
+        self.left -= 1
+        if self.left < 0:
+            raise TooManyPieces("the picture is made of too many pieces")
+        return super().read(size)
+
+
+def picture_of(
+    image: Picture, max_pixels: int = MAX_PIXELS, *, raw: bool = False, max_reads: int | None = None
+) -> Image.Image:
     """An RGB picture from a path, a file's bytes, a Pillow image, or an array.
 
     Arrays are (H, W, 3) or (H, W), tensors (3, H, W) or (H, W): uint8, or floats in 0..1.
 
     Args:
         raw: leave a file or a Pillow image as Pillow opens it, neither upright nor RGB.
+        max_reads: how many pieces a file's bytes may be read in; by default any number.
 
     Raises:
         OSError, ValueError, SyntaxError: it is not a whole picture; says why.
@@ -110,7 +135,8 @@ def picture_of(image: Picture, max_pixels: int = MAX_PIXELS, *, raw: bool = Fals
     if isinstance(image, (str, Path)):
         return decode(Path(image), max_pixels, raw=raw)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decoded(io.BytesIO(image), max_pixels, raw)
+        file = io.BytesIO(image) if max_reads is None else Pieces(image, max_reads)
+        return _decoded(file, max_pixels, raw)
     if isinstance(image, Image.Image):
         _check_pixels(image.size, max_pixels)
         return image if raw else _rgb(_upright(image))
