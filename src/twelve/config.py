@@ -267,7 +267,9 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file, remedy="check its permissions") from None
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", file=file, remedy=files.reading_remedy(error, file, "copy it again")
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
 
@@ -281,7 +283,11 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
     file = find(path)
     tree = read_yaml(read_text(file), file)
     if not isinstance(tree, dict):
-        raise ConfigError("must be a mapping of keys to values", file=file, remedy="start from a shipped one")
+        raise ConfigError(
+            "must be a mapping of keys to values",
+            file=file,
+            remedy="start from a shipped one: twelve configs real-sample.yaml > mine.yaml",
+        )
     tree = places.of_run(tree, file)
     for setting in settings:
         tree = _apply(tree, setting)
@@ -325,7 +331,10 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
         elif first["type"] in ("dict_type", "model_type"):
             message = f"must be a mapping of keys to values, found {repr(first['input'])[:40]}"
         elif first["type"] == "missing":
-            message, remedy = "this key is required", f"add {'.'.join(where)}"
+            message, remedy = (
+                "this key is required",
+                f"add {'.'.join(where)} to the file, or --set {'.'.join(where)}=VALUE",
+            )
         else:
             message += f", found {repr(first['input'])[:40]}"
         raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None

@@ -80,7 +80,9 @@ def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
             problem, key = "training may not look at the split that it trains on, or at the reported one", "look"
         else:
             continue
-        raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy=f"{key} another split")
+        raise ConfigError(
+            problem, record=f"tasks.{name}.{key}", remedy=f"name another split: --set tasks.{name}.{key}=SPLIT"
+        )
 
 
 def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:
@@ -95,5 +97,5 @@ def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:
             raise ConfigError(
                 f"the head {task.output!r} is of kind {kinds[task.output]}, this task is of kind {kind}",
                 record=f"tasks.{name}.output",
-                remedy="give it another output, or none",
+                remedy=f"leave it out, or name a new head: --set tasks.{name}.output=NAME",
             )

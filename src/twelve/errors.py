@@ -6,6 +6,7 @@ The command line prints them as one line and exits with code 2; nothing else is 
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,11 @@ class RegionError(TwelveError):
 
 class CheckpointError(TwelveError):
     """A checkpoint that is missing, damaged or does not fit the configuration."""
+
+
+def quoted(path: str | Path) -> str:
+    """A path as a shell reads it, for a command that an error advises."""
+    return shlex.quote(str(path))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

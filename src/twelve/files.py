@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from twelve.errors import ConfigError, TwelveError
+from twelve.errors import ConfigError, TwelveError, quoted
 
 
 @contextmanager
@@ -254,8 +254,21 @@ def write_error(error: OSError, path: Path) -> TwelveError:
         errno.EISDIR: "name a file, not a folder",
         errno.ENAMETOOLONG: "choose a shorter name",
     }
-    remedy = known.get(error.errno or 0, "choose another place, or mend what the system says")
+    remedy = known.get(error.errno or 0, "write to another folder, on another disk if need be")
     return TwelveError(f"cannot write: {error.strerror or error}", file=path, remedy=remedy)
+
+
+def reading_remedy(error: Exception, path: Path, otherwise: str) -> str:
+    """What to do where a file or folder that is there cannot be read.
+
+    Args:
+        otherwise: where neither permissions nor its kind are the reason.
+    """
+    if isinstance(error, PermissionError):
+        return f"allow yourself to read it: chmod u+rX {quoted(path)}"
+    if isinstance(error, IsADirectoryError):
+        return "name a file, this is a folder"
+    return otherwise
 
 
 def _os_error(error: BaseException) -> OSError | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from twelve import places
 from twelve.errors import ConfigError
+from twelve.files import reading_remedy
 from twelve.places import CONFIG
 from twelve.yaml_text import read_yaml
 
@@ -78,7 +79,9 @@ def _configuration(init: Path) -> dict[str, Any]:
         try:
             tree = read_yaml(file.read_text(encoding="utf-8"), file)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot be read: {error}", file=file, remedy="copy the run again") from None
+            raise ConfigError(
+                f"cannot be read: {error}", file=file, remedy=reading_remedy(error, file, "copy the run again")
+            ) from None
         if isinstance(tree, dict):
             return places.of_run(tree, file)
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="copy the run again")

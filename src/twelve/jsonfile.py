@@ -75,7 +75,7 @@ def read(
     path: Path,
     error: type[TwelveError] = CheckpointError,
     *,
-    remedy: str = "replace the file",
+    remedy: str,
     most: int = SMALL,
     strict: bool = True,
 ) -> Any:
@@ -83,7 +83,7 @@ def read(
 
     Args:
         error: what to raise.
-        remedy: its advice.
+        remedy: its advice: where a good file comes from.
         most: bytes.
         strict: see :func:`decode`.
 
@@ -96,9 +96,7 @@ def read(
         raise error(flaw.problem, file=path, record=flaw.place, remedy=remedy) from None
 
 
-def read_text(
-    path: Path, error: type[TwelveError] = CheckpointError, *, remedy: str = "replace the file", most: int = SMALL
-) -> str:
+def read_text(path: Path, error: type[TwelveError] = CheckpointError, *, remedy: str, most: int = SMALL) -> str:
     """The text in a file, in UTF-8 with or without a byte order mark; as :func:`read`."""
     try:
         return _text(path, most)
@@ -113,7 +111,7 @@ def read_object(
     path: Path,
     error: type[TwelveError] = CheckpointError,
     *,
-    remedy: str = "replace the file",
+    remedy: str,
     most: int = SMALL,
 ) -> dict[str, Any]:
     """The JSON object in a file; as :func:`read`, strictly."""

@@ -141,7 +141,7 @@ def _check(run: RunConfig) -> None:
     """
     if "microworld" not in run.model_fields_set:
         raise ConfigError(
-            "this configuration is not about a drawn world", record="microworld", remedy="use twelve train CONFIG"
+            "this configuration is not about a drawn world", record="microworld", remedy="train it: twelve train CONFIG"
         )
     file = Path(run.run) / "config.yaml"
     if not file.is_file():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from twelve import files
 from twelve.config import RunConfig, load
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, quoted
 from twelve.places import CONFIG as CONFIG
 
 
@@ -25,7 +24,7 @@ def model_folder(path: Path) -> Path:
         raise CheckpointError(
             "this run has no model yet",
             file=path,
-            remedy=f"train on: {shlex.join(['twelve', 'train', str(path / CONFIG), '--continue'])}",
+            remedy=f"train on: twelve train {quoted(path / CONFIG)} --continue",
         )
     raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
 

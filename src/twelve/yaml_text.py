@@ -40,6 +40,15 @@ def read_yaml(text: str, origin: str | Path) -> Any:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else f"line {mark.line + 1}"
         problem = f"not valid YAML: {error.problem or error.context}"
-        raise ConfigError(problem, file=origin, record=line, remedy="mend this line") from None
+        raise ConfigError(
+            problem,
+            file=origin,
+            record=line,
+            remedy="correct this line: docs/configuration.md shows how one is written",
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
-        raise ConfigError(f"not valid YAML: {error}", file=origin, remedy="mend it") from None
+        raise ConfigError(
+            f"not valid YAML: {error}",
+            file=origin,
+            remedy="correct what is named, or start from a shipped one: twelve configs NAME",
+        ) from None

@@ -19,7 +19,7 @@ from twelve.data.fingerprints import fingerprints
 from twelve.data.reading import reading
 from twelve.data.root import IMAGES, DataRoot, MissingData
 from twelve.data.sources import elsewhere
-from twelve.errors import DataError
+from twelve.errors import DataError, quoted
 from twelve.files import check_replaceable, replacing
 from twelve.tasks.base import Example, Task, tasks_of
 
@@ -166,7 +166,10 @@ def find_exclusions(
             except MissingData as error:
                 skipped[f"{name} {task.train_split}"] = why_missing(root, task, error)
     if not train:
-        problem, remedy = "no training set of any task is here", f"see what is missing: twelve data check {root.path}"
+        problem, remedy = (
+            "no training set of any task is here",
+            f"see what is missing: twelve data check {quoted(root.path)}",
+        )
         raise DataError(problem, file=root.path, remedy=remedy)
     images = dict.fromkeys(image for part in train.values() for those in images_of(part).values for image in those)
     images |= dict.fromkeys(sorted(held_out.images))

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from twelve import jsonfile
 from twelve.errors import DataError
+from twelve.files import reading_remedy
 from twelve.jsonfile import DECODER, limit
 
 REMEDY = "compare this record with the official file, or download the file again"
@@ -317,9 +318,5 @@ def unpacks_within(path: Path) -> None:
 def unreadable(path: Path, error: Exception) -> DataError:
     """An error about a file that cannot be read at all."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    remedy = (
-        f"allow yourself to read it: chmod u+r {path}"
-        if isinstance(error, PermissionError)
-        else "download the file again"
-    )
+    remedy = reading_remedy(error, path, "download the file again")
     return DataError(f"cannot be read: {reason}", file=path, remedy=remedy)

@@ -16,7 +16,7 @@ from twelve.data.columns import pictures
 from twelve.data.reading import reading
 from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, quoted
 from twelve.files import check_file, replacing
 from twelve.tasks.base import Example, get, tasks_of
 
@@ -78,7 +78,9 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
                     raise
     if not found:
         raise MissingData(
-            "no split of any task is here", file=root.path, remedy=f"see what is missing: twelve data check {root.path}"
+            "no split of any task is here",
+            file=root.path,
+            remedy=f"see what is missing: twelve data check {quoted(root.path)}",
         )
     return found
 

@@ -27,10 +27,10 @@ def check_labelled(examples: Sequence[Example], task: Task, split: str, root: Pa
     try:
         task.submission([], [])
         remedy = (
-            f"twelve evaluate RUN --task {task.name} --split {split} --submit FILE writes the official file of results"
+            f"write the official file of results: twelve evaluate RUN --task {task.name} --split {split} --submit FILE"
         )
     except ConfigError:
-        remedy = f"measure another split, by default {task.report_split}"
+        remedy = f"measure another split: --split {task.report_split}"
     file = next(iter(task.files(split)), "")
     problem = f"the split {split!r} of {task.name} has no answers to measure against"
     raise DataError(problem, file=root / task.folder / file, remedy=remedy)

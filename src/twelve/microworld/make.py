@@ -137,10 +137,11 @@ def _entry(tally: Tally) -> dict[str, Any]:
 def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     """The tallies of the microworld in ``out``, if it is the wanted one."""
     remedy = "choose another folder, or remove this one first"
+    again = "remove the whole folder and draw the world again"
     if not (out / INDEX).is_file():
         raise DataError("this folder holds something that is not a microworld", file=out, remedy=remedy)
     try:
-        index = jsonfile.decode(jsonfile.read_text(out / INDEX, DataError))
+        index = jsonfile.decode(jsonfile.read_text(out / INDEX, DataError, remedy=again))
         there = {name: index[name] for name in identity}
         entries = dict(index["tasks"])
         tallies = [
@@ -150,7 +151,7 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else str(error)
         problem = f"not a microworld's own index, of which something is lost or changed ({why})"
-        raise DataError(problem, file=out / INDEX, remedy="remove the whole folder and draw the world again") from None
+        raise DataError(problem, file=out / INDEX, remedy=again) from None
     for name, wanted in identity.items():
         if there[name] != wanted:
             problem = f"this folder holds a microworld of {_difference(name, there[name], wanted)}"

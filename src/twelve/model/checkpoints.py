@@ -35,6 +35,7 @@ __all__ = [
     "write_released",
 ]
 
+_OWN = "use the configuration that was released with the checkpoint"
 TIED, WORDS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 _UNUSED = re.compile(r"bert\.encoder\.c_layer\.\d+\.biOutput\.q_dense[12]\.(weight|bias)")
 
@@ -141,7 +142,7 @@ def read_released_config(
         ConfigError: an unknown key; a switch that changes the model in a way that is not offered.
     """
     file = source if isinstance(source, str | Path) else None
-    tree = dict(read_object(Path(source), ConfigError) if isinstance(source, str | Path) else source)
+    tree = dict(read_object(Path(source), ConfigError, remedy=_OWN) if isinstance(source, str | Path) else source)
     ours = set(TwelveConfig().to_dict()) & _fields()
     fields: dict[str, Any] = dict(_DEFAULTS)
     for key, value in tree.items():
@@ -165,7 +166,7 @@ def read_released_config(
             raise CheckpointError(
                 "the configuration has task tokens, the checkpoint has none",
                 file=file,
-                remedy="use its own configuration",
+                remedy=_OWN,
             )
         fields |= shown
     return TwelveConfig(**(fields | changes))

@@ -25,6 +25,7 @@ Step = tuple[Literal["text", "image", "connection"], int]
 ACTIVATIONS = ("gelu", "relu", "swish")
 _HEAD_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
+_HEAD = 'write heads as {"answer": {"kind": "answer", "size": 3129}}: a kind and a size by name'
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _WRITTEN_BY_TRANSFORMERS: Mapping[str, Callable[[Any], bool]] = {
     "architectures": lambda value: value is None or value in (["Twelve"], ("Twelve",)),
@@ -141,7 +142,7 @@ class TwelveConfig(PretrainedConfig):  # type: ignore[no-untyped-call, unused-ig
         file = Path(pretrained_model_name_or_path)
         if not file.is_file():
             file = inside(resolve(file, "config.json", **hub) / kwargs.pop("subfolder", ""), "config.json")
-        tree = jsonfile.read_object(file)
+        tree = jsonfile.read_object(file, remedy="use the file that was saved with the model")
         try:
             cls(**tree)  # what is wrong with the file is said of the file
         except ConfigError as error:
@@ -222,7 +223,7 @@ def _refuse_unknown(settings: Mapping[str, Any], known: Mapping[str, Any]) -> No
             continue
         raise ConfigError(
             f"unknown setting {key!r} (value {value!r}){nearest(key, known)}",
-            remedy="remove it or correct its name; TwelveConfig lists the known ones",
+            remedy="remove it or correct its name",
         )
 
 
@@ -300,16 +301,14 @@ def _parameters(values: Mapping[str, Any]) -> int:
 def _check_heads(heads: Any) -> None:
     """The shape of the table; whether a kind exists is known where heads are built."""
     if not isinstance(heads, dict):
-        raise ConfigError(f"heads must map keys to kind and size, not {heads!r}", remedy="see TwelveConfig")
+        raise ConfigError(f"heads must map keys to kind and size, not {heads!r}", remedy=_HEAD)
     if len(heads) > MOST_HEADS:
-        raise ConfigError(f"expected at most {MOST_HEADS} heads, found {len(heads)}", remedy="see TwelveConfig")
+        raise ConfigError(f"expected at most {MOST_HEADS} heads, found {len(heads)}", remedy="leave some out")
     for key, head in heads.items():
         if not isinstance(key, str) or not _HEAD_KEY.fullmatch(key) or key in ("words", "regions", "word_logit"):
             raise ConfigError(f"{key!r} cannot name a head", remedy="use letters, digits, _ and - only")
         if not isinstance(head, dict) or set(head) != {"kind", "size"}:
-            raise ConfigError(
-                f"head {key!r} must have a kind and a size, not {head!r}", remedy="see TwelveConfig.heads"
-            )
+            raise ConfigError(f"head {key!r} must have a kind and a size, not {head!r}", remedy=_HEAD)
         if not isinstance(head["kind"], str) or type(head["size"]) is not int or head["size"] < 1:
             raise ConfigError(
                 f"head {key!r} has kind {head['kind']!r} and size {head['size']!r}",

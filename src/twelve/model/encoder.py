@@ -27,6 +27,7 @@ _ENCODER_FIXED: Mapping[str, Any] = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
 }
+_COMPLETE = "use the encoder's complete config.json"
 
 
 def text_config_from(source: str | Path) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def text_config_from(source: str | Path) -> dict[str, Any]:
         CheckpointError: it is not of BERT's architecture, or lacks a size.
     """
     file = inside(resolve(source, *_ENCODER_FILES), "config.json")
-    tree = read_object(file)
+    tree = read_object(file, remedy=_COMPLETE)
     if tree.get("model_type") != "bert":
         raise CheckpointError(
             f"the text encoder is of type {tree.get('model_type')!r}, not 'bert'",
@@ -52,7 +53,7 @@ def text_config_from(source: str | Path) -> dict[str, Any]:
             )
     missing = [key for key in _ENCODER_SIZES if key not in tree]
     if missing:
-        raise CheckpointError(f"lacks {', '.join(missing)}", file=file, remedy="use the encoder's complete config.json")
+        raise CheckpointError(f"lacks {', '.join(missing)}", file=file, remedy=_COMPLETE)
     return {key: tree[key] for key in _ENCODER_SIZES}
 
 

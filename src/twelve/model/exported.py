@@ -87,7 +87,7 @@ class Exported:
             CheckpointError: it holds no export, or a damaged one.
             ConfigError: onnxruntime is not installed.
         """
-        description = read_object(inside(folder, DESCRIPTION))
+        description = read_object(inside(folder, DESCRIPTION), remedy="export the model again")
         if not isinstance(description.get("output"), str):
             raise CheckpointError("output is missing", file=folder / DESCRIPTION, remedy="export the model again")
         return cls(inside(folder, GRAPH), description, threads)

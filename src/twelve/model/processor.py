@@ -140,7 +140,7 @@ class TwelveProcessor:
         if not free:
             raise ConfigError(
                 f"no task token is left for {name!r}: all {rows} rows are taken by {', '.join(self.token_rows)}",
-                remedy="raise num_task_tokens",
+                remedy="train fewer tasks, or a new model with more: --set model.architecture.num_task_tokens=N",
             )
         self.token_rows[name] = row if row in free else free[0]
         return self.token_rows[name]
@@ -231,7 +231,7 @@ class TwelveProcessor:
         """
         found = resolve(folder, CONFIG_FILE, TOKENIZER_FILE)
         file = inside(found, CONFIG_FILE)
-        tree = read_object(file)
+        tree = read_object(file, remedy=_SAVED)
         for key in tree:
             if key not in _FIELDS and key not in ("processor_class", "familiar"):
                 raise CheckpointError(

@@ -169,7 +169,9 @@ def read_vocabulary(file: Path) -> list[str]:
     Raises:
         CheckpointError: it cannot be read; a piece is empty, too long, or there twice; there are too many.
     """
-    lines = [line.removesuffix("\r") for line in jsonfile.read_text(file).removesuffix("\n").split("\n")]
+    lines = [
+        line.removesuffix("\r") for line in jsonfile.read_text(file, remedy=_REMEDY).removesuffix("\n").split("\n")
+    ]
     seen: set[str] = set()
     for number, piece in enumerate(lines, start=1):
         if not _piece(piece) or piece in seen or number > PIECES:

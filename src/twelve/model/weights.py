@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from twelve.errors import CheckpointError
+from twelve.files import reading_remedy
 
 _TORCH = (b"PK\x03\x04", b"\x80")
 """How torch's files begin: archives, and pickles before 1.6."""
@@ -47,7 +48,9 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 def _unreadable(path: Path, problem: Exception) -> CheckpointError:
     """What is wrong with a file of weights, to be raised; the libraries say it in numbers, or advise to trust it."""
     if isinstance(problem, OSError):
-        return CheckpointError(f"cannot be read: {problem.strerror}", file=path, remedy="check its permissions")
+        return CheckpointError(
+            f"cannot be read: {problem.strerror}", file=path, remedy=reading_remedy(problem, path, "copy it again")
+        )
     asked = re.search(r"GLOBAL ([\w.]+)", str(problem))
     if asked is not None:
         return CheckpointError(

@@ -136,7 +136,8 @@ class Pretraining(Output):
             raise RegionError(
                 "the regions have no distribution over classes" if size is None else "distributions of several sizes",
                 record=", ".join(of_source),
-                remedy="extract them again with --class-probabilities, or set model.architecture.visual_target=1",
+                remedy="delete their region files and extract them again with --class-probabilities, or say "
+                "--set model.architecture.visual_target=1",
             )
         return {"pretraining": True, "visual_target": CLASSES, "v_target_size": size}
 

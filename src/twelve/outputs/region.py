@@ -168,7 +168,7 @@ def _no_region(example: Example, seen: Regions, candidate: int) -> RegionError:
     return RegionError(
         f"{seen.image_id} has no region for candidate {candidate} ({example.candidates[candidate]})",
         record=example.id,
-        remedy="extract the features of the boxes that this dataset gives",
+        remedy="extract the boxes that this dataset gives: add --boxes given:TASK to twelve regions extract",
     )
 
 

@@ -45,6 +45,7 @@ def compare(recording: Recording) -> list[Difference]:
         TwelveError: the recording is incomplete, damaged or not supported.
     """
     from twelve.parity import learning_rate, losses, retrieval, stop_and_go, train_trace
+    from twelve.parity.recording import REMEDY
 
     by_kind = {
         "forward": _model,
@@ -60,9 +61,9 @@ def compare(recording: Recording) -> list[Difference]:
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         # Each file is sound by itself, what is in it does not fit together: torch and numpy say so in their own ways.
         problem = f"the parts of this recording do not fit together: {type(error).__name__}: {error}"
-        raise DataError(problem, file=recording.path, remedy="record it again") from error
+        raise DataError(problem, file=recording.path, remedy=REMEDY) from error
     if not differences:
-        raise DataError("this recording holds nothing to compare", file=recording.path, remedy="record it again")
+        raise DataError("this recording holds nothing to compare", file=recording.path, remedy=REMEDY)
     return differences
 
 

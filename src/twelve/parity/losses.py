@@ -33,7 +33,7 @@ def run(path: Path) -> list[Difference]:
     tensors = Tensors(path.with_suffix(".safetensors"))
     return [
         difference
-        for task, tree in read_object(path, DataError).items()
+        for task, tree in read_object(path, DataError, remedy=REMEDY).items()
         for difference in _compare(task, parse(tree, LossRecord, path, task), tensors, path)
     ]
 

@@ -37,7 +37,7 @@ Rate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 def read(file: Path, shape: type[R]) -> R:
     """The JSON object in ``file`` as ``shape``; raises DataError that names the key which is missing or wrong."""
-    return parse(read_object(file, DataError, most=LARGE), shape, file)
+    return parse(read_object(file, DataError, remedy=REMEDY, most=LARGE), shape, file)
 
 
 def parse(tree: Any, shape: type[R], file: Path, record: str = "") -> R:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twelve.errors import DataError
 from twelve.jsonfile import read_object
-from twelve.parity.recording import Rate, Recorded, Tensors
+from twelve.parity.recording import REMEDY, Rate, Recorded, Tensors
 
 MOST_ITERATIONS = 100_000
 """A recording of more is none: each of its steps would hold a batch."""
@@ -97,7 +97,7 @@ def find_state(folder: Path, trace: Trace) -> Path:
 
 def _meta(folder: Path) -> dict[str, Any]:
     file = folder / "meta.json"
-    return read_object(file, DataError) if file.is_file() else {}
+    return read_object(file, DataError, remedy=REMEDY) if file.is_file() else {}
 
 
 def model_inputs(

@@ -156,7 +156,9 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     record = f"record batch {number}"
 
     def bad(problem: str) -> RegionError:
-        return RegionError(problem, file=path, record=record, remedy="extract these images again")
+        return RegionError(
+            problem, file=path, record=record, remedy="delete this file and extract or import its images again"
+        )
 
     try:
         batch.validate()  # buffers as long as they should be: views trust them

@@ -170,7 +170,9 @@ class _Merge:
         for file in self.files:
             (found,) = inspect(file.path, verify=True)
             if found.problem:
-                raise RegionError(found.problem, file=file.path, remedy="extract or import these images again")
+                raise RegionError(
+                    found.problem, file=file.path, remedy="delete it and extract or import its images again"
+                )
             bar.advance(len(file))
 
     def _compare(self) -> tuple[int, bool]:
@@ -227,7 +229,9 @@ class _Merge:
             metadata = combined([file.metadata for file in self.files])
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             problem = f"what it, or one merged with it, records of pictures left out cannot be read ({error})"
-            raise RegionError(problem, file=self.files[0].path, remedy="extract these images again") from error
+            raise RegionError(
+                problem, file=self.files[0].path, remedy="delete it and extract its images again"
+            ) from error
         return self.files[0].schema.with_metadata(metadata)
 
 

@@ -21,7 +21,8 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from twelve.errors import RegionError, found_in, nearest
+from twelve.errors import RegionError, found_in, nearest, quoted
+from twelve.files import reading_remedy
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
 from twelve.regions.gathering import Piece, Places, gathered, normalised, scales_of
 from twelve.regions.halves import Halves, dtype_of
@@ -75,6 +76,8 @@ class RegionFile:
             self.views = [view(batch, path, k) for k, batch in enumerate(batches)]
         except FileNotFoundError as error:
             raise RegionError("no such file", file=path, remedy="check the path") from error
+        except PermissionError as error:
+            raise RegionError("cannot be read", file=path, remedy=reading_remedy(error, path, remedy)) from error
         except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
             why = str(error) or type(error).__name__
             raise RegionError(f"truncated, damaged or not a region file ({why})", file=path, remedy=remedy) from error
@@ -99,7 +102,7 @@ class RegionFile:
             raise RegionError(
                 f"was written over while it was in use ({size:,} bytes then, {found.st_size:,} now)",
                 file=self.path,
-                remedy=f"start the command again once the file is whole: twelve regions verify {self.path}",
+                remedy=f"start the command again once the file is whole: twelve regions verify {quoted(self.path)}",
             )
 
     @property
@@ -427,13 +430,13 @@ class RegionStore:
                 raise RegionError(
                     f"features of size {size}, other sources have {self._feature_size}",
                     file=folder,
-                    remedy="extract all sources with the same backbone and levels",
+                    remedy="delete it and extract its images again with the backbone and levels of the others",
                 )
             if self._feature_size is not None and self._feature_dtype != dtype:
                 raise RegionError(
                     f"holds {dtype}, other sources {self._feature_dtype}",
                     file=folder,
-                    remedy="write all sources with one --dtype",
+                    remedy=f"delete it and extract its images again with --dtype {self._feature_dtype}",
                 )
             self._feature_size, self._feature_dtype = size, str(dtype)
         self._enter(source, opened)

@@ -25,6 +25,7 @@ NAME = "transformers"
 
 FILES = ("config.json", "preprocessor_config.json", "processor_config.json", "*.safetensors", "*.index.json")
 """What is fetched of a hub repository."""
+_OTHER = "name a vision transformer's folder, package:MODULE or hub name as --weights, such as facebook/dinov2-small"
 
 
 class TowerBackbone(Backbone):
@@ -53,7 +54,7 @@ class TowerBackbone(Backbone):
         more = {"interpolate_pos_encoding": True} if self._any_size else {}
         hidden: torch.Tensor = self.network(pixel_values=pixels, **more).last_hidden_state
         if hidden.dim() != 3 or hidden.shape[1] < rows * columns:
-            raise ConfigError(f"{self.name} has no token for every patch", remedy="choose another vision transformer")
+            raise ConfigError(f"{self.name} has no token for every patch", remedy=_OTHER)
         tokens = hidden[:, hidden.shape[1] - rows * columns :]
         return [tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)]
 
@@ -68,7 +69,7 @@ def build(weights: str | None, levels: Sequence[str] | None = None) -> TowerBack
     if not weights or weights in ("pretrained", "random"):
         raise ConfigError(
             f"--backbone {NAME} wants to know which network",
-            remedy="name its folder, package:MODULE or hub name as --weights, such as facebook/dinov2-small",
+            remedy=_OTHER,
         )
     if levels is not None and list(levels) != ["head"]:
         raise ConfigError(f"{NAME} has no level {levels[0]!r}", remedy="leave --levels out")
@@ -77,14 +78,14 @@ def build(weights: str | None, levels: Sequence[str] | None = None) -> TowerBack
     config: Any = network.config
     patch = getattr(config, "patch_size", None)
     if not isinstance(patch, int) or not getattr(processor, "image_mean", None):
-        raise ConfigError(f"{config.model_type} is no vision transformer", file=folder, remedy="choose another one")
+        raise ConfigError(f"{config.model_type} is no vision transformer", file=folder, remedy=_OTHER)
     network.eval().requires_grad_(False)
     try:
         backbone = TowerBackbone(network, f"{NAME}/{config.model_type}", patch, processor)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(
-            f"{config.model_type} does not take pictures alone ({why})", file=folder, remedy="choose another one"
+            f"{config.model_type} does not take pictures alone ({why})", file=folder, remedy=_OTHER
         ) from error
     backbone.weights_hash = weight_files.content_hash(network)
     return backbone.eval()

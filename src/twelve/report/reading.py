@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from twelve.config import RunConfig, load
 from twelve.data.records import finite, read_object
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, quoted
 from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
 from twelve.jsonfile import decode
@@ -79,16 +78,14 @@ def read_run(folder: Path) -> Run:
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     config = load(path)
     predictions = folder / record.FILE
-    again = f"it is written again by: {shlex.join(['twelve', 'train', str(path), '--resume'])}"
+    again = f"it is written again by: twelve train {quoted(path)} --resume"
     return Run(
         folder=folder,
         config=config,
         config_text=path.read_text(encoding="utf-8"),
         data=_tree(folder / "data.json", again),
         machine=_tree(folder / "machine.json", again),
-        evaluation=_tree(
-            folder / "evaluation.json", f"measure it again: {shlex.join(['twelve', 'evaluate', str(folder)])}"
-        ),
+        evaluation=_tree(folder / "evaluation.json", f"measure it again: twelve evaluate {quoted(folder)}"),
         history=read_history(folder / "metrics.jsonl"),
         predictions=record.read(predictions) if predictions.is_file() else {},
     )

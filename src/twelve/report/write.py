@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve import files
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, quoted
 from twelve.report import words
 from twelve.report.curves import Chart, chart
 from twelve.report.gallery import Gallery, galleries
@@ -232,7 +232,7 @@ def commands(run: Run) -> list[str]:
     """What makes this run and this page again."""
     config = run.folder / "config.yaml"
     return [
-        f"twelve train {config} --set run=ANOTHER_FOLDER",
-        f"twelve evaluate {run.folder}",
-        f"twelve report {run.folder}",
+        f"twelve train {quoted(config)} --set run=ANOTHER_FOLDER",
+        f"twelve evaluate {quoted(run.folder)}",
+        f"twelve report {quoted(run.folder)}",
     ]

@@ -131,7 +131,7 @@ def _scorable(name: str) -> Task:
     """The task of this name; raises ConfigError when there is none, or its predictions cannot be scored."""
     known = all_tasks()
     able = sorted(each for each, task in known.items() if task.scoring_protocols and type(task).score is not Task.score)
-    own = "a task of your own has no official format: twelve evaluate measures it with its model"
+    own = "a task of your own has no official format; measure it with its model: twelve evaluate RUN"
     if name not in known:
         raise ConfigError(
             f"unknown task {name!r}{nearest(name, able)}{broken(name)}",

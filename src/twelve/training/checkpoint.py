@@ -52,7 +52,7 @@ def load(folder: Path) -> dict[str, Any]:
     """
     remedy = "remove this folder and resume from the checkpoint before it"
     try:
-        document = jsonfile.read(folder / "state.json", strict=False)
+        document = jsonfile.read(folder / "state.json", remedy=remedy, strict=False)
     except CheckpointError as error:
         raise CheckpointError(f"damaged checkpoint ({error.problem})", file=folder, remedy=remedy) from None
     try:

@@ -7,7 +7,6 @@ metrics.jsonl, checkpoints/ and model/.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from twelve.config import RunConfig, load
 from twelve.data.columns import pictures
 from twelve.data.prepare import Prepared, prepare, sources_of
 from twelve.data.records import read_object
-from twelve.errors import CheckpointError, ConfigError, DataError, RegionError
+from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, quoted
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
@@ -162,7 +161,7 @@ def _train(
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
-        f"next: {shlex.join(['twelve', 'evaluate', str(folder)])}",
+        f"next: twelve evaluate {quoted(folder)}",
         soft_wrap=True,
         highlight=False,
         markup=False,
@@ -362,7 +361,8 @@ def _statistics(data: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
                 "features that are not finite numbers",
                 file=data.store.root,
                 record=task.task.name,
-                remedy="extract the regions again (twelve regions verify finds damaged files)",
+                remedy="delete the files that hold them and extract their images again; those that are damaged are "
+                f"found by: twelve regions verify {quoted(data.store.root)}",
             )
     mean = torch.stack(means).mean(0)
     variance = torch.stack(squares).mean(0) - mean.square()

@@ -7,7 +7,6 @@ is said and logged, and goes into the record of the checkpoints that follow.
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -164,7 +163,7 @@ def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
         raise ConfigError(
             f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
             record=place[1:],
-            remedy=shlex.join(["twelve", "train", str(folder / "config.yaml"), "--resume"]),
+            remedy=f"to go on as it was begun: twelve train {quoted(folder / 'config.yaml')} --resume",
         )
 
 

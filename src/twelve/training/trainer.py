@@ -393,7 +393,7 @@ class Trainer:
             try:
                 state = checkpoint.load(folder)
             except CheckpointError as error:
-                noted.append(f"skipped: {error}")
+                noted.append(f"skipped: {folder}: {error.problem}")
                 continue
             noted += self._changes(state, folder, allow_changed_data)
             self._restore(state, folder)
@@ -404,7 +404,7 @@ class Trainer:
                 raise CheckpointError(
                     f"none of the {len(found)} checkpoints is intact ({noted[0]})",
                     file=self.folder / "checkpoints",
-                    remedy="copy them again, or train anew: --set run=ANOTHER",
+                    remedy="copy them again, or train anew: --set run=ANOTHER, without --resume",
                 )
         self.log.keep_until(self.iteration)
         if self.devices.main and self.log.lines < lines:

@@ -130,7 +130,9 @@ def _length(path: Path, file: Any) -> int:
     if features is None:
         if not len(file) or hasattr(file[next(iter(file))], "shape"):
             raise RegionError(
-                f"no features in it, only {', '.join(list(file)[:8]) or 'nothing'}", file=path, remedy="check --from"
+                f"no features in it, only {', '.join(list(file)[:8]) or 'nothing'}",
+                file=path,
+                remedy="give a file of region features: docs/regions.md shows the layouts",
             )
         return len(file)
     return len(file["pos_boxes"]) if "pos_boxes" in file else len(features)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import RegionError
+from twelve.files import reading_remedy
 from twelve.regions.importers.base import COUNTS, HEIGHTS, WIDTHS, BadRecord, optional
 from twelve.regions.importers.numpy_pickles import load_arrays
 
@@ -55,7 +56,9 @@ def read_index(path: Path) -> dict[str, Entry]:
             found = {key: row for row, key in enumerate(found)}
         return {str(key): _entry(str(key), value) for key, value in dict(found).items()}
     except OSError as error:
-        raise RegionError(f"cannot be read: {error.strerror}", file=path, remedy="check the path") from error
+        raise RegionError(
+            f"cannot be read: {error.strerror}", file=path, remedy=reading_remedy(error, path, "check the path")
+        ) from error
     except (ValueError, TypeError, BadRecord) as error:
         raise RegionError(
             f"not an index of pictures ({error})", file=path, remedy='it should be {id: row} or {id: {"idx": row}}'

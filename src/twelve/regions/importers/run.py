@@ -156,7 +156,7 @@ class _Import:
                     f"{report.records} records, but {report.written} written, {report.present} there before and "
                     f"{report.bad} bad",
                     file=target,
-                    remedy="the origin has changed: delete the folder of parts beside it and import again",
+                    remedy=f"the origin has changed: delete {writer.folder} and import again",
                 )
             if writer.done:
                 writer.finish(self._extra())

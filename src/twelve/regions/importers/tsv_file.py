@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.errors import RegionError
+from twelve.files import reading_remedy
 from twelve.regions.importers.base import HEIGHTS, KEYS, WIDTHS, BadRecord, Found, Record, decoded, first_of
 
 COLUMNS: Mapping[int, Sequence[str]] = {
@@ -118,4 +119,6 @@ def _integer(cell: bytes, name: str) -> int:
 
 
 def _unreadable(path: Path, error: OSError) -> RegionError:
-    return RegionError(f"cannot be read: {error.strerror}", file=path, remedy="check the path")
+    return RegionError(
+        f"cannot be read: {error.strerror}", file=path, remedy=reading_remedy(error, path, "check the path")
+    )

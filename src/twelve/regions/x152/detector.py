@@ -198,7 +198,10 @@ class X152(nn.Module):
         """Of each picture: itself, its boxes in the network's input, their features and class probabilities."""
         features, logits = self.network.describe(pool(look.maps, boxes))
         if not bool(features.isfinite().all()):
-            raise RegionError("the network gives features that are not finite", remedy="check the weights")
+            raise RegionError(
+                "the network gives features that are not finite",
+                remedy="give weights of finite numbers: detectron_model.pth as it was released",
+            )
         counts = [len(own) for own in boxes]
         probabilities = logits.softmax(dim=1)
         yield from zip(
