@@ -9,19 +9,37 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+import tiny
 import typer
+import yaml
 from pydantic import BaseModel
+from small_world import SIZES
+from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.data.records import unreadable
+from twelve.device import usable
+from twelve.errors import TwelveError
+from twelve.microworld.draw import draw
+from twelve.microworld.make import make_microworld
+from twelve.microworld.scene import draw_scene
+from twelve.regions.importers.recognising import FORMATS
+from twelve.regions.store import RegionStore
+from twelve.report.reading import read_run
+from twelve.report.write import commands as commands_of
+from twelve.study.joint_vs_single import _begun, planned
 
 HOME = Path(__file__).parents[1]
 SOURCE = HOME / "src" / "twelve"
@@ -291,8 +309,14 @@ def wrong_pages(text: Text) -> Iterator[str]:
             yield f"no shipped configuration {name}"
 
 
+@cache
+def optional_dependencies() -> dict[str, list[str]]:
+    project = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return dict(project["optional-dependencies"])
+
+
 def wrong_packages(text: Text) -> Iterator[str]:
-    extras = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = optional_dependencies()
     packages = {re.split(r"[\[<>=]", each)[0] for needs in extras.values() for each in needs} | {"wandb", "trackio"}
     for quote, name in re.findall(r"pip install (['\"]?)([^\s'\",;)]+)", text.text):
         extra = re.fullmatch(r"twelve\[(\w+)\]", name)
@@ -375,3 +399,467 @@ SEEDED = (
 def test_what_is_wrong_is_noticed(file: str, source: str, check: Any, said: str | None) -> None:
     found = [why for text in texts_of(file, f"raise E('x', {source})") for why in check(text)]
     assert (said is None and not found) or (said is not None and found and said in found[0]), found
+
+
+# --- followed -----------------------------------------------------------------------------------------------------
+def refused(action: Callable[[], Any], *said: str) -> str:
+    """What an error that ``action`` raises advises; ``said`` is in its message."""
+    with pytest.raises(TwelveError) as caught:
+        action()
+    for each in said:
+        assert each in str(caught.value), str(caught.value)
+    assert caught.value.remedy, str(caught.value)
+    return caught.value.remedy
+
+
+def advised(remedy: str, pattern: str) -> str:
+    """The part of a remedy that ``pattern`` finds: what a person would copy."""
+    found = re.search(pattern, remedy)
+    assert found, remedy
+    return found[1] if found.re.groups else found[0]
+
+
+def run(*words: str) -> str:
+    """A command line, in this process; raises what it raises."""
+    result = CliRunner().invoke(cli.app, list(words))
+    if isinstance(result.exception, TwelveError):
+        raise result.exception
+    assert result.exit_code == 0, (words, result.output, result.exception)
+    return result.output
+
+
+def type_in(command: str) -> str:
+    """A command as it was printed, in this process."""
+    words = shlex.split(command)
+    if words[0] == "chmod":
+        subprocess.run(words, check=True)
+        return ""
+    assert words[0] == "twelve", command
+    return run(*words[1:])
+
+
+MINIMAL: dict[str, Any] = {"run": "r", "data": "d", "tasks": ["vqa", "snli_ve"]}
+
+
+def write_tree(path: Path, tree: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+SETTINGS: tuple[tuple[dict[str, Any], str, str, dict[str, str]], ...] = (
+    # (what is in the file, what is wrong, the setting in the remedy, what stands for words in capitals)
+    ({"tasks": {"vqa": {"report": "train"}}}, "the one that is trained on", r"--set (\S+)", {"SPLIT": "val"}),
+    ({"tasks": {"vqa": {"look": "train"}}}, "may not look at", r"--set (\S+)", {"SPLIT": "minval"}),
+    ({"tasks": {"vqa": {"look": "train"}}}, "may not look at", r"--set (\S+)", {"SPLIT": "null"}),
+    ({"tasks": {"snli_ve": {}, "own": {"kind": "pair", "train": "a", "report": "b", "output": "answer"}}},
+     "of kind answer", r"--set (\S+)", {"NAME": "another"}),
+    ({"freeze": {"text_layers": 2}}, "would stay so", r"--set (freeze\S+)\)", {}),
+    ({"freeze": {"image_layers": 2}}, "would stay so", r"--set (freeze\S+)\)", {}),
+    ({"freeze": {"all_but_heads": True}}, "would stay so", r"--set (freeze\S+)\)", {}),
+    ({"freeze": {"all_but_heads": True}}, "would stay so", r"--set (init=\S+)", {"RUN": "begun"}),
+    ({"replay": ["vqa"]}, "nothing to replay", r"--set (\S+)", {"RUN": "begun"}),
+    ({"replay": ["vqa", "snli_ve"], "model": {"init": "begun"}}, "none is new", r"--set (\S+)", {"TASK": "gqa"}),
+    ({"run": None, "replay": []}, "", "", {}),
+    ({"optimizer": {"betas": [0.9]}}, "two numbers", r"write (\[.*\])", {"": "optimizer.betas="}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "wrong", "pattern", "names"), SETTINGS, ids=lambda value: str(value)[:50])
+def test_a_setting_that_is_advised_mends_the_configuration(
+    change: dict[str, Any], wrong: str, pattern: str, names: dict[str, str], tmp_path: Path
+) -> None:
+    write_tree(tmp_path / "begun" / "config.yaml", MINIMAL | {"run": "begun", "tasks": ["vqa", "snli_ve"]})
+    tree = MINIMAL | change
+    if tree["run"] is None:  # a key that is required
+        del tree["run"]
+        wrong, pattern, names = "required", r"--set (\S+)", {"VALUE": "somewhere"}
+    file = write_tree(tmp_path / "mine.yaml", tree)
+    setting = advised(refused(lambda: configuration.load(file), wrong), pattern)
+    for name, value in names.items():
+        assert name in setting
+        setting = setting.replace(name, value) if name else value + setting
+    configuration.load(file, [setting])
+
+
+def test_names_that_are_offered_are_taken(tmp_path: Path) -> None:
+    file = write_tree(tmp_path / "mine.yaml", MINIMAL | {"tasks": ["vqaa"]})
+    for name in advised(refused(lambda: configuration.load(file), "vqaa"), "choose among (.*)").split(", "):
+        try:
+            configuration.load(file, [f"tasks=[{name}]"])
+        except TwelveError as error:  # a task of another kind wants more than a name
+            raise AssertionError(f"{name}: {error}") from None
+    for name in advised(refused(lambda: configuration.load("ownn.yaml")), "shipped ones: (.*)").split(", "):
+        assert run("configs", name)
+    file = write_tree(tmp_path / "keys.yaml", MINIMAL | {"tasks": ["vqa"], "sede": 3})
+    known = advised(refused(lambda: configuration.load(file), 'did you mean "seed"'), "known here: (.*)").split(", ")
+    write_tree(file, MINIMAL | {"seed": 3})
+    assert "seed" in known and configuration.load(file).seed == 3
+
+
+def test_files_of_configurations(tmp_path: Path) -> None:
+    file = tmp_path / "my own.yaml"
+    file.write_text("- a\n- b\n")
+    command, _, name = advised(refused(lambda: configuration.load(file), "mapping"), "twelve .*").partition(" > ")
+    (tmp_path / name).write_text(type_in(command))
+    configuration.load(tmp_path / name)
+    file.write_text("run: a\nrun: b\ndata: d\ntasks: [vqa]\n")
+    assert "remove one of the two" in refused(lambda: configuration.load(file), "again in line 2")
+    file.write_text("run: b\ndata: d\ntasks: [vqa]\n")
+    configuration.load(file)
+    assert "write --set a.b=value" in refused(lambda: configuration.load(file, ["seed 3"]))
+    file.write_bytes(b"run: \xff\xfe")
+    assert "UTF-8" in refused(lambda: configuration.load(file), "not UTF-8")
+
+
+def test_what_cannot_be_read_can_be_afterwards(tmp_path: Path) -> None:
+    """Whoever runs this may be one for whom everything can be read: the error is made, the permission looked at."""
+    for path in (tmp_path / "a file", tmp_path / "a folder"):
+        path.mkdir() if path.name == "a folder" else path.touch()
+        path.chmod(0)
+        remedy = unreadable(path, PermissionError(13, "Permission denied")).remedy
+        type_in(advised(str(remedy), "chmod .*"))
+        assert path.stat().st_mode & 0o700 == (0o500 if path.is_dir() else 0o400)
+
+
+def test_going_on_from_what_is_no_run(tmp_path: Path) -> None:
+    write_tree(tmp_path / "begun" / "config.yaml", MINIMAL | {"run": "begun"})
+    tree = {"run": "r", "tasks": ["gqa"], "replay": ["vqa"], "model": {"init": "modelfolder"}}
+    file = write_tree(tmp_path / "mine.yaml", tree)
+    remedy = refused(lambda: configuration.load(file), "no run to go on from")
+    configuration.load(file, [advised(remedy, r"--set (\S+)\)").replace("RUN", "begun")])
+    assert "give data and the names of the tasks to replay" in remedy
+    write_tree(file, tree | {"data": "d", "tasks": ["gqa", "vqa"]})
+    configuration.load(file)
+
+
+def test_own_tasks(tmp_path: Path) -> None:
+    own = {"kind": "answer", "train": "a.jsonl", "report": "b.jsonl"}
+    file = write_tree(tmp_path / "mine.yaml", MINIMAL | {"tasks": {"vqa": own}})
+    assert "another name" in refused(lambda: configuration.load(file), "known dataset")
+    write_tree(file, MINIMAL | {"tasks": {"mine": own}})
+    configuration.load(file)
+    write_tree(file, MINIMAL | {"tasks": {"mine": {"train": "a.jsonl", "report": "b.jsonl"}}})
+    key = advised(refused(lambda: configuration.load(file)), r"add (\S+)")
+    configuration.load(file, [f"{key}=answer"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with spaces: a data root, a configuration and a run of two iterations. Nothing of it is changed."""
+    folder = tmp_path_factory.mktemp("a place")
+    root = tiny.make(folder / "own data", train=12, val=4)
+    tree = tiny.tree(root, folder / "the run")
+    tree["tasks"] = {name: tree["tasks"][name] for name in ("vqa", "snli_ve")}
+    tree["training"] |= {"iterations": 2, "look_every": 2, "save_every": 1}
+    write_tree(folder / "mine.yaml", tree)
+    run("train", str(folder / "mine.yaml"))
+    return folder
+
+
+TRAINING: tuple[tuple[list[str], str, str, dict[str, str]], ...] = (
+    # (settings, what is wrong, the setting in the remedy, what stands for what)
+    (["model.architecture.num_task_tokens=1"], "no task token is left", r"--set (\S+)", {"=N": "=2"}),
+    (["model.architecture.v_feature_size=4"], "v_feature_size is 4", "leave v_feature_size out", {}),
+    (["model.architecture.heads={}"], "heads follow", "leave it out", {}),
+    (["model.architecture.max_position_embeddings=4"], "longest text", r"give (\w+ at least \d+)",
+     {"max": "model.architecture.max", " at least ": "="}),
+    (["vocabulary.min_count=99"], "at least 99 questions", "lower (vocabulary.min_count)", {"count": "count=1"}),
+    (["freeze.names=[txt]"], "begins with 'txt'", "names begin with (.*)",
+     {"connections, heads, image, poolers, text": "freeze.names=[text]"}),
+    (["freeze.text_layers=9", "init=RUN"], "has 2 layers, not 9", "at most (.*)", {"2": "freeze.text_layers=2"}),
+    (["freeze.names=[text, image, connections, heads, poolers]", "init=RUN"], "nothing is left", "(freeze.but)",
+     {"but": "but=[heads]"}),
+    (["tasks.nlvr2={report: dev, max_text: 99}", "init=RUN"], "at most 16 word pieces", "at most (.*)",
+     {"16": "tasks.nlvr2.max_text=16"}),
+    (["schedule.name=stop"], "unknown schedule", "choose among (.*)", {"stop-and-go,": "schedule.name=stop-and-go #"}),
+    (["schedule.options.gab=3"], "no option 'gab'", "its options: (.*)", {}),
+    (["run=THERE"], "already holds a run", r"--set (\S+)", {}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "wrong", "pattern", "names"), TRAINING, ids=lambda value: str(value)[:50])
+def test_what_is_advised_lets_a_run_begin(
+    settings: list[str], wrong: str, pattern: str, names: dict[str, str], place: Path, tmp_path: Path
+) -> None:
+    there = {"RUN": str(place / "the run"), "THERE": str(place / "the run")}
+    given = [f"run={tmp_path / 'new run'}"]
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        given.append(f"{key}={there.get(value, value)}")
+
+    def train(settings: list[str]) -> None:
+        run("train", str(place / "mine.yaml"), *(word for setting in settings for word in ("--set", setting)))
+
+    found = advised(refused(lambda: train(given), wrong), pattern)
+    if "out" in pattern or not names:
+        given = [setting for setting in given if not setting.startswith(settings[0].partition("=")[0])]
+    if "=" in found or names:
+        for name, value in names.items():
+            assert name in found, found
+            found = found.replace(name, value)
+        given.append(found.partition("#")[0].strip())
+    train(given)
+
+
+def test_a_run_that_is_there(place: Path, tmp_path: Path) -> None:
+    moved = ["train", str(place / "mine.yaml"), "--set", f"run={tmp_path / 'moved run'}"]
+    run(*moved)
+    run(*moved, advised(refused(lambda: run(*moved), "already holds a run"), r"add (--\w+)"))
+    # What was begun otherwise goes on as it was begun, whatever its folder is called.
+    other = [*moved, "--set", "seed=4", "--resume"]
+    type_in(advised(refused(lambda: run(*other), "was begun with 3"), "twelve .*"))
+    # A run that has no model yet trains on.
+    shutil.rmtree(tmp_path / "moved run" / "model")
+    shutil.rmtree(tmp_path / "moved run" / "checkpoints" / "step-0000002")
+    (tmp_path / "moved run" / "trained.json").unlink()
+    asked = ["export", str(tmp_path / "moved run"), str(tmp_path / "out"), "--output", "answer"]
+    type_in(advised(refused(lambda: run(*asked), "no model yet"), "twelve .*"))
+    assert (tmp_path / "moved run" / "model").is_dir()
+
+
+def test_a_run_that_is_not_there(place: Path, tmp_path: Path) -> None:
+    words = ["train", str(place / "mine.yaml"), "--set", f"run={tmp_path / 'none'}", "--resume"]
+    assert "leave out --resume" in refused(lambda: run(*words), "no run to resume")
+    run(*words[:-1])
+    for asked in (["evaluate", str(tmp_path)], ["report", str(tmp_path)]):
+        assert "twelve train CONFIG" in refused(lambda asked=asked: run(*asked), "holds no run")
+
+
+def test_damaged_checkpoints(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "the run", tmp_path / "damaged")
+    for folder in (tmp_path / "damaged" / "checkpoints").iterdir():
+        (folder / "tensors.safetensors").write_bytes(b"")
+    words = ["train", str(place / "mine.yaml"), "--set", f"run={tmp_path / 'damaged'}", "--resume"]
+    with pytest.raises(TwelveError) as caught:
+        run(*words)
+    assert str(caught.value).count(" -> ") == 1, "one remedy, not that of each checkpoint as well"
+    remedy = str(caught.value.remedy)
+    assert "without --resume" in remedy
+    run(*words[:-1], "--set", advised(remedy, r"--set (\w+=\w+)"))
+    shutil.rmtree(tmp_path / "damaged" / "checkpoints")
+    shutil.copytree(place / "the run" / "checkpoints", tmp_path / "damaged" / "checkpoints")
+    run(*words)
+
+
+def test_measuring(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my run"
+    shutil.copytree(place / "the run", folder)
+    (folder / "evaluation.json").write_text("{")
+    for command in advised(refused(lambda: run("report", str(folder)), "evaluation.json"), "twelve .*").split(" && "):
+        type_in(command)
+    run("report", str(folder))
+    for command in commands_of(read_run(folder)):
+        if "ANOTHER_FOLDER" not in command:
+            type_in(command)
+    known = advised(refused(lambda: run("evaluate", str(folder), "--task", "vqaa")), "it has (.*)").split(", ")
+    assert sorted(known) == ["snli_ve", "vqa"]
+    submit = ["evaluate", str(folder), "--submit", str(tmp_path / "results.json"), "--no-floors"]
+    name = advised(refused(lambda: run(*submit), "one task's"), "name one of the tasks: (.*)").split(", ")[0]
+    run(*submit, "--task", name)
+    assert "name a file in it" in refused(lambda: run(*submit[:3], str(tmp_path), "--task", name))
+    run(*submit[:3], str(tmp_path / "in it.json"), "--task", name, "--no-floors")
+    split = [*submit, "--task", "vqa", "--split", "test2015"]
+    for other in advised(refused(lambda: run(*split), "no split"), "choose among (.*)").split(", "):
+        if other == "val":
+            run(*split[:-1], other)
+
+
+def test_other_places_to_write(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    words = ["data", "clean", str(place / "own data"), "--no-pixels", "--out", str(tmp_path / "file")]
+    assert "choose another folder" in refused(lambda: run(*words), "this is a file")
+    run(*words[:-1], str(tmp_path / "lists"))
+    (tmp_path / "file").unlink()
+    run(*words)
+    words = ["data", "vocabulary", str(place / "own data"), "vqa", "--min-count", "1", "--out", str(tmp_path)]
+    assert "name a file in it" in refused(lambda: run(*words), "this is a folder")
+    run(*words[:-1], str(tmp_path / "answers.json"))
+    assert "in a folder of your own" in refused(lambda: run(*words[:-1], "/dev/null"), "a device")
+    (tmp_path / "below").write_text("mine")
+    beneath = ["data", "clean", str(place / "own data"), "--no-pixels", "--out", str(tmp_path / "below" / "lists")]
+    assert "move that file away" in refused(lambda: run(*beneath), "is a file")
+    (tmp_path / "below").rename(tmp_path / "away")
+    run(*beneath)
+
+
+def test_a_world_where_another_folder_is(tmp_path: Path) -> None:
+    root = tmp_path / "my world"
+    small = partial(make_microworld, sizes=SIZES)
+    (root / "notes").mkdir(parents=True)
+    remedy = refused(lambda: small(root, 0), "not a microworld")
+    assert remedy == "choose another folder, or remove this one first"
+    shutil.rmtree(root)
+    small(root, 0)
+    assert "remove this one first" in refused(lambda: small(root, 1), "a microworld of seed 0, not 1")
+    (root / "microworld.json").write_text("{")
+    assert "remove the whole folder" in refused(lambda: small(root, 0))
+
+
+# --- regions ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for number in range(4):
+        path = tmp_path / "own images" / ("mine" if number < 3 else "other") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(draw_scene(np.random.default_rng(number)), seed=number).save(path)
+    return tmp_path / "own images"
+
+
+EXTRACTION: tuple[tuple[str, str, str, str], ...] = (
+    # (options, what is wrong, what is in the remedy, options that follow from it)
+    ("--boxes detect --legacy", "no legacy ways", "leave --legacy out", "--boxes detect"),
+    ("--boxes detect --precision bf16", "no precision", "leave --precision out", "--boxes detect"),
+    ("--boxes detect --levels c3", "has no level", "leave --levels out", "--boxes detect"),
+    ("--boxes patches", "it has no patches", "give --boxes detect, FILE or grid:SIZE", "--boxes grid:24"),
+    ("--boxes patches", "it has no patches", "give --boxes detect, FILE or grid:SIZE", "--boxes detect"),
+    ("--boxes grids", "neither a file nor", "grid:SIZE, patches, detect", "--boxes grid:24"),
+    ("--boxes grid:0", "--boxes grid:0", "grid:SIZE/STEP or grid:ROWSxCOLUMNS", "--boxes grid:2x3"),
+    ("--boxes grid:0", "--boxes grid:0", "grid:SIZE/STEP or grid:ROWSxCOLUMNS", "--boxes grid:24/12"),
+    ("--boxes detect --max-boxes 999999999", "--max-boxes 999,999,999", "keep 1 to", "--boxes detect --max-boxes 1"),
+    ("--boxes given:vqa", "needs the dataset's files", "--data ROOT", ""),
+    ("--boxes detect --shard 4/4", "no part of a whole", "write 0/4", "--boxes detect --shard 0/4"),
+    ("--boxes detect --source a/b", "is not a name", "a plain name", "--boxes detect --source ab"),
+    ("--boxes detect --images OTHER", "several sources", "give --source", "--boxes detect --images OTHER --source one"),
+    ("--boxes detect --backbone microworlt --weights random", "did you mean", "or microworld",
+     "--boxes detect --backbone microworld"),
+    ("--boxes detect --backbone resnet18", "no weights given", "random to try things out",
+     "--boxes grid --backbone resnet18 --weights random --short-side 64"),
+    ("--boxes detect --backbone resnet18 --weights random", "finds no boxes of its own", "grid:SIZE",
+     "--boxes grid:64 --backbone resnet18 --weights random --short-side 64"),
+    ("--boxes detect --backbone resnet18 --weights random", "finds no boxes of its own", "a --backbone that is a",
+     "--boxes detect --backbone microworld"),
+    ("--boxes grid --backbone resnet18 --weights random --class-probabilities", "no class probabilities",
+     "leave --class-probabilities out", "--boxes grid --backbone resnet18 --weights random --short-side 64"),
+    ("--boxes grid --backbone resnet18 --weights nowhere.pth", "no such weight file", "--weights", ""),
+    ("--boxes detect --backbone x152", "no weights given", "random to try things out", ""),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "wrong", "advice", "followed"), EXTRACTION, ids=lambda value: str(value)[:60])
+def test_options_of_extraction(
+    options: str, wrong: str, advice: str, followed: str, pictures: Path, tmp_path: Path
+) -> None:
+    def extract(options: str) -> None:
+        words = options.replace("OTHER", "other").split()
+        words = [str(pictures / "other") if word == "other" else word for word in words]
+        backbone = [] if "--backbone" in words else ["--backbone", "microworld"]
+        run("regions", "extract", "--images", str(pictures / "mine"), *words, *backbone, "--out", str(tmp_path / "r"))
+
+    assert advice in refused(lambda: extract(options), wrong)
+    if followed:
+        extract(followed)
+
+
+def test_a_store_that_holds_something_else(pictures: Path, tmp_path: Path) -> None:
+    base = ["regions", "extract", "--images", str(pictures / "mine"), "--backbone", "microworld"]
+    run(*base, "--boxes", "detect", "--out", str(tmp_path / "r"))
+    remedy = refused(lambda: run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r")), "holds other regions")
+    assert remedy == "give another --out, or delete that file"
+    run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "another"))
+    (tmp_path / "r" / "mine" / "mine.arrow").unlink()
+    run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r"))
+    # A picture in two files of a source.
+    shutil.copy(tmp_path / "r" / "mine" / "mine.arrow", tmp_path / "r" / "mine" / "copy.arrow")
+    store = partial(RegionStore, tmp_path / "r")
+    assert "remove one of the two files" in refused(lambda: store().ids("mine"), "is also in")
+    files = [str(tmp_path / "r" / "mine" / f"{name}.arrow") for name in ("mine", "copy", "all")]
+    merge = ["regions", "merge", *files[:2], "--out"]
+    remedy = refused(lambda: run(*merge, files[2]), "would stand beside")
+    run(*merge, str(tmp_path / "elsewhere" / "mine" / "all.arrow"))
+    run(*merge, files[2], advised(remedy, r"\((--\w+)\)"))
+    assert len(store().ids("mine")) == 3
+
+
+def test_a_damaged_file_is_made_again(pictures: Path, tmp_path: Path) -> None:
+    """Extracting again is not enough where the damaged file stays: its pictures count as there."""
+    words = ["regions", "extract", "--images", str(pictures / "mine"), "--backbone", "microworld", "--boxes", "detect"]
+    words += ["--out", str(tmp_path / "my regions")]
+    run(*words)
+    file = tmp_path / "my regions" / "mine" / "mine.arrow"
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 64] = bytes(byte ^ 1 for byte in content[middle : middle + 64])
+    file.write_bytes(bytes(content))
+    merge = ["regions", "merge", str(file), "--out", str(tmp_path / "new" / "mine" / "all.arrow")]
+    assert "delete it and extract" in refused(lambda: run(*merge), "damaged")
+    file.unlink()
+    run(*words)
+    run(*merge)
+
+
+def test_sources_that_do_not_go_together(pictures: Path, tmp_path: Path) -> None:
+    def words(source: str, *more: str) -> list[str]:
+        start = ["regions", "extract", "--images", str(pictures / source), "--backbone", "microworld"]
+        return [*start, "--boxes", "detect", *more, "--out", str(tmp_path / "r")]
+
+    run(*words("mine"))
+    run(*words("other", "--dtype", "bfloat16"))
+
+    def opened() -> None:
+        store = RegionStore(tmp_path / "r")
+        store.get(next(iter(store.ids("mine"))))
+        store.get(next(iter(store.ids("other"))))
+
+    remedy = refused(opened, "holds bfloat16")
+    assert "delete it" in remedy
+    shutil.rmtree(tmp_path / "r" / "other")
+    run(*words("other", *advised(remedy, r"--dtype \w+").split()))
+    opened()
+
+
+def test_boxes_of_a_folder(pictures: Path, tmp_path: Path) -> None:
+    base = ["regions", "extract", "--images", str(pictures / "mine"), "--backbone", "microworld", "--out"]
+    run(*base, str(tmp_path / "r"), "--boxes", "detect")
+    words = [*base, str(tmp_path / "of files"), "--boxes", str(tmp_path / "r" / "mine")]
+    assert "give the region files in it" in refused(lambda: run(*words), "this is a folder")
+    run(*words[:-1], str(tmp_path / "r" / "mine" / "mine.arrow"))
+
+
+def test_imports(tmp_path: Path) -> None:
+    np.save(tmp_path / "1.npy", np.zeros(3))  # of another layout
+    words = ["regions", "import", str(tmp_path / "1.npy"), "--source", "s", "--detector", "d", "--out", "regions"]
+    assert "--format" in refused(lambda: run(*words), "records")
+    names = advised(refused(lambda: run(*words, "--format", "csv"), "no format"), "choose one of (.*)").split(", ")
+    assert names == list(FORMATS)
+    assert "leave --index out" in refused(lambda: run(*words, "--index", "x.json"), "need no index")
+    assert "--detector" in refused(lambda: run(*words[:6], " ", *words[7:]), "no name")
+    (tmp_path / "both").mkdir()
+    for name in ("a.npy", "a.tsv"):
+        (tmp_path / "both" / name).touch()
+    both = ["regions", "import", "both", *words[3:]]
+    remedy = refused(lambda: run(*both), "several formats (npy, tsv)")
+    for name in advised(remedy, r"--format (\S+)").split("|"):
+        assert "name one" not in refused(lambda name=name: run(*both, "--format", name))
+
+
+def test_devices() -> None:
+    for name in ("cuda:99", "gpu"):
+        assert usable(advised(refused(lambda name=name: usable(name)), r"--device (\w+)")).type == "cpu"
+
+
+# --- studies ------------------------------------------------------------------------------------------------------
+def test_a_study_begins_again(place: Path, tmp_path: Path) -> None:
+    config = configuration.load(place / "mine.yaml")
+    plan = planned(config, seeds=1, arms=("stop-and-go", "single"))
+    out = tmp_path / "my study"
+    out.mkdir()
+    assert "leave out --resume" in refused(lambda: _begun(plan, out, True), "no study to go on with")
+    _begun(plan, out, False)
+    remedy = refused(lambda: _begun(plan, out, False), "already holds a study")
+    assert "add --resume" in remedy and "--out" in remedy
+    _begun(plan, out, True)
+    (tmp_path / "another").mkdir()
+    _begun(plan, tmp_path / "another", False)
+    other = planned(config, seeds=2, arms=("stop-and-go", "single"))
+    assert "repeat the command that began it, with --resume" in refused(lambda: _begun(other, out, True))
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").touch()
+    assert "an empty or a new one" in refused(lambda: _begun(plan, tmp_path / "foreign", False))
+    assert "longer 1 or more" in refused(lambda: planned(config, seeds=1, longer=0.5))
+    planned(config, seeds=1, longer=1)
+    arms = advised(refused(lambda: planned(config, seeds=1, arms=("jointly",))), "choose among (.*)").split(", ")
+    for arm in arms:
+        planned(config, seeds=1, arms=(arm,))
+    one = configuration.parse(config.model_dump(mode="json") | {"tasks": ["vqa"]})
+    assert "name several" in refused(lambda: planned(one, seeds=1))

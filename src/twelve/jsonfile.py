@@ -124,8 +124,8 @@ def read_object(
 def read_or_none(path: Path, *, most: int = SMALL) -> Any:
     """The value in a file of JSON that may be lost or damaged, None if it is."""
     try:
-        return read(path, most=most)
-    except TwelveError:
+        return decode(_text(path, most))
+    except (OSError, UnicodeDecodeError, Flaw):
         return None
 
 

@@ -59,12 +59,13 @@ def abilities_of(folder: Path) -> Abilities:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    heads = read_object(inside(folder, "config.json")).get("heads")
+    remedy = "use the file that was saved with the model"
+    heads = read_object(inside(folder, "config.json"), remedy=remedy).get("heads")
     if not isinstance(heads, dict) or not all(isinstance(head, dict) and "kind" in head for head in heads.values()):
         raise CheckpointError(
             "heads must map keys to kind and size",
             file=folder / "config.json",
-            remedy="use the file that was saved with the model",
+            remedy=remedy,
         )
     return Abilities(TwelveProcessor.from_pretrained(folder), heads)
 
