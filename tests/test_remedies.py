@@ -655,7 +655,8 @@ def test_measuring(place: Path, tmp_path: Path) -> None:
     known = advised(refused(lambda: run("evaluate", str(folder), "--task", "vqaa")), "it has (.*)").split(", ")
     assert sorted(known) == ["snli_ve", "vqa"]
     submit = ["evaluate", str(folder), "--submit", str(tmp_path / "results.json"), "--no-floors"]
-    name = advised(refused(lambda: run(*submit), "one task's"), "name one of the tasks: (.*)").split(", ")[0]
+    name = advised(refused(lambda: run(*submit), "one task's"), "with --task: (.*)").split(", ")[0]
+    assert advised(refused(lambda: run(*submit, "--task", "snli_ve")), "with --task: (.*)") == name
     run(*submit, "--task", name)
     assert "name a file in it" in refused(lambda: run(*submit[:3], str(tmp_path), "--task", name))
     run(*submit[:3], str(tmp_path / "in it.json"), "--task", name, "--no-floors")

@@ -33,10 +33,24 @@ def asked(
             )
     names = list(dict.fromkeys(tasks or config.tasks))
     if submit is not None:
+        able = [name for name in config.tasks if _official(name)]
+        remedy = "leave --submit out: no task of this run has such a file"
+        if able:
+            remedy = f"name one that has such a file with --task: {', '.join(able)}"
         if len(names) > 1:
-            problem = "an official file of results is one task's"
-            raise ConfigError(problem, file=submit, remedy=f"name one of the tasks: {', '.join(names)}")
+            raise ConfigError("an official file of results is one task's", file=submit, remedy=remedy)
+        if names[0] not in able:
+            problem = f"{get(names[0]).title} has no official file of results"
+            raise ConfigError(problem, file=submit, remedy=remedy)
         check_file(submit)
-        get(names[0]).submission([], [])
     model_folder(folder)
     return config, names
+
+
+def _official(name: str) -> bool:
+    """Whether a task's dataset has an official file of results."""
+    try:
+        get(name).submission([], [])
+    except ConfigError:
+        return False
+    return True

@@ -19,7 +19,7 @@ from twelve.config import RunConfig
 from twelve.data.codec import Codec
 from twelve.data.columns import Examples, pictures, texts_of
 from twelve.data.prepare import Prepared, TaskData, sources_of
-from twelve.errors import ConfigError, DataError
+from twelve.errors import ConfigError, DataError, quoted
 from twelve.tasks.base import Example
 
 if TYPE_CHECKING:
