@@ -125,4 +125,4 @@ def test_boxes_that_are_given_need_regions_of_their_own(name: str, root: Path, t
         RegionError, match=rf"{GIVEN}: 12 of 12 pictures of {name} have no regions of the boxes"
     ) as found:
         prepare(configuration.parse(tree))
-    assert f"--boxes given:{name} --data" in str(found.value)
+    assert f"--boxes given:{name} " in str(found.value) and "--data" in str(found.value)

@@ -210,7 +210,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         (errno.ENOTDIR, "not inside a file"),
         (errno.EACCES, "that you may write to"),
         (errno.EROFS, "a disk that can be written"),
-        (errno.EIO, "choose another place"),
+        (errno.EIO, "write to another folder"),
     ],
 )
 def test_every_reason_has_its_remedy(code: int, remedy: str) -> None:
