@@ -169,6 +169,17 @@ def test_broken(name: str, tmp_path: Path) -> None:
             decode(tmp_path / "x.jpg")
 
 
+def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> None:
+    whole = encoded(red("L", (64, 64)), progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    scans = whole[:last] + whole[last:-2] * 3000 + whole[-2:]
+    (tmp_path / "a.jpg").write_bytes(scans)
+    for image in (tmp_path / "a.jpg", scans):
+        with pytest.raises(ValueError, match="scans"):
+            picture_of(image)
+    assert picture_of(whole).size == (64, 64)
+
+
 def test_the_limit_of_pixels(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
     Image.new("1", (400, 300)).save(tmp_path / "x.png")

@@ -66,6 +66,15 @@ def littered(kind: str) -> bytes:
     return whole[:at] + chunk(b"prVt", b"") * 500_000 + whole[at:]
 
 
+def scans() -> bytes:
+    """A JPEG that would be decoded 3,000 times over."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 120).save(stream, "JPEG", progressive=True)
+    whole = stream.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    return whole[:last] + whole[last:-2] * 3000 + whole[-2:]
+
+
 UPLOADS: dict[str, tuple[Callable[[], bytes], int]] = {
     "bomb": (bomb, 422),
     "a bomb below Pillow's own limit": (lambda: bomb(8000, 8000), 422),
@@ -78,6 +87,7 @@ UPLOADS: dict[str, tuple[Callable[[], bytes], int]] = {
     "tiff": (lambda: encoded("TIFF"), 415),
     "wave file": (lambda: b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(32), 422),
     "truncated jpeg": (lambda: encoded("JPEG")[:900], 422),
+    "jpeg of thousands of scans": (scans, 422),
     "truncated png": (lambda: encoded("PNG")[:500], 422),
     "header alone": (lambda: b"\xff\xd8\xff", 422),
     "empty": (lambda: b"", 422),

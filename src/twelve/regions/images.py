@@ -34,7 +34,12 @@ MAX_PIXELS = 89_478_485
 Picture: TypeAlias = "Path | str | bytes | Image.Image | NDArray[np.generic] | torch.Tensor"
 """What :func:`picture_of` takes."""
 
+MAX_SCANS = 200
+"""Times that a JPEG's data goes over the picture. Encoders write ten or so; each costs the time of a whole picture."""
+
 _ORIENTATION = 0x0112
+_SCAN = b"\xff\xda"
+"""Where a scan of a JPEG begins; its data never holds these two bytes."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -173,6 +178,8 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Im
 def _decoded(file: BinaryIO, max_pixels: int, raw: bool) -> Image.Image:
     with _opened(file, max_pixels) as opened:
         _check_pixels(opened.size, max_pixels)
+        if opened.format in ("JPEG", "MPO"):
+            _check_scans(file)
         opened.load()
         return opened if raw else _rgb(_upright(opened))
 
@@ -200,6 +207,16 @@ def _check_pixels(size: Sequence[int], max_pixels: int) -> None:
         raise TooLarge(_TOO_MANY.format(f"{'x'.join(map(str, size))} are", max_pixels))
     if not math.prod(size):
         raise ValueError("the picture has no pixels")
+
+
+def _check_scans(file: BinaryIO) -> None:
+    """Refuse a JPEG of thousands of scans: a file of megabytes would be decoded for minutes."""
+    place = file.tell()
+    file.seek(0)
+    scans = file.read().count(_SCAN)
+    file.seek(place)
+    if scans > MAX_SCANS:
+        raise ValueError(f"has {scans:,} scans, a JPEG has at most {MAX_SCANS}")
 
 
 def _upright(picture: Image.Image) -> Image.Image:
