@@ -97,7 +97,46 @@ def test_a_mistake_is_told_before_anything_heavy(
 def test_asking_needs_neither_the_library_of_models_nor_of_training(model: Path, image: Path, tmp_path: Path) -> None:
     code, said, imported = run(["predict", str(model), "--image", str(image), "--ask", "what"], tmp_path)
     assert code == 0, said
-    assert not imported & {"transformers.modeling_utils", "accelerate", "timm", "scipy", "onnx"}
+    assert not imported & {"transformers", "torch._dynamo", "accelerate", "timm", "scipy", "onnx", "sympy"}
+
+
+def test_the_compiler_is_there_for_whoever_wants_it() -> None:
+    """What stands in its place while torchvision is imported is gone then, and asks it when it is asked."""
+    check = """
+import sys
+import twelve.regions.lookers
+assert "torch._dynamo" not in sys.modules and "torchvision" in sys.modules
+import torch, torchvision
+inputs = torch.rand(1, 3, 8, 8), torch.tensor([[0.0, 0.0, 0.0, 7.0, 7.0]])
+torchvision.ops.roi_align(*inputs, 2)
+assert sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu") is True
+assert torch._dynamo.__file__ and torch._dynamo.utils.is_compile_supported("cpu") is True
+"""
+    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+
+
+def test_settings_are_read_alike_with_and_without_the_library(model: Path, tmp_path: Path) -> None:
+    from twelve.errors import ConfigError
+    from twelve.model.config import TwelveConfig
+    from twelve.model.settings import Settings, defaults, settings_of
+
+    (settings, kind), whole = settings_of(model), TwelveConfig.from_pretrained(model)
+    assert type(settings) is Settings and kind == "float32"
+    assert all(getattr(settings, key) == getattr(whole, key) for key in defaults())
+    assert settings.steps == whole.steps
+    tree = json.loads((model / "config.json").read_text())
+    for damage, message in (
+        ({"hidden_sice": 3}, "unknown setting 'hidden_sice'"),
+        ({"hidden_size": 33}, "is not a multiple"),
+        ({"dtype": "os.system"}, "dtype cannot be"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(tree | damage))
+        for read in (settings_of, TwelveConfig.from_pretrained):
+            with pytest.raises(ConfigError, match=message):
+                read(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(tree | {"output_attentions": False}))
+    settings_of(tmp_path)  # keys of the library at their defaults
 
 
 def test_the_network_alone_computes_what_the_model_of_the_library_does(model: Path) -> None:

@@ -20,6 +20,7 @@ from twelve.jsonfile import read_object
 from twelve.model.config import TwelveConfig
 from twelve.model.encoder import load_text_encoder, text_config_from
 from twelve.model.names import HEADS, is_kind, own_name, released_name
+from twelve.model.settings import defaults
 from twelve.model.vilbert import Twelve
 from twelve.model.weights import load_weights, plain
 
@@ -173,7 +174,7 @@ def read_released_config(
 
 
 def _fields() -> set[str]:
-    return {name for name in TwelveConfig.__annotations__ if name != "model_type"} - {"heads", "pretraining"}
+    return set(defaults()) - {"heads", "pretraining"}
 
 
 def _fields_from_state(state: Mapping[str, Tensor]) -> dict[str, Any]:

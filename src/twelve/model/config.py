@@ -1,137 +1,36 @@
-"""The model's configuration: sizes, layer pattern, heads. Field names are those of the released configurations.
-
-Nothing is accepted silently: an unknown key, a value of the wrong type or sizes that do not fit raise ConfigError.
-"""
+"""The model's settings as a configuration of transformers."""
 
 from __future__ import annotations
 
-import functools
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PretrainedConfig
 
 from twelve import jsonfile
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError
+from twelve.model.settings import (
+    WRITTEN_BY_TRANSFORMERS,
+    Settings,
+    check_library_key,
+    defaults,
+    unknown_setting,
+)
 from twelve.model.sources import HUB, inside, resolve
 
-Step = tuple[Literal["text", "image", "connection"], int]
-"""A layer of one stream, or a connection of both, with its index."""
 
-ACTIVATIONS = ("gelu", "relu", "swish")
-_HEAD_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-
-_HEAD = 'write heads as {"answer": {"kind": "answer", "size": 3129}}: a kind and a size by name'
-_DTYPES = ("float64", "float32", "float16", "bfloat16")
-_WRITTEN_BY_TRANSFORMERS: Mapping[str, Callable[[Any], bool]] = {
-    "architectures": lambda value: value is None or value in (["Twelve"], ("Twelve",)),
-    "model_type": lambda value: value == "twelve",
-    **dict.fromkeys(("dtype", "torch_dtype"), lambda value: str(value).removeprefix("torch.") in (*_DTYPES, "None")),
-    **dict.fromkeys(("attn_implementation", "_attn_implementation"), lambda value: value in (None, "eager", "sdpa")),
-    **dict.fromkeys(
-        ("transformers_version", "name_or_path", "_name_or_path", "_commit_hash"),
-        lambda value: value is None or isinstance(value, str | Path),
-    ),
-}
-"""The library's own keys, and what they may say: some of its versions import or fetch what others name there."""
-
-_WIDTHS, _ROWS = 1 << 15, 1 << 21
-_SIZES: Mapping[str, int] = {
-    **dict.fromkeys(("num_hidden_layers", "v_num_hidden_layers"), 256),
-    **dict.fromkeys(("num_attention_heads", "v_num_attention_heads", "bi_num_attention_heads"), 1024),
-    **dict.fromkeys(("hidden_size", "v_hidden_size", "bi_hidden_size", "v_feature_size"), _WIDTHS),
-    **dict.fromkeys(("intermediate_size", "v_intermediate_size"), 4 * _WIDTHS),
-    **dict.fromkeys(("vocab_size", "v_target_size"), _ROWS),
-    **{"max_position_embeddings": 1 << 16, "type_vocab_size": 1024, "num_task_tokens": 1 << 14},
-}
-"""Sizes, and ten times and more what the largest model of this kind could want: a file is not believed beyond."""
-MOST_HEADS = 1024
-MOST_PARAMETERS = 4_000_000_000
-"""Fifteen times the paper's model."""
-_RATES = (
-    *("hidden_dropout_prob", "attention_probs_dropout_prob", "v_hidden_dropout_prob"),
-    *("v_attention_probs_dropout_prob", "pooled_dropout"),
-)
-_SWITCHES = ("task_specific_tokens", "dynamic_attention", "pretraining", "word_logit")
-_CHOICES: Mapping[str, tuple[Any, ...]] = {
-    "hidden_act": ACTIVATIONS,
-    "v_hidden_act": ACTIVATIONS,
-    "fusion_method": ("mul", "sum"),
-    "visual_target": (0, 1, 2),
-}
-
-
-class TwelveConfig(PretrainedConfig):  # type: ignore[no-untyped-call, unused-ignore]
-    """Sizes and switches of :class:`twelve.Twelve`; the defaults are the paper's sizes.
-
-    Attributes:
-        vocab_size, max_position_embeddings, type_vocab_size: rows of the text embeddings' tables.
-        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: of the text stream.
-        v_feature_size: width of the detector's region features.
-        v_hidden_size, v_num_hidden_layers, v_num_attention_heads, v_intermediate_size, v_hidden_act: of the visual
-            stream.
-        bi_hidden_size, bi_num_attention_heads: of the connections; pooled and fused vectors are bi_hidden_size wide.
-        t_biattention_id, v_biattention_id: connection c sits before text layer ``t_biattention_id[c]`` and before
-            visual layer ``v_biattention_id[c]``.
-        task_specific_tokens: insert a row of the task-token table after [CLS]; ``num_task_tokens`` rows.
-        fusion_method: the fused vector is the product ("mul") or the sum ("sum") of the pooled ones.
-        dynamic_attention: visual self-attention is gated by the mean of the text stream.
-        visual_target, v_target_size: what the pretraining head predicts of a masked region: 0 its class distribution,
-            1 its feature (squared error), 2 its feature (among negatives).
-        pooled_dropout: dropout before the heads.
-        heads: key -> {"kind": kind of output, "size": number of classes}.
-        pretraining: whether the heads for masked words, masked regions and alignment exist.
-        word_logit: whether the head that scores each word exists.
-    """
+class TwelveConfig(Settings, PretrainedConfig):  # type: ignore[no-untyped-call, misc, unused-ignore]
+    """:class:`twelve.model.settings.Settings`, saved and opened as transformers does."""
 
     model_type: ClassVar[str] = "twelve"
 
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    v_feature_size: int = 2048
-    v_target_size: int = 1601
-    v_hidden_size: int = 1024
-    v_num_hidden_layers: int = 6
-    v_num_attention_heads: int = 8
-    v_intermediate_size: int = 1024
-    v_hidden_act: str = "gelu"
-    v_hidden_dropout_prob: float = 0.1
-    v_attention_probs_dropout_prob: float = 0.1
-    bi_hidden_size: int = 1024
-    bi_num_attention_heads: int = 8
-    t_biattention_id: list[int] = field(default_factory=lambda: [6, 7, 8, 9, 10, 11])
-    v_biattention_id: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4, 5])
-    task_specific_tokens: bool = True
-    num_task_tokens: int = 20
-    fusion_method: str = "mul"
-    dynamic_attention: bool = False
-    visual_target: int = 0
-    pooled_dropout: float = 0.1
-    heads: dict[str, dict[str, Any]] = field(default_factory=dict)
-    pretraining: bool = False
-    word_logit: bool = False
-
     def __init__(self, **settings: Any) -> None:
-        defaults = _defaults()
-        given = {key: settings.pop(key) for key in list(settings) if key in defaults}
-        _refuse_unknown(settings, defaults)
-        super().__init__(**settings)
-        for key, value in {**defaults, **given}.items():
-            setattr(self, key, _copied(value))
-        self.check()
+        given = {key: settings.pop(key) for key in list(settings) if key in defaults()}
+        _refuse_unknown(settings)
+        PretrainedConfig.__init__(self, **settings)
+        self._take(given)
 
     @classmethod
     def get_config_dict(
@@ -149,82 +48,17 @@ class TwelveConfig(PretrainedConfig):  # type: ignore[no-untyped-call, unused-ig
             raise error.located(file) from None
         return tree, kwargs
 
-    def check(self) -> None:
-        """Raise ConfigError, showing both values, when a value cannot be used or two do not fit."""
-        values = {key: getattr(self, key) for key in _defaults()}
-        _check_types(values)
-        for width, heads in (
-            ("hidden_size", "num_attention_heads"),
-            ("v_hidden_size", "v_num_attention_heads"),
-            ("bi_hidden_size", "bi_num_attention_heads"),
-        ):
-            if values[width] % values[heads]:
-                raise ConfigError(
-                    f"{width} {values[width]} is not a multiple of {heads} {values[heads]}",
-                    remedy="choose sizes of which each head gets an equal part",
-                )
-        _check_pattern(values)
-        _check_heads(values["heads"])
-        if (count := _parameters(values)) > MOST_PARAMETERS:
-            raise ConfigError(
-                f"expected a model of at most {MOST_PARAMETERS:,} parameters, found one of {count:,}",
-                remedy="choose smaller sizes",
-            )
 
-    @property
-    def steps(self) -> list[Step]:
-        """Layers and connections in the order of the original: text layers up to the connection, visual layers up to
-        it, the connection, and so on; after the last one the remaining visual layers, then the remaining text ones."""
-        steps: list[Step] = []
-        text = image = 0
-        for connection, (t, v) in enumerate(zip(self.t_biattention_id, self.v_biattention_id, strict=True)):
-            steps += [("text", layer) for layer in range(text, t)]
-            steps += [("image", layer) for layer in range(image, v)]
-            steps.append(("connection", connection))
-            text, image = t, v
-        steps += [("image", layer) for layer in range(image, self.v_num_hidden_layers)]
-        steps += [("text", layer) for layer in range(text, self.num_hidden_layers)]
-        return steps
-
-
-@functools.cache
-def _defaults() -> dict[str, Any]:
-    """Our own fields with their defaults, read once off the class."""
-    from dataclasses import MISSING, Field, fields, is_dataclass
-
-    defaults: dict[str, Any] = {}
-    declared = {f.name: f for f in fields(TwelveConfig)} if is_dataclass(TwelveConfig) else {}
-    for name in TwelveConfig.__annotations__:
-        value: Any = declared.get(name) or getattr(TwelveConfig, name)
-        if isinstance(value, Field):
-            factory = value.default_factory
-            value = value.default if factory is MISSING else factory()
-        if name != "model_type":
-            defaults[name] = value
-    return defaults
-
-
-def _copied(value: Any) -> Any:
-    """Own lists and dictionaries, so that no two configurations share one."""
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _refuse_unknown(settings: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def _refuse_unknown(settings: Mapping[str, Any]) -> None:
     """Accept of the library's own keys those it writes itself, and the others only at their defaults."""
     library = PretrainedConfig().to_dict()
     for key, value in settings.items():
-        if key in _WRITTEN_BY_TRANSFORMERS:
-            if not _WRITTEN_BY_TRANSFORMERS[key](value):
-                raise ConfigError(f"{key} cannot be {value!r}", remedy="leave it as the model was saved with it")
+        if key in WRITTEN_BY_TRANSFORMERS:
+            check_library_key(key, value)
             continue
         if key in library and library[key] in (value, _numbered(value)):
             continue
-        raise ConfigError(
-            f"unknown setting {key!r} (value {value!r}){nearest(key, known)}",
-            remedy="remove it or correct its name",
-        )
+        raise unknown_setting(key, value)
 
 
 def _numbered(value: Any) -> Any:
@@ -232,92 +66,6 @@ def _numbered(value: Any) -> Any:
     if isinstance(value, Mapping) and all(isinstance(key, str) and key.isdigit() for key in value):
         return {int(key): item for key, item in value.items()}
     return value
-
-
-def _check_types(values: Mapping[str, Any]) -> None:
-    def refuse(key: str, wanted: str) -> None:
-        raise ConfigError(f"{key} must be {wanted}, not {values[key]!r}", remedy=f"set {key} to {wanted}")
-
-    for key, most in _SIZES.items():
-        if type(values[key]) is not int or values[key] < 1:
-            refuse(key, "a whole number of at least 1")
-        if values[key] > most:
-            refuse(key, f"a whole number of at most {most}")
-    for key in _RATES:
-        if type(values[key]) not in (int, float) or not 0 <= values[key] < 1:
-            refuse(key, "a number from 0 up to, but not including, 1")
-    for key in _SWITCHES:
-        if type(values[key]) is not bool:
-            refuse(key, "true or false")
-    for key, choices in _CHOICES.items():
-        if values[key] not in choices or isinstance(values[key], bool):
-            refuse(key, f"one of {', '.join(map(str, choices))}")
-    if type(values["initializer_range"]) not in (int, float) or not 0 < values["initializer_range"] <= 1e3:
-        refuse("initializer_range", "a number above 0")
-    for key in ("t_biattention_id", "v_biattention_id"):
-        if not isinstance(values[key], list) or any(type(layer) is not int for layer in values[key]):
-            refuse(key, "a list of whole numbers")
-        if len(values[key]) > _SIZES["num_hidden_layers"]:
-            refuse(key, f"a list of at most {_SIZES['num_hidden_layers']} whole numbers")
-
-
-def _check_pattern(values: Mapping[str, Any]) -> None:
-    text, image = values["t_biattention_id"], values["v_biattention_id"]
-    if len(text) != len(image):
-        raise ConfigError(
-            f"t_biattention_id {text} names {len(text)} connections, v_biattention_id {image} names {len(image)}",
-            remedy="give each connection one place in each stream",
-        )
-    for key, layers in (("t_biattention_id", "num_hidden_layers"), ("v_biattention_id", "v_num_hidden_layers")):
-        if any(later < earlier for earlier, later in zip(values[key], values[key][1:], strict=False)):
-            raise ConfigError(f"{key} {values[key]} goes backwards", remedy="list the layers in increasing order")
-        for layer in values[key]:
-            if not 0 <= layer <= values[layers]:
-                raise ConfigError(
-                    f"{key} names layer {layer}, but {layers} is {values[layers]}",
-                    remedy=f"choose layers from 0 to {values[layers]}",
-                )
-
-
-def _parameters(values: Mapping[str, Any]) -> int:
-    """Of a model's matrices, about: those of its layers, connections, embeddings and heads."""
-
-    def block(query: str, key: str, size: str, intermediate: str) -> int:
-        return int(2 * values[size] * (values[query] + values[key]) + 2 * values[query] * values[intermediate])
-
-    text, image, fused = values["hidden_size"], values["v_hidden_size"], values["bi_hidden_size"]
-    rows = ["vocab_size", "max_position_embeddings", "type_vocab_size", "num_task_tokens"]
-    count = sum(text * values[row] for row in rows) + image * (values["v_feature_size"] + values["v_target_size"])
-    count += values["num_hidden_layers"] * block("hidden_size", "hidden_size", "hidden_size", "intermediate_size")
-    one = block("v_hidden_size", "v_hidden_size", "v_hidden_size", "v_intermediate_size")
-    count += values["v_num_hidden_layers"] * (one + 2 * text * image * values["dynamic_attention"])
-    both = block("hidden_size", "v_hidden_size", "bi_hidden_size", "intermediate_size")
-    both += block("v_hidden_size", "hidden_size", "bi_hidden_size", "v_intermediate_size")
-    count += len(values["t_biattention_id"]) * both
-    heads: int = sum(fused + head["size"] for head in values["heads"].values())
-    return int(count + fused * (text + image) + 2 * fused * heads)
-
-
-def _check_heads(heads: Any) -> None:
-    """The shape of the table; whether a kind exists is known where heads are built."""
-    if not isinstance(heads, dict):
-        raise ConfigError(f"heads must map keys to kind and size, not {heads!r}", remedy=_HEAD)
-    if len(heads) > MOST_HEADS:
-        raise ConfigError(f"expected at most {MOST_HEADS} heads, found {len(heads)}", remedy="leave some out")
-    for key, head in heads.items():
-        if not isinstance(key, str) or not _HEAD_KEY.fullmatch(key) or key in ("words", "regions", "word_logit"):
-            raise ConfigError(f"{key!r} cannot name a head", remedy="use letters, digits, _ and - only")
-        if not isinstance(head, dict) or set(head) != {"kind", "size"}:
-            raise ConfigError(f"head {key!r} must have a kind and a size, not {head!r}", remedy=_HEAD)
-        if not isinstance(head["kind"], str) or type(head["size"]) is not int or head["size"] < 1:
-            raise ConfigError(
-                f"head {key!r} has kind {head['kind']!r} and size {head['size']!r}",
-                remedy="kind is a name, size a whole number of at least 1",
-            )
-        if head["size"] > _ROWS:
-            raise ConfigError(
-                f"head {key!r}: expected a size of at most {_ROWS}, found {head['size']}", remedy="choose a smaller one"
-            )
 
 
 AutoConfig.register("twelve", TwelveConfig, exist_ok=True)

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from twelve.errors import DataError
 from twelve.model.attention import LAYER_NORM_EPS
-from twelve.model.config import TwelveConfig
+from twelve.model.settings import Settings
 
 
 class TextEmbedding(nn.Module):
     """Word + position + segment; a task's row is inserted after [CLS], without a position or segment of its own."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         width = config.hidden_size
         self.words = nn.Embedding(config.vocab_size, width)
@@ -61,7 +61,7 @@ class TextEmbedding(nn.Module):
 class ImageEmbedding(nn.Module):
     """Projected region features + projected box numbers."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         self.features = nn.Linear(config.v_feature_size, config.v_hidden_size)
         self.boxes = nn.Linear(5, config.v_hidden_size)

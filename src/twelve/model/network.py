@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from twelve.errors import CheckpointError, ConfigError
-from twelve.model.config import TwelveConfig
 from twelve.model.found import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads, without_task
+from twelve.model.settings import Settings, settings_of
 from twelve.model.streams import (
     Connection,
     ImageStream,
@@ -47,7 +48,7 @@ MASKED = -10000.0
 class Poolers(nn.Module):
     """First position of each stream -> Linear -> ReLU, (P, B)."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         self.text = nn.Linear(config.hidden_size, config.bi_hidden_size)
         self.image = nn.Linear(config.v_hidden_size, config.bi_hidden_size)
@@ -67,15 +68,15 @@ class Network(nn.Module):
     Needs torch alone; :class:`twelve.Twelve` is the same as a model of transformers, which takes seconds to import.
     """
 
-    config: TwelveConfig
+    config: Settings
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         config.check()
         super().__init__()
         self.config = config
         self._build(config)
 
-    def _build(self, config: TwelveConfig) -> None:
+    def _build(self, config: Settings) -> None:
         self.text = TextStream(config)
         self.image = ImageStream(config)
         self.connections = nn.ModuleList(Connection(config) for _ in config.t_biattention_id)
@@ -314,25 +315,36 @@ class Network(nn.Module):
         self.image.embedding.standardise(mean, std)
 
 
-def load_network(folder: Path, config: TwelveConfig | None = None) -> Network:
+class _Unfilled(TorchFunctionMode):
+    """No weights are drawn that others take the place of; on no device, drawing would import torch's compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def load_network(folder: Path, settings: tuple[Settings, str | None] | None = None) -> Network:
     """The model in a folder that ``save_pretrained`` wrote, in evaluation mode; nothing in the folder is believed
     (:meth:`twelve.Twelve.from_pretrained`).
+
+    Args:
+        settings: what :func:`settings_of` found in the folder; None: it is read.
 
     Raises:
         CheckpointError: names the weights in question.
         ConfigError: the configuration is none that a model can have.
     """
-    if config is None:
-        config = TwelveConfig.from_pretrained(folder)
+    config, kind = settings_of(folder) if settings is None else settings
     weights = weights_of(folder)
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         network = Network(config)
     check_fit(folder, network, weights)
     state = read_weights(weights)
     check_finite(state, folder)
     network.load_state_dict(state, assign=True)
-    if config.dtype is not None:
-        network.to(config.dtype)
+    if kind is not None:
+        network.to(getattr(torch, kind.removeprefix("torch.")))
     return network.eval()
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelve.errors import found_in
-from twelve.model.config import TwelveConfig
 from twelve.model.network import Network, load_network
 from twelve.model.processor import TwelveProcessor, check_fit
+from twelve.model.settings import Settings, settings_of
 from twelve.model.sources import resolve
 
 if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve
+
+_FILES = ("*.json", "*.safetensors")
 
 
 def open_saved(name: str | Path) -> tuple[Twelve, TwelveProcessor]:
@@ -22,9 +24,12 @@ def open_saved(name: str | Path) -> tuple[Twelve, TwelveProcessor]:
     Raises:
         CheckpointError, ConfigError: a file is missing or damaged, or they do not belong together.
     """
+    from twelve.model.config import TwelveConfig
     from twelve.model.vilbert import Twelve
 
-    folder, config, processor = _fitting(name)
+    folder = resolve(name, *_FILES)
+    config: TwelveConfig = TwelveConfig.from_pretrained(folder)
+    processor = _fitting(folder, config)
     return Twelve.from_pretrained(folder, config=config), processor
 
 
@@ -34,15 +39,15 @@ def open_network(name: str | Path) -> tuple[Network, TwelveProcessor]:
     Raises:
         CheckpointError, ConfigError: as :func:`open_saved`.
     """
-    folder, config, processor = _fitting(name)
-    return load_network(folder, config), processor
+    folder = resolve(name, *_FILES)
+    settings, kind = settings_of(folder)
+    processor = _fitting(folder, settings)
+    return load_network(folder, (settings, kind)), processor
 
 
-def _fitting(name: str | Path) -> tuple[Path, TwelveConfig, TwelveProcessor]:
-    folder = resolve(name, "*.json", "*.safetensors")
-    config: TwelveConfig = TwelveConfig.from_pretrained(folder)
-    config.name_or_path = str(folder)  # names the files in what is said later
+def _fitting(folder: Path, settings: Settings) -> TwelveProcessor:
+    settings.name_or_path = str(folder)  # names the files in what is said later
     processor = TwelveProcessor.from_pretrained(folder)
     with found_in(folder / "config.json"):
-        check_fit(processor, config, folder)
-    return folder, config, processor
+        check_fit(processor, settings, folder)
+    return processor

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from twelve.errors import ConfigError
 from twelve.model.attention import ACTIVATION, LAYER_NORM_EPS
-from twelve.model.config import TwelveConfig
+from twelve.model.settings import Settings
 from twelve.outputs.pretraining import PretrainingLogits, PretrainingLosses, losses_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Transform(nn.Module):
 class WordHead(nn.Module):
     """Scores of the vocabulary; its matrix is the word embedding's, given with each call, so that it exists once."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         self.transform = Transform(config.hidden_size, config.hidden_act)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
@@ -55,7 +55,7 @@ class WordHead(nn.Module):
 class RegionHead(nn.Module):
     """What a region shows: class scores or its feature, (..., C) from regions (..., V)."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         self.transform = Transform(config.v_hidden_size, config.hidden_act)  # the text's activation, as in the original
         self.decoder = nn.Linear(config.v_hidden_size, config.v_target_size)
@@ -68,7 +68,7 @@ class RegionHead(nn.Module):
 class PretrainingHeads(nn.Module):
     """Masked words, masked regions, alignment (P, 2): column 0 says that text and picture belong together."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         self.words = WordHead(config)
         self.regions = RegionHead(config)

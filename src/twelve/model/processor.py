@@ -25,7 +25,7 @@ from twelve.regions.recipe import Made, Recipe, preferred
 from twelve.regions.sizes import WINDOWS
 
 if TYPE_CHECKING:
-    from twelve.model.config import TwelveConfig
+    from twelve.model.settings import Settings
     from twelve.regions.store import RegionStore
 
 _SAVED = "use the file that was saved with the model"
@@ -257,7 +257,7 @@ class TwelveProcessor:
         return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **known, familiar=familiar)
 
 
-def check_fit(processor: TwelveProcessor, config: TwelveConfig, folder: Path) -> None:
+def check_fit(processor: TwelveProcessor, config: Settings, folder: Path) -> None:
     """Compare what a saved processor says with the model that it was saved with.
 
     Raises:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from twelve.model.attention import Block, Gates
-from twelve.model.config import Step, TwelveConfig
 from twelve.model.embeddings import ImageEmbedding, TextEmbedding
+from twelve.model.settings import Settings, Step
 
 
 class Need(enum.IntEnum):
@@ -62,7 +62,7 @@ def plan(steps: Iterable[Step], text: Need, image: Need, *, dynamic: bool = Fals
 class ImageLayer(Block):
     """A layer of the visual stream, whose queries and keys the text may gate (``dynamic_attention``)."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__(
             query_size=config.v_hidden_size,
             key_size=config.v_hidden_size,
@@ -95,7 +95,7 @@ class Connection(nn.Module):
     The dropout of the probabilities is that of the stream attended to, as in the original.
     """
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         shared = {"size": config.bi_hidden_size, "heads": config.bi_num_attention_heads}
         self.text = Block(
@@ -118,7 +118,7 @@ class Connection(nn.Module):
         )
 
 
-def text_layer(config: TwelveConfig) -> Block:
+def text_layer(config: Settings) -> Block:
     return Block(
         query_size=config.hidden_size,
         key_size=config.hidden_size,
@@ -158,7 +158,7 @@ class Record:
 class TextStream(nn.Module):
     """Embedding and layers of the text."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         self.embedding = TextEmbedding(config)
         self.layers = nn.ModuleList(text_layer(config) for _ in range(config.num_hidden_layers))
@@ -167,7 +167,7 @@ class TextStream(nn.Module):
 class ImageStream(nn.Module):
     """Embedding and layers of the regions."""
 
-    def __init__(self, config: TwelveConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         super().__init__()
         self.embedding = ImageEmbedding(config)
         self.layers = nn.ModuleList(ImageLayer(config) for _ in range(config.v_num_hidden_layers))

@@ -22,6 +22,7 @@ _SOURCE = "pretrained_model_name_or_path"
 class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, unused-ignore]
     """:class:`twelve.model.network.Network` as a model of transformers, with its ``save_pretrained`` and the like."""
 
+    config: TwelveConfig
     config_class = TwelveConfig
     base_model_prefix = ""
     main_input_name = "input_ids"

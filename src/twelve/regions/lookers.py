@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import twelve.regions.vision  # noqa: F401 (before whatever imports torchvision)
+
+# isort: split
 from twelve.errors import ConfigError
 from twelve.regions import backbones, detector, torchvision_detector, towers, x152_looker
 from twelve.regions.looker import Looker, MapLooker
