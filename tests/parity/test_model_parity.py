@@ -22,6 +22,7 @@ from vilbert_reference import Reference
 from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.model.checkpoints import write_released
 from twelve.model.config import TwelveConfig
+from twelve.model.settings import defaults
 from twelve.model.vilbert import Twelve
 from twelve.parity import forward, pretraining, retrieval
 from twelve.parity.base import Difference
@@ -309,7 +310,7 @@ def write_recording(folder: Path, config: TwelveConfig, *, multitask: bool, pair
     outputs |= {recorded_name(name): value for name, value in states.items()}
     tree = {
         **{"vocab_size": config.vocab_size, "model": "bert", "objective": 0, "num_negative": 128, "fast_mode": False},
-        **{k: v for k, v in config.to_dict().items() if k in TwelveConfig.__annotations__},
+        **{k: v for k, v in config.to_dict().items() if k in defaults()},
     }
     for key in ("heads", "pretraining", "word_logit", "num_task_tokens", "pooled_dropout", "model_type"):
         tree.pop(key, None)
