@@ -43,6 +43,7 @@ def test_insisting_is_not_saved_and_recipes_are(processor: TwelveProcessor, tmp_
     schema = extractor.schema(extractor.boxes, "coco")
     processor.region_recipes |= recipe_of({k.decode(): v.decode() for k, v in schema.metadata.items()}, "coco")
     processor.region_recipes |= recipe_of({"fingerprint": "aaa"}, "imported")
+    processor.region_fingerprints["coco"] = extractor.mark
     processor.save_pretrained(tmp_path)
     read = TwelveProcessor.from_pretrained(tmp_path)
     assert read.region_recipes.keys() == {"coco"} and not read.allow_other_features

@@ -87,15 +87,18 @@ def upload(page: sync_api.Page, panel: str, seed: int = 1) -> None:
 def ask(page: sync_api.Page, panel: str, text: str) -> sync_api.Locator:
     """The headline of the reply, which can be seen."""
     line = page.locator(f"#panel-{panel} form input[type=text]").first
+    page.evaluate("document.querySelectorAll('.headline').forEach(head => { head.dataset.earlier = true; })")
     line.fill(text)
     line.press("Enter")
-    headline = page.locator(f"#panel-{panel} .headline")
-    headline.wait_for()
-    assert headline.evaluate(
-        """head => { const {left, top, bottom} = head.getBoundingClientRect();
-        return bottom <= innerHeight && document.elementFromPoint(left + 2, (top + bottom) / 2) === head; }"""
+    headline = f"#panel-{panel} .headline:not([data-earlier])"
+    page.wait_for_function(
+        """headline => { const head = document.querySelector(headline);
+        if (!head) return false;
+        const {left, top, bottom} = head.getBoundingClientRect();
+        return bottom <= innerHeight && document.elementFromPoint(left + 2, (top + bottom) / 2) === head; }""",
+        arg=headline,
     )
-    return headline
+    return page.locator(headline)
 
 
 def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:

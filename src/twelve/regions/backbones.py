@@ -293,8 +293,9 @@ def _library(name: str) -> tuple[str, str]:
             f"{name!r} is no backbone of torchvision, and timm, which has many more, is not installed",
             remedy=f"pip install 'twelve[timm]', or choose one of torchvision, or {' or '.join(detector.shipped())}",
         )
+    known = [*detector.shipped(), *torchvision.models.list_models(module=torchvision.models.detection), *own, *others]
     raise ConfigError(
-        f"unknown backbone {name!r}{nearest(plain, [*detector.shipped(), *own, *others])}",
+        f"unknown backbone {name!r}{nearest(plain, known)}",
         remedy=f"give the name of a torchvision or timm network, or {' or '.join(detector.shipped())}",
     )
 
