@@ -17,6 +17,8 @@ from twelve import files
 from twelve.config import RunConfig
 from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
 from twelve.evaluation.command import evaluate_run
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
 from twelve.training.run import train
 from twelve.training.telling import kept_looks
 from twelve.training.trainer import Trainer
@@ -165,3 +167,14 @@ def test_heads_are_not_configured(root: Path, tmp_path: Path) -> None:
     tree["model"]["architecture"]["heads"] = {}
     with pytest.raises(ConfigError, match=r"model\.architecture\.heads"):
         train(configuration.parse(tree), console=QUIET)
+
+
+def test_training_saves_what_its_images_have_in_common(
+    root: Path, tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are enough images to tell, fewer than which say nothing."""
+    assert TwelveProcessor.from_pretrained(finished / "model").familiar is None
+    monkeypatch.setattr("twelve.model.familiarity.LEAST", 4)
+    run = train(parsed(root, tmp_path / "run"), console=QUIET)
+    saved = TwelveProcessor.from_pretrained(run / "model").familiar
+    assert saved is not None and len(saved.mean) == Twelve.from_pretrained(run / "model").config.v_feature_size
