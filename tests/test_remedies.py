@@ -395,7 +395,9 @@ SEEDED = (
 """(file, source, check, what it says): what must be noticed, and beside it what is right."""
 
 
-@pytest.mark.parametrize(("file", "source", "check", "said"), SEEDED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("file", "source", "check", "said"), SEEDED, ids=lambda value: getattr(value, "__name__", str(value)[:40])
+)
 def test_what_is_wrong_is_noticed(file: str, source: str, check: Any, said: str | None) -> None:
     found = [why for text in texts_of(file, f"raise E('x', {source})") for why in check(text)]
     assert (said is None and not found) or (said is not None and found and said in found[0]), found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -305,8 +306,26 @@ def test_columns_of_other_types_are_named(tmp_path: Path) -> None:
     mixed = good.set_column(good.schema.get_field_index("scores"), "scores", fewer.column("scores"))
     with pytest.raises(RegionError, match="column scores has other counts than the boxes"):
         RegionFile(arrow_file(tmp_path / "x.arrow", mixed))
-    with pytest.raises(RegionError, match="a batch is compressed"):
+    with pytest.raises(RegionError, match="features are compressed"):
         RegionFile(arrow_file(tmp_path / "x.arrow", good, compression="zstd"))
+
+
+def test_boxes_alone_may_be_compressed_within_bounds(tmp_path: Path) -> None:
+    table = schema(feature_size=None, scores=True, class_ids=True, metadata={})
+    boxes = record_batch(images(), table)
+    path = arrow_file(tmp_path / "x.arrow", boxes, compression="zstd")
+    read = RegionFile(path)
+    assert read.feature_size is None
+    plain = RegionFile(arrow_file(tmp_path / "y.arrow", boxes))
+    for one, other in zip(read.views, plain.views, strict=True):
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+    content = bytearray(path.read_bytes())
+    length = len(boxes.column("boxes").flatten().flatten()) * 4
+    place = content.index(struct.pack("<q", length))
+    content[place : place + 8] = struct.pack("<q", 1 << 40)
+    path.write_bytes(content)
+    with pytest.raises(RegionError, match="claim"):
+        RegionFile(path)
 
 
 def test_a_sliced_batch_reads_as_its_rows(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ _MAGIC = b"ARROW1"
 _CONTINUED = -1
 _SCHEMA, _RECORD_BATCH = 1, 3
 """Kinds of messages."""
+_UNPACKED, _TIMES = 1 << 26, 20
+"""Bytes that a file's compressed columns hold at most, or so many times its size."""
 _BLOCK = struct.Struct("<qi4xq")
 _BUFFER = struct.Struct("<qq")
 
@@ -69,8 +71,9 @@ def _unpacked(kind: str, data: memoryview, place: int) -> int:
     return int(value)
 
 
-def check_file(whole: memoryview) -> None:
-    """Raise BadHeader unless the batches of an Arrow file lie one behind the other in it, unpacked."""
+def check_file(whole: memoryview) -> bool:
+    """Raise BadHeader unless the batches of an Arrow file lie one behind the other in it; whether they are
+    compressed, which is for files without features, and within bounds."""
     end = len(whole) - len(_MAGIC) - 4
     if end < len(_MAGIC) or bytes(whole[: len(_MAGIC)]) != _MAGIC or bytes(whole[end + 4 :]) != _MAGIC:
         raise BadHeader("it does not begin and end as Arrow files do")
@@ -83,6 +86,7 @@ def check_file(whole: memoryview) -> None:
     begin = len(_MAGIC) + 2
     schema = _message(whole, begin)
     free = begin if schema is None else begin + schema[1] + schema[2]
+    unpacked = 0
     for offset, header, body in footer.structs(3, _BLOCK):
         if offset < free or header < 8 or body < 0 or offset + header + body > end - size:
             raise BadHeader("a batch lies outside of it or in another one")
@@ -92,22 +96,29 @@ def check_file(whole: memoryview) -> None:
         found = _message(whole, offset)
         if found is None or found[1] != header or found[2] != body or found[0] != _RECORD_BATCH:
             raise BadHeader("a batch is not where it should be")
+        unpacked += found[3]
     if _message(whole, free) is not None:
         raise BadHeader("its footer leaves a batch out")
+    if unpacked > max(_UNPACKED, _TIMES * len(whole)):
+        raise BadHeader(f"its compressed columns claim {unpacked:,} bytes")
+    return unpacked > 0
 
 
 def check_stream(whole: memoryview) -> None:
     """Raise BadHeader if a batch of an Arrow stream is packed; what lies beyond its end or a cut is nobody's."""
     place = 0
     while (found := _message(whole, place)) is not None:
-        kind, header, body = found
+        kind, header, body, unpacked = found
         if kind not in (_SCHEMA, _RECORD_BATCH):
             raise BadHeader("it has dictionaries")
+        if unpacked:
+            raise BadHeader("a batch is compressed")
         place += header + body
 
 
-def _message(whole: memoryview, place: int) -> tuple[int, int, int] | None:
-    """Kind of the message at a place, bytes of its header and its body; None where nothing whole is."""
+def _message(whole: memoryview, place: int) -> tuple[int, int, int, int] | None:
+    """Kind of the message at a place, bytes of its header and its body, and, if it is compressed, those that it claims
+    to hold and one; None where nothing whole is."""
     if place + 8 > len(whole) or _unpacked("<i", whole, place) != _CONTINUED:
         return None
     size = _unpacked("<i", whole, place + 4)
@@ -117,11 +128,18 @@ def _message(whole: memoryview, place: int) -> tuple[int, int, int] | None:
     kind, body, content = table.value(1, "<B"), table.value(3, "<q"), table.table(2)
     if body < 0 or place + 8 + size + body > len(whole):
         return None
+    unpacked = 0
     if kind == _RECORD_BATCH:
         if content is None or content.value(0, "<q") < 0:
             raise BadHeader("a batch has no rows")
-        if content.field(3) is not None:
-            raise BadHeader("a batch is compressed")
-        if any(start < 0 or size < 0 or start + size > body for start, size in content.structs(2, _BUFFER)):
-            raise BadHeader("a column lies outside of its batch")
-    return kind, 8 + size, body
+        packed = content.field(3) is not None
+        unpacked = int(packed)
+        for start, length in content.structs(2, _BUFFER):
+            if start < 0 or length < 0 or start + length > body:
+                raise BadHeader("a column lies outside of its batch")
+            if packed and length:
+                claimed = _unpacked("<q", whole, place + 8 + size + start)  # -1: this one as it stands
+                if claimed < -1:
+                    raise BadHeader("a compressed column has no size")
+                unpacked += max(claimed, 0)
+    return kind, 8 + size, body, unpacked

@@ -26,7 +26,7 @@ from twelve.files import reading_remedy
 from twelve.regions.arrow import CHECKSUM, BatchView, mean_feature, view
 from twelve.regions.gathering import Piece, Places, gathered, normalised, scales_of
 from twelve.regions.halves import Halves, dtype_of
-from twelve.regions.headers import check_file
+from twelve.regions.headers import BadHeader, check_file
 from twelve.regions.memory import Memory
 from twelve.regions.recipe import KEY as RECIPE
 from twelve.regions.recipe import Made, Recipe, preferred
@@ -66,12 +66,14 @@ class RegionFile:
             self.whole = memoryview(whole).cast("B")
             self._name = str(path)  # a path takes as long to become text as the check itself
             self._stamp = (found.st_dev, found.st_ino, found.st_mtime_ns, len(self.whole))
-            check_file(self.whole)
+            compressed = check_file(self.whole)
             self._reader = pa.ipc.open_file(whole)
             self.metadata: dict[str, str] = {
                 k.decode(): v.decode() for k, v in (self._reader.schema.metadata or {}).items()
             }
             self.feature_size, self.feature_dtype = _features(self._reader.schema)
+            if compressed and self.feature_size is not None:
+                raise BadHeader("its features are compressed")
             batches = [self._reader.get_batch(k) for k in range(self._reader.num_record_batches)]
             self.views = [view(batch, path, k) for k, batch in enumerate(batches)]
         except FileNotFoundError as error:
