@@ -213,13 +213,13 @@ def test_shapes_of_shards_are_compared_before_a_model_is_built(folder: Path, mon
 
 
 def test_the_number_of_parameters_is_told_from_the_sizes() -> None:
-    from twelve.model import config as sizes
+    from twelve.model import settings as sizes
 
     for changes in ({}, {"dynamic_attention": True, "hidden_size": 384, "num_attention_heads": 6}):
         made = TwelveConfig(heads={"a": {"kind": "answer", "size": 3000}}, pretraining=True, **changes)
         with torch.device("meta"):
             count = sum(parameter.numel() for parameter in Twelve(made).parameters())
-        told = sizes._parameters({key: getattr(made, key) for key in sizes._defaults()})
+        told = sizes._parameters({key: getattr(made, key) for key in sizes.defaults()})
         assert abs(told / count - 1) < 0.02
 
 

@@ -59,7 +59,7 @@ def test_what_is_no_tower(folders: dict[str, Path], tmp_path: Path) -> None:
     import transformers as t
 
     for weights in (None, "random", "pretrained"):
-        with pytest.raises(ConfigError, match="wants to know which network -> name its folder"):
+        with pytest.raises(ConfigError, match="wants to know which network -> name a vision transformer"):
             towers.build(weights)
     with pytest.raises(ConfigError, match="transformers has no level '8'"):
         towers.build(str(folders["vit"]), ("8",))
