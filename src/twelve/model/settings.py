@@ -248,7 +248,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
         if values[key] not in choices or isinstance(values[key], bool):
             refuse(key, f"one of {', '.join(map(str, choices))}")
     if type(values["initializer_range"]) not in (int, float) or not 0 < values["initializer_range"] <= 1e3:
-        refuse("initializer_range", "a number above 0")
+        refuse("initializer_range", "a number above 0 and at most 1000")
     for key in ("t_biattention_id", "v_biattention_id"):
         if not isinstance(values[key], list) or any(type(layer) is not int for layer in values[key]):
             refuse(key, "a list of whole numbers")

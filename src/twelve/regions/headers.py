@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _MAGIC = b"ARROW1"
 _CONTINUED = -1
@@ -22,6 +23,16 @@ _BUFFER = struct.Struct("<qq")
 
 class BadHeader(ValueError):
     """A header that no region file has; says why."""
+
+
+class _Message(NamedTuple):
+    """A message in a file: its kind, the bytes of its header and of its body, and the bytes that its compressed body
+    claims to hold (None if it is not compressed)."""
+
+    kind: int
+    header: int
+    body: int
+    claimed: int | None
 
 
 class _Table:
@@ -85,8 +96,8 @@ def check_file(whole: memoryview) -> bool:
         raise BadHeader("it has dictionaries")
     begin = len(_MAGIC) + 2
     schema = _message(whole, begin)
-    free = begin if schema is None else begin + schema[1] + schema[2]
-    unpacked = 0
+    free = begin if schema is None else begin + schema.header + schema.body
+    claimed: list[int] = []
     for offset, header, body in footer.structs(3, _BLOCK):
         if offset < free or header < 8 or body < 0 or offset + header + body > end - size:
             raise BadHeader("a batch lies outside of it or in another one")
@@ -94,31 +105,30 @@ def check_file(whole: memoryview) -> bool:
             raise BadHeader("its footer leaves a batch out")
         free = offset + header + body
         found = _message(whole, offset)
-        if found is None or found[1] != header or found[2] != body or found[0] != _RECORD_BATCH:
+        if found is None or found[:3] != (_RECORD_BATCH, header, body):
             raise BadHeader("a batch is not where it should be")
-        unpacked += found[3]
+        if found.claimed is not None:
+            claimed.append(found.claimed)
     if _message(whole, free) is not None:
         raise BadHeader("its footer leaves a batch out")
-    if unpacked > max(_UNPACKED, _TIMES * len(whole)):
-        raise BadHeader(f"its compressed columns claim {unpacked:,} bytes")
-    return unpacked > 0
+    if sum(claimed) > max(_UNPACKED, _TIMES * len(whole)):
+        raise BadHeader(f"its compressed columns claim {sum(claimed):,} bytes")
+    return bool(claimed)
 
 
 def check_stream(whole: memoryview) -> None:
     """Raise BadHeader if a batch of an Arrow stream is packed; what lies beyond its end or a cut is nobody's."""
     place = 0
     while (found := _message(whole, place)) is not None:
-        kind, header, body, unpacked = found
-        if kind not in (_SCHEMA, _RECORD_BATCH):
+        if found.kind not in (_SCHEMA, _RECORD_BATCH):
             raise BadHeader("it has dictionaries")
-        if unpacked:
+        if found.claimed is not None:
             raise BadHeader("a batch is compressed")
-        place += header + body
+        place += found.header + found.body
 
 
-def _message(whole: memoryview, place: int) -> tuple[int, int, int, int] | None:
-    """Kind of the message at a place, bytes of its header and its body, and, if it is compressed, those that it claims
-    to hold and one; None where nothing whole is."""
+def _message(whole: memoryview, place: int) -> _Message | None:
+    """The message at a place; None where nothing whole is."""
     if place + 8 > len(whole) or _unpacked("<i", whole, place) != _CONTINUED:
         return None
     size = _unpacked("<i", whole, place + 4)
@@ -128,18 +138,17 @@ def _message(whole: memoryview, place: int) -> tuple[int, int, int, int] | None:
     kind, body, content = table.value(1, "<B"), table.value(3, "<q"), table.table(2)
     if body < 0 or place + 8 + size + body > len(whole):
         return None
-    unpacked = 0
+    claimed: int | None = None
     if kind == _RECORD_BATCH:
         if content is None or content.value(0, "<q") < 0:
             raise BadHeader("a batch has no rows")
-        packed = content.field(3) is not None
-        unpacked = int(packed)
+        claimed = None if content.field(3) is None else 0
         for start, length in content.structs(2, _BUFFER):
             if start < 0 or length < 0 or start + length > body:
                 raise BadHeader("a column lies outside of its batch")
-            if packed and length:
-                claimed = _unpacked("<q", whole, place + 8 + size + start)  # -1: this one as it stands
-                if claimed < -1:
+            if claimed is not None and length:
+                bytes_of_column = _unpacked("<q", whole, place + 8 + size + start)
+                if bytes_of_column < -1:  # -1: this column is not compressed
                     raise BadHeader("a compressed column has no size")
-                unpacked += max(claimed, 0)
-    return kind, 8 + size, body, unpacked
+                claimed += max(bytes_of_column, 0)
+    return _Message(kind, 8 + size, body, claimed)
