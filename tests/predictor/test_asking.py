@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_predictor
 import tiny_model
 from PIL import Image
 
@@ -18,8 +17,6 @@ import twelve
 from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.predictor import Predictor, Question, Scene
 
-folder, model = test_predictor.folder, test_predictor.model
-picture, scene = test_predictor.picture, test_predictor.scene
 BOXES = [[0, 0, 30, 30], [20, 20, 90, 80], [5, 60, 100, 90]]
 
 

@@ -17,8 +17,6 @@ import twelve
 from twelve.data.batch import Collator
 from twelve.errors import ConfigError, RegionError
 from twelve.evaluation.predict import predict
-from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
 from twelve.outputs import get_output
 from twelve.predictor import Predictor, Scene
 from twelve.predictor.store import MemoryStore
@@ -27,26 +25,6 @@ from twelve.regions.parts import PartWriter
 from twelve.regions.store import RegionStore
 from twelve.regions.types import Regions
 from twelve.tasks.base import Example
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.make(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Predictor:
-    return twelve.load(folder)
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    return draw(draw_scene(np.random.default_rng(1)), seed=1)
-
-
-@pytest.fixture(scope="module")
-def scene(model: Predictor, picture: Image.Image) -> Scene:
-    return model.look(picture)
 
 
 def test_it_knows_what_it_can_be_asked(model: Predictor) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_model
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -26,26 +25,6 @@ from twelve.regions.halves import as_tensor
 
 KNOWN = "what colour is the ball ?"
 UNKNOWN = "which breed is that puppy?"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.make(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Predictor:
-    return twelve.load(folder)
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    return draw(draw_scene(np.random.default_rng(1)), seed=1)
-
-
-@pytest.fixture(scope="module")
-def scene(model: Predictor, picture: Image.Image) -> Scene:
-    return model.look(picture)
 
 
 def test_a_word_is_known_by_its_pieces() -> None:
