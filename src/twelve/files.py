@@ -241,7 +241,7 @@ def check_replaceable(folder: Path, *, marks: Collection[str], names: Collection
 
 def write_error(error: OSError, path: Path) -> TwelveError:
     """The one line that a person needs when a file cannot be written."""
-    space = "free some space and run the same command again: what was complete has been kept"
+    space = "free some space and run the command again (twelve train: with --continue): what was complete has been kept"
     known = {
         errno.ENOSPC: space,
         errno.EDQUOT: space,

@@ -301,6 +301,20 @@ def _each(key: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Any
     return lambda values: [change(row) for row in (values[key] if isinstance(values, dict) else values)]
 
 
+def _scaled(box: list[float]) -> None:
+    box[:] = [value / 1000 for value in box]
+
+
+def _answer_also_wrong(image: dict[str, Any]) -> None:
+    for question in image["qa_pairs"]:
+        question["multiple_choices"][0] = question["answer"]
+
+
+def _maybe(turns: list[dict[str, Any]]) -> None:
+    for turn in turns:
+        turn["a" if "a" in turn else "answer"] = "Maybe"
+
+
 WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     ("vqa", _both_swapped, "train2014_questions.json [data_subtype]: is of val2014, not of train2014"),
     ("vqa", lambda f: _copied(f, _vqa("val2014"), _vqa("test2015")), "is of val2014, not of test2015"),
@@ -356,6 +370,71 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
             _each("annotations", lambda row: [answer.update(answer="") for answer in row["answers"]]),
         ),
         "answers are empty",
+    ),
+    (
+        "vqa",
+        lambda f: _edited(
+            f / "v2_mscoco_val2014_annotations.json", _each("annotations", lambda row: row["answers"].pop())
+        ),
+        "field 'answers' must hold 10 people's answers, found 9",
+    ),
+    (
+        "refcoco",
+        lambda f: _edited(f / "instances.json", _each("annotations", lambda row: _scaled(row["bbox"]))),
+        "these are fractions of the picture's size, expected pixels",
+    ),
+    (
+        "refcoco",
+        lambda f: _edited(f / "refs(unc).p", _each("", lambda row: row.update(file_name="COCO_train2014_9_1.jpg"))),
+        "file_name is 'COCO_train2014_9_1.jpg', but its image_id is that of",
+    ),
+    (
+        "refcoco",
+        lambda f: _edited(f / "refs(unc).p", _each("", lambda row: row.update(sent_ids=[123456]))),
+        "sent_ids are [123456], but the sentences'",
+    ),
+    (
+        "refcoco",
+        lambda f: _edited(f / "refs(unc).p", lambda rows: rows[3].update(split="training")),
+        "field 'split' must be one of train, val, test",
+    ),
+    (
+        "visual7w",
+        lambda f: _edited(f / "dataset_v7w_pointing.json", _each("images", _answer_also_wrong)),
+        "is the answer and one of the wrong choices",
+    ),
+    (
+        "visual7w",
+        lambda f: _edited(f / "dataset_v7w_pointing.json", lambda v: v["images"][3].update(split="training")),
+        "field 'split' must be one of train, val, test, found 'training'",
+    ),
+    (
+        "guesswhat",
+        lambda f: _edited(f / "guesswhat.valid.jsonl.gz", lambda rows: rows[3].update(status="won")),
+        "field 'status' must be one of success, failure, incomplete, found 'won'",
+    ),
+    (
+        "guesswhat",
+        lambda f: _edited(f / "guesswhat.valid.jsonl.gz", _each("", lambda row: _maybe(row["qas"]))),
+        "the answer must be one of Yes, No, N/A, found 'Maybe'",
+    ),
+    (
+        "flickr30k",
+        lambda f: _edited(f / "dataset_flickr30k.json", _each("images", lambda row: row.update(imgid=7))),
+        "imgid",
+    ),
+    (
+        "flickr30k",
+        lambda f: _edited(
+            f / "dataset_flickr30k.json",
+            lambda v: [sentence.update(imgid=123456) for sentence in v["images"][3]["sentences"]],
+        ),
+        "imgid is int 123456, its picture's",
+    ),
+    (
+        "flickr30k",
+        lambda f: _edited(f / "dataset_flickr30k.json", lambda v: v["images"][3].update(split="training")),
+        "field 'split' must be one of train, val, test, restval, found 'training'",
     ),
 ]
 

@@ -30,7 +30,7 @@ def test_photographs_end_to_end(realdata: Path, tmp_path: Path) -> None:
         1024,
     ) and not report.failed
     store = RegionStore(tmp_path / "out")
-    extractor = Extractor.from_recipe(Recipe.of(store.metadata("flickr30k")))
+    extractor = Extractor.from_recipe(Recipe.of(store.metadata("flickr30k")), weights="random")
     for path in sorted(folder.iterdir()):
         stored = store.get(f"flickr30k/{path.stem}")
         assert stored.features is not None and stored.features.shape == (36, 1024) and stored.features.any()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from twelve import config as configuration
 from twelve.errors import ConfigError
 from twelve.evaluation.command import evaluate_run
+from twelve.training.continued import continued
 from twelve.training.run import train
 from twelve.training.schedules import make_schedule
 from twelve.training.trainer import Trainer
@@ -149,3 +150,17 @@ def test_a_resting_task_wakes_below_its_first_score_and_rests_again_after_a_rese
     assert other.stopped == set()
     other.reset()
     assert other.stopped == {"a"} and other.observe("a", 0.49) is not None
+
+
+def test_a_known_task_reads_as_much_as_is_asked_for(trained: Path, tmp_path: Path) -> None:
+    config = configuration.load(trained / "config.yaml", [f"init={trained}", f"run={tmp_path / 'run'}", *SHORT[:1]])
+    longest = json.loads((trained / "model" / "config.json").read_text())["max_position_embeddings"]
+    for length in (5, longest + 1):
+        asked = config.model_copy(
+            update={"tasks": config.tasks | {"vqa": config.tasks["vqa"].model_copy(update={"max_text": length})}}
+        )
+        if length > longest:
+            with pytest.raises(ConfigError, match=f"reads texts of at most {longest} word pieces"):
+                continued(asked, trained / "model")
+        else:
+            assert continued(asked, trained / "model")[1].max_text["vqa"] == length

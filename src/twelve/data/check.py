@@ -25,6 +25,8 @@ REGIONS = "regions"
 _COUNTED = ("examples", "pictures")
 _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 """Format -> what stands at the end of a file."""
+_FRACTION = 2.0
+"""Pixels within which no dataset's boxes lie, but every box given as fractions of its picture does."""
 _NAMED = 4
 """Missing files that are named."""
 _TAIL = 64
@@ -362,10 +364,12 @@ def _ends(path: Path, kind: str | None) -> bool:
 def _boxes(examples: Sequence[Example], seen: _Pictures) -> tuple[list[str], list[str]]:
     """(errors, notes): boxes without area or outside their picture; boxes that reach beyond it."""
     by_image: dict[str, dict[Box, str]] = {}
+    furthest = 0.0
     for example in examples:
         boxes = [*example.candidates, *([example.target] if isinstance(example.target, tuple) else [])]
         for box in boxes:
             by_image.setdefault(example.images[0], {}).setdefault(box, example.id)
+            furthest = max(furthest, *box)
     empty: list[str] = []
     outside: list[str] = []
     beyond: list[str] = []
@@ -382,5 +386,7 @@ def _boxes(examples: Sequence[Example], seen: _Pictures) -> tuple[list[str], lis
                 beyond.append(name)
     kinds: Mapping[str, list[str]] = {"have no area": empty, "lie outside their picture": outside}
     errors = [f"{len(names):,} boxes {what}, the first of {names[0]}" for what, names in kinds.items() if names]
+    if by_image and furthest <= _FRACTION:
+        errors.append("no box reaches beyond 2 pixels: these are fractions of the picture's size, expected pixels")
     reach = [f"{len(beyond):,} boxes reach beyond their picture, the first of {beyond[0]}"] if beyond else []
     return errors, reach

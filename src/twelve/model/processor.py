@@ -278,7 +278,7 @@ def check_fit(processor: TwelveProcessor, config: Settings, folder: Path) -> Non
     heads, rows, longest = config.heads, config.num_task_tokens, config.max_position_embeddings
     own = [*heads, *(("pretraining",) if config.pretraining else ())]
     for task, key in processor.task_outputs.items():
-        must(key in own, f"task_outputs.{task}", f"one of {', '.join(own)}", repr(key))
+        must(key in own, f"task_outputs.{task}", f"one of {', '.join(own)}" if own else "no task", repr(key))
         must(task in processor.max_text, f"max_text.{task}", f"a number up to {longest}", "none")
         must(not config.task_specific_tokens or task in processor.token_rows, f"token_rows.{task}", "a row", "none")
         if key in heads and get_output(heads[key]["kind"]).needs_vocabulary:

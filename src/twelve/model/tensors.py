@@ -104,8 +104,10 @@ def _header(file: Path) -> dict[str, Weight]:
             size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             most = min(_HEADER, size - 8)
+            if most < 2:
+                raise wrong(f"expected a header, found {size} bytes in all")
             if not 2 <= length <= most:
-                raise wrong(f"expected a header of at most {max(most, 0):,} bytes, found {length:,}")
+                raise wrong(f"expected a header of at most {most:,} bytes, found {length:,}")
             tree = jsonfile.decode(stream.read(length).decode())
     except OSError as problem:
         raise CheckpointError(f"cannot be read: {problem.strerror}", file=file, remedy=_REMEDY) from None

@@ -43,11 +43,15 @@ class Attention:
         return sum(name.startswith("connection.") and name.endswith(".text") for name in self.maps)
 
     def words_to_regions(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
-        """(L, R): where each word looks. The mean over connections and heads, or one of them."""
+        """(L, R): where each word looks. The mean over connections and heads, or one of them, counted from 0.
+
+        Raises:
+            ValueError: there is no such connection or head.
+        """
         return self._mean("text", connection, head)
 
     def regions_to_words(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
-        """(R, L): what each region reads. The mean over connections and heads, or one of them."""
+        """(R, L): what each region reads; as :meth:`words_to_regions`."""
         return self._mean("image", connection, head)
 
     def draw(
@@ -59,7 +63,7 @@ class Attention:
             word: its place, or the word itself; None: all words of the text together.
 
         Raises:
-            ValueError: there is no such word, or no picture.
+            ValueError: there is no such word, connection or head, or no picture.
         """
         if self.picture is None:
             raise ValueError("there is no picture to draw on")
@@ -92,7 +96,12 @@ class Attention:
 
     def _mean(self, side: str, connection: int | None, head: int | None) -> NDArray[np.float32]:
         numbers: Sequence[int] = range(self.connections) if connection is None else [connection]
+        if not self.connections or not set(numbers) <= {*range(self.connections)}:
+            raise ValueError(f"no connection {connection} among the model's {self.connections}")
         parts = [self.maps[f"connection.{number}.{side}"] for number in numbers]
+        heads = len(parts[0])
+        if head is not None and not -heads <= head < heads:
+            raise ValueError(f"no head {head} among the {heads} of a connection")
         chosen = [part.mean(0) if head is None else part[head] for part in parts]
         mean: NDArray[np.float32] = np.mean(chosen, axis=0, dtype=np.float32)
         return mean

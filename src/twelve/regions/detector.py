@@ -26,6 +26,7 @@ from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
+from twelve import jsonfile
 from twelve.errors import ConfigError, RegionError
 from twelve.regions import weights as weight_files
 from twelve.regions.backbones import Backbone, Detections
@@ -191,7 +192,7 @@ def load(path: Path) -> tuple[Detector, dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            recorded: dict[str, str] = json.loads((file.metadata() or {})[RECORD])
+            recorded: dict[str, str] = jsonfile.decode((file.metadata() or {})[RECORD])
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         detector = Detector(recorded["classes"].split(","), _attributes(recorded), int(recorded["feature_size"]))
         detector.load_state_dict(state, strict=False)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from twelve import jsonfile
 from twelve.errors import RegionError, one_line
-from twelve.regions.arrow import checksum
+from twelve.regions.arrow import BatchView, checksum
+from twelve.regions.halves import as_float32
 from twelve.regions.parts import METADATA_CHECKSUM, metadata_checksum
 from twelve.regions.store import RegionFile
 
@@ -100,8 +103,8 @@ def _read(metadata: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, text in metadata.items():
         try:
-            found[key] = json.loads(text) if text[:1] in ("{", "[") else text
-        except (ValueError, RecursionError):
+            found[key] = jsonfile.decode(text) if text[:1] in ("{", "[") else text
+        except jsonfile.Flaw:
             found[key] = text
     return found
 
@@ -137,6 +140,7 @@ def _report(file: RegionFile, verify: bool) -> FileReport:
         ]
         if bad:
             problem = f"damaged: record batch {bad[0]} is not what was written ({len(bad)} of {len(recorded)} batches)"
+        problem = problem or _unsound(file)
         stamp = file.metadata.get(METADATA_CHECKSUM)
         if stamp is not None and stamp != metadata_checksum(file.metadata):
             problem = "damaged: its metadata is not what was written"
@@ -151,3 +155,26 @@ def _report(file: RegionFile, verify: bool) -> FileReport:
         verified=verify,
         metadata=_read(file.metadata),
     )
+
+
+def _unsound(file: RegionFile) -> str | None:
+    """What no region file that is meant holds, whether or not a checksum says that it was written so."""
+    seen: set[str] = set()
+    for number, batch in enumerate(file.views):
+        for name in batch.ids:
+            if name in seen:
+                return f"the image {name} is in it twice"
+            seen.add(name)
+        if (what := _not_finite(batch)) is not None:
+            return f"record batch {number} holds {what} that are not finite numbers"
+    return None
+
+
+def _not_finite(batch: BatchView) -> str | None:
+    for what, halves in (("features", batch.features), ("mean features", batch.means)):
+        if halves is not None and not np.isfinite(as_float32(halves)).all():
+            return what
+    for what, values in (("boxes", batch.boxes), ("scores", batch.scores)):
+        if values is not None and not np.isfinite(values).all():
+            return what
+    return None

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from twelve import jsonfile
 from twelve.errors import ConfigError, RegionError
 from twelve.files import write_error
 from twelve.progress import Track
@@ -244,11 +245,11 @@ def combined(all_metadata: Sequence[Mapping[str, str]]) -> dict[str, str]:
                 found[key].append(value)
     result = {key: " + ".join(values) for key, values in found.items()}
     if "failed" in found:
-        result["failed"] = json.dumps({k: v for text in found["failed"] for k, v in json.loads(text).items()})
+        result["failed"] = json.dumps({k: v for text in found["failed"] for k, v in jsonfile.decode(text).items()})
     if "changed" in found:
         counts: Counter[str] = Counter()
         for metadata in all_metadata:
-            counts.update(json.loads(metadata.get("changed", "{}")))
+            counts.update(jsonfile.decode(metadata.get("changed", "{}")))
         result["changed"] = json.dumps(counts, sort_keys=True)
     return result
 

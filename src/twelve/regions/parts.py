@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from twelve import jsonfile
 from twelve.errors import RegionError
 from twelve.files import sync_folder
 from twelve.regions.arrow import CHECKSUM, checksum, record_batch, view
@@ -71,7 +72,7 @@ def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str
             found = checksum(view(batch, path, 0))
             if metadata is None or metadata.get(CHECKSUM) != found.encode():
                 return
-            counts = json.loads(metadata.get(_COUNTS, b"{}"))
+            counts = jsonfile.decode(metadata.get(_COUNTS, b"{}").decode())
             if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
                 return
         except (pa.ArrowException, OSError, ValueError, TypeError, RecursionError, RegionError, StopIteration):

@@ -30,6 +30,7 @@ from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Tas
 from twelve.tasks.shared import SourceOf, by_number, corners, dialogue, image_of, some, unknown_split, values
 
 SPLITS = ("train", "valid", "test")
+ANSWERS = ("Yes", "No", "N/A")
 _PACKED = ".gz"
 ALL = "all"
 _NO_QUESTION = re.compile(r"start\s+answer ")
@@ -149,7 +150,7 @@ def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
         meant = record.integer("object_id")
         yield Example(
             id=key,
-            text=dialogue((question, answer) for question, answer, _ in turns(record)),
+            text=dialogue(turns(record)),
             images=(image,),
             target=list(objects).index(meant),
             group=image,
@@ -186,6 +187,8 @@ def games(path: Path) -> Iterator[tuple[str, Record, dict[int, Box]]]:
         if key in seen:
             raise record.error(f"game {key} occurs twice")
         seen.add(key)
+        if (status := record.text("status")) not in metric.STATUSES:
+            raise record.error(f"field 'status' must be one of {', '.join(metric.STATUSES)}, found {status!r}")
         objects = _objects(record)
         meant = record.integer("object_id")
         if meant not in objects:
@@ -198,10 +201,13 @@ def picture(game: Record, source_of: SourceOf) -> str:
     return image_of(game.record(game.one_of("image", "picture")), "file_name", source_of)
 
 
-def turns(game: Record) -> Iterator[tuple[str, str, Record]]:
-    """(question, answer, the turn's record) of every turn."""
+def turns(game: Record) -> Iterator[tuple[str, str]]:
+    """(question, answer) of every turn; raises DataError for an answer that is none of :data:`ANSWERS`."""
     for turn in game.records("qas"):
-        yield turn.text(turn.one_of("question", "q")), turn.text(turn.one_of("answer", "a")), turn
+        answer = turn.text(turn.one_of("answer", "a"))
+        if answer not in ANSWERS:
+            raise turn.error(f"the answer must be one of {', '.join(ANSWERS)}, found {answer!r}")
+        yield turn.text(turn.one_of("question", "q")), answer
 
 
 def _objects(game: Record) -> dict[int, Box]:

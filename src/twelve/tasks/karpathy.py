@@ -26,6 +26,7 @@ from twelve.tasks.shared import SourceOf, image_of, some, unknown_split
 SPLITS = ("train", "val", "test")
 ALSO_TRAIN = "restval"
 """Val pictures that the split's author gives to training."""
+_NAMED, _NUMBER = (*SPLITS, ALSO_TRAIN), "imgid"
 GALLERY = 100
 """Pictures of the gallery that is measured unless the full one is asked for."""
 
@@ -115,17 +116,26 @@ def captions_of(content: Record, split: str, source_of: SourceOf) -> list[Exampl
     wanted = {split, ALSO_TRAIN} if split == "train" else {split}
     examples: dict[str, Example] = {}
     seen: dict[str, str] = {}  # of every split: a picture that is tested must not come back among those to train on
+    numbers: set[int | None] = set()
     for record in content.records("images"):
         image, its_split = image_of(record, "filename", source_of), record.text("split")
         if image in seen:
             raise record.error(f"picture {image} occurs twice, here in split {its_split!r}, before in {seen[image]!r}")
         seen[image] = its_split
+        if its_split not in _NAMED:
+            raise record.error(f"field 'split' must be one of {', '.join(_NAMED)}, found {its_split!r}")
+        number = record.integer(_NUMBER) if _NUMBER in record.fields else None
+        if number is not None and number in numbers:
+            raise record.error(f"{_NUMBER} {number} occurs twice")
+        numbers.add(number)
         if its_split not in wanted:
             continue
         for sentence in record.records("sentences"):
             key = str(sentence.integer("sentid"))
             if key in examples:
                 raise sentence.error(f"sentid {key} occurs twice")
+            if sentence.fields.get(_NUMBER, number) != number:
+                raise sentence.error(f"{_NUMBER} is {describe(sentence.fields[_NUMBER])}, its picture's {number}")
             examples[key] = Example(id=key, text=sentence.text("raw"), images=(image,), group=image)
     return list(examples.values())
 

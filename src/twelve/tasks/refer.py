@@ -130,6 +130,8 @@ def examples_of(refs: Path, instances: Instances, split: str | None, source_of: 
     examples = {}
     for ref in references(refs):
         ref_split = ref.text("split")
+        if ref_split not in SPLITS:
+            raise ref.error(f"field 'split' must be one of {', '.join(SPLITS)}, found {ref_split!r}")
         if split is not None and not in_split(ref_split, split):
             continue
         annotation, image = ref.integer("ann_id"), ref.integer("image_id")
@@ -139,6 +141,7 @@ def examples_of(refs: Path, instances: Instances, split: str | None, source_of: 
         if annotations[annotation].integer("image_id") != image:
             raise ref.error(f"annotation {annotation} is of another image than {image}")
         box = referred_box(annotations[annotation], images[image])
+        _check_names(ref, images[image])
         image_id = image_of(images[image], "file_name", source_of)
         facts = {"ref_id": ref.integer("ref_id"), "split": ref_split}
         for sentence in ref.records("sentences"):
@@ -149,6 +152,17 @@ def examples_of(refs: Path, instances: Instances, split: str | None, source_of: 
                 id=key, text=sentence.text("raw"), images=(image_id,), target=box, group=image_id, facts=facts
             )
     return list(examples.values())
+
+
+def _check_names(ref: Record, image: Record) -> None:
+    """Raise DataError where a reference names another picture, or other sentences, than it is of."""
+    file, name = ref.fields.get("file_name"), Path(image.text("file_name")).stem
+    if isinstance(file, str) and not Path(file).name.startswith(name):
+        raise ref.error(f"file_name is {file!r}, but its image_id is that of {name}", "take both files of one release")
+    if "sent_ids" in ref.fields:
+        found = [sentence.integer("sent_id") for sentence in ref.records("sentences")]
+        if ref.integers("sent_ids") != found:
+            raise ref.error(f"sent_ids are {ref.integers('sent_ids')}, but the sentences' {found}")
 
 
 def referred_box(annotation: Record, image: Record) -> Box:

@@ -123,7 +123,9 @@ def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Examp
     boxes = by_number(content.records("boxes"), "box_id")
     examples: dict[str, Example] = {}
     for record in content.records("images"):
-        if record.text("split") != split:
+        if (its_split := record.text("split")) not in _SPLITS:
+            raise record.error(f"field 'split' must be one of {', '.join(_SPLITS)}, found {its_split!r}")
+        if its_split != split:
             continue
         image = image_of(record, "filename", source_of)
         for question in record.records("qa_pairs"):
@@ -147,7 +149,10 @@ def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Examp
 
 def _candidates(question: Record, boxes: Mapping[int, Record]) -> tuple[int, ...]:
     """Ids of the answer's box and the choices', sorted."""
-    ids = {question.integer("answer"), *question.integers("multiple_choices")}
+    answer, wrong = question.integer("answer"), question.integers("multiple_choices")
+    if answer in wrong:
+        raise question.error(f"box {answer} is the answer and one of the wrong choices")
+    ids = {answer, *wrong}
     for box in ids:
         if box not in boxes:
             raise question.error(f"box {box} is not in the file's list of boxes")

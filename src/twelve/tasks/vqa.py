@@ -263,8 +263,8 @@ def annotations_of(records: Iterable[Record]) -> Iterator[tuple[str, dict[str, A
     """What :func:`iterate_annotations` says, of records that were read."""
     for key, record in _by_id(records):
         answers = tuple(sys.intern(answer.text("answer")) for answer in record.records("answers"))
-        if not answers:
-            raise record.error("field 'answers' must hold the people's answers, found none")
+        if len(answers) != metric.PEOPLE:
+            raise record.error(f"field 'answers' must hold {metric.PEOPLE} people's answers, found {len(answers)}")
         yield (
             key,
             {

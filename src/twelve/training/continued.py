@@ -63,6 +63,9 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
         _forget_pretraining(processor)
     for task in tasks:
         _add(task, processor, model)
+    for name in known:
+        if config.tasks[name].max_text is not None:
+            processor.max_text[name] = _readable(data.tasks[name], model)
     processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
     changed = {"heads": heads, "pretraining": False, "task_specific_tokens": True} | asked
     if any(getattr(model.config, name) != value for name, value in changed.items()):
@@ -171,18 +174,22 @@ def _heads(model: Twelve, data: Prepared, tasks: Sequence[TaskData], folder: Pat
     return heads
 
 
-def _add(task: TaskData, processor: TwelveProcessor, model: Twelve) -> None:
-    name, longest = task.task.name, model.config.max_position_embeddings
-    if task.max_text > longest:
+def _readable(task: TaskData, model: Twelve) -> int:
+    """The task's ``max_text``; raises ConfigError if the model has fewer positions."""
+    if task.max_text > (longest := model.config.max_position_embeddings):
         raise ConfigError(
             f"the model reads texts of at most {longest} word pieces, max_text is {task.max_text}",
-            record=f"tasks.{name}.max_text",
+            record=f"tasks.{task.task.name}.max_text",
             remedy=f"set it to at most {longest}",
         )
+    return task.max_text
+
+
+def _add(task: TaskData, processor: TwelveProcessor, model: Twelve) -> None:
     processor.add_task(
-        name,
+        task.task.name,
         output=task.task.output,
-        max_text=task.max_text,
+        max_text=_readable(task, model),
         row=task.task.token,
         reserved=reserved_rows(),
         rows=model.config.num_task_tokens,

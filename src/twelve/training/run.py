@@ -259,10 +259,11 @@ def _check_one_extractor(store: RegionStore, sources: Sequence[str]) -> None:
     for source in sources:
         (first, *_), (made, *_) = store.made(sources[0]), store.made(source)
         if differs := made.difference(first, boxes=False):
+            wrong, like = (source, first.recipe) if first.recipe else (sources[0], made.recipe)
             raise RegionError(
                 f"the regions are of {differs[0]}, those of {sources[0]!r} of {differs[1]}",
-                file=Path(store.root) / source,
-                remedy="extract all sources with one extractor",
+                file=store.root / source,
+                remedy=f"move {store.root / wrong} elsewhere and run: {store.command(wrong, like=like)}",
             )
 
 

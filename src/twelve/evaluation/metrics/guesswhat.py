@@ -13,6 +13,7 @@ from twelve.scoring.results import read_mapping, written_like
 
 RESULT = '"5": 1001 (game and object), or "5": {"1001": 0.7, "1002": 0.3}, in one JSON object'
 SUCCESS = "success"
+STATUSES = (SUCCESS, "failure", "incomplete")
 """Status of the games that count: the questioner found the object."""
 
 

@@ -27,6 +27,8 @@ _DIGIT_COMMA_DIGIT = re.compile(r"[0-9],[0-9]")
 _DOT = re.compile(r"\.(?![0-9])")
 _DOTS_REMOVED = 32
 """The official program passes a flag of value 32 where the number of replacements belongs."""
+PEOPLE = 10
+"""Who answer a question."""
 _SOFT_SCORES = (0.0, 0.3, 0.6, 0.9, 1.0)
 """By how many of the ten people gave an answer; 1 from four on."""
 

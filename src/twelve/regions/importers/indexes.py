@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from twelve import jsonfile
 from twelve.errors import RegionError
 from twelve.files import reading_remedy
 from twelve.regions.importers.base import COUNTS, HEIGHTS, WIDTHS, BadRecord, optional
 from twelve.regions.importers.numpy_pickles import load_arrays
 
 _ROWS = ("idx", "index", "row")
+_SHAPE = 'it should be {id: row} or {id: {"idx": row}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,10 @@ def read_index(path: Path) -> dict[str, Entry]:
         RegionError: the file is unreadable or says something else.
     """
     try:
-        content = path.read_bytes()
-        found = json.loads(content) if path.suffix == ".json" else load_arrays(content)
+        if path.suffix == ".json":
+            found = jsonfile.read(path, RegionError, remedy=_SHAPE, most=jsonfile.LARGE)
+        else:
+            found = load_arrays(path.read_bytes())
         if isinstance(found, list):  # the ids, row by row
             found = {key: row for row, key in enumerate(found)}
         return {str(key): _entry(str(key), value) for key, value in dict(found).items()}
@@ -61,7 +64,7 @@ def read_index(path: Path) -> dict[str, Entry]:
         ) from error
     except (ValueError, TypeError, BadRecord) as error:
         raise RegionError(
-            f"not an index of pictures ({error})", file=path, remedy='it should be {id: row} or {id: {"idx": row}}'
+            f"not an index of pictures ({error})", file=path, remedy=_SHAPE
         ) from error
 
 
