@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ from twelve.tasks.karpathy import GALLERY, read_dataset, read_rows
 
 def picture(name: str, split: str, first: int, *captions: str) -> dict[str, Any]:
     sentences = [
-        {"tokens": caption.lower().split(), "raw": caption, "imgid": 0, "sentid": first + place}
+        {"tokens": caption.lower().split(), "raw": caption, "imgid": crc32(name.encode()), "sentid": first + place}
         for place, caption in enumerate(captions)
     ]
-    return {"filename": name, "imgid": 0, "split": split, "sentids": [], "sentences": sentences}
+    return {"filename": name, "imgid": crc32(name.encode()), "split": split, "sentids": [], "sentences": sentences}
 
 
 def write(folder: Path, *images: dict[str, Any]) -> Path:

@@ -76,7 +76,7 @@ def game(folder: Path, **changes: Any) -> DataRoot:
     [
         (
             {"qas": [{"id": 1, "question": "?", "answer": "yes"}]},
-            r"line 1\.qas\[0\]\]: an answer must be one of Yes, No, N/A, found 'yes'",
+            r"line 1\.qas\[0\]\]: the answer must be one of Yes, No, N/A, found 'yes'",
         ),
         ({"qas": [{"id": 1, "answer": "Yes"}]}, r"line 1\.qas\[0\]\]: field 'question' or 'q' is missing"),
         ({"object_id": 8}, r"line 1\]: object_id 8 is none of the game's 1 objects"),

@@ -32,7 +32,7 @@ def source_of(name: str) -> str:
 def ref(**changes: Any) -> dict[str, Any]:
     sentence = {"tokens": ["left", "man"], "raw": "Left man.", "sent_id": 0, "sent": "left man"}
     fields = {"ref_id": 0, "ann_id": 8, "image_id": 42, "category_id": 1, "split": "testA", "sent_ids": [0]}
-    return fields | {"file_name": "COCO_train2014_000000000042_8.jpg", "sentences": [sentence]} | changes
+    return fields | {"sentences": [sentence]} | changes
 
 
 def write(folder: Path, *refs: object, bbox: object = (10.5, 20, 30.25, 40), name: str = "42.jpg") -> DataRoot:

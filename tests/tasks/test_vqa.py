@@ -23,6 +23,7 @@ def question(number: int, image: int, text: str = "What is it?") -> dict[str, An
 
 
 def annotation(number: int, image: int, answers: list[str]) -> dict[str, Any]:
+    answers = answers if len(answers) == 10 else answers[:1] * 10
     return {
         "question_id": number,
         "image_id": image,
@@ -138,7 +139,7 @@ def test_trainval_reads_both_files(write: Callable[..., DataRoot], monkeypatch: 
         ([question(1, 1)], [annotation(1, 1, ["a"])] * 2, r"annotations\[1\]\]: question_id 1 occurs twice"),
         ([{"question_id": 1, "question": "x"}], [], r"questions\[0\]\]: field 'image_id' is missing"),
         ([question("1", 1)], [], "'question_id' must be a whole number, found str '1'"),
-        ([question(1, 1)], [annotation(1, 1, ["a"]) | {"answers": []}], "must hold the people's answers, found none"),
+        ([question(1, 1)], [annotation(1, 1, ["a"]) | {"answers": []}], "must hold 10 people's answers, found 0"),
         ([question(1, 1)], [annotation(1, 1, ["a"]) | {"answers": ["a"]}], r"annotations\[0\]\.answers\[0\]\]: expect"),
         ([question(1, 1)], [annotation(1, 1, ["a"]) | {"answer_type": 3}], "'answer_type' must be a string"),
     ],

@@ -27,7 +27,18 @@ from twelve.evaluation.metrics.guesswhat import SUCCESS, counts
 from twelve.scoring.base import Scored
 from twelve.scoring.results import complete, known, only, passed_over, read_mapping, written_like
 from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.guesswhat import ALL, ANSWERS, PAGE, SPLITS, GuessWhat, games, games_file, games_source, picture, turns
+from twelve.tasks.guesswhat import (
+    ALL,
+    ANSWERS,
+    PAGE,
+    SPLITS,
+    GuessWhat,
+    games,
+    games_file,
+    games_source,
+    picture,
+    turns,
+)
 from twelve.tasks.shared import SourceOf, some, unknown_split, values
 
 _RESULT = '"5": ["Yes", "No", "N/A"] (game and the answers to its questions in their order), in one JSON object'

@@ -63,9 +63,7 @@ def read_index(path: Path) -> dict[str, Entry]:
             f"cannot be read: {error.strerror}", file=path, remedy=reading_remedy(error, path, "check the path")
         ) from error
     except (ValueError, TypeError, BadRecord) as error:
-        raise RegionError(
-            f"not an index of pictures ({error})", file=path, remedy=_SHAPE
-        ) from error
+        raise RegionError(f"not an index of pictures ({error})", file=path, remedy=_SHAPE) from error
 
 
 def _entry(key: str, value: Any) -> Entry:
