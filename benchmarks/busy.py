@@ -1,13 +1,13 @@
 """What other programs cost: the quickstart, training on the real sample and extraction, alone and beside busy loops.
 
     python benchmarks/busy.py
-    python benchmarks/busy.py --part extraction --pictures 30
+    python benchmarks/busy.py --part extraction --images 30
 
 A busy loop is ``python -c "while True: pass"``; there are two of them. Every command runs twice, as a user runs it, in
 a process of its own: first alone, then beside the loops. On a machine that does other work as well neither number says
 much; its load at the start is kept, and so are the processor seconds of each command, which waiting for others does not
 raise but spinning does. The real sample's training needs its data and ``make real-regions`` before it, and is left out
-where they are missing. Pictures to extract are drawn. Written as JSON with machine and commit named.
+where they are missing. Images to extract are drawn. Written as JSON with machine and commit named.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EXTRACTORS: Mapping[str, tuple[float, tuple[str, ...]]] = {
     "fasterrcnn_resnet50_fpn, its own boxes": (0.04, ("--backbone", "fasterrcnn_resnet50_fpn", "--boxes", "detect")),
     "x152, its own boxes": (0.01, ("--backbone", "x152", "--boxes", "detect")),
 }
-"""What extracts: share of the pictures that it gets, and its options. Weights are random: they change no time."""
+"""What extracts: share of the images that it gets, and its options. Weights are random: they change no time."""
 
 
 @contextmanager
@@ -82,15 +82,15 @@ def real_sample(folder: Path, data: Path, regions: Path, iterations: int) -> dic
     return found | {"seconds": steps[-1], "whole command": found["seconds"]}
 
 
-def extraction(folder: Path, pictures: Path, options: tuple[str, ...]) -> dict[str, Any]:
+def extraction(folder: Path, images: Path, options: tuple[str, ...]) -> dict[str, Any]:
     return twelve(
-        *("regions", "extract", "--images", str(pictures), "--out", str(folder / "regions"), "--source", "drawn"),
+        *("regions", "extract", "--images", str(images), "--out", str(folder / "regions"), "--source", "drawn"),
         *("--weights", "random", *options),
     )
 
 
 def draw(folder: Path, count: int) -> Path:
-    """Pictures of the size of Flickr30k's, all different."""
+    """Images of the size of Flickr30k's, all different."""
     folder.mkdir(parents=True)
     for number in range(count):
         colours = np.random.default_rng(number).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "realdata")
     parser.add_argument("--regions", type=Path, default=ROOT / "regions", help="of the real sample")
     parser.add_argument("--iterations", type=int, default=100, help="of the real sample's training")
-    parser.add_argument("--pictures", type=int, default=300)
+    parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--extractor", action="append", choices=[*EXTRACTORS], help="all by default")
     parser.add_argument("--loops", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "busy.json")
@@ -143,10 +143,10 @@ def main() -> None:
             for number, (extractor, (share, options)) in enumerate(EXTRACTORS.items()):
                 if extractor not in (arguments.extractor or EXTRACTORS):
                     continue
-                count = max(1, round(share * arguments.pictures))
-                pictures = draw(place / f"pictures-{number}", count)
-                work = lambda folder, p=pictures, o=options: extraction(folder, p, o)  # type: ignore[misc]  # noqa: E731
-                rows[extractor] = {"pictures": count} | both(work, place / f"extraction-{number}", arguments.loops)
+                count = max(1, round(share * arguments.images))
+                images = draw(place / f"images-{number}", count)
+                work = lambda folder, p=images, o=options: extraction(folder, p, o)  # type: ignore[misc]  # noqa: E731
+                rows[extractor] = {"images": count} | both(work, place / f"extraction-{number}", arguments.loops)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"written to {arguments.out}")

@@ -20,19 +20,19 @@ from typing import Any
 
 import torch
 
+from twelve.export.check import compared, difference, drawn_batch, drawn_batches, samples_of, seconds_of
+from twelve.export.export import GRAPH, describe, open_model, quantise, size_of, write_graph
+from twelve.export.exported import Exported
 from twelve.model.config import TwelveConfig
-from twelve.model.convert import PAPER
-from twelve.model.export import GRAPH, describe, open_model, quantise, size_of, write_graph
-from twelve.model.export_check import compared, difference, drawn_batch, drawn_batches, samples_of, seconds_of
-from twelve.model.exported import Exported
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.model.vilbert import Twelve
+from twelve.runs.convert import PAPER
 from twelve.training.provenance import machine
 
 HEADS = {"answer": {"kind": "answer", "size": 3129}, "region": {"kind": "region", "size": 1}}
 SHAPES = {
-    "one question, one picture": {"texts": 1, "length": 12, "images": 1, "regions": 101, "pairs": 1},
-    "16 questions, 16 pictures": {"texts": 16, "length": 12, "images": 16, "regions": 101, "pairs": 16},
+    "one question, one image": {"texts": 1, "length": 12, "images": 1, "regions": 101, "pairs": 1},
+    "16 questions, 16 images": {"texts": 16, "length": 12, "images": 16, "regions": 101, "pairs": 16},
 }
 EVERYTHING = 1 << 40
 
@@ -95,7 +95,7 @@ def of_run(run: Path, rounds: int, out: Path) -> None:
             wrote = graphs(model, processor, output, Path(folder))
             plain, small = wrote.pop("float32"), wrote.pop("int8")
             for sample in samples:
-                split = sample.task.report_split
+                split = sample.task.test_split
                 gallery = sample.task.task.protocol(split, full=False).gallery
                 wrote[sample.name] = {"split": split, "examples": len(sample.examples)}
                 for name, graph in (("float32", plain), ("int8", small)):

@@ -1,11 +1,11 @@
-"""How many pictures a second each source of regions looks at, and what folding norms and channels-last memory save.
+"""How many images a second each source of regions looks at, and what folding norms and channels-last memory save.
 
     python benchmarks/extraction.py
 
 Every source is built with untrained weights (the time does not depend on them), three ways: as its library has it
 ("plain"), with batch norms folded into convolutions ("folded"), and folded with channels last in memory ("both", which
-is how the package runs plain networks and torchvision's detectors). The three take turns on the same drawn picture in
-this one run, one thread, processor time; medians over the rounds, written as JSON with the machine named. Pictures
+is how the package runs plain networks and torchvision's detectors). The three take turns on the same drawn image in
+this one run, one thread, processor time; medians over the rounds, written as JSON with the machine named. Images
 enter smaller than usual, so that the whole takes a minute: ratios are what counts.
 """
 
@@ -26,19 +26,20 @@ import torch
 from PIL import Image
 from torch import nn
 
-from twelve.files import replacing
-from twelve.regions import backbones, detector, torchvision_detector
-from twelve.regions.boxes import Cells, Detected
-from twelve.regions.looker import Looker, MapLooker
-from twelve.regions.looking import Extractor
+from twelve.io.files import replacing
+from twelve.regions.detectors import backbones, torchvision_detector
+from twelve.regions.detectors import shipped as detector
+from twelve.regions.detectors.network import Looker, MapLooker
+from twelve.regions.detectors.x152 import build as build_x152
+from twelve.regions.detectors.x152_network import X152Looker
+from twelve.regions.extraction.box_sources import Cells, Detected
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.sizes import InputSize
-from twelve.regions.x152 import build as build_x152
-from twelve.regions.x152_looker import X152Looker
-from twelve.training.run import machine
+from twelve.runs.train import machine
 
 WAYS = ("plain", "folded", "both")
 SIDE = 320
-"""Pixels of the short side of pictures in networks that are large."""
+"""Pixels of the short side of images in networks that are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,11 @@ def arranged(looker: Looker, last: bool) -> Looker:
     return looker
 
 
-def seconds(extractor: Extractor, picture: Image.Image) -> tuple[float, float]:
-    """Processor time of preparing a picture, and of looking at it and describing its regions."""
+def seconds(extractor: Extractor, image: Image.Image) -> tuple[float, float]:
+    """Processor time of preparing an image, and of looking at it and describing its regions."""
     looker, supply = extractor.looker, extractor.boxes
     started = time.process_time()
-    prepared = looker.prepare(picture)
+    prepared = looker.prepare(image)
     ready = time.process_time()
     seen = looker.look([prepared])
     if isinstance(supply, Cells):
@@ -115,28 +116,28 @@ def seconds(extractor: Extractor, picture: Image.Image) -> tuple[float, float]:
         if found.features is None:
             looker.describe(seen, [found.boxes])
     else:
-        looker.describe(seen, [torch.from_numpy(supply.boxes("", *picture.size).boxes)])
+        looker.describe(seen, [torch.from_numpy(supply.boxes("", *image.size).boxes)])
     return ready - started, time.process_time() - ready
 
 
-def measure(source: Source, picture: Image.Image, rounds: int) -> dict[str, Any]:
+def measure(source: Source, image: Image.Image, rounds: int) -> dict[str, Any]:
     """Medians over the rounds; the ways take turns."""
     extractors = {}
     for way in WAYS:
         with folding(way != "plain"):
             looker = arranged(source.make(way != "plain"), way == "both")
         extractors[way] = Extractor(looker, boxes=source.boxes, patches=source.boxes == "patches")
-        seconds(extractors[way], picture)
+        seconds(extractors[way], image)
     taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way, extractor in extractors.items():
-            taken[way].append(seconds(extractor, picture))
+            taken[way].append(seconds(extractor, image))
     looking = {way: statistics.median(look for _, look in own) for way, own in taken.items()}
     preparing = statistics.median(prepare for prepare, _ in taken["both"])
-    prepared = extractors["both"].looker.prepare(picture).pixels.shape
+    prepared = extractors["both"].looker.prepare(image).pixels.shape
     return {
         "input": [side for side in prepared if side != 3],
-        "pictures_a_second": {way: round(1 / (preparing + spent), 3) for way, spent in looking.items()},
+        "images_a_second": {way: round(1 / (preparing + spent), 3) for way, spent in looking.items()},
         "preparing_seconds": round(preparing, 4),
         "looking_seconds": {way: round(spent, 4) for way, spent in looking.items()},
         "times_as_fast_as_plain": {way: round(looking["plain"] / spent, 2) for way, spent in looking.items()},
@@ -152,14 +153,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     blocks = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-    picture = Image.fromarray(blocks).resize((500, 375), Image.Resampling.BICUBIC)
+    image = Image.fromarray(blocks).resize((500, 375), Image.Resampling.BICUBIC)
     found = {}
     for name, source in sources().items():
         if options.sources and name not in options.sources:
             continue
-        found[name] = measure(source, picture, options.rounds)
+        found[name] = measure(source, image, options.rounds)
         print(f"{name}: {found[name]}", flush=True)
-    tree = {"machine": machine(), "threads": 1, "picture": list(picture.size), "sources": found}
+    tree = {"machine": machine(), "threads": 1, "image": list(image.size), "sources": found}
     with replacing(options.out) as partial:
         partial.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=2 python benchmarks/paper_size.py
 
-The model is that of configs/paper.yaml with random weights; regions are drawn: 100 of 2048 features a picture and the
+The model is that of configs/paper.yaml with random weights; regions are drawn: 100 of 2048 features an image and the
 global one. Texts are as long as their task allows: these are the slowest batches that a run can meet. They are cut to
 what a small memory holds, gradients of several add up, then the optimizer steps, as in a run with optimizer.accumulate.
 Written as JSON with the machine named; fp32 unless asked otherwise. Processor seconds are of all threads together,
@@ -23,15 +23,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from twelve.config import RunConfig, load
-from twelve.data.batch import Batch
+from twelve.config import load
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
+from twelve.settings import RunConfig
 from twelve.tasks.base import get
 from twelve.training.memory import FLOAT, WORKING, activations
 from twelve.training.optimizer import AdamW, parameter_groups
 from twelve.training.provenance import machine
+from twelve.types.batch import Batch
 
 HEADS: Mapping[str, Mapping[str, Any]] = {
     "answer": {"kind": "answer", "size": 3129},
@@ -46,7 +47,7 @@ REGIONS, FEATURES = 101, 2048
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Batches of one task: per example so many texts, pictures and pairs."""
+    """Batches of one task: per example so many texts, images and pairs."""
 
     task: str
     head: str

@@ -2,7 +2,7 @@
 
     python benchmarks/reading.py --out benchmarks/results/reading.json
 
-Files are the microworld's, in their official layouts, made long by repetition with fresh ids and pictures. Every
+Files are the microworld's, in their official layouts, made long by repetition with fresh ids and images. Every
 measurement is a process of its own; memory is its peak (getrusage) beyond what importing the package took, and holds
 the pages of mapped files that were touched. Medians over the rounds; written as JSON with the machine named.
 """
@@ -209,7 +209,7 @@ def build(world: Path, out: Path, name: str, records: int) -> None:
     """A data root with one task's files of about as many training records."""
     import shutil
 
-    from twelve.data.root import DataRoot
+    from twelve.formats.data_root import DataRoot
     from twelve.tasks.base import get
 
     folder = shutil.copytree(world / name, out / name)
@@ -220,7 +220,7 @@ def build(world: Path, out: Path, name: str, records: int) -> None:
 def measure(root: Path, name: str, mode: str) -> dict[str, float]:
     """Read the training split once, and go through its examples once."""
     from twelve.data import cache
-    from twelve.data.root import DataRoot
+    from twelve.formats.data_root import DataRoot
     from twelve.tasks.base import get
 
     cache.LARGE = 0
@@ -285,7 +285,7 @@ def step(kind: str, *arguments: str) -> Any:
         make_microworld(Path(arguments[0]), 1, Sizes(**sizes))
         return None
     if kind == "machine":
-        from twelve.training.run import machine
+        from twelve.runs.train import machine
 
         return machine()
     if kind == "build":

@@ -4,15 +4,15 @@
 
 Everything on one machine, over loopback: the clients take processor time from the service.
 
-* ``minute``: every client sends a picture, asks ten questions, has it forgotten, and begins again; refused, it waits as
+* ``minute``: every client sends an image, asks ten questions, has it forgotten, and begins again; refused, it waits as
   long as it was told to. Fewer requests may wait than there are clients, so that some are refused. The service's
   resident memory is read after ten seconds and at the end.
 * ``batching``: two services that differ in nothing but how many questions they ask together, side by side in turns:
-  pictures sent beforehand, then questions alone. Processor time is the service's own; it depends less than the rate
+  images sent beforehand, then questions alone. Processor time is the service's own; it depends less than the rate
   on what else the machine does.
-* ``beside``: one client asks a question after the other about a small picture; first alone, then while a second client
-  sends the largest picture that is taken (36 million pixels, a PNG) again and again, then while a third one searches
-  64 pictures with 32 captions, then beside both.
+* ``beside``: one client asks a question after the other about a small image; first alone, then while a second client
+  sends the largest image that is taken (36 million pixels, a PNG) again and again, then while a third one searches
+  64 images with 32 captions, then beside both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from twelve.files import replacing
+from twelve.io.files import replacing
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.training.provenance import machine
@@ -44,13 +44,13 @@ from twelve.training.provenance import machine
 CLIENTS = 50
 WAITING = 40
 QUESTIONS = 10
-PICTURES = 64
+IMAGES = 64
 ASKED: tuple[tuple[str, str, str], ...] = (
     ("answer", "question", "What colour is the ball?"),
     ("locate", "phrase", "the red kite"),
     ("answer", "question", "How many birds can you see?"),
     ("entails", "statement", "There is a green cup or a book."),
-    ("answer", "question", "Is the umbrella in the middle or right of the picture?"),
+    ("answer", "question", "Is the umbrella in the middle or right of the image?"),
 )
 SERVER = """
 import sys
@@ -104,16 +104,16 @@ class Client:
         self._told.seconds[kind].append(time.perf_counter() - start)
         return json.loads(text) if text else None
 
-    async def look(self, picture: bytes) -> str:
-        """A picture's id, once it is taken."""
-        while (scene := await self.post("look", "/api/scenes", picture, "application/octet-stream")) is None:
+    async def look(self, image: bytes) -> str:
+        """An image's id, once it is taken."""
+        while (scene := await self.post("look", "/api/scenes", image, "application/octet-stream")) is None:
             if self._told.errors:
-                raise SystemExit(f"a picture is not taken: {self._told.errors[0]}")
+                raise SystemExit(f"an image is not taken: {self._told.errors[0]}")
         return str(scene["id"])
 
     async def ask(self, scene: str, number: int) -> None:
         method, key, text = ASKED[number % len(ASKED)]
-        body = json.dumps({"picture": {"scene": scene}, key: text}).encode()
+        body = json.dumps({"image": {"scene": scene}, key: text}).encode()
         await self.post("ask", f"/api/{method}", body, "application/json")
 
     async def forget(self, scene: str) -> None:
@@ -162,7 +162,7 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def minute(port: int, process: int, pictures: list[bytes], seconds: float) -> dict[str, Any]:
+async def minute(port: int, process: int, images: list[bytes], seconds: float) -> dict[str, Any]:
     """Looking and asking for so long."""
     told, end = Told(), time.perf_counter() + seconds
     memory: dict[str, int] = {}
@@ -171,7 +171,7 @@ async def minute(port: int, process: int, pictures: list[bytes], seconds: float)
     async def one(number: int) -> None:
         client = Client(port, told)
         while time.perf_counter() < end:
-            scene = await client.look(pictures[number % len(pictures)])
+            scene = await client.look(images[number % len(images)])
             number += CLIENTS
             for question in range(QUESTIONS):
                 await client.ask(scene, number + question)
@@ -230,15 +230,15 @@ async def rate(port: int, process: int, scenes: list[str], seconds: float) -> tu
     return answered / seconds, 1000 * (processor_seconds(process) - before) / answered
 
 
-async def sent(port: int, pictures: list[bytes]) -> list[str]:
+async def sent(port: int, images: list[bytes]) -> list[str]:
     client = Client(port, Told())
-    return [await client.look(picture) for picture in pictures]
+    return [await client.look(image) for image in images]
 
 
-def batching(run: Path, pictures: list[bytes], rounds: int, seconds: float) -> dict[str, Any]:
+def batching(run: Path, images: list[bytes], rounds: int, seconds: float) -> dict[str, Any]:
     """Questions asked together and one at a time, in turns."""
     with served(run, 32, 64) as together, served(run, 1, 64) as alone:
-        scenes = {service: asyncio.run(sent(service[0], pictures)) for service in (together, alone)}
+        scenes = {service: asyncio.run(sent(service[0], images)) for service in (together, alone)}
         found: dict[tuple[int, int], list[tuple[float, float]]] = {together: [], alone: []}
         for number in range(rounds + 1):
             for service in (together, alone) if number % 2 else (alone, together):
@@ -257,16 +257,16 @@ def batching(run: Path, pictures: list[bytes], rounds: int, seconds: float) -> d
     }
 
 
-async def beside(port: int, pictures: list[bytes], seconds: float) -> dict[str, Any]:
+async def beside(port: int, images: list[bytes], seconds: float) -> dict[str, Any]:
     """How long a question takes alone, and beside what takes longest."""
-    scenes = await sent(port, pictures)
+    scenes = await sent(port, images)
     side = 6000
     levels = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(levels).resize((side, side)).save(file, "PNG", compress_level=1)
     large = file.getvalue()
     captions = [f"{'a red ball on the grass ' * 10}{number}" for number in range(32)]
-    search = json.dumps({"pictures": [{"scene": scene} for scene in scenes], "captions": captions}).encode()
+    search = json.dumps({"images": [{"scene": scene} for scene in scenes], "captions": captions}).encode()
     stop = asyncio.Event()
 
     async def looking(told: Told) -> None:
@@ -281,10 +281,10 @@ async def beside(port: int, pictures: list[bytes], seconds: float) -> dict[str, 
             await client.post("search", "/api/match", search, "application/json")
         client.close()
 
-    found: dict[str, Any] = {"seconds_each": seconds, "picture_megabytes": round(len(large) / 1e6, 1)}
+    found: dict[str, Any] = {"seconds_each": seconds, "image_megabytes": round(len(large) / 1e6, 1)}
     for name, others in (
         ("alone", ()),
-        ("beside_large_pictures", (looking,)),
+        ("beside_large_images", (looking,)),
         ("beside_searches", (searching,)),
         ("beside_both", (looking, searching)),
     ):
@@ -337,14 +337,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     load_average = [round(number, 1) for number in os.getloadavg()]
-    pictures = drawn(PICTURES)
+    images = drawn(IMAGES)
     with served(options.run, 32, WAITING) as (port, process):
-        load = asyncio.run(minute(port, process, pictures, options.seconds))
+        load = asyncio.run(minute(port, process, images, options.seconds))
     print(json.dumps(load, indent=1), flush=True)
     with served(options.run, 32, 64) as (port, _):
-        waits = asyncio.run(beside(port, pictures, min(15.0, options.seconds / 3)))
+        waits = asyncio.run(beside(port, images, min(15.0, options.seconds / 3)))
     print(json.dumps(waits, indent=1), flush=True)
-    ratio = batching(options.run, pictures[:16], options.rounds, min(2.5, options.seconds / 3))
+    ratio = batching(options.run, images[:16], options.rounds, min(2.5, options.seconds / 3))
     result = {"machine": machine() | {"load": load_average}, "minute": load, "beside": waits, "batching": ratio}
     print(json.dumps(result, indent=1))
     if options.out:

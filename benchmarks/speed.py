@@ -5,7 +5,7 @@
 Batches are drawn, in the shapes that the real sample's tasks have.
 
 Every ratio is measured side by side in this one run: the same model on the same pairs, once as the package does it and
-once padded to the task's longest text and most regions, texts and pictures repeated for every pair, every layer and
+once padded to the task's longest text and most regions, texts and images repeated for every pair, every layer and
 head run ("plain"). Medians over the rounds; written as JSON with the machine named.
 """
 
@@ -28,8 +28,8 @@ from torch.profiler import ProfilerActivity, profile
 from twelve.config import load
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
+from twelve.runs.train import machine
 from twelve.training.optimizer import AdamW, parameter_groups
-from twelve.training.run import machine
 
 HEADS = {
     "answer": {"kind": "answer", "size": 225},
@@ -40,10 +40,10 @@ HEADS = {
 }
 # task: head, texts, images, pairs as (text, image) patterns, lengths of its texts (mean, longest allowed)
 SHAPES: Mapping[str, tuple[str, int, int, int, int, int]] = {
-    "one text, one picture (answer)": ("answer", 32, 30, 32, 13, 23),
+    "one text, one image (answer)": ("answer", 32, 30, 32, 13, 23),
     "caption with three negatives": ("alignment", 24, 12, 48, 14, 30),
     "phrase and boxes (region)": ("region", 32, 30, 32, 6, 20),
-    "statement about two pictures": ("pair", 12, 40, 40, 14, 40),
+    "statement about two images": ("pair", 12, 40, 40, 14, 40),
     "hypothesis (entailment)": ("entailment", 24, 23, 24, 11, 56),
 }
 REGIONS = 37
@@ -149,7 +149,7 @@ def measure_shape(
 
 
 def retrieval_tile(model: Twelve, rounds: int) -> dict[str, float]:
-    """Pairs a second of a caption x picture tile, with the states before fusion kept and without."""
+    """Pairs a second of a caption x image tile, with the states before fusion kept and without."""
     texts, images = 8, 16
     shape = ("alignment", texts, images, texts * images, 14, 30)
     inputs = batch(shape, model.config.v_feature_size, seed=1)

@@ -40,11 +40,11 @@ import lmdb
 import numpy as np
 import torch
 
-from twelve.regions.arrow import schema
-from twelve.regions.parts import PartWriter
-from twelve.regions.store import RegionFile, RegionStore
-from twelve.regions.types import Regions
-from twelve.training.run import machine
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.runs.train import machine
+from twelve.types.regions import Regions
 
 SIZES = (16, 64, 256)
 IMAGES_PER_ROUND = 4096

@@ -2,7 +2,7 @@
 
     python benchmarks/x152.py --threads 1
 
-One drawn picture of 800 x 600 pixels (800 x 1067 in the network), invented weights. Every ratio is measured side by
+One drawn image of 800 x 600 pixels (800 x 1067 in the network), invented weights. Every ratio is measured side by
 side in this one run: batch norms folded or not, bfloat16 or float32, one suppression for all classes or one call a
 class, the resize axis by axis or from four corners at once. Network times are seconds of processor time, so that other
 programs on the machine disturb them little; written as JSON with the machine named.
@@ -26,16 +26,16 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import nms
 
-from twelve.regions.x152 import X152, Record, build
-from twelve.regions.x152.fidelity import compare
-from twelve.regions.x152.pooling import pool
-from twelve.regions.x152.preprocessing import Prepared, batch, prepare, resize
-from twelve.regions.x152.proposals import closed, propose
-from twelve.regions.x152.selection import OVERLAP, select, survivors
-from twelve.training.run import machine
+from twelve.regions.detectors.x152 import X152, Record, build
+from twelve.regions.detectors.x152.fidelity import compare
+from twelve.regions.detectors.x152.pooling import pool
+from twelve.regions.detectors.x152.preprocessing import Prepared, batch, prepare, resize
+from twelve.regions.detectors.x152.proposals import closed, propose
+from twelve.regions.detectors.x152.selection import OVERLAP, select, survivors
+from twelve.runs.train import machine
 
 
-def picture(width: int = 800, height: int = 600) -> Image.Image:
+def drawn(width: int = 800, height: int = 600) -> Image.Image:
     """Coarse noise: the invented weights find a thousand proposals in it."""
     coarse = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -69,7 +69,7 @@ class Watch:
 
 @torch.inference_mode()
 def detect(detector: X152, prepared: Prepared) -> tuple[dict[str, float], Record, Tensor, Tensor]:
-    """One detection stage by stage: times, the record, all proposals in the picture's pixels, their probabilities."""
+    """One detection stage by stage: times, the record, all proposals in the image's pixels, their probabilities."""
     network, watch = detector.network, Watch()
     pixels = batch([prepared])
     stages = network.body(pixels.to(network.fc6.weight.dtype))
@@ -154,7 +154,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    image = picture()
+    image = drawn()
     prepared = prepare(image)
     plain = build("random", fold=False)
     folded = copy.deepcopy(plain)
@@ -172,7 +172,7 @@ def main() -> None:
         "machine": machine(),
         "threads": arguments.threads,
         "load of the machine at the start": load,
-        "picture": {"width": image.width, "height": image.height, "in the network": list(prepared.extent)},
+        "image": {"width": image.width, "height": image.height, "in the network": list(prepared.extent)},
         "weights": "invented",
         "network, seconds of processor time": times,
         "folded, ratio": round(seconds_of["float32"] / seconds_of["float32, folded"], 2),

@@ -59,7 +59,7 @@ def test_help_imports_nothing_heavy() -> None:
     [
         ({}, ["--set", "data=nowhere"], ["nowhere", "no such data root"]),
         ({}, ["--set", "regions=nowhere"], ["nowhere", "regions extract"]),
-        ({}, ["--set", "tasks.vqa.report=vall"], ["vall"]),
+        ({}, ["--set", "tasks.vqa.test_split=vall"], ["vall"]),
         ({}, ["--set", "training.epoch=3"], ['"epochs"']),
         ({"tasks": ["vqq"]}, [], ['"vqa"']),
         ({"tasks": {}}, [], ["tasks"]),
@@ -71,7 +71,7 @@ def test_help_imports_nothing_heavy() -> None:
         ({}, ["--set", "optimizer.betas=[2,3]"], ["optimizer.betas"]),
         ({}, ["--set", "optimizer.factors={text: -1}"], ["optimizer.factors"]),
         ({}, ["--set", "tasks.vqa.learning_rate=.inf"], ["learning_rate"]),
-        ({}, ["--set", "tasks.vqa.report=train"], ["trained on"]),
+        ({}, ["--set", "tasks.vqa.test_split=train"], ["trained on"]),
         ({}, ["--set", "vocabulary.label_maps={answr: x.json}"], ['"answer"']),
         ({}, ["--set", "schedule.options={patience: x}"], ["patience"]),
         ({}, ["--set", "model.architecture.vocab_size=10"], ["vocab_size", "24"]),
@@ -155,7 +155,7 @@ def test_missing_image_is_named(
     (bad / "regions" / "coco" / "tiny.arrow").unlink()
     tiny.write_regions(bad / "regions", {"coco/0": 0})
     code, shown = fails(monkeypatch, capsys, "train", configured(bad, tmp_path))
-    assert code == 2 and "3 of 4 pictures of vqa" in shown and "regions extract" in shown
+    assert code == 2 and "3 of 4 images of vqa" in shown and "regions extract" in shown
 
 
 @pytest.mark.parametrize("folder", ["nothing", "."])

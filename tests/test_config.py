@@ -21,7 +21,7 @@ MINIMAL = {"run": "r", "data": "d", "tasks": ["vqa", "snli_ve"]}
         ({"tasks": ["vqaa"]}, ["vqaa", '"vqa"']),
         ({"training": {"epochs": "many"}}, ["training.epochs"]),
         ({"hold_out": "val"}, ["hold_out"]),
-        ({"carve": 0.0}, ["carve"]),
+        ({"val_fraction": 0.0}, ["val_fraction"]),
     ],
 )
 def test_mistakes_are_named(change: dict[str, object], words: list[str]) -> None:
@@ -129,7 +129,9 @@ def test_mistakes_in_settings_name_the_setting(tmp_path: Path, setting: str, wor
     assert str(caught.value).startswith(words)
 
 
-FULL = MINIMAL | {"tasks": {"vqa": {"batch_size": 5, "report": "val"}, "gqa": None, "snli_ve": {"learning_rate": 3e-3}}}
+FULL = MINIMAL | {
+    "tasks": {"vqa": {"batch_size": 5, "test_split": "val"}, "gqa": None, "snli_ve": {"learning_rate": 3e-3}}
+}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ FULL = MINIMAL | {"tasks": {"vqa": {"batch_size": 5, "report": "val"}, "gqa": No
         (["tasks=[vqa, nlvr2]"], ["vqa", "nlvr2"]),
         (["tasks.gqa=null"], ["vqa", "snli_ve"]),
         (["tasks.gqa=", "tasks.vqa="], ["snli_ve"]),
-        (["tasks=[vqa]", "tasks.vqa.report=test"], ["vqa"]),
+        (["tasks=[vqa]", "tasks.vqa.test_split=test"], ["vqa"]),
     ],
 )
 def test_chosen_tasks_keep_the_files_settings(tmp_path: Path, settings: list[str], left: list[str]) -> None:
@@ -149,12 +151,14 @@ def test_chosen_tasks_keep_the_files_settings(tmp_path: Path, settings: list[str
     assert list(found) == left
     for name in left:
         then = everything.get(name, config.TaskSettings())
-        assert found[name] == then.model_copy(update={"report": "test"} if "vqa.report" in settings[-1] else {})
+        assert found[name] == then.model_copy(update={"test_split": "test"} if "vqa.test_split" in settings[-1] else {})
 
 
 def test_a_mapping_of_tasks_replaces_the_files(tmp_path: Path) -> None:
-    found = config.load(written(tmp_path, yaml.safe_dump(FULL, sort_keys=False)), ["tasks={vqa: {report: dev}}"]).tasks
-    assert found == {"vqa": config.TaskSettings(report="dev")}
+    found = config.load(
+        written(tmp_path, yaml.safe_dump(FULL, sort_keys=False)), ["tasks={vqa: {test_split: dev}}"]
+    ).tasks
+    assert found == {"vqa": config.TaskSettings(test_split="dev")}
 
 
 def test_a_task_that_is_not_there_is_not_left_out(tmp_path: Path) -> None:

@@ -25,13 +25,13 @@ from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import OUTPUTS
-from twelve.regions.store import GIVEN
+from twelve.regions.store.region_store import GIVEN
 from twelve.tasks.base import all_tasks
 
 NAMES = sorted(all_tasks())
 EXTRAS = (tiny_extra_binary, tiny_extra_options, tiny_web_captions)
 """Who writes the files of tasks beyond the twelve."""
-GIVING = [name for name, task in all_tasks().items() if task.protocol(task.report_split).boxes == "given"]
+GIVING = [name for name, task in all_tasks().items() if task.protocol(task.test_split).boxes == "given"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_every_task_is_here() -> None:
 def test_contract(name: str, root: Path, tmp_path: Path) -> None:
     task = all_tasks()[name]
     assert task.name == name and task.title and task.kind in OUTPUTS and 0 <= task.token < 20
-    assert task.report_split and {"test", "val"} >= set(task.held_out_splits)
+    assert task.test_split and {"test", "val"} >= set(task.held_out_splits)
 
     tree = tiny.tree(root, tmp_path / "run")
     tree["tasks"] = {name: settings(root, name)}
@@ -94,7 +94,7 @@ def test_contract(name: str, root: Path, tmp_path: Path) -> None:
     score = found.output.score(logits, batch.targets)
     assert score.shape == (6,) and ((score >= 0) & (score <= 1)).all()
 
-    split = parsed.tasks[name].report
+    split = parsed.tasks[name].test_split
     assert split is not None
     reported = task.read(data.root, split)
     if task.partial:
@@ -121,8 +121,6 @@ def test_boxes_that_are_given_need_regions_of_their_own(name: str, root: Path, t
         shutil.rmtree(folder)
     tree = tiny.tree(root, tmp_path / "run", regions=str(regions))
     tree["tasks"] = {name: settings(root, name)}
-    with pytest.raises(
-        RegionError, match=rf"{GIVEN}: 12 of 12 pictures of {name} have no regions of the boxes"
-    ) as found:
+    with pytest.raises(RegionError, match=rf"{GIVEN}: 12 of 12 images of {name} have no regions of the boxes") as found:
         prepare(configuration.parse(tree))
     assert f"--boxes given:{name} " in str(found.value) and "--data" in str(found.value)

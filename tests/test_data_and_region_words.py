@@ -1,4 +1,4 @@
-"""What the commands about data and regions say: good files, wrong files, lost pictures, interrupts, small shares."""
+"""What the commands about data and regions say: good files, wrong files, lost images, interrupts, small shares."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.errors import ConfigError
 from twelve.predictor.results import Answer, percent
-from twelve.regions import backbones
-from twelve.regions.extractor import ExtractReport
+from twelve.regions.detectors import building
+from twelve.regions.extraction.extract import ExtractReport
 from twelve.regions.importers.recognising import looks_like
 
 
@@ -55,9 +55,9 @@ def test_verify_says_ok_and_info_how_it_was_made(images: Path, tmp_path: Path) -
     assert everything["metadata"]["recipe"]["backbone"] == "microworld"
 
 
-def test_strict_fails_when_pictures_were_left_out(images: Path, tmp_path: Path) -> None:
+def test_strict_fails_when_images_were_left_out(images: Path, tmp_path: Path) -> None:
     assert extract(images, tmp_path / "good", "--strict").exit_code == 0
-    (images / "broken.png").write_bytes(b"no picture")
+    (images / "broken.png").write_bytes(b"no image")
     assert extract(images, tmp_path / "regions").exit_code == 0
     assert extract(images, tmp_path / "other", "--strict").exit_code == 1
     given = ExtractReport("s/given", None, 0, 0, 0, {"s/1": "why"}, "f", 1, 0.0)
@@ -108,7 +108,7 @@ def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ConfigError, match=r"timm, .* is not installed -> pip install 'twelve\[timm\]'") as caught:
-        backbones.build("tf_efficientnet_lite0", "random")
+        building.build("tf_efficientnet_lite0", "random")
     assert "did you mean" not in str(caught.value)
 
 

@@ -20,7 +20,7 @@ from twelve import cli
 from twelve import config as configuration
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
-from twelve.training.run import train
+from twelve.runs.train import train
 
 HOME = Path(__file__).parents[1]
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
@@ -98,18 +98,18 @@ def test_a_command_that_is_wrong_is_noticed() -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What the commands speak of: a run, a model that can be asked everything, pictures, questions, recordings."""
+    """What the commands speak of: a run, a model that can be asked everything, images, questions, recordings."""
     folder = tmp_path_factory.mktemp("docs")
     root = tiny.make(folder / "root", train=8, val=3)
     tree = tiny.tree(root, folder / "runs" / "real-sample")
-    tree["training"] |= {"iterations": 2, "look_every": 2, "save_every": 2}
+    tree["training"] |= {"iterations": 2, "eval_every": 2, "save_every": 2}
     train(configuration.parse(tree), console=Console(quiet=True))
     tiny_model.make(folder / "model")
     (folder / "photographs").mkdir()
     for number, name in enumerate(("boat", "left", "right", "x", "photograph")):
-        picture = draw(draw_scene(np.random.default_rng(number)), seed=number)
-        picture.save(folder / f"{name}.jpg")
-        picture.save(folder / "photographs" / f"{name}.jpg")
+        image = draw(draw_scene(np.random.default_rng(number)), seed=number)
+        image.save(folder / f"{name}.jpg")
+        image.save(folder / "photographs" / f"{name}.jpg")
     drawn = folder / "quickstart" / "data" / "images" / "vg"
     drawn.mkdir(parents=True)
     shutil.copy(folder / "boat.jpg", drawn / "2300000.jpg")

@@ -14,10 +14,10 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.errors import TwelveError
 from twelve.evaluation import record
-from twelve.evaluation.command import evaluate_run
 from twelve.evaluation.evaluate import read_results
 from twelve.model.vilbert import Twelve
-from twelve.training.run import train
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -36,7 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "whole"
-    training = {"iterations": 80, "look_every": 20, "save_every": 20, "log_every": 1, "threads": 1}
+    training = {"iterations": 80, "eval_every": 20, "save_every": 20, "log_every": 1, "threads": 1}
     return train(configuration.parse(tiny.tree(root, run, training=training)), console=QUIET)
 
 
@@ -44,15 +44,15 @@ def test_it_learns_every_task(trained: Path, capsys: pytest.CaptureFixture[str])
     results = {result.task: result for result in evaluate_run(trained)}
     assert set(results) == set(tiny.TASKS)
     for task in tiny.TASKS:
-        assert results[task].score.mean > results[task].floors["shuffled pictures"].score + 10, task
+        assert results[task].score.mean > results[task].baselines["shuffled images"].score + 10, task
     shown = capsys.readouterr().out
     for result in results.values():
         assert result.title in shown and f"split {result.protocol.split}" in shown
         assert result.score.low <= result.score.mean <= result.score.high
     written = json.loads((trained / "evaluation.json").read_text())
     assert written["facts"]["parameters"] > 0 and set(written["tasks"]) == set(tiny.TASKS)
-    assert "majority" in results["vqa"].floors and "trained box prior" in results["refcoco"].floors
-    assert all("chance" in result.floors for result in results.values())
+    assert "majority" in results["vqa"].baselines and "trained box prior" in results["refcoco"].baselines
+    assert all("chance" in result.baselines for result in results.values())
     assert read_results(trained / "evaluation.json") == ([*results.values()], written["facts"])
     assert set(record.read(trained / record.FILE)) == set(tiny.TASKS)
 
@@ -138,7 +138,7 @@ def test_other_features_than_the_checkpoints_are_refused(root: Path, trained: Pa
 
 def test_the_schedule_stops_and_resumes_tasks(root: Path, tmp_path: Path) -> None:
     tree = tiny.tree(root, tmp_path / "run")
-    tree["training"] |= {"iterations": 24, "look_every": 1}
+    tree["training"] |= {"iterations": 24, "eval_every": 1}
     tree["schedule"] = {"name": "stop-and-go"}
     run = train(configuration.parse(tree), console=QUIET)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

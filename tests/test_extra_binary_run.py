@@ -15,11 +15,11 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.data.exclusions import find_exclusions
 from twelve.evaluation import record
-from twelve.evaluation.command import evaluate_run
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
 from twelve.report.write import write_report
-from twelve.training.run import train
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 
 QUIET = Console(quiet=True)
 TASKS = tuple(tiny_extra_binary.REPORTS)
@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tiny_extra_binary.make(tiny_others.make(tmp_path_factory.mktemp("root")))
     for split, numbers in {"train": range(24), "valid": range(24, 32)}.items():
         tiny_extra_binary.write_games(made / "guesswhat", split, numbers)
-        # One caption for all pictures, so that only the picture tells.
+        # One caption for all images, so that only the image tells.
         captions = [
             {"image_id": number, "caption": "the thing is red", "foil": tiny.COLOURS[tiny.colour_of(number)] != "red"}
             for number in numbers
@@ -42,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    training = {"iterations": 80, "look_every": 40, "save_every": 80, "log_every": 1, "threads": 1}
+    training = {"iterations": 80, "eval_every": 40, "save_every": 80, "log_every": 1, "threads": 1}
     tree: dict[str, Any] = tiny.tree(root, tmp_path_factory.mktemp("runs") / "run", training=training, sources={})
     tree["tasks"] = {name: tiny_extra_binary.settings(name) for name in TASKS}
     return train(configuration.parse(tree), console=QUIET)
@@ -52,13 +52,13 @@ def test_they_learn_to_look(trained: Path) -> None:
     results = {result.task: result for result in evaluate_run(trained)}
     assert set(results) == set(TASKS)
     for task, result in results.items():
-        assert result.score.mean > result.floors["shuffled pictures"].score + 10, task
-    text_only = {"chance", "majority", "bag of words", "shuffled pictures"}
-    assert set(results["foil"].floors) == set(results["guesswhat_answerer"].floors) == text_only
-    assert {"box prior", "trained box prior"} < set(results["flickr30k_entities"].floors)
-    # The questions and the picture are the same for every object: only who sees the object can know more than these.
+        assert result.score.mean > result.baselines["shuffled images"].score + 10, task
+    text_only = {"chance", "majority", "bag of words", "shuffled images"}
+    assert set(results["foil"].baselines) == set(results["guesswhat_answerer"].baselines) == text_only
+    assert {"box prior", "trained box prior"} < set(results["flickr30k_entities"].baselines)
+    # The questions and the image are the same for every object: only who sees the object can know more than these.
     answerer = results["guesswhat_answerer"]
-    assert answerer.floors["bag of words"].score == 75 and answerer.score.mean > 85
+    assert answerer.baselines["bag of words"].score == 75 and answerer.score.mean > 85
     assert answerer.protocol.boxes == "given" and "box around all" in results["flickr30k_entities"].protocol.note
 
     recorded = record.read(trained / record.FILE)
@@ -73,20 +73,20 @@ def test_they_learn_to_look(trained: Path) -> None:
         assert text in page
 
 
-def test_their_pictures_are_held_out_and_cleaned(tmp_path: Path) -> None:
+def test_their_images_are_held_out_and_cleaned(tmp_path: Path) -> None:
     root = tiny.make(tmp_path, train=6, val=2)
     tiny_extra_binary.write_captions(root / "foil", {"test": range(2), "train": range(2, 8)})
     tiny_extra_binary.write_entities(root / "flickr30k_entities", "test", range(1, 3))
     tiny_extra_binary.write_entities(root / "flickr30k_entities", "train", range(3, 8))
     found = {task.task: task for task in find_exclusions(root, "test+val", pixels=False, progress=False).tasks}
-    assert {image: set(why) for image, why in found["vqa"].pictures.items()} == {
+    assert {image: set(why) for image, why in found["vqa"].images.items()} == {
         "coco/0": {"foil test"},
         "coco/1": {"foil test"},
     }
     entities = {"flickr30k/9001", "flickr30k/9002"}
-    assert set(found["snli_ve"].pictures) == set(found["flickr30k"].pictures) == entities
-    assert set(found["foil"].pictures) == {"coco/6", "coco/7"}  # vqa's
-    assert set(found["flickr30k_entities"].pictures) == {"flickr30k/9006", "flickr30k/9007"}
+    assert set(found["snli_ve"].images) == set(found["flickr30k"].images) == entities
+    assert set(found["foil"].images) == {"coco/6", "coco/7"}  # vqa's
+    assert set(found["flickr30k_entities"].images) == {"flickr30k/9006", "flickr30k/9007"}
 
 
 def test_regions_that_are_padding_reply_nothing() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from twelve import files
 from twelve.errors import ConfigError, TwelveError
-from twelve.files import alone, append, check_file, check_folder, check_replaceable, replacing, settle
+from twelve.io import files
+from twelve.io.files import alone, append, check_file, check_folder, check_replaceable, replacing, settle
 
 
 def test_failure_inside_leaves_the_old_file(tmp_path: Path) -> None:

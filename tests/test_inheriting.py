@@ -19,12 +19,12 @@ def run(tmp_path: Path) -> Path:
         "run": "/r",
         "data": "/d",
         "sources": {"refcoco": "flickr30k"},
-        "carve": 0.2,
+        "val_fraction": 0.2,
         "seed": 7,
         "tasks": {
-            "vqa": {"batch_size": 5, "learning_rate": 0.003, "report": "val"},
-            "refcoco": {"batch_size": 6, "report": "val"},
-            "snli_ve": {"report": "dev"},
+            "vqa": {"batch_size": 5, "learning_rate": 0.003, "test_split": "val"},
+            "refcoco": {"batch_size": 6, "test_split": "val"},
+            "snli_ve": {"test_split": "dev"},
         },
         "optimizer": {"head_learning_rate": 0.01, "bias_correction": True},
         "training": {"iterations": 12},
@@ -37,8 +37,8 @@ def run(tmp_path: Path) -> Path:
 def test_fine_tuning_needs_a_run_and_a_task_alone(run: Path, key: str) -> None:
     found = config.load(FINETUNE, [f"{key}={run}", "tasks=[vqa]"])
     assert found.model.init == str(run) and list(found.tasks) == ["vqa"]
-    assert (found.data, found.seed, found.carve, found.sources) == ("/d", 7, 0.2, {"refcoco": "flickr30k"})
-    assert found.tasks["vqa"].batch_size == 5 and found.tasks["vqa"].report == "val"
+    assert (found.data, found.seed, found.val_fraction, found.sources) == ("/d", 7, 0.2, {"refcoco": "flickr30k"})
+    assert found.tasks["vqa"].batch_size == 5 and found.tasks["vqa"].test_split == "val"
     assert found.optimizer.head_learning_rate == 0.01 and found.optimizer.bias_correction
     assert found.optimizer.layer_decay == 0.9  # of the file
     assert found.training.iterations is None and found.run == "runs/finetuned"
@@ -50,9 +50,13 @@ def test_the_model_in_a_run_stands_for_the_run(run: Path) -> None:
 
 def test_what_is_set_counts(run: Path) -> None:
     found = config.load(FINETUNE, [f"init={run}", "tasks={vqa: {batch_size: 2}, gqa: {}}", "seed=1", "data=e"])
-    assert (found.data, found.seed, found.carve) == ("e", 1, config.RunConfig.model_fields["carve"].default)
+    assert (found.data, found.seed, found.val_fraction) == (
+        "e",
+        1,
+        config.RunConfig.model_fields["val_fraction"].default,
+    )
     found = config.load(FINETUNE, [f"init={run}", "tasks={vqa: {batch_size: 2}, gqa: {}}", "seed=1"])
-    assert (found.data, found.seed, found.carve) == ("/d", 1, 0.2)
+    assert (found.data, found.seed, found.val_fraction) == ("/d", 1, 0.2)
     assert found.tasks["vqa"].batch_size == 2 and found.tasks["vqa"].learning_rate == 0.003
     assert found.tasks["gqa"].batch_size is None
 

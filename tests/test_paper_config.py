@@ -10,7 +10,8 @@ import torch
 from twelve import config
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
-from twelve.tasks.base import HEADS, all_tasks
+from twelve.outputs.base import HEADS
+from twelve.tasks.base import all_tasks
 
 # What the released checkpoints hold with these answers, see tests/model/test_released.py.
 # 11,020,800 of them (biOutput.q_dense1 and 2 of the six connections) it never uses.

@@ -15,16 +15,16 @@ import tiny
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve import places
 from twelve.data.prepare import open_root
-from twelve.evaluation.command import evaluate_run
-from twelve.model.export import open_model
-from twelve.model.export_check import samples_of
+from twelve.export.check import samples_of
+from twelve.export.export import open_model
+from twelve.io import paths as places
 from twelve.predictor.loading import load as load_predictor
 from twelve.report.write import write_report
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.study import plan as plans
 from twelve.study.joint_vs_single import planned
-from twelve.training.run import train
 
 QUIET = Console(quiet=True)
 
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.move(root / "regions", place / "regions")
     tree: dict[str, Any] = tiny.tree(Path("data"), Path("runs/first"), regions="regions", sources={})
     tree |= {"tasks": {name: tree["tasks"][name] for name in ("vqa", "snli_ve")}}
-    tree["training"] |= {"iterations": 4, "save_every": 2, "look_every": 2}
+    tree["training"] |= {"iterations": 4, "save_every": 2, "eval_every": 2}
     (place / "labels.json").write_text(json.dumps(["red", "green", "blue"]))
     tree["vocabulary"]["label_maps"] = {"answer": "labels.json"}
     (place / "mine.yaml").write_text(json.dumps(tree))

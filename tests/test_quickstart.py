@@ -12,18 +12,18 @@ from small_world import SIZES
 from twelve import quickstart as module
 from twelve.errors import ConfigError, DataError
 from twelve.quickstart import quickstart
-from twelve.training import run as training
+from twelve.runs import train as training
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
 
 
 def settings(folder: Path, *more: str) -> list[str]:
-    short = ["iterations=4", "look_every=2", "look_examples=8", "log_every=1", "save_every=2", "threads=1"]
+    short = ["iterations=4", "eval_every=2", "eval_examples=8", "log_every=1", "save_every=2", "threads=1"]
     return [
         f"run={folder / 'run'}",
         f"data={folder / 'data'}",
-        "carve=0.2",
+        "val_fraction=0.2",
         "vocabulary.min_count=1",
         "evaluation.derangements=1",
         "evaluation.resamples=100",
@@ -37,20 +37,20 @@ def test_interrupted_it_goes_on_and_finished_it_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "_sizes", lambda _: SIZES)
-    look, looks = Trainer.look, []
+    validation, validations = Trainer.validate, []
 
     def interrupted(self: Trainer, name: str) -> float:
-        looks.append(name)
-        if len(looks) > 12:  # all twelve tasks have been looked at, so a best model is there already
+        validations.append(name)
+        if len(validations) > 12:  # all twelve tasks have been looked at, so a best model is there already
             raise KeyboardInterrupt
-        return look(self, name)
+        return validation(self, name)
 
-    monkeypatch.setattr(Trainer, "look", interrupted)
+    monkeypatch.setattr(Trainer, "validate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quickstart(settings=settings(tmp_path), console=QUIET)
     run = tmp_path / "run"
     assert (run / "model" / "model.safetensors").is_file() and not (run / training.TRAINED).exists()
-    monkeypatch.setattr(Trainer, "look", look)
+    monkeypatch.setattr(Trainer, "validate", validation)
     page = quickstart(settings=settings(tmp_path), console=QUIET)
     assert (run / training.TRAINED).is_file() and page.is_file()
     trained = (run / "model" / "model.safetensors").stat().st_mtime_ns

@@ -29,14 +29,14 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
-from twelve.data.records import unreadable
 from twelve.device import usable
 from twelve.errors import TwelveError
+from twelve.formats.records import unreadable
 from twelve.microworld.draw import draw
 from twelve.microworld.make import make_microworld
 from twelve.microworld.scene import draw_scene
 from twelve.regions.importers.recognising import FORMATS
-from twelve.regions.store import RegionStore
+from twelve.regions.store.region_store import RegionStore
 from twelve.report.reading import read_run
 from twelve.report.write import commands as commands_of
 from twelve.study.joint_vs_single import _begun, planned
@@ -364,7 +364,12 @@ CHECKS = (
 def test_there_are_remedies() -> None:
     remedies = [text for text in texts() if text.remedy]
     assert len(remedies) > 450 and len(texts()) > 3000
-    assert {text.file for text in remedies} > {"files.py", "config.py", "regions/store.py", "study/results.py"}
+    assert {text.file for text in remedies} > {
+        "io/files.py",
+        "config.py",
+        "regions/store/region_store.py",
+        "study/results.py",
+    }
     assert sum("twelve " in text.text for text in remedies) > 15
 
 
@@ -375,16 +380,16 @@ def test_what_is_advised_is_there(check: Any) -> None:
 
 
 SEEDED = (
-    ("training/run.py", "remedy='go on: twelve trian CONFIG'", wrong_commands, "no command twelve trian"),
-    ("training/run.py", "remedy='twelve train CONFIG --resum'", wrong_commands, "has no option --resum"),
-    ("training/run.py", "remedy='see it: twelve evaluate'", wrong_usage, None),
-    ("training/run.py", "remedy='see it: twelve evaluate RUN RUN'", wrong_usage, "does not take this"),
-    ("training/run.py", "remedy=f'see it: twelve evaluate {folder}'", wrong_quoting, "quote the path"),
-    ("training/run.py", "remedy=f'see it: twelve evaluate {quoted(folder)}'", wrong_quoting, None),
+    ("runs/train.py", "remedy='go on: twelve trian CONFIG'", wrong_commands, "no command twelve trian"),
+    ("runs/train.py", "remedy='twelve train CONFIG --resum'", wrong_commands, "has no option --resum"),
+    ("runs/train.py", "remedy='see it: twelve evaluate'", wrong_usage, None),
+    ("runs/train.py", "remedy='see it: twelve evaluate RUN RUN'", wrong_usage, "does not take this"),
+    ("runs/train.py", "remedy=f'see it: twelve evaluate {folder}'", wrong_quoting, "quote the path"),
+    ("runs/train.py", "remedy=f'see it: twelve evaluate {quoted(folder)}'", wrong_quoting, None),
     ("regions/importers/run.py", "remedy='check --from'", wrong_options, "an option --from"),
     ("regions/importers/run.py", "remedy='say --index FILE'", wrong_options, None),
     ("config.py", "remedy='--set training.epoch=3'", wrong_keys, "training.epoch"),
-    ("config.py", "remedy='--set tasks.vqa.look=SPLIT'", wrong_keys, None),
+    ("config.py", "remedy='--set tasks.vqa.val_split=SPLIT'", wrong_keys, None),
     ("config.py", "remedy='lower vocabulary.mincount'", wrong_keys, "vocabulary.mincount"),
     ("config.py", "remedy='see docs/config.md'", wrong_pages, "docs/config.md"),
     ("config.py", "remedy='see configs/real.yaml'", wrong_pages, "real.yaml"),
@@ -451,10 +456,10 @@ def write_tree(path: Path, tree: Any) -> Path:
 
 SETTINGS: tuple[tuple[dict[str, Any], str, str, dict[str, str]], ...] = (
     # (what is in the file, what is wrong, the setting in the remedy, what stands for words in capitals)
-    ({"tasks": {"vqa": {"report": "train"}}}, "the one that is trained on", r"--set (\S+)", {"SPLIT": "val"}),
-    ({"tasks": {"vqa": {"look": "train"}}}, "may not look at", r"--set (\S+)", {"SPLIT": "minval"}),
-    ({"tasks": {"vqa": {"look": "train"}}}, "may not look at", r"--set (\S+)", {"SPLIT": "null"}),
-    ({"tasks": {"snli_ve": {}, "own": {"kind": "pair", "train": "a", "report": "b", "output": "answer"}}},
+    ({"tasks": {"vqa": {"test_split": "train"}}}, "the one that is trained on", r"--set (\S+)", {"SPLIT": "val"}),
+    ({"tasks": {"vqa": {"val_split": "train"}}}, "may not validate on", r"--set (\S+)", {"SPLIT": "minval"}),
+    ({"tasks": {"vqa": {"val_split": "train"}}}, "may not validate on", r"--set (\S+)", {"SPLIT": "null"}),
+    ({"tasks": {"snli_ve": {}, "own": {"kind": "pair", "train": "a", "test_split": "b", "output": "answer"}}},
      "of kind answer", r"--set (\S+)", {"NAME": "another"}),
     ({"freeze": {"text_layers": 2}}, "would stay so", r"--set (freeze\S+)\)", {}),
     ({"freeze": {"image_layers": 2}}, "would stay so", r"--set (freeze\S+)\)", {}),
@@ -536,12 +541,12 @@ def test_going_on_from_what_is_no_run(tmp_path: Path) -> None:
 
 
 def test_own_tasks(tmp_path: Path) -> None:
-    own = {"kind": "answer", "train": "a.jsonl", "report": "b.jsonl"}
+    own = {"kind": "answer", "train": "a.jsonl", "test_split": "b.jsonl"}
     file = write_tree(tmp_path / "mine.yaml", MINIMAL | {"tasks": {"vqa": own}})
     assert "another name" in refused(lambda: configuration.load(file), "known dataset")
     write_tree(file, MINIMAL | {"tasks": {"mine": own}})
     configuration.load(file)
-    write_tree(file, MINIMAL | {"tasks": {"mine": {"train": "a.jsonl", "report": "b.jsonl"}}})
+    write_tree(file, MINIMAL | {"tasks": {"mine": {"train": "a.jsonl", "test_split": "b.jsonl"}}})
     key = advised(refused(lambda: configuration.load(file)), r"add (\S+)")
     configuration.load(file, [f"{key}=answer"])
 
@@ -553,7 +558,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny.make(folder / "own data", train=12, val=4)
     tree = tiny.tree(root, folder / "the run")
     tree["tasks"] = {name: tree["tasks"][name] for name in ("vqa", "snli_ve")}
-    tree["training"] |= {"iterations": 2, "look_every": 2, "save_every": 1}
+    tree["training"] |= {"iterations": 2, "eval_every": 2, "save_every": 1}
     write_tree(folder / "mine.yaml", tree)
     run("train", str(folder / "mine.yaml"))
     return folder
@@ -572,7 +577,7 @@ TRAINING: tuple[tuple[list[str], str, str, dict[str, str]], ...] = (
     (["freeze.text_layers=9", "init=RUN"], "has 2 layers, not 9", "at most (.*)", {"2": "freeze.text_layers=2"}),
     (["freeze.names=[text, image, connections, heads, poolers]", "init=RUN"], "nothing is left", "(freeze.but)",
      {"but": "but=[heads]"}),
-    (["tasks.nlvr2={report: dev, max_text: 99}", "init=RUN"], "at most 16 word pieces", "at most (.*)",
+    (["tasks.nlvr2={test_split: dev, max_text: 99}", "init=RUN"], "at most 16 word pieces", "at most (.*)",
      {"16": "tasks.nlvr2.max_text=16"}),
     (["schedule.name=stop"], "unknown schedule", "choose among (.*)", {"stop-and-go,": "schedule.name=stop-and-go #"}),
     (["schedule.options.gab=3"], "no option 'gab'", "its options: (.*)", {}),
@@ -656,12 +661,12 @@ def test_measuring(place: Path, tmp_path: Path) -> None:
             type_in(command)
     known = advised(refused(lambda: run("evaluate", str(folder), "--task", "vqaa")), "it has (.*)").split(", ")
     assert sorted(known) == ["snli_ve", "vqa"]
-    submit = ["evaluate", str(folder), "--submit", str(tmp_path / "results.json"), "--no-floors"]
+    submit = ["evaluate", str(folder), "--submit", str(tmp_path / "results.json"), "--no-baselines"]
     name = advised(refused(lambda: run(*submit), "one task's"), "with --task: (.*)").split(", ")[0]
     assert advised(refused(lambda: run(*submit, "--task", "snli_ve")), "with --task: (.*)") == name
     run(*submit, "--task", name)
     assert "name a file in it" in refused(lambda: run(*submit[:3], str(tmp_path), "--task", name))
-    run(*submit[:3], str(tmp_path / "in it.json"), "--task", name, "--no-floors")
+    run(*submit[:3], str(tmp_path / "in it.json"), "--task", name, "--no-baselines")
     split = [*submit, "--task", "vqa", "--split", "test2015"]
     for other in advised(refused(lambda: run(*split), "no split"), "choose among (.*)").split(", "):
         if other == "val":
@@ -701,7 +706,7 @@ def test_a_world_where_another_folder_is(tmp_path: Path) -> None:
 
 # --- regions ------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for number in range(4):
         path = tmp_path / "own images" / ("mine" if number < 3 else "other") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -741,28 +746,28 @@ EXTRACTION: tuple[tuple[str, str, str, str], ...] = (
 
 @pytest.mark.parametrize(("options", "wrong", "advice", "followed"), EXTRACTION, ids=lambda value: str(value)[:60])
 def test_options_of_extraction(
-    options: str, wrong: str, advice: str, followed: str, pictures: Path, tmp_path: Path
+    options: str, wrong: str, advice: str, followed: str, images: Path, tmp_path: Path
 ) -> None:
     def extract(options: str) -> None:
         words = options.replace("OTHER", "other").split()
-        words = [str(pictures / "other") if word == "other" else word for word in words]
+        words = [str(images / "other") if word == "other" else word for word in words]
         backbone = [] if "--backbone" in words else ["--backbone", "microworld"]
-        run("regions", "extract", "--images", str(pictures / "mine"), *words, *backbone, "--out", str(tmp_path / "r"))
+        run("regions", "extract", "--images", str(images / "mine"), *words, *backbone, "--out", str(tmp_path / "r"))
 
     assert advice in refused(lambda: extract(options), wrong)
     if followed:
         extract(followed)
 
 
-def test_a_store_that_holds_something_else(pictures: Path, tmp_path: Path) -> None:
-    base = ["regions", "extract", "--images", str(pictures / "mine"), "--backbone", "microworld"]
+def test_a_store_that_holds_something_else(images: Path, tmp_path: Path) -> None:
+    base = ["regions", "extract", "--images", str(images / "mine"), "--backbone", "microworld"]
     run(*base, "--boxes", "detect", "--out", str(tmp_path / "r"))
     remedy = refused(lambda: run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r")), "holds other regions")
     assert remedy == "give another --out, or delete that file"
     run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "another"))
     (tmp_path / "r" / "mine" / "mine.arrow").unlink()
     run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r"))
-    # A picture in two files of a source.
+    # An image in two files of a source.
     shutil.copy(tmp_path / "r" / "mine" / "mine.arrow", tmp_path / "r" / "mine" / "copy.arrow")
     store = partial(RegionStore, tmp_path / "r")
     assert "remove one of the two files" in refused(lambda: store().ids("mine"), "is also in")
@@ -774,9 +779,9 @@ def test_a_store_that_holds_something_else(pictures: Path, tmp_path: Path) -> No
     assert len(store().ids("mine")) == 3
 
 
-def test_a_damaged_file_is_made_again(pictures: Path, tmp_path: Path) -> None:
-    """Extracting again is not enough where the damaged file stays: its pictures count as there."""
-    words = ["regions", "extract", "--images", str(pictures / "mine"), "--backbone", "microworld", "--boxes", "detect"]
+def test_a_damaged_file_is_made_again(images: Path, tmp_path: Path) -> None:
+    """Extracting again is not enough where the damaged file stays: its images count as there."""
+    words = ["regions", "extract", "--images", str(images / "mine"), "--backbone", "microworld", "--boxes", "detect"]
     words += ["--out", str(tmp_path / "my regions")]
     run(*words)
     file = tmp_path / "my regions" / "mine" / "mine.arrow"
@@ -791,9 +796,9 @@ def test_a_damaged_file_is_made_again(pictures: Path, tmp_path: Path) -> None:
     run(*merge)
 
 
-def test_sources_that_do_not_go_together(pictures: Path, tmp_path: Path) -> None:
+def test_sources_that_do_not_go_together(images: Path, tmp_path: Path) -> None:
     def words(source: str, *more: str) -> list[str]:
-        start = ["regions", "extract", "--images", str(pictures / source), "--backbone", "microworld"]
+        start = ["regions", "extract", "--images", str(images / source), "--backbone", "microworld"]
         return [*start, "--boxes", "detect", *more, "--out", str(tmp_path / "r")]
 
     run(*words("mine"))
@@ -811,8 +816,8 @@ def test_sources_that_do_not_go_together(pictures: Path, tmp_path: Path) -> None
     opened()
 
 
-def test_boxes_of_a_folder(pictures: Path, tmp_path: Path) -> None:
-    base = ["regions", "extract", "--images", str(pictures / "mine"), "--backbone", "microworld", "--out"]
+def test_boxes_of_a_folder(images: Path, tmp_path: Path) -> None:
+    base = ["regions", "extract", "--images", str(images / "mine"), "--backbone", "microworld", "--out"]
     run(*base, str(tmp_path / "r"), "--boxes", "detect")
     words = [*base, str(tmp_path / "of files"), "--boxes", str(tmp_path / "r" / "mine")]
     assert "give the region files in it" in refused(lambda: run(*words), "this is a folder")

@@ -16,11 +16,11 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve import threads
 from twelve.errors import ConfigError
-from twelve.evaluation.command import evaluate_run
 from twelve.model.vilbert import Twelve
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.threads import Others, Threads, Watch, measure
 from twelve.training import checkpoint
-from twelve.training.run import train
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -152,7 +152,7 @@ def tree(root: Path, run: Path, **training: Any) -> dict[str, Any]:
     found = tiny.tree(root, run)
     found["model"]["architecture"] |= {"hidden_dropout_prob": 0.1, "v_hidden_dropout_prob": 0.1}
     found["optimizer"] = {**found.get("optimizer", {}), "accumulate": 3}
-    found["training"] |= {"iterations": 10, "look_every": 5, "save_every": 4, "log_every": 1} | training
+    found["training"] |= {"iterations": 10, "eval_every": 5, "save_every": 4, "log_every": 1} | training
     return found
 
 
@@ -220,15 +220,15 @@ def test_a_resumed_run_takes_the_number_of_its_checkpoint(
 
 
 def _killed(config: configuration.RunConfig, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    original = Trainer._look
+    original = Trainer._validate
 
-    def look(self: Trainer) -> None:
+    def validation(self: Trainer) -> None:
         if self.iteration == after:
             raise KeyboardInterrupt
         original(self)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_look", look)
+        patch.setattr(Trainer, "_validate", validation)
         train(config, console=QUIET)
 
 
@@ -240,8 +240,8 @@ def test_a_run_that_becomes_slow_changes_at_an_extra_checkpoint(
     kept: list[int] = []
     saved = Trainer.save
     monkeypatch.setattr(Trainer, "save", lambda self: kept.append(-self.iteration) or saved(self))
-    stepped = Trainer._look
-    monkeypatch.setattr(Trainer, "_look", lambda self: kept.append(self.iteration) or stepped(self))
+    stepped = Trainer._validate
+    monkeypatch.setattr(Trainer, "_validate", lambda self: kept.append(self.iteration) or stepped(self))
     settings = tree(root, tmp_path / "run", threads="auto", save_every=100)
     run = train(configuration.parse(settings), console=QUIET)
     assert kept == [1, 2, 3, 4, 5, 6, 7, -7, 8, 9, 10, -10]

@@ -1,4 +1,4 @@
-"""docs/tutorial.md from its first command to its last, with drawn pictures and an untrained model to start from."""
+"""docs/tutorial.md from its first command to its last, with drawn images and an untrained model to start from."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAGE.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     tiny_model.make(tmp_path / "quickstart" / "run")
-    pictures = tmp_path / "mine" / "images" / "mine"
-    pictures.mkdir(parents=True)
+    images = tmp_path / "mine" / "images" / "mine"
+    images.mkdir(parents=True)
     line = json.loads(test_docs.blocks(text, "json")[0].splitlines()[0])
     lines = []
     for number in range(12):
-        draw(draw_scene(np.random.default_rng(number)), seed=number).save(pictures / f"{number:02}.jpg")
+        draw(draw_scene(np.random.default_rng(number)), seed=number).save(images / f"{number:02}.jpg")
         lines.append(json.dumps(line | {"image": f"{number:02}.jpg", "target": ("yes", "no")[number % 2]}) + "\n")
     (tmp_path / "mine" / "questions.jsonl").write_text("".join(lines[:10]))
     (tmp_path / "mine" / "check.jsonl").write_text("".join(lines[10:]))

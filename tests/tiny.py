@@ -1,6 +1,6 @@
 """A data root small enough for tests: five tasks in their official layouts, regions whose features tell the colours.
 
-Every picture has one large region and two small ones; the large one's colour is what the annotations speak of.
+Every image has one large region and two small ones; the large one's colour is what the annotations speak of.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from twelve.regions.arrow import schema
-from twelve.regions.parts import PartWriter
-from twelve.regions.types import Regions
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.regions import Regions
 
 COLOURS = ("red", "green", "blue")
 FEATURES = 8
@@ -216,11 +216,11 @@ def tree(root: Path, run: Path, **changes: Any) -> dict[str, Any]:
         "data": str(root),
         "sources": {"refcoco": "flickr30k"},
         "tasks": {
-            task: {"report": splits[task], "batch_size": 8, "learning_rate": rates[task], "max_text": 12}
+            task: {"test_split": splits[task], "batch_size": 8, "learning_rate": rates[task], "max_text": 12}
             for task in TASKS
         },
         "hold_out": "test+val",
-        "carve": 0.2,
+        "val_fraction": 0.2,
         "seed": 3,
         "vocabulary": {"min_count": 1},
         "model": {
@@ -249,6 +249,6 @@ def tree(root: Path, run: Path, **changes: Any) -> dict[str, Any]:
             },
         },
         "optimizer": {"head_learning_rate": 6e-3, "bias_correction": True},
-        "training": {"iterations": 12, "look_every": 4, "save_every": 4, "log_every": 1, "threads": 1},
+        "training": {"iterations": 12, "eval_every": 4, "save_every": 4, "log_every": 1, "threads": 1},
         "evaluation": {"derangements": 1, "resamples": 200, "batch_size": 32},
     } | changes

@@ -1,4 +1,4 @@
-"""Three extra tasks in the data root that tiny_others.make writes, on the same pictures: FOIL, Flickr30k Entities, and
+"""Three extra tasks in the data root that tiny_others.make writes, on the same images: FOIL, Flickr30k Entities, and
 the answerer of GuessWhat?!, which reads the guesser's games."""
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ REPORTS = {"foil": "test", "flickr30k_entities": "test", "guesswhat_answerer": "
 def settings(task: str) -> dict[str, Any]:
     """The part of a configuration that names one of these tasks."""
     rate = 6e-3 if task == "foil" else 3e-3
-    return {"report": REPORTS[task], "batch_size": 8, "learning_rate": rate, "max_text": 12}
+    return {"test_split": REPORTS[task], "batch_size": 8, "learning_rate": rate, "max_text": 12}
 
 
 def make(root: Path, train: int = 24, val: int = 8) -> Path:
-    """Add the files of these tasks to a data root of tiny_others.make, whose pictures they are about."""
+    """Add the files of these tasks to a data root of tiny_others.make, whose images they are about."""
     write_captions(root / "foil", {"train": range(train), "test": range(train, train + val)})
     splits = {"train": range(train), "val": range(train, train + 1), "test": range(train, train + val)}
     for split, numbers in splits.items():
@@ -30,7 +30,7 @@ def make(root: Path, train: int = 24, val: int = 8) -> Path:
 
 
 def write_captions(folder: Path, numbers: dict[str, range]) -> None:
-    """FOIL's files: of every picture a caption that is true and one that is not."""
+    """FOIL's files: of every image a caption that is true and one that is not."""
     for split, those in numbers.items():
         annotations = []
         for number in those:
@@ -63,7 +63,7 @@ def write_entities(folder: Path, split: str, numbers: range) -> None:
 
 
 def write_games(folder: Path, split: str, numbers: range) -> None:
-    """Games about every object of a picture, whose colour is asked for; the same questions have other answers."""
+    """Games about every object of an image, whose colour is asked for; the same questions have other answers."""
     games = []
     for number in numbers:
         things = [{"id": place, "bbox": box} for place, box in enumerate(tiny_others.CANDIDATES)]

@@ -1,4 +1,4 @@
-"""The tasks that choose among texts, in the data root that tiny.make writes, on the same pictures."""
+"""The tasks that choose among texts, in the data root that tiny.make writes, on the same images."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ ANSWERS = [*tiny.COLOURS, *(f"{word} {other}" for word in _KNOWN for other in _K
 
 def settings(task: str) -> dict[str, Any]:
     """The part of a configuration that names one of these tasks."""
-    return {"report": REPORTS[task], "batch_size": 8, "learning_rate": 3e-3, "max_text": 16}
+    return {"test_split": REPORTS[task], "batch_size": 8, "learning_rate": 3e-3, "max_text": 16}
 
 
 def make(root: Path, train: int = 24, val: int = 8) -> Path:
-    """Write the files of both datasets, and the regions of pictures that no other task has."""
+    """Write the files of both datasets, and the regions of images that no other task has."""
     numbers = {"train": range(train), "val": range(train, train + val), "test": range(train, train + 2)}
-    pictures: dict[str, int] = {}
+    images: dict[str, int] = {}
     for split, those in numbers.items():
         tiny.write_json(root / "visdial" / f"visdial_1.0_{split}.json", dialogues(split, those))
         tiny.write_lines(root / "vcr" / f"{split}.jsonl", [question(split, number) for number in those])
-        pictures |= {f"vcr/shot_{number}@1": number for number in those}
+        images |= {f"vcr/shot_{number}@1": number for number in those}
         if split != "train":
-            pictures |= {f"visdial/VisualDialog_{split}2018_{number:012d}": number for number in those}
+            images |= {f"visdial/VisualDialog_{split}2018_{number:012d}": number for number in those}
     dense = [relevance(number) for number in numbers["val"]]
     tiny.write_json(root / "visdial" / "visdial_1.0_val_dense_annotations.json", dense)
-    tiny.write_regions(root / "regions", pictures)
+    tiny.write_regions(root / "regions", images)
     return root
 
 
 def dialogues(split: str, numbers: range) -> dict[str, Any]:
-    """Two rounds about each picture, the second one asks for the colour; the answers' places differ by picture."""
+    """Two rounds about each image, the second one asks for the colour; the answers' places differ by image."""
     dialogs = []
     for number in numbers:
         colour = tiny.colour_of(number)
@@ -61,7 +61,7 @@ def relevance(number: int) -> dict[str, Any]:
 
 
 def question(split: str, number: int) -> dict[str, Any]:
-    """The colour of the second of two things; the right answer and reason stand at places that differ by picture."""
+    """The colour of the second of two things; the right answer and reason stand at places that differ by image."""
     colour = tiny.colour_of(number)
     names = [*tiny.COLOURS, "big"]
     answers = [[[1], name] for name in (*names[number % 4 :], *names[: number % 4])]

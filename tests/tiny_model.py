@@ -10,7 +10,7 @@ import torch
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.model.vilbert import Twelve
-from twelve.regions.looking import Extractor
+from twelve.regions.extraction.feature_extractor import Extractor
 
 WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] what colour is the ball ? a red green blue thing both show start stop answer yes "

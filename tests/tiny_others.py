@@ -1,6 +1,6 @@
-"""The seven other tasks in the data root that tiny.make writes, on the same pictures; some as Visual Genome's copies.
+"""The seven other tasks in the data root that tiny.make writes, on the same images; some as Visual Genome's copies.
 
-The boxes that Visual7W and GuessWhat?! give are a little smaller than the pictures' regions, so that a candidate is
+The boxes that Visual7W and GuessWhat?! give are a little smaller than the images' regions, so that a candidate is
 found among the regions of given boxes alone (``regions/<source>/given``).
 """
 
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import tiny
 
-from twelve.regions.arrow import schema
-from twelve.regions.parts import PartWriter
-from twelve.regions.store import GIVEN
-from twelve.regions.types import Regions
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.region_store import GIVEN
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.regions import Regions
 
 GENOME = 7000
-"""Added to a picture's number: its id in Visual Genome."""
+"""Added to an image's number: its id in Visual Genome."""
 BOXES = ((0, 0, 60, 60), (60, 0, 40, 40), (60, 50, 30, 40))
-"""x, y, width, height of every picture's regions."""
+"""x, y, width, height of every image's regions."""
 CANDIDATES = tuple((x + 2, y + 2, width - 4, height - 4) for x, y, width, height in BOXES)
 """x, y, width, height of the boxes that datasets give."""
 REPORTS = {
@@ -41,7 +41,7 @@ ALL_TASKS = (*tiny.TASKS, *REPORTS)
 def settings(root: Path, task: str) -> dict[str, Any]:
     """The part of a configuration that names a task."""
     known: dict[str, dict[str, Any]] = tiny.tree(root, root)["tasks"]
-    return known.get(task) or {"report": REPORTS[task], "batch_size": 8, "learning_rate": 3e-3, "max_text": 12}
+    return known.get(task) or {"test_split": REPORTS[task], "batch_size": 8, "learning_rate": 3e-3, "max_text": 12}
 
 
 def make(root: Path, train: int = 24, val: int = 8) -> Path:
@@ -56,20 +56,18 @@ def make(root: Path, train: int = 24, val: int = 8) -> Path:
     _visual7w(root / "visual7w", numbers)
     _guesswhat(root / "guesswhat", numbers)
     everything = [number for those in numbers.values() for number in those]
-    pictures = {f"vg/{GENOME + number}": number for number in everything}
-    tiny.write_regions(root / "regions", pictures | {f"vg/n{number}": number for number in numbers["val"]})
-    _given_regions(root / "regions" / "vg", pictures)
+    images = {f"vg/{GENOME + number}": number for number in everything}
+    tiny.write_regions(root / "regions", images | {f"vg/n{number}": number for number in numbers["val"]})
+    _given_regions(root / "regions" / "vg", images)
     _given_regions(root / "regions" / "coco", {f"coco/{number}": number for number in everything})
     return root
 
 
-def _given_regions(folder: Path, pictures: dict[str, int]) -> None:
+def _given_regions(folder: Path, ids: dict[str, int]) -> None:
     """The regions of the boxes that datasets give, as an extraction writes them: without scores and classes."""
     x, y, width, height = np.array(CANDIDATES, dtype=np.float32).T
     boxes = np.stack((x, y, x + width, y + height), axis=1)
-    images = [
-        Regions(image, 100, 100, boxes, tiny.regions_of(image, number).features) for image, number in pictures.items()
-    ]
+    images = [Regions(image, 100, 100, boxes, tiny.regions_of(image, number).features) for image, number in ids.items()]
     columns = schema(
         feature_size=tiny.FEATURES,
         scores=False,
@@ -110,13 +108,13 @@ def _gqa(folder: Path, numbers: dict[str, range]) -> None:
 
 
 def _vg_qa(folder: Path, numbers: dict[str, range]) -> None:
-    rows, pictures = [], []
+    rows, images = [], []
     for number in (number for those in numbers.values() for number in those):
         asked = {"qa_id": number, "question": "what colour is it ?", "answer": f"{_colour(number).title()}."}
         rows.append({"id": GENOME + number, "qas": [asked]})
-        pictures.append({"image_id": GENOME + number, "coco_id": number, "url": "", "width": 100, "height": 100})
+        images.append({"image_id": GENOME + number, "coco_id": number, "url": "", "width": 100, "height": 100})
     tiny.write_json(folder / "question_answers.json", rows)
-    tiny.write_json(folder / "image_data.json", pictures)
+    tiny.write_json(folder / "image_data.json", images)
 
 
 def _captions(folder: Path, numbers: dict[str, range]) -> None:

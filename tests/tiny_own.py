@@ -1,4 +1,4 @@
-"""A file of every kind of task of one's own, on the pictures of :mod:`tiny`, and a run's settings for them."""
+"""A file of every kind of task of one's own, on the images of :mod:`tiny`, and a run's settings for them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SAID = ("crimson", "olive", "navy")
 """Answers that no dataset of :mod:`tiny` gives."""
 BOXES = [[0, 0, 60, 60], [60, 0, 100, 40], [60, 50, 90, 90]]
 GIVEN_BOXES = [[x + 2, y + 2, x + width - 2, y + height - 2] for x, y, width, height in tiny_others.BOXES]
-"""The candidates of :mod:`tiny_others`, which have regions of their own on coco's pictures."""
+"""The candidates of :mod:`tiny_others`, which have regions of their own on coco's images."""
 
 
 def lines(kind: str, numbers: range) -> list[dict[str, Any]]:
-    """Records of a kind about the large thing of each picture."""
+    """Records of a kind about the large thing of each image."""
     found: list[dict[str, Any]] = []
     for number in numbers:
         colour, image = tiny.colour_of(number), f"{9000 + number}.jpg"
@@ -31,7 +31,7 @@ def lines(kind: str, numbers: range) -> list[dict[str, Any]]:
         elif kind == "candidates":
             record = {"image": f"coco/{number}", "text": f"the {name} one", "candidates": GIVEN_BOXES, "target": 0}
         elif kind == "pair":
-            place = (number - numbers[0]) ^ 1  # two and two, so that there are separate pictures to look at
+            place = (number - numbers[0]) ^ 1  # two and two, so that there are separate images to look at
             other = numbers[place] if place < len(numbers) else number
             record = {"images": [image, f"{9000 + other}.jpg"], "text": f"both are {name}"}
             record["target"] = tiny.colour_of(other) == colour
@@ -52,7 +52,7 @@ def settings(root: Path, kind: str, train: int = 24, val: int = 8) -> dict[str, 
     return {
         "kind": kind,
         "train": write(root, kind, "train", range(train)),
-        "report": write(root, kind, "val", range(train, train + val)),
+        "test_split": write(root, kind, "val", range(train, train + val)),
         "images": "flickr30k",
         "batch_size": 8,
         "max_text": 12,

@@ -1,4 +1,4 @@
-"""Conceptual Captions in the data root that tiny.make writes: rows of which every third has no picture any more."""
+"""Conceptual Captions in the data root that tiny.make writes: rows of which every third has no image any more."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import tiny
 
-from twelve.regions.arrow import schema
-from twelve.regions.parts import PartWriter
-from twelve.regions.types import Regions
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.regions import Regions
 
 REPORTS = {"conceptual_captions": "val"}
 FIRST = 9100
-"""Number of the first row's picture, among those that tiny draws."""
+"""Number of the first row's image, among those that tiny draws."""
 CLASSES = len(tiny.COLOURS) + 1
 
 
 def settings(task: str) -> dict[str, Any]:
     """The part of a configuration that names the task."""
-    return {"report": REPORTS[task], "batch_size": 8, "learning_rate": 3e-3, "max_text": 12}
+    return {"test_split": REPORTS[task], "batch_size": 8, "learning_rate": 3e-3, "max_text": 12}
 
 
 def caption(number: int) -> str:

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from twelve.regions.x152 import X152, Sizes, build
-from twelve.regions.x152.anchors import cell_anchors
-from twelve.regions.x152.network import Network
-from twelve.regions.x152.recipe import invented
-from twelve.regions.x152.weights import ANCHORS, original_name, shapes_of
+from twelve.regions.detectors.x152 import X152, Sizes, build
+from twelve.regions.detectors.x152.anchors import cell_anchors
+from twelve.regions.detectors.x152.network import Network
+from twelve.regions.detectors.x152.recipe import invented
+from twelve.regions.detectors.x152.weights import ANCHORS, original_name, shapes_of
 
 TINY = Sizes(
     blocks=(3, 4, 6, 3),
@@ -47,6 +47,6 @@ def checkpoint() -> dict[str, Tensor]:
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
-    """A picture of coarse coloured noise, in which the small detector finds something."""
+    """An image of coarse coloured noise, in which the small detector finds something."""
     coarse = np.random.default_rng(seed).integers(0, 256, (max(1, height // 8), max(1, width // 8), 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)

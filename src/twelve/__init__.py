@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve
     from twelve.predictor import load
 
-__version__ = "0.1.0"
+from twelve.version import __version__
+
 __all__ = ["Twelve", "TwelveConfig", "TwelveProcessor", "__version__", "load"]
 
 # Imported when first used: torch and transformers take seconds, which `twelve --help` must not.

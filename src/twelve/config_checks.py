@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 from twelve.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from twelve.config import RunConfig
+    from twelve.settings import RunConfig
     from twelve.tasks.base import Task
 
 
 def check_names(config: RunConfig) -> None:
-    """Tasks and outputs that the configuration names exist; the run's own tasks become known."""
+    """Tasks and outputs that the configuration names exist."""
     from twelve.tasks.base import all_tasks, broken
-    from twelve.tasks.custom import adopt_own
+    from twelve.tasks.custom import own_tasks
 
-    adopt_own(config.tasks)
-    known = all_tasks()
+    known = all_tasks(own_tasks(config.tasks))
     outputs = sorted({known[name].output for name in config.tasks if name in known})
     for record, names, right in (
         ("tasks", config.tasks, sorted(known)),
@@ -73,11 +72,11 @@ def _check_replay(config: RunConfig) -> None:
 def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
     """No split serves two purposes."""
     for name, settings in config.tasks.items():
-        trained, reported = settings.train or known[name].train_split, settings.report or known[name].report_split
+        trained, reported = settings.train or known[name].train_split, settings.test_split or known[name].test_split
         if reported == trained:
-            problem, key = "the reported split is the one that is trained on", "report"
-        elif settings.look in (trained, reported):
-            problem, key = "training may not look at the split that it trains on, or at the reported one", "look"
+            problem, key = "the test split is the one that is trained on", "test_split"
+        elif settings.val_split in (trained, reported):
+            problem, key = "training may not validate on the split that it trains on, or on the test split", "val_split"
         else:
             continue
         raise ConfigError(

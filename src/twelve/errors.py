@@ -76,6 +76,10 @@ class DataError(TwelveError):
     """A dataset file that is missing, malformed or inconsistent."""
 
 
+class MissingData(DataError):
+    """A file, or a split inside a file, that the data root does not have (as opposed to one that is damaged)."""
+
+
 class RegionError(TwelveError):
     """A region file that is missing, damaged, or made by another extractor than the checkpoint's."""
 

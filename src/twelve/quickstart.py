@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from twelve import files
-from twelve.config import RunConfig, load
+from twelve.config import load
 from twelve.errors import ConfigError
+from twelve.io import files
 from twelve.progress import clock
+from twelve.settings import RunConfig
 
 if TYPE_CHECKING:
     from twelve.microworld.world import Sizes
@@ -51,7 +52,8 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
     Raises:
         TwelveError: whatever a stage raises.
     """
-    from twelve.evaluation.command import STAGES, stage_seconds
+    from twelve.run_folder import STAGES
+    from twelve.runs.evaluate import stage_seconds
 
     console = console or Console(stderr=True)
     run = load(config, settings)
@@ -78,7 +80,7 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
 
 def _stages(run: RunConfig, console: Console) -> list[Stage]:
     """Heavy modules are imported by the stage that needs them."""
-    from twelve.training.run import TRAINED
+    from twelve.run_folder import TRAINED
 
     folder, data = Path(run.run), Path(run.data)
 
@@ -97,17 +99,17 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
         return there
 
     def extract() -> None:
-        from twelve.regions.root import extract_root
+        from twelve.regions.extraction.data_root import extract_root
 
         extract_root(data, run.regions_folder)
 
     def train() -> None:
-        from twelve.training.run import train
+        from twelve.runs.train import train
 
         train(run, go_on=True, console=console)
 
     def evaluate() -> None:
-        from twelve.evaluation.command import evaluate_run
+        from twelve.runs.evaluate import evaluate_run
 
         evaluate_run(folder, console=Console(quiet=True))
 
@@ -166,8 +168,8 @@ def _short(there: object, asked: object) -> str:
 
 def _show(folder: Path) -> None:
     """Print the table of a measured run."""
-    from twelve.evaluation.command import show
     from twelve.evaluation.evaluate import read_results
+    from twelve.runs.evaluate import show
 
     show(*read_results(folder / "evaluation.json"), Console())
 

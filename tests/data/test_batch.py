@@ -11,14 +11,15 @@ import pytest
 import tiny
 import torch
 
-from twelve.data.batch import Collator, first_regions, mask_beyond, seen_regions
+from twelve.data.batch import Collator, mask_beyond, seen_regions
 from twelve.errors import RegionError
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import OUTPUTS
-from twelve.regions.arrow import schema
-from twelve.regions.parts import PartWriter
-from twelve.regions.store import RegionStore
-from twelve.tasks.base import Example
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.region_store import RegionStore
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.examples import Example
+from twelve.types.regions import first_regions
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def collator(root: Path, kind: str, max_regions: int = 100) -> Collator:
     return Collator("t", OUTPUTS[kind], kind, processor, RegionStore(root / "regions"))
 
 
-def test_a_picture_and_a_text_cross_once(root: Path) -> None:
+def test_an_image_and_a_text_cross_once(root: Path) -> None:
     examples = [
         Example(str(i), text, (image,), {"red": 1.0})
         for i, (text, image) in enumerate([("a red thing", "coco/0"), ("a red thing", "coco/1"), ("blue", "coco/0")])
@@ -48,13 +49,13 @@ def test_a_picture_and_a_text_cross_once(root: Path) -> None:
     assert batch.task_rows.tolist() == [3, 3]
 
 
-def test_distinct_texts_and_pictures_need_no_pairs(root: Path) -> None:
+def test_distinct_texts_and_images_need_no_pairs(root: Path) -> None:
     examples = [Example("1", "red", ("coco/0",), {}), Example("2", "blue", ("coco/1",), {})]
     batch = collator(root, "answer")(examples)
     assert batch.pair_text is None and batch.pair_image is None and batch.text_mask is None and batch.pairs == 2
 
 
-def test_two_pictures_one_statement(root: Path) -> None:
+def test_two_images_one_statement(root: Path) -> None:
     examples = [
         Example("1", "both are red", ("coco/0", "coco/1"), True),
         Example("2", "red", ("coco/1", "coco/2"), False),
@@ -78,7 +79,7 @@ CANDIDATES = ((10.0, 10.0, 20.0, 30.0), (40.0, 40.0, 90.0, 60.0), (0.0, 0.0, 60.
 
 @pytest.fixture
 def with_given(root: Path, tmp_path: Path) -> Path:
-    """The data root with regions of the candidates of one picture."""
+    """The data root with regions of the candidates of one image."""
     copy = tmp_path / "root"
     shutil.copytree(root, copy)
     own = replace(

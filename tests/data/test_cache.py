@@ -21,12 +21,13 @@ from twelve.data import cache, stored
 from twelve.data.cache import code_of, key_of, read_examples
 from twelve.data.check import splits_of
 from twelve.data.prepare import prepare, prepare_measuring
-from twelve.data.root import DataRoot, MissingData
 from twelve.data.stored import ENTRY, ROWS, VALUES, StoredExamples
-from twelve.errors import ConfigError, DataError
-from twelve.tasks.base import Example, Task, all_tasks, get
+from twelve.errors import ConfigError, DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import KINDS
 from twelve.tasks.gqa import GQA
+from twelve.types.examples import Example
 
 NAMES = sorted(all_tasks())
 MORE = {"vqa": ("trainval", "minval"), "gqa": ("trainval", "minval", "val_all", "train_all", "test_balanced")}
@@ -214,7 +215,7 @@ def test_code_that_reads_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.
     for name in places:
         (own / name).mkdir(parents=True)
         (own / name / "part.py").write_text("A = 1\n")
-    monkeypatch.setattr(cache.twelve, "__file__", str(own / "__init__.py"))
+    monkeypatch.setattr(cache, "PACKAGE", own)
     seen.append(code_of(GQA))
     for name in places:
         (own / name / "part.py").write_text("A = 2\n")
@@ -230,7 +231,7 @@ def test_without_source_code_nothing_is_cached(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = questions(tmp_path / "root", "Is it red?")
-    monkeypatch.setattr(cache.twelve, "__file__", str(tmp_path / "nothing" / "__init__.py"))
+    monkeypatch.setattr(cache, "PACKAGE", tmp_path / "nothing")
     assert read_examples(get("gqa"), root, "val_balanced") == get("gqa").read(root, "val_balanced")
     assert "is read without a cache: no source code in" in capsys.readouterr().err and entries(folder) == []
 
@@ -386,22 +387,24 @@ def test_a_run_is_prepared_as_from_lists(
     tree["tasks"] = {name: tiny_others.settings(root.path, name) for name in tiny_others.ALL_TASKS}
     tree["tasks"]["gqa"] |= {"train": "train_all", "max_train": 20}
     if alone:
-        tree["tasks"] = {"gqa": tree["tasks"]["gqa"] | {"look": "val_all"}}
+        tree["tasks"] = {"gqa": tree["tasks"]["gqa"] | {"val_split": "val_all"}}
     tree["hold_out"] = "test"
     found = prepare(configuration.parse(tree))
-    carved = prepare_measuring(configuration.parse(tree), found.vocabularies, list(found.tasks), found.carved)
+    held_back = prepare_measuring(
+        configuration.parse(tree), found.vocabularies, list(found.tasks), found.validation_images
+    )
     monkeypatch.setenv(cache.FOLDER, "off")
     expected = prepare(configuration.parse(tree))
-    assert (found.vocabularies, found.cleaned, found.carved) == (
+    assert (found.vocabularies, found.cleaned, found.validation_images) == (
         expected.vocabularies,
         expected.cleaned,
-        expected.carved,
+        expected.validation_images,
     )
     assert repr(found.coverage) == repr(expected.coverage)
     for name, task in expected.tasks.items():
         ours = found.tasks[name]
         assert isinstance(ours.train, StoredExamples) and isinstance(task.train, list)
-        assert list(ours.train) == task.train and list(ours.look) == list(task.look)
+        assert list(ours.train) == task.train and list(ours.validation) == list(task.validation)
         if not task.output.ranks_gallery:
-            assert list(carved.tasks[name].train) == task.train
+            assert list(held_back.tasks[name].train) == task.train
     assert len(found.tasks["gqa"].train) == 20 and found.tasks["gqa"].train[0].id.startswith("0")

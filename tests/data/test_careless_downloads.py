@@ -27,8 +27,8 @@ from typer.testing import CliRunner
 from twelve.cli import app
 from twelve.data.cache import read_examples
 from twelve.data.check import check_root
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
 from twelve.microworld.make import WRITERS, make_microworld
 from twelve.tasks.base import get
 
@@ -57,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(world: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """One task of the world, and all pictures."""
+    """One task of the world, and all images."""
     shutil.copytree(world / request.param, tmp_path / request.param)
     (tmp_path / "images").symlink_to(world / "images")
     return tmp_path
@@ -339,7 +339,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "vg_qa",
         lambda f: _edited(f / "question_answers.json", _each("", lambda row: row["qas"][0].update(image_id=7))),
-        "question_answers.json [[0].qas[0]]: image_id 7, but it stands with picture",
+        "question_answers.json [[0].qas[0]]: image_id 7, but it stands with image",
     ),
     (
         "visual7w",
@@ -381,7 +381,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "refcoco",
         lambda f: _edited(f / "instances.json", _each("annotations", lambda row: _scaled(row["bbox"]))),
-        "these are fractions of the picture's size, expected pixels",
+        "these are fractions of the image's size, expected pixels",
     ),
     (
         "refcoco",
@@ -429,7 +429,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
             f / "dataset_flickr30k.json",
             lambda v: [sentence.update(imgid=123456) for sentence in v["images"][3]["sentences"]],
         ),
-        "imgid is int 123456, its picture's",
+        "imgid is int 123456, its image's",
     ),
     (
         "flickr30k",
@@ -496,11 +496,11 @@ def _truncated(path: Path) -> None:
         (replaced(PAGE), "is a web page"),
         (_truncated, "truncated"),
         (a_pipe, "is a pipe or a device, not a file"),
-        (Path.unlink, "pictures have neither a file nor regions"),
+        (Path.unlink, "images have neither a file nor regions"),
     ],
 )
-def test_pictures(name: str, harm: Callable[[Path], object], found: str, world: Path, tmp_path: Path) -> None:
-    """Of every second picture the file is damaged, or missing."""
+def test_images(name: str, harm: Callable[[Path], object], found: str, world: Path, tmp_path: Path) -> None:
+    """Of every second image the file is damaged, or missing."""
     shutil.copytree(world / name, tmp_path / name)
     source = get(name).source
     shutil.copytree(world / "images" / source, tmp_path / "images" / source)
@@ -510,11 +510,11 @@ def test_pictures(name: str, harm: Callable[[Path], object], found: str, world: 
     report = check_root(tmp_path, [name])
     assert not report.ok
     (error,) = report.tasks[0].train.errors
-    total = report.tasks[0].train.pictures
-    assert found in error and f" of {total:,} picture" in error
+    total = report.tasks[0].train.images
+    assert found in error and f" of {total:,} image" in error
 
 
-def test_what_stands_behind_a_pictures_end_is_no_damage(world: Path, tmp_path: Path) -> None:
+def test_what_stands_behind_an_images_end_is_no_damage(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "nlvr2", tmp_path / "nlvr2")
     shutil.copytree(world / "images" / "nlvr2", tmp_path / "images" / "nlvr2")
     for path in (path for path in (tmp_path / "images").rglob("*") if path.is_file()):

@@ -11,13 +11,13 @@ from test_clean import Invented, example
 
 from twelve.data import check
 from twelve.data.check import check_root
-from twelve.data.root import DataRoot
 from twelve.errors import ConfigError, DataError
-from twelve.tasks.base import Box, Example
+from twelve.formats.data_root import DataRoot
+from twelve.types.examples import Box, Example
 
 
 class Boxed(Invented):
-    """Every picture of every split with the same boxes."""
+    """Every image of every split with the same boxes."""
 
     name: ClassVar[str] = "boxed"
     title: ClassVar[str] = "Boxed"
@@ -40,7 +40,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boxed:
     for number in range(1, 4):
         Image.new("RGB", (100, 50)).save(folder / f"{number}.png")
     task = Boxed(train=["x/1", "x/2"], val=["x/3"])
-    monkeypatch.setattr(check, "get", lambda name: task)
+    monkeypatch.setattr(check, "get", lambda name, own=None: task)
     return task
 
 
@@ -52,14 +52,14 @@ def test_what_is_there_and_what_is_not(tmp_path: Path, task: Boxed) -> None:
     assert test.missing == ("test.json",)
     assert "2 examples, officially 3" in found.train.notes
     text = str(report)
-    assert "train: 2 examples on 2 pictures (official: 3 examples, 2 pictures)" in text
+    assert "train: 2 examples on 2 images (official: 3 examples, 2 images)" in text
     assert "missing test.json" in text and "published at https://example.org/boxed" in text
 
 
-def test_pictures_that_are_not_there(tmp_path: Path, task: Boxed) -> None:
+def test_images_that_are_not_there(tmp_path: Path, task: Boxed) -> None:
     (tmp_path / "images" / "x" / "2.png").unlink()
     report = check_root(tmp_path, ["boxed"])
-    assert report.tasks[0].train.errors == ("1 of 2 pictures have neither a file nor regions, the first is x/2",)
+    assert report.tasks[0].train.errors == ("1 of 2 images have neither a file nor regions, the first is x/2",)
     assert not report.ok
 
 
@@ -67,8 +67,8 @@ def test_pictures_that_are_not_there(tmp_path: Path, task: Boxed) -> None:
     ("box", "problem", "fatal"),
     [
         ((10.0, 10.0, 10.0, 20.0), "2 boxes have no area, the first of x/1 (example 0)", True),
-        ((100.0, 10.0, 120.0, 20.0), "2 boxes lie outside their picture", True),
-        ((90.0, 10.0, 120.0, 20.0), "2 boxes reach beyond their picture", False),
+        ((100.0, 10.0, 120.0, 20.0), "2 boxes lie outside their image", True),
+        ((90.0, 10.0, 120.0, 20.0), "2 boxes reach beyond their image", False),
     ],
 )
 def test_boxes(tmp_path: Path, task: Boxed, box: Box, problem: str, fatal: bool) -> None:
@@ -84,7 +84,7 @@ def test_given_boxes_without_regions_are_noted(tmp_path: Path, task: Boxed) -> N
     assert check_root(tmp_path, ["boxed"]).tasks[0].train.notes == ("2 examples, officially 3",)
     task.boxes = ((0.0, 0.0, 10.0, 10.0),)
     report = check_root(tmp_path, ["boxed"])
-    note = "2 of 2 pictures have regions, but none yet of the boxes that are given"
+    note = "2 of 2 images have regions, but none yet of the boxes that are given"
     assert note in report.tasks[0].train.notes and report.ok
     assert not any("given" in note for note in report.tasks[0].measured[0].notes)
 
@@ -110,7 +110,7 @@ def test_a_file_of_another_splits_size(tmp_path: Path, task: Boxed, monkeypatch:
     monkeypatch.setattr(Boxed, "official_counts", {"train": (3, 2), "val": (2, 2)})
     report = check_root(tmp_path, ["boxed"])
     assert not report.ok
-    assert report.tasks[0].train.errors == ("has exactly as many examples and pictures as val: is it that file?",)
+    assert report.tasks[0].train.errors == ("has exactly as many examples and images as val: is it that file?",)
 
 
 def test_empty_texts_are_counted(tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""``data check`` on a drawn world: every one of the twelve tasks, whole, without a file, without a picture."""
+"""``data check`` on a drawn world: every one of the twelve tasks, whole, without a file, without an image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(world: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """One task of the world, and all pictures."""
+    """One task of the world, and all images."""
     shutil.copytree(world / request.param, tmp_path / request.param)
     (tmp_path / "images").symlink_to(world / "images")
     return tmp_path
@@ -34,9 +34,8 @@ def test_every_task(root: Path, world: Path) -> None:
     task = get(name)
     found = next(found for found in check_root(root).tasks if found.task == name)  # a folder may be several tasks'
     assert found.ok, str(found)
-    assert (
-        found.train.pictures
-        and f"{found.train.pictures} of {found.train.pictures} pictures have no regions yet" in str(found)
+    assert found.train.images and f"{found.train.images} of {found.train.images} images have no regions yet" in str(
+        found
     )
     (root / "images").unlink()
     (found,) = check_root(root, [name]).tasks

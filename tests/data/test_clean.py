@@ -1,4 +1,4 @@
-"""Clean splits and carving, on invented tasks and on the real overlap of three tasks."""
+"""Clean splits and validation splits, on invented tasks and on the real overlap of three tasks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.data.clean import HeldOut, HeldOutImages, carve, carve_tasks, clean_splits, held_out_images
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, get
+from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, held_out_images, split_task, split_validation
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import Defaults, Task, get
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Protocol
 
 
 def example(number: int, *images: str, group: str = "") -> Example:
@@ -32,7 +34,7 @@ class Invented(Task):
     token: ClassVar[int] = 0
     source: ClassVar[str] = "x"
     defaults: ClassVar[Defaults] = Defaults(1, 1e-5, 10)
-    report_split: ClassVar[str] = "test"
+    test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
 
     def __init__(self, **splits: list[str]) -> None:
@@ -65,7 +67,7 @@ def splits_of(held: HeldOutImages) -> list[tuple[str, str, str]]:
     return [(split.task, split.split, split.role) for split in held.splits]
 
 
-def test_test_pictures_of_any_task_leave_every_training_set(tmp_path: Path, tasks: dict[str, Task]) -> None:
+def test_test_images_of_any_task_leave_every_training_set(tmp_path: Path, tasks: dict[str, Task]) -> None:
     root = DataRoot(tmp_path)
     held = held_out_images(root, mode="test", tasks=tasks)
     assert splits_of(held) == [("a", "test", "test")]
@@ -75,12 +77,12 @@ def test_test_pictures_of_any_task_leave_every_training_set(tmp_path: Path, task
     assert [e.images[0] for e in kept["a"]] == ["x/1", "x/2", "x/3", "x/4"]
     assert [e.images[0] for e in kept["b"]] == ["x/5", "x/1", "y/1"]
     assert report.overlap == {"a": {"a test": 0}, "b": {"a test": 1}}
-    assert (report.removed["b"].pictures_before, report.removed["b"].pictures_after) == (4, 3)
+    assert (report.removed["b"].images_before, report.removed["b"].images_after) == (4, 3)
     assert (report.removed["b"].examples_before, report.removed["b"].examples_after) == (4, 3)
     assert "b test" not in str(report)  # nothing of b's test set is here, and nobody asked for it
 
 
-def test_validation_pictures_too_when_asked(tmp_path: Path, tasks: dict[str, Task]) -> None:
+def test_validation_images_too_when_asked(tmp_path: Path, tasks: dict[str, Task]) -> None:
     root = DataRoot(tmp_path)
     held = held_out_images(root, mode="test+val", tasks=tasks)
     assert held.images == {"x/2", "x/5", "x/6"}
@@ -97,7 +99,7 @@ def test_reported_split_is_always_held_out(tmp_path: Path, tasks: dict[str, Task
         held_out_images(root, required={"b": "test"}, tasks=tasks)
 
 
-def test_one_held_out_picture_of_two_is_enough() -> None:
+def test_one_held_out_image_of_two_is_enough() -> None:
     held = HeldOutImages("test", (HeldOut("n", "test", "test", frozenset({"x/2"})),))
     kept, _ = clean_splits({"n": [example(0, "x/1", "x/2"), example(1, "x/1", "x/3")]}, held)
     assert [e.id for e in kept["n"]] == ["1"]
@@ -112,15 +114,20 @@ def test_same_photograph_in_two_sources() -> None:
     assert len(clean_splits(train, HeldOutImages("test", splits))[0]["m"]) == 2
 
 
-def test_the_same_photograph_is_carved_to_one_side() -> None:
+def test_the_same_photograph_is_held_back_to_one_side() -> None:
     train = {
         "coco": [example(number, f"coco/{number}") for number in range(60)],
         "vg": [example(number, f"vg/{number}") for number in range(60)],
     }
     same = {f"vg/{number}": f"coco/{59 - number}" for number in range(60)}
-    looked = {name: {e.images[0] for e in look} for name, (_, look) in carve_tasks(train, 0.3, 0, same).items()}
-    assert {same[image] for image in looked["vg"]} == looked["coco"] and 5 < len(looked["coco"]) < 35
-    apart = {name: {e.images[0] for e in look} for name, (_, look) in carve_tasks(train, 0.3, 0).items()}
+    validated = {
+        name: {e.images[0] for e in validation}
+        for name, (_, validation) in split_validation(train, 0.3, 0, same).items()
+    }
+    assert {same[image] for image in validated["vg"]} == validated["coco"] and 5 < len(validated["coco"]) < 35
+    apart = {
+        name: {e.images[0] for e in validation} for name, (_, validation) in split_validation(train, 0.3, 0).items()
+    }
     assert {same[image] for image in apart["vg"]} != apart["coco"]
 
 
@@ -130,7 +137,7 @@ def write(path: Path, content: object) -> None:
 
 
 def genome(root: Path) -> None:
-    """A RefCOCO test picture, COCO 7, that is Visual Genome's picture 1; pictures 2 and 3 are nobody else's."""
+    """A RefCOCO test image, COCO 7, that is Visual Genome's image 1; images 2 and 3 are nobody else's."""
     sentence = {"sent_id": 0, "sent": "it", "raw": "it", "tokens": ["it"]}
     ref = {"ref_id": 0, "ann_id": 8, "image_id": 7, "split": "testA", "sent_ids": [0], "sentences": [sentence]}
     image = {"id": 7, "file_name": "COCO_train2014_000000000007.jpg", "width": 9, "height": 9}
@@ -154,14 +161,14 @@ def genome(root: Path) -> None:
     write(root / "visual7w/dataset_v7w_pointing.json", {"boxes": boxes, "images": images})
 
 
-def test_a_test_picture_leaves_the_tasks_on_the_other_sources_copy(tmp_path: Path) -> None:
+def test_a_test_image_leaves_the_tasks_on_the_other_sources_copy(tmp_path: Path) -> None:
     genome(tmp_path)
     root, names = DataRoot(tmp_path), ("refcoco", "gqa", "vg_qa", "visual7w")
     tasks = {name: get(name) for name in names}
     train = {name: tasks[name].read(root, tasks[name].train_split) for name in names[1:]}
 
     blind = held_out_images(root, tasks=tasks)
-    assert "which of these pictures are COCO's is not known: no" in blind.skipped["gqa's pictures in other sources"]
+    assert "which of these images are COCO's is not known: no" in blind.skipped["gqa's images in other sources"]
     assert [len(part) for part in clean_splits(train, blind)[0].values()] == [2, 2, 2]
 
     write(
@@ -169,7 +176,7 @@ def test_a_test_picture_leaves_the_tasks_on_the_other_sources_copy(tmp_path: Pat
         [{"image_id": 1, "coco_id": 7, "url": ""}, {"id": 2, "coco_id": None}, {"image_id": 3}],
     )
     held = held_out_images(root, tasks=tasks)
-    assert held.same == {"vg/1": "coco/7"} and "gqa's pictures in other sources" not in held.skipped
+    assert held.same == {"vg/1": "coco/7"} and "gqa's images in other sources" not in held.skipped
     kept, report = clean_splits(train, held)
     assert {name: [e.images[0] for e in part] for name, part in kept.items()} == {name: ["vg/2"] for name in names[1:]}
     assert all(report.overlap[name]["refcoco test"] == 1 for name in names[1:])
@@ -183,48 +190,48 @@ IMAGES = st.integers(0, 12).map(lambda number: f"x/{number}")
     st.lists(IMAGES, max_size=13, unique=True),
     st.integers(0, 5),
 )
-def test_carving_never_splits_a_picture_or_a_sentence(
+def test_the_split_never_splits_an_image_or_a_sentence(
     pairs: list[tuple[str, str, int]], singles: list[str], seed: int
 ) -> None:
     train = {
         "pairs": [example(i, a, b, group=f"s{group}") for i, (a, b, group) in enumerate(pairs)],
         "singles": [example(i, image) for i, image in enumerate(singles)],
     }
-    for examples in train.values():  # both have at least two separate pictures
+    for examples in train.values():  # both have at least two separate images
         examples += [example(100 + number, f"y/{number}") for number in range(2)]
-    carved = carve_tasks(train, 0.3, seed)
-    train_images = {image for part, _ in carved.values() for e in part for image in e.images}
-    look_images = {image for _, part in carved.values() for e in part for image in e.images}
-    assert train_images.isdisjoint(look_images)
-    assert {e.group for e in carved["pairs"][0]}.isdisjoint(e.group for e in carved["pairs"][1])
-    for name, (kept, look) in carved.items():
-        assert kept and look
-        assert sorted([*kept, *look], key=lambda e: int(e.id)) == train[name]
+    held_back = split_validation(train, 0.3, seed)
+    train_images = {image for part, _ in held_back.values() for e in part for image in e.images}
+    validation_images = {image for _, part in held_back.values() for e in part for image in e.images}
+    assert train_images.isdisjoint(validation_images)
+    assert {e.group for e in held_back["pairs"][0]}.isdisjoint(e.group for e in held_back["pairs"][1])
+    for name, (kept, validation) in held_back.items():
+        assert kept and validation
+        assert sorted([*kept, *validation], key=lambda e: int(e.id)) == train[name]
 
 
-def test_carving_does_not_depend_on_the_rest_of_the_data() -> None:
+def test_the_split_does_not_depend_on_the_rest_of_the_data() -> None:
     examples = [example(number, f"x/{number}") for number in range(5000)]
-    look = {e.images[0] for e in carve(examples, 0.1, 0)[1]}
-    assert 400 < len(look) < 600
-    fewer = {e.images[0] for e in carve(examples[::-2], 0.1, 0)[1]}
-    assert fewer == look & {e.images[0] for e in examples[::-2]}
-    assert {e.images[0] for e in carve(examples, 0.1, 1)[1]} != look
-    assert sorted(look)[:3] == ["x/1003", "x/1004", "x/1017"]  # the same on every machine
+    validation = {e.images[0] for e in split_task(examples, 0.1, 0)[1]}
+    assert 400 < len(validation) < 600
+    fewer = {e.images[0] for e in split_task(examples[::-2], 0.1, 0)[1]}
+    assert fewer == validation & {e.images[0] for e in examples[::-2]}
+    assert {e.images[0] for e in split_task(examples, 0.1, 1)[1]} != validation
+    assert sorted(validation)[:3] == ["x/1003", "x/1004", "x/1017"]  # the same on every machine
 
 
 def test_each_task_has_something_on_both_sides() -> None:
     for seed in range(30):
-        kept, look = carve([example(number, f"x/{number}") for number in range(2)], 0.05, seed)
-        assert len(kept) == len(look) == 1
-    with pytest.raises(DataError, match="too few to look on"):
-        carve([example(0, "x/1"), example(1, "x/1")], 0.1, 0)
-    with pytest.raises(DataError, match="without a picture"):
-        carve([Example(id="7", text="", images=())], 0.1, 0)
+        kept, validation = split_task([example(number, f"x/{number}") for number in range(2)], 0.05, seed)
+        assert len(kept) == len(validation) == 1
+    with pytest.raises(DataError, match="too few to validate on"):
+        split_task([example(0, "x/1"), example(1, "x/1")], 0.1, 0)
+    with pytest.raises(DataError, match="without an image"):
+        split_task([Example(id="7", text="", images=())], 0.1, 0)
 
 
 @pytest.mark.realdata
 def test_the_real_overlap(realdata: Path) -> None:
-    """Flickr30k pictures of SNLI-VE dev are caption and phrase training pictures, and the reverse."""
+    """Flickr30k images of SNLI-VE dev are caption and phrase training images, and the reverse."""
     root = DataRoot(realdata, {"refcoco": "flickr30k"})
     required = {"vqa": "val", "flickr30k": "val", "refcoco": "val", "nlvr2": "dev", "snli_ve": "dev"}
     train = {name: get(name).read(root, "train") for name in required}
@@ -232,7 +239,7 @@ def test_the_real_overlap(realdata: Path) -> None:
     assert report.overlap["flickr30k"]["snli_ve dev"] == 222
     assert report.overlap["refcoco"]["snli_ve dev"] == 217  # five of the 222 have no phrase
     assert report.overlap["snli_ve"]["flickr30k val"] == 55
-    out = {name: sizes.pictures_before - sizes.pictures_after for name, sizes in report.removed.items()}
+    out = {name: sizes.images_before - sizes.images_after for name, sizes in report.removed.items()}
     assert out == {"vqa": 0, "flickr30k": 222, "refcoco": 217, "nlvr2": 0, "snli_ve": 55}
     measured = {i for name, split in required.items() for e in get(name).read(root, split) for i in e.images}
     assert measured.isdisjoint(i for examples in kept.values() for e in examples for i in e.images)

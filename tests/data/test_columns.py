@@ -15,14 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twelve.data import columns, stored
-from twelve.data.clean import HeldOut, HeldOutImages, carve_tasks, clean_splits
+from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, split_validation
 from twelve.data.codec import Codec
 from twelve.data.columns import Examples
-from twelve.data.prepare import Carved, check_regions, subset, text_lengths
+from twelve.data.prepare import ValidationImages, check_regions, subset, text_lengths
 from twelve.data.stored import open_examples, write_examples
 from twelve.data.vocabulary import build_vocabulary, coverage, labels_of
 from twelve.errors import DataError
-from twelve.tasks.base import Example, get
+from twelve.tasks.base import get
+from twelve.types.examples import Example
 
 IMAGES = st.integers(0, 6).map(lambda number: f"x/{number}")
 TARGETS = st.none() | st.booleans() | st.integers(0, 1) | st.dictionaries(st.sampled_from("abc"), st.floats(0, 1))
@@ -98,7 +99,7 @@ def test_columns_of_either(folder: Path, examples: list[Example]) -> None:
     assert [columns.images_of(found).values[code] for code in columns.images_of(found).codes] == [
         example.images for example in expected
     ]
-    assert columns.pictures(found, found) == columns.pictures(expected)
+    assert columns.distinct_images(found, found) == columns.distinct_images(expected)
     assert columns.have_candidates(found).tolist() == [bool(example.candidates) for example in expected]
     for name in ("target", "facts"):
         ours, theirs = (Counter[str]() for _ in range(2))
@@ -112,20 +113,20 @@ def test_columns_of_either(folder: Path, examples: list[Example]) -> None:
 
 @FEW
 @given(LISTS, st.sets(IMAGES, max_size=3), st.integers(0, 9))
-def test_cleaned_carved_and_counted(folder: Path, examples: list[Example], banned: set[str], seed: int) -> None:
+def test_cleaned_split_and_counted(folder: Path, examples: list[Example], banned: set[str], seed: int) -> None:
     others = [Example(f"y{number}", "", (f"y/{number}",), group=f"y/{number}") for number in range(2)]
     parts = {"columns": in_columns([*examples, *others], folder), "list": [*examples, *others]}
     held = HeldOutImages("test", (HeldOut("n", "test", "test", frozenset(banned)),), same={"x/5": "x/6"})
     cleaned = {}
     for name, part in parts.items():
         kept, report = clean_splits({"": part}, held)
-        sides = carve_tasks(kept, 0.4, seed, held.same)[""]
-        carved = Carved(frozenset(banned), frozenset(columns.pictures(sides[1])))
+        sides = split_validation(kept, 0.4, seed, held.same)[""]
+        held_back = ValidationImages(frozenset(banned), frozenset(columns.distinct_images(sides[1])))
         few = subset(sides[0], 3, seed)
         covered = coverage(part, ["a", "b"])
         counts = dict(labels_of(sides[0]))
         cleaned[name] = [
-            *map(list, (kept[""], *sides, few, *carved.parts(part))),
+            *map(list, (kept[""], *sides, few, *held_back.parts(part))),
             report.removed,
             report.overlap,
             counts,
@@ -137,10 +138,10 @@ def test_cleaned_carved_and_counted(folder: Path, examples: list[Example], banne
     assert all(banned.isdisjoint(example.images) for example in cleaned["columns"][0])
 
 
-def test_examples_without_a_picture_are_named(folder: Path) -> None:
+def test_examples_without_an_image_are_named(folder: Path) -> None:
     examples = [Example("1", "", ("x/1",)), Example("7", "", ())]
-    with pytest.raises(DataError, match=r"\[7\]: an example without a picture"):
-        carve_tasks({"": in_columns(examples, folder)}, 0.5, 0)
+    with pytest.raises(DataError, match=r"\[7\]: an example without an image"):
+        split_validation({"": in_columns(examples, folder)}, 0.5, 0)
 
 
 def test_lengths_are_counted_part_by_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_lengths_are_counted_part_by_part(folder: Path, monkeypatch: pytest.Monk
     assert asked == [3, 3, 2]
 
 
-def test_regions_are_asked_for_the_pictures_of_all_parts(folder: Path) -> None:
+def test_regions_are_asked_for_the_images_of_all_parts(folder: Path) -> None:
     box = (0.0, 0.0, 1.0, 1.0)
     examples = [Example("0", "", ("x/1",)), Example("1", "", ("x/2", "x/3"), candidates=(box,))]
     asked: list[str] = []

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from twelve.cli import app
 from twelve.data.duplicates import Duplicate
 from twelve.data.exclusions import find_exclusions, joined
-from twelve.data.root import DataRoot
 from twelve.errors import ConfigError
+from twelve.formats.data_root import DataRoot
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 
@@ -28,14 +28,14 @@ TASKS = {
 
 
 def draw_root(path: Path) -> DataRoot:
-    """Pictures x/1 ... x/4 and w/9, which is x/3 once more, smaller."""
+    """Images x/1 ... x/4 and w/9, which is x/3 once more, smaller."""
     rng = np.random.default_rng(0)
     for source in ("x", "w"):
         (path / "images" / source).mkdir(parents=True)
     for number in range(1, 5):
         draw(draw_scene(rng), seed=number).save(path / "images" / "x" / f"{number}.png")
-    with Image.open(path / "images" / "x" / "3.png") as picture:
-        picture.resize((picture.width // 2, picture.height // 2)).save(path / "images" / "w" / "9.jpg", quality=70)
+    with Image.open(path / "images" / "x" / "3.png") as image:
+        image.resize((image.width // 2, image.height // 2)).save(path / "images" / "w" / "9.jpg", quality=70)
     return DataRoot(path)
 
 
@@ -43,10 +43,10 @@ def test_by_ids_alone(tmp_path: Path) -> None:
     found = find_exclusions(DataRoot(tmp_path), tasks=TASKS, progress=False)
     a, b = found.tasks
     assert (a.examples, b.examples) == (("0",), ("0",))
-    assert a.pictures == {"x/1": {"c test": "id"}}
+    assert a.images == {"x/1": {"c test": "id"}}
     assert (a.overlap, b.overlap) == ({"a": (0, 0), "c": (1, 1)}, {"a": (1, 1), "c": (0, 0)})
     assert round(a.lost, 1) == 33.3
-    assert (found.looked_at, found.pictures) == (0, 5)
+    assert (found.looked_at, found.images) == (0, 5)
     assert "b test" in found.skipped and "c train" in found.skipped
 
 
@@ -56,7 +56,7 @@ def test_by_pixels_and_with_validation(tmp_path: Path) -> None:
     a, b = found.tasks
     assert [{pair.image, pair.of} for pair in found.duplicates] == [{"w/9", "x/3"}]
     assert a.examples == ("0", "1", "2")
-    assert b.pictures == {"x/3": {"a test": "id"}, "w/9": {"a test": "pixels"}}
+    assert b.images == {"x/3": {"a test": "id"}, "w/9": {"a test": "pixels"}}
     assert b.overlap["a"] == (2, 2)
     assert (b.sizes.examples_before, b.sizes.examples_after) == (3, 1)
     assert find_exclusions(root, tasks=TASKS, pixels=False, progress=False).tasks[1].examples == ("0",)
@@ -65,12 +65,12 @@ def test_by_pixels_and_with_validation(tmp_path: Path) -> None:
 def test_files(tmp_path: Path) -> None:
     found = find_exclusions(draw_root(tmp_path / "root"), tasks=TASKS, progress=False)
     found.write(tmp_path / "out")
-    assert (tmp_path / "out" / "b.pictures.txt").read_text() == "x/3\nw/9\n"
+    assert (tmp_path / "out" / "b.images.txt").read_text() == "x/3\nw/9\n"
     assert (tmp_path / "out" / "b.examples.txt").read_text() == "0\n1\n"
     record = json.loads((tmp_path / "out" / "b.json").read_text())
     assert (record["lost_per_cent"], record["held_out"]) == (66.667, "test")
     (pair,) = json.loads((tmp_path / "out" / "duplicates.json").read_text())
-    assert {pair["picture"], pair["of"]} == {"w/9", "x/3"}
+    assert {pair["image"], pair["of"]} == {"w/9", "x/3"}
     assert "66.7 %" in (tmp_path / "out" / "report.txt").read_text()
 
 

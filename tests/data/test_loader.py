@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twelve.data.loader import BUCKET, Stream, passes
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
 
 
 @dataclass

@@ -13,8 +13,8 @@ import pytest
 
 from twelve.data.columns import Examples
 from twelve.data.loader import Stream
-from twelve.data.packed import Packed
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.packed import Packed
 
 COUNT = 60_000
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from twelve.data.records import read_lines, read_object
 from twelve.errors import DataError
+from twelve.formats.records import read_lines, read_object
 
 
 @pytest.fixture

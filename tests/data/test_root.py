@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from twelve.data.cache import read_examples
-from twelve.data.root import DataRoot, MissingData, image_key
-from twelve.errors import ConfigError, DataError
+from twelve.errors import ConfigError, DataError, MissingData
+from twelve.formats.data_root import DataRoot, image_key
 from twelve.tasks.base import get
 
 
@@ -45,7 +45,7 @@ def root(tmp_path: Path) -> Path:
         ("some.photo", "some.photo"),
     ],
 )
-def test_key_of_a_picture(name: str, key: str) -> None:
+def test_key_of_an_image(name: str, key: str) -> None:
     assert image_key(name) == key
 
 
@@ -64,15 +64,15 @@ def test_missing_root(tmp_path: Path) -> None:
 
 
 def test_source_is_a_rule(root: Path) -> None:
-    assert DataRoot(root).image_source("refcoco") == "coco"
-    assert DataRoot(root, {"refcoco": "flickr30k"}).image_source("refcoco") == "flickr30k"
-    assert DataRoot(root, {"refcoco": "flickr30k"}).image_source("refcoco", "COCO_train2014_1.jpg") == "coco"
+    assert DataRoot(root).image_source(get("refcoco")) == "coco"
+    assert DataRoot(root, {"refcoco": "flickr30k"}).image_source(get("refcoco")) == "flickr30k"
+    assert DataRoot(root, {"refcoco": "flickr30k"}).image_source(get("refcoco"), "COCO_train2014_1.jpg") == "coco"
     (root / "sources.json").write_text(json.dumps({"refcoco": "mine", "vqa": "rooms"}))
     data = DataRoot(root, {"refcoco": "flickr30k"})
-    assert data.image_source("refcoco") == "flickr30k"
-    assert data.image_source("vqa") == "rooms"
+    assert data.image_source(get("refcoco")) == "flickr30k"
+    assert data.image_source(get("vqa")) == "rooms"
     with pytest.raises(ConfigError, match="unknown task"):
-        data.image_source("vqaa")
+        data.image_source(get("vqaa"))
 
 
 def test_damaged_sources_file(root: Path) -> None:
@@ -81,7 +81,7 @@ def test_damaged_sources_file(root: Path) -> None:
         DataRoot(root)
 
 
-def test_pictures_are_found_however_they_are_nested(root: Path) -> None:
+def test_images_are_found_however_they_are_nested(root: Path) -> None:
     data = DataRoot(root)
     assert dict(data.images("coco")) == {
         "coco/9": root / "images/coco/train2017/000000000009.jpg",
@@ -91,7 +91,7 @@ def test_pictures_are_found_however_they_are_nested(root: Path) -> None:
     assert data.image_file("vg/4") == root / "images/vg/VG_100K_2/4.JPG"
     assert data.image_file("vg/readme") is None
     assert data.image_file("elsewhere/1") is None
-    with pytest.raises(MissingData, match="no pictures of this source"):
+    with pytest.raises(MissingData, match="no images of this source"):
         list(data.images("elsewhere"))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from twelve import progress
-from twelve.data.root import MissingData
 from twelve.data.stats import root_stats, split_stats, write_vocabulary
-from twelve.tasks.base import Example
+from twelve.errors import MissingData
+from twelve.types.examples import Example
 
 
 def test_numbers_of_a_split() -> None:
@@ -19,7 +19,7 @@ def test_numbers_of_a_split() -> None:
         Example("2", "what a long sentence this is", ("x/1", "x/2"), False, candidates=((0.0, 0.0, 1.0, 1.0),) * 3),
     ]
     found = split_stats("t", "dev", examples)
-    assert (found.examples, found.pictures, found.answers, found.candidates) == (3, 3, 2, 1.0)
+    assert (found.examples, found.images, found.answers, found.candidates) == (3, 3, 2, 1.0)
     assert found.words == (2, 3.0, pytest.approx(11 / 3), 6)
     assert found.frequent == {"True": pytest.approx(2 / 3), "False": pytest.approx(1 / 3)}
     assert "2-6 words (median 3, mean 3.7)" in str(found)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelve.data import streams
-from twelve.data.streams import read_elements, read_items, read_list, read_members, watching
 from twelve.errors import DataError
+from twelve.formats import json_streams as streams
+from twelve.formats.json_streams import read_elements, read_items, read_list, read_members, watching
 
 FIELDS = st.dictionaries(st.text(max_size=4), st.one_of(st.integers(), st.text(max_size=9), st.none()), max_size=3)
 

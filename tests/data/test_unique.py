@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from twelve.data import unique as module
-from twelve.data.records import Record
-from twelve.data.unique import unique
 from twelve.errors import DataError
+from twelve.formats import unique as module
+from twelve.formats.records import Record
+from twelve.formats.unique import unique
 
 KEYS = st.text("01", max_size=3) | st.text(max_size=2) | st.integers(0, 10**20).map(str)
 

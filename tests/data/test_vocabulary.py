@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from twelve.data.root import DataRoot
 from twelve.data.vocabulary import build_vocabulary, coverage, read_label_map
 from twelve.errors import DataError
-from twelve.tasks.base import Example, get
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import get
 from twelve.tasks.vqa import add_answers, read_questions
+from twelve.types.examples import Example
 
 
 def labelled(*labels: str) -> list[Example]:

@@ -1,4 +1,4 @@
-"""Windows of pictures: where they fit best, and how many pictures one picture is compared with."""
+"""Windows of images: where they fit best, and how many images one image is compared with."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from twelve.data import duplicates as module
+from twelve.data.crop_matching import STARTS, UNIT, averaged, averages, correlations, fitted
 from twelve.data.duplicates import CLOSE, duplicates
 from twelve.data.fingerprints import fingerprints
-from twelve.data.windows import STARTS, UNIT, averaged, averages, correlations, fitted
 
 
 def thumbnail(seed: int) -> np.ndarray:
@@ -20,10 +20,10 @@ def thumbnail(seed: int) -> np.ndarray:
     return np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def cut(picture: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:
+def cut(image: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:
     x1, x2, y1, y2 = window
     down, across = averages((y1, y2), 32, 32), averages((x1, x2), 32, 32)
-    return np.rint(down @ picture @ across.T).astype(np.uint8)
+    return np.rint(down @ image @ across.T).astype(np.uint8)
 
 
 def test_running_sums_average_as_the_weights_do() -> None:
@@ -34,10 +34,10 @@ def test_running_sums_average_as_the_weights_do() -> None:
 
 
 def test_a_window_is_found_from_a_start_beside_it() -> None:
-    pictures = [thumbnail(seed) for seed in range(6)]
+    images = [thumbnail(seed) for seed in range(6)]
     true = [(16, 384, 20, 360), (0, 332, 44, 400), (40, 400, 0, 340)] * 2
-    parts = [cut(picture, tuple(end / UNIT for end in ends)) for picture, ends in zip(pictures, true, strict=True)]
-    stack = np.stack([*pictures, *parts])
+    parts = [cut(image, tuple(end / UNIT for end in ends)) for image, ends in zip(images, true, strict=True)]
+    stack = np.stack([*images, *parts])
     rows, others = np.arange(6, 12), np.arange(6)
     starts = np.array([STARTS[np.abs(STARTS - ends).sum(axis=1).argmin()] for ends in true])
     before = correlations(stack, rows, others, starts)
@@ -52,7 +52,7 @@ def test_fingerprints_do_not_depend_on_what_is_read_together(tmp_path: Path) -> 
     for number in range(140):  # more than two blocks
         files[f"x/{number}"] = tmp_path / f"{number}.png"
         Image.fromarray(thumbnail(number)).resize((96, 64)).save(files[f"x/{number}"])
-    files["x/70"].write_text("no picture")
+    files["x/70"].write_text("no image")
     together = fingerprints(files, workers=2, progress=False)
     assert list(together.unreadable) == ["x/70"]
     assert together.ids == tuple(name for name in files if name != "x/70")
@@ -64,18 +64,18 @@ def test_fingerprints_do_not_depend_on_what_is_read_together(tmp_path: Path) -> 
         assert (together.thumbnails[row] == alone.thumbnails[0]).all()
 
 
-def test_work_grows_with_the_pictures_and_not_with_their_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that are all alike are looked at closely with a few others each; among these is the copy."""
+def test_work_grows_with_the_images_and_not_with_their_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that are all alike are looked at closely with a few others each; among these is the copy."""
     files = {}
     for number in range(80):
         pixels = thumbnail(0).astype(np.int64)
         row, column = divmod(number, 9)
         pixels[3 * row : 3 * row + 3, 3 * column : 3 * column + 3] += 40
-        picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).resize((96, 96), Image.Resampling.NEAREST)
+        image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).resize((96, 96), Image.Resampling.NEAREST)
         files[f"x/{number}"] = tmp_path / f"{number}.png"
-        picture.save(files[f"x/{number}"])
-    with Image.open(files["x/33"]) as picture:
-        picture.convert("RGB").save(tmp_path / "copy.jpg", quality=80)
+        image.save(files[f"x/{number}"])
+    with Image.open(files["x/33"]) as image:
+        image.convert("RGB").save(tmp_path / "copy.jpg", quality=80)
     files["x/copy"] = tmp_path / "copy.jpg"
     looked: list[int] = []
     same = module._same

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from twelve.evaluation.bootstrap import interval
+from twelve.metrics.bootstrap import interval
 
 
 def test_matches_the_normal_approximation() -> None:

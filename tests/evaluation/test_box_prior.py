@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
-from twelve.regions.types import Regions
-from twelve.tasks.base import Box, Example
+from twelve.types.examples import Box, Example
+from twelve.types.regions import Regions
 
 
-def picture(boxes: list[Box]) -> Regions:
+def image(boxes: list[Box]) -> Regions:
     return Regions("a/1", 100, 100, np.array(boxes, dtype=np.float32), scores=np.full(len(boxes), 0.5, np.float32))
 
 
@@ -21,18 +21,18 @@ def drawn(rng: np.random.Generator) -> list[Box]:
 
 def test_trained_prior_finds_where_wanted_boxes_lie() -> None:
     rng = np.random.default_rng(0)
-    pictures = {f"a/{k}": picture(drawn(rng)) for k in range(120)}
-    lowest = {key: int(np.argmax(seen.boxes[:, 3])) for key, seen in pictures.items()}
-    detected = [Example(key, "", (key,), tuple(seen.boxes[lowest[key]].tolist())) for key, seen in pictures.items()]
+    images = {f"a/{k}": image(drawn(rng)) for k in range(120)}
+    lowest = {key: int(np.argmax(seen.boxes[:, 3])) for key, seen in images.items()}
+    detected = [Example(key, "", (key,), tuple(seen.boxes[lowest[key]].tolist())) for key, seen in images.items()]
     given = [
         Example(key, "", (key,), lowest[key], candidates=tuple(map(tuple, seen.boxes.tolist())))
-        for key, seen in pictures.items()
+        for key, seen in images.items()
     ]
     for examples in (detected, given):
-        found = trained_box_prior(examples[:90], examples[90:], pictures.__getitem__)
+        found = trained_box_prior(examples[:90], examples[90:], images.__getitem__)
         hits = [prediction.value == example.target for prediction, example in zip(found, examples[90:], strict=True)]
         assert np.mean(hits) > 0.7
-        untrained = confident_and_large(examples[90:], pictures.__getitem__)
+        untrained = confident_and_large(examples[90:], images.__getitem__)
         assert [p.value for p in found] != [p.value for p in untrained]
 
 

@@ -15,11 +15,11 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.evaluation import calibration
 from twelve.evaluation.calibration import expected_calibration_error, fit_temperatures
-from twelve.evaluation.command import evaluate_run
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import get_output
-from twelve.tasks.base import Example
-from twelve.training.run import train
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
+from twelve.types.examples import Example
 
 
 def test_the_error_is_the_definitions() -> None:
@@ -40,7 +40,7 @@ class Batch:
 
 
 class Collator:
-    """Entailment batches without pictures."""
+    """Entailment batches without images."""
 
     output, output_key = get_output("entailment"), "head"
 
@@ -79,16 +79,16 @@ def test_a_temperature_is_found_again(temperature: float, monkeypatch: pytest.Mo
 def test_a_trained_model_is_calibrated(tmp_path: Path) -> None:
     root = tiny.make(tmp_path / "root")
     tree = tiny.tree(root, tmp_path / "run")
-    tree["training"] |= {"iterations": 30, "look_every": 10, "save_every": 30}
+    tree["training"] |= {"iterations": 30, "eval_every": 10, "save_every": 30}
     run = train(configuration.parse(tree), console=Console(quiet=True))
     temperatures = TwelveProcessor.from_pretrained(run / "model").temperatures
     assert set(temperatures) == set(tiny.TASKS) and all(0.05 <= value <= 20 for value in temperatures.values())
-    results = {result.task: result for result in evaluate_run(run, floors=False, console=Console(quiet=True))}
+    results = {result.task: result for result in evaluate_run(run, baselines=False, console=Console(quiet=True))}
     for task in ("vqa", "refcoco", "nlvr2", "snli_ve"):
         assert 0 <= (results[task].calibration_error or 0) <= 100 and results[task].calibration_error is not None
     assert results["flickr30k"].calibration_error is None
     config = run / "model" / "processor_config.json"
     plain = json.loads(config.read_text()) | {"temperatures": {}}
     config.write_text(json.dumps(plain))
-    again = {result.task: result for result in evaluate_run(run, floors=False, console=Console(quiet=True))}
+    again = {result.task: result for result in evaluate_run(run, baselines=False, console=Console(quiet=True))}
     assert all(again[task].score.mean == results[task].score.mean for task in results)

@@ -16,13 +16,14 @@ from rich.console import Console
 from twelve import cli
 from twelve import config as configuration
 from twelve.data.clean import HeldOut, HeldOutImages
-from twelve.data.prepare import Carved, prepare, prepare_measuring
+from twelve.data.prepare import ValidationImages, prepare, prepare_measuring
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
-from twelve.evaluation.bootstrap import Interval
-from twelve.evaluation.command import FEW, evaluate_run, table
-from twelve.evaluation.evaluate import Evaluator, Floor, Result
-from twelve.tasks.base import Protocol, get
-from twelve.training.run import train
+from twelve.evaluation.evaluate import Baseline, Evaluator, Result
+from twelve.metrics.bootstrap import Interval
+from twelve.runs.evaluate import FEW, evaluate_run, table
+from twelve.runs.train import train
+from twelve.tasks.base import get
+from twelve.types.measurement import Protocol
 
 QUIET = Console(quiet=True)
 TASKS = ("vqa", "snli_ve")
@@ -37,7 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tiny.tree(root, tmp_path_factory.mktemp("runs") / "good")
     tree |= {"tasks": {task: tree["tasks"][task] for task in TASKS}, "sources": {}}
-    tree["training"] |= {"iterations": 2, "look_every": 2}
+    tree["training"] |= {"iterations": 2, "eval_every": 2}
     return train(configuration.parse(tree), console=QUIET)
 
 
@@ -48,27 +49,27 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("max_train", [None, 5])
-def test_what_was_carved_is_read_back_task_by_task(root: Path, tmp_path: Path, max_train: int | None) -> None:
+def test_what_was_held_back_is_read_back_task_by_task(root: Path, tmp_path: Path, max_train: int | None) -> None:
     tree: Any = tiny.tree(root, tmp_path / "run", hold_out="test")
     tree["tasks"]["nlvr2"]["max_train"] = max_train
-    tree["tasks"]["vqa"]["report"] = "val"
+    tree["tasks"]["vqa"]["test_split"] = "val"
     config = configuration.parse(tree)
     whole = prepare(config)
-    whole.carved.write(tmp_path / "carved.json")
-    carved = Carved.read(tmp_path / "carved.json")
+    whole.validation_images.write(tmp_path / "validation_images.json")
+    held_back = ValidationImages.read(tmp_path / "validation_images.json")
     for name in ("vqa", "nlvr2", "snli_ve", "refcoco"):
-        alone = prepare_measuring(config, {}, [name], carved)
-        assert set(alone.tasks) == {name} and whole.tasks[name].train and whole.tasks[name].look
+        alone = prepare_measuring(config, {}, [name], held_back)
+        assert set(alone.tasks) == {name} and whole.tasks[name].train and whole.tasks[name].validation
         assert alone.tasks[name].train == whole.tasks[name].train
-        assert alone.tasks[name].look == whole.tasks[name].look
+        assert alone.tasks[name].validation == whole.tasks[name].validation
 
 
-def test_held_out_pictures_stay_out(root: Path, tmp_path: Path) -> None:
+def test_held_out_images_stay_out(root: Path, tmp_path: Path) -> None:
     examples = list(prepare(configuration.parse(tiny.tree(root, tmp_path / "run"))).tasks["nlvr2"].train)
     first, third = examples[0], next(example for example in examples if example.images != examples[0].images)
-    carved = Carved(frozenset({first.images[1]}), frozenset({third.images[0]}))
-    kept, look = carved.parts([first, third])
-    assert first not in kept and first not in look and look == [third]
+    held_back = ValidationImages(frozenset({first.images[1]}), frozenset({third.images[0]}))
+    kept, validation = held_back.parts([first, third])
+    assert first not in kept and first not in validation and validation == [third]
 
 
 def test_photographs_held_out_under_another_source_stay_out(
@@ -79,10 +80,10 @@ def test_photographs_held_out_under_another_source_stay_out(
     held_out = HeldOutImages("test", (HeldOut("other", "test", "test", frozenset({"other/1"})),), {}, {twin: "other/1"})
     monkeypatch.setattr("twelve.data.prepare.held_out_images", lambda *_, **__: held_out)
     whole = prepare(config)
-    assert whole.carved.left_out == {twin}
-    alone = prepare_measuring(config, {}, ["vqa"], whole.carved).tasks["vqa"]
-    assert alone.train == whole.tasks["vqa"].train and alone.look == whole.tasks["vqa"].look
-    assert twin not in {image for example in [*alone.train, *alone.look] for image in example.images}
+    assert whole.validation_images.left_out == {twin}
+    alone = prepare_measuring(config, {}, ["vqa"], whole.validation_images).tasks["vqa"]
+    assert alone.train == whole.tasks["vqa"].train and alone.validation == whole.tasks["vqa"].validation
+    assert twin not in {image for example in [*alone.train, *alone.validation] for image in example.images}
 
 
 def test_a_task_is_measured_without_the_other_tasks_files(root: Path, run: Path, tmp_path: Path) -> None:
@@ -91,18 +92,18 @@ def test_a_task_is_measured_without_the_other_tasks_files(root: Path, run: Path,
     shutil.copytree(root, lone)
     shutil.rmtree(lone / "vqa")
     (alone,) = evaluate_run(run, tasks=["snli_ve", "snli_ve"], settings=[f"data={lone}"], console=QUIET)
-    assert alone.score == whole["snli_ve"].score and alone.floors == whole["snli_ve"].floors
+    assert alone.score == whole["snli_ve"].score and alone.baselines == whole["snli_ve"].baselines
     (lone / "snli_ve" / "snli_ve_train.jsonl").unlink()
     said = io.StringIO()
     (taught,) = evaluate_run(
         run, tasks=["snli_ve"], settings=[f"data={lone}"], console=Console(file=said, width=80)
     )  # what does not learn from training texts is measured all the same
-    assert taught.score == alone.score and {*alone.floors} - {*taught.floors} == {"bag of words"}
-    assert all(taught.floors[name] == alone.floors[name] for name in taught.floors)
-    (line,) = (line for line in said.getvalue().splitlines() if "no floor that learns" in line)
+    assert taught.score == alone.score and {*alone.baselines} - {*taught.baselines} == {"bag of words"}
+    assert all(taught.baselines[name] == alone.baselines[name] for name in taught.baselines)
+    (line,) = (line for line in said.getvalue().splitlines() if "no baseline that learns" in line)
     assert "snli_ve_train.jsonl: no such file -> download" in line
-    (bare,) = evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], floors=False, console=QUIET)
-    assert bare.score == alone.score and not bare.floors
+    (bare,) = evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], baselines=False, console=QUIET)
+    assert bare.score == alone.score and not bare.baselines
 
 
 def test_a_split_without_answers_is_predicted_and_not_measured(root: Path, run: Path, tmp_path: Path) -> None:
@@ -117,26 +118,26 @@ def test_a_split_without_answers_is_predicted_and_not_measured(root: Path, run: 
         evaluate_run(run, tasks=["vqa"], split="test", settings=data, console=QUIET)
     for file in (hidden / "vqa").glob("*train2014*"):
         file.unlink()
-    for carved in ("there", "gone"):
-        if carved == "gone":
-            (run / "carved.json").unlink()
+    for held_back in ("there", "gone"):
+        if held_back == "gone":
+            (run / "validation_images.json").unlink()
         out = tmp_path / "results.json"
         assert evaluate_run(run, tasks=["vqa"], split="test", submit=out, settings=data, console=QUIET) == []
         assert len(json.loads(out.read_text())) == len(questions["questions"])
         out.unlink()
 
 
-def test_a_split_with_answers_is_predicted_and_measured_with_its_floors(run: Path, tmp_path: Path) -> None:
+def test_a_split_with_answers_is_predicted_and_measured_with_its_baselines(run: Path, tmp_path: Path) -> None:
     (plain,) = evaluate_run(run, tasks=["vqa"], console=QUIET)
     (result,) = evaluate_run(run, tasks=["vqa"], submit=tmp_path / "results.json", console=QUIET)
-    assert (result.score, result.floors) == (plain.score, plain.floors) and result.floors
+    assert (result.score, result.baselines) == (plain.score, plain.baselines) and result.baselines
 
 
-def test_a_run_without_its_carved_pictures_is_measured_the_same(run: Path) -> None:
+def test_a_run_without_its_validation_images_is_measured_the_same(run: Path) -> None:
     (one,) = evaluate_run(run, tasks=["snli_ve"], console=QUIET)
-    (run / "carved.json").unlink()
+    (run / "validation_images.json").unlink()
     (other,) = evaluate_run(run, tasks=["snli_ve"], console=QUIET)
-    assert one.floors == other.floors
+    assert one.baselines == other.baselines
 
 
 def test_mistakes_in_what_to_measure(run: Path, tmp_path: Path) -> None:
@@ -156,8 +157,12 @@ def test_mistakes_in_what_to_measure(run: Path, tmp_path: Path) -> None:
         ("model/config.json", b"[", r"config\.json"),
         ("model/processor_config.json", b"[]", r"processor_config\.json: expected a JSON object"),
         ("model/tokenizer.json", b"{}", r"tokenizer\.json.*: not a tokenizer"),
-        ("carved.json", b"[]", r"carved\.json: expected an object"),
-        ("carved.json", b'{"left_out": [1], "look": []}', r"carved\.json.*left_out.* -> delete it"),
+        ("validation_images.json", b"[]", r"validation_images\.json: expected an object"),
+        (
+            "validation_images.json",
+            b'{"left_out": [1], "validation": []}',
+            r"validation_images\.json.*left_out.* -> delete it",
+        ),
     ],
 )
 def test_damaged_parts_of_a_run_are_named(run: Path, file: str, content: bytes, problem: str) -> None:
@@ -174,7 +179,7 @@ def test_a_run_without_a_model_says_how_to_go_on(run: Path) -> None:
 
 def test_a_model_that_stepped_aside_is_found(run: Path) -> None:
     (run / "model").rename(run / ".model.old")
-    assert evaluate_run(run, tasks=["snli_ve"], floors=False, console=QUIET)
+    assert evaluate_run(run, tasks=["snli_ve"], baselines=False, console=QUIET)
 
 
 def test_other_regions_are_named(run: Path, tmp_path: Path) -> None:
@@ -216,7 +221,7 @@ def test_full_disk_leaves_the_old_results(run: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("groups", [FEW - 1, FEW])
 def test_a_table_fits_into_80_columns(groups: int) -> None:
     wide = Interval(-3.25, -100.0, 100.0)
-    floors = {name: Floor(name, 100.0, wide) for name in ("chance", "shuffled pictures", "trained box prior")}
+    baselines = {name: Baseline(name, 100.0, wide) for name in ("chance", "shuffled images", "trained box prior")}
     protocol = Protocol(split="test")
     result = Result(
         "guesswhat_answerer",
@@ -227,8 +232,8 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
         "accuracy",
         Interval(100, 0, 100),
         {},
-        floors,
-        ceiling=100.0,
+        baselines,
+        upper_bound=100.0,
     )
     lines = table([result]).splitlines()
     assert max(map(len, lines)) <= 80

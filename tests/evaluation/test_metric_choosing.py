@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twelve.errors import DataError
-from twelve.evaluation.metrics import guesswhat, visual7w
+from twelve.metrics import guesswhat, visual7w
 
 
 @pytest.mark.parametrize("name", ["val", "test", "test_half"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from twelve.errors import DataError
-from twelve.evaluation.metrics import gqa as metric
+from twelve.metrics import gqa as metric
 
 KINDS = {"Structural": "structural", "Semantic": "semantic", "Steps": "steps", "Length": "words"}
 

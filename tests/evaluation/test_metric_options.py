@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from twelve.errors import DataError
-from twelve.evaluation.metrics import vcr, visdial
+from twelve.metrics import vcr, visdial
 
 
 def recorded(goldens: Path) -> tuple[Any, Any]:

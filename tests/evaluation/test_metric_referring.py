@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.evaluation.metrics import referring as metric
+from twelve.metrics import referring as metric
 
 EDGE = st.floats(0, 600, width=32)
 BOX = st.tuples(EDGE, EDGE, EDGE, EDGE).map(

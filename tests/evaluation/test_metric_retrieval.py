@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.evaluation.metrics.retrieval import gallery_rows, image_to_text_ranks, recall, text_to_image_ranks
+from twelve.metrics.retrieval import gallery_rows, image_to_text_ranks, recall, text_to_image_ranks
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +89,13 @@ def test_what_is_not_a_number_never_wins() -> None:
     assert text_to_image_ranks(scores, target).tolist() == [1, 0]
 
 
-def test_picture_without_captions_is_only_a_distractor() -> None:
+def test_image_without_captions_is_only_a_distractor() -> None:
     scores = np.array([[1.0, 2.0]], np.float32)
     assert text_to_image_ranks(scores, np.array([0])).tolist() == [1]
     assert image_to_text_ranks(scores, np.array([0])).tolist() == [0]
 
 
-def test_gallery_is_the_first_pictures_with_five_captions_each() -> None:
+def test_gallery_is_the_first_images_with_five_captions_each() -> None:
     images = ["a"] * 7 + ["b"] * 2 + ["a"] + ["c"] * 5
     assert gallery_rows(images, None) == [0, 1, 2, 3, 4, 7, 8, 10, 11, 12, 13, 14]
     assert gallery_rows(images, 2) == [0, 1, 2, 3, 4, 7, 8]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twelve.errors import DataError
-from twelve.evaluation.metrics import entailment, nlvr2
+from twelve.metrics import entailment, nlvr2
 
 
 @pytest.fixture(scope="module")

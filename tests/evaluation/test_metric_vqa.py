@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twelve.errors import DataError
-from twelve.evaluation.metrics import vqa as metric
-from twelve.evaluation.metrics.contractions import CONTRACTIONS
+from twelve.metrics import vqa as metric
+from twelve.metrics.contractions import CONTRACTIONS
 
 ANSWERS = st.sampled_from(["yes", "Yes", "two", "2", "a dog", "dog", "the", "12,500", "t-shirt", "dont"])
 

@@ -12,13 +12,13 @@ import torch
 from twelve import config as configuration
 from twelve.data.batch import Collator
 from twelve.data.prepare import prepare
-from twelve.evaluation.evaluate import replace_pictures, shuffle_gallery
+from twelve.evaluation.evaluate import replace_images, shuffle_gallery
 from twelve.evaluation.predict import ShuffledStore, retrieve
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import OUTPUTS
-from twelve.regions.store import RegionStore
+from twelve.regions.store.region_store import RegionStore
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +57,19 @@ def test_tiles_equal_pairs_one_by_one(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["answer", "region"])
-def test_shuffling_exchanges_pictures(root: Path, kind: str) -> None:
+def test_shuffling_exchanges_images(root: Path, kind: str) -> None:
     ours = collator(root, kind)
     store = ShuffledStore(ours.store, {"coco/0": "coco/1"}, keep_boxes=kind == "region")  # type: ignore[arg-type]
     own, other = ours.store.gather(["coco/0"]), ours.store.gather(["coco/1"])
     found = store.gather(["coco/0"])
     assert torch.equal(found.features, other.features) and not torch.equal(found.features, own.features)
-    assert torch.equal(found.boxes, own.boxes)  # here all pictures have the same boxes
+    assert torch.equal(found.boxes, own.boxes)  # here all images have the same boxes
     assert store.get("coco/0").image_id == ("coco/0" if kind == "region" else "coco/1")
 
 
-def test_every_picture_is_replaced(root: Path, tmp_path: Path) -> None:
+def test_every_image_is_replaced(root: Path, tmp_path: Path) -> None:
     examples = prepare(configuration.parse(tiny.tree(root, tmp_path / "run"))).tasks["nlvr2"].train
-    shuffled = replace_pictures(collator(root, "pair"), examples, seed=0)
+    shuffled = replace_images(collator(root, "pair"), examples, seed=0)
     assert isinstance(shuffled.store, ShuffledStore)
     replacement = shuffled.store.replacement
     for example in examples:

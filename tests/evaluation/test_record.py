@@ -11,7 +11,7 @@ from twelve.errors import DataError
 from twelve.evaluation import record
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
 
 
 def test_the_draw_is_fixed_and_bounded_and_not_the_beginning() -> None:
@@ -45,7 +45,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert (one.right, one.value, one.target) == (0.3, "mug", {"cup": 1.0, "mug": 0.3})
 
 
-def test_a_caption_keeps_its_best_pictures_and_the_rank_of_its_own() -> None:
+def test_a_caption_keeps_its_best_images_and_the_rank_of_its_own() -> None:
     captions = [Example("a", "a dog", ("f/2",)), Example("b", "a cat", ("f/0",))]
     images = tuple(f"f/{number}" for number in range(7))
     scores = np.array([[6, 5, 5, 4, 3, 2, 1], [9, 1, 2, 3, 4, 5, 6]], dtype=np.float32)

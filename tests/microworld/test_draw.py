@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from twelve.microworld import draw as module
-from twelve.microworld.draw import draw, write_pictures
+from twelve.microworld.draw import draw, write_images
 from twelve.microworld.scene import ASPECT, COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Scene, Thing, draw_scene
 from twelve.microworld.shapes import SHAPES
 from twelve.microworld.world import Sizes, make_world
@@ -29,9 +29,9 @@ def pixels(scene: Scene, seed: int = 0, style: str = "photo") -> NDArray[np.floa
     return np.asarray(draw(scene, seed=seed, style=style), dtype=np.float64)  # type: ignore[arg-type]
 
 
-def inside(picture: NDArray[np.float64], box: tuple[float, float, float, float]) -> NDArray[np.float64]:
+def inside(image: NDArray[np.float64], box: tuple[float, float, float, float]) -> NDArray[np.float64]:
     x1, y1, x2, y2 = (int(edge) for edge in box)
-    return picture[y1:y2, x1:x2]
+    return image[y1:y2, x1:x2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,7 +102,7 @@ def test_later_things_stand_in_front() -> None:
     assert red[0] > red[2] + 80 and blue[2] > blue[0] + 80
 
 
-def test_same_scene_and_seed_same_picture() -> None:
+def test_same_scene_and_seed_same_image() -> None:
     scene = draw_scene(np.random.default_rng(3))
     for style in ("photo", "painted"):
         np.testing.assert_array_equal(pixels(scene, 1, style), pixels(scene, 1, style))
@@ -113,17 +113,17 @@ def test_same_scene_and_seed_same_picture() -> None:
 def test_writing_a_world(tmp_path: Path) -> None:
     world = make_world(7, TINY)
     for name in ("one", "two"):
-        assert write_pictures(world, tmp_path / name) == len(list(world.pictures()))
+        assert write_images(world, tmp_path / name) == len(list(world.images()))
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert files == sorted(Path("images") / picture.file for picture in world.pictures())
+    assert files == sorted(Path("images") / image.file for image in world.images())
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
         with Image.open(tmp_path / "one" / file) as opened:
             assert opened.size == (160, 128)
             assert opened.format == ("PNG" if file.parts[1] == "nlvr2" else "JPEG")
-    shared = next(picture for picture in world.vg if picture.coco_id is not None)
-    original = next(picture for picture in world.coco if picture.key == str(shared.coco_id))
+    shared = next(image for image in world.vg if image.coco_id is not None)
+    original = next(image for image in world.coco if image.key == str(shared.coco_id))
     images = tmp_path / "one" / "images"
     assert (images / shared.file).read_bytes() == (images / original.file).read_bytes()
-    write_pictures(make_world(8, TINY), tmp_path / "two")
+    write_images(make_world(8, TINY), tmp_path / "two")
     assert (images / original.file).read_bytes() != (tmp_path / "two" / "images" / original.file).read_bytes()

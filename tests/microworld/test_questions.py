@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twelve.data.root import DataRoot
+from twelve.formats.data_root import DataRoot
 from twelve.microworld.questions import untidy
 from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Scene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import Sizes, World, make_world
 from twelve.microworld.writers import gqa, gqa_forms, visual_genome, vqa
 from twelve.outputs.base import Prediction
-from twelve.tasks.base import Example, get
+from twelve.tasks.base import get
+from twelve.types.examples import Example
 
 WRITERS = {"vqa": vqa, "gqa": gqa, "vg_qa": visual_genome}
 FORMS = {"vqa": vqa.FORMS, "gqa": gqa_forms.FORMS, "vg_qa": visual_genome.FORMS}
@@ -57,7 +58,7 @@ class Made:
 
     @property
     def scenes(self) -> dict[str, Scene]:
-        return {picture.file.split("/")[0] + f"/{picture.key}": picture.scene for picture in self.world.pictures()}
+        return {image.file.split("/")[0] + f"/{image.key}": image.scene for image in self.world.images()}
 
 
 def write(root: Path, seed: int) -> Made:
@@ -99,14 +100,14 @@ def test_the_tasks_read_everything_that_was_written(made: Made, name: str) -> No
 
 
 @pytest.mark.parametrize(("name", "least"), [("vqa", 99.0), ("gqa", 100.0), ("vg_qa", 100.0)])
-def test_the_oracle_reaches_the_ceiling(made: Made, name: str, least: float) -> None:
+def test_the_oracle_reaches_the_upper_bound(made: Made, name: str, least: float) -> None:
     task = get(name)
     answers = made.json(f"{name}/oracle.json")
     for split in answers:
         examples = made.read(name, split)
         predictions = [Prediction(answers[split][example.id], 1.0) for example in examples]
         assert task.measure(examples, predictions).headline >= least
-    assert task.report_split in answers
+    assert task.test_split in answers
 
 
 def test_what_the_oracle_answers_to_gqa_is_consistent_valid_and_plausible(made: Made) -> None:
@@ -302,17 +303,17 @@ def run(graph: dict[str, Any], steps: list[dict[str, Any]]) -> str:
     return str(results[-1])
 
 
-def test_half_of_gqas_pictures_are_cocos(made: Made) -> None:
-    same = get("gqa").same_pictures(DataRoot(made.root))
+def test_half_of_gqas_images_are_cocos(made: Made) -> None:
+    same = get("gqa").same_images(DataRoot(made.root))
     images = {example.images[0] for example in made.read("gqa", "train_balanced")}
     assert 0.4 < len(images & same.keys()) / len(images) < 0.65
     for image, other in same.items():
         assert made.scenes[image] is made.scenes[other]
 
 
-def test_visual_genomes_last_tenth_is_about_reserved_pictures(made: Made) -> None:
+def test_visual_genomes_last_tenth_is_about_reserved_images(made: Made) -> None:
     val = made.read("vg_qa", "val")
-    reserved = {f"vg/{picture.key}" for picture in made.world.vg if picture.reserved}
+    reserved = {f"vg/{image.key}" for image in made.world.vg if image.reserved}
     assert {example.images[0] for example in val} <= reserved
     assert {e.images[0] for e in val}.isdisjoint(e.images[0] for e in made.read("vg_qa", "train"))
     answers = {qa["answer"] for entry in made.json("vg_qa/question_answers.json") for qa in entry["qas"]}

@@ -10,15 +10,15 @@ import torch
 from safetensors import safe_open
 
 from twelve.microworld import train_detector as module
-from twelve.microworld.draw import write_pictures
+from twelve.microworld.draw import write_images
 from twelve.microworld.scene import KINDS, MOST, draw_scene
 from twelve.microworld.train_detector import Quality, batch, measure, scenes, train_detector
 from twelve.microworld.world import Sizes, make_world
-from twelve.regions.backbones import build
-from twelve.regions.boxes import THRESHOLD
-from twelve.regions.detector import DetectorBackbone, load, shipped
-from twelve.regions.root import extract_root
-from twelve.regions.store import RegionStore
+from twelve.regions.detectors.building import build
+from twelve.regions.detectors.shipped import DetectorBackbone, load, shipped
+from twelve.regions.extraction.box_sources import THRESHOLD
+from twelve.regions.extraction.data_root import extract_root
+from twelve.regions.store.region_store import RegionStore
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_it_finds_the_things(quality: Quality) -> None:
 
 
 def test_its_features_hold_every_attribute(quality: Quality) -> None:
-    """Linear probes, fitted on the things of thirty pictures only."""
+    """Linear probes, fitted on the things of thirty images only."""
     assert quality.probes["kind"] > 0.9 and quality.probes["colour"] > 0.9
     assert quality.probes["size"] > 0.95 and quality.probes["pattern"] > 0.75
 
@@ -49,13 +49,13 @@ def test_the_file_says_how_it_was_made_and_is_small() -> None:
 
 def test_regions_of_a_microworld(tmp_path: Path) -> None:
     world = make_world(5, Sizes(**{name: (1, 1) for name in Sizes.__dataclass_fields__}))
-    write_pictures(world, tmp_path)
+    write_images(world, tmp_path)
     extract_root(tmp_path, tmp_path / "regions", progress=False)
     store, found, right, things = RegionStore(tmp_path / "regions"), 0, 0, 0
-    for picture in world.pictures():
-        seen = store.get(f"{picture.file.split('/')[0]}/{picture.key}")
+    for image in world.images():
+        seen = store.get(f"{image.file.split('/')[0]}/{image.key}")
         assert seen.scores is not None and seen.class_ids is not None and (seen.scores >= THRESHOLD).all()
-        for thing in picture.scene.things:
+        for thing in image.scene.things:
             corners = np.abs(seen.boxes - np.array(thing.box)).max(1)
             best = int(corners.argmin())
             things, found = things + 1, found + (corners[best] < 8)
@@ -77,8 +77,8 @@ def test_a_short_training_is_repeatable_and_learns(tmp_path: Path, monkeypatch: 
 
 
 def test_targets_are_the_things() -> None:
-    pictures = [next(scenes(0, "train"))]
-    (scene, shown), (pixels, (target,)) = pictures[0], batch(pictures)
+    images = [next(scenes(0, "train"))]
+    (scene, shown), (pixels, (target,)) = images[0], batch(images)
     assert pixels.shape == (1, scene.height, scene.width, 3) and (pixels[0].numpy() == shown).all()
     assert target["boxes"].tolist() == [list(thing.box) for thing in scene.things]
     assert [list(KINDS)[label - 1] for label in target["labels"].tolist()] == [thing.kind for thing in scene.things]
@@ -86,7 +86,7 @@ def test_targets_are_the_things() -> None:
         assert [values[value] for value in target[name].tolist()] == [getattr(thing, name) for thing in scene.things]
 
 
-def test_training_pictures_are_of_no_world() -> None:
+def test_training_images_are_of_no_world() -> None:
     first = next(scenes(0, "train"))[0]
     assert first != next(scenes(0, "test"))[0] and first == next(scenes(0, "train"))[0]
     assert all(first != draw_scene(np.random.default_rng([seed, 0])) for seed in range(3))

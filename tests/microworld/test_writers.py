@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twelve.data.root import DataRoot
-from twelve.evaluation.metrics import nlvr2 as nlvr2_metric
+from twelve.formats.data_root import DataRoot
+from twelve.metrics import nlvr2 as nlvr2_metric
 from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Scene, Thing
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import Sizes, World, make_world
 from twelve.microworld.writers import captions, guesswhat, nlvr2, refer, snli_ve, visual7w
 from twelve.microworld.writers.python2 import dumps
-from twelve.tasks.base import Example, all_tasks, get
+from twelve.tasks.base import all_tasks, get
+from twelve.types.examples import Example
 
 SIZES_OF_TEST = Sizes((60, 16), (10, 20), (0, 2), (20, 8), (0, 8), (0, 2), (60, 24), (24, 0), (0, 12), (0, 12))
 WRITERS: dict[str, Callable[[World, Path, np.random.Generator], Tally]] = {
@@ -56,8 +57,8 @@ def root(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def scenes(world: World) -> dict[str, Scene]:
     names = {"coco": world.coco, "vg": world.vg, "flickr30k": world.flickr30k, "nlvr2": world.nlvr2}
-    found = {f"{name}/{picture.key}": picture.scene for name, pictures in names.items() for picture in pictures}
-    return found | {f"v7w/v7w_{picture.key}": picture.scene for picture in world.vg}
+    found = {f"{name}/{image.key}": image.scene for name, images in names.items() for image in images}
+    return found | {f"v7w/v7w_{image.key}": image.scene for image in world.vg}
 
 
 def examples(root: Path, task: str, split: str) -> list[Example]:
@@ -202,7 +203,7 @@ def test_python_2_pickles_hold_what_they_were_given() -> None:
         dumps("é")
 
 
-def test_captions_are_true_of_few_pictures(root: Path, scenes: dict[str, Scene]) -> None:
+def test_captions_are_true_of_few_images(root: Path, scenes: dict[str, Scene]) -> None:
     read = 0
     for text, scene, _ in sentences(root, scenes, "flickr30k"):
         text = text.replace("tiny", "small").replace("big", "large").replace("spotted", "dotted")
@@ -263,7 +264,7 @@ def test_dialogues_mostly_leave_one_thing(root: Path, scenes: dict[str, Scene]) 
     assert answers.keys() == {"Yes", "No", "N/A"} and 0.35 < answers["Yes"] / answers.total() < 0.6
 
 
-def test_statements_about_two_pictures(root: Path, scenes: dict[str, Scene]) -> None:
+def test_statements_about_two_images(root: Path, scenes: dict[str, Scene]) -> None:
     labels: dict[str, list[bool]] = defaultdict(list)
     groups: dict[str, set[str]] = defaultdict(set)
     read = 0
@@ -314,7 +315,7 @@ def test_entailment_is_balanced_and_not_told_by_the_words(root: Path, scenes: di
     assert sum(max(counts.values()) for counts in said.values()) / total.total() < 0.5
 
 
-def test_splits_cut_the_same_pictures_differently(root: Path) -> None:
+def test_splits_cut_the_same_images_differently(root: Path) -> None:
     def images(task: str, split: str) -> set[str]:
         return {example.images[0] for example in examples(root, task, split)}
 
@@ -325,7 +326,7 @@ def test_splits_cut_the_same_pictures_differently(root: Path) -> None:
         assert images("refcocog", "test") & images("refcoco", "train")
 
 
-def test_unseen_combinations_stay_out_of_open_pictures(world: World) -> None:
-    for picture in world.coco:
-        if not picture.reserved:
-            assert not {(thing.colour, thing.kind) for thing in picture.scene.things} & world.unseen
+def test_unseen_combinations_stay_out_of_open_images(world: World) -> None:
+    for image in world.coco:
+        if not image.reserved:
+            assert not {(thing.colour, thing.kind) for thing in image.scene.things} & world.unseen

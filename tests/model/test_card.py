@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import tiny_model
 
-from twelve.model.card import Origin, origin_of_run, write_card
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.runs.card import Origin, origin_of_run, write_card
 
 DATA = {"tasks": {"vqa": {"train": 7410}, "refcoco": {"train": 3722}}}
-RUN: dict[str, Any] = {"drawn": False, "began": None, "looks": {}}
+RUN: dict[str, Any] = {"drawn": False, "began": None, "validations": {}}
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def card(folder: Path, origin: Origin, tasks: int | None = None) -> str:
 def test_a_drawn_world_is_none_of_the_real_datasets(saved: Path) -> None:
     text = card(saved, origin_of_run(DATA, **RUN | {"drawn": True}))
     assert "a drawn world (microworld), not on the real datasets" in text and "7,410 drawn examples" in text
-    assert 'model.look("A PICTURE OF THE DRAWN WORLD")' in text and "annotators" not in text
+    assert 'model.look("A IMAGE OF THE DRAWN WORLD")' in text and "annotators" not in text
     text = card(saved, origin_of_run(DATA, **RUN))
     assert "drawn" not in text.lower() and "7,410 examples" in text and "annotators" in text
     assert "licences of their" in text
 
 
 def test_what_is_known_when_a_model_is_saved(saved: Path) -> None:
-    text = card(saved, origin_of_run(DATA, **RUN | {"looks": {"vqa": 0.4652}, "began": "runs/first"}))
+    text = card(saved, origin_of_run(DATA, **RUN | {"validations": {"vqa": 0.4652}, "began": "runs/first"}))
     assert "| 7,410 examples | 46.5 |" in text and "went on from the model `runs/first`" in text
     assert "not been measured yet" in text and f"Written on {date.today().isoformat()}" in text
     assert 'twelve.load("PATH OF THIS FOLDER")' in text and "for 7 tasks" in text

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 import twelve
 from twelve import cli
 from twelve.errors import ConfigError, DataError, TwelveError
-from twelve.model.convert import PAPER, convert
 from twelve.model.vilbert import Twelve
-from twelve.regions.types import Regions
+from twelve.runs.convert import PAPER, convert
+from twelve.types.regions import Regions
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,15 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra e
 
 import twelve
 from twelve.errors import CheckpointError, ConfigError, DataError
+from twelve.export import check as export_check
+from twelve.export import export as export_module
+from twelve.export import exported
+from twelve.export.check import difference, drawn_batch, drawn_batches
+from twelve.export.export import WEIGHTS, describe, export, quantise, write_graph
+from twelve.export.exported import DESCRIPTION, GRAPH, Exported
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
-from twelve.model import export as export_module
-from twelve.model import export_check, exported
 from twelve.model.config import TwelveConfig
-from twelve.model.export import WEIGHTS, describe, export, quantise, write_graph
-from twelve.model.export_check import difference, drawn_batch, drawn_batches
-from twelve.model.exported import DESCRIPTION, GRAPH, Exported
 from twelve.model.network import MASKED
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.model.vilbert import Twelve
@@ -165,7 +166,7 @@ def test_eight_bits(saved: Path, tmp_path: Path) -> None:
 
 
 def test_features_of_any_range_survive_eight_bits(tmp_path: Path) -> None:
-    # As in a trained model: a feature's range is large, and what tells pictures apart is another one's, a thousandth.
+    # As in a trained model: a feature's range is large, and what tells images apart is another one's, a thousandth.
     model = tiny(heads={"answer": {"kind": "answer", "size": 6}})
     std = torch.tensor([1000.0, *[1.0] * 7])
     model.standardise_regions(torch.zeros(8), std)
@@ -229,8 +230,8 @@ def test_the_example_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytes
     predictor = twelve.load(saved)
     scenes = []
     for seed, name in ((1, "boat"), (2, "second")):
-        picture = draw(draw_scene(np.random.default_rng(seed)), seed=seed)
-        picture.save(f"{name}.jpg")
+        image = draw(draw_scene(np.random.default_rng(seed)), seed=seed)
+        image.save(f"{name}.jpg")
         scenes.append(predictor.look(Image.open(f"{name}.jpg")))
         exec(save.replace("runs/first", str(saved)).replace("boat.", f"{name}."), {})
     (tmp_path / "use.py").write_text("import sys\n\nsys.modules['torch'] = sys.modules['twelve'] = None\n" + use)
@@ -243,8 +244,8 @@ def test_the_example_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytes
         ("pair", "nlvr2", verified.text, verified.true, verified.score),
     ):
         export(saved, tmp_path / output, output=output)
-        pictures = ["boat.npz", "second.npz"] if output == "pair" else ["boat.npz"]
-        command = [sys.executable, "use.py", output, task, said, *pictures]
+        images = ["boat.npz", "second.npz"] if output == "pair" else ["boat.npz"]
+        command = [sys.executable, "use.py", output, task, said, *images]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         assert found["score"] == pytest.approx(score, abs=1e-4)
         assert found["found"] == (pytest.approx(wanted) if output == "region" else wanted)

@@ -15,12 +15,12 @@ pytest.importorskip("onnx", reason="onnx is not installed (extra export)")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra export)")
 
 from twelve import config as configuration
-from twelve.evaluation.command import evaluate_run
 from twelve.evaluation.evaluate import Evaluator
-from twelve.model.export import export, open_model
-from twelve.model.export_check import Report, chosen, compared, samples_of
-from twelve.model.exported import Exported
-from twelve.training.run import train
+from twelve.export.check import Report, chosen, compared, samples_of
+from twelve.export.export import export, open_model
+from twelve.export.exported import Exported
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 
 QUIET = Console(quiet=True)
 
@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny.make(tmp_path_factory.mktemp("root"), train=8, val=4)
     tree = tiny.tree(root, tmp_path_factory.mktemp("runs") / "run")
     tree |= {"tasks": {task: tree["tasks"][task] for task in ("vqa", "flickr30k")}, "sources": {}}
-    tree["training"] |= {"iterations": 2, "look_every": 2}
+    tree["training"] |= {"iterations": 2, "eval_every": 2}
     return train(configuration.parse(tree), console=QUIET)
 
 
@@ -42,7 +42,7 @@ def answers(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_it_is_measured_on_the_runs_examples(run: Path, answers: tuple[Path, Report]) -> None:
     _, report = answers
-    official = {result.task: result for result in evaluate_run(run, tasks=["vqa"], floors=False, console=QUIET)}
+    official = {result.task: result for result in evaluate_run(run, tasks=["vqa"], baselines=False, console=QUIET)}
     assert report.examples == {"vqa": 4} and report.difference < 1e-4 and not report.lacking
     assert report.scores["vqa"][0] == pytest.approx(official["vqa"].score.mean)
     assert 0 <= report.agreement["vqa"] <= 1
@@ -59,8 +59,8 @@ def test_an_export_is_evaluated_as_the_model_is(run: Path, tmp_path: Path) -> No
     same, scores = compared(model, Exported.open(tmp_path / "out"), sample)
     assert same == 1 and scores is not None and scores[0] == scores[1]
     graph = Exported.open(tmp_path / "out")
-    theirs = Evaluator(config, graph, processor, floors=False).measure("flickr30k")  # type: ignore[arg-type]
-    ours = Evaluator(config, model, processor, floors=False).measure("flickr30k")
+    theirs = Evaluator(config, graph, processor, baselines=False).measure("flickr30k")  # type: ignore[arg-type]
+    ours = Evaluator(config, model, processor, baselines=False).measure("flickr30k")
     assert theirs.metrics == ours.metrics and theirs.examples == 20
 
 

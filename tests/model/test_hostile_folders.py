@@ -21,7 +21,7 @@ from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.predictor import load
-from twelve.regions.looking import Extractor
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.recipe import Recipe
 
 
@@ -229,7 +229,7 @@ def test_the_number_of_parameters_is_told_from_the_sizes() -> None:
 def test_a_recipe_chooses_no_weights(
     folder: Path, monkeypatch: pytest.MonkeyPatch, backbone: str, weights: str
 ) -> None:
-    monkeypatch.setattr("twelve.regions.looking.build_looker", None)  # nothing is looked for
+    monkeypatch.setattr("twelve.regions.extraction.feature_extractor.build_looker", None)  # nothing is looked for
     file = folder / "processor_config.json"
     recipe = json.loads(json.loads(file.read_text())["region_recipes"]["coco"])
     change(file, region_recipes={"coco": json.dumps(recipe | {"backbone": backbone, "weights": weights})})
@@ -406,15 +406,15 @@ def test_weights_that_overflow_give_no_answer(
 
     state = load_file(folder / "model.safetensors")
     save_file({name: value * 1e30 for name, value in state.items()}, folder / "model.safetensors", {"format": "pt"})
-    picture = tmp_path / "a.png"
-    Image.new("RGB", (64, 48), "red").save(picture)
+    image = tmp_path / "a.png"
+    Image.new("RGB", (64, 48), "red").save(image)
     model = load(folder)
     with pytest.raises(CheckpointError, match=r"the model gives no number .its output 'answer'"):
-        model.look(picture).answer("what colour ?")
+        model.look(image).answer("what colour ?")
     with pytest.raises(CheckpointError, match="gives no number"):
-        model.match([picture], ["a ball"])
+        model.match([image], ["a ball"])
     monkeypatch.setattr(
-        sys, "argv", ["twelve", "predict", str(folder), "--image", str(picture), "--ask", "what colour ?"]
+        sys, "argv", ["twelve", "predict", str(folder), "--image", str(image), "--ask", "what colour ?"]
     )
     with pytest.raises(SystemExit) as caught:
         cli.main()

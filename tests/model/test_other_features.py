@@ -9,9 +9,9 @@ import tiny
 
 from twelve.errors import RegionError
 from twelve.model.processor import TwelveProcessor, wordpieces
-from twelve.regions.looking import Extractor
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.recipe import Recipe, recipe_of
-from twelve.regions.store import RegionStore
+from twelve.regions.store.region_store import RegionStore
 
 
 @pytest.fixture

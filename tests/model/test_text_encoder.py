@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from twelve.errors import CheckpointError
+from twelve.io.hub import resolve
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
-from twelve.model.sources import resolve
 from twelve.model.vilbert import Twelve
 
 SIZES: dict[str, Any] = {

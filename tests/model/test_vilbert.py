@@ -15,7 +15,7 @@ from vilbert_reference import Reference
 from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.model.checkpoints import released_name, write_released
 from twelve.model.config import TwelveConfig
-from twelve.model.found import TwelveOutput
+from twelve.model.model_outputs import TwelveOutput
 from twelve.model.streams import Need, plan
 from twelve.model.vilbert import Twelve
 

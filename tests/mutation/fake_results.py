@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from twelve.evaluation.bootstrap import Interval
-from twelve.evaluation.evaluate import Floor, Result, write_results
+from twelve.evaluation.evaluate import Baseline, Result, write_results
 from twelve.evaluation.record import Recorded
-from twelve.tasks.base import Protocol
+from twelve.metrics.bootstrap import Interval
+from twelve.types.measurement import Protocol
 
 
 def predictions() -> list[Recorded]:
@@ -44,8 +44,8 @@ def write_evaluation(path: Path) -> Path:
             metric="accuracy",
             score=score,
             metrics={"accuracy": 51.5, "accuracy, other": 12.25},
-            floors={"majority": Floor("majority", 12.5, Interval(39.5, 30.5, 48.5))},
-            ceiling=None if gallery else 98.5,
+            baselines={"majority": Baseline("majority", 12.5, Interval(39.5, 30.5, 48.5))},
+            upper_bound=None if gallery else 98.5,
             seconds=12.5,
         )
         for task, gallery in (("a", None), ("b", 100))
@@ -59,7 +59,7 @@ def write_history(path: Path) -> Path:
     for at in range(1, 7):
         losses = {"a": 2.5 / at, "b": 1.25}
         lines.append({"kind": "step", "iteration": at, "losses": losses, "pairs": 8 * at, "seconds": 1.5 * at})
-        lines.append({"kind": "look", "iteration": at, "task": "a", "score": 0.5, "seconds": 1.5 * at})
+        lines.append({"kind": "validation", "iteration": at, "task": "a", "score": 0.5, "seconds": 1.5 * at})
         lines.append({"kind": "event", "iteration": at, "task": "b", "event": "stop" if at % 2 else "go"})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path

@@ -24,8 +24,7 @@ import mutator
 import pytest
 from mutator import Mutation
 
-from twelve.data.root import MissingData
-from twelve.errors import TwelveError
+from twelve.errors import MissingData, TwelveError
 
 SEED = int(os.environ.get("TWELVE_SEED", "12"))
 COUNT = int(os.environ.get("TWELVE_MUTATIONS", "220"))

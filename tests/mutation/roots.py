@@ -12,9 +12,10 @@ from typing import Any
 
 import tiny_others
 
-from twelve.data.records import writable
-from twelve.evaluation.metrics.entailment import CLASSES
-from twelve.tasks.base import Example, all_tasks
+from twelve.formats.records import writable
+from twelve.metrics.entailment import CLASSES
+from twelve.tasks.base import all_tasks
+from twelve.types.examples import Example
 
 _HERE = Path(__file__).parents[1]
 EXTRAS = [importlib.import_module(path.stem) for path in sorted(_HERE.glob("tiny_extra_*.py"))]
@@ -69,7 +70,7 @@ def sane(examples: list[Example]) -> None:
         assert example.id and example.group and example.images, f"something is empty in {example.id!r}"
         for image in example.images:
             source, _, key = image.partition("/")
-            assert source and key.strip() and ".." not in source, f"{image!r} is no picture's id"
+            assert source and key.strip() and ".." not in source, f"{image!r} is no image's id"
         for box in example.candidates:
             _sane_box(box)
         _sane_target(example)
@@ -78,7 +79,7 @@ def sane(examples: list[Example]) -> None:
 def _sane_box(box: Any) -> None:
     assert len(box) == 4 and all(type(side) is float and math.isfinite(side) for side in box), f"{box} is no box"
     assert box[0] <= box[2] and box[1] <= box[3], f"{box} has a negative size"
-    assert max(map(abs, box)) <= 2e6, f"{box} lies beyond all pictures"
+    assert max(map(abs, box)) <= 2e6, f"{box} lies beyond all images"
 
 
 def _sane_target(example: Example) -> None:

@@ -80,16 +80,16 @@ INSTALLED = (Path(twelve.__file__).parent, Path(sys.prefix), Path(sys.base_prefi
 
 
 @pytest.fixture(scope="module")
-def picture() -> Image.Image:
+def image() -> Image.Image:
     made = Image.new("RGB", (64, 48), "white")
     made.paste("red", (8, 8, 30, 30))
     return made
 
 
-def opened(folder: Path, picture: Image.Image) -> list[Any]:
-    """The weights, and what the model says of a picture."""
+def opened(folder: Path, image: Image.Image) -> list[Any]:
+    """The weights, and what the model says of an image."""
     model = load(folder)
-    scene = model.look(picture)
+    scene = model.look(image)
     said = [str(scene.answer(text)) for text in ("what colour is the ball ?", "show both things yes no", "9 naïve")]
     said += [str(scene.entails("the ball is red")), str(scene.locate("the red ball"))]
     # Copied: loaded weights are the file's own memory, which the next mutation writes over.
@@ -208,7 +208,7 @@ def _socket(file: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_mutated_folder(kind: str, tmp_path: Path, picture: Image.Image) -> None:
+def test_mutated_folder(kind: str, tmp_path: Path, image: Image.Image) -> None:
     folder = tiny_model.make(tmp_path / "model")
     if kind in ("index", "shard"):
         Twelve.from_pretrained(folder).save_pretrained(folder, max_shard_size="60KB")
@@ -217,14 +217,14 @@ def test_mutated_folder(kind: str, tmp_path: Path, picture: Image.Image) -> None
     file = next(path for path in sorted(folder.iterdir()) if path.name == named or path.name.startswith(f"{named}-of"))
     content = file.read_bytes()
     mutations = make(content, random.Random(f"{harness.SEED} {kind}"), COUNT)
-    sound = opened(folder, picture)
+    sound = opened(folder, image)
     tally, failures = {"refused": 0, "the same": 0}, []
 
     def judge(name: str) -> None:
         problem = None
         with harness.watched(), harness.limited(), WATCH(folder, *INSTALLED) as seen:
             try:
-                found = opened(folder, picture)
+                found = opened(folder, image)
             except TwelveError as error:
                 tally["refused"] += 1
                 text = str(error)

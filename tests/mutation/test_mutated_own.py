@@ -1,4 +1,4 @@
-"""Files of one's own, damaged: tasks of JSON lines, lists of answers, sources of pictures, pictures that two have."""
+"""Files of one's own, damaged: tasks of JSON lines, lists of answers, sources of images, images that two have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import tiny
 import tiny_own
 from harness import LEAST, Reader
 
-from twelve.config import TaskSettings
-from twelve.data.root import DataRoot
 from twelve.data.vocabulary import read_label_map
+from twelve.formats.data_root import DataRoot
+from twelve.settings import TaskSettings
 from twelve.tasks.custom import KINDS, from_settings
-from twelve.tasks.genome import read_coco_ids
-from twelve.tasks.karpathy import read_rows
+from twelve.tasks.formats.karpathy import read_rows
+from twelve.tasks.formats.visual_genome import read_coco_ids
 
 _LEFT_OUT = "may be left out"
 _TOLERATED = {
@@ -53,7 +53,7 @@ def test_damaged_files_of_ones_own(kind: str, tmp_path: Path) -> None:
     for number, row in enumerate(rows):
         row |= {"id": f"a{number}", "group": f"g{number // 2}"} if number % 2 else {"id": number}
     tiny.write_lines(tmp_path / "mine.jsonl", rows)
-    settings = TaskSettings(kind=kind, train="mine.jsonl", report="other.jsonl")  # type: ignore[arg-type]
+    settings = TaskSettings(kind=kind, train="mine.jsonl", test_split="other.jsonl")  # type: ignore[arg-type]
     task, data = from_settings({"mine": settings})["mine"], DataRoot(tmp_path)
     reader = Reader(
         f"own {kind}",
@@ -81,7 +81,7 @@ def test_damaged_lists_of_answers(content: object, tmp_path: Path) -> None:
 
 def test_damaged_sources(tmp_path: Path) -> None:
     path = tmp_path / "sources.json"
-    tiny.write_json(path, {"refcoco": "flickr30k", "vqa": "coco", "mine": "my-pictures_1.0"})
+    tiny.write_json(path, {"refcoco": "flickr30k", "vqa": "coco", "mine": "my-images_1.0"})
 
     def sane(sources: dict[str, str]) -> None:
         assert all(source and not {"/", "\\", "\0"} & {*source} and source[0] != "." for source in sources.values())
@@ -92,14 +92,14 @@ def test_damaged_sources(tmp_path: Path) -> None:
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
 
 
-def test_damaged_ids_of_the_same_pictures(tmp_path: Path) -> None:
+def test_damaged_ids_of_the_same_images(tmp_path: Path) -> None:
     path = tmp_path / "image_data.json"
     rows = [
         {"image_id": 4 + n, "url": "https://x/4.jpg", "width": 8, "height": 6, "coco_id": 9 * n if n % 2 else None}
         for n in range(6)
     ]
     tiny.write_json(path, rows)
-    tolerated = {"*.coco_id: null": "not every picture is COCO's", "*.coco_id: absent": "not every picture is COCO's"}
+    tolerated = {"*.coco_id: null": "not every image is COCO's", "*.coco_id: absent": "not every image is COCO's"}
     tally = harness.torture(Reader("image_data", (path,), lambda: read_coco_ids(path), tolerated=tolerated))
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
 

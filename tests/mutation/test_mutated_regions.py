@@ -23,15 +23,15 @@ import pytest
 import torch
 from mutator import Mutation
 
-import twelve.regions.remedy  # noqa: F401 (else the errors import it)
+import twelve.regions.extract_command  # noqa: F401 (else the errors import it)
 from twelve.errors import TwelveError
-from twelve.regions.arrow import CHECKSUM, schema
-from twelve.regions.inspect import inspect
-from twelve.regions.looking import Extractor
-from twelve.regions.merge import merge
-from twelve.regions.parts import PartWriter, whole_batches
-from twelve.regions.store import RegionFile, RegionStore
-from twelve.regions.types import Regions
+from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.store.arrow_format import CHECKSUM, schema
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.merge import merge
+from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.resumable_writer import PartWriter, whole_batches
+from twelve.types.regions import Regions
 
 LEAST = 500
 _OFFSETS, _NAMES = struct.pack("<5i", 0, 0, 1, 3, 6), struct.pack("<5i", 0, 3, 6, 9, 12)

@@ -19,12 +19,12 @@ import tiny_others
 from harness import LEAST, Reader
 
 from twelve.errors import DataError
-from twelve.scoring.command import Scores, as_json, score, table
+from twelve.score import Scores, as_json, score, table
 
 Case = tuple[str, list[Path], list[Path], str | None]
 """Task, truth, predictions, protocol."""
 _NUMBERS = (6, 7)
-"""The pictures of the measured split of :func:`roots.make`."""
+"""The images of the measured split of :func:`roots.make`."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def _vg_qa(root: Path) -> Case:
 
 
 def _captions(root: Path, task: str) -> tuple[Path, list[int], list[int]]:
-    """(truth, ids of val's captions, ids of its pictures)."""
+    """(truth, ids of val's captions, ids of its images)."""
     images = {"coco": list(_NUMBERS), "flickr30k": [9000 + number for number in _NUMBERS]}[task]
     return root / task / f"dataset_{task}.json", [5 * n + place for n in _NUMBERS for place in range(5)], images
 
@@ -78,8 +78,8 @@ def _matrix(root: Path) -> Case:
 
 def _ranking(root: Path) -> Case:
     truth, captions, images = _captions(root, "flickr30k")
-    text, pictures = {str(key): images for key in captions}, {str(key): captions for key in images}
-    return "flickr30k", [truth], [_write(root, {"text_to_image": text, "image_to_text": pictures})], None
+    text, ranked = {str(key): images for key in captions}, {str(key): captions for key in images}
+    return "flickr30k", [truth], [_write(root, {"text_to_image": text, "image_to_text": ranked})], None
 
 
 def _refcoco(root: Path) -> Case:

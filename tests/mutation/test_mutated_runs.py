@@ -9,13 +9,24 @@ import fake_results
 import harness
 from harness import LEAST, Reader
 
-from twelve.data.prepare import Carved
+from twelve.data.prepare import ValidationImages
 from twelve.evaluation import record
 from twelve.evaluation.evaluate import Result, read_results
 from twelve.evaluation.record import Recorded
 from twelve.report.reading import History, read_history
 
-_NUMBERS = ("mean", "low", "high", "score", "seconds", "ceiling", "parameters", "*_seconds", "accuracy*", "examples")
+_NUMBERS = (
+    "mean",
+    "low",
+    "high",
+    "score",
+    "seconds",
+    "upper_bound",
+    "parameters",
+    "*_seconds",
+    "accuracy*",
+    "examples",
+)
 _NUMBERS += ("groups", "closed")
 
 
@@ -50,18 +61,18 @@ def test_damaged_results(tmp_path: Path) -> None:
     def sane(found: tuple[list[Result], dict[str, object]]) -> None:
         for result in found[0]:
             assert all(type(value) in (int, float) and math.isfinite(value) for value in result.metrics.values())
-            assert math.isfinite(result.score.mean) and isinstance(result.beats_floors, bool)
+            assert math.isfinite(result.score.mean) and isinstance(result.beats_baselines, bool)
 
     numbers = ("number", "fraction", "as a float", "1e30", "30 digits")
     tolerated = {f"*.{name}: {what}": "any number will do" for what in numbers for name in _NUMBERS}
     tolerated |= {
         "*.metrics: unknown field": "any number may be measured",
         "*.metrics.*: absent": "any number may be measured",
-        "*.floors.majority: absent": "any floor may be measured",
+        "*.baselines.majority: absent": "any baseline may be measured",
         "*.protocol.gallery: *": "there is a gallery or there is none",
-        "*.ceiling: null": "not everything has a ceiling",
+        "*.upper bound: null": "not everything has an upper bound",
         "*.seconds: absent": "older files do not say it",
-        "*.ceiling: absent": "not everything has a ceiling",
+        "*.upper bound: absent": "not everything has an upper bound",
         "$.facts: unknown field": "facts are shown as they are",
         "$.facts.machine*": "facts are shown as they are",
         "$.tasks.?: absent": "any task may be measured",
@@ -79,10 +90,10 @@ def test_damaged_results(tmp_path: Path) -> None:
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
 
 
-def test_damaged_pictures_that_were_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "carved.json"
-    Carved(frozenset({"coco/1", "coco/2"}), frozenset({"coco/3", "vg/4"})).write(path)
-    tally = harness.torture(Reader("carved", (path,), lambda: Carved.read(path)))
+def test_damaged_images_that_were_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "validation_images.json"
+    ValidationImages(frozenset({"coco/1", "coco/2"}), frozenset({"coco/3", "vg/4"})).write(path)
+    tally = harness.torture(Reader("validation_images", (path,), lambda: ValidationImages.read(path)))
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
 
 

@@ -13,7 +13,7 @@ import roots
 import tiny_others
 from harness import LEAST, Reader
 
-from twelve.data.root import DataRoot
+from twelve.formats.data_root import DataRoot
 from twelve.tasks.base import all_tasks
 
 _BOXES = {

@@ -1,4 +1,4 @@
-"""Retrieval: the four pairs, the pool of pictures that look alike, the scores' container."""
+"""Retrieval: the four pairs, the pool of images that look alike, the scores' container."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from twelve.errors import ConfigError, RegionError
 from twelve.outputs import OUTPUTS, RetrievalScores
 from twelve.outputs import neighbours as module
 from twelve.outputs.neighbours import HardPool, mean_features, nearest_rows
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 ALIGNMENT = OUTPUTS["alignment"]
 
@@ -21,7 +21,7 @@ def examples(count: int, captions: int = 2) -> list[Example]:
 
 
 def lookup(image: str) -> Regions:
-    """Pictures on a line: number 7 is nearest to 6 and 8."""
+    """Images on a line: number 7 is nearest to 6 and 8."""
     features = np.full((3, 4), float(image.split("/")[1]), dtype=np.float16)
     features.flags.writeable = False
     return Regions(image, 10, 10, np.zeros((3, 4), dtype=np.float32), features)
@@ -30,22 +30,22 @@ def lookup(image: str) -> Regions:
 def test_four_pairs_from_the_batch_and_the_pool() -> None:
     everything = examples(40)
     pool = ALIGNMENT.prepare(everything, lookup)
-    batch = [everything[10], everything[11], everything[30], everything[50]]  # pictures 5, 5, 15, 25
+    batch = [everything[10], everything[11], everything[30], everything[50]]  # images 5, 5, 15, 25
     texts = {e.text: e.images[0] for e in everything}
     rng = np.random.default_rng(0)
     hard: set[str] = set()
     for _ in range(50):
-        for ex, (match, caption, picture, alike) in zip(batch, ALIGNMENT.pairs(batch, rng, pool), strict=True):
+        for ex, (match, caption, other, alike) in zip(batch, ALIGNMENT.pairs(batch, rng, pool), strict=True):
             image = ex.images[0]
             assert match == (ex.text, image)
             assert caption[1] == image
             assert texts[caption[0]] in {b.images[0] for b in batch} - {image}
-            assert picture[0] == ex.text
-            assert picture[1] in {b.images[0] for b in batch} - {image}
+            assert other[0] == ex.text
+            assert other[1] in {b.images[0] for b in batch} - {image}
             assert alike[1] == image
             assert texts[alike[0]] != image
             hard.add(texts[alike[0]])
-    assert len(hard) > 30  # with fewer than 101 pictures every other one is a neighbour
+    assert len(hard) > 30  # with fewer than 101 images every other one is a neighbour
     targets = ALIGNMENT.targets(batch, [], [])
     assert targets["target"].tolist() == [0, 0, 0, 0]
 
@@ -65,12 +65,12 @@ def test_pairs_depend_on_the_generator_alone() -> None:
     assert first != other
 
 
-def test_a_batch_of_one_picture_draws_from_the_pool() -> None:
+def test_a_batch_of_one_image_draws_from_the_pool() -> None:
     everything = examples(5)
     pool = HardPool.build(everything, lookup)
-    ((_, caption, picture, _), _) = ALIGNMENT.pairs(everything[:2], np.random.default_rng(0), pool)
+    ((_, caption, image, _), _) = ALIGNMENT.pairs(everything[:2], np.random.default_rng(0), pool)
     assert not caption[0].startswith("caption 0")
-    assert picture[1] != "x/0"
+    assert image[1] != "x/0"
 
 
 def test_an_equal_caption_is_no_negative() -> None:
@@ -86,10 +86,10 @@ def test_an_equal_caption_is_no_negative() -> None:
             assert negatives[1][1] not in {b.images[0] for b in batch if b.text == ex.text}
 
 
-def test_no_other_picture_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="at least two pictures"):
+def test_no_other_image_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="at least two images"):
         ALIGNMENT.pairs(examples(1), np.random.default_rng(0), HardPool.build(examples(1), lookup))
-    with pytest.raises(ConfigError, match="at least two pictures"):
+    with pytest.raises(ConfigError, match="at least two images"):
         ALIGNMENT.pairs(examples(1), np.random.default_rng(0))
 
 

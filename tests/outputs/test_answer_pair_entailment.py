@@ -7,7 +7,7 @@ import torch
 
 from twelve.errors import CheckpointError, DataError
 from twelve.outputs import OUTPUTS
-from twelve.tasks.base import Example, Target
+from twelve.types.examples import Example, Target
 
 
 def example(target: Target, *images: str) -> Example:
@@ -51,14 +51,14 @@ def test_entailment() -> None:
         output.targets([example("netural")], [], [])
 
 
-def test_two_pictures() -> None:
+def test_two_images() -> None:
     output = OUTPUTS["pair"]
     both = [example(True, "x/1", "x/2"), example(False, "x/3", "x/4"), example(None, "x/1", "x/1")]
     assert output.targets(both, [], [])["target"].tolist() == [1, 0, -1]
     assert output.pairs(both)[0] == [("text", "x/1"), ("text", "x/2")]
     (found,) = output.decode(torch.tensor([[1.0, 0]]), both[:1], [], [])
     assert found.value is False
-    with pytest.raises(DataError, match="two pictures are needed, 1 given"):
+    with pytest.raises(DataError, match="two images are needed, 1 given"):
         output.pairs([example(True)])
 
 

@@ -53,6 +53,6 @@ def test_classifier_formula(kind: str) -> None:
     torch.testing.assert_close(logits, x @ weights["3.weight"].T + weights["3.bias"], rtol=0, atol=1e-12)
 
 
-def test_a_lone_picture_is_refused() -> None:
+def test_a_lone_image_is_refused() -> None:
     with pytest.raises(ValueError, match="even number"):
         run("pair", torch.zeros(3, 6, dtype=torch.float64))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from twelve.model.processor import shortened
 from twelve.outputs import get_output
 from twelve.outputs.options import TRAINED
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
 
 OUTPUT = get_output("options")
 FOUR = Example("a", "why", ("vcr/1",), target=2, options=("w", "x", "y", "z"))

@@ -12,8 +12,8 @@ from torchvision.ops import box_iou
 from twelve.errors import RegionError
 from twelve.outputs import OUTPUTS
 from twelve.outputs.region import candidate_columns, overlap_with
-from twelve.regions.types import Regions
-from twelve.tasks.base import Box, Example, Target
+from twelve.types.examples import Box, Example, Target
+from twelve.types.regions import Regions
 
 REGION = OUTPUTS["region"]
 BOXES = [(10, 10, 59, 59), (10, 10, 59, 109), (200, 100, 250, 150), (10, 10, 59, 60)]
@@ -55,7 +55,7 @@ def test_targets_are_padded_to_the_longest_and_masked() -> None:
     assert targets["valid"].tolist() == [[True, True, False, False], [True] * 4]
 
 
-def test_the_whole_picture_can_be_right() -> None:
+def test_the_whole_image_can_be_right() -> None:
     targets = REGION.targets([example((0, 0, 300, 200))], [seen([])], [])
     assert targets["target"].tolist() == [[1.0]]
 
@@ -111,7 +111,7 @@ def test_candidate_targets_loss_and_score() -> None:
     assert float(REGION.loss(logits, targets)) == pytest.approx(float(expected) / 2, rel=1e-6)
 
 
-def test_decoding_stays_inside_each_picture() -> None:
+def test_decoding_stays_inside_each_image() -> None:
     logits = torch.tensor([[0.0, 1, 9, 9], [3, 1, 2, 0]])
     found = REGION.decode(logits, [example(None)] * 2, [seen(BOXES[:1]), seen(BOXES[:3])], [])
     assert found[0].value == BOXES[0]
@@ -139,10 +139,10 @@ def test_targets_of_another_kind_are_refused(target: Target, given: tuple[Box, .
 
 
 def test_prospects_of_detected_and_given_boxes() -> None:
-    pictures = [seen(BOXES), seen(BOXES)]
-    found = REGION.prospects([example((10, 10, 59, 59)), example((0, 150, 20, 200))], pictures, [])
-    # Of four boxes and the whole picture two overlap by half or more; nothing is near the second.
+    images = [seen(BOXES), seen(BOXES)]
+    found = REGION.prospects([example((10, 10, 59, 59)), example((0, 150, 20, 200))], images, [])
+    # Of four boxes and the whole image two overlap by half or more; nothing is near the second.
     assert found.chance.tolist() == [2 / 5, 0]
     assert found.best.tolist() == [1, 0]
-    found = REGION.prospects([example(1, tuple(BOXES[:4]))], pictures[:1], [])
+    found = REGION.prospects([example(1, tuple(BOXES[:4]))], images[:1], [])
     assert (found.chance.tolist(), found.best.tolist()) == ([1 / 4], [1])

@@ -1,4 +1,4 @@
-"""Is a statement true of one picture; the reply to a question about a given object."""
+"""Is a statement true of one image; the reply to a question about a given object."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 
 from twelve.errors import DataError, RegionError
 from twelve.outputs import OUTPUTS
-from twelve.regions.types import Regions
-from twelve.tasks.base import Box, Example, Target
+from twelve.types.examples import Box, Example, Target
+from twelve.types.regions import Regions
 
 BOXES = np.array([[0, 0, 50, 50], [10, 20, 60, 90], [70, 0, 100, 30]], dtype=np.float32)
 SEEN = Regions("x/1", 100, 100, BOXES)
@@ -37,7 +37,7 @@ def test_the_reply_is_read_at_the_object() -> None:
     examples = [asked("No"), asked("N/A", (70.0, 0.0, 100.0, 30.0))]
     targets = output.targets(examples, [SEEN, SEEN], [])
     assert targets["target"].tolist() == [1, 2]
-    assert targets["region"].tolist() == [2, 3]  # row 0 is the whole picture
+    assert targets["region"].tolist() == [2, 3]  # row 0 is the whole image
     logits = torch.zeros(2, 4, 3)
     logits[:, :, 0] = 5.0  # every other region says yes
     logits[0, 2] = torch.tensor([-1.0, 2.0, 0.0])

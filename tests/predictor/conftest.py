@@ -1,4 +1,4 @@
-"""A tiny model and a picture that it can be asked about; each module has its own."""
+"""A tiny model and an image that it can be asked about; each module has its own."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def model(folder: Path) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def picture() -> Image.Image:
+def image() -> Image.Image:
     return draw(draw_scene(np.random.default_rng(1)), seed=1)
 
 
 @pytest.fixture(scope="module")
-def scene(model: Predictor, picture: Image.Image) -> Scene:
-    return model.look(picture)
+def scene(model: Predictor, image: Image.Image) -> Scene:
+    return model.look(image)

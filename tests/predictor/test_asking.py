@@ -1,4 +1,4 @@
-"""Questions with options of their own, dialogues, searching, two pictures; and what is no question at all."""
+"""Questions with options of their own, dialogues, searching, two images; and what is no question at all."""
 
 from __future__ import annotations
 
@@ -61,34 +61,34 @@ def test_a_question_has_its_own_threshold(model: Predictor, scene: Scene) -> Non
     assert [result.found for result in model.ask(questions, threshold=1.0)] == [False, False, True]  # type: ignore[attr-defined]
 
 
-def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, picture: Image.Image) -> None:
-    other = model.look(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
+def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, image: Image.Image) -> None:
+    other = model.look(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
     found = model.match([scene, other], ["a red ball", "a thing"])
     assert found.ranked_images("a thing") == found.ranked_images(1) == found.ranked_images(np.int64(-1))  # type: ignore[arg-type]
     assert found.ranked_captions("other") == found.ranked_captions(other) == found.ranked_captions(1)
     for wrong in (2, -3, "a thin", None, True, 0.5):
         with pytest.raises(ConfigError, match="no such caption"):
             found.ranked_images(wrong)  # type: ignore[arg-type]
-    for wrong in (2, "othe", model.look(picture)):
-        with pytest.raises(ConfigError, match="no such picture"):
+    for wrong in (2, "othe", model.look(image)):
+        with pytest.raises(ConfigError, match="no such image"):
             found.ranked_captions(wrong)  # type: ignore[arg-type]
-    again = model.look(picture)
+    again = model.look(image)
     twice = model.match([scene, again], ["a red ball", "a thing"])
     assert twice.ranked_captions(again) == twice.ranked_captions(1)
-    with pytest.raises(ConfigError, match="2 pictures are called 'picture'"):
-        twice.ranked_captions("picture")
+    with pytest.raises(ConfigError, match="2 images are called 'image'"):
+        twice.ranked_captions("image")
 
 
-def test_two_pictures_are_explained_and_drawn(model: Predictor, scene: Scene, picture: Image.Image) -> None:
-    other = model.look(picture.crop((0, 0, 100, 90)), name="other")
+def test_two_images_are_explained_and_drawn(model: Predictor, scene: Scene, image: Image.Image) -> None:
+    other = model.look(image.crop((0, 0, 100, 90)), name="other")
     found = model.verify(scene, other, "both show a ball", explain=True)
     assert found.score == pytest.approx(model.verify(scene, other, "both show a ball").score, abs=1e-5)
     assert found.attention is not None and len(found.attention.boxes) == 1 + len(scene.regions.boxes)
     assert repr(found.attention) == f"Attention(7 words, {1 + len(scene.regions.boxes)} regions, 2 connections)"
     drawn = np.asarray(found.draw())
-    assert drawn.shape[1] > picture.width + 100
-    assert np.array_equal(drawn[: picture.height, : picture.width], np.asarray(picture))
-    assert np.array_equal(drawn[:90, -100:], np.asarray(picture)[:90, :100])
+    assert drawn.shape[1] > image.width + 100
+    assert np.array_equal(drawn[: image.height, : image.width], np.asarray(image))
+    assert np.array_equal(drawn[:90, -100:], np.asarray(image)[:90, :100])
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def test_the_package_lists_what_it_has() -> None:
     assert set(twelve.__all__) <= set(dir(twelve)) and os.path.isabs(twelve.__file__)
 
 
-def test_a_box_mostly_outside_its_picture_is_an_error(scene: Scene) -> None:
-    """Such boxes are of another picture, or of this one at another size. Annotations may overlap its border."""
+def test_a_box_mostly_outside_its_image_is_an_error(scene: Scene) -> None:
+    """Such boxes are of another image, or of this one at another size. Annotations may overlap its border."""
     inside, turns = (5.0, 5.0, 40.0, 40.0), [("is it red?", "yes")]
     for box in ((150.0, 10.0, 400.0, 90.0), (-5.0, -5.0, 300.0, 300.0), (159.5, 0.0, 400.0, 100.0)):
         for asked in (lambda boxes: scene.choose("which one?", boxes), lambda boxes: scene.guess(turns, boxes)):
-            with pytest.raises(RegionError, match=r"box 2 .* lies mostly outside its picture of 160x128 pixels"):
+            with pytest.raises(RegionError, match=r"box 2 .* lies mostly outside its image of 160x128 pixels"):
                 asked([inside, box])
     with pytest.raises(RegionError, match=r"box 1 .* is wholly outside"):
         scene.choose("which one?", [(500, 500, 600, 600)])

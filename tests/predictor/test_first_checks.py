@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tiny_model
 
+from twelve.io.image_suffixes import flaw
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
-from twelve.regions.kinds import flaw
 
 HEAVY = ("torch", "transformers", "torchvision", "pyarrow", "accelerate", "timm", "scipy", "onnx")
 RUN = """
@@ -84,7 +84,7 @@ def test_a_mistake_is_told_before_anything_heavy(
     words: str, message: str, model: Path, image: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "bad.jsonl").write_text(json.dumps({"image": str(image), "anser": "what"}))
     (tmp_path / "away.jsonl").write_text(json.dumps({"image": "away.png", "answer": "what"}))
     tiny_model.make(tmp_path / "answers", {"vqa": ("answer", "answer")})
@@ -104,7 +104,7 @@ def test_the_compiler_is_there_for_whoever_wants_it() -> None:
     """What stands in its place while torchvision is imported is gone then, and asks it when it is asked."""
     check = """
 import sys
-import twelve.regions.lookers
+import twelve.regions.detectors.by_name
 assert "torch._dynamo" not in sys.modules and "torchvision" in sys.modules
 import torch, torchvision
 inputs = torch.rand(1, 3, 8, 8), torch.tensor([[0.0, 0.0, 0.0, 7.0, 7.0]])
@@ -119,7 +119,8 @@ assert torch._dynamo.__file__ and torch._dynamo.utils.is_compile_supported("cpu"
 def test_settings_are_read_alike_with_and_without_the_library(model: Path, tmp_path: Path) -> None:
     from twelve.errors import ConfigError
     from twelve.model.config import TwelveConfig
-    from twelve.model.settings import Settings, defaults, settings_of
+    from twelve.model.saved_settings import settings_of
+    from twelve.model.settings import Settings, defaults
 
     (settings, kind), whole = settings_of(model), TwelveConfig.from_pretrained(model)
     assert type(settings) is Settings and kind == "float32"
@@ -158,9 +159,9 @@ def test_the_network_alone_computes_what_the_model_of_the_library_does(model: Pa
 
 
 def test_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
-    picture = draw(draw_scene(np.random.default_rng(1)), seed=1)
+    image = draw(draw_scene(np.random.default_rng(1)), seed=1)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "MPO"):
-        picture.save(tmp_path / kind, kind)
+        image.save(tmp_path / kind, kind)
         assert flaw(tmp_path / kind) == "", kind
     (tmp_path / "text").write_text("Be careful")
     (tmp_path / "empty").write_bytes(b"")

@@ -12,11 +12,11 @@ from test_predict_command import lines, twelve
 
 from twelve.errors import TwelveError
 
-model, pictures = test_predict_command.model, test_predict_command.pictures
+model, images = test_predict_command.model, test_predict_command.images
 BOX = [1, 2, 30, 40]
 
 
-def test_lines_ask_anything(model: Path, pictures: Path) -> None:
+def test_lines_ask_anything(model: Path, images: Path) -> None:
     boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
     asked = [
         {"image": "0.png", "answer": "is it red ?", "id": 7},
@@ -26,7 +26,7 @@ def test_lines_ask_anything(model: Path, pictures: Path) -> None:
         {"images": ["0.png", "1.png"], "verify": "both show a ball"},
         {"image": "gone.png", "locate": "the ball"},
     ]
-    file = pictures / "ask.jsonl"
+    file = images / "ask.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in asked))
     code, shown = twelve("predict", model, "--jsonl", file, "--json")
     found = lines(shown)
@@ -50,7 +50,7 @@ def test_lines_ask_anything(model: Path, pictures: Path) -> None:
         ({"image": "0.png", "answer": "x", "locate": "y"}, "line 1.*asks one thing"),
         ({"image": "0.png", "answer": 3}, "field 'answer' must be a string"),
         ({"answer": "x"}, "field 'image' is missing"),
-        ({"images": ["0.png"], "verify": "x"}, "asked of 2 pictures, 1 given"),
+        ({"images": ["0.png"], "verify": "x"}, "asked of 2 images, 1 given"),
         ({"image": "0.png", "choose": "x", "boxes": [[1, 2]]}, "line 1.*: boxes of shape .1, 2."),
         ({"image": "0.png", "guess": ["x"], "boxes": [[1, 2, 3, 4]]}, "turn 1 is no question with its answer"),
         ({"image": "0.png", "answer": " "}, "field 'answer' is empty"),
@@ -76,15 +76,15 @@ def test_lines_ask_anything(model: Path, pictures: Path) -> None:
         ({"image": "0.png", "answer": "\u200b"}, "line 1.*nothing asked"),
     ],
 )
-def test_a_malformed_line_is_named(model: Path, pictures: Path, line: dict[str, Any], message: str) -> None:
-    file = pictures / "bad.jsonl"
+def test_a_malformed_line_is_named(model: Path, images: Path, line: dict[str, Any], message: str) -> None:
+    file = images / "bad.jsonl"
     file.write_text(json.dumps(line))
     with pytest.raises(TwelveError, match=message):
         twelve("predict", model, "--jsonl", file)
 
 
-def test_a_line_has_its_own_task_and_threshold(model: Path, pictures: Path) -> None:
-    file = pictures / "own.jsonl"
+def test_a_line_has_its_own_task_and_threshold(model: Path, images: Path) -> None:
+    file = images / "own.jsonl"
     asked = {"image": "0.png", "locate": "the ball"}
     several = [asked, asked | {"threshold": 1}, asked | {"threshold": 0, "task": "refcoco"}]
     file.write_text("".join(json.dumps(line) + "\n" for line in several))
@@ -95,8 +95,8 @@ def test_a_line_has_its_own_task_and_threshold(model: Path, pictures: Path) -> N
     assert [line["box"] is None for line in found] == [True, True, False]
 
 
-def test_a_bad_box_spoils_its_own_line_alone(model: Path, pictures: Path) -> None:
-    file = pictures / "boxes.jsonl"
+def test_a_bad_box_spoils_its_own_line_alone(model: Path, images: Path) -> None:
+    file = images / "boxes.jsonl"
     asked = [
         {"image": "0.png", "choose": "what is red ?", "boxes": [[5000, 5000, 6000, 6000]]},
         {"image": "0.png", "choose": "what is red ?", "boxes": [BOX]},
@@ -107,22 +107,22 @@ def test_a_bad_box_spoils_its_own_line_alone(model: Path, pictures: Path) -> Non
     assert code == 1 and ["error" in line for line in lines(shown)] == [True, False, False]
 
 
-def test_which_of_two_pictures_is_missing(model: Path, pictures: Path) -> None:
-    file = pictures / "two.jsonl"
+def test_which_of_two_images_is_missing(model: Path, images: Path) -> None:
+    file = images / "two.jsonl"
     file.write_text(json.dumps({"images": ["0.png", "gone.png"], "verify": "both show a ball"}))
     code, shown = twelve("predict", model, "--jsonl", file, "--json")
-    assert code == 1 and lines(shown)[0]["error"] == f"{pictures / 'gone.png'}: No such file or directory"
+    assert code == 1 and lines(shown)[0]["error"] == f"{images / 'gone.png'}: No such file or directory"
 
 
-def test_a_file_without_lines(model: Path, pictures: Path) -> None:
-    file = pictures / "empty.jsonl"
+def test_a_file_without_lines(model: Path, images: Path) -> None:
+    file = images / "empty.jsonl"
     file.write_text("\n")
     with pytest.raises(TwelveError, match=r"empty\.jsonl: asks nothing"):
         twelve("predict", model, "--jsonl", file)
 
 
-def test_half_a_character_comes_back(model: Path, pictures: Path, tmp_path: Path) -> None:
-    file = pictures / "half.jsonl"
+def test_half_a_character_comes_back(model: Path, images: Path, tmp_path: Path) -> None:
+    file = images / "half.jsonl"
     file.write_text('{"image": "0.png", "answer": "is it red ?", "id": "\\ud800"}')
     assert lines(twelve("predict", model, "--jsonl", file, "--json")[1])[0]["id"] == "\ud800"
     assert twelve("predict", model, "--jsonl", file, "--out", tmp_path / "out.jsonl")[0] == 0

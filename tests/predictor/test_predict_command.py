@@ -1,4 +1,4 @@
-"""twelve predict and twelve match: pictures, folders and JSON lines in, answers out."""
+"""twelve predict and twelve match: images, folders and JSON lines in, answers out."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     for number in range(3):
         draw(draw_scene(np.random.default_rng(number)), seed=number).save(folder / f"{number}.png")
-    (folder / "notes.txt").write_text("no picture")
-    (folder / "3.jpg").write_bytes(b"no picture either")
+    (folder / "notes.txt").write_text("no image")
+    (folder / "3.jpg").write_bytes(b"no image either")
     return folder
 
 
@@ -48,19 +48,19 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_questions_of_a_picture(model: Path, pictures: Path) -> None:
+def test_questions_of_an_image(model: Path, images: Path) -> None:
     asked = ["--ask", "is it red ?", "--locate", "the ball", "--entails", "the ball is red"]
-    code, shown = twelve("predict", model, "--image", pictures / "0.png", *asked)
+    code, shown = twelve("predict", model, "--image", images / "0.png", *asked)
     assert code == 0 and len(shown.splitlines()) == 3
     assert shown.startswith("0.png: is it red ? -> ")
-    code, shown = twelve("predict", model, "--image", pictures / "0.png", *asked, "--json")
+    code, shown = twelve("predict", model, "--image", images / "0.png", *asked, "--json")
     assert [line["method"] for line in lines(shown)] == ["answer", "locate", "entails"]
     assert len(lines(shown)[1]["box"]) == 4
 
 
-def test_a_folder_with_a_damaged_picture(model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_folder_with_a_damaged_image(model: Path, images: Path, tmp_path: Path) -> None:
     out, drawn = tmp_path / "out.jsonl", tmp_path / "drawn"
-    code, shown = twelve("predict", model, "--image", pictures, "--ask", "is it red ?", "--out", out, "--draw", drawn)
+    code, shown = twelve("predict", model, "--image", images, "--ask", "is it red ?", "--out", out, "--draw", drawn)
     assert code == 1 and not shown
     found = lines(out.read_text())
     assert [Path(line["image"]).name for line in found] == ["0.png", "1.png", "2.png", "3.jpg"]
@@ -68,38 +68,38 @@ def test_a_folder_with_a_damaged_picture(model: Path, pictures: Path, tmp_path: 
     assert sorted(path.name for path in drawn.iterdir()) == ["00000-0.png", "00001-1.png", "00002-2.png"]
 
 
-def test_nothing_to_ask(model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
     with pytest.raises(TwelveError, match="nothing to ask"):
-        twelve("predict", model, "--image", pictures)
-    with pytest.raises(TwelveError, match="no such picture"):
+        twelve("predict", model, "--image", images)
+    with pytest.raises(TwelveError, match="no such image"):
         twelve("predict", model, "--image", tmp_path / "x.png", "--ask", "x")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TwelveError, match="no pictures in this folder"):
+    with pytest.raises(TwelveError, match="no images in this folder"):
         twelve("predict", model, "--image", tmp_path / "empty", "--ask", "x")
 
 
-def test_searching_with_a_sentence(model: Path, pictures: Path, tmp_path: Path) -> None:
-    """One of the pictures cannot be read: exit code 1, and the others are shown all the same."""
-    code, shown = twelve("match", model, "a red ball", "a thing", "--images", pictures, "--top", 2)
+def test_searching_with_a_sentence(model: Path, images: Path, tmp_path: Path) -> None:
+    """One of the images cannot be read: exit code 1, and the others are shown all the same."""
+    code, shown = twelve("match", model, "a red ball", "a thing", "--images", images, "--top", 2)
     assert code == 1
     assert [line.strip()[:2] for line in shown.splitlines()] == ["a ", "1.", "2.", "a ", "1.", "2."]
-    code, shown = twelve("match", model, "a red ball", "--images", pictures, "--json")
+    code, shown = twelve("match", model, "a red ball", "--images", images, "--json")
     fresh = json.loads(shown)
     assert code == 1 and len(fresh["captions"][0]["images"]) == 3
     store = tmp_path / "regions"
-    extract = ["--images", pictures, "--boxes", "detect", "--backbone", "microworld", "--source", "own"]
+    extract = ["--images", images, "--boxes", "detect", "--backbone", "microworld", "--source", "own"]
     assert twelve("regions", "extract", *extract, "--out", store)[0] == 0
-    code, shown = twelve("match", model, "a red ball", "--images", pictures, "--json", "--regions", store)
+    code, shown = twelve("match", model, "a red ball", "--images", images, "--json", "--regions", store)
     assert np.allclose(json.loads(shown)["logits"], fresh["logits"], atol=1e-5)
     with pytest.raises(RegionError, match="nope: no regions here"):
-        twelve("match", model, "a red ball", "--images", pictures, "--regions", tmp_path / "nope")
+        twelve("match", model, "a red ball", "--images", images, "--regions", tmp_path / "nope")
 
 
-def test_pictures_of_one_name_are_told_apart(model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_images_of_one_name_are_told_apart(model: Path, images: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        shutil.copy(pictures / "0.png", tmp_path / name)
-    shutil.copy(pictures / "1.png", tmp_path / "two")
+        shutil.copy(images / "0.png", tmp_path / name)
+    shutil.copy(images / "1.png", tmp_path / "two")
     folders = ["--images", tmp_path / "one", "--images", tmp_path / "two"]
     code, shown = twelve("match", model, "a red ball", *folders)
     assert code == 0
@@ -114,18 +114,18 @@ def test_pictures_of_one_name_are_told_apart(model: Path, pictures: Path, tmp_pa
 
 
 @pytest.mark.parametrize("caption", ["", "  ", "\u200b"])
-def test_a_caption_says_something(model: Path, pictures: Path, caption: str) -> None:
+def test_a_caption_says_something(model: Path, images: Path, caption: str) -> None:
     with pytest.raises(ConfigError, match="nothing asked"):
-        twelve("match", model, caption, "--images", pictures / "0.png")
+        twelve("match", model, caption, "--images", images / "0.png")
 
 
-def test_little_is_not_shown_as_nothing(model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Matched, "ranked_images", lambda self, caption: [(str(pictures / "0.png"), 0.0001)])
-    assert "0.png (<0.1%)" in twelve("match", model, "a red ball", "--images", pictures / "0.png")[1]
+def test_little_is_not_shown_as_nothing(model: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Matched, "ranked_images", lambda self, caption: [(str(images / "0.png"), 0.0001)])
+    assert "0.png (<0.1%)" in twelve("match", model, "a red ball", "--images", images / "0.png")[1]
 
 
-def test_task_and_threshold_of_all_questions(model: Path, pictures: Path) -> None:
-    asked = ["predict", model, "--image", pictures / "0.png", "--locate", "the ball", "--json"]
+def test_task_and_threshold_of_all_questions(model: Path, images: Path) -> None:
+    asked = ["predict", model, "--image", images / "0.png", "--locate", "the ball", "--json"]
     assert lines(twelve(*asked)[1])[0]["box"] is not None
     assert lines(twelve(*asked, "--threshold", 1)[1])[0]["box"] is None
     assert lines(twelve(*asked, "--task", "refcoco")[1])[0]["task"] == "refcoco"
@@ -134,12 +134,12 @@ def test_task_and_threshold_of_all_questions(model: Path, pictures: Path) -> Non
     with pytest.raises(ConfigError, match="threshold is 2"):
         twelve(*asked, "--threshold", 2)
     with pytest.raises(ConfigError, match="--threshold is for --locate"):
-        twelve("predict", model, "--image", pictures / "0.png", "--ask", "is it red ?", "--threshold", 0.5)
+        twelve("predict", model, "--image", images / "0.png", "--ask", "is it red ?", "--threshold", 0.5)
 
 
-def test_outputs_are_looked_at_before_the_work(model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_outputs_are_looked_at_before_the_work(model: Path, images: Path, tmp_path: Path) -> None:
     """A folder of the user's is not replaced, nor what is read, through whatever link; the run is not even opened."""
-    shutil.copy(pictures / "0.png", tmp_path / "0.png")
+    shutil.copy(images / "0.png", tmp_path / "0.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "0.png")
     (tmp_path / "00000-0.png").symlink_to(tmp_path / "0.png")
     questions = tmp_path / "questions.jsonl"
@@ -168,24 +168,24 @@ def test_outputs_are_looked_at_before_the_work(model: Path, pictures: Path, tmp_
     assert len(lines((tmp_path / "said.jsonl").read_text())) == 1
 
 
-def test_what_no_terminal_may_be_told(model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_what_no_terminal_may_be_told(model: Path, images: Path, tmp_path: Path) -> None:
     """Escape codes of texts, and names that are not UTF-8, are spelt out in text; JSON has them in ASCII."""
-    picture = tmp_path / os.fsdecode(b"caf\xe9\x1b[31m.png")
-    shutil.copy(pictures / "0.png", picture)
+    image = tmp_path / os.fsdecode(b"caf\xe9\x1b[31m.png")
+    shutil.copy(images / "0.png", image)
     asked = ["predict", model, "--image", tmp_path, "--ask", "\x1b[31mis it red ?"]
     code, shown = twelve(*asked)
     assert code == 0 and "\x1b" not in shown and shown.startswith("caf\\udce9\\x1b[31m.png: \\x1b[31mis it red ?")
-    assert lines(twelve(*asked, "--json")[1])[0]["image"] == str(picture)
+    assert lines(twelve(*asked, "--json")[1])[0]["image"] == str(image)
     assert twelve(*asked, "--out", tmp_path / "out.jsonl")[0] == 0
-    assert lines((tmp_path / "out.jsonl").read_text())[0]["image"] == str(picture)
+    assert lines((tmp_path / "out.jsonl").read_text())[0]["image"] == str(image)
     code, shown = twelve("match", model, "\x1b[31m ball", "--images", tmp_path)
     assert code == 0 and "\x1b" not in shown
     found = json.loads(twelve("match", model, "a ball", "--images", tmp_path, "--json")[1])
-    assert found["captions"][0]["images"][0]["image"] == str(picture)
+    assert found["captions"][0]["images"][0]["image"] == str(image)
 
 
-def test_a_reader_that_leaves_is_no_failure(model: Path, pictures: Path) -> None:
-    command = [sys.executable, "-m", "twelve", "predict", str(model), "--image", str(pictures)]
+def test_a_reader_that_leaves_is_no_failure(model: Path, images: Path) -> None:
+    command = [sys.executable, "-m", "twelve", "predict", str(model), "--image", str(images)]
     asking = subprocess.Popen([*command, "--ask", "is it red ?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert asking.stdout is not None and asking.stderr is not None
     asking.stdout.close()
@@ -193,10 +193,10 @@ def test_a_reader_that_leaves_is_no_failure(model: Path, pictures: Path) -> None
 
 
 @pytest.mark.parametrize("device", ["foo", "cuda:77", "meta"])
-def test_a_device_that_is_not_here(model: Path, pictures: Path, device: str) -> None:
+def test_a_device_that_is_not_here(model: Path, images: Path, device: str) -> None:
     for command in (
-        ["predict", model, "--image", pictures / "0.png", "--ask", "is it red ?"],
-        ["match", model, "a ball", "--images", pictures / "0.png"],
+        ["predict", model, "--image", images / "0.png", "--ask", "is it red ?"],
+        ["match", model, "a ball", "--images", images / "0.png"],
     ):
         with pytest.raises(ConfigError, match=r"cannot be used.*choose --device cpu"):
             twelve(*command, "--device", device)

@@ -1,4 +1,4 @@
-"""Asking a trained model: one and many, whatever the picture comes as, and what is said when it cannot be done."""
+"""Asking a trained model: one and many, whatever the image comes as, and what is said when it cannot be done."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from twelve.evaluation.predict import predict
 from twelve.outputs import get_output
 from twelve.predictor import Predictor, Scene
 from twelve.predictor.store import MemoryStore
-from twelve.regions.arrow import schema
-from twelve.regions.parts import PartWriter
-from twelve.regions.store import RegionStore
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.region_store import RegionStore
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 
 def test_it_knows_what_it_can_be_asked(model: Predictor) -> None:
@@ -45,7 +45,7 @@ def test_an_answer(scene: Scene) -> None:
     assert found.score == found.alternatives[0][1] and 0 <= found.score <= 1
     assert str(found).startswith(f"{found.answer} (")
     tree = json.loads(found.to_json())
-    assert tree["answer"] == found.answer and "picture" not in tree and "attention" not in tree
+    assert tree["answer"] == found.answer and "image" not in tree and "attention" not in tree
 
 
 def test_many_at_a_time_are_one_after_the_other(model: Predictor, scene: Scene) -> None:
@@ -64,10 +64,10 @@ def test_many_at_a_time_are_one_after_the_other(model: Predictor, scene: Scene) 
 
 
 def test_it_says_what_an_evaluation_predicts(
-    model: Predictor, scene: Scene, picture: Image.Image, tmp_path: Path
+    model: Predictor, scene: Scene, image: Image.Image, tmp_path: Path
 ) -> None:
     """The same regions through the region store, the evaluation's collator and its predictions."""
-    regions = model.extractor.look(picture, image_id="coco/1")
+    regions = model.extractor.look(image, image_id="coco/1")
     assert regions.features is not None
     (tmp_path / "coco").mkdir()
     layout = schema(feature_size=regions.features.shape[1], scores=True, class_ids=True, metadata={"fingerprint": "x"})
@@ -86,11 +86,11 @@ def test_it_says_what_an_evaluation_predicts(
 
 
 def test_regions_in_memory_are_gathered_like_those_of_a_store(
-    model: Predictor, picture: Image.Image, tmp_path: Path
+    model: Predictor, image: Image.Image, tmp_path: Path
 ) -> None:
     several = [
-        model.extractor.look(picture, image_id="coco/1"),
-        model.extractor.look(picture.crop((0, 0, 100, 90)), image_id="coco/2"),
+        model.extractor.look(image, image_id="coco/1"),
+        model.extractor.look(image.crop((0, 0, 100, 90)), image_id="coco/2"),
     ]
     assert several[0].features is not None
     (tmp_path / "coco").mkdir()
@@ -113,7 +113,7 @@ def test_a_place_and_its_absence(scene: Scene) -> None:
     assert found.found and found.box is not None and found.box == found.alternatives[0][0]
     missing = scene.locate("the red ball", threshold=min(1.0, found.score + 0.001))
     assert not missing.found and missing.box is None and missing.score == found.score
-    assert str(missing).startswith("not in the picture") and missing.to_dict()["box"] is None
+    assert str(missing).startswith("not in the image") and missing.to_dict()["box"] is None
     assert scene.locate("the red ball", threshold=found.score).found
 
 
@@ -128,20 +128,20 @@ def test_given_boxes_are_chosen_from(scene: Scene) -> None:
     assert not scene.choose("what is red ?", boxes, threshold=1.0).found
 
 
-def test_two_pictures_and_searching(model: Predictor, scene: Scene, picture: Image.Image) -> None:
-    other = model.look(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
+def test_two_images_and_searching(model: Predictor, scene: Scene, image: Image.Image) -> None:
+    other = model.look(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
     verified = model.verify(scene, other, "both show a ball")
     assert verified.true in (True, False) and 0.5 <= verified.score <= 1
     found = model.match([scene, other], ["a red ball", "a green ball", "a thing"])
-    assert found.logits.shape == (3, 2) and found.images == ("picture", "other")
+    assert found.logits.shape == (3, 2) and found.images == ("image", "other")
     ranked = found.ranked_images(1)
     assert sum(share for _, share in ranked) == pytest.approx(1) and ranked[0][1] >= ranked[1][1]
     assert sum(share for _, share in found.ranked_captions(0)) == pytest.approx(1)
     assert len(json.loads(found.to_json())["captions"]) == 3
 
 
-def test_searching_in_steps_finds_the_same(model: Predictor, picture: Image.Image) -> None:
-    scenes = [model.look(picture.rotate(9 * turn), name=str(turn)) for turn in range(20)]
+def test_searching_in_steps_finds_the_same(model: Predictor, image: Image.Image) -> None:
+    scenes = [model.look(image.rotate(9 * turn), name=str(turn)) for turn in range(20)]
     captions = ["a red ball", "a ball", "what colour is the big green thing ?"]
     steps, scored = model.matching(scenes, captions, pairs=32), []
     with pytest.raises(StopIteration) as end:
@@ -152,15 +152,16 @@ def test_searching_in_steps_finds_the_same(model: Predictor, picture: Image.Imag
     np.testing.assert_allclose(end.value.value.logits, model.match(scenes, captions).logits, atol=1e-5)
 
 
-def test_a_picture_comes_as_anything(model: Predictor, picture: Image.Image, tmp_path: Path) -> None:
-    picture.save(tmp_path / "x.png")
+def test_an_image_comes_as_anything(model: Predictor, image: Image.Image, tmp_path: Path) -> None:
+    given = image
+    given.save(tmp_path / "x.png")
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    array = np.asarray(picture)
+    given.save(stream, "PNG")
+    array = np.asarray(given)
     tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
     scores = {
-        model.look(image).answer("is it red ?").score
-        for image in (picture, tmp_path / "x.png", str(tmp_path / "x.png"), stream.getvalue(), array, tensor)
+        model.look(one).answer("is it red ?").score
+        for one in (given, tmp_path / "x.png", str(tmp_path / "x.png"), stream.getvalue(), array, tensor)
     }
     assert len(scores) == 1
     assert model.look(tmp_path / "x.png").name == "x.png"
@@ -191,7 +192,7 @@ def test_what_looked_at_what(scene: Scene) -> None:
     ):
         assert mean.shape == shape and mean.sum(1) == pytest.approx(np.ones(shape[0]), abs=1e-4)
     assert attention.words_to_regions(1, 2) == pytest.approx(attention.maps["connection.1.text"][2])
-    assert attention.draw("ball").width == scene.picture.width  # type: ignore[union-attr]
+    assert attention.draw("ball").width == scene.image.width  # type: ignore[union-attr]
     assert attention.draw().size[1] > scene.regions.height
     with pytest.raises(ValueError, match="no word 'dog'"):
         attention.draw("dog")
@@ -213,9 +214,9 @@ def test_results_draw_themselves(scene: Scene) -> None:
 def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:
     blind = model.look(scene.regions)
     assert blind.answer("is it red ?").score == pytest.approx(scene.answer("is it red ?").score, abs=1e-6)
-    with pytest.raises(ValueError, match="no picture to draw on"):
+    with pytest.raises(ValueError, match="no image to draw on"):
         blind.answer("is it red ?").draw()
-    with pytest.raises(RegionError, match="given boxes need the picture"):
+    with pytest.raises(RegionError, match="given boxes need the image"):
         blind.choose("red ?", [[0, 0, 5, 5]])
 
 
@@ -230,8 +231,8 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         scene.choose("x", [[1, 2]])
     with pytest.raises(RegionError, match=r"x\.jpg: No such file.*check its path"):
         model.look(tmp_path / "x.jpg")
-    with pytest.raises(RegionError, match="give a whole picture"):
-        model.look(b"no picture")
+    with pytest.raises(RegionError, match="give a whole image"):
+        model.look(b"no image")
     with pytest.raises(ConfigError, match="nothing to match"):
         model.match([], ["x"])
     with pytest.raises(RegionError, match="these are no boxes"):
@@ -240,7 +241,7 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         model.look(torch.zeros(3, 8, 8, device="meta"))
     with pytest.raises(RegionError, match="name too long"):
         model.look("x" * 5000)
-    with pytest.raises(RegionError, match=r"wholly outside its picture of .* -> give four numbers a box"):
+    with pytest.raises(RegionError, match=r"wholly outside its image of .* -> give four numbers a box"):
         scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)
 
@@ -256,7 +257,7 @@ def test_what_is_no_text(model: Predictor, scene: Scene, text: Any) -> None:
 def test_questions_that_lack_something(model: Predictor, scene: Scene) -> None:
     with pytest.raises(ConfigError, match="no boxes to choose from"):
         model.question("choose", "x", [scene])
-    with pytest.raises(ConfigError, match="no picture to ask about"):
+    with pytest.raises(ConfigError, match="no image to ask about"):
         model.question("answer", "x", [])
 
 

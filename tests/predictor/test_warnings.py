@@ -21,7 +21,7 @@ from twelve.model.familiarity import LEAST, familiarity_of
 from twelve.model.processor import SPECIAL, wordpieces
 from twelve.predictor import Predictor, Scene
 from twelve.predictor.warnings import FOREIGN, NO_REGION, words_of
-from twelve.regions.halves import as_tensor
+from twelve.types.half_precision import as_tensor
 
 KNOWN = "what colour is the ball ?"
 UNKNOWN = "which breed is that puppy?"
@@ -143,22 +143,22 @@ def test_photographs_are_unlike_drawings(knowing: Predictor, realdata: Path) -> 
     assert np.mean([FOREIGN in knowing.look(one).warnings for one in photographs]) > 0.95
 
 
-def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, picture: Image.Image, tmp_path: Path) -> None:
-    image = tmp_path / "one.png"
-    picture.save(image)
-    words = ["predict", str(folder), "--image", str(image), "--ask", UNKNOWN, "--ask", UNKNOWN, "--ask", KNOWN]
+def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, image: Image.Image, tmp_path: Path) -> None:
+    file = tmp_path / "one.png"
+    image.save(file)
+    words = ["predict", str(folder), "--image", str(file), "--ask", UNKNOWN, "--ask", UNKNOWN, "--ask", KNOWN]
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0, said.output
     lines = said.stderr.splitlines()
-    assert len(lines) == 1 and lines[0].startswith(f"warning: {image}: ") and "breed" in lines[0]
+    assert len(lines) == 1 and lines[0].startswith(f"warning: {file}: ") and "breed" in lines[0]
     assert "warning" not in said.stdout and len(said.stdout.splitlines()) == 3
     as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
     assert [len(tree["warnings"]) for tree in as_json] == [1, 1, 0]
-    matched = CliRunner().invoke(app, ["match", str(folder), "zebras graze", "--images", str(image)])
+    matched = CliRunner().invoke(app, ["match", str(folder), "zebras graze", "--images", str(file)])
     assert matched.stderr.startswith("warning: zebras graze: ") and "warning" not in matched.stdout
 
 
-def test_the_service_sends_them(model: Predictor, picture: Image.Image) -> None:
+def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:
     testclient = pytest.importorskip("fastapi.testclient", reason="needs twelve[serve]")
     from twelve.web.app import create_app
 
@@ -166,7 +166,7 @@ def test_the_service_sends_them(model: Predictor, picture: Image.Image) -> None:
     Image.new("RGB", (160, 128), "white").save(file, "PNG")
     blank = {"image": base64.b64encode(file.getvalue()).decode()}
     with testclient.TestClient(create_app(model), base_url="http://127.0.0.1:8012") as client:
-        answered = client.post("/api/answer", json={"picture": blank, "question": UNKNOWN}).json()
-        matched = client.post("/api/match", json={"pictures": [blank], "captions": [KNOWN]}).json()
+        answered = client.post("/api/answer", json={"image": blank, "question": UNKNOWN}).json()
+        matched = client.post("/api/match", json={"images": [blank], "captions": [KNOWN]}).json()
     assert NO_REGION in answered["warnings"] and "breed" in answered["warnings"][-1]
     assert f"0: {NO_REGION}" in matched["warnings"]

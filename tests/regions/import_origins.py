@@ -21,7 +21,7 @@ CLASSES = 5
 
 @dataclass(frozen=True)
 class Made:
-    """One picture's regions, float32 as detectors give them."""
+    """One image's regions, float32 as detectors give them."""
 
     key: str
     width: int
@@ -162,7 +162,7 @@ def padded(images: Sequence[Made], name: str) -> NDArray[np.float32]:
 
 
 def h5_of(path: Path, images: Sequence[Made]) -> Path:
-    """Everything in one file, a row a picture, padded."""
+    """Everything in one file, a row an image, padded."""
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def h5_of(path: Path, images: Sequence[Made]) -> Path:
 
 
 def adaptive_h5_of(path: Path, images: Sequence[Made]) -> Path:
-    """Bottom-up attention's: rows of all pictures together, boxes as fractions too, an index in a pickle beside it."""
+    """Bottom-up attention's: rows of all images together, boxes as fractions too, an index in a pickle beside it."""
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def adaptive_h5_of(path: Path, images: Sequence[Made]) -> Path:
 
 
 def gqa_h5_of(folder: Path, images: Sequence[Made], *, files: int = 2) -> Path:
-    """GQA's: several files, and one JSON that says where each picture is."""
+    """GQA's: several files, and one JSON that says where each image is."""
     import h5py
 
     folder.mkdir(parents=True)
@@ -212,7 +212,7 @@ def gqa_h5_of(folder: Path, images: Sequence[Made], *, files: int = 2) -> Path:
 
 
 def group_h5_of(path: Path, images: Sequence[Made]) -> Path:
-    """VL-T5's: one group a picture."""
+    """VL-T5's: one group an image."""
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)

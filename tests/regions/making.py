@@ -1,4 +1,4 @@
-"""Regions and pictures for the tests beside this file."""
+"""Regions and images for the tests beside this file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from twelve.regions.arrow import schema
-from twelve.regions.parts import PartWriter
-from twelve.regions.types import Regions
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.regions import Regions
 
 FEATURES = 6
 
@@ -57,8 +57,8 @@ def same(a: Regions, b: Regions) -> bool:
     )
 
 
-def picture(path: Path, size: tuple[int, int] = (64, 48), *, seed: int = 0) -> Path:
-    """A picture of random blocks, saved in the format of its suffix."""
+def draw_image(path: Path, size: tuple[int, int] = (64, 48), *, seed: int = 0) -> Path:
+    """An image of random blocks, saved in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     blocks = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(path)

@@ -18,10 +18,13 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 from x152_tiny import TINY
 
-from twelve.regions import backbones, detector, torchvision_detector, towers, x152_looker
-from twelve.regions.looker import Looker, MapLooker
+from twelve.regions.detectors import building, torchvision_detector
+from twelve.regions.detectors import shipped as detector
+from twelve.regions.detectors import vision_towers as towers
+from twelve.regions.detectors import x152_network as x152_looker
+from twelve.regions.detectors.network import Looker, MapLooker
+from twelve.regions.detectors.x152 import build as build_x152
 from twelve.regions.sizes import InputSize
-from twelve.regions.x152 import build as build_x152
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,9 @@ class Case:
     """One kind of looker.
 
     Attributes:
-        make: builds it; of other weights, or for pictures of another size.
+        make: builds it; of other weights, or for images of another size.
         boxes: what its regions are: ``detect``, a grid or ``patches``.
-        cells: rows and columns of its patches for a picture of 96x64, where those are its regions.
+        cells: rows and columns of its patches for an image of 96x64, where those are its regions.
     """
 
     make: Callable[..., Looker]
@@ -40,7 +43,7 @@ class Case:
 
 
 def shown(seed: int = 0, size: tuple[int, int] = (96, 64)) -> Image.Image:
-    """A picture of random blocks."""
+    """An image of random blocks."""
     blocks = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC)
 
@@ -108,7 +111,7 @@ def _torchvision(two_stage: bool) -> Callable[..., Looker]:
 def _backbone(name: str, patches: bool = False) -> Callable[..., Looker]:
     def make(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> Looker:
         levels = ("head",) if patches else None
-        network = backbones.build(name, "random", levels, seed=int(other_weights))
+        network = building.build(name, "random", levels, seed=int(other_weights))
         return MapLooker(network, InputSize(short_side=96 if other_size else 64), patches=patches)
 
     return make

@@ -14,10 +14,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import weights
-from twelve.regions.backbones import InputSize, TimmBackbone, build, fingerprint, fold_norms
+from twelve.regions.detectors import weights
+from twelve.regions.detectors.backbones import InputSize, TimmBackbone, fingerprint
+from twelve.regions.detectors.building import build
+from twelve.regions.detectors.folding import fold_norms
+from twelve.regions.detectors.pooling import pool_boxes
 from twelve.regions.images import decode, resized
-from twelve.regions.pooling import pool_boxes
 
 timm = pytest.importorskip("timm")
 
@@ -91,7 +93,7 @@ def test_names_and_levels_that_do_not_exist() -> None:
     with pytest.raises(ConfigError, match=r'unknown backbone .microwrld. \(did you mean "microworld"\?\)'):
         build("microwrld", "random")
     for fixed in ("timm/test_coatnet", "torchvision/vit_b_16"):
-        with pytest.raises(ConfigError, match=f"{fixed} takes pictures of one size only"):
+        with pytest.raises(ConfigError, match=f"{fixed} takes images of one size only"):
             build(fixed, "random")
     with pytest.raises(ConfigError, match="no weights given -> give --weights FILE"):
         build("timm/test_efficientnet", None)

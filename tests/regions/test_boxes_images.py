@@ -1,4 +1,4 @@
-"""Where boxes come from, how pictures are found, named and decoded."""
+"""Where boxes come from, how images are found, named and decoded."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import picture, regions, write
+from making import draw_image, regions, write
 from PIL import Image
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.boxes import BoxFiles, Grid, box_source, cell_boxes
+from twelve.regions.extraction.box_sources import BoxFiles, Grid, box_source, cell_boxes
 from twelve.regions.images import decode, image_id, list_images, resized, source_of
 
 
@@ -31,7 +31,7 @@ def windows(text: str, width: int, height: int) -> np.ndarray:
         ("grid:20/10", (100, 60), 5, 9),
     ],
 )
-def test_windows_cover_the_picture_row_by_row(text: str, size: tuple[int, int], rows: int, columns: int) -> None:
+def test_windows_cover_the_image_row_by_row(text: str, size: tuple[int, int], rows: int, columns: int) -> None:
     boxes = windows(text, *size)
     assert boxes.shape == (rows * columns, 4) and boxes.dtype == np.float32
     grid = boxes.reshape(rows, columns, 4)
@@ -87,14 +87,14 @@ def test_box_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.class_ids, image.class_ids[best])
     with pytest.raises(ValueError, match="no boxes for this image"):
         source.boxes("a/7", 10, 10)
-    with pytest.raises(ValueError, match="its boxes are of a picture"):
+    with pytest.raises(ValueError, match="its boxes are of an image"):
         source.boxes("a/1", 1, 1)
     with pytest.raises(RegionError, match="another box file also holds this image"):
         BoxFiles([one, one])
     assert BoxFiles([one]).origin != BoxFiles([two]).origin
 
 
-def test_boxes_are_clipped_to_the_picture(tmp_path: Path) -> None:
+def test_boxes_are_clipped_to_the_image(tmp_path: Path) -> None:
     wide = replace(regions("a/1", 1), boxes=np.array([[-5, -5, 1e4, 50]], np.float32))
     source = box_source(write(tmp_path / "x.arrow", [wide]))
     assert source.boxes("a/1", wide.width, wide.height).boxes.tolist() == [[0, 0, wide.width, 50]]
@@ -105,7 +105,7 @@ def test_boxes_are_clipped_to_the_picture(tmp_path: Path) -> None:
     [
         ((0, 0, np.nan, 50), "is not finite"),
         ((0, 0, np.inf, 50), "is not finite"),
-        ((300, 10, 320, 20), "is wholly outside its picture of 80x60 pixels"),
+        ((300, 10, 320, 20), "is wholly outside its image of 80x60 pixels"),
         ((5, -9, 20, -1), "is wholly outside"),
         ((30, 10, 20, 20), "ends before it begins"),
         ((10, 20, 20, 20), "has no area"),
@@ -138,8 +138,8 @@ def test_ids_and_sources() -> None:
 
 def test_listing(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "c.jpeg"):
-        picture(tmp_path / "images" / "s" / name.lower()).rename(tmp_path / "images" / "s" / name)
-    (tmp_path / "images" / "s" / "notes.txt").write_text("no picture")
+        draw_image(tmp_path / "images" / "s" / name.lower()).rename(tmp_path / "images" / "s" / name)
+    (tmp_path / "images" / "s" / "notes.txt").write_text("no image")
     folder = tmp_path / "images" / "s"
     assert list(list_images([folder], "s")) == ["s/a", "s/b", "s/c"]
     with pytest.raises(RegionError, match="no such folder of images"):
@@ -147,12 +147,12 @@ def test_listing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RegionError, match="no image files here"):
         list_images([tmp_path / "empty"], "s")
-    picture(folder / "a.png")
+    draw_image(folder / "a.png")
     with pytest.raises(RegionError, match="the id s/a also belongs to"):
         list_images([folder], "s")
 
 
-def test_pictures_are_opened_by_content_and_turned_upright(tmp_path: Path) -> None:
+def test_images_are_opened_by_content_and_turned_upright(tmp_path: Path) -> None:
     upright = Image.new("RGB", (8, 4))
     upright.putpixel((0, 0), (255, 0, 0))
     exif = Image.Exif()
@@ -181,7 +181,7 @@ def test_what_is_transparent_shows_white(tmp_path: Path) -> None:
     assert resized(decode(tmp_path / "x.png"), (3, 3)).min() == 255
 
 
-def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+def test_files_that_are_no_images(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(buffer, "JPEG")
     for data in (b"", b"GIF89a", b"text", buffer.getvalue()[:600]):

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from making import picture
+from making import draw_image
 
 from twelve.errors import ConfigError
-from twelve.regions import command
-from twelve.regions.command import run_extract
+from twelve.regions.extraction import command
+from twelve.regions.extraction.command import run_extract
 from twelve.regions.recipe import Recipe
 from twelve.regions.sizes import InputSize
-from twelve.regions.store import RegionStore
+from twelve.regions.store.region_store import RegionStore
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_levels_and_sizes(
 
 def test_all_the_words(tmp_path: Path) -> None:
     for k in range(3):
-        picture(tmp_path / "s" / f"{k}.png", seed=k)
+        draw_image(tmp_path / "s" / f"{k}.png", seed=k)
     run_extract(
         [tmp_path / "s"],
         ["detect"],

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.detector import RECORD, Detector, DetectorBackbone, build, load, save
+from twelve.regions.detectors.shipped import RECORD, Detector, DetectorBackbone, build, load, save
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_batch_may_have_no_box(tiny: Detector) -> None:
 
 
 def test_the_size_of_a_box_is_part_of_its_feature(tiny: Detector) -> None:
-    """Pooled maps do not tell a small thing from a large one; on an even picture nothing else differs."""
+    """Pooled maps do not tell a small thing from a large one; on an even image nothing else differs."""
     even = torch.full((1, 64, 96, 3), 128, dtype=torch.uint8)
     small, large = (torch.tensor([[[0.5 - half, 0.5 - half, 0.5 + half, 0.5 + half]]]) for half in (0.05, 0.1))
     network = DetectorBackbone(tiny, "x")

@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from making import picture, regions, same, write
+from making import draw_image, regions, same, write
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import jobs
-from twelve.regions.backbones import InputSize, build
-from twelve.regions.boxes import cell_boxes
-from twelve.regions.extractor import ExtractReport, extract
+from twelve.regions.detectors.backbones import InputSize
+from twelve.regions.detectors.building import build
+from twelve.regions.extraction import jobs
+from twelve.regions.extraction.box_sources import cell_boxes
+from twelve.regions.extraction.extract import ExtractReport, extract
 from twelve.regions.images import decode, resized
-from twelve.regions.store import RegionFile, RegionStore
+from twelve.regions.store.region_store import RegionFile, RegionStore
 
 pytest.importorskip("timm")
 
@@ -39,11 +40,11 @@ def run(folder: Path | list[Path], out: Path, boxes: object = "grid:2x2", **opti
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for k in range(6):
-        picture(tmp_path / "images" / "s" / f"{k}.png", (64, 48) if k % 2 else (40, 60), seed=k)
+        draw_image(tmp_path / "images" / "s" / f"{k}.png", (64, 48) if k % 2 else (40, 60), seed=k)
     return tmp_path / "images" / "s"
 
 
-def test_features_are_those_of_each_picture_alone(folder: Path, tmp_path: Path) -> None:
+def test_features_are_those_of_each_image_alone(folder: Path, tmp_path: Path) -> None:
     report = run(folder, tmp_path / "out", batch_size=3)
     assert (report.source, report.written, report.resumed, report.present) == ("s", 6, 0, 0)
     assert report.file == tmp_path / "out" / "s" / "s.arrow" and not report.failed
@@ -75,7 +76,7 @@ def test_finished_and_run_again_it_does_nothing(folder: Path, tmp_path: Path) ->
 
 def test_new_images_go_to_a_file_beside(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out")
-    picture(folder / "9.png", seed=9)
+    draw_image(folder / "9.png", seed=9)
     report = run(folder, tmp_path / "out")
     assert report.file == tmp_path / "out" / "s" / "s-2.arrow" and (report.written, report.present) == (1, 6)
     assert len(RegionStore(tmp_path / "out").ids("s")) == 7
@@ -84,7 +85,7 @@ def test_new_images_go_to_a_file_beside(folder: Path, tmp_path: Path) -> None:
 
 def test_several_folders_of_one_source(tmp_path: Path) -> None:
     for k, split in enumerate(("train2014", "val2014")):
-        picture(tmp_path / "images" / "coco" / split / f"COCO_{split}_{k + 7:012d}.jpg", seed=k)
+        draw_image(tmp_path / "images" / "coco" / split / f"COCO_{split}_{k + 7:012d}.jpg", seed=k)
     folders = [tmp_path / "images" / "coco" / split for split in ("train2014", "val2014")]
     report = run(folders, tmp_path / "out")
     assert report.file is not None and report.file.name == "train2014+val2014.arrow"
@@ -94,7 +95,7 @@ def test_several_folders_of_one_source(tmp_path: Path) -> None:
     assert [r.file.name for r in one if r.file] == ["train2014.arrow", "val2014.arrow"]
     assert sorted(RegionStore(tmp_path / "one").ids("coco")) == ["coco/7", "coco/8"]
     with pytest.raises(ConfigError, match=r"several sources: coco, other -> give --source"):
-        run([folders[0], picture(tmp_path / "other" / "x.png").parent], tmp_path / "out")
+        run([folders[0], draw_image(tmp_path / "other" / "x.png").parent], tmp_path / "out")
 
 
 def test_bad_images_are_reported_and_the_rest_is_done(folder: Path, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_bad_images_are_reported_and_the_rest_is_done(folder: Path, tmp_path: Pa
     assert "2 left out:" in str(report)
     assert "s/cut" in RegionFile(report.file).metadata["failed"]  # type: ignore[arg-type]
     assert run(folder, tmp_path / "out").failed.keys() == report.failed.keys()
-    picture(folder / "cut.png", seed=77)
+    draw_image(folder / "cut.png", seed=77)
     assert run(folder, tmp_path / "out").written == 1
     for path in folder.iterdir():
         path.write_bytes(b"nothing")
@@ -124,7 +125,7 @@ def test_boxes_of_a_detector(folder: Path, tmp_path: Path) -> None:
     given[4] = replace(given[4], width=41)
     report = run(folder, tmp_path / "out", write(tmp_path / "boxes.arrow", given, detector="D"))
     assert report.written == 4 and report.failed == {
-        "s/4": "4.png: the picture is 40x60, its boxes are of a picture 41x60",
+        "s/4": "4.png: the image is 40x60, its boxes are of an image 41x60",
         "s/5": "5.png: no boxes for this image in the box files",
     }
     store = RegionStore(tmp_path / "out")
@@ -135,16 +136,16 @@ def test_boxes_of_a_detector(folder: Path, tmp_path: Path) -> None:
     assert store.metadata("s")["boxes_origin"].startswith("D #")
 
 
-def test_equal_pictures_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_images_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "images" / "s"
     for k in range(12):
-        picture(folder / f"{k:02d}.png", seed=k % 3)
+        draw_image(folder / f"{k:02d}.png", seed=k % 3)
     looked = []
     original = jobs.Pipeline._look
 
-    def count(self: object, pictures: list[object]) -> object:
-        looked.extend(pictures)
-        return original(self, pictures)  # type: ignore[arg-type]
+    def count(self: object, images: list[object]) -> object:
+        looked.extend(images)
+        return original(self, images)  # type: ignore[arg-type]
 
     monkeypatch.setattr(jobs.Pipeline, "_look", count)
     assert run(folder, tmp_path / "out", batch_size=4).written == 12
@@ -158,7 +159,7 @@ def test_equal_pictures_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert first is not None and second is not None and not np.array_equal(first, second)
 
 
-def test_pictures_of_many_sizes_do_not_fill_the_memory(
+def test_images_of_many_sizes_do_not_fill_the_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
@@ -167,8 +168,8 @@ def test_pictures_of_many_sizes_do_not_fill_the_memory(
     run(folder, tmp_path / "one", batch_size=3)
     assert sizes == [3, 3]
     sizes.clear()
-    pixels = 3 * 48 * 72  # of the larger ones; two sizes of picture take turns
-    monkeypatch.setattr("twelve.regions.pipeline._HELD", 3 * pixels)
+    pixels = 3 * 48 * 72  # of the larger ones; two sizes of image take turns
+    monkeypatch.setattr("twelve.regions.extraction.pipeline._HELD", 3 * pixels)
     assert run(folder, tmp_path / "out", batch_size=3).written == 6
     assert sorted(sizes) == [1, 2, 3]
 
@@ -236,9 +237,9 @@ def test_threads_are_given_back(folder: Path, tmp_path: Path) -> None:
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from twelve.regions import extractor, jobs
-from twelve.regions.backbones import InputSize
-from twelve.regions.parts import PartWriter
+from twelve.regions.extraction import extract as extractor, jobs
+from twelve.regions.detectors.backbones import InputSize
+from twelve.regions.store.resumable_writer import PartWriter
 jobs.MAX_IMAGES = 3
 original = PartWriter.write
 def write(self, images):
@@ -254,7 +255,7 @@ extractor.extract(Path(sys.argv[1]), "grid:2x2", sys.argv[3], Path(sys.argv[2]),
 def test_killed_while_extracting(tmp_path: Path) -> None:
     folder, out = tmp_path / "images" / "s", tmp_path / "out"
     for k in range(40):
-        picture(folder / f"{k}.png", seed=k)
+        draw_image(folder / f"{k}.png", seed=k)
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(folder), str(out), NETWORK],
         stdout=subprocess.PIPE,

@@ -11,21 +11,24 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from making import picture, regions, same, write
+from making import draw_image, regions, same, write
 
 from twelve.data.prepare import check_regions
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import ConfigError, RegionError
-from twelve.regions import detector, jobs
-from twelve.regions.backbones import InputSize
-from twelve.regions.extractor import extract
-from twelve.regions.inspect import inspect
-from twelve.regions.jobs import ExtractReport
-from twelve.regions.root import extract_root
-from twelve.regions.store import RegionFile, RegionStore
+from twelve.errors import ConfigError, MissingData, RegionError
+from twelve.formats.data_root import DataRoot
+from twelve.regions.detectors import shipped as detector
+from twelve.regions.detectors.backbones import InputSize
+from twelve.regions.extraction import jobs
+from twelve.regions.extraction.data_root import extract_root
+from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.jobs import ExtractReport
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.region_store import RegionFile, RegionStore
 from twelve.tasks import base
-from twelve.tasks.base import Box, Example, Measurement, Protocol, Task, get
+from twelve.tasks.base import Task, get
 from twelve.tasks.custom import CandidatesFile
+from twelve.types.examples import Box, Example
+from twelve.types.measurement import Measurement, Protocol
 
 ALL: Box = (0.0, 0.0, 64.0, 48.0)
 HALF: Box = (0.0, 0.0, 32.0, 48.0)
@@ -40,7 +43,7 @@ class Giver(Task):
     """A dataset whose examples have candidates; a split that its table lacks is a missing file."""
 
     title, output, kind, token, source = "Giver", "region", "region", 0, "s"
-    report_split: ClassVar[str] = "val"
+    test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
 
     def __init__(self, name: str) -> None:
@@ -69,8 +72,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setitem(base._REGISTRY, name, Giver(name))
         (tmp_path / name).mkdir()
     for k in range(4):
-        picture(tmp_path / "images" / "s" / f"{k}.png", seed=k)
-    picture(tmp_path / "images" / "t" / "deep" / "9.png", (80, 48), seed=9)
+        draw_image(tmp_path / "images" / "s" / f"{k}.png", seed=k)
+    draw_image(tmp_path / "images" / "t" / "deep" / "9.png", (80, 48), seed=9)
     yield tmp_path
 
 
@@ -181,7 +184,7 @@ def test_mistakes(root: Path) -> None:
         run(root, "given:on")
     with pytest.raises(ConfigError, match="different features"):
         run(root, ["patches", "given:one"])
-    with pytest.raises(ConfigError, match="gives no boxes of these pictures"):
+    with pytest.raises(ConfigError, match="gives no boxes of these images"):
         extract(root / "images/t/deep", "given:one", "tiny", root / "o", data=root, source="t")
     with pytest.raises(ConfigError, match="no boxes given"):
         run(root, [])
@@ -245,7 +248,7 @@ def test_missing_given_regions_are_named_before_training(tmp_path: Path) -> None
     check_regions(RegionStore(tmp_path), get("visual7w"), [Example("0", "x", ("s/0",), candidates=(ALL,)), without])
     wanting = [Example("0", "x", ("s/1",), candidates=(ALL,)), without]
     with pytest.raises(
-        RegionError, match=r"s/given: 1 of 1 pictures of visual7w have no regions of the boxes .* is s/1"
+        RegionError, match=r"s/given: 1 of 1 images of visual7w have no regions of the boxes .* is s/1"
     ) as e:
         check_regions(RegionStore(tmp_path), get("visual7w"), wanting)
     assert "--boxes given:visual7w --backbone" in str(e.value)

@@ -12,12 +12,12 @@ import torch
 from making import FEATURES, regions, write
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.arrow import record_batch, schema
-from twelve.regions.halves import as_float32, as_halves, as_tensor
-from twelve.regions.inspect import inspect
-from twelve.regions.parts import PartWriter
-from twelve.regions.store import GIVEN, RegionFile, RegionStore
-from twelve.regions.types import Regions
+from twelve.regions.store.arrow_format import record_batch, schema
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.region_store import GIVEN, RegionFile, RegionStore
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.half_precision import as_float32, as_halves, as_tensor
+from twelve.types.regions import Regions
 
 
 def images(source: str = "a", count: int = 9) -> list[Regions]:

@@ -1,4 +1,4 @@
-"""Whatever lies in a folder of pictures: a run goes through, and says of each thing what is wrong with it."""
+"""Whatever lies in a folder of images: a run goes through, and says of each thing what is wrong with it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from making import picture
+from making import draw_image
 from PIL import Image, ImageCms, PngImagePlugin
 from small_lookers import CASES, shown
 
 from twelve.errors import RegionError
 from twelve.regions import images
-from twelve.regions.extractor import extract
-from twelve.regions.images import MAX_PIXELS, decode, list_images, picture_of
-from twelve.regions.looking import Extractor
-from twelve.regions.store import RegionStore
+from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.images import MAX_PIXELS, decode, list_images, open_image
+from twelve.regions.store.region_store import RegionStore
 
 RED = (250, 10, 20)
 
@@ -32,7 +32,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG of a few hundred bytes whose header promises a large picture."""
+    """A PNG of a few hundred bytes whose header promises a large image."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
@@ -119,13 +119,13 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
 @pytest.mark.parametrize("name", WHOLE)
 def test_odd_but_whole(name: str, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(WHOLE[name]())
-    for found in (decode(tmp_path / "x.jpg"), picture_of(WHOLE[name]())):
+    for found in (decode(tmp_path / "x.jpg"), open_image(WHOLE[name]())):
         assert found.mode == "RGB" and found.size == (40, 30)
         assert np.abs(np.asarray(found, dtype=int)[15, 20] - RED).max() < 12
 
 
 @pytest.mark.parametrize("mode", ["1", "I;16", "I;16B", "I", "F", "L", "LA"])
-def test_grey_pictures_of_every_depth_keep_their_contrast(mode: str, tmp_path: Path) -> None:
+def test_grey_images_of_every_depth_keep_their_contrast(mode: str, tmp_path: Path) -> None:
     ramp = np.linspace(0, 1, 40)[None].repeat(30, 0)
     if mode.startswith("I;16"):
         made = Image.fromarray((ramp * 65535).astype(">u2" if mode.endswith("B") else "<u2"))
@@ -138,8 +138,8 @@ def test_grey_pictures_of_every_depth_keep_their_contrast(mode: str, tmp_path: P
 
 def test_turned_once() -> None:
     """What was turned upright stays so when it is looked at again."""
-    picture = picture_of(oriented(6))
-    assert picture_of(picture).size == picture.size == (20, 40)
+    image = open_image(oriented(6))
+    assert open_image(image).size == image.size == (20, 40)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -147,7 +147,7 @@ def test_turned_upright(orientation: int) -> None:
     from PIL import ImageOps
 
     data = oriented(orientation)
-    found = picture_of(data)
+    found = open_image(data)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     assert found.size == ((40, 20) if orientation < 5 else (20, 40))
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
@@ -164,7 +164,7 @@ def test_broken(name: str, tmp_path: Path) -> None:
     make, why = BROKEN[name]
     (tmp_path / "x.jpg").write_bytes(make())
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a limit is an error of that picture, never a warning of the run
+        warnings.simplefilter("error")  # a limit is an error of that image, never a warning of the run
         with pytest.raises((OSError, ValueError, SyntaxError), match=why):
             decode(tmp_path / "x.jpg")
 
@@ -176,8 +176,8 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(scans)
     for image in (tmp_path / "a.jpg", scans):
         with pytest.raises(ValueError, match="scans"):
-            picture_of(image)
-    assert picture_of(whole).size == (64, 64)
+            open_image(image)
+    assert open_image(whole).size == (64, 64)
 
 
 def test_the_limit_of_pixels(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_the_limit_of_pixels(tmp_path: Path) -> None:
         decode(tmp_path / "x.png", 100_000)
     assert decode(tmp_path / "x.png", 120_000).size == (400, 300)
     with pytest.raises(ValueError, match="more than 100,000 pixels"):
-        picture_of(Image.new("L", (400, 300)), 100_000)
+        open_image(Image.new("L", (400, 300)), 100_000)
     # A limit above Pillow's own is the limit.
     (tmp_path / "x.png").write_bytes(bomb(30_000, 30_000))
     with pytest.raises(OSError, match="truncated"):
@@ -196,9 +196,9 @@ def test_the_limit_of_pixels(tmp_path: Path) -> None:
 
 
 def make_everything(folder: Path) -> list[str]:
-    """One of each odd thing in a folder, and two good pictures; returns the keys of what must be left out."""
+    """One of each odd thing in a folder, and two good images; returns the keys of what must be left out."""
     for name in ("good", "fine"):
-        picture(folder / f"{name}.png", (64, 48), seed=len(name))
+        draw_image(folder / f"{name}.png", (64, 48), seed=len(name))
     for name, make in WHOLE.items():
         (folder / f"{name.replace(' ', '_')}.jpg").write_bytes(make())
     for name, (make, _) in BROKEN.items():
@@ -226,7 +226,7 @@ def test_a_folder_of_everything(kind: str, tmp_path: Path) -> None:
         file.write(encoded(shown(1), "PNG"))
     case = CASES[kind]
     report = extract(folder, case.boxes, case.make(tmp_path), tmp_path / "out", progress=False, workers=2, batch_size=4)
-    # A network may also refuse a picture that is one pixel high.
+    # A network may also refuse an image that is one pixel high.
     assert set(left_out) <= {key.removeprefix("s/") for key in report.failed} <= {*left_out, "dot", "line", "column"}
     store = RegionStore(tmp_path / "out")
     done = set(store.ids("s"))
@@ -253,56 +253,56 @@ def test_a_folder_of_everything(kind: str, tmp_path: Path) -> None:
 
 def test_the_list_of_what_was_left_out_follows_the_last_run(tmp_path: Path) -> None:
     folder = tmp_path / "images" / "s"
-    picture(folder / "a.png")
+    draw_image(folder / "a.png")
     (folder / "b.png").write_bytes(b"")
     case = CASES["microworld"]
     looker = case.make(tmp_path)
     for _ in range(2):
         report = extract(folder, "detect", looker, tmp_path / "out", progress=False)
         assert (tmp_path / "out/s/s.failed.tsv").read_text() == "s/b\tb.png: is empty\n"
-    picture(folder / "b.png", seed=1)
+    draw_image(folder / "b.png", seed=1)
     report = extract(folder, "detect", looker, tmp_path / "out", progress=False)
     assert report.written == 1 and not report.failed and not (tmp_path / "out/s/s.failed.tsv").exists()
 
 
 def test_two_names_of_one_id_are_no_accident(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
-    picture(tmp_path / "a.jpg")
+    draw_image(tmp_path / "a.png")
+    draw_image(tmp_path / "a.jpg")
     with pytest.raises(RegionError, match="the id s/a also belongs to"):
         list_images([tmp_path], "s")
 
 
-def test_one_odd_picture_takes_no_other_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that fails on a batch is asked picture by picture."""
+def test_one_odd_image_takes_no_other_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that fails on a batch is asked image by image."""
     folder = tmp_path / "images" / "s"
     for k in range(5):
-        picture(folder / f"{k}.png", seed=k)
+        draw_image(folder / f"{k}.png", seed=k)
     looker = CASES["microworld"].make(tmp_path)
     odd = looker.prepare(decode(folder / "3.png")).pixels
     original = looker.look
 
-    def look(pictures: list[object]) -> object:
-        if any(torch.equal(each.pixels, odd) for each in pictures):  # type: ignore[attr-defined]
+    def look(images: list[object]) -> object:
+        if any(torch.equal(each.pixels, odd) for each in images):  # type: ignore[attr-defined]
             raise RuntimeError("not this one\nat all")
-        return original(pictures)  # type: ignore[arg-type]
+        return original(images)  # type: ignore[arg-type]
 
     monkeypatch.setattr(looker, "look", look)
     report = extract(folder, "detect", looker, tmp_path / "out", progress=False, batch_size=5)
     assert report.written == 4 and report.failed == {"s/3": "the network cannot look at it (not this one)"}
 
 
-def test_pictures_in_memory() -> None:
+def test_images_in_memory() -> None:
     extractor = Extractor(CASES["microworld"].make(Path()), threshold=0.0)
-    picture = shown(1)
-    levels = np.asarray(picture)
+    image = shown(1)
+    levels = np.asarray(image)
     chw = torch.from_numpy(levels.copy()).permute(2, 0, 1)
-    expected = extractor.look(picture)
-    for same_picture in (encoded(picture, "PNG"), levels, levels / 255, chw, chw.float() / 255, (chw / 255).double()):
-        found = extractor.look(same_picture)
+    expected = extractor.look(image)
+    for same_image in (encoded(image, "PNG"), levels, levels / 255, chw, chw.float() / 255, (chw / 255).double()):
+        found = extractor.look(same_image)
         np.testing.assert_array_equal(found.features, expected.features)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found.boxes, expected.boxes)
     grey = extractor.look(levels[..., 0])
-    np.testing.assert_array_equal(grey.features, extractor.look(picture.getchannel(0)).features)  # type: ignore
+    np.testing.assert_array_equal(grey.features, extractor.look(image.getchannel(0)).features)  # type: ignore
     np.testing.assert_array_equal(grey.features, extractor.look(chw[0]).features)  # type: ignore[arg-type]
 
 
@@ -311,20 +311,20 @@ def test_pictures_in_memory() -> None:
     [
         (b"", "cannot identify image file"),
         (b"words", "cannot identify image file"),
-        (np.zeros((3, 64, 96), np.uint8), r"shape \(3, 64, 96\) is no picture: arrays are H x W x 3"),
-        (torch.zeros(64, 96, 3), "is no picture: arrays are H x W x 3, tensors 3 x H x W"),
+        (np.zeros((3, 64, 96), np.uint8), r"shape \(3, 64, 96\) is no image: arrays are H x W x 3"),
+        (torch.zeros(64, 96, 3), "is no image: arrays are H x W x 3, tensors 3 x H x W"),
         (np.zeros((4, 6, 3), np.float32) + 200, "floats must lie in 0..1"),
         (np.full((4, 6, 3), np.nan), "floats must lie in 0..1"),
         (torch.randn(3, 8, 8), "floats must lie in 0..1"),
-        (np.zeros((4, 6, 3), np.int64), "a picture of int64 values: give uint8"),
-        (torch.zeros(3, 4, 6, dtype=torch.int32), "a picture of int64 values"),
+        (np.zeros((4, 6, 3), np.int64), "an image of int64 values: give uint8"),
+        (torch.zeros(3, 4, 6, dtype=torch.int32), "an image of int64 values"),
         (np.zeros((0, 6, 3), np.uint8), "no pixels"),
-        (7, "int is no picture: give a path"),
-        (None, "NoneType is no picture"),
+        (7, "int is no image: give a path"),
+        (None, "NoneType is no image"),
         ("nowhere.jpg", r"nowhere\.jpg: No such file"),
     ],
 )
-def test_what_is_no_picture(image: object, why: str) -> None:
+def test_what_is_no_image(image: object, why: str) -> None:
     extractor = Extractor(CASES["microworld"].make(Path()))
     with pytest.raises(RegionError, match=why):
         extractor.look(image)  # type: ignore[arg-type]
@@ -335,7 +335,7 @@ def test_boxes_that_are_none() -> None:
     for boxes, why in (
         ([[5, 5, 5, 9]], "has no area"),
         ([[9, 5, 5, 9]], "ends before it begins"),
-        ([[500, 500, 600, 600]], "is wholly outside its picture of 96x64 pixels"),
+        ([[500, 500, 600, 600]], "is wholly outside its image of 96x64 pixels"),
         ([[0, 0, float("nan"), 4]], "is not finite"),
         ([0, 0, 4, 4], r"boxes of shape \(4,\) -> give four numbers a box"),
     ):

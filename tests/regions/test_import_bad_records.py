@@ -37,7 +37,7 @@ from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions
 from twelve.regions.importers.base import BadRecord
 from twelve.regions.importers.numpy_pickles import load_arrays
-from twelve.regions.store import RegionFile
+from twelve.regions.store.region_store import RegionFile
 
 pytest.importorskip("lmdb")
 pytest.importorskip("h5py")
@@ -131,7 +131,7 @@ def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
     index = tmp_path / "x_imgid2idx.pkl"
     index.write_bytes(content)
     path = h5_of(tmp_path / "x.h5", GOOD)
-    with pytest.raises(RegionError, match=r"not an index of pictures .*mkdir"):
+    with pytest.raises(RegionError, match=r"not an index of images .*mkdir"):
         take(path, index=index)
     assert not victim.exists()
 

@@ -20,10 +20,10 @@ from import_origins import lmdb_of, made, tsv_of
 from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions, run
 from twelve.regions.importers.base import Record
-from twelve.regions.inspect import inspect
-from twelve.regions.parts import PartWriter
-from twelve.regions.store import RegionFile, RegionStore
-from twelve.regions.types import Regions
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.regions import Regions
 
 PER_BATCH = 3
 IMAGES = [made(str(k), 1 + k % 4) for k in range(20)]

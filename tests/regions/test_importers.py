@@ -33,8 +33,8 @@ from import_origins import (
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.importers import import_regions, run
 from twelve.regions.importers.converting import ClassProbabilities
-from twelve.regions.inspect import inspect
-from twelve.regions.store import RegionFile, RegionStore
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.region_store import RegionFile, RegionStore
 
 pytest.importorskip("lmdb")
 pytest.importorskip("h5py")
@@ -142,7 +142,7 @@ def test_a_global_row_is_not_doubled(tmp_path: Path, whole: str) -> None:
                 features=np.concatenate([image.features.mean(0, keepdims=True), image.features]),
             )
         )
-    # A region that is as large as the picture is none.
+    # A region that is as large as the image is none.
     large = replace(IMAGES[7], boxes=IMAGES[7].boxes.copy())
     large.boxes[0] = (0, 0, large.width, large.height)
     report = take(lmdb_of(tmp_path / "x.lmdb", [*images, large]), tmp_path / "out")
@@ -211,14 +211,14 @@ def test_an_index_elsewhere(tmp_path: Path) -> None:
 
     path = gqa_h5_of(tmp_path / "gqa", IMAGES, files=1)
     info = (path / "gqa_objects_info.json").rename(tmp_path / "index.json")
-    with pytest.raises(RegionError, match=r"does not say which pictures .* --index FILE"):
+    with pytest.raises(RegionError, match=r"does not say which images .* --index FILE"):
         take(path, tmp_path / "out")
     take(path, tmp_path / "out", index=info)
     check(tmp_path / "out", IMAGES)
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         file["features"], file["boxes"] = IMAGES[3].features[None], IMAGES[3].boxes[None]
     (tmp_path / "plain_ids.json").write_text(json.dumps(["3"]))
-    with pytest.raises(RegionError, match="the picture's size is nowhere: give --index FILE"):
+    with pytest.raises(RegionError, match="the image's size is nowhere: give --index FILE"):
         take(tmp_path / "plain.h5", tmp_path / "out2")
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import picture
+from making import draw_image
 
-from twelve.regions.store import RegionFile
+from twelve.regions.store.region_store import RegionFile
 
-PICTURES = 24
+IMAGES = 24
 
 # One process imports everything once; each attempt is a fork of it, so that twenty cost little more than one.
 SCRIPT = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
-from twelve.regions import jobs
-from twelve.regions.detector import build
-from twelve.regions.extractor import extract
-from twelve.regions.looker import MapLooker
+from twelve.regions.extraction import jobs
+from twelve.regions.detectors.shipped import build
+from twelve.regions.extraction.extract import extract
+from twelve.regions.detectors.network import MapLooker
 
 jobs.MAX_IMAGES = 3
 folder, root = Path(sys.argv[1]), Path(sys.argv[2])
@@ -65,8 +65,8 @@ print(json.dumps({"kills": kills, "resumed": resumed, "runs": int(out.name[3:]) 
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     folder = tmp_path / "images" / "s"
-    for k in range(PICTURES):
-        picture(folder / f"{k:02d}.png", (64, 48) if k % 3 else (48, 80), seed=k)
+    for k in range(IMAGES):
+        draw_image(folder / f"{k:02d}.png", (64, 48) if k % 3 else (48, 80), seed=k)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder), str(tmp_path), "5"],
         capture_output=True,
@@ -79,7 +79,7 @@ def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     assert said["kills"] == 20 and said["resumed"] >= 5  # most attempts found what an earlier one had left
     (whole,) = (tmp_path / "whole").rglob("*.arrow")
     expected = {image.image_id: image for image in RegionFile(whole)}
-    assert len(expected) == PICTURES
+    assert len(expected) == IMAGES
     for number in range(said["runs"]):
         (file,) = (tmp_path / f"out{number}").rglob("*.arrow")
         assert os.listdir(file.parent) == ["s.arrow"]

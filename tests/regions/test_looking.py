@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from making import picture, regions, same, write
+from making import draw_image, regions, same, write
 from small_lookers import CASES, save_tower
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import detector
-from twelve.regions.extractor import extract
-from twelve.regions.looking import Extractor
+from twelve.regions.detectors import shipped as detector
+from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.recipe import Recipe
 from twelve.regions.sizes import FixedSize, InputSize
-from twelve.regions.store import RegionFile, RegionStore
+from twelve.regions.store.region_store import RegionFile, RegionStore
 
 pytest.importorskip("timm")
 
@@ -28,7 +28,7 @@ EFFICIENT = "timm/test_efficientnet"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for k in range(2):
-        picture(tmp_path / "images" / "s" / f"{k}.png", seed=k)
+        draw_image(tmp_path / "images" / "s" / f"{k}.png", seed=k)
     return tmp_path / "images" / "s"
 
 
@@ -104,7 +104,7 @@ def test_recipes_in_words(folder: Path, tmp_path: Path) -> None:
         Recipe.of(RegionFile(write(tmp_path / "a.arrow", [regions("s/0")])).metadata)
 
 
-def test_boxes_of_files_cannot_be_had_of_another_picture(folder: Path, tmp_path: Path) -> None:
+def test_boxes_of_files_cannot_be_had_of_another_image(folder: Path, tmp_path: Path) -> None:
     given = [replace(regions(f"s/{k}", 2), width=64, height=48, features=None) for k in range(2)]
     boxes = write(tmp_path / "boxes.arrow", [replace(image, boxes=image.boxes / 4) for image in given])
     extract(folder, boxes, EFFICIENT, tmp_path / "out", weights="random", levels=("8",), progress=False)
@@ -112,7 +112,7 @@ def test_boxes_of_files_cannot_be_had_of_another_picture(folder: Path, tmp_path:
     stored = RegionStore(tmp_path / "out").get("s/0")
     found = extractor.look(folder / "0.png", stored.boxes)
     np.testing.assert_allclose(found.features, stored.features, atol=2e-3, rtol=2e-3)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"boxes of files, .* -> give the boxes of this picture"):
+    with pytest.raises(ConfigError, match=r"boxes of files, .* -> give the boxes of this image"):
         extractor.look(folder / "0.png")
 
 
@@ -150,7 +150,7 @@ def test_probabilities_and_bfloat16_in_a_store(folder: Path, tmp_path: Path) -> 
     ],
 )
 def test_given_boxes_that_are_none(boxes: object, problem: str) -> None:
-    """What is to be mended is the boxes, not the picture."""
+    """What is to be mended is the boxes, not the image."""
     with pytest.raises(RegionError, match=f"{problem}.*-> give four numbers a box"):
         Extractor("microworld").look(np.zeros((9, 9, 3), np.uint8), boxes)  # type: ignore[arg-type]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from making import regions, write
 
-from twelve.regions import memory as module
-from twelve.regions.memory import Memory
-from twelve.regions.store import RegionStore
+from twelve.regions.extraction import memory as module
+from twelve.regions.extraction.memory import Memory
+from twelve.regions.store.region_store import RegionStore
 
 
 def address(array: np.ndarray) -> int:  # type: ignore[type-arg]

@@ -15,12 +15,12 @@ import pytest
 from making import FEATURES, regions, same, write
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import merge as merging
-from twelve.regions.inspect import inspect
-from twelve.regions.merge import combined, merge
-from twelve.regions.parts import PartWriter
-from twelve.regions.store import GIVEN, RegionFile, RegionStore
-from twelve.regions.types import Regions
+from twelve.regions.store import merge as merging
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.merge import combined, merge
+from twelve.regions.store.region_store import GIVEN, RegionFile, RegionStore
+from twelve.regions.store.resumable_writer import PartWriter
+from twelve.types.regions import Regions
 
 IMAGES = [regions(f"a/{k}", k % 4, classes=3) for k in range(20)]
 

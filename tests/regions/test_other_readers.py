@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from making import regions, write
 
-from twelve.regions.types import Regions
+from twelve.types.regions import Regions
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 from making import FEATURES, regions, same, write
 
 from twelve.errors import RegionError
-from twelve.regions.arrow import schema
-from twelve.regions.inspect import inspect
-from twelve.regions.parts import PartWriter, remove_leftovers
-from twelve.regions.store import RegionFile, RegionStore
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.resumable_writer import PartWriter, remove_leftovers
 
 IMAGES = [regions(f"a/{k}", count=k % 4) for k in range(20)]
 TABLE = schema(feature_size=FEATURES, scores=True, class_ids=True, metadata={"fingerprint": "f"})

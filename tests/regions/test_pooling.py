@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from twelve.regions.pooling import axis_weights, pool_boxes
+from twelve.regions.detectors.pooling import axis_weights, pool_boxes
 
 
 def boxes(images: int, count: int, seed: int = 0) -> torch.Tensor:
@@ -25,7 +25,7 @@ def test_equals_densely_sampled_roi_align(height: int, width: int) -> None:
     torch.testing.assert_close(pool_boxes(features, where), reference, atol=3e-3, rtol=0)
 
 
-def test_a_constant_map_stays_constant_and_the_whole_picture_is_the_mean() -> None:
+def test_a_constant_map_stays_constant_and_the_whole_image_is_the_mean() -> None:
     where = boxes(1, 50)
     torch.testing.assert_close(pool_boxes(torch.full((1, 2, 5, 9), 3.0), where), torch.full((1, 50, 2), 3.0))
     features = torch.randn(1, 4, 5, 9, generator=torch.Generator().manual_seed(2))

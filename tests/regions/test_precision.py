@@ -15,17 +15,17 @@ from x152_tiny import TINY, noise
 
 from twelve.cli.regions import regions_app
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import x152_looker
-from twelve.regions.backbones import fingerprint
-from twelve.regions.extractor import extract
-from twelve.regions.fidelity import LOOKED_AT, fidelities
-from twelve.regions.inspect import inspect
-from twelve.regions.lookers import build_looker
-from twelve.regions.looking import Extractor
-from twelve.regions.merge import merge
+from twelve.regions.detectors import x152_network as x152_looker
+from twelve.regions.detectors.backbones import fingerprint
+from twelve.regions.detectors.by_name import build_looker
+from twelve.regions.detectors.x152_network import X152Looker
+from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.fidelity import LOOKED_AT, fidelities
 from twelve.regions.recipe import Recipe
-from twelve.regions.store import RegionStore
-from twelve.regions.x152_looker import X152Looker
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.merge import merge
+from twelve.regions.store.region_store import RegionStore
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,10 +47,10 @@ def faster() -> X152Looker:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One file that is no picture, and more good ones than are compared."""
-    path = tmp_path_factory.mktemp("pictures") / "s"
+    """One file that is no image, and more good ones than are compared."""
+    path = tmp_path_factory.mktemp("images") / "s"
     path.mkdir()
-    (path / "0.png").write_bytes(b"no picture")
+    (path / "0.png").write_bytes(b"no image")
     for k in range(1, LOOKED_AT + 2):
         noise(120, 96, k).save(path / f"{k}.png")
     return path
@@ -70,7 +70,7 @@ def test_the_fidelity_is_printed_and_kept(
 ) -> None:
     report = extract(folder, "detect", faster, tmp_path / "out", max_boxes=20)
     found = report.fidelity
-    assert found is not None and (found.pictures, found.regions) == (LOOKED_AT, 20 * LOOKED_AT)
+    assert found is not None and (found.images, found.regions) == (LOOKED_AT, 20 * LOOKED_AT)
     assert 5 < found.matched <= found.regions and 1e-4 < found.feature_median < 0.2
     assert found.feature_median <= found.feature_largest
     assert f"{found.matched} of 60 regions within 4 pixels ({found.matched / 60:.0%})" in str(found)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twelve.regions.command import run_extract
-from twelve.regions.looking import Extractor
+from twelve.regions.extraction.command import run_extract
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.recipe import Recipe
-from twelve.regions.store import RegionStore
+from twelve.regions.store.region_store import RegionStore
 
 PHOTOGRAPHS = 5
 

@@ -14,26 +14,26 @@ import numpy as np
 import pytest
 import tiny
 import tiny_model
-from making import picture, regions, write
+from making import draw_image, regions, write
 from rich.console import Console
 from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
 from twelve.errors import RegionError, TwelveError
-from twelve.evaluation.command import evaluate_run
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.model.processor import TwelveProcessor, wordpieces
-from twelve.regions.extractor import extract
-from twelve.regions.looking import Extractor
-from twelve.regions.merge import merge
+from twelve.regions.extract_command import extract_command
+from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.recipe import Recipe
-from twelve.regions.remedy import extract_command
 from twelve.regions.sizes import FixedSize, InputSize
-from twelve.regions.store import RegionStore
+from twelve.regions.store.merge import merge
+from twelve.regions.store.region_store import RegionStore
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.tasks.base import all_tasks
-from twelve.training.run import train
 
 QUIET = Console(quiet=True)
 
@@ -46,7 +46,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Pictures and questions of one's own, in two folders, without regions."""
+    """Images and questions of one's own, in two folders, without regions."""
     data = tmp_path / "own data"
     rows: dict[str, list[dict[str, Any]]] = {"train": [], "check": []}
     for number in range(12):
@@ -66,15 +66,15 @@ def root(tmp_path: Path) -> Path:
 
 def tree(root: Path, base: Path, run: Path, kind: str = "answer") -> dict[str, Any]:
     names = ("train.jsonl", "check.jsonl") if kind == "answer" else ("given-train.jsonl", "given-check.jsonl")
-    task = {"kind": kind, "train": names[0], "report": names[1], "images": "mine", "batch_size": 4, "max_text": 10}
+    task = {"kind": kind, "train": names[0], "test_split": names[1], "images": "mine", "batch_size": 4, "max_text": 10}
     return {
         "run": str(run),
         "data": str(root),
         "model": {"init": str(base)},
         "tasks": {"mine": task},
         "vocabulary": {"min_count": 1},
-        "carve": 0.4,
-        "training": {"iterations": 2, "look_every": 2, "save_every": 2, "log_every": 1, "threads": 1},
+        "val_fraction": 0.4,
+        "training": {"iterations": 2, "eval_every": 2, "save_every": 2, "log_every": 1, "threads": 1},
         "evaluation": {"derangements": 1, "resamples": 100, "batch_size": 8},
     }
 
@@ -147,10 +147,10 @@ def test_regions_with_other_boxes_are_refused(
         evaluate_run(run, console=QUIET)
 
 
-def test_pictures_without_regions(root: Path, base: Path, tmp_path: Path) -> None:
+def test_images_without_regions(root: Path, base: Path, tmp_path: Path) -> None:
     extract(root / "images" / "mine" / "first", "detect", "microworld", root / "regions", progress=False)
     plan = configuration.parse(tree(root, base, tmp_path / "run"))
-    with pytest.raises(RegionError, match="pictures of mine have no regions") as e:
+    with pytest.raises(RegionError, match="images of mine have no regions") as e:
         train(plan, console=QUIET)
     follow(e.value)
     train(plan, console=QUIET)
@@ -235,7 +235,7 @@ def _recipes() -> Iterator[Recipe]:
 
 def test_a_command_says_the_whole_recipe(tmp_path: Path) -> None:
     for number in range(2):
-        picture(tmp_path / "images" / "s" / f"{number}.png", seed=number)
+        draw_image(tmp_path / "images" / "s" / f"{number}.png", seed=number)
     for number, recipe in enumerate(_recipes()):
         words = shlex.split(extract_command(recipe, "s", tmp_path / f"{number}", data=tmp_path))
         result = CliRunner().invoke(cli.app, words[1:])

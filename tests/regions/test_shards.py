@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import picture
+from making import draw_image
 from small_lookers import CASES
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.extractor import extract
-from twelve.regions.jobs import ExtractReport
-from twelve.regions.looker import Looker
-from twelve.regions.shards import Shard, local_device, shard_of
-from twelve.regions.store import RegionStore
+from twelve.regions.detectors.network import Looker
+from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.jobs import ExtractReport
+from twelve.regions.extraction.shards import Shard, local_device, shard_of
+from twelve.regions.store.region_store import RegionStore
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def looker(tmp_path_factory: pytest.TempPathFactory) -> Looker:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for k in range(20):
-        picture(tmp_path / "images" / "s" / f"{k}.png", seed=k)
+        draw_image(tmp_path / "images" / "s" / f"{k}.png", seed=k)
     return tmp_path / "images" / "s"
 
 
@@ -103,7 +103,7 @@ def test_launched_processes_share_the_work(
 
 def test_an_unfinished_part_whose_images_others_have_got(folder: Path, looker: Looker, tmp_path: Path) -> None:
     """Its images would be in the store twice."""
-    from twelve.regions import jobs
+    from twelve.regions.extraction import jobs
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs.PartWriter, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
@@ -111,6 +111,6 @@ def test_an_unfinished_part_whose_images_others_have_got(folder: Path, looker: L
             run(folder, looker, tmp_path / "out", "0/2")
     run(folder, looker, tmp_path / "out", name="all")
     new = next(k for k in range(20, 99) if f"s/{k}" in Shard(0, 2))
-    picture(folder / f"{new}.png", seed=new)
+    draw_image(folder / f"{new}.png", seed=new)
     with pytest.raises(RegionError, match=r"an unfinished extraction here holds \d+ images that finished files hold"):
         run(folder, looker, tmp_path / "out", "0/2")

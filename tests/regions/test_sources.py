@@ -1,4 +1,4 @@
-"""The contract of everything that looks at pictures, whatever the network: one test file for all sources of regions."""
+"""The contract of everything that looks at images, whatever the network: one test file for all sources of regions."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from small_lookers import CASES, Case, shown
 from x152_tiny import TINY
 
 from twelve.errors import ConfigError
-from twelve.regions.backbones import fingerprint
-from twelve.regions.boxes import cell_boxes
-from twelve.regions.extractor import extract
-from twelve.regions.looker import Looker
-from twelve.regions.looking import Extractor
-from twelve.regions.store import RegionStore
-from twelve.regions.types import Regions
-from twelve.regions.x152 import build as build_x152
-from twelve.regions.x152_looker import X152Looker
+from twelve.regions.detectors.backbones import fingerprint
+from twelve.regions.detectors.network import Looker
+from twelve.regions.detectors.x152 import build as build_x152
+from twelve.regions.detectors.x152_network import X152Looker
+from twelve.regions.extraction.box_sources import cell_boxes
+from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.store.region_store import RegionStore
+from twelve.types.regions import Regions
 
 pytest.importorskip("timm")
 
@@ -72,7 +72,7 @@ def extractor(case: Case, looker: Looker) -> Extractor:
 
 
 def check(found: Regions, extractor: Extractor, case: Case) -> None:
-    """Regions of a picture of 96x64."""
+    """Regions of an image of 96x64."""
     assert (found.width, found.height) == (96, 64) and found.features is not None
     assert found.boxes.dtype == np.float32 and found.features.dtype == np.float16
     assert found.features.shape == (len(found.boxes), extractor.feature_size) and len(found.boxes) > 1
@@ -88,7 +88,7 @@ def check(found: Regions, extractor: Extractor, case: Case) -> None:
         np.testing.assert_array_equal(found.boxes, cell_boxes(*(case.cells or (2, 3)), 96, 64))
 
 
-def test_regions_of_a_picture(case: Case, extractor: Extractor) -> None:
+def test_regions_of_an_image(case: Case, extractor: Extractor) -> None:
     found = extractor.look(shown(0))
     check(found, extractor, case)
     assert same(found, extractor.look(shown(0)))
@@ -107,7 +107,7 @@ def test_stored_they_are_those_of_a_single_look(case: Case, extractor: Extractor
     for k in range(3):
         assert same(store.get(f"s/{k}"), extractor.look(tmp_path / "s" / f"{k}.png", image_id=f"s/{k}"))
     extract(tmp_path / "s", case.boxes, extractor.looker, tmp_path / "many", batch_size=3, **options)  # type: ignore[arg-type]
-    for k in range(3):  # the same pictures, looked at together
+    for k in range(3):  # the same images, looked at together
         alone, together = store.get(f"s/{k}"), RegionStore(tmp_path / "many").get(f"s/{k}")
         np.testing.assert_allclose(together.boxes, alone.boxes, atol=0.05)
         assert together.features is not None and alone.features is not None
@@ -202,7 +202,7 @@ def test_x152_is_the_detector_itself(tmp_path: Path, made: Callable[[str], Looke
     assert len(sure.boxes) == 4 and sure.scores is not None  # there, a score must be larger than the threshold
 
 
-def test_legacy_takes_pictures_as_they_stand(tmp_path: Path) -> None:
+def test_legacy_takes_images_as_they_stand(tmp_path: Path) -> None:
     looker = X152Looker(build_x152("random", sizes=TINY, legacy=True, short_side=64, long_side=160), "")
     extractor = Extractor(looker, max_boxes=5)
     exif = Image.Exif()
@@ -212,7 +212,7 @@ def test_legacy_takes_pictures_as_they_stand(tmp_path: Path) -> None:
     shown(3).quantize(8).save(tmp_path / "s" / "indices.png")
     shown(3).convert("RGBA").save(tmp_path / "s" / "layered.png")
     report = extract(tmp_path / "s", "detect", looker, tmp_path / "out", max_boxes=5, progress=False)
-    assert list(report.failed) == ["s/layered"] and "takes no RGBA pictures" in report.failed["s/layered"]
+    assert list(report.failed) == ["s/layered"] and "takes no RGBA images" in report.failed["s/layered"]
     turned = extractor.look(tmp_path / "s" / "turned.png", image_id="s/turned")
     assert (turned.width, turned.height) == (96, 64) and same(turned, RegionStore(tmp_path / "out").get("s/turned"))
     indices = extractor.look(Image.fromarray(np.asarray(shown(3).quantize(8))))

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve.errors import RegionError
-from twelve.regions.arrow import checksum, record_batch, schema, view
-from twelve.regions.inspect import inspect
-from twelve.regions.store import BOXES_ONLY, RegionFile, RegionStore, normalise_boxes
-from twelve.regions.types import Regions
+from twelve.regions.store.arrow_format import checksum, record_batch, schema, view
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.region_store import BOXES_ONLY, RegionFile, RegionStore, normalise_boxes
+from twelve.types.regions import Regions
 
 
 def images(source: str = "a", count: int = 10) -> list[Regions]:
@@ -210,12 +210,12 @@ def test_verify_finds_every_changed_byte_that_matters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", [0, -1])
-def test_a_picture_without_width_is_refused(tmp_path: Path, side: int) -> None:
+def test_an_image_without_width_is_refused(tmp_path: Path, side: int) -> None:
     """Fractions of it would be no numbers."""
     good = record_batch(images(), schema(feature_size=FEATURES, scores=True, class_ids=True, metadata={}))
     (tmp_path / "a").mkdir()
     arrow_file(tmp_path / "a" / "x.arrow", good.set_column(1, "width", pa.array([side] * len(good), pa.int32())))
-    with pytest.raises(RegionError, match=r"x\.arrow \[record batch 0\]: a picture has no width or height"):
+    with pytest.raises(RegionError, match=r"x\.arrow \[record batch 0\]: an image has no width or height"):
         RegionStore(tmp_path).ids("a")
 
 

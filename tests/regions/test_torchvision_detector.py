@@ -14,13 +14,13 @@ from torch import nn
 from torchvision.transforms.functional import to_tensor
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import torchvision_detector
-from twelve.regions.backbones import fingerprint
-from twelve.regions.lookers import build_looker, takes_levels
-from twelve.regions.looking import Extractor
-from twelve.regions.pooling import pool_boxes
+from twelve.regions.detectors import torchvision_detector
+from twelve.regions.detectors.backbones import fingerprint
+from twelve.regions.detectors.by_name import build_looker, takes_levels
+from twelve.regions.detectors.pooling import pool_boxes
+from twelve.regions.detectors.torchvision_detector import TorchvisionDetector, build, names
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.sizes import FixedSize, InputSize
-from twelve.regions.torchvision_detector import TorchvisionDetector, build, names
 
 LABELS = [f"label {k}" for k in range(7)]
 MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -29,13 +29,13 @@ MOBILE = "fasterrcnn_mobilenet_v3_large_320_fpn"
 @pytest.mark.parametrize("two_stage", [True, False])
 @pytest.mark.parametrize("size", [(96, 64), (50, 75), (200, 60)])
 def test_what_is_found_is_what_torchvision_finds(two_stage: bool, size: tuple[int, int]) -> None:
-    picture = shown(3, size)
+    image = shown(3, size)
     model: Any = small_detection_model(two_stage)
     limits = model.roi_heads if two_stage else model
     limits.score_thresh, limits.detections_per_img = 0.0, 15
     with torch.no_grad():
-        (expected,) = model([to_tensor(picture)])
-    found = Extractor(TorchvisionDetector(model, "small", "", LABELS), max_boxes=15, threshold=0.0).look(picture)
+        (expected,) = model([to_tensor(image)])
+    found = Extractor(TorchvisionDetector(model, "small", "", LABELS), max_boxes=15, threshold=0.0).look(image)
     np.testing.assert_allclose(found.boxes, expected["boxes"], atol=1e-3)
     np.testing.assert_allclose(found.scores, expected["scores"], atol=1e-5)  # type: ignore[arg-type]
     assert found.class_ids is not None
@@ -43,30 +43,30 @@ def test_what_is_found_is_what_torchvision_finds(two_stage: bool, size: tuple[in
 
 
 def test_a_box_is_described_by_the_box_head() -> None:
-    picture, box = shown(3, (50, 75)), [[10.0, 5.0, 40.0, 60.0]]
+    image, box = shown(3, (50, 75)), [[10.0, 5.0, 40.0, 60.0]]
     model: Any = small_detection_model(True)
     with torch.no_grad():
-        images, _ = model.transform([to_tensor(picture)])
+        images, _ = model.transform([to_tensor(image)])
         height, width = images.image_sizes[0]
         scaled = torch.tensor(box) * torch.tensor([width / 50, height / 75] * 2)
         pooled = model.roi_heads.box_roi_pool(model.backbone(images.tensors), [scaled], images.image_sizes)
         expected = model.roi_heads.box_head(pooled)
-    found = Extractor(TorchvisionDetector(model, "small", "", LABELS)).look(picture, box)
+    found = Extractor(TorchvisionDetector(model, "small", "", LABELS)).look(image, box)
     np.testing.assert_allclose(found.features, expected, atol=2e-3)  # type: ignore[arg-type]
 
 
 def test_one_stage_boxes_are_the_mean_of_every_map_without_the_padding() -> None:
-    picture = shown(3, (50, 75))  # 64x96 in the network, of which nothing is padding; 64x85 of a higher one
+    image = shown(3, (50, 75))  # 64x96 in the network, of which nothing is padding; 64x85 of a higher one
     for short, padded in ((64, (64, 96)), (48, (64, 96))):
         model: Any = small_detection_model(False, short)
         with torch.no_grad():
-            images, _ = model.transform([to_tensor(picture)])
+            images, _ = model.transform([to_tensor(image)])
             maps = model.backbone(images.tensors)
         assert tuple(images.tensors.shape[2:]) == padded[::-1]
         height, width = images.image_sizes[0]
         whole = torch.tensor([[[0, 0, width / padded[0], height / padded[1]]]])
         expected = torch.cat([pool_boxes(level, whole) for level in maps.values()], dim=-1)[0]
-        found = Extractor(TorchvisionDetector(model, "small", "", LABELS)).look(picture, [[0, 0, 50, 75]])
+        found = Extractor(TorchvisionDetector(model, "small", "", LABELS)).look(image, [[0, 0, 50, 75]])
         np.testing.assert_allclose(found.features, expected, atol=2e-3)  # type: ignore[arg-type]
 
 
@@ -143,9 +143,9 @@ def test_mistakes(tmp_path: Path) -> None:
         build_looker(MOBILE, "random", levels=("8",))
     with pytest.raises(ConfigError, match="describes boxes, it has no patches"):
         build_looker(MOBILE, "random", patches=True)
-    with pytest.raises(ConfigError, match="keeps the shape of pictures"):
+    with pytest.raises(ConfigError, match="keeps the shape of images"):
         build_looker(MOBILE, "random", size=FixedSize(64, 64))
-    with pytest.raises(ConfigError, match="takes pictures of one size only"):
+    with pytest.raises(ConfigError, match="takes images of one size only"):
         build_looker("ssdlite320_mobilenet_v3_large", "random", size=InputSize(short_side=64))
     with pytest.raises(ConfigError, match="has no legacy ways -> leave --legacy out, or choose --backbone x152"):
         build_looker(MOBILE, "random", legacy=True)

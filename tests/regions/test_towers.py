@@ -11,8 +11,8 @@ import torch
 from small_lookers import save_tower, shown
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions import towers
-from twelve.regions.looking import Extractor
+from twelve.regions.detectors import vision_towers as towers
+from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.sizes import InputSize
 
 KINDS = ("vit", "clip", "siglip", "registers")
@@ -26,17 +26,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tokens_are_those_of_the_library(kind: str, folders: dict[str, Path]) -> None:
-    """A picture of the very size goes through the library's own image processor and model."""
+    """An image of the very size goes through the library's own image processor and model."""
     from transformers import AutoImageProcessor, AutoModel
 
-    picture = shown(2, (32, 32))
+    image = shown(2, (32, 32))
     processor, model = AutoImageProcessor.from_pretrained(folders[kind]), AutoModel.from_pretrained(folders[kind])
     options = {"size": {"height": 32, "width": 32}, "do_center_crop": False}
-    inputs = processor(images=picture, return_tensors="pt", **options)
+    inputs = processor(images=image, return_tensors="pt", **options)
     with torch.no_grad():
         hidden = getattr(model, "vision_model", model)(**inputs).last_hidden_state[0]
     extractor = Extractor("transformers", weights=str(folders[kind]), boxes="patches")
-    found = extractor.look(picture)
+    found = extractor.look(image)
     assert hidden.shape[0] == {"vit": 17, "clip": 17, "siglip": 16, "registers": 21}[kind]
     np.testing.assert_allclose(found.features, hidden[-16:], atol=3e-3)  # type: ignore[arg-type]
     assert found.boxes[5].tolist() == [8, 8, 16, 16]
@@ -107,5 +107,5 @@ def test_a_network_whose_tokens_are_no_patches(folders: dict[str, Path], tmp_pat
     t.SwinModel(config).save_pretrained(tmp_path)
     settings = json.loads((folders["vit"] / "preprocessor_config.json").read_text())
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ConfigError, match=r"swin (has no token for every patch|does not take pictures alone)"):
+    with pytest.raises(ConfigError, match=r"swin (has no token for every patch|does not take images alone)"):
         towers.build(str(tmp_path))

@@ -12,9 +12,9 @@ from PIL import Image
 from x152_tiny import noise, tiny
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.x152 import X152, Record
-from twelve.regions.x152.fidelity import measure
-from twelve.regions.x152.pooling import pool
+from twelve.regions.detectors.x152 import X152, Record
+from twelve.regions.detectors.x152.fidelity import measure
+from twelve.regions.detectors.x152.pooling import pool
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def test_what_it_says_of_itself(detector: X152) -> None:
 
 
 def test_without_padding_it_finds_what_the_original_does(detector: X152, goldens: Path) -> None:
-    with Image.open(goldens / "extractor" / "img_tiny_gray_0.png") as picture:
-        (record,) = detector.detect([detector.preprocess(picture)], 20)
+    with Image.open(goldens / "extractor" / "img_tiny_gray_0.png") as image:
+        (record,) = detector.detect([detector.preprocess(image)], 20)
     with np.load(goldens / "extractor" / "tiny_gray.npz") as recorded:
         assert np.abs(record.boxes.numpy() - recorded["0/bbox"]).max() < 1e-3
         assert np.abs(record.features.numpy() - recorded["0/features"]).max() < 1e-4
@@ -46,35 +46,35 @@ def test_without_padding_it_finds_what_the_original_does(detector: X152, goldens
     assert torch.equal(record.scores, record.scores.sort(descending=True).values)
 
 
-def test_boxes_end_with_the_picture_and_not_with_its_padding(detector: X152, legacy: X152) -> None:
-    picture = noise(200, 161, seed=3)  # scaled to 199 x 160, padded to 224 x 160
-    (own,) = detector.detect([detector.preprocess(picture)], 100)
-    (original,) = legacy.detect([legacy.preprocess(picture)], 100)
+def test_boxes_end_with_the_image_and_not_with_its_padding(detector: X152, legacy: X152) -> None:
+    image = noise(200, 161, seed=3)  # scaled to 199 x 160, padded to 224 x 160
+    (own,) = detector.detect([detector.preprocess(image)], 100)
+    (original,) = legacy.detect([legacy.preprocess(image)], 100)
     assert float(own.boxes[:, 2].max()) <= 200
     assert float(original.boxes[:, 2].max()) > 200
 
 
-def test_a_picture_does_not_depend_on_those_beside_it(detector: X152, legacy: X152) -> None:
+def test_an_image_does_not_depend_on_those_beside_it(detector: X152, legacy: X152) -> None:
     first, second = noise(168, 120, seed=1), noise(131, 200, seed=2)
     for each, alike in ((detector, True), (legacy, False)):
-        both = each.detect([each.preprocess(picture) for picture in (first, second)], 30)
+        both = each.detect([each.preprocess(image) for image in (first, second)], 30)
         (alone,) = each.detect([each.preprocess(first)], 30)
         assert torch.equal(both[0].features, alone.features) is alike
     assert detector.detect([]) == legacy.detect([]) == []
 
 
-def test_given_boxes_are_scaled_as_the_picture_is(detector: X152, legacy: X152) -> None:
-    picture = noise(300, 171)
+def test_given_boxes_are_scaled_as_the_image_is(detector: X152, legacy: X152) -> None:
+    image = noise(300, 171)
     box = torch.tensor([[30.0, 20.0, 90.0, 60.0]])
-    prepared = detector.preprocess(picture)
+    prepared = detector.preprocess(image)
     look = detector.look([prepared])
     (scaled,) = detector.scaled(look, [box])
     assert torch.allclose(scaled, box * prepared.scale)
     (features,) = detector.describe([prepared], [box])
     expected, _ = detector.network.describe(pool(look.maps, [box * prepared.scale]))
     assert torch.equal(features, expected)
-    (original,) = legacy.scaled(legacy.look([legacy.preprocess(picture)]), [box])
-    assert look.padded == (288, 160)  # and the picture is 281 x 160 in it
+    (original,) = legacy.scaled(legacy.look([legacy.preprocess(image)]), [box])
+    assert look.padded == (288, 160)  # and the image is 281 x 160 in it
     assert torch.allclose(original, box * torch.tensor([288 / 300, 160 / 171] * 2))
     assert not torch.allclose(original, scaled, atol=0.1)
 
@@ -117,7 +117,7 @@ def test_misuse_is_named(detector: X152) -> None:
         detector.describe([prepared], [torch.zeros(2, 5)])
     with pytest.raises(ConfigError, match="xyxy or xywh"):
         detector.describe([prepared], [torch.zeros(2, 4)], layout="cxcywh")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="1 pictures with boxes for 2"):
+    with pytest.raises(ConfigError, match="1 images with boxes for 2"):
         detector.describe([prepared], [torch.zeros(2, 4)] * 2)
     with pytest.raises(ConfigError, match="float16"):
         tiny(precision="float16")
@@ -147,7 +147,7 @@ def test_rows_below_the_threshold_come_last_without_a_score(detector: X152) -> N
 
 
 @pytest.mark.parametrize("size", [(1, 400), (400, 1), (1, 1), (3, 2)])
-def test_pictures_of_odd_shapes(detector: X152, size: tuple[int, int]) -> None:
+def test_images_of_odd_shapes(detector: X152, size: tuple[int, int]) -> None:
     (record,) = detector.detect([detector.preprocess(Image.new("RGB", size, (90, 40, 10)))], 10)
     assert bool(record.boxes.isfinite().all()) and bool(record.features.isfinite().all())
 
@@ -179,8 +179,8 @@ class Says:
     def __init__(self, record: Record) -> None:
         self.record = record
 
-    def preprocess(self, picture: Image.Image) -> Image.Image:
-        return picture
+    def preprocess(self, image: Image.Image) -> Image.Image:
+        return image
 
     def detect(self, prepared: list[Image.Image], most: int) -> list[Record]:
         return [self.record]

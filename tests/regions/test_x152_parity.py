@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from twelve.errors import DataError
-from twelve.regions.x152.parity import compare, run
+from twelve.parity.extractor import compare, run
 
 
 @pytest.fixture(scope="session")

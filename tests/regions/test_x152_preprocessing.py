@@ -1,4 +1,4 @@
-"""Preparing pictures for the region detector, and how it treats what the original program does not."""
+"""Preparing images for the region detector, and how it treats what the original program does not."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 from x152_tiny import noise
 
 from twelve.errors import RegionError
+from twelve.regions.detectors.x152.preprocessing import MEAN, batch, prepare, resize, scale_of
 from twelve.regions.images import decode
-from twelve.regions.x152.preprocessing import MEAN, batch, prepare, resize, scale_of
 
 Pixels = np.ndarray
 
@@ -64,14 +64,14 @@ def test_half_a_pixel_rounds_to_even() -> None:
 
 
 def test_colours_are_blue_first_without_their_mean() -> None:
-    picture = Image.new("RGB", (40, 30), (200, 100, 50))
-    pixels = prepare(picture, short_side=30).pixels
+    image = Image.new("RGB", (40, 30), (200, 100, 50))
+    pixels = prepare(image, short_side=30).pixels
     assert pixels[:, 3, 3].tolist() == pytest.approx([50 - MEAN[0], 100 - MEAN[1], 200 - MEAN[2]], abs=1e-4)
     grey = prepare(Image.new("L", (40, 30), 120), short_side=30).pixels
     assert torch.equal(grey, prepare(Image.new("RGB", (40, 30), (120, 120, 120)), short_side=30).pixels)
 
 
-def test_pictures_of_a_batch_are_padded_with_zeros_to_a_multiple_of_32() -> None:
+def test_images_of_a_batch_are_padded_with_zeros_to_a_multiple_of_32() -> None:
     wide, high = (prepare(noise(*size), short_side=40) for size in ((60, 40), (40, 70)))
     pixels = batch([wide, high])
     assert pixels.shape == (2, 3, 96, 64)
@@ -80,19 +80,19 @@ def test_pictures_of_a_batch_are_padded_with_zeros_to_a_multiple_of_32() -> None
 
 
 def drawn() -> Image.Image:
-    """Noise with one white pixel: deep pictures are brightened until their lightest is white."""
-    picture = noise(48, 32)
-    picture.putpixel((5, 5), (255, 255, 255))
-    return picture
+    """Noise with one white pixel: deep images are brightened until their lightest is white."""
+    image = noise(48, 32)
+    image.putpixel((5, 5), (255, 255, 255))
+    return image
 
 
 def kinds(folder: Path) -> dict[str, Path]:
-    """A picture of every kind that the original program stumbles over, each showing the same."""
+    """An image of every kind that the original program stumbles over, each showing the same."""
     plain = drawn()
     grey = np.asarray(plain.convert("L"))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn a quarter to the right to see it upright
-    pictures = {
+    images = {
         "rgba.png": plain.convert("RGBA"),
         "la.png": plain.convert("LA"),
         "cmyk.tif": plain.convert("CMYK"),
@@ -100,13 +100,13 @@ def kinds(folder: Path) -> dict[str, Path]:
         "bit.png": plain.convert("1"),
         "deep.png": Image.fromarray(grey.astype(np.uint16) * 257),
     }
-    for name, picture in pictures.items():
-        picture.save(folder / name)
+    for name, image in images.items():
+        image.save(folder / name)
     plain.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png", exif=exif)
-    return {name.partition(".")[0]: folder / name for name in [*pictures, "turned.png"]}
+    return {name.partition(".")[0]: folder / name for name in [*images, "turned.png"]}
 
 
-def test_every_kind_of_picture_is_seen_as_people_see_it(tmp_path: Path) -> None:
+def test_every_kind_of_image_is_seen_as_people_see_it(tmp_path: Path) -> None:
     expected = prepare(drawn(), short_side=32).pixels
     grey = prepare(drawn().convert("L"), short_side=32).pixels
     close = {"rgba": (expected, 0.0), "turned": (expected, 0.0), "la": (grey, 0.0), "deep": (grey, 1.0)}
@@ -116,24 +116,24 @@ def test_every_kind_of_picture_is_seen_as_people_see_it(tmp_path: Path) -> None:
         prepared = prepare(decode(path), short_side=32)
         assert (prepared.width, prepared.height) == (48, 32), name
         if name in close:
-            picture, within = close[name]
-            assert float((prepared.pixels - picture).abs().max()) <= within, name
+            image, within = close[name]
+            assert float((prepared.pixels - image).abs().max()) <= within, name
 
 
-def test_legacy_takes_pictures_as_they_stand(tmp_path: Path) -> None:
+def test_legacy_takes_images_as_they_stand(tmp_path: Path) -> None:
     files = kinds(tmp_path)
     for name in ("rgba", "la", "cmyk"):
-        with Image.open(files[name]) as picture, pytest.raises(RegionError, match="original program takes no"):
-            prepare(picture, short_side=32, legacy=True)
+        with Image.open(files[name]) as image, pytest.raises(RegionError, match="original program takes no"):
+            prepare(image, short_side=32, legacy=True)
     for name, levels in (("palette", 64), ("bit", 2), ("deep", 65536)):
-        with Image.open(files[name]) as picture:
-            found = prepare(picture, short_side=32, legacy=True).pixels[0]
+        with Image.open(files[name]) as image:
+            found = prepare(image, short_side=32, legacy=True).pixels[0]
         assert float(found.max()) < levels - MEAN[0], name  # indices of colours, bits, 16-bit levels
         assert name != "deep" or float(found.max()) > 1000
-    with Image.open(files["turned"]) as picture:
-        assert prepare(picture, short_side=32, legacy=True).extent == (32, 48)
+    with Image.open(files["turned"]) as image:
+        assert prepare(image, short_side=32, legacy=True).extent == (32, 48)
 
 
-def test_a_picture_that_is_not_rgb_is_refused_unless_legacy() -> None:
+def test_an_image_that_is_not_rgb_is_refused_unless_legacy() -> None:
     with pytest.raises(RegionError, match=r"is P, not RGB.*decode"):
         prepare(noise(48, 32).quantize(8))

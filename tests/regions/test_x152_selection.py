@@ -10,10 +10,10 @@ from torch import Tensor
 from torchvision.ops import nms
 from x152_tiny import TINY
 
-from twelve.regions.x152.anchors import anchors_at, cell_anchors
-from twelve.regions.x152.pooling import levels_of, pool
-from twelve.regions.x152.proposals import clip, decode, propose
-from twelve.regions.x152.selection import select, survivors
+from twelve.regions.detectors.x152.anchors import anchors_at, cell_anchors
+from twelve.regions.detectors.x152.pooling import levels_of, pool
+from twelve.regions.detectors.x152.proposals import clip, decode, propose
+from twelve.regions.detectors.x152.selection import select, survivors
 
 
 def one_by_one(boxes: Tensor, scores: Tensor, overlap: float) -> Tensor:

@@ -16,11 +16,11 @@ from torch import Tensor
 from x152_tiny import checkpoint, noise, tiny
 
 from twelve.errors import RegionError
-from twelve.regions.x152 import PAPER, X152
-from twelve.regions.x152.anchors import cell_anchors
-from twelve.regions.x152.network import Network
-from twelve.regions.x152.recipe import invented
-from twelve.regions.x152.weights import ANCHORS, original_name, shapes_of
+from twelve.regions.detectors.x152 import PAPER, X152
+from twelve.regions.detectors.x152.anchors import cell_anchors
+from twelve.regions.detectors.x152.network import Network
+from twelve.regions.detectors.x152.recipe import invented
+from twelve.regions.detectors.x152.weights import ANCHORS, original_name, shapes_of
 
 EXTRAS = {
     "cls_embed.weight": (41, 8),

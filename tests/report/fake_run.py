@@ -17,26 +17,26 @@ SPLITS = {"vqa": "val", "flickr30k": "val", "refcoco": "val", "nlvr2": "dev", "s
 NASTY = "<script>alert('x')</script> & \"quoted\" <img src=http://bad.example/x.png>"
 
 
-def draw_picture(path: Path, number: int, size: tuple[int, int] = (400, 300)) -> None:
+def draw_image(path: Path, number: int, size: tuple[int, int] = (400, 300)) -> None:
     """A coloured thing on a coloured ground."""
-    picture = Image.new("RGB", size, ((37 * number) % 256, 120, (91 * number) % 256))
-    ImageDraw.Draw(picture).ellipse([100, 60, 260, 220], fill=((203 * number) % 256, 220, 60))
+    image = Image.new("RGB", size, ((37 * number) % 256, 120, (91 * number) % 256))
+    ImageDraw.Draw(image).ellipse([100, 60, 260, 220], fill=((203 * number) % 256, 220, 60))
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    image.save(path)
 
 
-def pictures(root: Path, count: int = 12) -> None:
+def images(root: Path, count: int = 12) -> None:
     for number in range(count):
-        draw_picture(root / "images" / "coco" / f"{number}.jpg", number)
-        draw_picture(root / "images" / "flickr30k" / f"{number}.jpg", number + 50, (300, 400))
+        draw_image(root / "images" / "coco" / f"{number}.jpg", number)
+        draw_image(root / "images" / "flickr30k" / f"{number}.jpg", number + 50, (300, 400))
         for side in (0, 1):
-            draw_picture(root / "images" / "nlvr2" / f"dev-{number}-0-img{side}.png", number + side)
+            draw_image(root / "images" / "nlvr2" / f"dev-{number}-0-img{side}.png", number + side)
 
 
-def make_root(root: Path, *, with_pictures: bool = True) -> Path:
+def make_root(root: Path, *, with_images: bool = True) -> Path:
     root.mkdir(parents=True, exist_ok=True)
-    if with_pictures:
-        pictures(root)
+    if with_images:
+        images(root)
     return root
 
 
@@ -44,7 +44,7 @@ def interval(mean: float, width: float = 3.0) -> dict[str, float]:
     return {"mean": mean, "low": mean - width, "high": mean + width}
 
 
-def task_result(task: str, score: float, floors: dict[str, float], metric: str = "accuracy") -> dict[str, Any]:
+def task_result(task: str, score: float, baselines: dict[str, float], metric: str = "accuracy") -> dict[str, Any]:
     """A task of evaluation.json as ``asdict(Result)`` writes it."""
     return {
         "task": task,
@@ -61,8 +61,9 @@ def task_result(task: str, score: float, floors: dict[str, float], metric: str =
         "metric": metric,
         "score": interval(score),
         "metrics": {metric: score, f"{metric}, number": 12.5},
-        "floors": {
-            name: {"name": name, "score": value, "advantage": interval(score - value)} for name, value in floors.items()
+        "baselines": {
+            name: {"name": name, "score": value, "advantage": interval(score - value)}
+            for name, value in baselines.items()
         },
         "seconds": 12.5,
     }
@@ -70,11 +71,11 @@ def task_result(task: str, score: float, floors: dict[str, float], metric: str =
 
 def evaluation() -> dict[str, Any]:
     results = [
-        task_result("vqa", 27.3, {"majority": 4.4, "bag of words": 27.4, "shuffled pictures": 17.5}),
-        task_result("flickr30k", 13.6, {"chance": 1.3, "shuffled pictures": 1.1}, "R@1"),
-        task_result("refcoco", 46.6, {"box prior": 36.7, "shuffled pictures": 27.2}),
-        task_result("nlvr2", 50.1, {"majority": 55.3, "bag of words": 54.3, "shuffled pictures": 54.2}),
-        task_result("snli_ve", 68.6, {"majority": 39.2, "bag of words": 61.3, "shuffled pictures": 63.8}),
+        task_result("vqa", 27.3, {"majority": 4.4, "bag of words": 27.4, "shuffled images": 17.5}),
+        task_result("flickr30k", 13.6, {"chance": 1.3, "shuffled images": 1.1}, "R@1"),
+        task_result("refcoco", 46.6, {"box prior": 36.7, "shuffled images": 27.2}),
+        task_result("nlvr2", 50.1, {"majority": 55.3, "bag of words": 54.3, "shuffled images": 54.2}),
+        task_result("snli_ve", 68.6, {"majority": 39.2, "bag of words": 61.3, "shuffled images": 63.8}),
     ]
     results[4] |= {"oracle": 81.3}
     facts = {
@@ -97,7 +98,7 @@ def history(iterations: int = 40) -> list[dict[str, Any]]:
         if at % 10 == 0:
             for place, task in enumerate(KINDS):
                 score = round(0.2 + 0.1 * place + at / 200, 5)
-                lines.append({"kind": "look", "iteration": at, "task": task, "score": score, "seconds": at * 2.0})
+                lines.append({"kind": "validation", "iteration": at, "task": task, "score": score, "seconds": at * 2.0})
         for when, task, change in ((20, "flickr30k", "stop"), (30, "flickr30k", "go"), (30, "snli_ve", "stop")):
             if at == when:
                 lines.append({"kind": "event", "iteration": at, "task": task, "event": change, "best": 0.5})
@@ -164,11 +165,11 @@ def make(run: Path, root: Path, *, measured: bool = True, text: str = "what is o
         "run": str(run),
         "data": str(root),
         "sources": {"refcoco": "flickr30k"},
-        "tasks": {task: {"report": split} for task, split in SPLITS.items()},
+        "tasks": {task: {"test_split": split} for task, split in SPLITS.items()},
         "training": {"iterations": 40},
     }
     (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
-    sizes = {"pictures_before": 100, "pictures_after": 90, "examples_before": 2000, "examples_after": 1800}
+    sizes = {"images_before": 100, "images_after": 90, "examples_before": 2000, "examples_after": 1800}
     data = {
         "cleaned": {
             "mode": "test",
@@ -176,7 +177,7 @@ def make(run: Path, root: Path, *, measured: bool = True, text: str = "what is o
             "overlap": {task: {"flickr30k test": 7, "snli_ve test": 3, "vqa test": 0} for task in KINDS},
             "skipped": {"vqa test": "no such file"},
         },
-        "tasks": {task: {"train": 1700, "look": 100, "report": split} for task, split in SPLITS.items()},
+        "tasks": {task: {"train": 1700, "validation": 100, "test_split": split} for task, split in SPLITS.items()},
         "coverage": {"vqa": "118 answers cover 80 % of the training questions"},
         "vocabularies": {"answer": 118},
     }

@@ -12,7 +12,7 @@ import pytest
 
 from twelve.errors import ConfigError, DataError
 from twelve.evaluation import record
-from twelve.report.pictures import BUDGET
+from twelve.report.image_files import BUDGET
 from twelve.report.write import write_report
 
 
@@ -66,27 +66,27 @@ def page(html: str) -> Page:
     return Page(html)
 
 
-def test_scores_floors_and_verdicts_are_said_in_words(page: Page) -> None:
-    assert "beats every floor on 3 of 5 measured tasks" in page.text
+def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
+    assert "beats every baseline on 3 of 5 measured tasks" in page.text
     assert "27.3 24.3 to 30.3" in page.text
     assert "does not beat: bag of words" in page.text and "not beaten: too close to tell" in page.text
     assert "not beaten: the model is below it" in page.text  # 50.1 against 55.3 - 3
     assert "bag of words 27.4 -0.1 -3.1 to +2.9" in page.text
-    assert "gallery 100 pictures" in page.text and "split dev" in page.text and "measured carefully" in page.text
-    for meaning in ("known with hindsight", "own picture is ranked first", "never sees a picture", "95 % interval"):
+    assert "gallery 100 images" in page.text and "split dev" in page.text and "measured carefully" in page.text
+    for meaning in ("known with hindsight", "own image is ranked first", "never sees an image", "95 % interval"):
         assert meaning in page.text
 
 
 def test_the_way_to_the_oracle_is_computed(page: Page) -> None:
     share = 100 * (68.6 - 63.8) / (81.3 - 63.8)
-    assert f"{share:.0f} % closed" in page.text and "a ceiling, not a floor 81.3" not in page.text
+    assert f"{share:.0f} % closed" in page.text and "an upper bound, not a baseline 81.3" not in page.text
 
 
 def test_data_machine_times_and_commands(page: Page) -> None:
-    assert "10 pictures left: 7 in Flickr30k retrieval test; 3 in SNLI-VE test." in page.text
+    assert "10 images left: 7 in Flickr30k retrieval test; 3 in SNLI-VE test." in page.text
     assert "118 answers cover 80 %" in page.text and "no such file" in page.text
-    assert "Test CPU" in page.text and "measuring, floors included 1 min 2 s" in page.text
-    assert "training, looks included 1 min 20 s" in page.text
+    assert "Test CPU" in page.text and "measuring, baselines included 1 min 2 s" in page.text
+    assert "training, validation included 1 min 20 s" in page.text
     for command in ("twelve train ", "twelve evaluate ", "twelve report "):
         assert command in page.text
 
@@ -101,7 +101,7 @@ def test_who_stood_still_when(page: Page) -> None:
 def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
     cards = [attrs["class"] for tag, attrs in page.tags if tag == "article"]
     assert cards.count("card right") == 15 and cards.count("card wrong") == 15
-    assert "partly right: 30 of 100" in page.text and "puts another picture first" in page.text
+    assert "partly right: 30 of 100" in page.text and "puts another image first" in page.text
     assert (
         "in place 23 of the gallery" in page.text and "overlap by" in page.text and "out of 3 given ones" in page.text
     )
@@ -138,23 +138,23 @@ def test_a_run_that_was_not_measured(root: Path, tmp_path: Path) -> None:
     assert "While it trained" in page.text and "What it got right" not in page.text
 
 
-def test_a_run_without_pictures_is_shown_without_them(tmp_path: Path) -> None:
-    root = fake_run.make_root(tmp_path / "root", with_pictures=False)
+def test_a_run_without_images_is_shown_without_them(tmp_path: Path) -> None:
+    root = fake_run.make_root(tmp_path / "root", with_images=False)
     page = Page(write_report(fake_run.make(tmp_path / "run", root)).read_text(encoding="utf-8"))
-    assert "of these pictures are not in" in page.text and "picture not available" in page.text
+    assert "of these images are not in" in page.text and "image not available" in page.text
     gone = Page(write_report(fake_run.make(tmp_path / "other", tmp_path / "gone")).read_text(encoding="utf-8"))
     assert "is not on this machine" in gone.text
 
 
-def test_measured_without_predictions_or_floors(root: Path, tmp_path: Path) -> None:
+def test_measured_without_predictions_or_baselines(root: Path, tmp_path: Path) -> None:
     run = fake_run.make(tmp_path / "run", root)
     (run / record.FILE).unlink()
     tree = json.loads((run / "evaluation.json").read_text())
     for task in tree["tasks"].values():
-        task["floors"] = {}
+        task["baselines"] = {}
     (run / "evaluation.json").write_text(json.dumps(tree))
     page = Page(write_report(run).read_text(encoding="utf-8"))
-    assert "No single predictions are kept" in page.text and "The floors were not measured" in page.text
+    assert "No single predictions are kept" in page.text and "The baselines were not measured" in page.text
 
 
 def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The report's parts: logs, curves, pictures within their budget, the choice of examples."""
+"""The report's parts: logs, curves, images within their budget, the choice of examples."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import fake_run
 import pytest
 from PIL import Image
 
-from twelve.data.root import DataRoot
+from twelve.formats.data_root import DataRoot
 from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, thinned, ticks
 from twelve.report.drawing import DRAWINGS, draw
 from twelve.report.gallery import gallery, varied
-from twelve.report.pictures import SIDE, Frame, Pictures
+from twelve.report.image_files import SIDE, Frame, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
@@ -30,10 +30,10 @@ def write(path: Path, lines: list[object]) -> Path:
 
 def test_history_of_a_resumed_run_counts_the_later_lines(tmp_path: Path) -> None:
     step = {"kind": "step", "losses": {"vqa": 3.0}, "pairs": 10, "seconds": 5.0}
-    look = {"kind": "look", "task": "vqa", "score": 0.5, "seconds": 5.0}
+    validation = {"kind": "validation", "task": "vqa", "score": 0.5, "seconds": 5.0}
     skipped = {"kind": "event", "iteration": 0, "event": "skipped: damaged"}
-    lines = [step | {"iteration": 2}, step | {"iteration": 4}, look | {"iteration": 4}, skipped]
-    lines += [step | {"iteration": 4, "losses": {"vqa": 2.0}}, look | {"iteration": 4, "score": 0.75}]
+    lines = [step | {"iteration": 2}, step | {"iteration": 4}, validation | {"iteration": 4}, skipped]
+    lines += [step | {"iteration": 4, "losses": {"vqa": 2.0}}, validation | {"iteration": 4, "score": 0.75}]
     path = write(tmp_path / "metrics.jsonl", lines)
     path.write_text(path.read_text() + '{"kind": "step", "iter')  # killed while writing
     history = read_history(path)
@@ -100,29 +100,29 @@ def test_long_curves_are_averaged() -> None:
     assert len(short) == 100 and short[0] == (10, 0.5) and short[-1][0] == 1000
 
 
-def test_pictures_are_small_jpegs_with_the_originals_size(tmp_path: Path) -> None:
+def test_images_are_small_jpegs_with_the_originals_size(tmp_path: Path) -> None:
     root = fake_run.make_root(tmp_path)
-    fake_run.draw_picture(tmp_path / "images" / "coco" / "99.jpg", 1, (1600, 800))
-    shown = Pictures(DataRoot(root)).show("coco/99")
+    fake_run.draw_image(tmp_path / "images" / "coco" / "99.jpg", 1, (1600, 800))
+    shown = ImageFiles(DataRoot(root)).show("coco/99")
     content = base64.b64decode(shown.uri.removeprefix("data:image/jpeg;base64,"))
     assert Image.open(io.BytesIO(content)).size == (SIDE, SIDE // 2) and (shown.width, shown.height) == (1600, 800)
 
 
-def test_frames_end_at_the_picture() -> None:
+def test_frames_end_at_the_image() -> None:
     frame = Frame((-5.0, 10.0, 400.0, 90.0), "wanted").within(300, 80)
     assert frame == Frame((0, 10.0, 300, 80), "wanted") and frame.size == (300, 70.0)
 
 
 def test_what_is_missing_damaged_or_too_much_is_left_out(tmp_path: Path) -> None:
     root = fake_run.make_root(tmp_path)
-    (tmp_path / "images" / "coco" / "98.jpg").write_bytes(b"no picture")
-    pictures = Pictures(DataRoot(root))
-    assert pictures.show("coco/98").uri == "" == pictures.show("coco/97").uri
-    assert pictures.missing == {"coco/98", "coco/97"}
-    size = len(pictures.show("coco/1").uri)
-    few = Pictures(DataRoot(root), budget=size + 10)
+    (tmp_path / "images" / "coco" / "98.jpg").write_bytes(b"no image")
+    images = ImageFiles(DataRoot(root))
+    assert images.show("coco/98").uri == "" == images.show("coco/97").uri
+    assert images.missing == {"coco/98", "coco/97"}
+    size = len(images.show("coco/1").uri)
+    few = ImageFiles(DataRoot(root), budget=size + 10)
     assert few.show("coco/1").uri and not few.show("coco/1").uri and few.left_out == {"coco/1"}
-    shown = gallery([each for each in fake_run.predictions() if each.task == "vqa"], Pictures(DataRoot(root), 10))
+    shown = gallery([each for each in fake_run.predictions() if each.task == "vqa"], ImageFiles(DataRoot(root), 10))
     assert "left out to keep the page small" in shown.note
 
 
@@ -138,23 +138,25 @@ def test_every_kind_of_output_can_be_drawn(tmp_path: Path) -> None:
 
     assert set(DRAWINGS) == set(OUTPUTS)
     other = replace(fake_run.predictions()[0], kind="another", value=3, target=4, alternatives=())
-    card = draw(other, Pictures(None))
-    assert (card.says, card.wanted, len(card.pictures)) == ("3", "4", 1)
+    card = draw(other, ImageFiles(None))
+    assert (card.says, card.wanted, len(card.images)) == ("3", "4", 1)
 
 
-def test_a_caption_whose_picture_is_far_down_shows_it_last(tmp_path: Path) -> None:
+def test_a_caption_whose_image_is_far_down_shows_it_last(tmp_path: Path) -> None:
     wrong = next(each for each in fake_run.predictions() if each.kind == "alignment" and not each.right)
-    card = draw(wrong, Pictures(None))
-    assert [picture.label for picture in card.pictures] == ["1.", "2.", "3.", "4.", "5.", "23."]
-    assert [picture.mark for picture in card.pictures] == [""] * 5 + ["right"]
+    card = draw(wrong, ImageFiles(None))
+    assert [image.label for image in card.images] == ["1.", "2.", "3.", "4.", "5.", "23."]
+    assert [image.mark for image in card.images] == [""] * 5 + ["right"]
 
 
 def test_a_given_share_of_the_way_stands() -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0, "chance": 20.0})
     assert task_score(tree, "answer").closed is None
-    computed = task_score(tree | {"ceiling": 60.0}, "answer").closed
+    computed = task_score(tree | {"upper_bound": 60.0}, "answer").closed
     assert computed is not None and computed.value == pytest.approx(25.0)
-    given = task_score(tree | {"ceiling": 60.0, "closed": {"mean": 26.0, "low": 20.0, "high": 31.0}}, "answer").closed
+    given = task_score(
+        tree | {"upper_bound": 60.0, "closed": {"mean": 26.0, "low": 20.0, "high": 31.0}}, "answer"
+    ).closed
     assert given is not None and (given.value, given.low) == (26.0, 20.0)
 
 
@@ -166,16 +168,14 @@ def test_a_given_share_of_the_way_stands() -> None:
         (-5.0, -0.1, "not beaten: the model is below it"),
     ],
 )
-def test_a_floor_is_beaten_when_the_whole_interval_is_above_zero(low: float, high: float, verdict: str) -> None:
+def test_a_baseline_is_beaten_when_the_whole_interval_is_above_zero(low: float, high: float, verdict: str) -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0})
-    tree["floors"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
+    tree["baselines"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
     score = task_score(tree, "answer")
-    assert score.floors[0].verdict == verdict and score.beats_all == (verdict == "beaten")
+    assert score.baselines[0].verdict == verdict and score.beats_all == (verdict == "beaten")
 
 
 def test_a_metric_is_explained_with_its_part() -> None:
-    assert "first five" in metric("image to text R@5", "alignment") and "each picture" in metric(
-        "image to text R@5", ""
-    )
+    assert "first five" in metric("image to text R@5", "alignment") and "each image" in metric("image to text R@5", "")
     assert "“number”" in metric("accuracy, number", "answer")
     assert metric("something new", "answer") == "Number of the dataset's own scorer."

@@ -26,15 +26,15 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
-def captions(folder: Path, split: str = "test", pictures: int = 40, each: int = 5) -> Path:
-    """A split file in Karpathy's layout: pictures 1, 2, ... with captions 1000, 1001, ..."""
+def captions(folder: Path, split: str = "test", shown: int = 40, each: int = 5) -> Path:
+    """A split file in Karpathy's layout: images 1, 2, ... with captions 1000, 1001, ..."""
     images = [
         {
             "filename": f"COCO_val2014_{number + 1:012d}.jpg",
             "split": split,
             "sentences": [{"raw": "x", "sentid": 1000 + each * number + k} for k in range(each)],
         }
-        for number in range(pictures)
+        for number in range(shown)
     ]
     return write(folder / "dataset_coco.json", {"images": images})
 

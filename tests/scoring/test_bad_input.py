@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from twelve.errors import ConfigError, DataError, TwelveError
-from twelve.scoring.command import score
+from twelve.score import score
 
 TASKS = ["vqa", "gqa", "nlvr2", "snli_ve", "visual7w", "guesswhat", "refcocog", "refcoco", "coco", "vg_qa"]
 GARBAGE: list[bytes] = [

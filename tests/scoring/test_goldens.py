@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twelve.scoring.command import Scores, score
+from twelve.score import Scores, score
 
 Build = Callable[[str], Any]
 

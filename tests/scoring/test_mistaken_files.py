@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from twelve.errors import ConfigError, DataError
-from twelve.scoring.command import score
+from twelve.score import score
 
 Build = Callable[[str], Any]
 TASKS = ["vqa", "gqa", "nlvr2", "snli_ve", "visual7w", "guesswhat", "refcocog", "refcoco", "coco", "vg_qa"]
@@ -138,9 +138,7 @@ def test_boxes_in_another_layout(case: Build, tmp_path: Path) -> None:
     assert run(replace(full, predictions=[path])).notes == ()
     far = [{**row, "box": [x, y, x + w, y + h]} for row in rows for x, y, w, h in [row["box"]]]
     (note,) = run(replace(full, predictions=[write(path, far)])).notes
-    assert re.match(
-        r"\d+ of 32 boxes reach beyond their pictures; they are read as x, y, width, height, and would", note
-    )
+    assert re.match(r"\d+ of 32 boxes reach beyond their images; they are read as x, y, width, height, and would", note)
     moved = [{**row, "box": [row["box"][0] + 9e3, *row["box"][1:]]} for row in rows]
     (note,) = run(replace(full, predictions=[write(path, moved)])).notes
     assert note.startswith("32 of 32 boxes reach beyond") and note.endswith("width, height")

@@ -1,4 +1,4 @@
-"""Galleries, layouts and mistakes in scores and rankings of captions and pictures."""
+"""Galleries, layouts and mistakes in scores and rankings of captions and images."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 import pytest
 
 from twelve.errors import DataError
-from twelve.scoring.command import Scores, score
+from twelve.score import Scores, score
 
-PICTURES = 40
+IMAGES = 40
 
 
-def captions(folder: Path, split: str = "test", pictures: int = PICTURES, each: int = 5) -> Path:
-    """Pictures 1, 2, ... with captions 1000, 1001, ..., in Karpathy's layout."""
-    images = [
+def captions(folder: Path, split: str = "test", images: int = IMAGES, each: int = 5) -> Path:
+    """Images 1, 2, ... with captions 1000, 1001, ..., in Karpathy's layout."""
+    shown = [
         {
             "filename": f"COCO_val2014_{number + 1:012d}.jpg",
             "split": split,
             "sentences": [{"raw": "x", "sentid": 1000 + each * number + k} for k in range(each)],
         }
-        for number in range(pictures)
+        for number in range(images)
     ]
-    path = folder / f"dataset_{split}_{pictures}_{each}.json"
-    path.write_text(json.dumps({"images": images}))
+    path = folder / f"dataset_{split}_{images}_{each}.json"
+    path.write_text(json.dumps({"images": shown}))
     return path
 
 
 @pytest.fixture
 def scores() -> np.ndarray[Any, Any]:
-    return np.random.default_rng(0).normal(size=(5 * PICTURES, PICTURES))
+    return np.random.default_rng(0).normal(size=(5 * IMAGES, IMAGES))
 
 
 def run(truth: Path, predictions: Path, protocol: str = "all") -> Scores:
@@ -49,7 +49,7 @@ def test_ids_and_orders_do_not_matter(tmp_path: Path, scores: np.ndarray[Any, An
     truth = captions(tmp_path)
     plain = run(truth, save(tmp_path, scores=scores)).numbers
     rng = np.random.default_rng(1)
-    rows, columns = rng.permutation(len(scores)), rng.permutation(PICTURES)
+    rows, columns = rng.permutation(len(scores)), rng.permutation(IMAGES)
     named = {"caption_ids": 1000 + rows, "image_ids": 1 + columns}
     shuffled = scores[rows][:, columns]
     assert run(truth, save(tmp_path, scores=shuffled, **named)).numbers == plain
@@ -73,7 +73,7 @@ def test_rankings_equal_scores(tmp_path: Path, scores: np.ndarray[Any, Any]) -> 
     plain = run(truth, save(tmp_path, scores=scores))
     assert run(truth, path).numbers == plain.numbers
     more = {direction: {key: [987, *ids] for key, ids in lists.items()} for direction, lists in whole.items()}
-    path.write_text(json.dumps(more))  # 987 is neither a picture nor a caption of the gallery
+    path.write_text(json.dumps(more))  # 987 is neither an image nor a caption of the gallery
     assert run(truth, path).numbers == plain.numbers
     first = {"text_to_image": {key: ranked[:10] for key, ranked in whole["text_to_image"].items()}}
     path.write_text(json.dumps(first))
@@ -84,15 +84,15 @@ def test_rankings_equal_scores(tmp_path: Path, scores: np.ndarray[Any, Any]) -> 
     found = run(truth, path)
     assert (found.primary, found.examples, found.headline.mean) == (
         "image to text R@1",
-        PICTURES,
+        IMAGES,
         plain.numbers["image to text R@1"].value,
     )
 
 
 def test_the_first_five_captions_count(tmp_path: Path, scores: np.ndarray[Any, Any]) -> None:
-    """Of six captions a picture the sixth is passed over, whether the matrix has it or not."""
+    """Of six captions an image the sixth is passed over, whether the matrix has it or not."""
     truth = captions(tmp_path, each=6)
-    padded = np.zeros((6 * PICTURES, PICTURES))
+    padded = np.zeros((6 * IMAGES, IMAGES))
     kept = [row for row in range(len(padded)) if row % 6 < 5]
     padded[kept] = scores
     plain = run(captions(tmp_path), save(tmp_path, scores=scores)).numbers
@@ -101,9 +101,9 @@ def test_the_first_five_captions_count(tmp_path: Path, scores: np.ndarray[Any, A
 
 
 def test_galleries_of_the_protocols(tmp_path: Path) -> None:
-    """Five thousand pictures, one caption each: every picture loses to the one a thousand places before it."""
+    """Five thousand images, one caption each: every image loses to the one a thousand places before it."""
     size = 5000
-    truth = captions(tmp_path, pictures=size, each=1)
+    truth = captions(tmp_path, images=size, each=1)
     scores = np.zeros((size, size), dtype=np.float32)
     place = np.arange(size)
     scores[place, place] = 1
@@ -117,10 +117,10 @@ def test_galleries_of_the_protocols(tmp_path: Path) -> None:
         "5k": 20.0,
     }
     assert [each.examples for each in found.values()] == [1000, 5000, 5000]
-    assert "5 galleries of 1,000 pictures" in found["1k-5fold"].rules
+    assert "5 galleries of 1,000 images" in found["1k-5fold"].rules
     default = score("coco", [truth], path)
     assert (default.protocol, default.protocol_is_default, default.numbers) == ("1k", True, found["1k"].numbers)
-    with pytest.raises(DataError, match="protocol 1k needs 1,000 pictures, the split has 40"):
+    with pytest.raises(DataError, match="protocol 1k needs 1,000 images, the split has 40"):
         run(captions(tmp_path), path, "1k")
 
 
@@ -138,10 +138,10 @@ def test_mistakes(tmp_path: Path, scores: np.ndarray[Any, Any]) -> None:
     wrong[3, 4] = np.nan
     for arrays, message in (
         ({"scores": wrong}, "not a number in row 3, column 4"),
-        ({"scores": scores[:, 1:]}, r"shape 200 x 39 are not of captions x pictures, 200 x 40"),
+        ({"scores": scores[:, 1:]}, r"shape 200 x 39 are not of captions x images, 200 x 40"),
         ({"scores": scores, "caption_ids": np.full(200, 1000)}, r"\[1000\]: an id among the captions occurs twice"),
         ({"scores": scores, "caption_ids": 999 + np.arange(200)}, r"\[1199\]: 1 of 200 captions of the gallery"),
-        ({"scores": scores[0]}, "expected numbers of captions x pictures"),
+        ({"scores": scores[0]}, "expected numbers of captions x images"),
         ({"scores": scores, "image_ids": np.arange(40) / 2}, r"\[image_ids\]: expected a list of ids"),
         ({"logits": scores}, "missing among logits"),
     ):

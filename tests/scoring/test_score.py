@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from twelve.cli import app
-from twelve.scoring.command import as_json, score, table
+from twelve.score import as_json, score, table
 from twelve.tasks.base import all_tasks
 
 Build = Callable[[str], Any]
@@ -24,7 +24,7 @@ def test_table_states_everything(case: Build) -> None:
     full = case("refcoco")
     text = table(score(full.task, full.truth, full.predictions))
     assert "RefCOCO, accuracy: 50.00 %, 95 % interval [" in text
-    assert "32 examples, resampled by 8 pictures" in text
+    assert "32 examples, resampled by 8 images" in text
     assert "protocol google (the default): IoU of at least 0.5, plain areas" in text
     assert "all sentences of split testA and testB" in text
     lines = [line.split() for line in text.splitlines()]
@@ -40,7 +40,7 @@ def test_json_holds_everything(case: Build) -> None:
     assert content["task"] == "vqa" and content["protocol"] == "official" and content["protocol_is_default"] is True
     assert content["numbers"]["accuracy"] == {"value": 77.7, "examples": 339}
     assert content["headline"]["low"] < 77.7 < content["headline"]["high"]
-    assert content["truth"] == [str(full.truth[0])] and content["unit"] == "pictures"
+    assert content["truth"] == [str(full.truth[0])] and content["unit"] == "images"
     assert as_json(score(full.task, full.truth, full.predictions)) == as_json(found)
 
 
@@ -97,7 +97,7 @@ def test_help_lists_every_protocol() -> None:
 def test_no_torch(case: Build) -> None:
     full = case("visual7w")
     program = (
-        "import sys; from pathlib import Path; from twelve.scoring.command import score, table; "
+        "import sys; from pathlib import Path; from twelve.score import score, table; "
         "print(table(score(sys.argv[1], [Path(sys.argv[2])], Path(sys.argv[3])))); "
         "assert not {'torch', 'transformers', 'pyarrow', 'PIL'} & sys.modules.keys()"
     )

@@ -14,8 +14,8 @@ import pytest
 import tiny_extra_options
 
 from twelve.errors import ConfigError, DataError
-from twelve.evaluation.metrics import vcr, visdial
-from twelve.scoring.command import score, table
+from twelve.metrics import vcr, visdial
+from twelve.score import score, table
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def write(path: Path, content: Any) -> Path:
 
 @pytest.fixture
 def files(goldens: Path, tmp_path: Path) -> Files:
-    """The recorded scores as the dataset's own files, with pictures 100, 101, ..."""
+    """The recorded scores as the dataset's own files, with images 100, 101, ..."""
     inputs = json.loads((goldens / "metrics/visdial_metrics/inputs.json").read_text())
     dialogs, rows, dense = [], [], []
     for dialog, (lines, right) in enumerate(zip(inputs["scores"], inputs["gt_index"], strict=True)):

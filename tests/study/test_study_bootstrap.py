@@ -8,13 +8,15 @@ import pytest
 from twelve.study.bootstrap import Cell, interval, observed, two_level
 
 
-def cell(values: list[list[float]], groups: list[str] | None = None, floor: float = 0.0, ceiling: float = 1.0) -> Cell:
+def cell(
+    values: list[list[float]], groups: list[str] | None = None, baseline: float = 0.0, upper_bound: float = 1.0
+) -> Cell:
     array = np.array(values, dtype=np.float64)
-    return Cell(array, groups or [str(n) for n in range(array.shape[1])], floor, ceiling)
+    return Cell(array, groups or [str(n) for n in range(array.shape[1])], baseline, upper_bound)
 
 
 def test_the_common_scale_is_each_seeds_own() -> None:
-    cells = {"a": [cell([[0.6] * 4], floor=0.2, ceiling=1.0), cell([[0.6] * 4], floor=0.4, ceiling=0.8)]}
+    cells = {"a": [cell([[0.6] * 4], baseline=0.2, upper_bound=1.0), cell([[0.6] * 4], baseline=0.4, upper_bound=0.8)]}
     assert observed(cells).closed["a"][:, 0] == pytest.approx([0.5, 0.5])
     drawn = two_level(cells, resamples=50, shared=False)
     assert drawn.points["a"] == pytest.approx(0.6) and drawn.closed["a"] == pytest.approx(0.5)

@@ -19,7 +19,7 @@ from twelve.study.show import show
 
 QUIET = Console(quiet=True)
 SCORES = {"stop-and-go": (0.7, 0.7), OPPONENT: (0.7, 0.7)}
-FOUND: dict[str, Any] = {"looks": {"0.5": 0.2, "1.0": None}, "batches": {"0.5": 3}, "chosen": 0.5}
+FOUND: dict[str, Any] = {"validations": {"0.5": 0.2, "1.0": None}, "batches": {"0.5": 3}, "chosen": 0.5}
 
 
 def changed(path: Path, change: Callable[[Any], object]) -> None:
@@ -42,10 +42,10 @@ def study(tmp_path: Path) -> Path:
     ("entry", "place"),
     [
         (5, "stop-and-go"),
-        ({"chosen": 1.0}, "stop-and-go.looks"),
-        (FOUND | {"looks": []}, "stop-and-go.looks"),
-        (FOUND | {"looks": {"0.5": 5}}, "stop-and-go.looks.0.5"),
-        (FOUND | {"looks": {"0.7": 0.5}}, "stop-and-go.looks"),
+        ({"chosen": 1.0}, "stop-and-go.validations"),
+        (FOUND | {"validations": []}, "stop-and-go.validations"),
+        (FOUND | {"validations": {"0.5": 5}}, "stop-and-go.validations.0.5"),
+        (FOUND | {"validations": {"0.7": 0.5}}, "stop-and-go.validations"),
         (FOUND | {"batches": {"0.5": -3}}, "stop-and-go.batches.0.5"),
         (FOUND | {"chosen": "x"}, "stop-and-go.chosen"),
         (FOUND | {"chosen": 0.7}, "stop-and-go.chosen"),
@@ -101,10 +101,10 @@ def test_no_more_resamples_than_memory_holds(study: Path) -> None:
         ({"values": [0.5]}, None),
         ({"values": [], "groups": []}, "groups"),
         ({"groups": ["x"] * 400}, "groups"),
-        ({"floors": {"chance": 1000}}, "floors.chance"),
-        ({"floors": None}, "floors"),
-        ({"ceiling": 1e9}, "ceiling"),
-        ({"ceiling": -1}, "ceiling"),
+        ({"baselines": {"chance": 1000}}, "baselines.chance"),
+        ({"baselines": None}, "baselines"),
+        ({"upper_bound": 1e9}, "upper_bound"),
+        ({"upper_bound": -1}, "upper_bound"),
         ({"parameters": -1}, "parameters"),
         ({"seconds": -1}, "seconds"),
         ({"batches": {"vqa": -1, "nlvr2": 1}}, "batches.vqa"),

@@ -31,7 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("root")
     tree = tiny.tree(tiny.make(folder / "data", train=12, val=4), folder / "unused")
     tree |= {"tasks": {name: tree["tasks"][name] for name in TASKS}, "sources": {}}
-    tree["training"] |= {"iterations": 6, "look_every": 1, "save_every": 2}
+    tree["training"] |= {"iterations": 6, "eval_every": 1, "save_every": 2}
     tree["evaluation"]["derangements"] = 1
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(tree))
@@ -62,7 +62,7 @@ def test_a_task_alone_has_the_updates_that_it_had_beside_others(finished: Path) 
 def test_what_is_kept_says_the_official_score_and_what_made_it(finished: Path) -> None:
     for name, record in results(finished).items():
         assert record["score"] == pytest.approx(100 * sum(record["values"]) / len(record["values"]), abs=1e-3)
-        assert ("floors" in record) == ("/stop-and-go/" in name)
+        assert ("baselines" in record) == ("/stop-and-go/" in name)
     one = results(finished)["seed-3/results/single/vqa.json"]
     assert one["parameters"] < results(finished)["seed-3/results/stop-and-go/vqa.json"]["parameters"]
     assert not list(finished.glob("seed-*/runs/**/checkpoints"))
@@ -109,8 +109,8 @@ def test_a_finished_study_trains_nothing_and_shows_the_same(
     assert "<circle" in (finished / "results-single-longer.svg").read_text()
     with pytest.raises(ConfigError, match=r"longer is not what the study here was begun with"):
         run(config, out=finished, resume=True, **SHORT, longer=3.0)
-    with pytest.raises(ConfigError, match=r"config.carve is not"):
-        run(config, out=finished, resume=True, settings=["carve=0.3"], **SHORT)
+    with pytest.raises(ConfigError, match=r"config.val_fraction is not"):
+        run(config, out=finished, resume=True, settings=["val_fraction=0.3"], **SHORT)
     with pytest.raises(ConfigError, match="no study to go on with"):
         run(config, out=finished / "none", resume=True, **SHORT)
     with pytest.raises(ConfigError, match="holds something else"):
@@ -140,14 +140,14 @@ def test_the_search_keeps_the_best_look_and_passes_over_what_diverges(
     plan = planned(load(config), seeds=1, arms=[], factors=(0.5, 1.0, 2.0), search=0.5)
     step = plan.steps()[0]
     assert step.search and step.units == pytest.approx(1.5)
-    looks, asked = {0.5: 0.4, 1.0: 0.3}, []
+    validations, asked = {0.5: 0.4, 1.0: 0.3}, []
 
     def train(self: Seed, step: Any, folder: Path, factor: float, share: float) -> Any:
         asked.append((factor, share))
         folder.mkdir(parents=True)
-        if factor not in looks:
+        if factor not in validations:
             raise NonFiniteLoss("diverged")
-        kept = {"vqa": looks[factor]}
+        kept = {"vqa": validations[factor]}
         return None, History(iterations=3, batches={"vqa": 3}, seconds=1.0, before={}, kept=kept, events=())
 
     monkeypatch.setattr(Seed, "_train", train)
@@ -155,7 +155,7 @@ def test_the_search_keeps_the_best_look_and_passes_over_what_diverges(
     seed.take(step)
     assert seed.done(step) and asked == [(0.5, 0.5), (1.0, 0.5), (2.0, 0.5)]
     entry = searched(plan, tmp_path)["stop-and-go"]
-    assert entry.chosen == 0.5 and entry.looks == {"0.5": 0.4, "1.0": 0.3, "2.0": None}
+    assert entry.chosen == 0.5 and entry.validations == {"0.5": 0.4, "1.0": 0.3, "2.0": None}
     assert not list((tmp_path / "seed-3" / "search" / "stop-and-go").iterdir())
 
 

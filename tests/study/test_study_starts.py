@@ -11,20 +11,20 @@ import tiny
 import torch
 
 from twelve import config as configuration
-from twelve.config import RunConfig
 from twelve.data.prepare import Prepared, prepare
 from twelve.microworld import make as world
-from twelve.regions import root as regions
+from twelve.regions.extraction import data_root as regions
+from twelve.settings import RunConfig
 from twelve.study import pretraining
 from twelve.study.arms import ARMS
+from twelve.study.initialization import Beginning, draw_world, of_seed
 from twelve.study.runs import run_config
-from twelve.study.starts import Beginning, draw_world, of_seed
 from twelve.training.devices import Devices
 from twelve.training.trainer import Trainer
 
 NAMES = ("flickr30k", "refcoco", "snli_ve")
 SHARED = "flickr30k/9003"
-"""Flickr30k is measured on this picture; the other two tasks have it in their training files."""
+"""Flickr30k is measured on this image; the other two tasks have it in their training files."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def begun(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Beginn
 
 
 def ids(data: Prepared, name: str) -> tuple[list[str], list[str]]:
-    return [e.id for e in data.tasks[name].train], [e.id for e in data.tasks[name].look]
+    return [e.id for e in data.tasks[name].train], [e.id for e in data.tasks[name].validation]
 
 
 def test_a_task_alone_begins_with_the_joint_models_parameters(begun: Beginning) -> None:
@@ -71,10 +71,10 @@ def test_a_task_alone_trains_and_looks_on_the_joint_runs_examples(begun: Beginni
         assert list(alone.tasks) == [name] and ids(alone, name) == ids(joint, name)
     tree = begun.config.model_dump(mode="json")
     careless = prepare(configuration.parse(tree | {"tasks": {"refcoco": tree["tasks"]["refcoco"]}}))
-    pictures = {image for part in (careless, joint) for e in part.tasks["refcoco"].train for image in e.images}
-    assert SHARED in pictures  # a run of that task alone, made by hand, would train on a picture that is measured
-    train, look = begun.start(["refcoco"])[2].tasks["refcoco"].train, joint.tasks["refcoco"].look
-    assert SHARED not in {image for example in [*train, *look] for image in example.images}
+    images = {image for part in (careless, joint) for e in part.tasks["refcoco"].train for image in e.images}
+    assert SHARED in images  # a run of that task alone, made by hand, would train on an image that is measured
+    train, validation = begun.start(["refcoco"])[2].tasks["refcoco"].train, joint.tasks["refcoco"].validation
+    assert SHARED not in {image for example in [*train, *validation] for image in example.images}
 
 
 def trainer(begun: Beginning, folder: Path, names: tuple[str, ...], arm: str) -> Trainer:
@@ -111,7 +111,7 @@ def test_a_runs_configuration(begun: Beginning) -> None:
     assert made("proportional-equal", NAMES).schedule.name == "proportional"
     short = made("single", ("refcoco",), share=0.25)
     assert list(short.tasks) == ["refcoco"] and short.schedule.name == "always-go"
-    assert (short.training.iterations, short.training.look_every) == (10, 1)
+    assert (short.training.iterations, short.training.eval_every) == (10, 1)
 
 
 def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monke
     assert len(made) == 3  # what is there is checked to be this world, and not looked at again
 
 
-def test_pretraining_changes_the_trunk_alone_and_sees_no_other_picture(begun: Beginning) -> None:
+def test_pretraining_changes_the_trunk_alone_and_sees_no_other_image(begun: Beginning) -> None:
     folder = pretraining.start(begun, 0.5)
     assert folder == pretraining.start(begun, 0.5)
     plain, trained = begun.start(NAMES)[0].state_dict(), begun.start(NAMES, folder)[0].state_dict()
@@ -139,7 +139,7 @@ def test_pretraining_changes_the_trunk_alone_and_sees_no_other_picture(begun: Be
     assert different and not any(key.startswith("heads.") for key in different)
     told = json.loads((begun.folder.parent / "runs" / "pretraining" / "trained.json").read_text())
     assert told["iterations"] == 6 and list(told["batches"]) == ["flickr30k_captions"]
-    carved = json.loads((begun.folder.parent / "runs" / "pretraining" / "carved.json").read_text())
-    assert SHARED in carved["left_out"]
-    looked = {image for task in begun.data.tasks.values() for e in task.look for image in e.images}
-    assert looked <= set(carved["look"])
+    held_back = json.loads((begun.folder.parent / "runs" / "pretraining" / "validation_images.json").read_text())
+    assert SHARED in held_back["left_out"]
+    validated = {image for task in begun.data.tasks.values() for e in task.validation for image in e.images}
+    assert validated <= set(held_back["validation"])

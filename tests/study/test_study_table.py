@@ -25,7 +25,9 @@ TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
 
 
-def made_up(out: Path, scores: dict[str, tuple[float, ...]], *, ceiling: float | None = 100.0, seeds: int = 3) -> Plan:
+def made_up(
+    out: Path, scores: dict[str, tuple[float, ...]], *, upper_bound: float | None = 100.0, seeds: int = 3
+) -> Plan:
     """A study's folder: arm -> score of each task, 0..1, with a little chance."""
     tree = tiny.tree(Path("root"), Path("run"))
     tree["tasks"] = {name: tree["tasks"][name] for name in TASKS}
@@ -38,13 +40,13 @@ def made_up(out: Path, scores: dict[str, tuple[float, ...]], *, ceiling: float |
             for arm, values in scores.items():
                 record = {
                     "task": task, "title": task.upper(), "metric": "accuracy", "arm": arm, "seed": seed,
-                    "split": "val", "factor": 1.0, "score": 50.0, "look": 0.5, "iterations": 7, "seconds": 60.0,
+                    "split": "val", "factor": 1.0, "score": 50.0, "validation": 0.5, "iterations": 7, "seconds": 60.0,
                     "parameters": 1_000_000, "batches": dict.fromkeys([task] if ARMS[arm].alone else TASKS, 7),
                     "groups": [str(row // 2) for row in range(400)],
                     "values": [float(value < values[number]) for value in draw],
                 }  # fmt: skip
                 if arm == "stop-and-go":
-                    record |= {"floors": {"chance": 20.0, "shuffled pictures": 40.0}, "ceiling": ceiling}
+                    record |= {"baselines": {"chance": 20.0, "shuffled images": 40.0}, "upper_bound": upper_bound}
                 path = result_file(out, seed, arm, task)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(record))
@@ -72,25 +74,25 @@ def test_the_winner_is_named(
 
 
 def test_numbers_of_the_endpoint(tmp_path: Path) -> None:
-    plan = made_up(tmp_path, {"stop-and-go": (0.7, 0.5), OPPONENT: (0.4, 0.5)}, ceiling=90.0)
+    plan = made_up(tmp_path, {"stop-and-go": (0.7, 0.5), OPPONENT: (0.4, 0.5)}, upper_bound=90.0)
     found = findings(plan, tmp_path)
     row, other = found.rows
-    assert (row.floor, row.ceiling) == (pytest.approx(40), pytest.approx(90))
+    assert (row.baseline, row.upper_bound) == (pytest.approx(40), pytest.approx(90))
     assert row.gains[OPPONENT].mean == pytest.approx(30, abs=4)
     assert row.closed[OPPONENT].mean == pytest.approx(row.gains[OPPONENT].mean / 0.5)
     assert other.closed[OPPONENT].mean == other.closed[OPPONENT].low == 0
     assert found.endpoint.closed[OPPONENT].mean == pytest.approx(row.closed[OPPONENT].mean / 2)
-    assert found.picture_free[OPPONENT].mean == pytest.approx(row.gains[OPPONENT].mean / 0.7 / 2)
+    assert found.image_free[OPPONENT].mean == pytest.approx(row.gains[OPPONENT].mean / 0.7 / 2)
     assert (found.costs[OPPONENT].parameters, found.costs["stop-and-go"].parameters) == (2e6, 1e6)
     assert (found.costs[OPPONENT].updates, found.costs[OPPONENT].seconds) == (14, 120)
 
 
-def test_without_a_ceiling_all_can_be_right_and_a_task_without_room_is_left_out(tmp_path: Path) -> None:
+def test_without_an_upper_bound_all_can_be_right_and_a_task_without_room_is_left_out(tmp_path: Path) -> None:
     scores = {"stop-and-go": (0.7, 0.7), OPPONENT: (0.7, 0.7)}
-    assert findings(made_up(tmp_path / "none", scores, ceiling=None), tmp_path / "none").rows[0].ceiling == 100
+    assert findings(made_up(tmp_path / "none", scores, upper_bound=None), tmp_path / "none").rows[0].upper_bound == 100
     plan = made_up(tmp_path, scores)
     path = result_file(tmp_path, 3, "stop-and-go", "nlvr2")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"ceiling": 40.0}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"upper_bound": 40.0}))
     found = findings(plan, tmp_path)
     assert [row.name for row in found.rows] == ["vqa"] and list(found.left_out) == ["NLVR2, accuracy"]
     assert "NLVR2, accuracy is not in the mean" in show(tmp_path, console=QUIET)

@@ -9,14 +9,16 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.evaluation.metrics.retrieval import gallery_rows
-from twelve.tasks.base import Example, get
-from twelve.tasks.karpathy import GALLERY, read_dataset, read_rows
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.metrics.retrieval import gallery_rows
+from twelve.tasks.base import get
+from twelve.tasks.formats.captions import GALLERY
+from twelve.tasks.formats.karpathy import read_dataset, read_rows
+from twelve.types.examples import Example
 
 
-def picture(name: str, split: str, first: int, *captions: str) -> dict[str, Any]:
+def image(name: str, split: str, first: int, *captions: str) -> dict[str, Any]:
     sentences = [
         {"tokens": caption.lower().split(), "raw": caption, "imgid": crc32(name.encode()), "sentid": first + place}
         for place, caption in enumerate(captions)
@@ -38,9 +40,9 @@ def source_of(name: str) -> str:
 def test_one_example_a_caption(tmp_path: Path) -> None:
     write(
         tmp_path,
-        picture("100.jpg", "train", 0, "Two  guys, outside.", "A man."),
-        picture("200.jpg", "test", 10, "A DOG ."),
-        picture("300.jpg", "restval", 20, "A cat."),
+        image("100.jpg", "train", 0, "Two  guys, outside.", "A man."),
+        image("200.jpg", "test", 10, "A DOG ."),
+        image("300.jpg", "restval", 20, "A cat."),
     )
     root, task = DataRoot(tmp_path), get("flickr30k")
     train = task.read(root, "train")
@@ -55,15 +57,15 @@ def test_one_example_a_caption(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_picture_that_is_named_twice_is_refused(tmp_path: Path, split: str) -> None:
-    path = write(tmp_path, picture("7.jpg", "test", 0, "A dog."), picture("x/7.jpg", split, 10, "A cat."))
+def test_an_image_that_is_named_twice_is_refused(tmp_path: Path, split: str) -> None:
+    path = write(tmp_path, image("7.jpg", "test", 0, "A dog."), image("x/7.jpg", split, 10, "A cat."))
     for read in ("train", "test"):
         with pytest.raises(DataError, match=rf"images\[1\].*flickr30k/7 occurs twice, here in split '{split}'"):
             read_dataset(path, read, source_of)
 
 
 def test_coco_file_names_belong_to_coco(tmp_path: Path) -> None:
-    path = write(tmp_path, picture("COCO_val2014_000000000042.jpg", "test", 0, "A red kite."))
+    path = write(tmp_path, image("COCO_val2014_000000000042.jpg", "test", 0, "A red kite."))
     assert read_dataset(path, "test", source_of)[0].images == ("coco/42",)
 
 
@@ -71,12 +73,12 @@ def test_coco_file_names_belong_to_coco(tmp_path: Path) -> None:
     ("images", "problem"),
     [
         (
-            [picture("1.jpg", "val", 0, "a"), picture("2.jpg", "val", 0, "b")],
+            [image("1.jpg", "val", 0, "a"), image("2.jpg", "val", 0, "b")],
             r"images\[1\]\.sentences\[0\]\]: sentid 0",
         ),
         ([{"filename": "1.jpg", "split": "val"}], r"images\[0\]\]: field 'sentences' is missing"),
         ([{"filename": "1.jpg"}], "field 'split' is missing"),
-        ([picture("1.jpg", "val", 0, "a") | {"filename": 1}], "'filename' must be a string, found int 1"),
+        ([image("1.jpg", "val", 0, "a") | {"filename": 1}], "'filename' must be a string, found int 1"),
         (["1.jpg"], "expected an object with fields, found str"),
     ],
 )
@@ -105,13 +107,13 @@ def test_lines_of_the_original(tmp_path: Path) -> None:
 def test_gallery_is_named_by_the_protocol() -> None:
     small, full = (get("flickr30k").protocol("test", full=full) for full in (False, True))
     assert (small.gallery, full.gallery) == (GALLERY, None)
-    assert "first 100 pictures" in small.note and "all pictures" in full.note
+    assert "first 100 images" in small.note and "all images" in full.note
     assert small.ties == "counted against the model"
 
 
 def test_complete_gallery_of_the_larger_set_is_the_published_one() -> None:
     full = get("coco").protocol("test", full=True)
-    assert full.gallery == 1000 and "the first 1,000 pictures" in full.note
+    assert full.gallery == 1000 and "the first 1,000 images" in full.note
     assert get("coco").protocol("test").gallery == GALLERY
 
 
@@ -136,7 +138,7 @@ def test_measure() -> None:
 
 
 @pytest.mark.realdata
-def test_real_gallery_has_a_hundred_pictures_and_five_hundred_captions(realdata: Path) -> None:
+def test_real_gallery_has_a_hundred_images_and_five_hundred_captions(realdata: Path) -> None:
     examples = get("flickr30k").read(DataRoot(realdata), "val")
     rows = gallery_rows([e.images[0] for e in examples], GALLERY)
     assert (len(rows), len({examples[row].images[0] for row in rows})) == (500, 100)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,26 +20,19 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.data.batch import Collator
 from twelve.data.prepare import prepare
-from twelve.data.root import DataRoot
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
-from twelve.evaluation.command import evaluate_run
 from twelve.evaluation.submission import write_submission
+from twelve.formats.data_root import DataRoot
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import RetrievalScores
 from twelve.report.write import write_report
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.tasks import base
-from twelve.tasks.custom import KINDS
-from twelve.training.run import train
+from twelve.tasks.custom import KINDS, own_tasks
 
 QUIET = Console(quiet=True)
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """No test's tasks are known to the next."""
-    yield
-    base.adopt({})
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +50,7 @@ def known(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def configured(root: Path, run: Path, tasks: dict[str, Any], **changes: Any) -> dict[str, Any]:
     tree = tiny.tree(root, run, sources={}, tasks=tasks)
-    tree["training"] |= {"iterations": 2, "look_every": 2, "save_every": 2}
+    tree["training"] |= {"iterations": 2, "eval_every": 2, "save_every": 2}
     return tree | changes
 
 
@@ -72,7 +64,7 @@ def test_every_kind_is_trained_and_measured(kind: str, root: Path, tmp_path: Pat
     config = configuration.parse(configured(root, tmp_path / "run", {"mine": own(root, kind)}))
     data = prepare(config)
     mine = data.tasks["mine"]
-    assert len(mine.train) + len(mine.look) == 9 and mine.look
+    assert len(mine.train) + len(mine.validation) == 9 and mine.validation
     processor = TwelveProcessor.from_tokenizer(root / "tokenizer")
     processor.add_task("mine", output=mine.task.output, max_text=12)
     processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
@@ -81,7 +73,7 @@ def test_every_kind_is_trained_and_measured(kind: str, root: Path, tmp_path: Pat
         mine.train[:4], np.random.default_rng(0)
     )
     assert batch.pairs >= 4 and ("mismatched" if kind == "pretraining" else "target") in batch.targets
-    examples = mine.task.read(data.root, mine.report_split)
+    examples = mine.task.read(data.root, mine.test_split)
     right: Any = [SimpleNamespace(value=_right(example.target)) for example in examples]
     if mine.output.ranks_gallery:
         names = tuple(example.id for example in examples)
@@ -101,17 +93,16 @@ def _right(target: Any) -> Any:
 def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> None:
     """Beside a dataset: a head that both share, a row that no dataset has in the released model, a report."""
     tasks = {"mine": own(root, "answer", title="My cups"), "vqa": tiny_others.settings(root, "vqa")}
-    tasks["mine"]["look"] = tiny_own.write(root, "answer", "look", range(0, 3))
+    tasks["mine"]["val_split"] = tiny_own.write(root, "answer", "validation", range(0, 3))
     run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
     processor = TwelveProcessor.from_pretrained(run / "model")
     assert processor.token_rows["vqa"] == 1
     assert processor.token_rows["mine"] not in [base.get(name).token for name in tiny_others.ALL_TASKS]
     assert set(tiny.COLOURS) | set(tiny_own.SAID) == set(processor.vocabularies["answer"])
     sizes = json.loads((run / "data.json").read_text())["tasks"]["mine"]
-    assert sizes["look"] == 3 and sizes["train"] <= 6
-    base.adopt({})
+    assert sizes["validation"] == 3 and sizes["train"] <= 6
     results = {result.task: result for result in evaluate_run(run, console=QUIET)}
-    assert results["mine"].title == "My cups" and results["mine"].examples == 4 and results["mine"].floors
+    assert results["mine"].title == "My cups" and results["mine"].examples == 4 and results["mine"].baselines
     assert "My cups" in write_report(run).read_text(encoding="utf-8")
     out = tmp_path / "mine.jsonl"
     tiny_own.write(root, "answer", "open", range(9, 12))
@@ -149,7 +140,7 @@ def test_a_saved_model_learns_another_task(
         assert torch.allclose(kept, tensor, atol=1e-6), name
     grown = [name for name, tensor in old.state_dict().items() if ours[name].shape != tensor.shape]
     assert bool(grown) == (key in old.config.heads) and all(name.startswith("heads.answer.") for name in grown)
-    assert evaluate_run(run, floors=False, console=QUIET)[0].task == "mine"
+    assert evaluate_run(run, baselines=False, console=QUIET)[0].task == "mine"
 
 
 def test_a_head_of_another_kind_is_refused(known: Path, root: Path, tmp_path: Path) -> None:
@@ -168,13 +159,13 @@ def test_a_head_of_another_kind_is_refused(known: Path, root: Path, tmp_path: Pa
         ({"vqa": {"kind": "answer"}}, "tasks.vqa.kind.*known dataset"),
         ({"vqa": {"images": "coco"}}, "tasks.vqa.images.*known dataset"),
         ({"mine": {"train": "a"}}, "tasks.mine.train.*add tasks.mine.kind"),
-        ({"mine": {"kind": "answer", "report": "b"}}, "tasks.mine.train.*required"),
+        ({"mine": {"kind": "answer", "test_split": "b"}}, "tasks.mine.train.*required"),
         ({"mine": {"kind": "answers"}}, "tasks.mine.kind"),
-        ({"Mine!": {"kind": "answer", "train": "a", "report": "b"}}, "'Mine!' is no name"),
-        ({"mine": {"kind": "pair", "train": "a", "report": "a"}}, "tasks.mine.report.*trained on"),
-        ({"mine": {"kind": "pair", "train": "a", "report": "b", "look": "b"}}, "tasks.mine.look"),
-        ({"mine": {"kind": "pair", "train": "a", "report": "b", "output": "answer"}}, "of kind answer"),
-        ({"mine": {"kind": "pair", "train": "a", "report": "b", "images": "a/b"}}, "tasks.mine.images"),
+        ({"Mine!": {"kind": "answer", "train": "a", "test_split": "b"}}, "'Mine!' is no name"),
+        ({"mine": {"kind": "pair", "train": "a", "test_split": "a"}}, "tasks.mine.test_split.*trained on"),
+        ({"mine": {"kind": "pair", "train": "a", "test_split": "b", "val_split": "b"}}, "tasks.mine.val_split"),
+        ({"mine": {"kind": "pair", "train": "a", "test_split": "b", "output": "answer"}}, "of kind answer"),
+        ({"mine": {"kind": "pair", "train": "a", "test_split": "b", "images": "a/b"}}, "tasks.mine.images"),
     ],
 )
 def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> None:
@@ -190,19 +181,20 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
         ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 2}}, "score in 0..1"),
         ("region", {"text": "t", "image": "a.jpg", "target": [5, 5, 5, 9]}, "no area"),
         ("candidates", {"text": "t", "image": "a.jpg", "target": 1, "candidates": [[0, 0, 1, 1]]}, "none of 1"),
-        ("pair", {"text": "t", "images": ["a.jpg"], "target": True}, "2 pictures, found 1"),
+        ("pair", {"text": "t", "images": ["a.jpg"], "target": True}, "2 images, found 1"),
         ("pair", {"text": "t", "images": ["a.jpg", "b/a.jpg"], "target": True}, "have the same name"),
         ("entailment", {"text": "t", "image": "a.jpg", "target": "yes"}, "must be one of .*found 'yes'"),
     ],
 )
 def test_mistakes_in_lines_are_named(kind: str, record: dict[str, Any], words: str, tmp_path: Path) -> None:
-    settings = {"kind": kind, "train": "mine/train.jsonl", "report": "b"}
-    configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    settings = {"kind": kind, "train": "mine/train.jsonl", "test_split": "b"}
+    config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    task = own_tasks(config.tasks)["mine"]
     tiny.write_lines(tmp_path / "mine" / "train.jsonl", [record])
     with pytest.raises(DataError, match=words):
-        base.get("mine").read(DataRoot(tmp_path), "mine/train.jsonl")
+        task.read(DataRoot(tmp_path), "mine/train.jsonl")
     with pytest.raises(DataError, match="no such file"):
-        base.get("mine").read(DataRoot(tmp_path), "b")
+        task.read(DataRoot(tmp_path), "b")
 
 
 def test_official_files_of_results(tmp_path: Path) -> None:
@@ -230,7 +222,7 @@ def test_a_split_without_labels_is_predicted(known: Path, root: Path, tmp_path: 
     found = json.loads(out.read_text())
     assert [row["question_id"] for row in found] == [70, 69, 68]
     assert all(row["answer"] in tiny.COLOURS for row in found)
-    (measured,) = evaluate_run(known, tasks=["vqa"], submit=out, floors=False, **arguments)
+    (measured,) = evaluate_run(known, tasks=["vqa"], submit=out, baselines=False, **arguments)
     assert measured.examples == 4 and len(json.loads(out.read_text())) == 4
     with pytest.raises(ConfigError, match="one task's"):
         evaluate_run(known, submit=out, **arguments)
@@ -245,14 +237,15 @@ def snippets(name: str, language: str) -> list[str]:
 
 
 def test_the_page_about_ones_own_file(root: Path, tmp_path: Path) -> None:
-    """Its lines are read, its settings trained; its pictures are on our own."""
+    """Its lines are read, its settings trained; its images are on our own."""
     (settings,) = snippets("add-a-task.md", "yaml")
     kinds = [json.loads(line) for line in snippets("add-a-task.md", "json")[0].splitlines()]
     assert len(kinds) == len(KINDS)
     for kind, record in zip(KINDS, kinds, strict=True):
-        configuration.parse({"run": "r", "data": "d", "tasks": {"mine": {"kind": kind, "train": "x", "report": "y"}}})
+        tasks = {"mine": {"kind": kind, "train": "x", "test_split": "y"}}
+        mine = own_tasks(configuration.parse({"run": "r", "data": "d", "tasks": tasks}).tasks)["mine"]
         tiny.write_lines(tmp_path / "x", [record])
-        assert len(base.get("mine").read(DataRoot(tmp_path), "x")) == 1
+        assert len(mine.read(DataRoot(tmp_path), "x")) == 1
     tiny_own.settings(root, "answer", train=9, val=4)
     (root / "mugs").mkdir()
     for name in ("train", "val"):
@@ -260,7 +253,7 @@ def test_the_page_about_ones_own_file(root: Path, tmp_path: Path) -> None:
     tasks = yaml.safe_load(settings)["tasks"]
     tasks["mugs"] |= {"images": "flickr30k", "max_text": 12}
     run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
-    assert evaluate_run(run, floors=False, console=QUIET)[0].task == "mugs"
+    assert evaluate_run(run, baselines=False, console=QUIET)[0].task == "mugs"
 
 
 def test_the_page_about_a_file_outside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +271,7 @@ def test_the_page_about_a_file_outside_the_package(tmp_path: Path, monkeypatch: 
     monkeypatch.syspath_prepend(str(tmp_path))
     task = base.get("counting")
     configuration.parse({"run": "r", "data": "d", "tasks": ["counting"]})
-    tiny.write_lines(tmp_path / "counting" / "val.jsonl", [{"question": "how many ?", "picture": 7, "count": 3}])
+    tiny.write_lines(tmp_path / "counting" / "val.jsonl", [{"question": "how many ?", "image": 7, "count": 3}])
     (example,) = task.read(DataRoot(tmp_path), "val")
     assert example.images == ("coco/7",) and example.target == {"3": 1.0}
     assert task.measure([example], [SimpleNamespace(value="3")]).headline == 100

@@ -40,11 +40,11 @@ def test_named_splits_exist(name: str) -> None:
     task = get(name)
     held_out = [split for splits in task.held_out_splits.values() for split in splits]
     assert set(task.held_out_splits) == {"test", "val"}
-    for split in (task.train_split, task.report_split, *held_out):
+    for split in (task.train_split, task.test_split, *held_out):
         assert all(file.endswith((".json", ".jsonl", ".jsonl.gz", ".p")) for file in task.files(split))
         assert task.protocol(split).split == split
     assert task.train_split not in held_out
-    assert task.report_split in held_out
+    assert task.test_split in held_out
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import tiny_extra_binary as tiny_files
 
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.evaluation.metrics import grounding as metric
-from twelve.scoring.command import score
-from twelve.tasks.base import Example, get
-from twelve.tasks.entities_files import read_annotation, read_pictures, read_sentences
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.metrics import grounding as metric
+from twelve.score import score
+from twelve.tasks.base import get
+from twelve.tasks.formats.entities_files import read_annotation, read_images, read_sentences
+from twelve.types.examples import Example
 
 TASK = get("flickr30k_entities")
 
@@ -154,19 +155,19 @@ def test_sentences_keep_other_brackets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("12\n../../etc/passwd\n", r"\[line 2\]: a picture's id must be a number, found '\.\./\.\./etc/passwd'"),
-        ("12\n13\n12\n", r"\[line 3\]: picture 12 stands on line 1 already"),
+        ("12\n../../etc/passwd\n", r"\[line 2\]: an image's id must be a number, found '\.\./\.\./etc/passwd'"),
+        ("12\n13\n12\n", r"\[line 3\]: image 12 stands on line 1 already"),
         (b"\xff\xfe", "cannot be read"),
     ],
 )
-def test_lists_of_pictures_that_are_refused(tmp_path: Path, content: str | bytes, problem: str) -> None:
+def test_lists_of_images_that_are_refused(tmp_path: Path, content: str | bytes, problem: str) -> None:
     path = tmp_path / "test.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=r"test\.txt.*" + problem):
-        read_pictures(path)
+        read_images(path)
 
 
-def test_a_picture_without_its_files(tmp_path: Path) -> None:
+def test_an_image_without_its_files(tmp_path: Path) -> None:
     (tmp_path / TASK.name).mkdir()
     (tmp_path / TASK.name / "test.txt").write_text("12\n")
     with pytest.raises(MissingData, match=r"Sentences/12\.txt: no such file -> unpack the folders"):
@@ -242,7 +243,7 @@ def test_a_result_file_scores_as_the_model_that_wrote_it(tmp_path: Path) -> None
     assert anyone.headline.mean == pytest.approx(100 * 5 / 6)  # each half is half of the box around both
 
 
-ONE = {"picture": "9000", "sentence": 0, "phrase": 0, "box": [0, 0, 60, 60]}
+ONE = {"image": "9000", "sentence": 0, "phrase": 0, "box": [0, 0, 60, 60]}
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ ONE = {"picture": "9000", "sentence": 0, "phrase": 0, "box": [0, 0, 60, 60]}
         ),
         ([ONE | {"box": [0, 0, 60]}], r"\[\[0\]\]: field 'box' must be 4 finite numbers, found 3 values -> write each"),
         (
-            [{"picture": 9000, "sentence": 0, "phrase": 0, "boxes": [[0, 0, 1, "x"]]}],
+            [{"image": 9000, "sentence": 0, "phrase": 0, "boxes": [[0, 0, 1, "x"]]}],
             r"\[0\]\.boxes\[0\]\]: field",
         ),
         ({}, r"expected a list"),

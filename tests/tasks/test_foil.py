@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import ConfigError, DataError
-from twelve.scoring.command import score
-from twelve.tasks.base import Example, get
+from twelve.errors import ConfigError, DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.score import score
+from twelve.tasks.base import get
+from twelve.types.examples import Example
 
 
 def caption(text: str, foil: bool, image: int = 4) -> dict[str, Any]:

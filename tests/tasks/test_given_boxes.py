@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.tasks.base import Example, get
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import get
+from twelve.types.examples import Example
 
 
 def chosen(*indices: int) -> list[SimpleNamespace]:

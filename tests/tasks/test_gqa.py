@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
 from twelve.tasks.base import get
 
 

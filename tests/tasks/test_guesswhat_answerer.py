@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.scoring.command import score
-from twelve.tasks.base import Example, get, tasks_of
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.score import score
+from twelve.tasks.base import get, tasks_of
+from twelve.types.examples import Example
 
 TASK = get("guesswhat_answerer")
 LAYOUTS = ("release_a_2017", "release_b_later")

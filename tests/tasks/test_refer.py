@@ -1,4 +1,4 @@
-"""References against refer.py: ids by split, sentences, pictures, boxes (tests/goldens/metrics/refer)."""
+"""References against refer.py: ids by split, sentences, images, boxes (tests/goldens/metrics/refer)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from twelve.data.root import DataRoot
 from twelve.errors import DataError
-from twelve.evaluation.metrics.referring import hits
-from twelve.tasks.base import Example, get
-from twelve.tasks.refer import SPLITS, in_split, read_refs, references
+from twelve.formats.data_root import DataRoot
+from twelve.metrics.referring import hits
+from twelve.tasks.base import get
+from twelve.tasks.formats.refer import SPLITS, in_split, read_refs, references
+from twelve.types.examples import Example
 
 RELEASES = [
     ("refcoco", "unc"),
@@ -77,7 +78,7 @@ def test_each_release_is_a_task(goldens: Path, release: str, split: str) -> None
     assert all(example.images[0].startswith("coco/") for example in found)
 
 
-def test_text_is_the_raw_sentence_and_the_picture_the_instances_one(tmp_path: Path) -> None:
+def test_text_is_the_raw_sentence_and_the_image_the_instances_one(tmp_path: Path) -> None:
     root = write(tmp_path, ref(), name="COCO_train2014_000000000042.jpg")
     (example,) = get("refcoco").read(root, "testA")
     assert example == Example(
@@ -136,8 +137,8 @@ def test_malformed_boxes(tmp_path: Path, bbox: object) -> None:
         ([1, 2, 0, 5], r"the box \[1, 2, 0, 5\] .* has no area"),
         ([1, 2, 5, -5], "has no area"),
         ([1, 2, 1e-30, 5], "has no area"),
-        ([100, 0, 5, 5], "outside its picture of 100x100 pixels"),
-        ([0, -9, 5, 9], "outside its picture"),
+        ([100, 0, 5, 5], "outside its image of 100x100 pixels"),
+        ([0, -9, 5, 9], "outside its image"),
     ],
 )
 def test_boxes_of_nothing(tmp_path: Path, bbox: object, problem: str) -> None:
@@ -146,7 +147,7 @@ def test_boxes_of_nothing(tmp_path: Path, bbox: object, problem: str) -> None:
 
 
 @pytest.mark.parametrize("bbox", [[-1, -1, 5, 5], [90, 90, 20.5, 20.5]])
-def test_a_box_that_reaches_beyond_the_picture_stays_as_it_is(tmp_path: Path, bbox: list[float]) -> None:
+def test_a_box_that_reaches_beyond_the_image_stays_as_it_is(tmp_path: Path, bbox: list[float]) -> None:
     (example,) = get("refcoco").read(write(tmp_path, ref(), bbox=bbox), "testA")
     assert example.target == (bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3])
 

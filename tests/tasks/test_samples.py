@@ -17,15 +17,16 @@ import pytest
 
 from twelve.data.vocabulary import read_label_map
 from twelve.errors import DataError
-from twelve.evaluation.metrics import nlvr2 as nlvr2_metric
+from twelve.metrics import nlvr2 as nlvr2_metric
 from twelve.tasks import visual_genome_qa
-from twelve.tasks.base import Example, get
-from twelve.tasks.gqa import read_questions as read_gqa
-from twelve.tasks.karpathy import read_dataset, read_rows
+from twelve.tasks.base import get
+from twelve.tasks.formats.gqa import read_questions as read_gqa
+from twelve.tasks.formats.karpathy import read_dataset, read_rows
+from twelve.tasks.formats.refer import references
 from twelve.tasks.nlvr2 import read_statements
-from twelve.tasks.refer import references
 from twelve.tasks.snli_ve import read_pairs
 from twelve.tasks.vqa import read_annotations, read_questions
+from twelve.types.examples import Example
 
 pytestmark = pytest.mark.realdata
 
@@ -49,7 +50,7 @@ def gqa(path: Path) -> Iterable[Example]:
 
 
 READ: dict[str, tuple[Reader, int, int]] = {
-    # file: reader, examples, pictures
+    # file: reader, examples, images
     "vqa_v2/questions.json": (read_questions, 3, 1),
     "nlvr2/dev.json": (read_statements, 6982, 8102),
     "nlvr2/test1.json": (read_statements, 6967, 8082),
@@ -85,7 +86,7 @@ OTHER: dict[str, tuple[Reader | None, str]] = {
     "coco/instances_val2014_fakebbox100_results.json": (dataset, "expected an object with fields, found list"),
     "flickr30k/overlap_counted.json": (dataset, "field 'images' is missing"),
     "flickr30k/UNRELATED_CAPTIONS": (rows, "expected one JSON object a line"),
-    "flickr30k/entities_train.txt": (rows, "expected an object with fields, found int"),  # lists of picture ids
+    "flickr30k/entities_train.txt": (rows, "expected an object with fields, found int"),  # lists of image ids
     "flickr30k/entities_val.txt": (rows, "expected an object with fields, found int"),
     "flickr30k/entities_test.txt": (rows, "expected an object with fields, found int"),
     "flickr30k/entities_fixture/4945942737.txt": (rows, "expected one JSON object a line"),
@@ -119,11 +120,11 @@ def test_every_file_stands_in_a_table(samples: Path) -> None:
 
 @pytest.mark.parametrize("name", READ)
 def test_read(samples: Path, name: str) -> None:
-    reader, count, pictures = READ[name]
+    reader, count, images = READ[name]
     examples = list(reader(samples / name))
     assert all(isinstance(example, Example) and example.text for example in examples)
     assert len(examples) == len({example.id for example in examples}) == count
-    assert len({image for example in examples for image in example.images}) == pictures
+    assert len({image for example in examples for image in example.images}) == images
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -165,15 +166,15 @@ def test_real_categories(samples: Path) -> None:
     assert set(categories) <= sentences
 
 
-def test_spellings_of_a_picture_meet(samples: Path) -> None:
-    """The first release writes "555378351.jpg", the later one "2248275918"; both name a Flickr30k picture."""
+def test_spellings_of_an_image_meet(samples: Path) -> None:
+    """The first release writes "555378351.jpg", the later one "2248275918"; both name a Flickr30k image."""
     for name in ("cpuknows_sample_data.jsonl", "allennlp_sample_pairs.jsonl"):
         for example in read_pairs(samples / "snli_ve" / name):
             assert (samples / "snli_ve" / "images" / f"{example.images[0].split('/')[1]}.jpg").is_file()
 
 
 def test_real_testdev_questions_are_measured(samples: Path) -> None:
-    """Their ids are strings, their pictures none of Visual Genome's, and all fields that the metric reads are there."""
+    """Their ids are strings, their images none of Visual Genome's, and all fields that the metric reads are there."""
     examples = list(gqa(samples / "gqa" / "iglue_testdev_balanced_questions_subset.json"))
     assert all(example.images[0].startswith("vg/n") for example in examples)
     answers = [SimpleNamespace(value=example.facts["label"]) for example in examples]

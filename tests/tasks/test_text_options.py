@@ -16,12 +16,12 @@ import tiny_extra_options
 
 from twelve.data.check import check_root
 from twelve.data.clean import held_out_images
-from twelve.data.root import DataRoot, MissingData
 from twelve.data.stats import root_stats
-from twelve.errors import ConfigError, DataError
+from twelve.errors import ConfigError, DataError, MissingData
+from twelve.formats.data_root import DataRoot
 from twelve.outputs.base import Prediction
 from twelve.tasks.base import get, tasks_of
-from twelve.tasks.vcr import names_of
+from twelve.tasks.extra.vcr import names_of
 
 TASKS = tuple(tiny_extra_options.REPORTS)
 # token, longest text, batch, learning rate, epochs (the original's task table; Visual Dialog's longest text is ours)
@@ -53,7 +53,7 @@ def test_rounds_of_a_dialogue(root: DataRoot) -> None:
     assert len(first.options) == 100 and "relevance" not in second.facts
 
 
-def test_dense_annotations_and_pictures_of_their_own(root: DataRoot) -> None:
+def test_dense_annotations_and_images_of_their_own(root: DataRoot) -> None:
     val = get("visdial").read(root, "val")
     assert val[0].images == ("visdial/VisualDialog_val2018_000000000006",)
     assert ["relevance" in example.facts for example in val] == [False, True] * 3
@@ -95,7 +95,7 @@ def test_things_become_words(root: DataRoot) -> None:
 
 
 def test_names_are_numbered_where_a_class_repeats() -> None:
-    from twelve.data.records import Record
+    from twelve.formats.records import Record
 
     record = Record({"objects": ["cup", "person", "cup"]}, Path("x"), None)
     assert names_of(record) == ["cup 1", "person", "cup 2"]
@@ -242,7 +242,7 @@ def test_looked_at_like_the_others(root: DataRoot) -> None:
     tiny.write_regions(root.path / "regions", {f"coco/{number}": number for number in range(6)})
     report = check_root(root)
     assert report.ok and {task.task for task in report.tasks} == set(TASKS)
-    assert "vcr_qa train: 6 examples on 6 pictures" in "\n".join(map(str, root_stats(root)))
+    assert "vcr_qa train: 6 examples on 6 images" in "\n".join(map(str, root_stats(root)))
 
 
 def test_a_prediction_an_example() -> None:
@@ -252,6 +252,6 @@ def test_a_prediction_an_example() -> None:
 
 
 def predictions_source() -> Any:
-    from twelve.tasks.base import Example
+    from twelve.types.examples import Example
 
     return Example("a", "why", ("vcr/1",), target=0, group="vcr/1", options=("w", "x", "y", "z"))

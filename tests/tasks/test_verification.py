@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.evaluation.metrics.nlvr2 import read_predictions
-from twelve.tasks.base import Example, get
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.metrics.nlvr2 import read_predictions
+from twelve.tasks.base import get
 from twelve.tasks.nlvr2 import read_statements
 from twelve.tasks.snli_ve import read_pairs
+from twelve.types.examples import Example
 
 
 def write(folder: Path, name: str, *rows: dict[str, Any]) -> DataRoot:
@@ -85,7 +86,7 @@ def test_measuring_statements(goldens: Path) -> None:
         {"Flickr30K_ID": "2248275918.jpg", "Flikr30kID": "2248275918.jpg"},
     ],
 )
-def test_three_spellings_of_the_picture(tmp_path: Path, spelling: dict[str, str]) -> None:
+def test_three_spellings_of_the_image(tmp_path: Path, spelling: dict[str, str]) -> None:
     row = pair()
     del row["Flickr30K_ID"]
     root = write(tmp_path, "snli_ve/snli_ve_dev.jsonl", row | spelling)

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from twelve.data.root import DataRoot
 from twelve.errors import DataError
+from twelve.formats.data_root import DataRoot
 from twelve.tasks import visual_genome_qa as module
-from twelve.tasks.base import Example, get
+from twelve.tasks.base import get
+from twelve.types.examples import Example
 
 
-def write(root: Path, *pictures: dict[str, Any]) -> DataRoot:
+def write(root: Path, *images: dict[str, Any]) -> DataRoot:
     (root / "vg_qa").mkdir(exist_ok=True)
-    (root / "vg_qa" / "question_answers.json").write_text(json.dumps(pictures))
+    (root / "vg_qa" / "question_answers.json").write_text(json.dumps(images))
     return DataRoot(root)
 
 
@@ -51,7 +52,7 @@ def test_measure_compares_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "problem"),
+    ("image", "problem"),
     [
         ({"qas": []}, "field 'id' or 'image_id' is missing"),
         ({"id": 4}, r"\[\[0\]\]: field 'qas' is missing"),
@@ -60,6 +61,6 @@ def test_measure_compares_labels() -> None:
         ({"id": 4, "qas": [{"qa_id": 1, "question": "x", "answer": None}]}, "'answer' must be a string"),
     ],
 )
-def test_malformed_pictures(tmp_path: Path, picture: dict[str, Any], problem: str) -> None:
+def test_malformed_images(tmp_path: Path, image: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=problem):
-        get("vg_qa").read(write(tmp_path, picture), "val")
+        get("vg_qa").read(write(tmp_path, image), "val")

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from twelve.data.clean import clean_splits, held_out_images
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.tasks.base import Example, get
-from twelve.tasks.shared import all_but_last, last, last_by_id
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import get
+from twelve.tasks.formats.shared import all_but_last, last, last_by_id
 from twelve.tasks.vqa import read_annotations, read_questions
+from twelve.types.examples import Example
 
 Records = list[dict[str, Any]]
 
@@ -101,7 +102,7 @@ def test_what_is_held_back_one_after_the_other_is_the_same() -> None:
 
 
 def test_trainval_and_minval_are_the_originals(write: Callable[..., DataRoot], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are cut from val by question id; of the last pictures, one may stand on both sides."""
+    """Both are cut from val by question id; of the last images, one may stand on both sides."""
     write("train", [question(9001000, 9001)], [annotation(9001000, 9001, ["a"])])
     numbers = [3001, 1000, 20001, 3000, 500]
     root = write(
@@ -117,7 +118,7 @@ def test_trainval_and_minval_are_the_originals(write: Callable[..., DataRoot], m
     held = held_out_images(root, tasks={"vqa": task}, required={"vqa": "minval"})
     assert [(part.split, part.role) for part in held.splits] == [("minval", "reported")]
     kept, _ = clean_splits({"vqa": trainval}, held)
-    assert {example.id for example in kept["vqa"]} == {"9001000", "500", "1000"}  # picture 3 is in minval
+    assert {example.id for example in kept["vqa"]} == {"9001000", "500", "1000"}  # image 3 is in minval
     assert len(task.read(root, "minval")) == 2  # what is measured on is not filtered
 
 

@@ -20,7 +20,8 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.errors import ConfigError
 from twelve.model.vilbert import Twelve
-from twelve.training.run import TRAINED, train
+from twelve.run_folder import TRAINED
+from twelve.runs.train import train
 
 QUIET = Console(quiet=True)
 TRAINER = """
@@ -28,7 +29,7 @@ import sys
 from pathlib import Path
 from twelve import config
 from twelve.errors import TwelveError
-from twelve.training import run
+from twelve.runs import train as run
 from rich.console import Console
 resume = "resume" in sys.argv
 try:
@@ -49,7 +50,7 @@ def tree(root: Path, run: Path, **training: Any) -> dict[str, Any]:
     for settings in found["tasks"].values():
         settings["batch_size"] = 5  # three examples in one process, two in the other
     found["model"]["architecture"] |= {"pooled_dropout": 0.0}
-    found["training"] |= {"iterations": 8, "look_every": 4, "save_every": 4, "log_every": 1, "threads": 1} | training
+    found["training"] |= {"iterations": 8, "eval_every": 4, "save_every": 4, "log_every": 1, "threads": 1} | training
     return found
 
 
@@ -107,7 +108,7 @@ def trace(run: Path) -> tuple[list[float], list[float]]:
     """Every loss and every score, in order."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [loss for line in lines if line["kind"] == "step" for loss in line["losses"].values()]
-    return losses, [line["score"] for line in lines if line["kind"] == "look"]
+    return losses, [line["score"] for line in lines if line["kind"] == "validation"]
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -161,7 +162,7 @@ def test_processes_choose_the_same_threads(root: Path, alone: Path, tmp_path: Pa
 
 
 def test_a_lost_process_ends_the_others_with_one_line(root: Path, tmp_path: Path) -> None:
-    endless = tree(root, tmp_path / "run", iterations=100_000, save_every=100_000, look_every=100_000)
+    endless = tree(root, tmp_path / "run", iterations=100_000, save_every=100_000, eval_every=100_000)
     (tmp_path / "run.yaml").write_text(json.dumps(endless))
     first, second = processes(tmp_path / "run.yaml", 2)
     waited = time.monotonic()
@@ -176,7 +177,7 @@ def test_a_lost_process_ends_the_others_with_one_line(root: Path, tmp_path: Path
 
 
 def test_recomputing_activations_changes_nothing(root: Path, alone: Path, tmp_path: Path) -> None:
-    run = train(configuration.parse(tree(root, tmp_path / "run", recompute=True)), console=QUIET)
+    run = train(configuration.parse(tree(root, tmp_path / "run", gradient_checkpointing=True)), console=QUIET)
     assert trace(run)[0] == pytest.approx(trace(alone)[0], abs=1e-6)
 
 

@@ -23,11 +23,11 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from twelve import config as configuration
-from twelve import files
 from twelve.errors import TwelveError
+from twelve.io import files
 from twelve.model.processor import TwelveProcessor
+from twelve.runs.train import train
 from twelve.training import checkpoint
-from twelve.training.run import train
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -108,7 +108,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     root = tiny.make(tmp_path_factory.mktemp("root"), train=6, val=2)
     tree = tiny.tree(root, tmp_path_factory.mktemp("run") / "run")
     tree |= {"tasks": {"snli_ve": tree["tasks"]["snli_ve"]}, "sources": {}}
-    tree["training"] |= {"iterations": 4, "save_every": 2, "look_every": 2, "keep": 1}
+    tree["training"] |= {"iterations": 4, "save_every": 2, "eval_every": 2, "keep": 1}
     held: list[Trainer] = []
     with pytest.MonkeyPatch.context() as patch:
         fit, save = Trainer.fit, Trainer.save

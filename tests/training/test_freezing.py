@@ -13,13 +13,13 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from twelve import config as configuration
-from twelve.config import FreezeSettings
 from twelve.errors import ConfigError
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
+from twelve.runs.train import train
+from twelve.settings import FreezeSettings
 from twelve.training.freezing import depth_of, freeze, rates_by_depth
 from twelve.training.optimizer import parameter_groups
-from twelve.training.run import train
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -127,7 +127,7 @@ def test_task_tokens_freeze_only_when_named(model: Twelve, settings: dict[str, A
 
 def test_a_new_tasks_token_trains_while_the_text_stream_does_not(root: Path, trained: Path, tmp_path: Path) -> None:
     settings = [f"init={trained}", "tasks=[vqa]", f"run={tmp_path / 'frozen'}", "freeze.text_layers=2"]
-    settings += ["training.iterations=3", "training.look_every=3", "training.patience=null"]
+    settings += ["training.iterations=3", "training.eval_every=3", "training.patience=null"]
     run = train(configuration.load("configs/finetune.yaml", settings), console=QUIET)
     before, after = (load_file(folder / "model" / "model.safetensors") for folder in (trained, run))
     assert not torch.equal(before[TOKENS], after[TOKENS])
@@ -182,7 +182,7 @@ def test_frozen_parts_stay_and_have_no_states(
 
     monkeypatch.setattr(Trainer, "fit", kept)
     settings = [f"init={trained}", "tasks=[vqa, snli_ve]", f"run={tmp_path / 'tuned'}", "freeze.all_but_heads=true"]
-    settings += ["training.iterations=3", "training.look_every=1", "training.patience=null"]
+    settings += ["training.iterations=3", "training.eval_every=1", "training.patience=null"]
     run = train(configuration.load("configs/finetune.yaml", settings), console=QUIET)
     (trainer,) = trainers
     before, after = (load_file(folder / "model" / "model.safetensors") for folder in (trained, run))

@@ -14,15 +14,15 @@ from safetensors.torch import load_file
 
 from twelve import config as configuration
 from twelve.errors import ConfigError
-from twelve.evaluation.command import evaluate_run
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.training.continued import continued
-from twelve.training.run import train
 from twelve.training.schedules import make_schedule
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
 OLD = ["vqa", "refcoco"]
-SHORT = ["training.iterations=8", "training.look_every=4", "training.log_every=1", "training.save_every=2"]
+SHORT = ["training.iterations=8", "training.eval_every=4", "training.log_every=1", "training.save_every=2"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny.make(tmp_path_factory.mktemp("root"), train=12, val=4)
     tree = tiny.tree(root, tmp_path_factory.mktemp("runs") / "first")
     tree |= {"tasks": {name: tree["tasks"][name] for name in OLD}}
-    tree["training"] |= {"iterations": 40, "look_every": 20, "save_every": 40}
+    tree["training"] |= {"iterations": 40, "eval_every": 20, "save_every": 40}
     run = train(configuration.parse(tree), console=QUIET)
     evaluate_run(run, console=QUIET)
     return run
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def grow(trained: Path, run: Path, *settings: str, **options: Any) -> Path:
     # What is new is not in the first run, nor are its settings.
-    task = "tasks={snli_ve: {report: dev, batch_size: 8, learning_rate: 6e-3, max_text: 12}}"
+    task = "tasks={snli_ve: {test_split: dev, batch_size: 8, learning_rate: 6e-3, max_text: 12}}"
     found = configuration.load("configs/grow.yaml", [f"init={trained}", f"run={run}", task, *SHORT, *settings])
     return train(found, **{"console": QUIET} | options)
 
@@ -52,15 +52,15 @@ def lines(run: Path, kind: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def constant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look finds the same."""
-    monkeypatch.setattr(Trainer, "look", lambda self, name: 0.5)
+    monkeypatch.setattr(Trainer, "validate", lambda self, name: 0.5)
 
 
 def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
     trained: Path, tmp_path: Path, constant: None
 ) -> None:
     run = grow(trained, tmp_path / "grown")
-    looks = [(line["iteration"], line["task"]) for line in lines(run, "look")]
-    assert looks[:2] == [(0, "vqa"), (0, "refcoco")]
+    validations = [(line["iteration"], line["task"]) for line in lines(run, "validation")]
+    assert validations[:2] == [(0, "vqa"), (0, "refcoco")]
     assert [(e["iteration"], e["task"], e["event"]) for e in lines(run, "event")[:2]] == [
         (0, name, "stop") for name in OLD
     ]
@@ -69,7 +69,7 @@ def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
 
 
 def test_a_task_that_falls_is_woken(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "look", lambda self, name: 0.5 if self.iteration == 0 or name != "vqa" else 0.4)
+    monkeypatch.setattr(Trainer, "validate", lambda self, name: 0.5 if self.iteration == 0 or name != "vqa" else 0.4)
     run = grow(trained, tmp_path / "grown")
     assert {(e["iteration"], e["task"], e["event"]) for e in lines(run, "event")} >= {(4, "vqa", "go")}
     assert [line["iteration"] for line in lines(run, "step") if "vqa" in line["losses"]] == [1, 5, 6, 7, 8]
@@ -78,12 +78,12 @@ def test_a_task_that_falls_is_woken(trained: Path, tmp_path: Path, monkeypatch: 
 
 def test_what_is_forgotten_is_told(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = grow(trained, tmp_path / "grown", console=Console(width=200))
-    before = {line["task"]: line["score"] for line in lines(run, "look") if line["iteration"] == 0}
+    before = {line["task"]: line["score"] for line in lines(run, "validation") if line["iteration"] == 0}
     kept = {line["task"]: line for line in lines(run, "kept")}
     assert set(kept) == set(OLD)
     for name, line in kept.items():
         assert line["before"] == before[name]
-        assert line["after"] in [each["score"] for each in lines(run, "look") if each["task"] == name]
+        assert line["after"] in [each["score"] for each in lines(run, "validation") if each["task"] == name]
     told = json.loads((run / "trained.json").read_text())
     assert told["before"].keys() == set(OLD) and told["kept"].keys() == {*OLD, "snli_ve"}
     assert [(e["iteration"], e["task"]) for e in told["events"][:2]] == [(0, name) for name in OLD]
@@ -112,8 +112,8 @@ def test_a_grown_run_is_resumed_exactly(trained: Path, tmp_path: Path, monkeypat
     cut = grow(trained, tmp_path / "cut", resume=True)
     models = [load_file(run / "model" / "model.safetensors") for run in (whole, cut)]
     assert all(torch.equal(value, models[1][name]) for name, value in models[0].items())
-    assert [line | {"seconds": 0} for line in lines(whole, "look")] == [
-        line | {"seconds": 0} for line in lines(cut, "look")
+    assert [line | {"seconds": 0} for line in lines(whole, "validation")] == [
+        line | {"seconds": 0} for line in lines(cut, "validation")
     ]
     assert lines(whole, "kept") == lines(cut, "kept")
     grow(trained, tmp_path / "cut", resume=True)  # there is nothing left to do, and nothing is told twice

@@ -19,12 +19,13 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.model.vilbert import Twelve
-from twelve.training.run import TRAINED, train
+from twelve.run_folder import TRAINED
+from twelve.runs.train import train
 
 KILLS = 20
 SERVER = """
 import os, sys
-import twelve.training.trainer, twelve.training.run, twelve.config
+import twelve.training.trainer, twelve.runs.train, twelve.config
 from rich.console import Console
 print("ready", flush=True)
 for line in sys.stdin:  # one run a line, each in a process of its own that has everything imported
@@ -34,7 +35,7 @@ for line in sys.stdin:  # one run a line, each in a process of its own that has 
         config = twelve.config.load(line.strip())
         resume = (Path(config.run) / "checkpoints").is_dir()
         try:
-            twelve.training.run.train(config, resume=resume, console=Console(quiet=True))
+            twelve.runs.train.train(config, resume=resume, console=Console(quiet=True))
         except BaseException as error:
             print(f"failed: {error!r}", flush=True)
             os._exit(1)
@@ -61,7 +62,7 @@ def test_twenty_kills(tmp_path: Path) -> None:
     trees = [tiny.tree(root, tmp_path / name) for name in ("whole", "killed")]
     for tree in trees:
         tree |= {"tasks": {name: tree["tasks"][name] for name in ("vqa", "snli_ve")}, "sources": {}}
-        tree["training"] |= {"iterations": 40, "save_every": 2, "look_every": 4, "log_every": 1, "threads": 1}
+        tree["training"] |= {"iterations": 40, "save_every": 2, "eval_every": 4, "log_every": 1, "threads": 1}
         tree["model"]["architecture"] |= {"hidden_dropout_prob": 0.1, "v_hidden_dropout_prob": 0.1}
     whole = train(configuration.parse(trees[0]), console=Console(quiet=True))
     file = tmp_path / "killed.yaml"

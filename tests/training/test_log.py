@@ -15,9 +15,9 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.errors import ConfigError
+from twelve.runs.train import train
 from twelve.training.log import check_trackers, flat
 from twelve.training.provenance import commit
-from twelve.training.run import train
 
 QUIET = Console(quiet=True)
 
@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def parsed(root: Path, folder: Path, **training: Any) -> configuration.RunConfig:
     tree = tiny.tree(root, folder)
     tree |= {"tasks": {name: tree["tasks"][name] for name in ("vqa", "refcoco")}}
-    tree["training"] |= {"iterations": 4, "look_every": 2} | training
+    tree["training"] |= {"iterations": 4, "eval_every": 2} | training
     return configuration.parse(tree)
 
 
@@ -49,9 +49,9 @@ def test_tensorboard_shows_losses_scores_and_the_configuration(root: Path, tmp_p
             shown[tag] = [(event.step, event.value) for event in events.Scalars(tag)]
     for task in ("vqa", "refcoco"):
         steps = {line["iteration"]: line["losses"][task] for line in logged(run) if line["kind"] == "step"}
-        looks = {line["iteration"]: line["score"] for line in logged(run) if line.get("task") == task}
+        validations = {line["iteration"]: line["score"] for line in logged(run) if line.get("task") == task}
         assert dict(shown[f"loss/{task}"]) == pytest.approx(steps)
-        assert dict(shown[f"look/{task}"]) == pytest.approx(looks)
+        assert dict(shown[f"validation/{task}"]) == pytest.approx(validations)
     assert [at for at, _ in shown["step/lr"]] == [1, 2, 3, 4]
     assert any("batch_size" in path.read_text() for path in run.rglob("hparams.yml"))
 
@@ -66,7 +66,7 @@ def test_a_tracker_that_is_not_installed_is_said_first(
     root: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    monkeypatch.setattr("twelve.training.run.prepare", None)  # nothing is read
+    monkeypatch.setattr("twelve.runs.train.prepare", None)  # nothing is read
     with pytest.raises(ConfigError, match=rf"\[training\.trackers\]: the tracker {name} is not installed.*pip install"):
         train(parsed(root, tmp_path / "run", trackers=[name]), console=QUIET)
     assert not (tmp_path / "run" / "config.yaml").exists()

@@ -15,11 +15,12 @@ from rich.console import Console
 from torch.autograd.graph import saved_tensors_hooks
 
 from twelve import config as configuration
-from twelve.training import memory, run
+from twelve.runs import train as run
+from twelve.runs.train import train
+from twelve.training import memory
 from twelve.training.devices import Devices
+from twelve.training.eta import ENOUGH, Pace
 from twelve.training.memory import Need, advice, need_of
-from twelve.training.pace import ENOUGH, Pace
-from twelve.training.run import train
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -88,7 +89,11 @@ def test_what_does_not_fit_is_told_with_what_would_help(
     assert advice(need, trainer) == []
     short = replace(need, free=need.lasting + need.activations // 3)
     told = "\n".join(advice(short, trainer))
-    assert "will probably not fit" in told and "training.recompute=true" in told and "training.sharding=true" in told
+    assert (
+        "will probably not fit" in told
+        and "training.gradient_checkpointing=true" in told
+        and "training.sharding=true" in told
+    )
     assert re.search(r"tasks\.flickr30k\.batch_size=2 .*optimizer\.accumulate=4", told)
     told = "\n".join(advice(replace(need, free=need.lasting // 2), trainer))
     assert "freeze.text_layers" in told and "batch_size" not in told
@@ -104,7 +109,7 @@ def losses(folder: Path) -> list[Any]:
 
 
 def test_saying_so_changes_nothing(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = {"iterations": 3, "look_every": 3}
+    short = {"iterations": 3, "eval_every": 3}
     train(parsed(root, tmp_path / "told", training=short), console=QUIET)
     assert len(losses(tmp_path / "told")) == 3
     monkeypatch.setattr(run, "need_of", lambda trainer: Need(0, 0, 0, 0, 0, "", 1, 1))

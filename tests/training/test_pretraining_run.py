@@ -18,20 +18,21 @@ from safetensors.torch import load_file
 
 from twelve import config as configuration
 from twelve.data import columns
-from twelve.data.batch import Batch, Collator
+from twelve.data.batch import Collator
 from twelve.data.prepare import prepare
-from twelve.data.root import DataRoot
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError
-from twelve.evaluation.command import evaluate_run
+from twelve.formats.data_root import DataRoot
 from twelve.model.pretraining import PRETRAINING_STATES, pretraining_losses
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 from twelve.report.write import write_report
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.tasks import base
 from twelve.training.optimizer import AdamW, LearningRate, linear_schedule
-from twelve.training.run import train
 from twelve.training.trainer import Trainer
+from twelve.types.batch import Batch
 
 QUIET = Console(quiet=True)
 CAPTIONS = "conceptual_captions"
@@ -44,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tree(root: Path, run: Path, **training: Any) -> dict[str, Any]:
     made = tiny.tree(root, run, sources={}, tasks={CAPTIONS: tiny_web_captions.settings(CAPTIONS)})
-    made["training"] |= {"iterations": 60, "look_every": 30, "save_every": 30} | training
+    made["training"] |= {"iterations": 60, "eval_every": 30, "save_every": 30} | training
     made["optimizer"] |= {"eps": 1e-8, "betas": [0.9, 0.98], "rate_first": True}
     made["schedule"] = {"name": "always-go"}
     return made
@@ -77,14 +78,14 @@ def test_losses_go_down_and_it_says_how_much_has_regions(root: Path, pretrained:
     assert TwelveProcessor.from_pretrained(pretrained / "model").token_rows == {CAPTIONS: 0}
 
 
-def test_it_is_measured_by_finding_pictures(pretrained: Path) -> None:
+def test_it_is_measured_by_finding_images(pretrained: Path) -> None:
     (result,) = evaluate_run(pretrained, console=QUIET)
-    assert result.metric == "R@1" and result.examples == 6 and set(result.floors) == {"chance", "shuffled pictures"}
+    assert result.metric == "R@1" and result.examples == 6 and set(result.baselines) == {"chance", "shuffled images"}
     assert "Conceptual Captions" in write_report(pretrained).read_text(encoding="utf-8")
 
 
 def test_resume_is_bit_identical(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trees = [tree(root, tmp_path / name, iterations=8, save_every=4, look_every=4) for name in ("whole", "cut")]
+    trees = [tree(root, tmp_path / name, iterations=8, save_every=4, eval_every=4) for name in ("whole", "cut")]
     whole = train(configuration.parse(trees[0]), console=QUIET)
     step, calls = Trainer._step, 0
 
@@ -143,7 +144,7 @@ def test_half_of_the_pairs_do_not_match(batch: Batch) -> None:
     assert batch.hidden_words is not None and batch.hidden_regions is not None
     assert not batch.hidden_words[mismatched].any() and not batch.hidden_regions[mismatched].any()
     assert batch.hidden_words.any() and batch.hidden_regions.any()
-    # What is hidden differs between two examples of one picture.
+    # What is hidden differs between two examples of one image.
     assert len({row.numpy().tobytes() for row in batch.hidden_regions}) > 2
 
 
@@ -177,8 +178,10 @@ def test_heads_at_hidden_positions_are_the_heads_everywhere(batch: Batch, pretra
     with torch.no_grad():
         ours = model(**batch.inputs(), outputs=("pretraining",)).logits["pretraining"]
         wanted = pretraining_losses(
-            model,
+            model.pretraining,
             model(**inputs, outputs=PRETRAINING_STATES),
+            embedding=model.text.embedding.words.weight,
+            has_task=model.config.task_specific_tokens,
             word_labels=word_labels,
             region_labels=hidden_regions.long(),
             region_targets=classes,
@@ -207,7 +210,7 @@ def test_how_many_processes_divide_a_batch_changes_nothing(root: Path, pretraine
 
 def test_without_another_caption_no_pair_can_be_mismatched() -> None:
     examples = [base.Example(str(n), "the same words", (f"cc/{n}",)) for n in range(8)]
-    with pytest.raises(ConfigError, match="no caption of another picture than cc/"):
+    with pytest.raises(ConfigError, match="no caption of another image than cc/"):
         get_output("pretraining").pairs(examples, np.random.default_rng(0), examples)
 
 
@@ -256,19 +259,21 @@ def test_regions_of_another_extractor_are_refused(root: Path, pretrained: Path, 
 
 
 def borrowing(root: Path, run: Path, **mine: Any) -> dict[str, Any]:
-    made = tree(root, run, iterations=2, look_every=2, save_every=2)
-    made["tasks"] = {"mine": {"kind": "pretraining", "captions": "flickr30k", "report": "val", "batch_size": 8} | mine}
+    made = tree(root, run, iterations=2, eval_every=2, save_every=2)
+    made["tasks"] = {
+        "mine": {"kind": "pretraining", "captions": "flickr30k", "test_split": "val", "batch_size": 8} | mine
+    }
     made["tasks"]["mine"]["max_text"] = 12
     return made
 
 
-def test_captions_of_a_task_lose_the_pictures_that_any_task_is_measured_on(root: Path, tmp_path: Path) -> None:
+def test_captions_of_a_task_lose_the_images_that_any_task_is_measured_on(root: Path, tmp_path: Path) -> None:
     config = configuration.parse(borrowing(root, tmp_path / "run"))
     data = prepare(config)
-    pictures = {
-        image for part in (data.tasks["mine"].train, data.tasks["mine"].look) for e in part for image in e.images
+    images = {
+        image for part in (data.tasks["mine"].train, data.tasks["mine"].validation) for e in part for image in e.images
     }
-    assert len(pictures) == 24
+    assert len(images) == 24
     entailment = root / "snli_ve" / "snli_ve_test.jsonl"
     row = json.loads((root / "snli_ve" / "snli_ve_dev.jsonl").read_text().splitlines()[0])
     measured = row | {"Flickr30K_ID": "9003", "pairID": "9003.jpg#0", "captionID": "9003.jpg#0"}
@@ -277,16 +282,16 @@ def test_captions_of_a_task_lose_the_pictures_that_any_task_is_measured_on(root:
         data = prepare(config)
     finally:
         entailment.unlink()
-    left = set(columns.pictures(data.tasks["mine"].train, data.tasks["mine"].look))
-    assert pictures - left == {"flickr30k/9003"}
-    assert data.cleaned.removed["mine"].pictures_after == 23
+    left = set(columns.distinct_images(data.tasks["mine"].train, data.tasks["mine"].validation))
+    assert images - left == {"flickr30k/9003"}
+    assert data.cleaned.removed["mine"].images_after == 23
 
 
 def test_regions_without_classes_are_asked_for_their_features(root: Path, tmp_path: Path) -> None:
     run = train(configuration.parse(borrowing(root, tmp_path / "run")), console=QUIET)
     model = Twelve.from_pretrained(run / "model")
     assert model.config.visual_target == 1 and model.config.v_target_size == tiny.FEATURES
-    assert evaluate_run(run, floors=False, console=QUIET)[0].task == "mine"
+    assert evaluate_run(run, baselines=False, console=QUIET)[0].task == "mine"
     made = borrowing(root, tmp_path / "other")
     made["model"]["architecture"]["visual_target"] = 0
     with pytest.raises(RegionError, match=r"\[flickr30k\].*no distribution over classes.*--class-probabilities"):
@@ -312,7 +317,7 @@ def test_hidden_regions_stay_of_one_kind(root: Path, pretrained: Path, tmp_path:
         ({"captions": "vqa"}, r"tasks\.mine\.captions.*'vqa' has no captions.*choose among coco, flickr30k"),
         ({"captions": "flicker30k"}, r"'flicker30k' is no task.*flickr30k"),
         ({"kind": "retrieval"}, r"tasks\.mine\.captions.*only pretraining learns from captions"),
-        ({"images": "flickr30k"}, r"tasks\.mine\.images.*captions come with their pictures"),
+        ({"images": "flickr30k"}, r"tasks\.mine\.images.*captions come with their images"),
     ],
 )
 def test_captions_that_cannot_be_borrowed(root: Path, tmp_path: Path, mine: dict[str, str], said: str) -> None:
@@ -374,5 +379,5 @@ def test_captions_none_of_which_has_regions(root: Path, tmp_path: Path) -> None:
     made = tree(root, tmp_path / "run")
     made["regions"] = str(tmp_path / "regions")
     tiny.write_regions(tmp_path / "regions", {"coco/1": 1})
-    with pytest.raises(RegionError, match=r"none of 24 pictures of conceptual_captions has regions.*cc/000000000"):
+    with pytest.raises(RegionError, match=r"none of 24 images of conceptual_captions has regions.*cc/000000000"):
         prepare(configuration.parse(made))

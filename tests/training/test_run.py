@@ -13,14 +13,14 @@ import tiny
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve import files
-from twelve.config import RunConfig
 from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
-from twelve.evaluation.command import evaluate_run
+from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.training.run import train
-from twelve.training.telling import kept_looks
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.run_card import kept_scores
+from twelve.runs.train import train
+from twelve.settings import RunConfig
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -35,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def parsed(root: Path, run: Path, **training: Any) -> RunConfig:
     tree = tiny.tree(root, run)
     tree |= {"tasks": {task: tree["tasks"][task] for task in TASKS}, "sources": {}}
-    tree["training"] |= {"iterations": 4, "save_every": 2, "look_every": 2} | training
+    tree["training"] |= {"iterations": 4, "save_every": 2, "eval_every": 2} | training
     return configuration.parse(tree)
 
 
@@ -45,7 +45,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_card_says_what_was_scored_when_the_model_was_saved(finished: Path) -> None:
-    kept, text = kept_looks(finished), (finished / "model" / "README.md").read_text()
+    kept, text = kept_scores(finished), (finished / "model" / "README.md").read_text()
     assert kept.keys() == set(TASKS) and all(f"| {100 * score:.1f} |" in text for score in kept.values())
     assert "drawn" not in text and "not been measured yet" in text
 
@@ -146,7 +146,7 @@ def test_full_disk_while_training_keeps_what_there_was(root: Path, run: Path, mo
 
     monkeypatch.setattr("twelve.training.trainer.TwelveProcessor.save_pretrained", full)
     failing(monkeypatch, at=100)
-    longer = parsed(root, run, iterations=40, look_every=1)
+    longer = parsed(root, run, iterations=40, eval_every=1)
     with pytest.raises(TwelveError, match=r"run/model: cannot write: No space left"):
         train(longer, resume=True, console=QUIET)
     assert {path.name: path.read_bytes() for path in (run / "model").iterdir()} == model

@@ -18,16 +18,17 @@ import tiny
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve.config import RunConfig
 from twelve.data.codec import Codec
 from twelve.data.columns import take
-from twelve.data.packed import Packed
 from twelve.data.stored import open_examples, write_examples
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
-from twelve.tasks.base import Example
+from twelve.run_folder import TRAINED
+from twelve.runs.train import train
+from twelve.settings import RunConfig
 from twelve.training import checkpoint, sameness
-from twelve.training.run import TRAINED, train
 from twelve.training.trainer import Trainer
+from twelve.types.examples import Example
+from twelve.types.packed import Packed
 
 TASKS = ("vqa", "snli_ve")
 
@@ -49,7 +50,7 @@ def place(made: Path, tmp_path: Path) -> Path:
 def parsed(place: Path, **training: Any) -> RunConfig:
     tree = tiny.tree(place / "data", place / "run")
     tree |= {"tasks": {task: tree["tasks"][task] for task in TASKS}, "sources": {}}
-    tree["training"] |= {"iterations": 4, "save_every": 2, "look_every": 2} | training
+    tree["training"] |= {"iterations": 4, "save_every": 2, "eval_every": 2} | training
     return configuration.parse(tree)
 
 
@@ -100,7 +101,7 @@ def resumed_again(place: Path) -> str:
     return said.getvalue()
 
 
-def _another_picture(place: Path) -> None:
+def _another_image(place: Path) -> None:
     images = {f"{source}/{base + n}": n + 1 for source, base in (("coco", 0), ("flickr30k", 9000)) for n in range(8)}
     shutil.rmtree(place / "data" / "regions")
     tiny.write_regions(place / "data" / "regions", images)
@@ -119,7 +120,7 @@ def _another_answer(place: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_another_picture, r"the regions \(\w+\.content\).*--allow-changed-data"),
+        (_another_image, r"the regions \(\w+\.content\).*--allow-changed-data"),
         (_another_word, "the tokenizer"),
         (_another_answer, r"the data \(vqa\.train\)"),
     ],
@@ -244,7 +245,7 @@ def _killed(monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
 
     monkeypatch.setattr(Trainer, "_step", counted)
     if stop == "before anything":
-        monkeypatch.setattr("twelve.training.run.beginning", kill)
+        monkeypatch.setattr("twelve.runs.train.beginning", kill)
     if stop == "before config.yaml":
         monkeypatch.setattr(RunConfig, "write", kill)
 
@@ -302,8 +303,8 @@ def test_what_is_wrong_with_an_example_is_one_line_with_workers_too(
         raise DataError("a flaw that shows late", file="somewhere", remedy="mend it")
 
     monkeypatch.setattr("twelve.data.loader.Collator.__call__", flawed)
-    monkeypatch.setattr(Trainer, "look", lambda self, name: 0.0)
-    monkeypatch.setattr("twelve.training.run._describe", lambda *_: None)
+    monkeypatch.setattr(Trainer, "validate", lambda self, name: 0.0)
+    monkeypatch.setattr("twelve.runs.train._describe", lambda *_: None)
     with pytest.raises(DataError) as caught:
         resumed(place, parsed(place, workers=1))
     assert str(caught.value) == "somewhere: a flaw that shows late -> mend it"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from twelve.errors import CheckpointError, ConfigError
 from twelve.training.schedules import SCHEDULES, AlwaysGo, Event, make_schedule
-from twelve.training.schedules.drawing import Proportional, SquareRoot, Temperature
 from twelve.training.schedules.ordering import ByGroup, convergence_of
+from twelve.training.schedules.sampling import Proportional, SquareRoot, Temperature
 from twelve.training.schedules.stop_and_go import Controller, StopAndGo, StopAndGoAsWorded
 from twelve.training.schedules.weighting import UncertaintyWeighted
 
@@ -178,9 +178,9 @@ def test_uncertainty_makes_losses_weigh_alike_and_survives_json() -> None:
 
 
 def test_curricula_let_tasks_in_by_measured_convergence(tmp_path: Path) -> None:
-    looks = [("a", 10, 0.1), ("b", 10, 0.5), ("a", 20, 0.8), ("b", 20, 0.501), ("c", 20, 0.2), ("a", 30, 0.79)]
-    looks += [("c", 30, 0.3), ("c", 40, 0.31)]
-    lines = [{"kind": "look", "task": task, "iteration": at, "score": score} for task, at, score in looks]
+    validations = [("a", 10, 0.1), ("b", 10, 0.5), ("a", 20, 0.8), ("b", 20, 0.501), ("c", 20, 0.2), ("a", 30, 0.79)]
+    validations += [("c", 30, 0.3), ("c", 40, 0.31)]
+    lines = [{"kind": "validation", "task": task, "iteration": at, "score": score} for task, at, score in validations]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert convergence_of(tmp_path) == {"a": 20, "b": 10, "c": 40}
     options = {"measured": [str(tmp_path)], "spread": 0.5}
@@ -189,7 +189,7 @@ def test_curricula_let_tasks_in_by_measured_convergence(tmp_path: Path) -> None:
     hard = make_schedule("anti-curriculum", options, tasks=["a", "b", "c"], sizes=SIZES, iterations=100)
     assert [hard.tasks_at(k) for k in (0, 25, 50)] == [["c"], ["a", "c"], ["a", "b", "c"]]
     (tmp_path / "metrics.jsonl").write_text("")
-    with pytest.raises(ConfigError, match="looked at nothing"):
+    with pytest.raises(ConfigError, match="validated nothing"):
         convergence_of(tmp_path)
 
 

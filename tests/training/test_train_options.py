@@ -13,11 +13,11 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.evaluation import record
-from twelve.evaluation.command import evaluate_run
 from twelve.model.vilbert import Twelve
 from twelve.report.write import write_report
-from twelve.scoring.command import score
-from twelve.training.run import train
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
+from twelve.score import score
 
 QUIET = Console(quiet=True)
 TASKS = ("flickr30k", "vcr_qa", "vcr_qar", "visdial")
@@ -38,7 +38,7 @@ def trained(root: Path, folder: Path, tasks: Sequence[str], iterations: int) -> 
     tree = tiny.tree(root, folder, sources={})
     own = {name: tiny_extra_options.settings(name) | {"learning_rate": 6e-3} for name in tiny_extra_options.REPORTS}
     tree["tasks"] = {name: (tree["tasks"] | own)[name] for name in tasks}
-    tree["training"] |= {"iterations": iterations, "look_every": iterations, "save_every": iterations}
+    tree["training"] |= {"iterations": iterations, "eval_every": iterations, "save_every": iterations}
     return train(configuration.parse(tree), console=QUIET)
 
 
@@ -49,21 +49,21 @@ def test_one_head_for_pairs_of_every_kind(run: Path) -> None:
 
 def test_it_learns_to_look(root: Path, tmp_path: Path) -> None:
     (result,) = evaluate_run(trained(root, tmp_path / "alone", ("vcr_qa",), 160), console=QUIET)
-    assert result.score.mean > 30 + max(floor.score for floor in result.floors.values())
+    assert result.score.mean > 30 + max(baseline.score for baseline in result.baselines.values())
 
 
-def test_measured_with_floors_and_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_measured_with_baselines_and_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = {result.task: result for result in evaluate_run(run)}
     for name in TASKS[1:]:
-        assert set(results[name].floors) == {"chance", "bag of words", "shuffled pictures"}, name
-    assert results["vcr_qa"].floors["chance"].score == 25
-    assert results["visdial"].floors["chance"].score == pytest.approx(1)
+        assert set(results[name].baselines) == {"chance", "bag of words", "shuffled images"}, name
+    assert results["vcr_qa"].baselines["chance"].score == 25
+    assert results["visdial"].baselines["chance"].score == pytest.approx(1)
     assert results["visdial"].metrics["NDCG"] > 0
     assert "VCR answers, Q->A" in capsys.readouterr().out
     kept = record.read(run / record.FILE)["vcr_qa"]
     assert all(len(one.options) == 4 and isinstance(one.value, int) for one in kept)
     page = write_report(run).read_text(encoding="utf-8")
-    assert "Choose among texts that are given with the picture" in page
+    assert "Choose among texts that are given with the image" in page
     assert kept[0].options[0] in page and "[SEP]" not in page
 
 
@@ -72,7 +72,7 @@ def test_submitted_and_scored_as_measured(run: Path, root: Path, tmp_path: Path)
     files = {}
     for name in TASKS[1:]:
         files[name] = tmp_path / name
-        (measured,) = evaluate_run(run, tasks=[name], floors=False, submit=files[name], console=QUIET)
+        (measured,) = evaluate_run(run, tasks=[name], baselines=False, submit=files[name], console=QUIET)
         found = score(name, truth.get(name, truth["vcr_qa"]), files[name])
         assert {key: number.value for key, number in found.numbers.items()} == pytest.approx(dict(measured.metrics))
     both = score("vcr_qa", truth["vcr_qa"], [files["vcr_qa"], files["vcr_qar"]])
@@ -82,6 +82,6 @@ def test_submitted_and_scored_as_measured(run: Path, root: Path, tmp_path: Path)
 def test_a_split_without_labels_is_predicted(run: Path, tmp_path: Path) -> None:
     for name in TASKS[1:]:
         out = tmp_path / name
-        assert evaluate_run(run, tasks=[name], split="test", submit=out, floors=False, console=QUIET) == []
+        assert evaluate_run(run, tasks=[name], split="test", submit=out, baselines=False, console=QUIET) == []
     assert len(json.loads((tmp_path / "visdial").read_text())) == 2
     assert len((tmp_path / "vcr_qar").read_text().splitlines()) == 3

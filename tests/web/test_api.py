@@ -65,7 +65,7 @@ ASKED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("method", ASKED)
 def test_says_what_python_says(method: str, client: TestClient, scenes: list[str], predictor: Predictor) -> None:
     asked = ASKED[method]
-    reply = client.post(f"/api/{method}", json={"picture": {"scene": scenes[0]}, **asked})
+    reply = client.post(f"/api/{method}", json={"image": {"scene": scenes[0]}, **asked})
     assert reply.status_code == 200, reply.text
     given = {**asked, "dialogue": [("is it red ?", "yes")]} if method == "guess" else asked
     expected = getattr(predictor.look(png(1)), method)(**given).to_dict()
@@ -80,20 +80,20 @@ def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[
     )
     expected = predictor.verify(left, right, "both are red").to_dict()
     assert near(reply.json(), {**expected, "attention": None})
-    pictures = [{"scene": scenes[1]}, {"image": base64.b64encode(png(1)).decode()}, {"scene": scenes[0]}]
-    reply = client.post("/api/match", json={"pictures": pictures, "captions": ["the red one", "a big thing"]})
+    images = [{"scene": scenes[1]}, {"image": base64.b64encode(png(1)).decode()}, {"scene": scenes[0]}]
+    reply = client.post("/api/match", json={"images": images, "captions": ["the red one", "a big thing"]})
     matched = predictor.match([right, left, left], ["the red one", "a big thing"])
     assert near(reply.json()["logits"], matched.logits.tolist())
-    ranked = reply.json()["captions"][0]["pictures"]
-    assert sorted(each["picture"] for each in ranked) == [0, 1, 2]
+    ranked = reply.json()["captions"][0]["images"]
+    assert sorted(each["image"] for each in ranked) == [0, 1, 2]
     assert sum(each["share"] for each in ranked) == pytest.approx(1)
     assert [each["share"] for each in ranked] == sorted((each["share"] for each in ranked), reverse=True)
 
 
-def test_a_picture_in_the_request_is_the_same_picture(client: TestClient, scenes: list[str]) -> None:
-    by_id = client.post("/api/answer", json={"picture": {"scene": scenes[0]}, "question": "what is it ?"})
+def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: list[str]) -> None:
+    by_id = client.post("/api/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
     image = base64.b64encode(png(1)).decode()
-    inline = client.post("/api/answer", json={"picture": {"image": image}, "question": "what is it ?"})
+    inline = client.post("/api/answer", json={"image": {"image": image}, "question": "what is it ?"})
     assert near(inline.json(), by_id.json())
 
 
@@ -115,7 +115,7 @@ def test_a_photograph_on_its_side_is_upright(client: TestClient) -> None:
 
 
 def test_explained(client: TestClient, scenes: list[str]) -> None:
-    asked = {"picture": {"scene": scenes[0]}, "phrase": "the red one", "explain": True}
+    asked = {"image": {"scene": scenes[0]}, "phrase": "the red one", "explain": True}
     found = client.post("/api/locate", json=asked).json()["attention"]
     seen = client.get(f"/api/scenes/{scenes[0]}").json()
     assert found["words"] == ["[CLS]", "[TASK]", "the", "red", "one", "[SEP]"]
@@ -125,7 +125,7 @@ def test_explained(client: TestClient, scenes: list[str]) -> None:
 
 
 def test_a_threshold_means_not_there(client: TestClient, scenes: list[str]) -> None:
-    asked = {"picture": {"scene": scenes[0]}, "phrase": "the red one"}
+    asked = {"image": {"scene": scenes[0]}, "phrase": "the red one"}
     assert client.post("/api/locate", json={**asked, "threshold": 1.0}).json()["box"] is None
     assert client.post("/api/locate", json={**asked, "threshold": 0.0}).json()["box"] is not None
 
@@ -133,7 +133,7 @@ def test_a_threshold_means_not_there(client: TestClient, scenes: list[str]) -> N
 def test_forgotten(client: TestClient) -> None:
     made = client.post("/api/scenes", content=png(3), headers={"content-type": "application/octet-stream"}).json()
     assert client.delete(f"/api/scenes/{made['id']}").status_code == 204
-    reply = client.post("/api/answer", json={"picture": {"scene": made["id"]}, "question": "what is it ?"})
+    reply = client.post("/api/answer", json={"image": {"scene": made["id"]}, "question": "what is it ?"})
     assert reply.status_code == 404 and "send it" in reply.json()["remedy"]
 
 
@@ -143,8 +143,8 @@ def test_model_and_samples(client: TestClient) -> None:
     assert [task["name"] for task in found["methods"]["answer"]] == ["vqa", "gqa"]
     assert "drawn scenes only" in found["note"]
     assert found["samples"] and all(sample["alt"] and sample["texts"] for sample in found["samples"])
-    picture = client.get(f"/api/samples/{found['samples'][0]['name']}")
-    assert Image.open(io.BytesIO(picture.content)).size == (160, 128)
+    image = client.get(f"/api/samples/{found['samples'][0]['name']}")
+    assert Image.open(io.BytesIO(image.content)).size == (160, 128)
 
 
 def test_who_saw_photographs_too_has_samples_without_a_note(
@@ -162,7 +162,7 @@ def test_who_saw_photographs_too_has_samples_without_a_note(
 
 def test_watched(client: TestClient, scenes: list[str]) -> None:
     assert client.get("/health").json()["status"] == "ok"
-    client.post("/api/answer", json={"picture": {"scene": scenes[0]}, "question": "what is it ?"})
+    client.post("/api/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
     text = client.get("/metrics").text
     assert 'twelve_requests_total{endpoint="/api/answer",status="200"}' in text
     assert "process_resident_memory_bytes" in text

@@ -40,7 +40,7 @@ def serving(predictor: Predictor, **limits: Any) -> Iterator[FastAPI]:
 def test_a_full_queue_is_429(predictor: Predictor) -> None:
     with serving(predictor, max_waiting=2) as app:
         client, service = TestClient(app), app.state.service
-        asked = {"picture": {"scene": TestClient(app).post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]}}
+        asked = {"image": {"scene": TestClient(app).post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]}}
         free = threading.Event()
         service.worker.do(free.wait)  # the model is busy
         replies: list[int] = []
@@ -63,19 +63,19 @@ def test_given_up_in_time(predictor: Predictor) -> None:
         client, free = TestClient(app), threading.Event()
         app.state.service.worker.do(free.wait)
         inline = {"image": base64.b64encode(png(1)).decode()}
-        reply = client.post("/api/answer", json={"picture": inline, "question": "what ?"})
+        reply = client.post("/api/answer", json={"image": inline, "question": "what ?"})
         free.set()
         assert reply.status_code == 429 and "retry-after" in reply.headers
 
 
-def test_a_large_picture_keeps_no_small_one_waiting(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_keeps_no_small_one_waiting(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     look, begun, free = predictor.look, threading.Event(), threading.Event()
 
-    def slow(picture: Any, **options: Any) -> Any:
-        if picture.width * picture.height > LARGE:
+    def slow(image: Any, **options: Any) -> Any:
+        if image.width * image.height > LARGE:
             begun.set()
             assert free.wait(60)
-        return look(picture, **options)
+        return look(image, **options)
 
     monkeypatch.setattr(predictor, "look", slow)
     large = io.BytesIO()
@@ -87,8 +87,8 @@ def test_a_large_picture_keeps_no_small_one_waiting(predictor: Predictor, monkey
         thread = threading.Thread(target=ask)
         thread.start()
         assert begun.wait(60)
-        for picture in ({"scene": scene}, {"image": base64.b64encode(png(2)).decode()}):
-            boxes = {"picture": picture, "question": "which ?", "boxes": [[10, 10, 60, 60]]}
+        for image in ({"scene": scene}, {"image": base64.b64encode(png(2)).decode()}):
+            boxes = {"image": image, "question": "which ?", "boxes": [[10, 10, 60, 60]]}
             assert client.post("/api/choose", json=boxes).status_code == 200
         assert not replies
         free.set()
@@ -115,11 +115,11 @@ def test_a_search_keeps_no_question_waiting(predictor: Predictor, monkeypatch: p
     with serving(predictor, answer_seconds=60) as app:
         client, replies = TestClient(app), list[Any]()
         scene = client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]
-        asked = {"pictures": [{"scene": scene}] * 20, "captions": ["a red thing", "it"]}
+        asked = {"images": [{"scene": scene}] * 20, "captions": ["a red thing", "it"]}
         thread = threading.Thread(target=lambda: replies.append(client.post("/api/match", json=asked)))
         thread.start()
         assert begun.wait(60)
-        reply = client.post("/api/answer", json={"picture": {"scene": scene}, "question": "what ?"})
+        reply = client.post("/api/answer", json={"image": {"scene": scene}, "question": "what ?"})
         assert reply.status_code == 200 and not replies
         answered.set()
         thread.join()
@@ -195,11 +195,11 @@ def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkey
     ask, matching = predictor.ask, predictor.matching
 
     def asked(questions: Any, **options: Any) -> Any:
-        seen.extend(scene.picture is not None for question in questions for scene in question.scenes)
+        seen.extend(scene.image is not None for question in questions for scene in question.scenes)
         return ask(questions, **options)
 
     def matched(scenes: Any, *arguments: Any, **options: Any) -> Any:
-        seen.extend(scene.picture is not None for scene in scenes)
+        seen.extend(scene.image is not None for scene in scenes)
         return matching(scenes, *arguments, **options)
 
     monkeypatch.setattr(predictor, "ask", asked)
@@ -208,23 +208,23 @@ def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkey
         client = TestClient(app)
         inline = {"image": base64.b64encode(png(1)).decode()}
         kept = {"scene": client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]}
-        for picture in (inline, kept):
+        for image in (inline, kept):
             for path, more in (
-                ("answer", {"picture": picture, "question": "what ?"}),
-                ("choose", {"picture": picture, "question": "which ?", "boxes": [[10, 10, 60, 60]]}),
-                ("match", {"pictures": [picture, inline], "captions": ["it"]}),
+                ("answer", {"image": image, "question": "what ?"}),
+                ("choose", {"image": image, "question": "which ?", "boxes": [[10, 10, 60, 60]]}),
+                ("match", {"images": [image, inline], "captions": ["it"]}),
             ):
                 assert client.post(f"/api/{path}", json=more).status_code == 200
         assert client.get(f"/api/scenes/{kept['scene']}").status_code == 200
     assert len(seen) == 8 and not any(seen)
 
 
-def test_pictures_of_a_request_are_limited_together(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_a_request_are_limited_together(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
     monkeypatch.setattr(predictor, "look", lambda *_, **__: looked.append(1))
     with serving(predictor, max_request_pixels=3 * 160 * 128 - 1) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
-        reply = TestClient(app).post("/api/match", json={"pictures": [inline] * 3, "captions": ["it"]})
+        reply = TestClient(app).post("/api/match", json={"images": [inline] * 3, "captions": ["it"]})
         assert reply.status_code == 422 and "together" in reply.json()["error"] and not looked
 
 
@@ -234,7 +234,7 @@ def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pyt
     monkeypatch.setattr(predictor, "look", lambda *a, **k: (looked.append(1), time.sleep(0.3), look(*a, **k))[2])
     with serving(predictor, answer_seconds=0.5) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
-        reply = TestClient(app).post("/api/match", json={"pictures": [inline] * 6, "captions": ["it"]})
+        reply = TestClient(app).post("/api/match", json={"images": [inline] * 6, "captions": ["it"]})
         assert reply.status_code in (429, 503) and len(looked) < 4
 
 
@@ -252,8 +252,8 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
     with serving(predictor) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
         for path, asked in (
-            ("answer", {"picture": inline, "question": "what ?"}),
-            ("match", {"pictures": [inline], "captions": ["it"]}),
+            ("answer", {"image": inline, "question": "what ?"}),
+            ("match", {"images": [inline], "captions": ["it"]}),
         ):
             reply = TestClient(app).post(f"/api/{path}", json=asked)
             assert reply.status_code == 503 and "no number" in reply.json()["error"]
@@ -297,7 +297,7 @@ def test_scenes_are_few_small_and_short_lived(predictor: Predictor) -> None:
     three = kept.add(scene)  # two was asked about longest ago
     assert kept.get(one) is scene and kept.get(three) is scene and len(kept) == 2
     assert kept.bytes > 2 * size
-    with pytest.raises(Exception, match="no such picture"):
+    with pytest.raises(Exception, match="no such image"):
         kept.get(two)
     now = 9.0
     kept.get(one)

@@ -48,14 +48,14 @@ def bomb(width: int = 50_000, height: int = 50_000) -> bytes:
 
 
 def gif(frames: int = 300) -> bytes:
-    pictures = [Image.new("RGB", (32, 24), (k % 256, 0, 0)) for k in range(frames)]
+    images = [Image.new("RGB", (32, 24), (k % 256, 0, 0)) for k in range(frames)]
     file = io.BytesIO()
-    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:])
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:])
     return file.getvalue()
 
 
 def littered(kind: str) -> bytes:
-    """A small whole picture among a million empty comments: before its pixels, or ("late") behind them."""
+    """A small whole image among a million empty comments: before its pixels, or ("late") behind them."""
     if kind == "GIF":
         whole = gif(1)
         return whole[:-1] + b"!\xfe\x01a\x00" * 500_000 + b";"
@@ -108,19 +108,19 @@ def test_upload(name: str, client: TestClient) -> None:
     data = make()
     refused(client.post("/api/scenes", content=data, headers=OCTETS), status)
     if len(data) < 1_000_000:
-        asked = {"picture": {"image": base64.b64encode(data).decode()}, "question": "what ?"}
+        asked = {"image": {"image": base64.b64encode(data).decode()}, "question": "what ?"}
         refused(client.post("/api/answer", json=asked), status)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "late PNG", "JPEG", "GIF"])
-def test_a_picture_in_a_million_pieces_is_refused(kind: str, client: TestClient) -> None:
+def test_an_image_in_a_million_pieces_is_refused(kind: str, client: TestClient) -> None:
     reply = client.post("/api/scenes", content=littered(kind), headers=OCTETS)
     assert reply.status_code == 422, reply.text
-    assert reply.json()["error"] == "the picture's file is made of too many pieces"
+    assert reply.json()["error"] == "the image's file is made of too many pieces"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
-def test_whole_pictures_are_taken(kind: str, client: TestClient) -> None:
+def test_whole_images_are_taken(kind: str, client: TestClient) -> None:
     assert client.post("/api/scenes", content=encoded(kind), headers=OCTETS).status_code == 201
 
 
@@ -129,15 +129,15 @@ def test_content_type(kind: str, client: TestClient) -> None:
     refused(client.post("/api/scenes", content=encoded("PNG"), headers={"content-type": kind}), 415)
 
 
-SCENE = {"picture": {"scene": "none"}}
+SCENE = {"image": {"scene": "none"}}
 MISSING = ("no such scene", "a path for a scene")
 BODIES: dict[str, tuple[str, Any]] = {
     "no such scene": ("answer", {**SCENE, "question": "what ?"}),
-    "a path for a scene": ("answer", {"picture": {"scene": "../../etc/passwd"}, "question": "what ?"}),
-    "no picture": ("answer", {"picture": {}, "question": "what ?"}),
-    "two pictures": ("answer", {"picture": {"scene": "a", "image": "aGk="}, "question": "what ?"}),
-    "no base64": ("answer", {"picture": {"image": "file:///etc/passwd"}, "question": "what ?"}),
-    "an address": ("answer", {"picture": {"image": "http://127.0.0.1:1/x.png"}, "question": "what ?"}),
+    "a path for a scene": ("answer", {"image": {"scene": "../../etc/passwd"}, "question": "what ?"}),
+    "no image": ("answer", {"image": {}, "question": "what ?"}),
+    "two images": ("answer", {"image": {"scene": "a", "image": "aGk="}, "question": "what ?"}),
+    "no base64": ("answer", {"image": {"image": "file:///etc/passwd"}, "question": "what ?"}),
+    "an address": ("answer", {"image": {"image": "http://127.0.0.1:1/x.png"}, "question": "what ?"}),
     "unknown key": ("answer", {**SCENE, "question": "what ?", "path": "/etc/passwd"}),
     "no text": ("answer", {**SCENE, "question": "  "}),
     "a long text": ("answer", {**SCENE, "question": "what " * 1000}),
@@ -154,8 +154,8 @@ BODIES: dict[str, tuple[str, Any]] = {
         "guess",
         {**SCENE, "dialogue": [{"question": "?", "answer": "maybe"}], "boxes": [[0, 0, 9, 9]]},
     ),
-    "many captions": ("match", {"pictures": [{"scene": "a"}], "captions": ["a"] * 33}),
-    "no pictures": ("match", {"pictures": [], "captions": ["a"]}),
+    "many captions": ("match", {"images": [{"scene": "a"}], "captions": ["a"] * 33}),
+    "no images": ("match", {"images": [], "captions": ["a"]}),
     "a number in quotes": ("locate", {**SCENE, "phrase": "it", "threshold": "0.5"}),
     "a yes for a number": ("locate", {**SCENE, "phrase": "it", "threshold": True}),
     "a yes in quotes": ("answer", {**SCENE, "question": "what ?", "explain": "yes"}),
@@ -170,7 +170,7 @@ BODIES: dict[str, tuple[str, Any]] = {
 def test_body(name: str, client: TestClient) -> None:
     method, body = BODIES[name]
     if name == "a box elsewhere":
-        body = {**body, "picture": {"image": base64.b64encode(encoded("PNG")).decode()}}
+        body = {**body, "image": {"image": base64.b64encode(encoded("PNG")).decode()}}
     headers = {"content-type": "application/json"}
     reply = client.post(f"/api/{method}", content=json.dumps(body), headers=headers)
     refused(reply, 404 if name in MISSING else 422)
@@ -179,17 +179,17 @@ def test_body(name: str, client: TestClient) -> None:
 
 @pytest.mark.parametrize("text", ["!!!", "aGk", "aGk=\n", "aG k=", "a-_=", "\ud800", 3, [1]])
 def test_no_base64(text: Any, client: TestClient) -> None:
-    asked = json.dumps({"picture": {"image": text}, "question": "what ?"})
+    asked = json.dumps({"image": {"image": text}, "question": "what ?"})
     reply = client.post("/api/answer", content=asked, headers={"content-type": "application/json"})
     refused(reply, 422)
-    assert reply.json()["error"].startswith("picture.image: this is no base64")
+    assert reply.json()["error"].startswith("image.image: this is no base64")
 
 
 def test_what_a_flaw_is_called(client: TestClient) -> None:
     said = {
-        '{"question": ""}': "picture: is missing; question: is empty",
-        '{"picture": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: is no key that is read here",
-        '{"picture': "the body: is no JSON (Unterminated string starting at)",
+        '{"question": ""}': "image: is missing; question: is empty",
+        '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: is no key that is read here",
+        '{"image': "the body: is no JSON (Unterminated string starting at)",
         "[]": "the body: must be an object",
     }
     for content, error in said.items():
@@ -201,7 +201,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
     "content",
     [
         "{" + ",".join(f'"{k:x}":1' for k in range(300_000)) + "}",
-        '{"picture":{"scene":"none"},"question":"what ?","boxes":[' + "[]," * 300_000 + "[]]}",
+        '{"image":{"scene":"none"},"question":"what ?","boxes":[' + "[]," * 300_000 + "[]]}",
         '{"captions":[' + '"a",' * 300_000 + '"a"]}',
     ],
     ids=["keys", "lists", "texts"],
@@ -214,8 +214,8 @@ def test_intricate_json_is_refused_before_it_is_read(content: str, client: TestC
 
 
 def test_the_largest_request_is_not_too_intricate(client: TestClient) -> None:
-    pictures = [{"image": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
-    asked = {"pictures": pictures, "captions": ['a "red" one, and a blue one; [it] ' * 58] * 32}
+    images = [{"image": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
+    asked = {"images": images, "captions": ['a "red" one, and a blue one; [it] ' * 58] * 32}
     assert client.post("/api/match", json=asked).status_code == 200
 
 
@@ -238,7 +238,7 @@ def test_addresses_and_methods(method: str, path: str, status: int, client: Test
     assert ("allow" in reply.headers) == (status == 405)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"picture": ' * 5000, b"1" * 10_000])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"image": ' * 5000, b"1" * 10_000])
 def test_malformed_json(content: bytes, client: TestClient) -> None:
     refused(client.post("/api/answer", content=content, headers={"content-type": "application/json"}))
 
@@ -314,11 +314,11 @@ def test_nothing_is_written_and_nothing_named_is_opened(
     try:
         made = client.post("/api/scenes", content=large, headers=OCTETS)
         assert made.status_code == 201
-        inline = {"picture": {"image": base64.b64encode(large).decode()}, "question": "what ?"}
+        inline = {"image": {"image": base64.b64encode(large).decode()}, "question": "what ?"}
         assert client.post("/api/answer", json=inline).status_code == 200
         for image in (secret, f"file://{secret}", "http://127.0.0.1:9/x.png"):
-            client.post("/api/answer", json={"picture": {"image": image}, "question": "what ?"})
-            client.post("/api/answer", json={"picture": {"scene": image}, "question": image})
+            client.post("/api/answer", json={"image": {"image": image}, "question": "what ?"})
+            client.post("/api/answer", json={"image": {"scene": image}, "question": image})
         client.post("/api/scenes", files={"file": (secret, large, "image/bmp")})
         client.post("/api/scenes", content=large, headers={**OCTETS, "content-disposition": f'filename="{secret}"'})
     finally:

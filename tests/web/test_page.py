@@ -119,8 +119,8 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     assert stage["x"] - 5 <= box["x"] and box["x"] + box["width"] <= stage["x"] + stage["width"] + 5
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]  # type: ignore[index]
-    if visit.phone:  # the picture stays in sight, and leaves room
-        card = page.locator("#panel-locate .picture").bounding_box()
+    if visit.phone:  # the image stays in sight, and leaves room
+        card = page.locator("#panel-locate .image").bounding_box()
         assert card and card["y"] == 0 and card["height"] < 0.35 * 844
 
 
@@ -131,7 +131,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     ask(page, "locate", "the red one")
     rows = page.locator("#panel-locate .ranking .name")
     names = rows.all_inner_texts()
-    assert all(re.fullmatch(r"\d+ [a-z]+|the whole picture", name) for name in names)
+    assert all(re.fullmatch(r"\d+ [a-z]+|the whole image", name) for name in names)
     numbers = {name.split()[0] for name in names} - {"the"}
     assert set(page.locator("#panel-locate .frame text").all_text_contents()) == numbers
     page.mouse.move(0, 0)
@@ -244,26 +244,26 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
     assert [word for word in words.all_inner_texts() if "[" not in word] == ["is", "it", "red", "?", "yes"]
 
 
-def test_two_pictures_and_a_gallery(visit: Visit) -> None:
+def test_two_images_and_a_gallery(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("tab", name="Compare").click()
     for side in (0, 1):
-        page.locator("#panel-verify .picture").nth(side).locator(".sample").nth(side).click()
-        page.locator("#panel-verify .picture").nth(side).get_by_text("regions").wait_for()
+        page.locator("#panel-verify .image").nth(side).locator(".sample").nth(side).click()
+        page.locator("#panel-verify .image").nth(side).get_by_text("regions").wait_for()
     assert page.locator("#panel-verify form input").input_value().startswith("Both images contain")
     assert ask(page, "verify", "both are red").inner_text() in ("True", "False")
     page.get_by_role("button", name="Show what it looked at").click()
-    page.get_by_text("the left picture alone").wait_for()
+    page.get_by_text("the left image alone").wait_for()
     page.get_by_role("tab", name="Search").click()
     page.get_by_role("button", name="Add all samples").click()
-    page.get_by_text("6 pictures").wait_for()
+    page.get_by_text("6 images").wait_for()
     page.get_by_role("button", name="Add all samples").click()
-    page.get_by_text("6 pictures; all samples are here already").wait_for()
-    choose_file(page, "match", "a.png", b"no picture")
-    page.get_by_text("no kind of picture").wait_for()
+    page.get_by_text("6 images; all samples are here already").wait_for()
+    choose_file(page, "match", "a.png", b"no image")
+    page.get_by_text("no kind of image").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
     assert "The best of 6" in ask(page, "match", "a big thing").inner_text()
-    assert page.locator("#panel-match .status").inner_text() == "6 pictures"
+    assert page.locator("#panel-match .status").inner_text() == "6 images"
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
 
@@ -299,20 +299,20 @@ def test_says_what_the_model_is_and_how_to_begin(visit: Visit) -> None:
     known = visit.page.locator("#known").inner_text()
     assert "drawn scenes only" in known and "VQA v2" in known
     # Nothing is dropped with a finger.
-    assert visit.page.get_by_text("Drop a picture here").first.is_visible() != visit.phone
-    ways = visit.page.locator("#panel-answer").get_by_text("Choose a picture", exact=True)
+    assert visit.page.get_by_text("Drop an image here").first.is_visible() != visit.phone
+    ways = visit.page.locator("#panel-answer").get_by_text("Choose an image", exact=True)
     assert [way.is_visible() for way in ways.all()].count(True) == 1
-    assert not visit.page.get_by_text("Another picture").first.is_visible()
+    assert not visit.page.get_by_text("Another image").first.is_visible()
 
 
 def test_mistakes_are_said(visit: Visit) -> None:
     page = visit.page
     page.locator("#panel-answer form button[type=submit]").click()
-    assert page.get_by_role("alert").first.inner_text() == "Choose a picture first."
+    assert page.get_by_role("alert").first.inner_text() == "Choose an image first."
     upload(page, "answer")
     ask(page, "answer", "what is it ?")
-    choose_file(page, "answer", "b.txt", b"no picture")
-    page.get_by_text(re.compile("b.txt: this is no kind of picture .* The picture before stays")).wait_for()
+    choose_file(page, "answer", "b.txt", b"no image")
+    page.get_by_text(re.compile("b.txt: this is no kind of image .* The image before stays")).wait_for()
     assert page.locator("#panel-answer .stage img").is_visible()
     assert page.locator("#panel-answer .headline").is_visible()
     assert page.locator("#panel-answer .file").is_visible()  # on a phone too, to choose another
@@ -377,7 +377,7 @@ def test_a_token_is_asked_for_or_comes_with_the_link(model_folder: Path, browser
         context.close()
 
 
-def test_a_forgotten_picture_is_sent_again(visit: Visit) -> None:
+def test_a_forgotten_image_is_sent_again(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
     page.route("**/api/answer", _forget_once())
@@ -387,14 +387,14 @@ def test_a_forgotten_picture_is_sent_again(visit: Visit) -> None:
 
 
 def _forget_once() -> Callable[[sync_api.Route], None]:
-    """Makes the first request be one about a picture that is not there."""
+    """Makes the first request be one about an image that is not there."""
     first = True
 
     def handle(route: sync_api.Route) -> None:
         nonlocal first
         body = route.request.post_data_json
         if first:
-            body = {**body, "picture": {"scene": "gone"}}
+            body = {**body, "image": {"scene": "gone"}}
         first = False
         route.continue_(post_data=json.dumps(body))
 

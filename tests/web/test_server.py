@@ -82,7 +82,7 @@ def test_none_of_many_busy_clients_is_cut_off(model_folder: Path, tmp_path: Path
 
     def ask(number: int, where: str) -> None:
         connection, sent = http.client.HTTPConnection(where, timeout=60), 0
-        picture = large.getvalue() if number % 2 else png(number)
+        image = large.getvalue() if number % 2 else png(number)
         headers = {"Content-Type": "application/octet-stream"}
         if number % 4 > 1:
             headers["Connection"] = "close"
@@ -94,7 +94,7 @@ def test_none_of_many_busy_clients_is_cut_off(model_folder: Path, tmp_path: Path
             except OSError:  # nobody listens any more
                 break
             try:
-                connection.request("POST", "/api/scenes", picture, headers)
+                connection.request("POST", "/api/scenes", image, headers)
                 reply = connection.getresponse()
                 reply.read()
                 statuses[status := reply.status] += 1

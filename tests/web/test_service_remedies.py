@@ -22,13 +22,13 @@ def look(client: TestClient, data: bytes, kind: str = "application/octet-stream"
     return client.post("/api/scenes", content=data, headers={"content-type": kind})
 
 
-def choose(client: TestClient, picture: dict[str, str], box: list[int]) -> Any:
-    asked = {"picture": picture, "question": "which ?", "boxes": [box]}
+def choose(client: TestClient, image: dict[str, str], box: list[int]) -> Any:
+    asked = {"image": image, "question": "which ?", "boxes": [box]}
     return client.post("/api/choose", json=asked)
 
 
-def several(client: TestClient, pictures: list[dict[str, str]]) -> Any:
-    return client.post("/api/match", json={"pictures": pictures, "captions": ["it"]})
+def several(client: TestClient, images: list[dict[str, str]]) -> Any:
+    return client.post("/api/match", json={"images": images, "captions": ["it"]})
 
 
 def inline(data: bytes) -> dict[str, str]:
@@ -47,18 +47,18 @@ def first_frame(data: bytes) -> bytes:
 
 Request = Callable[[TestClient], Any]
 REMEDIES: dict[str, tuple[str, Request, Request]] = {
-    "no kind of picture": (
+    "no kind of image": (
         "send it as application/octet-stream",
         lambda client: look(client, png(1), "text/plain"),
         lambda client: look(client, png(1)),
     ),
-    "no picture": (
+    "no image": (
         "send JPEG, PNG, WebP, GIF or BMP",
         lambda client: look(client, b"%!PS-Adobe"),
         lambda client: look(client, encoded("BMP")),
     ),
-    "no bytes": ("send a picture", lambda client: look(client, b""), lambda client: look(client, png(1))),
-    "half a picture": (
+    "no bytes": ("send an image", lambda client: look(client, b""), lambda client: look(client, png(1))),
+    "half an image": (
         "send a whole JPEG, PNG, WebP, GIF or BMP file",
         lambda client: look(client, encoded("JPEG")[:900]),
         lambda client: look(client, encoded("JPEG")),
@@ -88,20 +88,20 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: several(client, [inline(png(1))] * 9),
         lambda client: several(client, [kept(client, png(1)) for _ in range(9)]),
     ),
-    "a picture that is gone": (
+    "an image that is gone": (
         "send it to /api/scenes again",
         lambda client: choose(client, {"scene": "gone"}, [10, 10, 60, 60]),
         lambda client: choose(client, kept(client, png(1)), [10, 10, 60, 60]),
     ),
     "a box outside": (
-        "give x1, y1, x2, y2 in pixels of the upright picture",
+        "give x1, y1, x2, y2 in pixels of the upright image",
         lambda client: choose(client, inline(png(1)), [500, 500, 600, 600]),
         lambda client: choose(client, inline(png(1)), [100, 100, 120, 120]),
     ),
     "another name": (
         "use the address it printed, or start it with --name NAME",
         lambda client: client.get("/api/model", headers={"host": "evil.example"}),
-        lambda client: client.get("/api/model", headers={"host": "pictures.example"}),
+        lambda client: client.get("/api/model", headers={"host": "images.example"}),
     ),
     "no such sample": (
         "see /api/model",
@@ -110,13 +110,13 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
     ),
     "no such task": (
         "choose among vqa, gqa",
-        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "it", "task": "x"}),
-        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "it", "task": "gqa"}),
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it", "task": "x"}),
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it", "task": "gqa"}),
     ),
     "nothing asked": (
         "give a text",
-        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "\u200b"}),
-        lambda client: client.post("/api/answer", json={"picture": inline(png(1)), "question": "what ?"}),
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "\u200b"}),
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "what ?"}),
     ),
 }
 
@@ -125,7 +125,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
 def test_followed_to_the_letter(name: str, predictor: Predictor) -> None:
     remedy, wrong, right = REMEDIES[name]
     limits = Limits(max_bytes=300_000, max_pixels=100_000, max_request_pixels=150_000)
-    app = create_app(predictor, limits, hosts=("localhost", "pictures.example"))
+    app = create_app(predictor, limits, hosts=("localhost", "images.example"))
     try:
         client = TestClient(app, base_url="http://localhost")
         reply = wrong(client)

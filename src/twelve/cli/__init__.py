@@ -13,12 +13,12 @@ from typing import Annotated
 
 import typer
 
-from twelve import __version__
 from twelve.cli import use
 from twelve.cli.data import data_app
 from twelve.cli.regions import regions_app
 from twelve.cli.study import study_app
 from twelve.errors import TwelveError, one_line
+from twelve.version import __version__
 
 app = typer.Typer(
     name="twelve",
@@ -84,9 +84,9 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """The official metric of anybody's predictions, without a model. docs/score.md says which files each task reads."""
-    from twelve.scoring.command import as_json as to_json
-    from twelve.scoring.command import score as run
-    from twelve.scoring.command import table
+    from twelve.score import as_json as to_json
+    from twelve.score import score as run
+    from twelve.score import table
 
     scores = run(task, truth, predictions, protocol)
     typer.echo(to_json(scores) if as_json else table(scores))
@@ -94,7 +94,7 @@ def score(
 
 @app.command(epilog="Example: twelve report runs/real-sample")
 def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by twelve evaluate.")]) -> None:
-    """Write report.html: the table, the curves, right and wrong predictions on their pictures."""
+    """Write report.html: the table, the curves, right and wrong predictions on their images."""
     from twelve.report.write import write_report
 
     typer.echo(str(write_report(run)))
@@ -119,7 +119,7 @@ def train(
     from twelve.config import load, naming
 
     parsed = load(config, settings or ())  # before torch is imported, which takes longer than to say what is misspelt
-    from twelve.training.run import train as run
+    from twelve.runs.train import train as run
 
     with naming(config, settings or ()):
         run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
@@ -131,7 +131,7 @@ def evaluate(
     task: Annotated[list[str] | None, typer.Option(help="Only this task (may be given several times).")] = None,
     split: Annotated[str | None, typer.Option(help="Another split than the reported one.")] = None,
     full: Annotated[bool, typer.Option(help="The complete protocol: retrieval ranks the whole gallery.")] = False,
-    floors: Annotated[bool, typer.Option(help="Measure the floors as well.")] = True,
+    baselines: Annotated[bool, typer.Option(help="Measure the baselines as well.")] = True,
     submit: Annotated[
         Path | None,
         typer.Option(help="Write the official file of results of one task here; the split may lack labels."),
@@ -142,13 +142,13 @@ def evaluate(
     settings: Setting = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Measure a trained model with the official metrics, and the floors it must beat."""
-    from twelve.evaluation.asked import asked
+    """Measure a trained model with the official metrics, and the baselines it must beat."""
+    from twelve.runs.asked import asked
 
     asked(run, task, submit, settings or ())  # before torch is imported
     from rich.console import Console
 
-    from twelve.evaluation.command import evaluate_run
+    from twelve.runs.evaluate import evaluate_run
 
     console = Console(stderr=as_json)
     results = evaluate_run(
@@ -156,7 +156,7 @@ def evaluate(
         tasks=task,
         split=split,
         full=full,
-        floors=floors,
+        baselines=baselines,
         submit=submit,
         settings=settings or (),
         console=console,
@@ -189,7 +189,7 @@ def tasks() -> None:
     table = Table("task", "dataset", "output", "token", "reported split", box=None, pad_edge=False)
     for task in sorted(all_tasks().values(), key=lambda task: task.token):
         table.add_row(
-            task.name, task.title + (" (extra)" if task.extra else ""), task.output, str(task.token), task.report_split
+            task.name, task.title + (" (extra)" if task.extra else ""), task.output, str(task.token), task.test_split
         )
     Console().print(table)
 

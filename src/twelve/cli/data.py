@@ -18,7 +18,7 @@ data_app = typer.Typer(
 def make_microworld(
     out: Annotated[Path, typer.Option(help="Data root to write.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
-    scale: Annotated[float, typer.Option(min=0.05, max=100, help="Times as many pictures to train on.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.05, max=100, help="Times as many images to train on.")] = 1.0,
     oracle: Annotated[bool, typer.Option(help="Measure what one who reads the scenes would score.")] = True,
 ) -> None:
     """Draw a small world and write all twelve datasets about it, in their official layouts."""
@@ -40,7 +40,7 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="TASK=SOURCE",
-        help="A task's pictures lie in images/SOURCE (may be given several times); else ROOT/sources.json says so.",
+        help="A task's images lie in images/SOURCE (may be given several times); else ROOT/sources.json says so.",
     ),
 ]
 Config = Annotated[
@@ -55,7 +55,7 @@ def check(
     regions: Annotated[
         Path | None,
         typer.Option(
-            help="The region store: a picture may have regions instead of a file.", show_default="ROOT/regions"
+            help="The region store: an image may have regions instead of a file.", show_default="ROOT/regions"
         ),
     ] = None,
     source: Sources = None,
@@ -76,10 +76,10 @@ def clean(
     root: Root,
     out: Annotated[Path, typer.Option(help="Folder for the lists.")],
     hold_out: Annotated[str, typer.Option(help="test or test+val.")] = "test",
-    pixels: Annotated[bool, typer.Option(help="Compare pictures themselves, besides their ids.")] = True,
+    pixels: Annotated[bool, typer.Option(help="Compare images themselves, besides their ids.")] = True,
     source: Sources = None,
 ) -> None:
-    """Find the training pictures that some task is measured on, and write lists of them that others can use."""
+    """Find the training images that some task is measured on, and write lists of them that others can use."""
     from twelve.data.exclusions import check_out, find_exclusions
     from twelve.data.opening import opened
 
@@ -95,7 +95,7 @@ def clean(
 
 @data_app.command(epilog="Example: twelve data stats ROOT")
 def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config = None) -> None:
-    """Count examples, pictures, words and answers of every split."""
+    """Count examples, images, words and answers of every split."""
     from twelve.data.opening import opened
     from twelve.data.stats import root_stats
 

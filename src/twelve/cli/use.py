@@ -1,4 +1,4 @@
-"""``twelve predict``, ``twelve match``: a trained model and pictures."""
+"""``twelve predict``, ``twelve match``: a trained model and images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
-Images = Annotated[list[Path] | None, typer.Option("--image", help="A picture, or a folder of them (several times).")]
+Images = Annotated[list[Path] | None, typer.Option("--image", help="An image, or a folder of them (several times).")]
 Texts = list[str] | None
 Weights = Annotated[str | None, typer.Option(help="The region network's weights, if they came from a file.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -30,28 +30,28 @@ def predict(
     ] = None,
     jsonl: Annotated[Path | None, typer.Option(help="A file that asks one thing a line (docs/predict.md).")] = None,
     out: Annotated[Path | None, typer.Option(help="Write one JSON object a line here.")] = None,
-    draw: Annotated[Path | None, typer.Option(help="Write the pictures, drawn on, into this folder.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Write the images, drawn on, into this folder.")] = None,
     as_json: Json = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Ask a trained model about pictures; exit code 1 when some could not be answered."""
+    """Ask a trained model about images; exit code 1 when some could not be answered."""
     from twelve.errors import ConfigError
     from twelve.predictor import command, lines, loading
-    from twelve.predictor.questions import check_threshold
+    from twelve.predictor.checks import check_threshold
 
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
     if jsonl is None and not (image and any(texts.values())):
         raise ConfigError("nothing to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
     if jsonl is not None and (image or any(texts.values())):
-        raise ConfigError("--jsonl names its pictures and questions itself", remedy="leave the other options out")
+        raise ConfigError("--jsonl names its images and questions itself", remedy="leave the other options out")
     check_threshold(threshold)
     if threshold is not None and jsonl is None and not locate:
         raise ConfigError("--threshold is for --locate, which is not given", remedy="leave it out")
     if jsonl is not None:
         everything = lines.asked_in(jsonl, task, threshold)
     else:
-        everything = lines.asked_of(lines.pictures_in(image or []), texts, task, threshold)
+        everything = lines.asked_of(lines.images_in(image or []), texts, task, threshold)
     lines.check_images(image for asked in everything for image in asked.images)
     command.check_outputs(everything, out=out, draw=draw, jsonl=jsonl)
     folder = loading.find(run)
@@ -65,29 +65,29 @@ def predict(
 
 def match(
     run: Run,
-    captions: Annotated[list[str], typer.Argument(help="Sentences to search the pictures with.")],
-    images: Annotated[list[Path], typer.Option(help="A folder of pictures, or a picture (several times).")],
+    captions: Annotated[list[str], typer.Argument(help="Sentences to search the images with.")],
+    images: Annotated[list[Path], typer.Option(help="A folder of images, or an image (several times).")],
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
     top: Annotated[int, typer.Option(min=1, help="Show the best so many.")] = 5,
-    regions: Annotated[Path | None, typer.Option(help="A region store that holds some of the pictures.")] = None,
+    regions: Annotated[Path | None, typer.Option(help="A region store that holds some of the images.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Search pictures with sentences; exit code 1 when some could not be read."""
+    """Search images with sentences; exit code 1 when some could not be read."""
     from twelve.errors import RegionError, one_line
     from twelve.predictor import command, lines, loading
     from twelve.predictor.results import percent
 
-    pictures = lines.pictures_in(images)
-    lines.check_images(pictures)
+    files = lines.images_in(images)
+    lines.check_images(files)
     if regions is not None and not regions.exists():
         raise RegionError("no regions here", file=regions, remedy="name a folder of twelve regions extract")
     folder = loading.find(run)
     command.check_captions(loading.abilities_of(folder), captions, task)
     command.check_looking(weights, device)
     predictor = loading.load(folder, weights=weights, device=device)
-    found, failed = command.match(predictor, pictures, captions, regions=regions, task=task)
+    found, failed = command.match(predictor, files, captions, regions=regions, task=task)
     for file, why in failed.items():
         print(one_line(f"left out: {file}: {why}"), file=sys.stderr)
     command.warn(found.warnings, set())
@@ -113,11 +113,11 @@ def convert(
         list[str] | None,
         typer.Option(metavar="HEAD=FILE", help="A head's answers in order: JSON or the released pickle."),
     ] = None,
-    detector: Annotated[Path | None, typer.Option(help="detectron_model.pth: to look at pictures as well.")] = None,
+    detector: Annotated[Path | None, typer.Option(help="detectron_model.pth: to look at images as well.")] = None,
 ) -> None:
     """Turn a released checkpoint into a folder that everything here opens."""
     from twelve.errors import ConfigError
-    from twelve.model.convert import convert as run
+    from twelve.runs.convert import convert as run
 
     named: dict[str, Path] = {}
     for pair in labels or ():
@@ -142,7 +142,7 @@ def export(
     from twelve.predictor.abilities import check_head
 
     check_head(output, loading.abilities_of(loading.find(str(run))).heads, run)  # before torch is imported
-    from twelve.model.export import export as write
+    from twelve.export.export import export as write
 
     for line in write(run, out, output=output, int8=int8).lines():
         typer.echo(line)

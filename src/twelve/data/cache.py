@@ -1,7 +1,7 @@
 """Large official files are read once: a cache of their examples, which is never stale.
 
 An entry is found by a hash of everything that decides what the reader returns: all bytes of the files that it opens,
-its task and split, where its pictures come from, and this package's source code. Change one of them and there is no
+its task and split, where its images come from, and this package's source code. Change one of them and there is no
 entry. Entries are Apache Arrow files (stored.py) under ``$TWELVE_CACHE``, else in the user's folder for caches;
 ``TWELVE_CACHE=off`` switches the cache off. One that is damaged is written again, and a folder that cannot be written
 means no more than that every start reads the official files.
@@ -20,16 +20,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
-import twelve
 from twelve.data.codec import Codec
-from twelve.data.root import DataRoot
 from twelve.data.stored import ENTRY, checksum, open_examples, write_examples
-from twelve.data.streams import watching
 from twelve.errors import ConfigError, DataError, TwelveError
-from twelve.files import alone, replacing
+from twelve.formats.data_root import DataRoot
+from twelve.formats.json_streams import watching
+from twelve.io.files import alone, replacing
 from twelve.progress import Track, console
-from twelve.tasks.base import Example, Task
+from twelve.tasks.base import Task
+from twelve.types.examples import Example
 
+PACKAGE = Path(__file__).parents[1]
 FOLDER = "TWELVE_CACHE"
 """Environment variable: where the cache is, or ``off``."""
 OFF = "off"
@@ -43,6 +44,7 @@ def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
     Raises:
         DataError, ConfigError: as that does.
     """
+    task = task.reader
     with root.mended():
         folder = cache_folder()
         paths = [] if folder is None else task.sources(root, split)
@@ -87,7 +89,7 @@ def key_of(task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> str
             sums.append(found)
             track.advance()
     names = [os.path.relpath(path, root.path) for path in paths]
-    # A reader may be stricter with what is trained on, and may ask where the pictures of the task come from.
+    # A reader may be stricter with what is trained on, and may ask where the images of the task come from.
     facts = [task.name, split, task.train_split, root.image_source(task), *names, *sums, code_of(type(task))]
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
@@ -100,12 +102,12 @@ def code_of(kind: type[Task]) -> str:
     Raises:
         OSError: this package is installed without its source code, or a file of it cannot be read.
     """
-    files = set(Path(twelve.__file__).parent.rglob("*.py"))
+    files = set(PACKAGE.rglob("*.py"))
     if not files:
-        raise FileNotFoundError(f"no source code in {Path(twelve.__file__).parent}, by which an entry is known")
+        raise FileNotFoundError(f"no source code in {PACKAGE}, by which an entry is known")
     for name in dict.fromkeys(cls.__module__ for cls in kind.__mro__):
         found = getattr(sys.modules.get(name), "__file__", None)
-        if found is None or name.startswith(f"{twelve.__name__}.") or name in sys.stdlib_module_names:
+        if found is None or name.startswith("twelve.") or name in sys.stdlib_module_names:
             continue
         path = Path(found)
         depth = name.count(".") + (path.name == "__init__.py")

@@ -1,4 +1,4 @@
-"""What a data root lacks: files, pictures, regions; what in it cannot be; how much of it there is, against the official
+"""What a data root lacks: files, images, regions; what in it cannot be; how much of it there is, against the official
 numbers."""
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from pathlib import Path
 from PIL import Image
 
 from twelve.data.cache import read_examples
-from twelve.data.columns import have_candidates, pictures, take, texts_of
-from twelve.data.mistaken import what_is
-from twelve.data.records import check_regular
-from twelve.data.root import NO_FILE, DataRoot, MissingData
+from twelve.data.columns import distinct_images, have_candidates, take, texts_of
 from twelve.data.sources import MOST, elsewhere
-from twelve.errors import DataError, TwelveError
+from twelve.errors import DataError, MissingData, TwelveError
+from twelve.formats.data_root import NO_FILE, DataRoot
+from twelve.formats.mistaken import what_is
+from twelve.formats.records import check_regular
 from twelve.progress import Track
-from twelve.regions.store import RegionStore
-from twelve.tasks.base import Box, Example, Task, all_tasks, get
+from twelve.regions.store.region_store import RegionStore
+from twelve.tasks.base import Task, all_tasks, get
+from twelve.types.examples import Box, Example
 
 REGIONS = "regions"
-_COUNTED = ("examples", "pictures")
+_COUNTED = ("examples", "images")
 _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 """Format -> what stands at the end of a file."""
 _FRACTION = 2.0
-"""Pixels within which no dataset's boxes lie, but every box given as fractions of its picture does."""
+"""Pixels within which no dataset's boxes lie, but every box given as fractions of its image does."""
 _NAMED = 4
 """Missing files that are named."""
 _TAIL = 64
@@ -39,8 +40,8 @@ class SplitCheck:
 
     Attributes:
         missing: official files that are not there.
-        examples, pictures: how many were read; None when none could be.
-        official: (examples, pictures) of the complete split, None where not known.
+        examples, images: how many were read; None when none could be.
+        official: (examples, images) of the complete split, None where not known.
         errors: what keeps the split from being used.
         notes: what is odd and does not.
         damaged: something that is here is not what it should be; more than that something is not here.
@@ -49,7 +50,7 @@ class SplitCheck:
     split: str
     missing: tuple[str, ...] = ()
     examples: int | None = None
-    pictures: int | None = None
+    images: int | None = None
     official: tuple[int | None, int | None] | None = None
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ class SplitCheck:
             names = ", ".join(self.missing if more <= 0 else [*self.missing[:_NAMED], f"and {more} more"])
             lines.append(f"  {self.split}: missing {names}")
         elif self.examples is not None:
-            line = f"  {self.split}: {self.examples:,} examples on {self.pictures:,} pictures"
+            line = f"  {self.split}: {self.examples:,} examples on {self.images:,} images"
             if self.official is not None:
                 words = [f"{of:,} {what}" for of, what in zip(self.official, _COUNTED, strict=True) if of is not None]
                 line += f" (official: {', '.join(words)})"
@@ -147,8 +148,8 @@ def check_root(
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     store = RegionStore(regions or root.path / REGIONS, data=root.path)
-    chosen = [get(name) for name in tasks] if tasks else _present(root)
-    seen = _Pictures(root, store)
+    chosen = [get(name, root.own_tasks) for name in tasks] if tasks else _present(root)
+    seen = _Images(root, store)
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
@@ -158,16 +159,16 @@ def check_root(
 
 
 def _present(root: DataRoot) -> list[Task]:
-    return [task for _, task in sorted(all_tasks().items()) if (root.path / task.folder).is_dir()]
+    return [task for _, task in sorted(all_tasks(root.own_tasks).items()) if (root.path / task.folder).is_dir()]
 
 
 def splits_of(task: Task) -> tuple[str, ...]:
     """The official splits that training or measuring reads, the training split first."""
     held_out = (split for role in ("val", "test") for split in task.held_out_splits.get(role, ()))
-    return tuple(dict.fromkeys([task.train_split, *held_out, task.report_split]))
+    return tuple(dict.fromkeys([task.train_split, *held_out, task.test_split]))
 
 
-def _check_task(root: DataRoot, task: Task, seen: _Pictures) -> TaskCheck:
+def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read) for split in default)
@@ -184,7 +185,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Pictures) -> TaskCheck:
     if folder.is_dir():
         try:
             with root.mended():
-                task.same_pictures(root)
+                task.same_images(root)
         except MissingData as error:
             notes.append(f"{error.problem}: no {error.file}")
         except DataError as error:
@@ -228,12 +229,12 @@ def _check_split(
     root: DataRoot,
     task: Task,
     split: str,
-    seen: _Pictures,
+    seen: _Images,
     read: dict[str, Sequence[Example]],
     *,
     needed: bool = True,
 ) -> SplitCheck:
-    """``read`` receives the examples; where they are not ``needed``, missing pictures are only noted."""
+    """``read`` receives the examples; where they are not ``needed``, missing images are only noted."""
     official = task.official_counts.get(split)
     try:
         examples = read_examples(task, root, split)
@@ -248,8 +249,8 @@ def _check_split(
     except DataError as error:
         return SplitCheck(split, official=official, errors=(str(error),), damaged=True)
     read[split] = examples
-    images = pictures(examples)
-    errors, notes = seen.look(task, images, pictures(take(examples, have_candidates(examples))))
+    images = distinct_images(examples)
+    errors, notes = seen.look(task, images, distinct_images(take(examples, have_candidates(examples))))
     if not needed:
         errors, notes = [], [*errors, *notes]
     lacking = len(errors)
@@ -269,14 +270,14 @@ def _check_split(
             (other for other, size in task.official_counts.items() if size == (len(examples), len(images))), split
         )
         if odd and twin != split:
-            errors.append(f"has exactly as many examples and pictures as {twin}: is it that file?")
+            errors.append(f"has exactly as many examples and images as {twin}: is it that file?")
         notes += odd
     damaged = len(errors) > lacking
     return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes), damaged)
 
 
-class _Pictures:
-    """Pictures of all tasks; each file is opened once."""
+class _Images:
+    """Images of all tasks; each file is opened once."""
 
     def __init__(self, root: DataRoot, store: RegionStore) -> None:
         self._root, self._store = root, store
@@ -284,10 +285,10 @@ class _Pictures:
         """Image id -> width and height; or what is wrong with its file."""
 
     def look(self, task: Task, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
-        """(errors, notes) about pictures without a file or regions: what has regions needs no file, and the reverse.
+        """(errors, notes) about images without a file or regions: what has regions needs no file, and the reverse.
 
         Args:
-            asked: pictures of which the dataset gives boxes.
+            asked: images of which the dataset gives boxes.
         """
         root, store = self._root, self._store
         without_file = [image for image in images if root.image_file(image) is None]
@@ -298,22 +299,22 @@ class _Pictures:
         except TwelveError as error:
             return [str(error)], []
         if neither:
-            share = f"{len(neither):,} of {len(images):,} pictures"
+            share = f"{len(neither):,} of {len(images):,} images"
             where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
             more = f"; {where}" if where else ""
             return [f"{share} have neither a file nor regions, the first is {neither[0]}{more}"], []
         damaged = [(image, found) for image in bare if isinstance(found := self._file(image), str)]
         if damaged:
             image, found = damaged[0]
-            share = f"{len(damaged):,} of {len(images):,} picture files are damaged"
+            share = f"{len(damaged):,} of {len(images):,} image files are damaged"
             return [f"{share}, the first is {root.image_file(image)}: {found} -> download them again"], []
         notes = []
         if without_file:
-            notes.append(f"{len(without_file):,} of {len(images):,} pictures have regions alone")
+            notes.append(f"{len(without_file):,} of {len(images):,} images have regions alone")
         if bare:
-            notes.append(f"{len(bare):,} of {len(images):,} pictures have no regions yet")
+            notes.append(f"{len(bare):,} of {len(images):,} images have no regions yet")
         if half:
-            notes.append(f"{half:,} of {len(asked):,} pictures have regions, but none yet of the boxes that are given")
+            notes.append(f"{half:,} of {len(asked):,} images have regions, but none yet of the boxes that are given")
         return [], notes
 
     def size(self, image: str) -> tuple[int, int] | None:
@@ -337,7 +338,7 @@ class _Pictures:
 
 
 def _opened(path: Path) -> tuple[int, int] | str:
-    """Width and height of a picture; or what is wrong with its file.
+    """Width and height of an image; or what is wrong with its file.
 
     A file that does not end as its format does (a download that broke off) is decoded, which takes its time: it may
     have something behind its end.
@@ -361,8 +362,8 @@ def _ends(path: Path, kind: str | None) -> bool:
         return _END.get(kind or "", b"") in stream.read()
 
 
-def _boxes(examples: Sequence[Example], seen: _Pictures) -> tuple[list[str], list[str]]:
-    """(errors, notes): boxes without area or outside their picture; boxes that reach beyond it."""
+def _boxes(examples: Sequence[Example], seen: _Images) -> tuple[list[str], list[str]]:
+    """(errors, notes): boxes without area or outside their image; boxes that reach beyond it."""
     by_image: dict[str, dict[Box, str]] = {}
     furthest = 0.0
     for example in examples:
@@ -384,9 +385,9 @@ def _boxes(examples: Sequence[Example], seen: _Pictures) -> tuple[list[str], lis
                 outside.append(name)
             elif size is not None and (x1 < -1 or y1 < -1 or x2 > size[0] + 1 or y2 > size[1] + 1):
                 beyond.append(name)
-    kinds: Mapping[str, list[str]] = {"have no area": empty, "lie outside their picture": outside}
+    kinds: Mapping[str, list[str]] = {"have no area": empty, "lie outside their image": outside}
     errors = [f"{len(names):,} boxes {what}, the first of {names[0]}" for what, names in kinds.items() if names]
     if by_image and furthest <= _FRACTION:
-        errors.append("no box reaches beyond 2 pixels: these are fractions of the picture's size, expected pixels")
-    reach = [f"{len(beyond):,} boxes reach beyond their picture, the first of {beyond[0]}"] if beyond else []
+        errors.append("no box reaches beyond 2 pixels: these are fractions of the image's size, expected pixels")
+    reach = [f"{len(beyond):,} boxes reach beyond their image, the first of {beyond[0]}"] if beyond else []
     return errors, reach

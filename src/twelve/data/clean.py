@@ -1,9 +1,9 @@
-"""Clean splits: no picture that any task is measured on is trained on; and the split that training itself looks at.
+"""Clean splits: no image that any task is measured on is trained on; and the split that training itself validates on.
 
-The original removes every picture of any task's test set from every task's training set, and leaves validation sets
+The original removes every image of any task's test set from every task's training set, and leaves validation sets
 alone ("12-in-1", Lu et al. 2020, section 3). Here validation sets can be held out as well, and the split that a run
-reports always is. Pictures are compared by their ids, which carry their source, so tasks on the same photographs meet;
-where two sources hold the same photograph, the tasks that know say so (:meth:`twelve.tasks.base.Task.same_pictures`).
+reports always is. Images are compared by their ids, which carry their source, so tasks on the same photographs meet;
+where two sources hold the same photograph, the tasks that know say so (:meth:`twelve.tasks.base.Task.same_images`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from twelve.data.columns import distinct_pairs, groups_of, images_of, pictures, take
+from twelve.data.columns import distinct_images, distinct_pairs, groups_of, images_of, take
 from twelve.data.reading import reading
-from twelve.data.root import DataRoot, MissingData
-from twelve.errors import DataError
-from twelve.tasks.base import Example, Task, tasks_of
+from twelve.errors import DataError, MissingData
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import Task, tasks_of
+from twelve.types.examples import Example
 
 NO_FOLDER = "the data root has no folder for it"
 Mode: TypeAlias = Literal["test", "test+val"]
@@ -27,7 +28,7 @@ Mode: TypeAlias = Literal["test", "test+val"]
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Pictures of one split that must not be trained on.
+    """Images of one split that must not be trained on.
 
     Attributes:
         role: why: "test", "val", or "reported" for a reported split that is neither.
@@ -41,7 +42,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutImages:
-    """All pictures that must not be trained on, with their reasons.
+    """All images that must not be trained on, with their reasons.
 
     Attributes:
         skipped: "task split" -> why it could not be held out (the data root lacks it).
@@ -62,8 +63,8 @@ class HeldOutImages:
 class Removed:
     """What cleaning did to one task's training set."""
 
-    pictures_before: int
-    pictures_after: int
+    images_before: int
+    images_after: int
     examples_before: int
     examples_after: int
 
@@ -74,7 +75,7 @@ class CleanReport:
 
     Attributes:
         removed: task -> sizes of its training set before and after.
-        overlap: task -> {"task split": pictures of that split that are in this task's uncleaned training set}.
+        overlap: task -> {"task split": images of that split that are in this task's uncleaned training set}.
         skipped: "task split" -> why it could not be held out.
     """
 
@@ -85,14 +86,14 @@ class CleanReport:
 
     def __str__(self) -> str:
         held = "test sets" if self.mode == "test" else "test and validation sets"
-        lines = [f"clean splits: pictures of any task's {held} are out of every training set", ""]
+        lines = [f"clean splits: images of any task's {held} are out of every training set", ""]
         names = list(dict.fromkeys(name for row in self.overlap.values() for name in row))
-        header = ["task", "pictures", "kept", "out", "examples", "kept", "out", *names]
+        header = ["task", "images", "kept", "out", "examples", "kept", "out", *names]
         rows = []
         for task, sizes in self.removed.items():
-            pictures, examples = sizes.pictures_before, sizes.examples_before
-            kept, left = sizes.pictures_after, sizes.examples_after
-            numbers = [pictures, kept, pictures - kept, examples, left, examples - left]
+            images, examples = sizes.images_before, sizes.examples_before
+            kept, left = sizes.images_after, sizes.examples_after
+            numbers = [images, kept, images - kept, examples, left, examples - left]
             rows.append([task, *(f"{number:,}" for number in numbers)])
             rows[-1] += [f"{self.overlap[task][name]:,}" for name in names]
         widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
@@ -100,7 +101,7 @@ class CleanReport:
             cells = [row[0].ljust(widths[0])]
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
-        lines += ["", "columns named after a split: its pictures that this task would have trained on"]
+        lines += ["", "columns named after a split: its images that this task would have trained on"]
         reasons = by_reason(self.skipped)
         reasons.pop(NO_FOLDER, None)  # nobody asked for a dataset of which nothing is here
         lines += [f"not held out: {', '.join(names)} ({why})" for why, names in reasons.items()]
@@ -128,7 +129,7 @@ def held_out_images(
     tasks: Mapping[str, Task] | None = None,
     progress: bool = True,
 ) -> HeldOutImages:
-    """Pictures of every task's held-out splits that the data root has.
+    """Images of every task's held-out splits that the data root has.
 
     Args:
         mode: "test", or "test+val" for validation splits as well.
@@ -158,13 +159,13 @@ def held_out_images(
                     raise
                 skipped[f"{name} {split}"] = why_missing(root, tasks[name], error)
                 continue
-            splits.append(HeldOut(name, split, role, frozenset(pictures(examples))))
-    same, unknown = same_pictures(root, tasks)
+            splits.append(HeldOut(name, split, role, frozenset(distinct_images(examples))))
+    same, unknown = same_images(root, tasks)
     return HeldOutImages(mode, tuple(splits), skipped | unknown, same)
 
 
-def same_pictures(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, str]]:
-    """(image id -> id of the same photograph in another source, "task's pictures in other sources" -> why they are not
+def same_images(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, str]]:
+    """(image id -> id of the same photograph in another source, "task's images in other sources" -> why they are not
     known), as the tasks that the data root has a folder for say.
 
     Raises:
@@ -176,16 +177,16 @@ def same_pictures(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, 
         if not (root.path / task.folder).is_dir():
             continue
         try:
-            same |= task.same_pictures(root)
+            same |= task.same_images(root)
         except MissingData as error:
-            unknown[f"{name}'s pictures in other sources"] = f"{error.problem}: no {error.file}"
+            unknown[f"{name}'s images in other sources"] = f"{error.problem}: no {error.file}"
     return same, unknown
 
 
 def clean_splits(
     train: Mapping[str, Sequence[Example]], held_out: HeldOutImages
 ) -> tuple[dict[str, Sequence[Example]], CleanReport]:
-    """Take every example that shows a held-out picture, in whichever source, out of every training set.
+    """Take every example that shows a held-out image, in whichever source, out of every training set.
 
     Args:
         train: task -> its training examples.
@@ -206,32 +207,32 @@ def clean_splits(
     for task, examples in train.items():
         images = images_of(examples)
         kept[task] = take(examples, images.where(banned.isdisjoint(identities(those)) for those in images.values))
-        before, after = (identities(pictures(part)) for part in (examples, kept[task]))
+        before, after = (identities(distinct_images(part)) for part in (examples, kept[task]))
         removed[task] = Removed(len(before), len(after), len(examples), len(kept[task]))
         overlap[task] = {name: len(before & theirs) for name, theirs in columns.items()}
     return kept, CleanReport(held_out.mode, removed, overlap, held_out.skipped)
 
 
-def carve(examples: Sequence[Example], fraction: float, seed: int) -> tuple[Sequence[Example], Sequence[Example]]:
-    """:func:`carve_tasks` of a single task."""
-    return carve_tasks({"": examples}, fraction, seed)[""]
+def split_task(examples: Sequence[Example], fraction: float, seed: int) -> tuple[Sequence[Example], Sequence[Example]]:
+    """:func:`split_validation` of a single task."""
+    return split_validation({"": examples}, fraction, seed)[""]
 
 
-def carve_tasks(
+def split_validation(
     train: Mapping[str, Sequence[Example]], fraction: float, seed: int, same: Mapping[str, str] | None = None
 ) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
-    """Split training sets into (train, look) by picture, the same pictures for every task.
+    """Split training sets into (train, validation) by image, the same images for every task.
 
-    Examples that share a picture, or a group (a sentence that is said of several pairs), stay together. A picture's
+    Examples that share an image, or a group (a sentence that is said of several pairs), stay together. An image's
     side follows from a hash of its id and the seed, so it is the same in every run and on every machine, whatever else
-    is in the data. Every task gets at least one picture on either side.
+    is in the data. Every task gets at least one image on either side.
 
     Args:
-        fraction: share of the pictures to look on, in expectation.
+        fraction: share of the images to validate on, in expectation.
         same: image id -> id of the same photograph in another source; both go to the same side.
 
     Raises:
-        DataError: a task has too few pictures to have some on both sides.
+        DataError: a task has too few images to have some on both sides.
     """
     links = _Links()
     same = same or {}
@@ -241,26 +242,26 @@ def carve_tasks(
         for together, group in distinct_pairs(images, groups):
             if not together:
                 first = int(np.flatnonzero(images.codes == images.values.index(()))[0])
-                raise DataError("an example without a picture", record=examples[first].id)
+                raise DataError("an example without an image", record=examples[first].id)
             links.join(together, (task, group) if group else None)
         for image in (image for together in images.values for image in together if image in same):
             links.join((image, same[image]), None)
     draws = {name: _draw(name, seed) for name in links.names()}
-    look = {name for name, draw in draws.items() if draw < fraction}
+    validation = {name for name, draw in draws.items() if draw < fraction}
     names_of = {task: [links.name(images[0]) for images in column.values] for task, column in columns.items()}
     parts = {task: set(names) for task, names in names_of.items()}
     for task, names in parts.items():
         if len(names) < 2:
             raise DataError(
-                f"{task or 'the task'} has {len(names)} separate training pictures, too few to look on some of them",
-                remedy="train on more pictures",
+                f"{task or 'the task'} has {len(names)} separate training images, too few to validate on some of them",
+                remedy="train on more images",
             )
-        if not names & look:
-            look.add(min(names, key=draws.__getitem__))
+        if not names & validation:
+            validation.add(min(names, key=draws.__getitem__))
     for names in parts.values():
-        if names <= look:
-            look.discard(max(names, key=draws.__getitem__))
-    sides = {task: columns[task].where(name in look for name in names) for task, names in names_of.items()}
+        if names <= validation:
+            validation.discard(max(names, key=draws.__getitem__))
+    sides = {task: columns[task].where(name in validation for name in names) for task, names in names_of.items()}
     return {task: (take(examples, ~sides[task]), take(examples, sides[task])) for task, examples in train.items()}
 
 
@@ -271,9 +272,9 @@ def _draw(name: str, seed: int) -> float:
 
 
 class _Links:
-    """Pictures that belong together, directly or by a chain (a disjoint-set forest).
+    """Images that belong together, directly or by a chain (a disjoint-set forest).
 
-    A set is named by the smallest of its pictures' ids, which does not depend on the order of joining.
+    A set is named by the smallest of its images' ids, which does not depend on the order of joining.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
 
 Value = TypeVar("Value", bound=Hashable)
 Other = TypeVar("Other", bound=Hashable)
@@ -68,7 +68,7 @@ class Column(NamedTuple, Generic[Value]):
 
 
 def images_of(examples: Sequence[Example]) -> Column[tuple[str, ...]]:
-    """The pictures of each example."""
+    """The images of each example."""
     if isinstance(examples, Examples):
         return _merged(examples, "images")
     return _numbered(example.images for example in examples)
@@ -88,7 +88,7 @@ def distinct_pairs(first: Column[Value], second: Column[Other]) -> list[tuple[Va
     return [(first.values[row], second.values[column]) for row, column in zip(rows, columns, strict=True)]
 
 
-def pictures(*parts: Sequence[Example]) -> list[str]:
+def distinct_images(*parts: Sequence[Example]) -> list[str]:
     """Distinct image ids of all the examples, in the order in which they occur first."""
     return list(dict.fromkeys(image for part in parts for images in images_of(part).values for image in images))
 

@@ -1,15 +1,15 @@
-"""Pictures that show the same photograph in other bytes: saved again, resized, or cut at the edges.
+"""Images that show the same photograph in other bytes: saved again, resized, or cut at the edges.
 
-A picture's fingerprint (fingerprints.py) is made of perceptual hashes (pHash: the signs of the lowest frequencies of
-the grey picture's cosine transform) of the whole picture and of windows in it, and of a small grey thumbnail. A picture
+An image's fingerprint (fingerprints.py) is made of perceptual hashes (pHash: the signs of the lowest frequencies of
+the grey image's cosine transform) of the whole image and of windows in it, and of a small grey thumbnail. An image
 whose own hash is near that of another's window is a candidate. Whether it is one is decided on the thumbnails, whose
-correlation must be high once the window has been moved to where it fits best, and last on the coloured pictures.
+correlation must be high once the window has been moved to where it fits best, and last on the coloured images.
 
-The time grows with the pictures and not with their pairs: hashes are sorted, each picture is compared with a bounded
-number of neighbours in that order, and of these the most alike are looked at closely. Among thousands of pictures that
+The time grows with the images and not with their pairs: hashes are sorted, each image is compared with a bounded
+number of neighbours in that order, and of these the most alike are looked at closely. Among thousands of images that
 are all alike (drawings on one ground) some that are the same can therefore be missed.
 
-Not found: mirrored and turned pictures, cuts of more than a fifth of a side, pictures with a frame around them. Two
+Not found: mirrored and turned images, cuts of more than a fifth of a side, images with a frame around them. Two
 shots of a series that hardly differ cannot be told from one shot that was saved twice.
 """
 
@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from twelve.data.crop_matching import STARTS, THUMBNAIL, UNIT, averaged, correlations, fitted
 from twelve.data.fingerprints import Fingerprints, square
-from twelve.data.windows import STARTS, THUMBNAIL, UNIT, averaged, correlations, fitted
 from twelve.progress import Track
 
 DISTANCE = 10
 """Bits in which the hashes of a candidate may differ, of 63."""
 PLAIN = 4.0
-"""Standard deviation of grey levels (0..255) below which a picture shows too little to be told from others."""
+"""Standard deviation of grey levels (0..255) below which an image shows too little to be told from others."""
 CORRELATION = 0.95
 """Of thumbnails of the same photograph, at least."""
 UNLIKELY = 0.75
@@ -42,21 +42,21 @@ DIFFERENCE = 60.0
 SLACK = 0.01
 """Of a side, by which what is compared may lie elsewhere."""
 NEIGHBOURS = 1024
-"""Hashes that a picture's is compared with at most, in each of the orders."""
+"""Hashes that an image's is compared with at most, in each of the orders."""
 CLOSE = 8
-"""Pictures that one picture is looked at closely with, at most."""
+"""Images that one image is looked at closely with, at most."""
 _BITS = np.array([bin(value).count("1") for value in range(1 << 16)], dtype=np.uint8)
 _BAND = 16
 """Hashes are sorted four times, each time by another quarter of their bits first. Those that are compared agree in that
 quarter."""
 _KEPT = 64
-"""Near windows of others that are kept of one picture and order."""
+"""Near windows of others that are kept of one image and order."""
 _WINDOWS = 3
 """Windows of a candidate that are tried."""
 _WINDOW, _PAIR = 7, 13
 """Bits of a number that hold a window, and of one that hold a window and a distance."""
 _QUERIES = 1024
-"""Pictures whose neighbours are sought at a time."""
+"""Images whose neighbours are sought at a time."""
 _PAIRS = 4096
 """Pairs that are looked at closely at a time."""
 
@@ -66,7 +66,7 @@ class Duplicate:
     """``image`` shows what ``of`` shows, all of it or a part (to rounding).
 
     Attributes:
-        window: x1, y1, x2, y2 of that part in 0..1 of the other picture.
+        window: x1, y1, x2, y2 of that part in 0..1 of the other image.
         correlation: of the two thumbnails, at most 1.
     """
 
@@ -77,9 +77,9 @@ class Duplicate:
 
 
 def duplicates(prints: Fingerprints, *, workers: int | None = None, progress: bool = True) -> list[Duplicate]:
-    """Pairs of pictures that show the same photograph, each once, in the order of the ids.
+    """Pairs of images that show the same photograph, each once, in the order of the ids.
 
-    Of pictures that agree in every pixel of the thumbnail only the first is compared with the rest.
+    Of images that agree in every pixel of the thumbnail only the first is compared with the rest.
 
     Args:
         workers: threads that decode; one a core when absent.
@@ -95,7 +95,7 @@ def duplicates(prints: Fingerprints, *, workers: int | None = None, progress: bo
     pairs = _likely(prints.thumbnails, *_candidates(prints.hashes, rows, progress=progress))
     with (
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
-        Track("comparing pictures", len(pairs), "pairs", shown=progress) as track,
+        Track("comparing images", len(pairs), "pairs", shown=progress) as track,
     ):
         for start in range(0, len(pairs), _PAIRS):
             part = pairs[start : start + _PAIRS]
@@ -111,12 +111,12 @@ def duplicates(prints: Fingerprints, *, workers: int | None = None, progress: bo
 def _candidates(
     hashes: NDArray[np.uint64], rows: NDArray[np.int64], *, progress: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(C, 2) pictures and others, (C,) windows of the others whose hashes are near those of the whole pictures; for one
-    pair of pictures at most three, one after the other, the nearest first."""
+    """(C, 2) images and others, (C,) windows of the others whose hashes are near those of the whole images; for one
+    pair of images at most three, one after the other, the nearest first."""
     whole, windows = hashes[rows, 0], hashes[rows].reshape(-1)
     parts = [np.empty(0, dtype=np.int64)]
     bands = 64 // _BAND
-    with Track("finding pairs", bands * len(rows), "pictures", shown=progress) as track:
+    with Track("finding pairs", bands * len(rows), "images", shown=progress) as track:
         for band in range(bands):
             keys = _turned(windows, band)
             order = np.argsort(keys)
@@ -140,10 +140,10 @@ def _near(
     windows: int,
 ) -> NDArray[np.int64]:
     """Those of the sorted ``keys`` that are near the hashes ``wanted`` (Q,) of ``queries``, as numbers that sort by the
-    pair of pictures, then by the bits in which they differ: (pair << 13) + (bits << 7) + window.
+    pair of images, then by the bits in which they differ: (pair << 13) + (bits << 7) + window.
 
     Args:
-        order: place of each key among the windows of all pictures, ``windows`` of each.
+        order: place of each key among the windows of all images, ``windows`` of each.
     """
     rest = np.uint64((1 << 64 - _BAND) - 1)
     place = np.searchsorted(keys, wanted)
@@ -179,7 +179,7 @@ def _rank(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def _likely(
     thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64], windows: NDArray[np.int64]
 ) -> list[tuple[int, int, list[int]]]:
-    """(picture, other, the one or two windows of the other that are most like the picture): for each picture the most
+    """(image, other, the one or two windows of the other that are most like the image): for each image the most
     alike others, if they are alike at all."""
     score = correlations(thumbnails, pairs[:, 0], pairs[:, 1], STARTS[windows])
     best: dict[tuple[int, int], list[tuple[float, int]]] = {}
@@ -219,11 +219,11 @@ def _same(
 
 
 def _difference(first: Path, second: Path, window: tuple[float, ...]) -> float:
-    """Colour levels by which a picture differs most from a window (x1, x2, y1, y2) of another, over squares of 2 x 2 of
+    """Colour levels by which an image differs most from a window (x1, x2, y1, y2) of another, over squares of 2 x 2 of
     32 x 32 parts.
 
-    Thumbnails of pictures that differ in a small thing only, on the same ground, correlate as well as those of the same
-    picture; here they part. Levels are compared after the best gain and offset of each colour, and each part with the
+    Thumbnails of images that differ in a small thing only, on the same ground, correlate as well as those of the same
+    image; here they part. Levels are compared after the best gain and offset of each colour, and each part with the
     best of a few places nearby.
     """
     wanted, whole = _coloured(first), _coloured(second)

@@ -1,6 +1,6 @@
-"""Which training pictures and examples to leave out so that no picture that any task is measured on is trained on.
+"""Which training images and examples to leave out so that no image that any task is measured on is trained on.
 
-Works on whatever datasets a data root holds and writes plain lists, for other programs as well. Pictures are the same
+Works on whatever datasets a data root holds and writes plain lists, for other programs as well. Images are the same
 when their ids say so (clean.py) or, where their files are there, when their pixels do (duplicates.py).
 """
 
@@ -17,11 +17,12 @@ from twelve.data.columns import images_of, take
 from twelve.data.duplicates import Duplicate, duplicates
 from twelve.data.fingerprints import fingerprints
 from twelve.data.reading import reading
-from twelve.data.root import IMAGES, DataRoot, MissingData
 from twelve.data.sources import elsewhere
-from twelve.errors import DataError, quoted
-from twelve.files import check_replaceable, replacing
-from twelve.tasks.base import Example, Task, tasks_of
+from twelve.errors import DataError, MissingData, quoted
+from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.io.files import check_replaceable, replacing
+from twelve.tasks.base import Task, tasks_of
+from twelve.types.examples import Example
 
 REPORT, PAIRS = "report.txt", "duplicates.json"
 
@@ -31,15 +32,15 @@ class TaskExclusions:
     """What one task's training set loses.
 
     Attributes:
-        pictures: image id -> {"task split": how it is one of that split's pictures: "id" or "pixels"}.
+        images: image id -> {"task split": how it is one of that split's images: "id" or "pixels"}.
         examples: ids of the examples that show one of them, in file order.
-        overlap: other task -> (pictures, examples) of this training set that its held-out splits have.
+        overlap: other task -> (images, examples) of this training set that its held-out splits have.
     """
 
     task: str
     split: str
     sizes: Removed
-    pictures: Mapping[str, Mapping[str, str]]
+    images: Mapping[str, Mapping[str, str]]
     examples: tuple[str, ...]
     overlap: Mapping[str, tuple[int, int]]
 
@@ -58,7 +59,7 @@ class TaskExclusions:
             "examples_before": sizes.examples_before,
             "examples_after": sizes.examples_after,
             "lost_per_cent": round(self.lost, 3),
-            "pictures": {image: dict(reasons) for image, reasons in self.pictures.items()},
+            "images": {image: dict(reasons) for image, reasons in self.images.items()},
             "examples": list(self.examples),
         }
 
@@ -68,17 +69,17 @@ class Exclusions:
     """Of every task that the data root has a training set of; ``str()`` of it is for people.
 
     Attributes:
-        duplicates: pairs of pictures that were found by their pixels.
-        looked_at: pictures whose pixels were compared, of ``pictures``.
+        duplicates: pairs of images that were found by their pixels.
+        looked_at: images whose pixels were compared, of ``images``.
         skipped: what could not be held out or compared -> why.
-        warnings: of tasks whose pictures seem to belong to another source, or are not there at all.
+        warnings: of tasks whose images seem to belong to another source, or are not there at all.
     """
 
     mode: Mode
     tasks: tuple[TaskExclusions, ...]
     duplicates: tuple[Duplicate, ...]
     looked_at: int
-    pictures: int
+    images: int
     skipped: Mapping[str, str]
     warnings: tuple[str, ...] = ()
 
@@ -93,8 +94,8 @@ class Exclusions:
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         lines += [
             "",
-            f"columns named after a task: pictures/examples of a row's training set that show its {self.mode} pictures",
-            f"pixels of {self.looked_at:,} of {self.pictures:,} pictures compared: "
+            f"columns named after a task: images/examples of a row's training set that show its {self.mode} images",
+            f"pixels of {self.looked_at:,} of {self.images:,} images compared: "
             f"{len(self.duplicates):,} pairs show the same",
         ]
         lines += [f"left out: {', '.join(names)} ({reason})" for reason, names in by_reason(self.skipped).items()]
@@ -112,14 +113,14 @@ class Exclusions:
             folder.mkdir()
             (folder / REPORT).write_text(f"{self}\n", encoding="utf-8")
             pairs = [
-                {"picture": pair.image, "of": pair.of, "window": pair.window, "correlation": round(pair.correlation, 4)}
+                {"image": pair.image, "of": pair.of, "window": pair.window, "correlation": round(pair.correlation, 4)}
                 for pair in self.duplicates
             ]
             (folder / PAIRS).write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
             for task in self.tasks:
                 text = json.dumps(task.record(self.mode), indent=1) + "\n"
                 (folder / f"{task.task}.json").write_text(text, encoding="utf-8")
-                for kind, ids in (("pictures", task.pictures), ("examples", task.examples)):
+                for kind, ids in (("images", task.images), ("examples", task.examples)):
                     lines = "".join(f"{key}\n" for key in ids)
                     (folder / f"{task.task}.{kind}.txt").write_text(lines, encoding="utf-8")
 
@@ -132,7 +133,7 @@ def check_out(out: Path) -> None:
     """
     examples = ".examples.txt"
     tasks = [path.name.removesuffix(examples) for path in out.glob(f"*{examples}")]
-    names = [task + ending for task in tasks for ending in (".json", ".pictures.txt", examples)]
+    names = [task + ending for task in tasks for ending in (".json", ".images.txt", examples)]
     check_replaceable(out, marks=(REPORT, PAIRS), names=names, what="lists of exclusions")
 
 
@@ -149,7 +150,7 @@ def find_exclusions(
     Args:
         mode: "test", or "test+val" to hold out validation splits as well.
         tasks: every registered task when absent; extra ones that the root has a folder for.
-        pixels: compare the pictures whose files are there, besides the ids.
+        pixels: compare the images whose files are there, besides the ids.
 
     Raises:
         DataError: no such data root, no training set in it, or a file is malformed.
@@ -195,7 +196,7 @@ def _without_files(
     held_out: HeldOutImages,
     pixels: bool,
 ) -> tuple[str, ...]:
-    """Of every task without a single picture file, that there is none, and where such files are."""
+    """Of every task without a single image file, that there is none, and where such files are."""
     warnings, bare = [], dict[str, list[str]]()
     for name, task in tasks.items():
         shown = dict.fromkeys(image for those in images_of(train.get(name, ())).values for image in those)
@@ -207,12 +208,12 @@ def _without_files(
         sources = ", ".join(sorted({image.partition("/")[0] for image in shown}))
         where = elsewhere(root, task, list(shown))
         if where is not None:
-            warnings.append(f"{name}: none of its {len(shown):,} pictures is in {IMAGES}/{sources}; {where}")
+            warnings.append(f"{name}: none of its {len(shown):,} images is in {IMAGES}/{sources}; {where}")
         elif pixels:
             bare.setdefault(sources, []).append(name)
     for sources, names in bare.items():
         warnings.append(
-            f"{', '.join(names)}: not one picture is here (source {sources}), so they were compared by their ids alone"
+            f"{', '.join(names)}: not one image is here (source {sources}), so they were compared by their ids alone"
         )
     return tuple(warnings)
 
@@ -250,7 +251,7 @@ def _exclusions(
         name = f"{part.task} {part.split}"
         plain[name] = frozenset(by_id.get(image, image) for image in part.images)
         merged[name] = frozenset(same.get(image, image) for image in part.images)
-    pictures: dict[str, dict[str, str]] = {}
+    images: dict[str, dict[str, str]] = {}
     column = images_of(examples)
     for image in dict.fromkeys(image for those in column.values for image in those):
         reasons = {
@@ -259,12 +260,12 @@ def _exclusions(
             if same.get(image, image) in those
         }
         if reasons:
-            pictures[image] = reasons
+            images[image] = reasons
     overlap = {}
     for other in dict.fromkeys(part.task for part in held_out.splits):
         names = {f"{part.task} {part.split}" for part in held_out.splits if part.task == other}
-        theirs = {image for image, reasons in pictures.items() if not names.isdisjoint(reasons)}
+        theirs = {image for image, reasons in images.items() if not names.isdisjoint(reasons)}
         overlap[other] = (len(theirs), int(column.where(not theirs.isdisjoint(those) for those in column.values).sum()))
-    left_out = column.where(any(image in pictures for image in those) for those in column.values)
+    left_out = column.where(any(image in images for image in those) for those in column.values)
     removed = tuple(example.id for example in take(examples, left_out))
-    return TaskExclusions(task, split, sizes, pictures, removed, overlap)
+    return TaskExclusions(task, split, sizes, images, removed, overlap)

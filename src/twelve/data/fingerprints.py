@@ -1,6 +1,6 @@
-"""What is kept of a picture to find it again: perceptual hashes of it and of windows in it, and a small grey thumbnail.
+"""What is kept of an image to find it again: perceptual hashes of it and of windows in it, and a small grey thumbnail.
 
-Pictures are decoded by threads; the arithmetic is done for many pictures at a time by the main thread, because linear
+Images are decoded by threads; the arithmetic is done for many images at a time by the main thread, because linear
 algebra that spreads over the cores itself is slow when several threads call it for small things.
 """
 
@@ -19,24 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from twelve.data.windows import EDGES, STARTS, THUMBNAIL, averages
+from twelve.data.crop_matching import EDGES, STARTS, THUMBNAIL, averages
 from twelve.progress import Track
 
 WORK = 128
 """Side of the grey square that hashes are computed from."""
 FREQUENCIES = 8
 _TOGETHER = 64
-"""Pictures whose hashes are computed at a time."""
+"""Images whose hashes are computed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """N pictures, in the order of ``ids``.
+    """N images, in the order of ``ids``.
 
     Attributes:
-        hashes: (N, 121) uint64, one a window; column 0 is the whole picture's.
+        hashes: (N, 121) uint64, one a window; column 0 is the whole image's.
         thumbnails: (N, 32, 32) uint8 grey.
-        unreadable: image id -> why its file is no picture; these are not among ``ids``.
+        unreadable: image id -> why its file is no image; these are not among ``ids``.
     """
 
     ids: tuple[str, ...]
@@ -47,7 +47,7 @@ class Fingerprints:
 
 
 def fingerprints(files: Mapping[str, Path], *, workers: int | None = None, progress: bool = True) -> Fingerprints:
-    """Of the pictures in ``files`` (image id -> file). Files that are no pictures are named in the result.
+    """Of the images in ``files`` (image id -> file). Files that are no images are named in the result.
 
     Args:
         workers: threads that decode; one a core when absent.
@@ -56,7 +56,7 @@ def fingerprints(files: Mapping[str, Path], *, workers: int | None = None, progr
     hashes: list[NDArray[np.uint64]] = []
     thumbnails: list[NDArray[np.uint8]] = []
     unreadable: dict[str, str] = {}
-    with Track("looking at pictures", len(files), "pictures", shown=progress) as track:
+    with Track("looking at images", len(files), "images", shown=progress) as track:
         decoded = _decoded(files, workers or os.cpu_count() or 1)
         while part := list(itertools.islice(decoded, _TOGETHER)):
             unreadable |= {image: found for image, found in part if isinstance(found, str)}
@@ -77,7 +77,7 @@ def fingerprints(files: Mapping[str, Path], *, workers: int | None = None, progr
 
 
 def square(path: Path, mode: Literal["L", "RGB"]) -> NDArray[np.uint8]:
-    """(128, 128) grey (``"L"``) or (128, 128, 3) coloured (``"RGB"``) levels of a picture, upright, squeezed into a
+    """(128, 128) grey (``"L"``) or (128, 128, 3) coloured (``"RGB"``) levels of an image, upright, squeezed into a
     square."""
     with Image.open(path) as opened:
         opened.draft(mode, (WORK, WORK))  # JPEG: decoded at the smallest scale that suffices
@@ -86,7 +86,7 @@ def square(path: Path, mode: Literal["L", "RGB"]) -> NDArray[np.uint8]:
 
 
 def _decoded(files: Mapping[str, Path], workers: int) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
-    """(image id, its grey square or why there is none) in order; never more than a few pictures ahead."""
+    """(image id, its grey square or why there is none) in order; never more than a few images ahead."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: list[tuple[str, Future[NDArray[np.uint8] | str]]] = []
         for image, path in files.items():

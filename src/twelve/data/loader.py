@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from twelve.data.batch import Batch, Collator
+from twelve.data.batch import Collator
 from twelve.data.columns import Examples
-from twelve.data.packed import Packed
 from twelve.errors import TwelveError
-from twelve.tasks.base import Example
+from twelve.types.batch import Batch
+from twelve.types.examples import Example
+from twelve.types.packed import Packed
 
 BUCKET = 16
 """Batches whose examples are sorted by length together: larger pads less and mixes less."""

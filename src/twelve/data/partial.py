@@ -1,4 +1,4 @@
-"""Datasets whose pictures cannot all be had: the part that has regions is used, and how much it is is said."""
+"""Datasets whose images cannot all be had: the part that has regions is used, and how much it is is said."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from twelve.data.columns import images_of, take
 from twelve.errors import RegionError
-from twelve.regions.store import RegionStore
-from twelve.tasks.base import Example, Task
+from twelve.regions.store.region_store import RegionStore
+from twelve.tasks.base import Task
+from twelve.types.examples import Example
 
 
 def with_regions(
@@ -27,7 +28,7 @@ def with_regions(
 
 
 def having_regions(store: RegionStore, task: Task, examples: Sequence[Example]) -> Sequence[Example]:
-    """The examples whose pictures have regions.
+    """The examples whose images have regions.
 
     Raises:
         RegionError: there is none.
@@ -37,7 +38,7 @@ def having_regions(store: RegionStore, task: Task, examples: Sequence[Example]) 
     if not seen and examples:
         image = examples[0].images[0]
         raise RegionError(
-            f"none of {len(examples):,} pictures of {task.name} has regions, the first would be {image}",
+            f"none of {len(examples):,} images of {task.name} has regions, the first would be {image}",
             file=Path(store.root) / image.partition("/")[0],
             remedy=f"run: {store.command(image.partition('/')[0])} (docs/pretraining.md says how files are named)",
         )

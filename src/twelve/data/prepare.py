@@ -1,7 +1,7 @@
-"""From a configuration to everything a run trains and looks on: read, clean, carve, count the answers.
+"""From a configuration to everything a run trains and validates on: read, clean, split, count the answers.
 
-What was taken out and carved depends on every task of the run. It is kept in the run's folder (:class:`Carved`), so
-that measuring one task reads that task's files alone.
+What was taken out and held back depends on every task of the run. It is kept in the run's folder
+(:class:`ValidationImages`), so that measuring one task reads that task's files alone.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve import files
-from twelve.config import RunConfig, TaskSettings
 from twelve.data.cache import read_examples
-from twelve.data.clean import CleanReport, HeldOutImages, carve_tasks, clean_splits, held_out_images
-from twelve.data.columns import groups_of, have_candidates, images_of, pictures, take, texts_of
+from twelve.data.clean import CleanReport, HeldOutImages, clean_splits, held_out_images, split_validation
+from twelve.data.columns import distinct_images, groups_of, have_candidates, images_of, take, texts_of
 from twelve.data.partial import with_regions
-from twelve.data.records import read_object
-from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import (
     Coverage,
     build_vocabulary,
@@ -31,13 +27,18 @@ from twelve.data.vocabulary import (
     labels_of,
     read_label_map,
 )
-from twelve.errors import DataError, RegionError
-from twelve.model.processor import TwelveProcessor
+from twelve.errors import DataError, MissingData, RegionError
+from twelve.formats.data_root import DataRoot
+from twelve.formats.records import read_object
+from twelve.io import files
 from twelve.outputs import Output, get_output
 from twelve.progress import Track
-from twelve.regions.store import GIVEN, RegionStore
-from twelve.tasks.base import Example, Task, get
-from twelve.tasks.custom import FileTask, adopt_own
+from twelve.regions.store.region_store import GIVEN, RegionStore
+from twelve.settings import RunConfig, TaskSettings
+from twelve.tasks.base import Task, get
+from twelve.tasks.custom import FileTask, own_tasks
+from twelve.types.examples import Example
+from twelve.types.processor import TextProcessor
 
 TEXTS = 1 << 14
 """Texts that are counted at a time."""
@@ -51,8 +52,8 @@ class TaskData:
     output: Output
     settings: TaskSettings
     train: Sequence[Example]
-    look: Sequence[Example]
-    """What stop-and-go and early stopping see: carved from train by picture, or the split that the settings name."""
+    validation: Sequence[Example]
+    """What stop-and-go and early stopping see: held back from train by image, or the split that the settings name."""
 
     @property
     def batch_size(self) -> int:
@@ -67,45 +68,45 @@ class TaskData:
         return self.settings.max_text or self.task.defaults.max_text
 
     @property
-    def report_split(self) -> str:
-        return self.settings.report or self.task.report_split
+    def test_split(self) -> str:
+        return self.settings.test_split or self.task.test_split
 
 
 @dataclass(frozen=True, slots=True)
-class Carved:
-    """Which training pictures a run did not train on.
+class ValidationImages:
+    """Which training images a run did not train on.
 
     Attributes:
-        left_out: image ids, in training sets, of pictures that some task is measured on.
-        look: image ids that training only looked at.
+        left_out: image ids, in training sets, of images that some task is measured on.
+        validation: image ids that training only validated on.
     """
 
     left_out: frozenset[str]
-    look: frozenset[str]
+    validation: frozenset[str]
 
     def write(self, path: Path) -> None:
         """Write JSON that :meth:`read` reads back."""
-        tree = {"left_out": sorted(self.left_out), "look": sorted(self.look)}
+        tree = {"left_out": sorted(self.left_out), "validation": sorted(self.validation)}
         with files.replacing(path) as partial:
             partial.write_text(json.dumps(tree, indent=0), encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> Carved:
+    def read(cls, path: Path) -> ValidationImages:
         """Raises DataError when the file is damaged."""
         try:
             record = read_object(path)
-            return cls(frozenset(record.strings("left_out")), frozenset(record.strings("look")))
+            return cls(frozenset(record.strings("left_out")), frozenset(record.strings("validation")))
         except DataError as error:
             remedy = "delete it: what it says is then worked out from the files of all the run's tasks"
             raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
 
     def parts(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
-        """One task's training examples as (train, look), divided as :func:`prepare` divided them."""
+        """One task's training examples as (train, validation), divided as :func:`prepare` divided them."""
         column = images_of(examples)
         kept = column.where(self.left_out.isdisjoint(images) for images in column.values)
-        # The pictures of one example are always on one side.
-        look = column.where(images[0] in self.look for images in column.values)
-        return take(examples, kept & ~look), take(examples, kept & look)
+        # The images of one example are always on one side.
+        validation = column.where(images[0] in self.validation for images in column.values)
+        return take(examples, kept & ~validation), take(examples, kept & validation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,12 @@ class Prepared:
     tasks: Mapping[str, TaskData]
     cleaned: CleanReport
     vocabularies: Mapping[str, Sequence[str]]
-    carved: Carved
+    validation_images: ValidationImages
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
     """task of which only a part is here -> how much."""
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """task whose training files are not here, so that no floor can learn from them -> a line that says so."""
+    """task whose training files are not here, so that no baseline can learn from them -> a line that says so."""
 
 
 def prepare(
@@ -133,44 +134,44 @@ def prepare(
     texts_only: bool = False,
     recipes: Mapping[str, str] | None = None,
 ) -> Prepared:
-    """Read every task's training split, take out held-out pictures, carve the look split, build vocabularies.
+    """Read every task's training split, take out held-out images, hold back the validation split, build vocabularies.
 
     Args:
         vocabularies: those of a checkpoint, whose answers keep their places.
         adding: tasks that the checkpoint does not know, whose answers follow these.
-        texts_only: training pictures will not be looked at, so they need no regions.
+        texts_only: training images will not be looked at, so they need no regions.
         recipes: image source -> how the checkpoint's regions were made, for the errors about regions.
 
     Raises:
         DataError: a file is missing or malformed.
-        RegionError: a picture has no regions.
+        RegionError: an image has no regions.
     """
     root, store = open_root(config, config.tasks, recipes)
-    chosen = {name: get(name) for name in config.tasks}
-    reports = {name: settings.report or chosen[name].report_split for name, settings in config.tasks.items()}
+    chosen = {name: get(name, root.own_tasks) for name in config.tasks}
+    reports = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}
     everything = {name: _trained_on(task, root, config.tasks[name]) for name, task in chosen.items()}
     held_out = held_out_images(root, mode=config.hold_out, required=reports)
     kept, cleaned = clean_splits(everything, held_out)
     kept, found = ({**kept}, {}) if texts_only else with_regions(kept, chosen, store)
     given: Mapping[str, Sequence[Example]] = {
-        name: read_examples(chosen[name], root, settings.look)
+        name: read_examples(chosen[name], root, settings.val_split)
         for name, settings in config.tasks.items()
-        if settings.look
+        if settings.val_split
     }
     given = _unmeasured(given, held_out)
-    if not texts_only:  # a picture that is not there is a better reason than that too few are left to divide
+    if not texts_only:  # an image that is not there is a better reason than that too few are left to divide
         for name in (name for name, settings in config.tasks.items() if settings.max_train is None):
             check_regions(store, chosen[name], kept[name], given.get(name, ()))
     parts = _divide(kept, given, config, held_out.same)
     tasks = {}
     for name, task in chosen.items():
         settings = config.tasks[name]
-        train, look = parts[name]
+        train, validation = parts[name]
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
             if not texts_only:
-                check_regions(store, task, train, look)
-        tasks[name] = TaskData(task, get_output(task.kind), settings, train, look)
+                check_regions(store, task, train, validation)
+        tasks[name] = TaskData(task, get_output(task.kind), settings, train, validation)
     built = _vocabularies(config, tasks) if vocabularies is None else _joined(config, vocabularies, tasks, adding)
     covered = {
         name: coverage(data.train, built[data.task.output])
@@ -179,29 +180,29 @@ def prepare(
     }
     same = held_out.same
     banned = {same.get(image, image) for image in held_out.images}
-    known = set(pictures(*everything.values()))
+    known = set(distinct_images(*everything.values()))
     left_out = frozenset(image for image in known if same.get(image, image) in banned)
-    looked = set(pictures(*(look for _, look in parts.values())))
-    twins = {same.get(image, image) for image in looked}
-    looked |= {image for image in known - left_out if same.get(image, image) in twins}
-    carved = Carved(left_out, frozenset(looked))
-    return Prepared(root, store, tasks, cleaned, built, carved, covered, found)
+    validated = set(distinct_images(*(validation for _, validation in parts.values())))
+    twins = {same.get(image, image) for image in validated}
+    validated |= {image for image in known - left_out if same.get(image, image) in twins}
+    held_back = ValidationImages(left_out, frozenset(validated))
+    return Prepared(root, store, tasks, cleaned, built, held_back, covered, found)
 
 
 def prepare_measuring(
     config: RunConfig,
     vocabularies: Mapping[str, Sequence[str]],
     names: Sequence[str],
-    carved: Carved,
+    held_back: ValidationImages,
     *,
-    floors: bool = True,
+    baselines: bool = True,
     recipes: Mapping[str, str] | None = None,
 ) -> Prepared:
     """What measuring some tasks of a trained run needs; no other task's files are read.
 
     Args:
         names: the tasks.
-        floors: whether the floors are measured, which learn from training texts; without them none is read. Where
+        baselines: whether the baselines are measured, which learn from training texts; without them none is read. Where
             these are missing, ``lacking`` says so.
         recipes: image source -> how the run's regions were made, for the errors about regions.
 
@@ -212,23 +213,23 @@ def prepare_measuring(
     root, store = open_root(config, names, recipes)
     tasks, lacking = {}, {}
     for name in names:
-        task, settings = get(name), config.tasks[name]
+        task, settings = get(name, root.own_tasks), config.tasks[name]
         output = get_output(task.kind)
         train: Sequence[Example] = []
-        look: Sequence[Example] = []
-        if floors and not output.ranks_gallery:
+        validation: Sequence[Example] = []
+        if baselines and not output.ranks_gallery:
             try:
-                train, look = carved.parts(_trained_on(task, root, settings))
-                if settings.look:
-                    look = carved.parts(read_examples(task, root, settings.look))[1]
+                train, validation = held_back.parts(_trained_on(task, root, settings))
+                if settings.val_split:
+                    validation = held_back.parts(read_examples(task, root, settings.val_split))[1]
             except MissingData as error:
-                train, look = [], []
-                lacking[name] = f"{task.title}: no floor that learns from its training texts is measured: {error}"
+                train, validation = [], []
+                lacking[name] = f"{task.title}: no baseline that learns from its training texts is measured: {error}"
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
-        tasks[name] = TaskData(task, output, settings, train, look)
+        tasks[name] = TaskData(task, output, settings, train, validation)
     return Prepared(
-        root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), carved, lacking=lacking
+        root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), held_back, lacking=lacking
     )
 
 
@@ -236,20 +237,20 @@ def _trained_on(task: Task, root: DataRoot, settings: TaskSettings) -> Sequence[
     return read_examples(task, root, settings.train or task.train_split)
 
 
-def _unmeasured(looks: Mapping[str, Sequence[Example]], held_out: HeldOutImages) -> dict[str, Sequence[Example]]:
-    """Splits to look at without the pictures that some task is tested or reported on.
+def _unmeasured(validations: Mapping[str, Sequence[Example]], held_out: HeldOutImages) -> dict[str, Sequence[Example]]:
+    """Validation splits without the images that some task is tested or reported on.
 
     Raises:
         DataError: nothing is left of one.
     """
     tested = tuple(split for split in held_out.splits if split.role != "val")
-    left, _ = clean_splits(looks, replace(held_out, splits=tested))
+    left, _ = clean_splits(validations, replace(held_out, splits=tested))
     for name, examples in left.items():
         if not examples:
             raise DataError(
-                "every picture of the split to look at is one that some task is measured on",
-                record=f"tasks.{name}.look",
-                remedy="look at another split, or leave look out",
+                "every image of the validation split is one that some task is measured on",
+                record=f"tasks.{name}.val_split",
+                remedy="validate on another split, or leave val_split out",
             )
     return left
 
@@ -260,24 +261,26 @@ def _divide(
     config: RunConfig,
     same: Mapping[str, str],
 ) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
-    """task -> (train, look); no task trains on a picture that any task looks at.
+    """task -> (train, validation); no task trains on an image that any task validates on.
 
     Args:
-        given: task -> what it looks at, where that is a split of its own; the others' is carved.
+        given: task -> what it validates on, where that is a split of its own; the others' is held back.
     """
-    carved = carve_tasks({name: kept[name] for name in kept if name not in given}, config.carve, config.seed, same)
-    looked = pictures(*given.values(), *(look for _, look in carved.values()))
-    seen = {same.get(image, image) for image in looked}
+    held_back = split_validation(
+        {name: kept[name] for name in kept if name not in given}, config.val_fraction, config.seed, same
+    )
+    validated = distinct_images(*given.values(), *(validation for _, validation in held_back.values()))
+    seen = {same.get(image, image) for image in validated}
     parts = {}
     for name, examples in kept.items():
-        train, look = carved.get(name, (examples, given.get(name, ())))
+        train, validation = held_back.get(name, (examples, given.get(name, ())))
         column = images_of(train)
         unseen = (seen.isdisjoint(same.get(image, image) for image in images) for images in column.values)
         train = take(train, column.where(unseen))
         if not train:
-            remedy = f"name another split: --set tasks.{name}.look=SPLIT"
-            raise DataError(f"{name} has no training picture that no task looks at", remedy=remedy)
-        parts[name] = (train, look)
+            remedy = f"name another split: --set tasks.{name}.val_split=SPLIT"
+            raise DataError(f"{name} has no training image that no task validates on", remedy=remedy)
+        parts[name] = (train, validation)
     return parts
 
 
@@ -294,15 +297,14 @@ def open_root(
         DataError: there is no data root.
         RegionError: there is no region store; says the commands that make it.
     """
-    adopt_own(config.tasks)
-    root, folder = DataRoot(config.data, config.sources), config.regions_folder
+    root, folder = DataRoot(config.data, config.sources, own_tasks(config.tasks)), config.regions_folder
     store = RegionStore(folder, data=root.path, recipes=recipes)
     if folder.exists() and not folder.is_dir():
         remedy = "name the folder of regions, or remove the file"
         raise RegionError("a region store is a folder, this is a file", file=folder, remedy=remedy)
     if not folder.is_dir():
         givers: dict[str, list[Task]] = {}
-        for task in map(get, names):
+        for task in (get(name, root.own_tasks) for name in names):
             givers.setdefault(root.image_source(task), []).extend([task] if task.gives_boxes else [])
         commands = [_command(store, source, given) for source, given in givers.items()]
         raise RegionError("no such region store", file=folder, remedy=f"make it: {' && '.join(commands)}")
@@ -316,23 +318,23 @@ def _command(store: RegionStore, source: str, given: Sequence[Task], *, detected
 
 
 def sources_of(data: Prepared) -> list[str]:
-    """Image sources that the training pictures come from."""
-    parts = (part for task in data.tasks.values() for part in (task.train, task.look))
-    return sorted({image.split("/")[0] for image in pictures(*parts)})
+    """Image sources that the training images come from."""
+    parts = (part for task in data.tasks.values() for part in (task.train, task.validation))
+    return sorted({image.split("/")[0] for image in distinct_images(*parts)})
 
 
 def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> None:
-    """Every picture of a task's examples has regions, and those with candidates the regions of these; better said
+    """Every image of a task's examples has regions, and those with candidates the regions of these; better said
     before training than in its middle.
 
     Raises:
-        RegionError: names the first picture that has none and how many there are.
+        RegionError: names the first image that has none and how many there are.
     """
-    images = pictures(*parts)
+    images = distinct_images(*parts)
     missing = [image for image in images if image not in store]
     if missing:
         raise RegionError(
-            f"{len(missing)} of {len(images)} pictures of {task.name} have no regions, the first is {missing[0]}",
+            f"{len(missing)} of {len(images)} images of {task.name} have no regions, the first is {missing[0]}",
             file=Path(store.root) / missing[0].split("/")[0],
             remedy=f"run: {store.command(missing[0].split('/')[0])}",
         )
@@ -343,7 +345,7 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> 
     if missing:
         source = missing[0].split("/")[0]
         raise RegionError(
-            f"{len(missing)} of {len(asked)} pictures of {task.name} have no regions of the boxes that it gives, "
+            f"{len(missing)} of {len(asked)} images of {task.name} have no regions of the boxes that it gives, "
             f"the first is {missing[0]}",
             file=Path(store.root) / source / GIVEN,
             remedy=f"run: {_command(store, source, [task], detected=False)}",
@@ -351,7 +353,7 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> 
 
 
 def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Example]:
-    """At most ``count`` examples, whole groups (pictures) in random order, in the file's order."""
+    """At most ``count`` examples, whole groups (images) in random order, in the file's order."""
     column = groups_of(examples)
     order = np.random.default_rng(seed).permutation(len(column.values))
     rank = np.empty(len(order), np.int64)
@@ -360,7 +362,7 @@ def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Examp
     return take(examples, np.sort(chosen))
 
 
-def text_lengths(examples: Sequence[Example], processor: TwelveProcessor, task: str) -> NDArray[np.int64]:
+def text_lengths(examples: Sequence[Example], processor: TextProcessor, task: str) -> NDArray[np.int64]:
     """(N,) word pieces of every example's text."""
     longest, found = processor.max_text[task], np.empty(len(examples), np.int64)
     with Track(f"counting the words of {task}", len(examples), "texts") as track:

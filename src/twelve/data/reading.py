@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from twelve.data.cache import read_examples
-from twelve.data.root import DataRoot
+from twelve.formats.data_root import DataRoot
 from twelve.progress import Track
-from twelve.tasks.base import Example, Task
+from twelve.tasks.base import Task
+from twelve.types.examples import Example
 
 Reader: TypeAlias = Callable[[Task, str], Sequence[Example]]
 """Examples of a task's split, as ``read_examples`` gives them."""

@@ -1,22 +1,22 @@
-"""Which source a task's pictures belong to, where it is not the task's own; and how to find out that it is another."""
+"""Which source a task's images belong to, where it is not the task's own; and how to find out that it is another."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from twelve.data.root import COCO, IMAGES, SOURCES, DataRoot, image_key
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.store import RegionStore
+from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key
+from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, get
 
 MOST = 0.9
-"""Share of a task's pictures that is missing when it looks as if all of them lay elsewhere."""
+"""Share of a task's images that is missing when it looks as if all of them lay elsewhere."""
 
 
-def parse_sources(words: Sequence[str] | None) -> dict[str, str]:
-    """``["refcoco=flickr30k"]`` as task -> source.
+def parse_sources(words: Sequence[str] | None, own: Mapping[str, Task] | None = None) -> dict[str, str]:
+    """``["refcoco=flickr30k"]`` as task -> source; ``own``: a run's own tasks.
 
     Raises:
         ConfigError: one is not TASK=SOURCE, or names no task.
@@ -28,12 +28,12 @@ def parse_sources(words: Sequence[str] | None) -> dict[str, str]:
             raise ConfigError(
                 f"--source {word!r} is not TASK=SOURCE", remedy="give for instance --source refcoco=flickr30k"
             )
-        found[get(task).name] = source
+        found[get(task, own).name] = source
     return found
 
 
 def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:
-    """Where pictures of a task that are not under its source lie, and what to do about it; None where nowhere.
+    """Where images of a task that are not under its source lie, and what to do about it; None where nowhere.
 
     Args:
         missing: image ids, of which only those under the task's source are looked for.
@@ -47,7 +47,7 @@ def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionS
     other, count = found.most_common(1)[0]
     if not keys or count < MOST * len(keys):
         return None
-    text = f"{count:,} of {len(keys):,} have the names of pictures in {IMAGES}/{other}"
+    text = f"{count:,} of {len(keys):,} have the names of images in {IMAGES}/{other}"
     if source == COCO and _named_coco(root, other, keys):
         return f"{text}: move these into {IMAGES}/{COCO}, since files named COCO_* belong there"
     line = json.dumps({**root.sources, task.name: other})
@@ -64,7 +64,7 @@ def _others(root: DataRoot, source: str, store: RegionStore | None) -> list[str]
 
 
 def _held(root: DataRoot, source: str, keys: Sequence[str], store: RegionStore | None) -> int:
-    """How many of these pictures a source has, as files or regions."""
+    """How many of these images a source has, as files or regions."""
     names = [f"{source}/{key}" for key in keys]
     try:
         return sum(root.image_file(name) is not None or (store is not None and name in store) for name in names)
@@ -73,6 +73,6 @@ def _held(root: DataRoot, source: str, keys: Sequence[str], store: RegionStore |
 
 
 def _named_coco(root: DataRoot, source: str, keys: Sequence[str]) -> bool:
-    """Whether the files of these pictures have COCO's long names, which name their source themselves."""
+    """Whether the files of these images have COCO's long names, which name their source themselves."""
     path = next((path for key in keys if (path := root.image_file(f"{source}/{key}")) is not None), None)
     return path is not None and path.name.startswith("COCO_") and image_key(path.name).isdigit()

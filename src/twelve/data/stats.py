@@ -12,13 +12,14 @@ import numpy as np
 
 from twelve.data.cache import read_examples
 from twelve.data.check import splits_of
-from twelve.data.columns import pictures
+from twelve.data.columns import distinct_images
 from twelve.data.reading import reading
-from twelve.data.root import DataRoot, MissingData
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
-from twelve.errors import ConfigError, quoted
-from twelve.files import check_file, replacing
-from twelve.tasks.base import Example, get, tasks_of
+from twelve.errors import ConfigError, MissingData, quoted
+from twelve.formats.data_root import DataRoot
+from twelve.io.files import check_file, replacing
+from twelve.tasks.base import get, tasks_of
+from twelve.types.examples import Example
 
 FREQUENT = 5
 """Answers that are named."""
@@ -38,7 +39,7 @@ class SplitStats:
     task: str
     split: str
     examples: int
-    pictures: int
+    images: int
     words: tuple[int, float, float, int]
     answers: int
     frequent: Mapping[str, float]
@@ -47,7 +48,7 @@ class SplitStats:
     def __str__(self) -> str:
         least, median, mean, most = self.words
         parts = [
-            f"{self.task} {self.split}: {self.examples:,} examples on {self.pictures:,} pictures",
+            f"{self.task} {self.split}: {self.examples:,} examples on {self.images:,} images",
             f"{least}-{most} words (median {median:g}, mean {mean:.1f})",
         ]
         if self.answers:
@@ -66,7 +67,9 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
         ConfigError: an unknown task.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
-    chosen = [get(name) for name in tasks] if tasks else [task for _, task in sorted(tasks_of(root).items())]
+    chosen = (
+        [get(name, root.own_tasks) for name in tasks] if tasks else [task for _, task in sorted(tasks_of(root).items())]
+    )
     found = []
     wanted = [(task, split) for task in chosen for split in splits_of(task)]
     with reading(root, wanted) as read:
@@ -95,7 +98,7 @@ def split_stats(task: str, split: str, examples: Sequence[Example]) -> SplitStat
         task,
         split,
         len(examples),
-        len(pictures(examples)),
+        len(distinct_images(examples)),
         (int(lengths.min()), float(np.median(lengths)), float(lengths.mean()), int(lengths.max())),
         len(counts),
         {answer: count / total for answer, count in frequent},
@@ -131,7 +134,7 @@ def write_vocabulary(
     """
     check_file(out)
     root = data if isinstance(data, DataRoot) else DataRoot(data)
-    task = get(name)
+    task = get(name, root.own_tasks)
     if task.kind != "answer":
         problem, remedy = (
             f"{name} has no answers to choose from (its kind is {task.kind})",

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from twelve.data.codec import Codec
 from twelve.data.columns import Examples
-from twelve.data.records import read_object
 from twelve.errors import DataError
-from twelve.tasks.base import Example
+from twelve.formats.records import read_object
+from twelve.types.examples import Example
 
 ROWS, VALUES, ENTRY = "rows.arrow", "values.arrow", "entry.json"
 TEXTS = ("id", "text")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from twelve.data.columns import counted
-from twelve.data.records import describe, read_json, writable
 from twelve.errors import DataError
-from twelve.tasks.base import Example
+from twelve.formats.records import describe, read_json, writable
+from twelve.types.examples import Example
 
 OFFICIAL_MIN_COUNT = 9
 

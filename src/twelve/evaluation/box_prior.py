@@ -1,4 +1,4 @@
-"""Floors of the outputs that point at a box: where wanted boxes tend to lie, with no look at them and no phrase."""
+"""Baselines of the outputs that point at a box: where wanted boxes tend to lie, with no look at them and no phrase."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from twelve.outputs.base import Prediction
 from twelve.outputs.region import THRESHOLD, overlap_with
-from twelve.regions.types import Regions
-from twelve.tasks.base import Box, Example
+from twelve.types.examples import Box, Example
+from twelve.types.regions import Regions
 
 Lookup = Callable[[str], Regions]
 
@@ -33,7 +33,7 @@ def confident_and_large(examples: Sequence[Example], lookup: Lookup) -> list[Pre
 
 
 def trained_box_prior(train: Sequence[Example], test: Sequence[Example], lookup: Lookup) -> list[Prediction]:
-    """A softmax over the boxes of a picture, linear in their place, size, shape and confidence, trained on at most
+    """A softmax over the boxes of an image, linear in their place, size, shape and confidence, trained on at most
     :data:`MOST` examples."""
     step = max(1, len(train) // MOST)
     rows, meant = [], []
@@ -57,7 +57,7 @@ NAMES = ("x", "y", "x squared", "y squared", "off centre", "log width", "log hei
 
 
 def _geometry(boxes: NDArray[np.float64], scores: NDArray[np.float64], seen: Regions) -> NDArray[np.float64]:
-    """(R, len(NAMES)) what the prior knows of each box, in fractions of the picture."""
+    """(R, len(NAMES)) what the prior knows of each box, in fractions of the image."""
     x1, y1, x2, y2 = (boxes / np.array([seen.width, seen.height] * 2, dtype=np.float64)).T
     x, y = (x1 + x2) / 2 - 0.5, (y1 + y2) / 2 - 0.5
     width, height = np.log(np.maximum(x2 - x1, 1e-3)), np.log(np.maximum(y2 - y1, 1e-3))
@@ -66,7 +66,7 @@ def _geometry(boxes: NDArray[np.float64], scores: NDArray[np.float64], seen: Reg
 
 
 def _fit(rows: Sequence[NDArray[np.float64]], meant: Sequence[NDArray[np.bool_]]) -> Tensor:
-    """Weights that give the boxes meant the largest share of their picture's softmax (L-BFGS, one padded batch)."""
+    """Weights that give the boxes meant the largest share of their image's softmax (L-BFGS, one padded batch)."""
     size = max(len(row) for row in rows)
     inputs, valid, right = (torch.zeros(len(rows), size, *tail) for tail in ((len(NAMES),), (), ()))
     inputs = inputs.double()

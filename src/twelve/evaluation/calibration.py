@@ -1,4 +1,4 @@
-"""Scores that can be taken at their word: one temperature a task, fitted on what training only looked at.
+"""Scores that can be taken at their word: one temperature a task, fitted on what training only validated on.
 
 "On Calibration of Modern Neural Networks" (Guo, Pleiss, Sun, Weinberger 2017): dividing all logits of a task by one
 number changes no prediction, and makes the share of right ones among those of a score that score.
@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twelve.data.batch import Batch, Collator
+from twelve.data.batch import Collator
 from twelve.progress import Track
-from twelve.tasks.base import Example
+from twelve.types.batch import Batch
+from twelve.types.examples import Example
 
 if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve
@@ -57,19 +58,19 @@ class _Seen:
 
 
 def fit_temperatures(
-    model: Twelve, collators: Mapping[str, Collator], looks: Mapping[str, Sequence[Example]], *, seed: int = 0
+    model: Twelve, collators: Mapping[str, Collator], validations: Mapping[str, Sequence[Example]], *, seed: int = 0
 ) -> dict[str, float]:
     """task -> its temperature.
 
     Args:
-        looks: labelled examples that the model was not trained on.
+        validations: labelled examples that the model was not trained on.
         seed: of negatives, where an output draws some.
     """
     found = {}
     model.train(False)
     with Track("calibrating", len(collators), "tasks") as track:
         for name, collator in collators.items():
-            examples = looks[name][:EXAMPLES]
+            examples = validations[name][:EXAMPLES]
             if examples and collator.output.own_head:  # pretraining predicts nothing that a score stands beside
                 found[name] = round(_fit(collator, list(_seen(model, collator, examples, seed))), 4)
             track.advance()

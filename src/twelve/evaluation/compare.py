@@ -7,8 +7,7 @@ from pathlib import Path
 
 from twelve.errors import DataError
 from twelve.evaluation.evaluate import Result, read_results
-
-EVALUATION = "evaluation.json"
+from twelve.run_folder import EVALUATION
 
 
 def earlier(init: str | None) -> list[Result]:

@@ -1,4 +1,4 @@
-"""Official numbers of a trained model, each with its protocol, its interval and the floors it must beat."""
+"""Official numbers of a trained model, each with its protocol, its interval and the baselines it must beat."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from twelve import files
-from twelve.config import EvaluationSettings, RunConfig
 from twelve.data.batch import Collator, seen_regions
 from twelve.data.cache import read_examples
-from twelve.data.columns import pictures
+from twelve.data.columns import distinct_images
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
-from twelve.data.records import REMEDY, read_object
 from twelve.errors import ConfigError, DataError
 from twelve.evaluation import record
-from twelve.evaluation.bootstrap import Interval, interval
+from twelve.evaluation.baselines import bag_of_words, derangement, majority
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
 from twelve.evaluation.calibration import expected_calibration_error
-from twelve.evaluation.ceiling import ceiling, closed, gallery_ceiling
-from twelve.evaluation.floors import bag_of_words, derangement, majority
-from twelve.evaluation.option_floor import bag_of_options
+from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
 from twelve.evaluation.submission import check_labelled
+from twelve.evaluation.upper_bound import closed, gallery_upper_bound, upper_bound
+from twelve.formats.records import REMEDY, read_object
+from twelve.formats.results import mended_by
+from twelve.io import files
+from twelve.metrics.bootstrap import Interval, interval
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
 from twelve.progress import tell
-from twelve.scoring.results import mended_by
-from twelve.tasks.base import Example, Measurement, Protocol
+from twelve.settings import EvaluationSettings, RunConfig
 from twelve.threads import Threads
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Protocol
 
 LEARNT = 100_000
-"""Training examples that the floors learn from at most: the scores of all of them stand in memory."""
+"""Training examples that the baselines learn from at most: the scores of all of them stand in memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """A score that needs no picture, and the model's advantage over it.
+class Baseline:
+    """A score that needs no image, and the model's advantage over it.
 
     Attributes:
-        score: the floor's headline number, in the metric's units.
-        advantage: the model's headline number minus the floor's, with its 95 % interval, per cent.
+        score: the baseline's headline number, in the metric's units.
+        advantage: the model's headline number minus the baseline's, with its 95 % interval, per cent.
     """
 
     name: str
@@ -73,21 +74,21 @@ class Result:
     metric: str
     score: Interval
     metrics: Mapping[str, float]
-    floors: Mapping[str, Floor]
-    ceiling: float | None = None
-    """What could be reached at most (see evaluation/ceiling.py); None where nothing bounds it."""
+    baselines: Mapping[str, Baseline]
+    upper_bound: float | None = None
+    """What could be reached at most (see evaluation/upper bound.py); None where nothing bounds it."""
     seconds: float = 0.0
     calibration_error: float | None = None
     """Expected calibration error of the scores of single predictions, per cent; None where a gallery is ranked."""
 
     @property
     def closed(self) -> float | None:
-        """Per cent of the way from the best floor to the ceiling that the score has gone."""
-        return closed(self.score.mean, [floor.score for floor in self.floors.values()], self.ceiling)
+        """Per cent of the way from the best baseline to the upper bound that the score has gone."""
+        return closed(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)
 
     @property
-    def beats_floors(self) -> bool:
-        return all(floor.beaten for floor in self.floors.values())
+    def beats_baselines(self) -> bool:
+        return all(baseline.beaten for baseline in self.baselines.values())
 
 
 class Evaluator:
@@ -106,10 +107,10 @@ class Evaluator:
         processor: TwelveProcessor,
         *,
         full: bool = False,
-        floors: bool = True,
+        baselines: bool = True,
         data: Prepared | None = None,
     ) -> None:
-        self.config, self.model, self.processor, self.full, self.floors = config, model, processor, full, floors
+        self.config, self.model, self.processor, self.full, self.baselines = config, model, processor, full, baselines
         model.train(False)
         self.threads = Threads(config.training.threads, tell, auto=model.device.type == "cpu")
         self.prepare(data)
@@ -135,7 +136,7 @@ class Evaluator:
         task = self.data.tasks[name]
         if task.output.ranks_gallery:
             raise ConfigError(f"{task.task.title} has no predictions of single examples", remedy="choose another task")
-        examples = self._read(task, split or task.report_split)
+        examples = self._read(task, split or task.test_split)
         return examples, self._predicted(task, self._collator(task), examples)
 
     def measure(self, name: str, split: str | None = None, predictions: Sequence[Prediction] | None = None) -> Result:
@@ -150,17 +151,17 @@ class Evaluator:
             RegionError: the regions were made by another extractor than the checkpoint's.
         """
         task = self.data.tasks[name]
-        split = split or task.report_split
+        split = split or task.test_split
         examples = self._read(task, split)
         error: float | None = None
         protocol = task.task.protocol(split, full=self.full)
         collator = self._collator(task)
         if task.output.ranks_gallery:
-            examples, ours, floors, most = self._ranked(task, collator, examples, protocol)
+            examples, ours, baselines, most = self._ranked(task, collator, examples, protocol)
         else:
             check_labelled(examples, task.task, split, self.data.root.path)
             predictions = predictions or self._predicted(task, collator, examples)
-            ours, floors, most = self._decoded(task, collator, examples, protocol, predictions)
+            ours, baselines, most = self._decoded(task, collator, examples, protocol, predictions)
             rows = range(len(examples)) if ours.rows is None else ours.rows
             error = 100 * expected_calibration_error([predictions[row].score for row in rows], ours.per_example)
         self.measurements[name] = ours
@@ -174,8 +175,8 @@ class Evaluator:
             metric=ours.primary,
             score=replace(score, mean=ours.headline),
             metrics=ours.metrics,
-            floors=floors,
-            ceiling=most,
+            baselines=baselines,
+            upper_bound=most,
             calibration_error=error,
         )
 
@@ -184,7 +185,7 @@ class Evaluator:
         if task.task.partial:
             examples = having_regions(self.data.store, task.task, examples)
         check_regions(self.data.store, task.task, examples)
-        sources = sorted({image.split("/")[0] for image in pictures(examples)})
+        sources = sorted({image.split("/")[0] for image in distinct_images(examples)})
         self.processor.check_regions(self.data.store, sources, insist="--allow-other-features")
         return examples
 
@@ -205,7 +206,7 @@ class Evaluator:
         examples: Sequence[Example],
         protocol: Protocol,
         answers: Sequence[Prediction],
-    ) -> tuple[Measurement, dict[str, Floor], float | None]:
+    ) -> tuple[Measurement, dict[str, Baseline], float | None]:
         """Outputs that answer example by example."""
 
         def measured(predictions: Sequence[Prediction]) -> Measurement:
@@ -217,30 +218,30 @@ class Evaluator:
         rows = range(len(examples)) if ours.rows is None else ours.rows
         counted = [examples[row] for row in rows]
         self.recorded += record.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
-        if not self.floors:
+        if not self.baselines:
             return ours, {}, None
         vocabulary = self.processor.vocabularies.get(task.task.output, [])
         seen = seen_regions(self.data.store, examples, self.processor.max_regions)
         regions = dict(zip((example.id for example in examples), seen, strict=True))
         views = [regions[example.id] for example in counted]
         chance = task.output.prospects(counted, views, vocabulary).chance
-        floors: dict[str, list[Measurement]] = {
-            name: [measured(predictions)] for name, predictions in self._picture_free(task, examples).items()
+        baselines: dict[str, list[Measurement]] = {
+            name: [measured(predictions)] for name, predictions in self._image_free(task, examples).items()
         }
         for seed in range(self.settings.derangements):
-            shuffled = replace_pictures(collator, examples, seed)
-            label = f"{title}, pictures shuffled {seed + 1}/{self.settings.derangements}"
+            shuffled = replace_images(collator, examples, seed)
+            label = f"{title}, images shuffled {seed + 1}/{self.settings.derangements}"
             predictions = self._answers(shuffled, examples, label)
-            floors.setdefault("shuffled pictures", []).append(measured(predictions))
-        most = ceiling(
+            baselines.setdefault("shuffled images", []).append(measured(predictions))
+        most = upper_bound(
             task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
         )
-        return ours, {"chance": self._chance(ours, chance)} | self._floors(ours, floors), most
+        return ours, {"chance": self._chance(ours, chance)} | self._baselines(ours, baselines), most
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
-    ) -> tuple[list[Example], Measurement, dict[str, Floor], float | None]:
-        """Outputs that rank a gallery of pictures for every text."""
+    ) -> tuple[list[Example], Measurement, dict[str, Baseline], float | None]:
+        """Outputs that rank a gallery of images for every text."""
         captions, scores = retrieve(
             self.model,
             collator,
@@ -253,22 +254,22 @@ class Evaluator:
         ours = task.task.measure(captions, scores)
         of = (task.task.name, task.task.kind, protocol.split)
         self.recorded += record.ranked(*of, captions, scores, ours.per_example)
-        if not self.floors:
+        if not self.baselines:
             return captions, ours, {}, None
         shuffled = [
             task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in range(self.settings.derangements)
         ]
         chance = np.full(len(captions), 1 / len(scores.image_ids))
-        floors = {"chance": self._chance(ours, chance)} | self._floors(ours, {"shuffled pictures": shuffled})
-        return captions, ours, floors, gallery_ceiling(task.task, self.data.root, protocol.split, scores)
+        baselines = {"chance": self._chance(ours, chance)} | self._baselines(ours, {"shuffled images": shuffled})
+        return captions, ours, baselines, gallery_upper_bound(task.task, self.data.root, protocol.split, scores)
 
-    def _picture_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
-        """Predictions of the floors that never see a picture."""
+    def _image_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+        """Predictions of the baselines that never see an image."""
         output = task.output
         learnt = subset(task.train, LEARNT, self.config.seed)
         untaught = task.task.name in self.data.lacking
         if any(example.options for example in examples):
-            return {} if untaught else {"bag of words": bag_of_options(learnt, task.look, examples)}
+            return {} if untaught else {"bag of words": bag_of_options(learnt, task.validation, examples)}
         if any(output.label(example) is None for example in (examples if untaught else learnt)):
             lookup = self.data.store.get
             train = [example for example in learnt if example.images[0] in self.data.store]
@@ -282,19 +283,19 @@ class Evaluator:
         if untaught:
             return constant
         return constant | {
-            "bag of words": bag_of_words(known(learnt), known(task.look), [example.text for example in examples])
+            "bag of words": bag_of_words(known(learnt), known(task.validation), [example.text for example in examples])
         }
 
-    def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Floor:
+    def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Baseline:
         """``chance`` (N,) is each example's, 0..1."""
-        return Floor("chance", 100 * float(chance.mean()), self._interval(ours.per_example - chance, ours.groups))
+        return Baseline("chance", 100 * float(chance.mean()), self._interval(ours.per_example - chance, ours.groups))
 
-    def _floors(self, ours: Measurement, floors: Mapping[str, Sequence[Measurement]]) -> dict[str, Floor]:
-        return {name: self._floor(name, ours, found) for name, found in floors.items() if found}
+    def _baselines(self, ours: Measurement, baselines: Mapping[str, Sequence[Measurement]]) -> dict[str, Baseline]:
+        return {name: self._baseline(name, ours, found) for name, found in baselines.items() if found}
 
-    def _floor(self, name: str, ours: Measurement, found: Sequence[Measurement]) -> Floor:
+    def _baseline(self, name: str, ours: Measurement, found: Sequence[Measurement]) -> Baseline:
         per_example = np.mean([measurement.per_example for measurement in found], axis=0)
-        return Floor(
+        return Baseline(
             name=name,
             score=float(np.mean([measurement.headline for measurement in found])),
             advantage=self._interval(ours.per_example - per_example, ours.groups),
@@ -305,10 +306,10 @@ class Evaluator:
         return Interval(100 * found.mean, 100 * found.low, 100 * found.high)
 
 
-def replace_pictures(collator: Collator, examples: Sequence[Example], seed: int) -> Collator:
-    """The same collator with every example's pictures replaced by another example's, one fixed derangement.
+def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -> Collator:
+    """The same collator with every example's images replaced by another example's, one fixed derangement.
 
-    Outputs that point at regions keep each picture's boxes, and only the features are another picture's.
+    Outputs that point at regions keep each image's boxes, and only the features are another image's.
     """
     units = [example.images for example in examples]
     swapped = derangement(units, seed)
@@ -320,7 +321,7 @@ def replace_pictures(collator: Collator, examples: Sequence[Example], seed: int)
 
 
 def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:
-    """What the scores would be if every picture showed another one: the same matrix with its columns deranged."""
+    """What the scores would be if every image showed another one: the same matrix with its columns deranged."""
     columns = {image: column for column, image in enumerate(scores.image_ids)}
     swapped = derangement(scores.image_ids, seed)
     order = [columns[str(swapped[image])] for image in scores.image_ids]

@@ -1,4 +1,4 @@
-"""The model's predictions on a split, and the same with every picture replaced by another one.
+"""The model's predictions on a split, and the same with every image replaced by another one.
 
 Axes: C captions, I images, P pairs.
 """
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from twelve.data.batch import Collator, mask_beyond
 from twelve.data.loader import passes
-from twelve.evaluation.metrics.retrieval import gallery_rows
+from twelve.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
 from twelve.progress import Track
-from twelve.regions.store import RegionStore
-from twelve.regions.types import RegionBatch, Regions
-from twelve.tasks.base import Example
+from twelve.regions.store.region_store import RegionStore
 from twelve.threads import Threads, unchanged
+from twelve.types.examples import Example
+from twelve.types.regions import RegionBatch, Regions
 
 if TYPE_CHECKING:
     from twelve.model.network import Network
@@ -77,13 +77,13 @@ def retrieve(
     label: str,
     threads: Threads | None = None,
 ) -> tuple[list[Example], RetrievalScores]:
-    """Scores of every caption with every image of the gallery (the first ``gallery`` pictures, the first five
+    """Scores of every caption with every image of the gallery (the first ``gallery`` images, the first five
     captions of each), in tiles.
 
     Text states up to the first co-attention are computed once per caption and image states once per image.
 
     Returns:
-        The captions of the gallery's pictures, and their scores.
+        The captions of the gallery's images, and their scores.
     """
     captions = [examples[row] for row in gallery_rows([example.images[0] for example in examples], gallery)]
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
@@ -161,11 +161,11 @@ def _image_inputs(collator: Collator, images: Sequence[str], device: torch.devic
 
 
 class ShuffledStore:
-    """A region store in which every picture shows another one's features.
+    """A region store in which every image shows another one's features.
 
     Args:
         replacement: image id -> the image that stands in for it.
-        keep_boxes: each picture keeps its own boxes and only the features are exchanged (what a grounding floor needs:
+        keep_boxes: each image keeps its own boxes and only the features are exchanged (what a grounding baseline needs:
             the answer must still be among the boxes).
     """
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve import files
-from twelve.data.records import Record, describe, finite, read_lines, writable
-from twelve.scoring.results import mended_by
-from twelve.tasks.base import Box, Example
+from twelve.formats.records import Record, describe, finite, read_lines, writable
+from twelve.formats.results import mended_by
+from twelve.io import files
+from twelve.types.examples import Box, Example
 
 if TYPE_CHECKING:
     from twelve.outputs.alignment import RetrievalScores
@@ -27,7 +27,7 @@ FILE = "predictions.jsonl"
 KEPT = 200
 """Examples of a task that are kept."""
 BEST = 5
-"""Best pictures of a caption that are kept, and best values of any prediction."""
+"""Best images of a caption that are kept, and best values of any prediction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Recorded:
 
     Attributes:
         kind: of the task's output; it decides what ``target``, ``value`` and ``alternatives`` are.
-        target: what is right (Example.target); for a retrieval caption the id of its own picture.
-        value: what was predicted; for a retrieval caption the id of the best picture.
+        target: what is right (Example.target); for a retrieval caption the id of its own image.
+        value: what was predicted; for a retrieval caption the id of the best image.
         score: of ``value``, in 0..1; for retrieval the alignment logit.
         alternatives: the best values with their scores, best first.
         right: what the example contributes to the headline number, 0..1.
         candidates: boxes among which ``target`` and ``value`` are indices (xyxy pixels), or none.
         options: texts among which ``target`` and ``value`` are indices, or none.
-        rank: place of the right picture among the gallery's, from 1, ties counted against the model; else None.
+        rank: place of the right image among the gallery's, from 1, ties counted against the model; else None.
     """
 
     task: str
@@ -107,7 +107,7 @@ def ranked(
     scores: RetrievalScores,
     right: NDArray[np.float64],
 ) -> list[Recorded]:
-    """Records of captions whose gallery was ranked: the best pictures and the place of the right one.
+    """Records of captions whose gallery was ranked: the best images and the place of the right one.
 
     ``scores`` has a row and ``right`` an entry for each of ``captions``, in their order.
     """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from twelve import files
 from twelve.errors import ConfigError, DataError
+from twelve.io import files
 from twelve.outputs.base import Prediction
-from twelve.tasks.base import Example, Task
+from twelve.tasks.base import Task
+from twelve.types.examples import Example
 
 
 def unlabelled(examples: Sequence[Example]) -> bool:
@@ -30,7 +31,7 @@ def check_labelled(examples: Sequence[Example], task: Task, split: str, root: Pa
             f"write the official file of results: twelve evaluate RUN --task {task.name} --split {split} --submit FILE"
         )
     except ConfigError:
-        remedy = f"measure another split: --split {task.report_split}"
+        remedy = f"measure another split: --split {task.test_split}"
     file = next(iter(task.files(split)), "")
     problem = f"the split {split!r} of {task.name} has no answers to measure against"
     raise DataError(problem, file=root / task.folder / file, remedy=remedy)

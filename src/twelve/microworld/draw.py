@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from twelve.files import write_error
+from twelve.io.files import write_error
 from twelve.microworld.scene import COLOURS, Scene, Thing
 from twelve.microworld.shapes import SHAPES, Part
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.progress import Track
 
 Style: TypeAlias = Literal["photo", "painted"]
 RGB: TypeAlias = tuple[int, int, int]
 
 PARALLEL = 400
-"""From so many pictures on, it pays to start processes."""
+"""From so many images on, it pays to start processes."""
 FINER = 3
 """Things are drawn so many times larger and reduced, which smooths their edges."""
 
@@ -47,17 +47,17 @@ _WARM = np.array([1.05, 1.0, 0.88], dtype=np.float32)
 
 
 def draw(scene: Scene, *, seed: int, style: Style = "photo") -> Image.Image:
-    """The picture of a scene, RGB, ``scene.width`` x ``scene.height`` pixels.
+    """The image of a scene, RGB, ``scene.width`` x ``scene.height`` pixels.
 
     Args:
         seed: of everything that chance decides (texture, light, shades, which way things face); the same scene, seed
-            and style give the same picture.
+            and style give the same image.
     """
     rng = np.random.default_rng([seed, 1])
-    picture = Image.fromarray(_ground(scene, rng, style))
+    image = Image.fromarray(_ground(scene, rng, style))
     for thing in scene.things:
-        _put(picture, thing, rng, style)
-    return Image.fromarray(_finished(picture, rng, style))
+        _put(image, thing, rng, style)
+    return Image.fromarray(_finished(image, rng, style))
 
 
 def _ground(scene: Scene, rng: np.random.Generator, style: Style) -> NDArray[np.uint8]:
@@ -100,13 +100,13 @@ def _joints(rng: np.random.Generator, width: int, height: int) -> NDArray[np.flo
     return lines
 
 
-def _put(picture: Image.Image, thing: Thing, rng: np.random.Generator, style: Style) -> None:
-    """Draw one thing into the picture, above what is there, with a soft shadow beside it."""
+def _put(image: Image.Image, thing: Thing, rng: np.random.Generator, style: Style) -> None:
+    """Draw one thing into the image, above what is there, with a soft shadow beside it."""
     x1, y1, x2, y2 = (round(edge) for edge in thing.box)
     tile = _tile(thing, x2 - x1, y2 - y1, rng, style)
     shadow = tile.getchannel("A").point([value * 3 // 10 for value in range(256)])
-    picture.paste((30, 28, 40), (x1 + 2, y1 + 2), shadow)
-    picture.paste(tile, (x1, y1), tile)
+    image.paste((30, 28, 40), (x1 + 2, y1 + 2), shadow)
+    image.paste(tile, (x1, y1), tile)
 
 
 def _tile(thing: Thing, width: int, height: int, rng: np.random.Generator, style: Style) -> Image.Image:
@@ -180,9 +180,9 @@ def _lit(tile: Image.Image) -> Image.Image:
     return Image.fromarray(_bytes(pixels), "RGBA")
 
 
-def _finished(picture: Image.Image, rng: np.random.Generator, style: Style) -> NDArray[np.uint8]:
+def _finished(image: Image.Image, rng: np.random.Generator, style: Style) -> NDArray[np.uint8]:
     """(H, W, 3) with the light of the day and what the style adds last: a sensor's noise, or warmth."""
-    pixels = np.asarray(picture).astype(np.float32) * rng.uniform(0.94, 1.04)
+    pixels = np.asarray(image).astype(np.float32) * rng.uniform(0.94, 1.04)
     if style == "photo":
         pixels += 3 * rng.standard_normal(pixels.shape, dtype=np.float32)
     else:
@@ -199,10 +199,10 @@ def _rgb(values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]]) -> RGB:
     return red, green, blue
 
 
-def write_pictures(world: World, folder: Path, workers: int | None = None) -> int:
-    """Draw every picture of a world into ``folder/images/``; returns how many. The same world gives the same bytes.
+def write_images(world: World, folder: Path, workers: int | None = None) -> int:
+    """Draw every image of a world into ``folder/images/``; returns how many. The same world gives the same bytes.
 
-    Pictures that two collections share are the same file under two names, as in the originals, drawn once.
+    Images that two collections share are the same file under two names, as in the originals, drawn once.
 
     Args:
         workers: processes that draw; one a core when absent, none beside this one when 0.
@@ -210,23 +210,23 @@ def write_pictures(world: World, folder: Path, workers: int | None = None) -> in
     Raises:
         TwelveError: the disk is full or the folder cannot be written.
     """
-    pictures = list(world.pictures())
-    shared = {picture.key: picture.file for picture in world.coco}
-    drawn = [picture for picture in pictures if picture.coco_id is None]
-    jobs = [(picture.scene, picture_seed(world, picture), folder / "images" / picture.file) for picture in drawn]
+    images = list(world.images())
+    shared = {image.key: image.file for image in world.coco}
+    drawn = [image for image in images if image.coco_id is None]
+    jobs = [(image.scene, image_seed(world, image), folder / "images" / image.file) for image in drawn]
     workers = (os.cpu_count() or 1) if workers is None else workers
     try:
         for place in {target.parent for _, _, target in jobs}:
             place.mkdir(parents=True, exist_ok=True)
-        with Track("drawing pictures", len(jobs), "pictures") as bar:
+        with Track("drawing images", len(jobs), "images") as bar:
             for done in _mapped(_draw_file, jobs, workers):
                 bar.advance(done)
-        for picture in pictures:
-            if picture.coco_id is not None:
-                shutil.copyfile(folder / "images" / shared[str(picture.coco_id)], folder / "images" / picture.file)
+        for image in images:
+            if image.coco_id is not None:
+                shutil.copyfile(folder / "images" / shared[str(image.coco_id)], folder / "images" / image.file)
     except OSError as error:
         raise write_error(error, folder) from None
-    return len(pictures)
+    return len(images)
 
 
 _Job: TypeAlias = tuple[Scene, int, Path]
@@ -248,10 +248,10 @@ def _draw_file(job: _Job) -> int:
     return 1
 
 
-def picture_seed(world: World, picture: Picture) -> int:
-    """What chance is drawn from for one picture: its own, but COCO's for what Visual Genome shares with it."""
-    collection = picture.file.split("/")[0]
-    name = f"coco/{picture.coco_id}" if picture.coco_id is not None else f"{collection}/{picture.key}"
+def image_seed(world: World, image: WorldImage) -> int:
+    """What chance is drawn from for one image: its own, but COCO's for what Visual Genome shares with it."""
+    collection = image.file.split("/")[0]
+    name = f"coco/{image.coco_id}" if image.coco_id is not None else f"{collection}/{image.key}"
     return zlib.crc32(f"{world.seed} {name}".encode())
 
 

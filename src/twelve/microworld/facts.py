@@ -286,7 +286,7 @@ def larger(scene: Scene, random: Random) -> Iterator[Fact]:
 
 
 def at_place(scene: Scene, random: Random) -> Iterator[Fact]:
-    """The kind of the only (red, striped ...) thing in a third of the picture. Slots: hint, place."""
+    """The kind of the only (red, striped ...) thing in a third of the image. Slots: hint, place."""
     for thing in _shuffled(scene.things, random):
         where = place(scene, thing)
         for hint in (Description(**{name: getattr(thing, name)}) for name in _FIELDS.values()):

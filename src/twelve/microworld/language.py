@@ -54,7 +54,7 @@ EXTREMES = {"leftmost": "left of", "rightmost": "right of", "highest": "above", 
 WHERE = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
 HEIGHT = {"top": "at the top", "bottom": "at the bottom"}
 HIDDEN = ("new", "cheap", "heavy", "borrowed", "handmade", "hollow", "fragile", "valuable")
-"""Qualities that no picture of this world can show."""
+"""Qualities that no image of this world can show."""
 
 Style: TypeAlias = Mapping[str, str]
 """The world's own word -> the word said instead."""

@@ -1,14 +1,13 @@
-"""Makes a microworld: one data root with all twelve datasets in their official layouts, and their pictures.
+"""Makes a microworld: one data root with all twelve datasets in their official layouts, and their images.
 
 microworld.json     seed, sizes, version; per task: examples of each split, templates, answers and their entropy
 <task>/...          the dataset's official files, and oracle.json: what someone who reads the scenes would answer
-images/<source>/... the pictures
+images/<source>/... the images
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from twelve import jsonfile
-from twelve.data.root import DRAWN
 from twelve.errors import DataError
-from twelve.files import check_folder, replacing
+from twelve.formats.data_root import DRAWN
+from twelve.io import json_file
+from twelve.io.files import check_folder, replacing
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import Sizes, World, make_world
 from twelve.microworld.writers import captions, gqa, guesswhat, nlvr2, refer, snli_ve, visual7w, visual_genome, vqa
@@ -73,40 +72,29 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
             console.print(f"{out} holds this microworld already", highlight=False)
         return tallies
     check_folder(out)
-    from twelve.microworld.draw import write_pictures
+    from twelve.microworld.draw import write_images
 
     with replacing(out) as partial:
         world = make_world(seed, sizes)
         tallies = write_datasets(world, partial)
-        pictures = write_pictures(world, partial)
-        index = {**identity, "pictures": pictures, "tasks": {tally.task: _entry(tally) for tally in tallies}}
+        images = write_images(world, partial)
+        index = {
+            **identity,
+            "scale": _scale(sizes),
+            "images": images,
+            "tasks": {tally.task: _entry(tally) for tally in tallies},
+        }
         (partial / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
     if console is not None:
-        console.print(f"made {len(tallies)} datasets about {pictures:,} pictures in {out}", highlight=False)
+        console.print(f"made {len(tallies)} datasets about {images:,} images in {out}", highlight=False)
     return tallies
 
 
-def drawing_again(out: Path) -> str:
-    """The command that draws the world in ``out`` again, of the seed and in the sizes that its own index names."""
-    words = ["twelve", "data", "make-microworld", "--out", str(out)]
-    index = jsonfile.read_or_none(out / INDEX)
-    there = index if isinstance(index, dict) else {}
-    seed, sizes = there.get("seed"), there.get("sizes")
-    if type(seed) is int and seed > 0:
-        words += ["--seed", str(seed)]
-    wanted = next((scale for scale in _scales(sizes) if _plain(asdict(Sizes().scaled(scale))) == sizes), 1.0)
-    if wanted != 1.0:
-        words += ["--scale", f"{wanted:g}"]
-    return shlex.join(words)
-
-
-def _scales(sizes: Any) -> list[float]:
-    """Scales that pictures of ``sizes`` may have been drawn at, the roundest first."""
-    counts = sizes.get("coco_train2014") if isinstance(sizes, dict) else None
-    if not isinstance(counts, list) or not counts or type(counts[0]) is not int or counts[0] > 10**6:
-        return []
-    exact = counts[0] / Sizes().coco_train2014[0]
-    return [float(f"{exact:.{digits}g}") for digits in range(1, 7)]
+def _scale(sizes: Sizes) -> float | None:
+    """The scale that gives these sizes, for the command that draws them again; None if none does."""
+    exact = sizes.coco_train2014[0] / Sizes().coco_train2014[0]
+    scales = (float(f"{exact:.{digits}g}") for digits in range(1, 7))
+    return next((scale for scale in scales if scale > 0 and Sizes().scaled(scale) == sizes), None)
 
 
 def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRITERS) -> list[Tally]:
@@ -141,7 +129,7 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     if not (out / INDEX).is_file():
         raise DataError("this folder holds something that is not a microworld", file=out, remedy=remedy)
     try:
-        index = jsonfile.decode(jsonfile.read_text(out / INDEX, DataError, remedy=again))
+        index = json_file.decode(json_file.read_text(out / INDEX, DataError, remedy=again))
         there = {name: index[name] for name in identity}
         entries = dict(index["tasks"])
         tallies = [
@@ -171,7 +159,7 @@ def _difference(name: str, there: Any, wanted: Any) -> str:
 
 def _oracle(root: Path, task: str) -> dict[str, dict[str, Any]]:
     path = root / task / "oracle.json"
-    return jsonfile.read_object(path, DataError, remedy="remove the microworld and make it again")
+    return json_file.read_object(path, DataError, remedy="remove the microworld and make it again")
 
 
 def summary(tallies: list[Tally], scores: Mapping[str, float] | None = None) -> Table:
@@ -199,13 +187,13 @@ def summary(tallies: list[Tally], scores: Mapping[str, float] | None = None) -> 
 def oracle_scores(root: Path) -> dict[str, float]:
     """Task -> official score, in per cent, of the oracle's answers on the split that the task reports.
 
-    Caption retrieval has no right order among the pictures that a caption is true of. There the score is R@1 as it is
-    expected of someone who picks one of the gallery's true pictures by chance: the mean of one over their number.
+    Caption retrieval has no right order among the images that a caption is true of. There the score is R@1 as it is
+    expected of someone who picks one of the gallery's true images by chance: the mean of one over their number.
 
     Raises:
         DataError: a dataset or an oracle is missing or malformed.
     """
-    from twelve.data.root import DataRoot
+    from twelve.formats.data_root import DataRoot
     from twelve.outputs import get_output
     from twelve.outputs.base import Prediction
     from twelve.tasks.base import get
@@ -213,12 +201,12 @@ def oracle_scores(root: Path) -> dict[str, float]:
     data, scores = DataRoot(root), {}
     for name in WRITERS:
         task = get(name)
-        answers = _oracle(root, name)[task.report_split]
-        examples = task.read(data, task.report_split)
+        answers = _oracle(root, name)[task.test_split]
+        examples = task.read(data, task.test_split)
         if get_output(task.kind).ranks_gallery:
-            pictures = [example.images[0] for example in examples]
-            gallery = task.protocol(task.report_split).gallery
-            scores[name] = _expected_recall(pictures, [answers[example.id] for example in examples], gallery)
+            images = [example.images[0] for example in examples]
+            gallery = task.protocol(task.test_split).gallery
+            scores[name] = _expected_recall(images, [answers[example.id] for example in examples], gallery)
         else:
             predictions = [Prediction(_value(answers[example.id]), 1.0) for example in examples]
             scores[name] = task.measure(examples, predictions).headline
@@ -230,9 +218,9 @@ def _value(answer: Any) -> Any:
     return tuple(answer) if isinstance(answer, list) else answer
 
 
-def _expected_recall(pictures: list[str], true: list[list[str]], gallery: int | None) -> float:
-    from twelve.evaluation.metrics.retrieval import gallery_rows
+def _expected_recall(images: list[str], true: list[list[str]], gallery: int | None) -> float:
+    from twelve.metrics.retrieval import gallery_rows
 
-    rows = gallery_rows(pictures, gallery)
-    shown = {pictures[row] for row in rows}
+    rows = gallery_rows(images, gallery)
+    shown = {images[row] for row in rows}
     return 100 * float(np.mean([1 / max(1, len(shown.intersection(true[row]))) for row in rows]))

@@ -33,7 +33,7 @@ Result: TypeAlias = "list[Thing] | str"
 """What a step leaves: things, or an answer."""
 
 GROUND = "scene"
-"""What ``select`` is given when the question is about the picture as a whole."""
+"""What ``select`` is given when the question is about the image as a whole."""
 
 
 class Undefined(ValueError):

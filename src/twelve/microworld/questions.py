@@ -1,7 +1,7 @@
 """Asking about scenes so that language alone gives little: forms of questions, and a sampler that balances answers.
 
 Of every form, and within it of every sort of thing it can ask about, each answer is right about equally often: the
-sampler looks at several facts of a picture and asks for the one whose answer has been right least often so far.
+sampler looks at several facts of an image and asks for the one whose answer has been right least often so far.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import numpy as np
 from twelve.microworld.language import Description, article, sentence
 from twelve.microworld.programs import Program
 from twelve.microworld.scene import Scene
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 
 LOOKED_AT = 7
-"""Facts of a picture that the sampler chooses from."""
+"""Facts of an image that the sampler chooses from."""
 SLACK = 1.1
 """An answer is not asked for again once it has been right so many times as often as the form's median answer."""
 RESERVED_SHARE = 0.2
@@ -63,7 +63,7 @@ class Form:
         reserved: wordings for the test sets only.
         weight: how often it is asked, relative to the other forms of its dataset.
         shares: how often an answer should be right, relative to the others (1 where absent).
-        most: questions of it about one picture.
+        most: questions of it about one image.
         group, full, semantic, structural: what GQA says of it; ``full`` is the answer as a sentence.
     """
 
@@ -100,11 +100,11 @@ class Question:
 
 
 class Asker:
-    """Asks about one picture after the other and keeps the answers balanced.
+    """Asks about one image after the other and keeps the answers balanced.
 
     Args:
         test: whether the questions are for a test or validation set (wordings that are kept for them may be used).
-        unsaid: (colour, kind) combinations that no question may name: those that training pictures cannot show, or
+        unsaid: (colour, kind) combinations that no question may name: those that training images cannot show, or
             "is there a purple cup" would be answered "no" by heart.
     """
 
@@ -204,15 +204,15 @@ def seed_of(rng: np.random.Generator) -> int:
 
 
 def untidy(world: World) -> frozenset[int]:
-    """COCO ids of reserved train2014 pictures that training sets hold nevertheless: every second one.
+    """COCO ids of reserved train2014 images that training sets hold nevertheless: every second one.
 
-    The originals overlap like this; a run that removes its test pictures from training has to find them.
+    The originals overlap like this; a run that removes its test images from training has to find them.
     """
     reserved = (int(p.key) for p in world.coco if p.part == "train2014" and p.reserved)
     return frozenset(number for number in reserved if number // 2 % 2 == 0)
 
 
-def open_to_training(picture: Picture, untidy_ids: frozenset[int]) -> bool:
-    """Whether a COCO or Visual Genome picture may lie in a training set."""
-    number = picture.coco_id if picture.file.startswith("vg/") else int(picture.key)
-    return not picture.reserved or (number is not None and number in untidy_ids)
+def open_to_training(image: WorldImage, untidy_ids: frozenset[int]) -> bool:
+    """Whether a COCO or Visual Genome image may lie in a training set."""
+    number = image.coco_id if image.file.startswith("vg/") else int(image.key)
+    return not image.reserved or (number is not None and number in untidy_ids)

@@ -68,7 +68,7 @@ def related(scene: Scene, relation: str, to: Thing, among: Sequence[Thing] | Non
 
 
 def place(scene: Scene, thing: Thing) -> str | None:
-    """ "left", "right" or "middle" third of the picture; None near a border between two."""
+    """ "left", "right" or "middle" third of the image; None near a border between two."""
     share = thing.centre[0] / scene.width
     for name, low, high in (("left", 0.0, 0.3), ("middle", 0.38, 0.62), ("right", 0.7, 1.0)):
         if low <= share <= high:
@@ -77,7 +77,7 @@ def place(scene: Scene, thing: Thing) -> str | None:
 
 
 def level(scene: Scene, thing: Thing) -> str | None:
-    """ "top" or "bottom" of the picture; None in between."""
+    """ "top" or "bottom" of the image; None in between."""
     share = thing.centre[1] / scene.height
     return "top" if share <= 0.35 else "bottom" if share >= 0.65 else None
 

@@ -1,7 +1,7 @@
-"""What can be in a picture of the microworld, and how a scene is put together by chance.
+"""What can be in an image of the microworld, and how a scene is put together by chance.
 
 A scene is a ground and three to eight things. Every attribute is drawn uniformly and independently, so that one tells
-nothing of another; only the layout is constrained (inside the picture, every thing mostly visible).
+nothing of another; only the layout is constrained (inside the image, every thing mostly visible).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 ``<task>/oracle.json`` holds, split by split, what someone who reads the scene would answer: ``{"val": {"262148000":
 "red"}}``, in the form of the task's predictions (an answer; an index among the candidates; a box; True or False; a
-class name; for captions the ids of all pictures of the split that the caption is true of). Measured by the official
-metric it is the task's ceiling.
+class name; for captions the ids of all images of the split that the caption is true of). Measured by the official
+metric it is the task's upper bound.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twelve import files
+from twelve.io import files
 
 
 @dataclass

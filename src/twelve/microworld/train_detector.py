@@ -1,9 +1,9 @@
-"""Trains the detector of the microworld on pictures drawn for the purpose::
+"""Trains the detector of the microworld on images drawn for the purpose::
 
     twelve data train-detector --out src/twelve/regions/detectors/microworld.safetensors
 
 The shipped weights were made by this command. Its scenes are drawn from random streams that no microworld uses, so
-that no picture of any microworld is among them; every batch is new.
+that no image of any microworld is among them; every batch is new.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from twelve.files import replacing
+from twelve.io.files import replacing
 from twelve.microworld.draw import Style, draw
 from twelve.microworld.scene import COLOURS, HEIGHT, KINDS, PATTERNS, SIZES, WIDTH, Scene, draw_scene
 from twelve.progress import Track
-from twelve.regions.boxes import MOST, THRESHOLD
-from twelve.regions.detector import Detector, DetectorBackbone, save
-from twelve.regions.pipeline import single_threaded
+from twelve.regions.detectors.shipped import Detector, DetectorBackbone, save
+from twelve.regions.extraction.box_sources import MOST, THRESHOLD
+from twelve.regions.extraction.pipeline import single_threaded
 
 STREAM = 0xB0B
-"""First of the numbers that seed training pictures: worlds are drawn from other streams."""
+"""First of the numbers that seed training images: worlds are drawn from other streams."""
 STEPS_A_MINUTE = 200
 """Measured on one core; the steps, not the clock, end the training, so that a seed gives the same weights."""
 BATCH = 16
@@ -44,14 +44,14 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a detector is on pictures it was not trained on; shares in 0..1.
+    """How good a detector is on images it was not trained on; shares in 0..1.
 
     Attributes:
         recall: things that a detection overlaps by at least 0.5 (IoU), found as their kind or another.
         named: of these, those found as their kind.
         probes: attribute -> accuracy of a linear classifier on the features of the things' boxes, trained on one half
-            of the pictures and measured on the other.
-        detections: of a picture, on average; a picture holds 5.5 things.
+            of the images and measured on the other.
+        detections: of an image, on average; an image holds 5.5 things.
     """
 
     recall: float
@@ -63,7 +63,7 @@ class Quality:
         probes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.probes.items())
         return (
             f"recall at IoU 0.5 {self.recall:.3f}, kind right {self.named:.3f}, "
-            f"{self.detections:.1f} detections a picture; linear probes of the features: {probes}"
+            f"{self.detections:.1f} detections an image; linear probes of the features: {probes}"
         )
 
 
@@ -72,7 +72,7 @@ def train_detector(out: Path, seed: int = 0, minutes: float = 8.0) -> Quality:
     the same machine.
 
     Args:
-        minutes: about how long. One core is used: such small pictures gain nothing from a second.
+        minutes: about how long. One core is used: such small images gain nothing from a second.
 
     Raises:
         TwelveError: the file cannot be written.
@@ -103,10 +103,10 @@ def _fit(detector: Detector, seed: int, steps: int) -> None:
         lambda step: min((step + 1) / warmup, 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))),
     )
     detector.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = scenes(seed, "train")
+    images = scenes(seed, "train")
     with Track("training the detector", steps, "steps") as bar:
         for _ in range(steps):
-            pixels, targets = batch([next(pictures) for _ in range(BATCH)])
+            pixels, targets = batch([next(images) for _ in range(BATCH)])
             losses = detector(backbone.prepare(pixels), targets)
             loss = sum(losses.values(), torch.zeros(()))
             if not torch.isfinite(loss):
@@ -121,7 +121,7 @@ def _fit(detector: Detector, seed: int, steps: int) -> None:
 
 
 def scenes(seed: int, use: str) -> Iterator[tuple[Scene, np.ndarray]]:
-    """Scenes of a stream of their own and their pictures (H, W, 3) uint8, in both styles in turn, without end."""
+    """Scenes of a stream of their own and their images (H, W, 3) uint8, in both styles in turn, without end."""
     rng = np.random.default_rng([STREAM, seed, *use.encode()])
     styles: tuple[Style, ...] = ("photo", "painted")
     while True:
@@ -130,10 +130,10 @@ def scenes(seed: int, use: str) -> Iterator[tuple[Scene, np.ndarray]]:
             yield scene, np.asarray(draw(scene, seed=int(rng.integers(2**32)), style=style))
 
 
-def batch(pictures: list[tuple[Scene, np.ndarray]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
+def batch(images: list[tuple[Scene, np.ndarray]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
     """(I, H, W, 3) uint8 pixels and what the detector is to find in each."""
-    pixels = torch.from_numpy(np.stack([picture for _, picture in pictures]))
-    return pixels, [_target(scene) for scene, _ in pictures]
+    pixels = torch.from_numpy(np.stack([image for _, image in images]))
+    return pixels, [_target(scene) for scene, _ in images]
 
 
 def _target(scene: Scene) -> dict[str, Tensor]:
@@ -148,16 +148,16 @@ def _target(scene: Scene) -> dict[str, Tensor]:
 
 
 def measure(detector: Detector, *, seed: int = 0, count: int = 300) -> Quality:
-    """Measure a detector on ``count`` pictures of a stream that was not trained on."""
+    """Measure a detector on ``count`` images of a stream that was not trained on."""
     backbone = DetectorBackbone(detector, "microworld")
-    pictures = scenes(seed, "test")
+    images = scenes(seed, "test")
     found = named = things = detections = 0
     extent = torch.tensor((WIDTH, HEIGHT, WIDTH, HEIGHT), dtype=torch.float32)
     features: list[Tensor] = []
     truths: list[dict[str, Tensor]] = []
-    with Track("measuring the detector", count, "pictures") as bar:
+    with Track("measuring the detector", count, "images") as bar:
         for _ in range(count):
-            pixels, (target,) = batch([next(pictures)])
+            pixels, (target,) = batch([next(images)])
             maps = backbone.look(pixels)
             (seen,) = backbone.detect(maps, THRESHOLD, MOST)
             hits, right = _hits(seen.boxes * extent, seen.class_ids + 1, target)

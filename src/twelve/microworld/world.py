@@ -1,7 +1,7 @@
-"""The pictures of a microworld: which scene has which id in which collection, and which part of it it belongs to.
+"""The images of a microworld: which scene has which id in which collection, and which part of it it belongs to.
 
-The collections overlap as the originals' do: half of Visual Genome's pictures are COCO pictures, the Flickr30k caption
-splits and SNLI-VE's cut the same pictures differently, and RefCOCO's test pictures lie in COCO's train2014, where VQA
+The collections overlap as the originals' do: half of Visual Genome's images are COCO images, the Flickr30k caption
+splits and SNLI-VE's cut the same images differently, and RefCOCO's test images lie in COCO's train2014, where VQA
 trains. A run that is not cleaned would train on what it is measured on.
 """
 
@@ -16,18 +16,18 @@ from twelve.microworld.scene import COLOURS, KINDS, Scene, draw_scene
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture of one collection.
+class WorldImage:
+    """An image of one collection.
 
     Attributes:
         key: its id in the collection, as the id's source writes it (``12`` of ``coco/12``).
         file: where it lies under ``images/`` of the data root.
         part: coco: train2014, val2014, test2015; vg: train, val, testdev; flickr30k: all; nlvr2: train, dev, test1.
         scene: what it shows.
-        reserved: only validation and test sets should be cut from such pictures (originals are not that tidy: a
-            reserved picture may still lie in another dataset's training file, which is what cleaning is for). Only
+        reserved: only validation and test sets should be cut from such images (originals are not that tidy: a
+            reserved image may still lie in another dataset's training file, which is what cleaning is for). Only
             they hold the world's unseen combinations.
-        coco_id: vg: the same picture's id in COCO, if it is one.
+        coco_id: vg: the same image's id in COCO, if it is one.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Pictures of each collection's parts: (open to training, reserved). vg's are those that are not COCO's too."""
+    """Images of each collection's parts: (open to training, reserved). vg's are those that are not COCO's too."""
 
     coco_train2014: tuple[int, int] = (800, 160)
     coco_val2014: tuple[int, int] = (100, 240)
@@ -54,34 +54,34 @@ class Sizes:
     nlvr2_test1: tuple[int, int] = (0, 160)
 
     def scaled(self, scale: float) -> Sizes:
-        """``scale`` times as many pictures to train on; what is measured stays as large as it is."""
+        """``scale`` times as many images to train on; what is measured stays as large as it is."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         return Sizes(**{name: (round(scale * there), reserved) for name, (there, reserved) in parts.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All pictures, by collection. nlvr2 holds pairs: pictures 2k and 2k+1 are the left and right one of pair k.
+    """All images, by collection. nlvr2 holds pairs: images 2k and 2k+1 are the left and right one of pair k.
 
     Attributes:
-        unseen: (colour, kind) combinations that occur in reserved pictures only.
+        unseen: (colour, kind) combinations that occur in reserved images only.
     """
 
     seed: int
-    coco: tuple[Picture, ...]
-    vg: tuple[Picture, ...]
-    flickr30k: tuple[Picture, ...]
-    nlvr2: tuple[Picture, ...]
+    coco: tuple[WorldImage, ...]
+    vg: tuple[WorldImage, ...]
+    flickr30k: tuple[WorldImage, ...]
+    nlvr2: tuple[WorldImage, ...]
     unseen: frozenset[tuple[str, str]]
 
-    def pictures(self) -> Iterator[Picture]:
-        """Every picture once; those that Visual Genome shares with COCO appear twice, under both their names."""
+    def images(self) -> Iterator[WorldImage]:
+        """Every image once; those that Visual Genome shares with COCO appear twice, under both their names."""
         for collection in (self.coco, self.vg, self.flickr30k, self.nlvr2):
             yield from collection
 
 
 UNSEEN = 8
-"""Combinations of a colour and a kind that no picture open to training holds."""
+"""Combinations of a colour and a kind that no image open to training holds."""
 
 
 def make_world(seed: int, sizes: Sizes | None = None) -> World:
@@ -96,12 +96,12 @@ def make_world(seed: int, sizes: Sizes | None = None) -> World:
         there = [(draw_scene(rng, unseen), False) for _ in range(counts[0])]
         return there + [(draw_scene(rng), True) for _ in range(counts[1])]
 
-    coco: list[Picture] = []
+    coco: list[WorldImage] = []
     for part in ("train2014", "val2014", "test2015"):
         for scene, reserved in scenes(getattr(sizes, f"coco_{part}")):
             number = len(coco) + 1
             file = f"coco/{part}/COCO_{part}_{number:012d}.jpg"
-            coco.append(Picture(str(number), file, part, scene, reserved))
+            coco.append(WorldImage(str(number), file, part, scene, reserved))
     return World(
         seed,
         tuple(coco),
@@ -115,39 +115,37 @@ def make_world(seed: int, sizes: Sizes | None = None) -> World:
 _Scenes = Callable[[tuple[int, int]], list[tuple[Scene, bool]]]
 
 
-def _visual_genome(coco: Sequence[Picture], sizes: Sizes, scenes: _Scenes) -> list[Picture]:
-    """Every second picture of COCO's train2014 and val2014 under an id of its own, and pictures of its own; testdev
-    pictures are COCO test2015's, under ids that start with n, as GQA has them."""
-    shared = [picture for picture in coco if picture.part != "test2015"][::2]
-    found: list[Picture] = []
-    for picture in shared:
+def _visual_genome(coco: Sequence[WorldImage], sizes: Sizes, scenes: _Scenes) -> list[WorldImage]:
+    """Every second image of COCO's train2014 and val2014 under an id of its own, and images of its own; testdev
+    images are COCO test2015's, under ids that start with n, as GQA has them."""
+    shared = [image for image in coco if image.part != "test2015"][::2]
+    found: list[WorldImage] = []
+    for image in shared:
         number = 2_300_000 + len(found)
-        found.append(
-            Picture(str(number), f"vg/{number}.jpg", "train", picture.scene, picture.reserved, int(picture.key))
-        )
+        found.append(WorldImage(str(number), f"vg/{number}.jpg", "train", image.scene, image.reserved, int(image.key)))
     for part in ("train", "val"):
         for scene, reserved in scenes(getattr(sizes, f"vg_{part}")):
             number = 2_300_000 + len(found)
-            found.append(Picture(str(number), f"vg/{number}.jpg", part, scene, reserved))
+            found.append(WorldImage(str(number), f"vg/{number}.jpg", part, scene, reserved))
     for number, (scene, reserved) in enumerate(scenes(sizes.vg_testdev)):
-        found.append(Picture(f"n{160_000 + number}", f"vg/n{160_000 + number}.jpg", "testdev", scene, reserved))
+        found.append(WorldImage(f"n{160_000 + number}", f"vg/n{160_000 + number}.jpg", "testdev", scene, reserved))
     return found
 
 
-def _flickr(scenes: Sequence[tuple[Scene, bool]]) -> list[Picture]:
+def _flickr(scenes: Sequence[tuple[Scene, bool]]) -> list[WorldImage]:
     keys = [str(1_000_000_000 + 7_919 * number) for number in range(len(scenes))]
     return [
-        Picture(key, f"flickr30k/{key}.jpg", "all", scene, reserved)
+        WorldImage(key, f"flickr30k/{key}.jpg", "all", scene, reserved)
         for key, (scene, reserved) in zip(keys, scenes, strict=True)
     ]
 
 
-def _pairs(sizes: Sizes, scenes: _Scenes) -> list[Picture]:
-    found: list[Picture] = []
+def _pairs(sizes: Sizes, scenes: _Scenes) -> list[WorldImage]:
+    found: list[WorldImage] = []
     for part in ("train", "dev", "test1"):
         pairs = getattr(sizes, f"nlvr2_{part}")
         for number, (scene, reserved) in enumerate(scenes((2 * pairs[0], 2 * pairs[1]))):
             # Four neighbouring pairs are a set: statements about them make a consistency group.
             key = f"{part}-{number // 8}-{number // 2 % 4}-img{number % 2}"
-            found.append(Picture(key, f"nlvr2/{key}.png", part, scene, reserved))
+            found.append(WorldImage(key, f"nlvr2/{key}.png", part, scene, reserved))
     return found

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from twelve.errors import CheckpointError, ConfigError, found_in, nearest
-from twelve.jsonfile import read_object
+from twelve.io.json_file import read_object
 from twelve.model.config import TwelveConfig
 from twelve.model.encoder import load_text_encoder, text_config_from
 from twelve.model.names import HEADS, is_kind, own_name, released_name

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig, PretrainedConfig
 
-from twelve import jsonfile
 from twelve.errors import ConfigError
+from twelve.io import json_file
+from twelve.io.hub import HUB, inside, resolve
 from twelve.model.settings import (
     WRITTEN_BY_TRANSFORMERS,
     Settings,
@@ -18,7 +19,6 @@ from twelve.model.settings import (
     defaults,
     unknown_setting,
 )
-from twelve.model.sources import HUB, inside, resolve
 
 
 class TwelveConfig(Settings, PretrainedConfig):  # type: ignore[no-untyped-call, misc, unused-ignore]
@@ -41,7 +41,7 @@ class TwelveConfig(Settings, PretrainedConfig):  # type: ignore[no-untyped-call,
         file = Path(pretrained_model_name_or_path)
         if not file.is_file():
             file = inside(resolve(file, "config.json", **hub) / kwargs.pop("subfolder", ""), "config.json")
-        tree = jsonfile.read_object(file, remedy="use the file that was saved with the model")
+        tree = json_file.read_object(file, remedy="use the file that was saved with the model")
         try:
             cls(**tree)  # what is wrong with the file is said of the file
         except ConfigError as error:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from twelve.errors import CheckpointError
-from twelve.jsonfile import read_object
+from twelve.io.hub import inside, resolve
+from twelve.io.json_file import read_object
 from twelve.model.names import released_name
-from twelve.model.sources import inside, resolve
 from twelve.model.weights import load_weights, plain
 
 if TYPE_CHECKING:

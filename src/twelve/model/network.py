@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from twelve.errors import CheckpointError, ConfigError
-from twelve.model.found import ImageStates, TextStates, TwelveOutput
+from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads, without_task
-from twelve.model.settings import Settings, settings_of
+from twelve.model.saved_settings import settings_of
+from twelve.model.settings import Settings
 from twelve.model.streams import (
     Connection,
     ImageStream,

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelve.errors import found_in
+from twelve.io.hub import resolve
 from twelve.model.network import Network, load_network
 from twelve.model.processor import TwelveProcessor, check_fit
-from twelve.model.settings import Settings, settings_of
-from twelve.model.sources import resolve
+from twelve.model.saved_settings import settings_of
+from twelve.model.settings import Settings
 
 if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve

@@ -18,8 +18,7 @@ from twelve.model.settings import Settings
 from twelve.outputs.pretraining import PretrainingLogits, PretrainingLosses, losses_of
 
 if TYPE_CHECKING:
-    from twelve.model.found import TwelveOutput
-    from twelve.model.vilbert import Twelve
+    from twelve.model.model_outputs import TwelveOutput
 
 PRETRAINING_STATES = ("words", "regions", "pretraining.alignment")
 """What a forward pass must be asked for before :func:`pretraining_losses`."""
@@ -66,7 +65,7 @@ class RegionHead(nn.Module):
 
 
 class PretrainingHeads(nn.Module):
-    """Masked words, masked regions, alignment (P, 2): column 0 says that text and picture belong together."""
+    """Masked words, masked regions, alignment (P, 2): column 0 says that text and image belong together."""
 
     def __init__(self, config: Settings) -> None:
         super().__init__()
@@ -100,9 +99,11 @@ class PretrainingHeads(nn.Module):
 
 
 def pretraining_losses(
-    model: Twelve,
+    heads: PretrainingHeads | None,
     output: TwelveOutput,
     *,
+    embedding: Tensor,
+    has_task: bool,
     word_labels: Tensor,
     region_labels: Tensor,
     region_targets: Tensor,
@@ -112,31 +113,34 @@ def pretraining_losses(
     """Losses of a batch of pairs; the large heads run on masked positions alone.
 
     Args:
+        heads: of the model that was called.
         output: of a call with ``outputs=PRETRAINING_STATES``.
+        embedding: (vocabulary, H) of words.
+        has_task: whether a task token follows the first one.
         word_labels: (P, L) int64 hidden word pieces, -1 where nothing is hidden; a task token is not counted.
         region_labels: (P, R - 1) int64, 1 where a region is hidden; the global region is left out.
         region_targets: (P, R - 1, C) class distribution, or feature, of each region.
-        mismatched: (P,) int64, 1 where text and picture do not belong together, -1 where it is not asked.
+        mismatched: (P,) int64, 1 where text and image do not belong together, -1 where it is not asked.
         only_alignment_when_mismatched: as in the paper; otherwise hidden parts of mismatched pairs count too.
 
     Raises:
         ConfigError: the model has no pretraining heads, or was made for a contrastive region loss.
     """
-    heads, words, regions = model.pretraining, output.words, output.regions
+    words, regions = output.words, output.regions
     if heads is None:
         raise ConfigError("the model has no pretraining heads", remedy="set pretraining: true in its configuration")
     if words is None or regions is None or "pretraining.alignment" not in output.logits:
         raise ValueError("the forward pass must be asked for outputs=PRETRAINING_STATES")
     if only_alignment_when_mismatched:
         word_labels, region_labels = drop_mismatched(word_labels, region_labels, mismatched)
-    if model.config.task_specific_tokens:
+    if has_task:
         words = without_task(words)
     hidden, shown = word_labels >= 0, region_labels == 1
     logits = PretrainingLogits(
-        words=heads.words(words[hidden], model.text.embedding.words.weight),
+        words=heads.words(words[hidden], embedding),
         regions=heads.regions(regions[:, 1:][shown]),
         alignment=output.logits["pretraining.alignment"],
-        visual_target=model.config.visual_target,
+        visual_target=heads.visual_target,
     )
     return losses_of(logits, words=word_labels[hidden], regions=region_targets[shown], mismatched=mismatched)
 

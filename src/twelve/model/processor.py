@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from twelve import files
 from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
-from twelve.jsonfile import read_object
+from twelve.io import files
+from twelve.io.hub import inside, resolve
+from twelve.io.json_file import read_object
 from twelve.model.familiarity import Familiarity, sound
-from twelve.model.sources import inside, resolve
 from twelve.model.tokenizer_file import read_tokenizer, read_vocabulary
 from twelve.progress import console
 from twelve.regions.recipe import Made, Recipe, preferred
@@ -26,7 +26,7 @@ from twelve.regions.sizes import WINDOWS
 
 if TYPE_CHECKING:
     from twelve.model.settings import Settings
-    from twelve.regions.store import RegionStore
+    from twelve.regions.store.region_store import RegionStore
 
 _SAVED = "use the file that was saved with the model"
 CONFIG_FILE = "processor_config.json"
@@ -90,7 +90,7 @@ class TwelveProcessor:
     @classmethod
     def from_tokenizer(cls, source: str | Path) -> TwelveProcessor:
         """An empty processor around a tokenizer: a vocab.txt or tokenizer.json, or anything with one inside that
-        :func:`twelve.model.sources.resolve` knows (a folder, ``package:MODULE``, a hub name)."""
+        :func:`twelve.io.hub.resolve` knows (a folder, ``package:MODULE``, a hub name)."""
         return cls(load_tokenizer(source))
 
     # --- text --------------------------------------------------------------------------------------------------

@@ -12,9 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from twelve import jsonfile
 from twelve.errors import ConfigError, nearest
-from twelve.model.sources import inside
 
 Step = tuple[Literal["text", "image", "connection"], int]
 """A layer of one stream, or a connection of both, with its index."""
@@ -203,30 +201,6 @@ def check_library_key(key: str, value: Any) -> None:
     """Raise ConfigError for a value that a key of :data:`WRITTEN_BY_TRANSFORMERS` cannot have."""
     if not WRITTEN_BY_TRANSFORMERS[key](value):
         raise ConfigError(f"{key} cannot be {value!r}", remedy="leave it as the model was saved with it")
-
-
-def settings_of(folder: Path) -> tuple[Settings, str | None]:
-    """The settings in a model's folder, and the type that its weights are to have, if it says so. Without transformers,
-    unless the file holds keys of it that are not always there.
-
-    Raises:
-        CheckpointError, ConfigError: there is no config.json, or it is none that a model can have.
-    """
-    file = inside(folder, "config.json")
-    tree = jsonfile.read_object(file, remedy="use the file that was saved with the model")
-    own = {key: tree.pop(key) for key in list(tree) if key in defaults()}
-    if not all(key in WRITTEN_BY_TRANSFORMERS for key in tree):
-        from twelve.model.config import TwelveConfig
-
-        config: TwelveConfig = TwelveConfig.from_pretrained(folder)
-        return config, None if config.dtype is None else str(config.dtype)
-    try:
-        for key, value in tree.items():
-            check_library_key(key, value)
-        kind = tree.get("dtype", tree.get("torch_dtype"))
-        return Settings(**own), None if kind is None else str(kind)
-    except ConfigError as error:
-        raise error.located(file) from None
 
 
 def _check_types(values: Mapping[str, Any]) -> None:

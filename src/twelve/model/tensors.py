@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve import jsonfile
 from twelve.errors import CheckpointError
-from twelve.model.sources import inside
+from twelve.io import json_file
+from twelve.io.hub import inside
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
@@ -50,7 +50,7 @@ def weights_of(folder: Path) -> dict[str, Weight]:
             f"no file named {WEIGHTS} here", file=folder, remedy="name a folder written by save_pretrained"
         )
     index = inside(folder, INDEX)
-    placed = jsonfile.read_object(index, remedy=_REMEDY).get("weight_map")
+    placed = json_file.read_object(index, remedy=_REMEDY).get("weight_map")
     if not isinstance(placed, dict) or not placed:
         problem = "expected names of weights with their files"
         raise CheckpointError(problem, file=index, record="weight_map", remedy=_REMEDY)
@@ -100,7 +100,7 @@ def _header(file: Path) -> dict[str, Weight]:
         return CheckpointError(f"no sound safetensors file: {problem}", file=file, record=record, remedy=_REMEDY)
 
     try:
-        with jsonfile.opened(file) as stream:
+        with json_file.opened(file) as stream:
             size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             most = min(_HEADER, size - 8)
@@ -108,12 +108,12 @@ def _header(file: Path) -> dict[str, Weight]:
                 raise wrong(f"expected a header, found {size} bytes in all")
             if not 2 <= length <= most:
                 raise wrong(f"expected a header of at most {most:,} bytes, found {length:,}")
-            tree = jsonfile.decode(stream.read(length).decode())
+            tree = json_file.decode(stream.read(length).decode())
     except OSError as problem:
         raise CheckpointError(f"cannot be read: {problem.strerror}", file=file, remedy=_REMEDY) from None
     except UnicodeDecodeError:
         raise wrong("its header is no text") from None
-    except jsonfile.Flaw as flaw:
+    except json_file.Flaw as flaw:
         raise wrong(flaw.problem, flaw.place) from None
     if not isinstance(tree, dict):
         raise wrong("its header is no JSON object")

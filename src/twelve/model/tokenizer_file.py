@@ -13,8 +13,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from twelve import jsonfile
 from twelve.errors import CheckpointError
+from twelve.io import json_file
 
 PIECES = 1 << 21
 """Word pieces at most; a million is more than any language model's."""
@@ -132,7 +132,7 @@ def read_tokenizer(file: Path) -> Tokenizer:
     Raises:
         CheckpointError: it is no tokenizer of BERT's kind, or its pieces are not numbered from 0 without a gap.
     """
-    tree = jsonfile.read_object(file, remedy=_REMEDY)
+    tree = json_file.read_object(file, remedy=_REMEDY)
 
     def wrong(wanted: str, found: Any, record: str) -> CheckpointError:
         shown = found.get("type", sorted(found)[:8]) if isinstance(found, dict) else found
@@ -170,7 +170,7 @@ def read_vocabulary(file: Path) -> list[str]:
         CheckpointError: it cannot be read; a piece is empty, too long, or there twice; there are too many.
     """
     lines = [
-        line.removesuffix("\r") for line in jsonfile.read_text(file, remedy=_REMEDY).removesuffix("\n").split("\n")
+        line.removesuffix("\r") for line in json_file.read_text(file, remedy=_REMEDY).removesuffix("\n").split("\n")
     ]
     seen: set[str] = set()
     for number, piece in enumerate(lines, start=1):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, initialization
 
+from twelve.io.hub import HUB, resolve
 from twelve.model.config import TwelveConfig
 from twelve.model.network import SAVED, Network, check_fit, refuse_differences
 from twelve.model.pretraining import WordHead
 from twelve.model.processor import TwelveProcessor
-from twelve.model.sources import HUB, resolve
 from twelve.model.tensors import read_weights, weights_of
 from twelve.model.weights import check_finite
 

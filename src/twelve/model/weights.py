@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from twelve.errors import CheckpointError
-from twelve.files import reading_remedy
+from twelve.io.files import reading_remedy
 
 _TORCH = (b"PK\x03\x04", b"\x80")
 """How torch's files begin: archives, and pickles before 1.6."""

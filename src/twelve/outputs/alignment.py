@@ -1,6 +1,6 @@
-"""Do a caption and a picture belong together: training for caption-based image retrieval.
+"""Do a caption and an image belong together: training for caption-based image retrieval.
 
-The four-way choice of a training example (match, another caption, another picture, the caption of a picture that
+The four-way choice of a training example (match, another caption, another image, the caption of an image that
 looks alike) is ViLBERT's (Lu et al. 2019). Axes: E examples, P pairs, C captions, I images.
 """
 
@@ -20,8 +20,8 @@ from twelve.errors import ConfigError
 from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.losses import precise
 from twelve.outputs.neighbours import HardPool
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 PAIRS = 4
 """Pairs of a training example, the match among them."""
@@ -29,13 +29,13 @@ PAIRS = 4
 
 @dataclass(frozen=True, slots=True)
 class RetrievalScores:
-    """What a retrieval task is measured on: every caption against every picture of a gallery.
+    """What a retrieval task is measured on: every caption against every image of a gallery.
 
     Attributes:
         scores: (C, I) float32 alignment logits.
         caption_ids: C example ids, in the rows' order.
         image_ids: I ids of the gallery, in the columns' order.
-        target: (C,) int64 column of each caption's own picture.
+        target: (C,) int64 column of each caption's own image.
     """
 
     scores: NDArray[np.float32]
@@ -51,11 +51,11 @@ class RetrievalScores:
                 f"and targets of shape {self.target.shape}"
             )
         if len(self.target) and (self.target.min() < 0 or self.target.max() >= expected[1]):
-            raise ValueError("a caption's own picture is not in the gallery")
+            raise ValueError("a caption's own image is not in the gallery")
 
 
 class Alignment(Output):
-    """A logit for each pair, higher where caption and picture belong together."""
+    """A logit for each pair, higher where caption and image belong together."""
 
     kind: ClassVar[str] = "alignment"
     skill: ClassVar[str] = "retrieval"
@@ -77,7 +77,7 @@ class Alignment(Output):
         return (choices.argmax(1) == targets["target"].to(choices.device)).to(torch.float32)
 
     def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> HardPool:
-        """For each training picture the 100 that look most alike, with their captions."""
+        """For each training image the 100 that look most alike, with their captions."""
         return HardPool.build(examples, lookup)
 
     def pairs(
@@ -85,12 +85,12 @@ class Alignment(Output):
     ) -> list[list[tuple[str, str]]]:
         """Training (``rng`` given): four pairs an example, the match first; else only the match.
 
-        The negatives 2 (another caption) and 3 (another picture) come from the batch, so that what a text or a
-        picture costs before it is paired is shared, and from ``pool`` when the batch has no other picture. Negative 4
-        is a caption of a picture that looks alike; without a ``pool`` it is another caption of the batch.
+        The negatives 2 (another caption) and 3 (another image) come from the batch, so that what a text or an
+        image costs before it is paired is shared, and from ``pool`` when the batch has no other image. Negative 4
+        is a caption of an image that looks alike; without a ``pool`` it is another caption of the batch.
 
         Raises:
-            ConfigError: no other picture can be found.
+            ConfigError: no other image can be found.
         """
         if rng is None:
             return super().pairs(examples)
@@ -101,7 +101,7 @@ class Alignment(Output):
         example: Example, batch: Sequence[Example], rng: np.random.Generator, pool: HardPool | None
     ) -> list[tuple[str, str]]:
         image = example.images[0]
-        # An equal caption under another picture is no negative: it is left out with the picture's own captions.
+        # An equal caption under another image is no negative: it is left out with the image's own captions.
         others = [(b.text, b.images[0]) for b in batch if b.images[0] != image and b.text != example.text]
 
         def another() -> tuple[str, str]:
@@ -110,15 +110,15 @@ class Alignment(Output):
             found = None if pool is None else pool.any_other(example.text, image, rng)
             if found is None:
                 raise ConfigError(
-                    f"no other picture than {image} to draw a negative from",
-                    remedy="train retrieval on at least two pictures with different captions",
+                    f"no other image than {image} to draw a negative from",
+                    remedy="train retrieval on at least two images with different captions",
                 )
             return found
 
         caption, _ = another()
-        _, picture = another()
+        _, other = another()
         alike, _ = (pool and pool.lookalike(example.text, image, rng)) or another()
-        return [(example.text, image), (caption, image), (example.text, picture), (alike, image)]
+        return [(example.text, image), (caption, image), (example.text, other), (alike, image)]
 
     def targets(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
@@ -135,7 +135,7 @@ class Alignment(Output):
     def decode(
         self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
     ) -> list[Prediction]:
-        """For each example its picture's id and the sigmoid of the matching pair's logit."""
+        """For each example its image's id and the sigmoid of the matching pair's logit."""
         scores = torch.sigmoid(precise(logits).reshape(len(examples), -1)[:, 0]).tolist()
         return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
 

@@ -17,8 +17,8 @@ from twelve.errors import CheckpointError
 from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.heads import Classifier
 from twelve.outputs.losses import label_at_best, log_odds, precise, sum_over_labels
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 SHOWN = 5
 """How many of the best answers a prediction carries."""

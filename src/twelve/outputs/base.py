@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from twelve.regions.types import Regions
-from twelve.tasks.base import HEADS, Example
+from twelve.tasks.base import HEADS
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 if TYPE_CHECKING:
-    from twelve.data.batch import Batch
-    from twelve.model.processor import TwelveProcessor
+    from twelve.types.batch import Batch
+    from twelve.types.processor import TextProcessor
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Prospects:
 
     Attributes:
         chance: (N,) mean score, 0..1, of a value drawn uniformly from all that could be decoded.
-        best: (N,) score of the best of these values: the ceiling that the vocabulary or the regions set.
+        best: (N,) score of the best of these values: the upper bound that the vocabulary or the regions set.
     """
 
     chance: NDArray[np.float64]
@@ -68,11 +69,11 @@ class Output(abc.ABC):
 
     needs_vocabulary: ClassVar[bool] = False
     ranks_gallery: ClassVar[bool] = False
-    """Measured by ranking every picture of a gallery for every text, not example by example."""
+    """Measured by ranking every image of a gallery for every text, not example by example."""
     own_head: ClassVar[bool] = True
     """Applies a head of the model's ``heads``; else parts of the model that :meth:`architecture` asks for."""
     shares: ClassVar[bool] = True
-    """Texts and pictures that occur twice in a batch are the same rows of it; else each pair has its own."""
+    """Texts and images that occur twice in a batch are the same rows of it; else each pair has its own."""
     shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "sigmoid"
     """What makes a score in 0..1 of logits: of each by itself, or of all classes together."""
 
@@ -92,7 +93,7 @@ class Output(abc.ABC):
     def architecture(
         self, images: Sequence[str], lookup: Callable[[str], Regions], visual_target: int | None = None
     ) -> dict[str, Any]:
-        """Fields of the model's configuration that follow from this output and its training pictures.
+        """Fields of the model's configuration that follow from this output and its training images.
 
         Args:
             visual_target: what the run or the model that goes on says of this field, if anything.
@@ -112,7 +113,7 @@ class Output(abc.ABC):
         return key
 
     def matching(self, logits: Tensor) -> Tensor:
-        """(P,) how much text and picture of each pair belong together, from the logits of :meth:`ranks_by`."""
+        """(P,) how much text and image of each pair belong together, from the logits of :meth:`ranks_by`."""
         matches: Tensor = logits.reshape(len(logits))
         return matches
 
@@ -141,7 +142,7 @@ class Output(abc.ABC):
         return [[(example.text, example.images[0])] for example in examples]
 
     def label(self, example: Example) -> Hashable | None:
-        """The example's right class, for floors that learn classes from texts; None where there are no classes."""
+        """The example's right class, for baselines that learn classes from texts; None where there are no classes."""
         return None
 
     @abc.abstractmethod
@@ -155,7 +156,7 @@ class Output(abc.ABC):
         self,
         batch: Batch,
         pairs: Sequence[tuple[str, str]],
-        processor: TwelveProcessor,
+        processor: TextProcessor,
         rng: np.random.Generator,
         part: slice,
     ) -> Batch:
@@ -167,7 +168,7 @@ class Output(abc.ABC):
     def prospects(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
     ) -> Prospects:
-        """Chance and ceiling of every example. Where a gallery is ranked, that is the gallery's matter, and the
+        """Chance and upper bound of every example. Where a gallery is ranked, that is the gallery's matter, and the
         examples here are single pairs."""
 
     @abc.abstractmethod

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from twelve.errors import DataError, nearest
 from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 
 class Classes(Output):

@@ -1,4 +1,4 @@
-"""Does a picture entail a statement, contradict it, or leave it open (SNLI-VE: Xie et al. 2019)."""
+"""Does an image entail a statement, contradict it, or leave it open (SNLI-VE: Xie et al. 2019)."""
 
 from __future__ import annotations
 

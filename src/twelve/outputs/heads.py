@@ -29,14 +29,14 @@ class Classifier(nn.Sequential):
 
 
 class PairClassifier(nn.Sequential):
-    """(P, B) fused -> (P/2, classes) logits: rows 2i and 2i+1 are the two pictures of one statement."""
+    """(P, B) fused -> (P/2, classes) logits: rows 2i and 2i+1 are the two images of one statement."""
 
     def __init__(self, fused_size: int, classes: int) -> None:
         super().__init__(*classifier_layers(2 * fused_size, 2 * fused_size, classes))
 
     def forward(self, fused: Tensor) -> Tensor:
         if fused.shape[0] % 2:
-            raise ValueError(f"a head for two pictures was given {fused.shape[0]} rows: an even number is needed")
+            raise ValueError(f"a head for two images was given {fused.shape[0]} rows: an even number is needed")
         logits: Tensor = super().forward(fused.reshape(fused.shape[0] // 2, 2 * fused.shape[1]))  # type: ignore[no-untyped-call]
         return logits
 

@@ -1,6 +1,6 @@
-"""Pictures that look alike: the pool that retrieval draws its hard negatives from.
+"""Images that look alike: the pool that retrieval draws its hard negatives from.
 
-As in ViLBERT (Lu et al. 2019): Euclidean distance between the means of two pictures' region features; here by matrix
+As in ViLBERT (Lu et al. 2019): Euclidean distance between the means of two images' region features; here by matrix
 products in blocks of rows, so that no more than the means and one block of distances are in memory.
 Axes: I images, K neighbours, F feature width.
 """
@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twelve.data.packed import Packed
 from twelve.errors import RegionError
-from twelve.regions.halves import as_tensor
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.half_precision import as_tensor
+from twelve.types.packed import Packed
+from twelve.types.regions import Regions
 
 NEIGHBOURS = 100
 BLOCK_ELEMENTS = 2**24
@@ -28,12 +28,12 @@ BLOCK_ELEMENTS = 2**24
 
 @dataclass(frozen=True, slots=True)
 class HardPool:
-    """Every training picture's captions and nearest neighbours.
+    """Every training image's captions and nearest neighbours.
 
     Attributes:
         images: I image ids.
         captions: I tuples of captions.
-        neighbours: (I, K) int32 rows of the most similar pictures, nearest first, the picture itself left out.
+        neighbours: (I, K) int32 rows of the most similar images, nearest first, the image itself left out.
     """
 
     images: tuple[str, ...]
@@ -48,11 +48,11 @@ class HardPool:
     def build(
         cls, examples: Sequence[Example], lookup: Callable[[str], Regions], *, neighbours: int = NEIGHBOURS
     ) -> HardPool:
-        """The pool of ``examples``' pictures (the first image of each example); fewer neighbours than asked for when
-        there are fewer pictures.
+        """The pool of ``examples``' images (the first image of each example); fewer neighbours than asked for when
+        there are fewer images.
 
         Raises:
-            RegionError: a picture has boxes but no features.
+            RegionError: an image has boxes but no features.
         """
         captions: dict[str, list[str]] = {}
         for example in examples:
@@ -65,7 +65,7 @@ class HardPool:
         )
 
     def lookalike(self, text: str, image: str, rng: np.random.Generator) -> tuple[str, str] | None:
-        """(caption, image id) of a picture drawn from the neighbours of ``image``, with a caption that differs from
+        """(caption, image id) of an image drawn from the neighbours of ``image``, with a caption that differs from
         ``text``; None when ``image`` is not in the pool or every neighbour is captioned alike."""
         if image not in self._rows:
             return None
@@ -74,7 +74,7 @@ class HardPool:
         return self._draw((int(rows[(start + step) % len(rows)]) for step in range(len(rows))), text, rng)
 
     def any_other(self, text: str, image: str, rng: np.random.Generator) -> tuple[str, str] | None:
-        """(caption, image id) of any picture but ``image``, with a caption that differs from ``text``; None when
+        """(caption, image id) of any image but ``image``, with a caption that differs from ``text``; None when
         there is none."""
         count, own = len(self.images), self._rows.get(image, -1)
         start = int(rng.integers(count)) if count else 0
@@ -97,9 +97,9 @@ def mean_features(images: Sequence[str], lookup: Callable[[str], Regions]) -> Te
         features = lookup(image).features
         if features is None:
             raise RegionError(
-                "this picture's regions have no features",
+                "this image's regions have no features",
                 record=image,
-                remedy="extract its features: hard negatives are pictures whose features are close",
+                remedy="extract its features: hard negatives are images whose features are close",
             )
         mean = as_tensor(features).float().mean(0)
         if means is None:

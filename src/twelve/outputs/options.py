@@ -1,6 +1,6 @@
-"""Which of several given texts belongs to a text and a picture: the answer among choices, its reason, the next turn.
+"""Which of several given texts belongs to a text and an image: the answer among choices, its reason, the next turn.
 
-Each option is a pair of its own, the text before it and the picture, and the alignment logit says how well the three go
+Each option is a pair of its own, the text before it and the image, and the alignment logit says how well the three go
 together: one softmax over the options, as the original trains VCR and Visual Dialog (vilbert-multi-task). Where there
 are many options, training sees the right one and a few others, drawn anew each time, and measuring sees all.
 Axes: E examples, P pairs, O options of an example.
@@ -19,8 +19,8 @@ from twelve.outputs.alignment import Alignment
 from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.classes import rank
 from twelve.outputs.losses import precise
-from twelve.regions.types import Regions
-from twelve.tasks.base import SEPARATOR, Example
+from twelve.types.examples import SEPARATOR, Example
+from twelve.types.regions import Regions
 
 TRAINED = 4
 """Options that a training step sees: the right one and, of more than three others, three (the original's number)."""

@@ -1,4 +1,4 @@
-"""Is a statement true of two pictures (NLVR2: Suhr et al. 2019)."""
+"""Is a statement true of two images (NLVR2: Suhr et al. 2019)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.classes import rank
 from twelve.outputs.heads import PairClassifier
 from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 CLASSES = (False, True)
 
@@ -32,7 +32,7 @@ class Pair(Output):
         return CLASSES
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
-        """(P, B) -> (P/2, 2): the rows of an example's two pictures stand side by side."""
+        """(P, B) -> (P/2, 2): the rows of an example's two images stand side by side."""
         return PairClassifier(fused_size, len(CLASSES))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
@@ -46,10 +46,10 @@ class Pair(Output):
     def pairs(
         self, examples: Sequence[Example], rng: np.random.Generator | None = None, pool: Any = None
     ) -> list[list[tuple[str, str]]]:
-        """Two pairs an example: the text with the first picture, the text with the second."""
+        """Two pairs an example: the text with the first image, the text with the second."""
         for example in examples:
             if len(example.images) != 2:
-                raise DataError(f"two pictures are needed, {len(example.images)} given", record=example.id)
+                raise DataError(f"two images are needed, {len(example.images)} given", record=example.id)
         return [[(example.text, image) for image in example.images] for example in examples]
 
     def label(self, example: Example) -> Hashable | None:

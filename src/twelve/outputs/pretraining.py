@@ -1,8 +1,8 @@
-"""Pretraining: hidden words, hidden regions, and whether caption and picture belong together.
+"""Pretraining: hidden words, hidden regions, and whether caption and image belong together.
 
-The objective of ViLBERT (Lu et al. 2019) as "12-in-1" (Lu et al. 2020, section 3) has it: half of the pictures get
+The objective of ViLBERT (Lu et al. 2019) as "12-in-1" (Lu et al. 2020, section 3) has it: half of the images get
 another one's caption, and of such a pair nothing but the mismatch is learnt. A pretrained model is measured by
-finding the pictures of captions, for which it was not trained further.
+finding the images of captions, for which it was not trained further.
 
 Axes: E examples, P pairs (one an example), L text length, R regions (without the global one here), C region classes (or
 feature size), M hidden words, N hidden regions.
@@ -19,27 +19,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from twelve.data.masking import choose_regions, hide_words, without
 from twelve.errors import ConfigError, RegionError
 from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.losses import precise
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.outputs.masking import choose_regions, hide_words, without
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 if TYPE_CHECKING:
-    from twelve.data.batch import Batch
-    from twelve.model.processor import TwelveProcessor
+    from twelve.types.batch import Batch
+    from twelve.types.processor import TextProcessor
 
 CLASSES, FEATURES = 0, 1
 """Values of ``visual_target``: what the model says of a hidden region, its classes' probabilities or its feature."""
 TRIES = 1000
-"""Captions that are drawn until one is another picture's."""
+"""Captions that are drawn until one is another image's."""
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainingLogits:
     """What the heads say where they were asked: words (M, vocabulary), regions (N, C), alignment (P, 2), whose column 0
-    says that text and picture belong together; ``visual_target`` as in the model's configuration."""
+    says that text and image belong together; ``visual_target`` as in the model's configuration."""
 
     words: Tensor
     regions: Tensor
@@ -71,7 +71,7 @@ def losses_of(logits: PretrainingLogits, *, words: Tensor, regions: Tensor, mism
     Args:
         words: (M,) int64 word pieces that were there.
         regions: (N, C) class distributions or features that were there.
-        mismatched: (P,) int64, 1 where text and picture do not belong together, -1 where it is not asked.
+        mismatched: (P,) int64, 1 where text and image do not belong together, -1 where it is not asked.
     """
     scores = precise(logits.words)
     alignment = F.cross_entropy(precise(logits.alignment), mismatched, ignore_index=-1, reduction="sum")
@@ -101,7 +101,7 @@ def _not_offered(visual_target: object) -> ConfigError:
 
 
 class Pretraining(Output):
-    """Captions with hidden words beside pictures with hidden regions."""
+    """Captions with hidden words beside images with hidden regions."""
 
     kind: ClassVar[str] = "pretraining"
     skill: ClassVar[str] = "pretraining"
@@ -153,7 +153,7 @@ class Pretraining(Output):
         pool: Sequence[Example] | None = None,
     ) -> list[list[tuple[str, str]]]:
         """One pair an example; in training (``rng`` given) every other one, on average, has a caption of ``pool`` that
-        belongs to another picture.
+        belongs to another image.
 
         Raises:
             ConfigError: there is no other caption.
@@ -177,7 +177,7 @@ class Pretraining(Output):
         self,
         batch: Batch,
         pairs: Sequence[tuple[str, str]],
-        processor: TwelveProcessor,
+        processor: TextProcessor,
         rng: np.random.Generator,
         part: slice,
     ) -> Batch:
@@ -270,20 +270,20 @@ class Pretraining(Output):
         regions: Sequence[Regions],
         vocabulary: Sequence[str],
     ) -> list[Prediction]:
-        """For each example its picture's id and the probability that they belong together."""
+        """For each example its image's id and the probability that they belong together."""
         scores = torch.sigmoid(precise(self.matching(logits.alignment))).tolist()
         return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
 
 
 def _another(example: Example, captions: Sequence[Example], rng: np.random.Generator) -> str:
-    """A caption that is neither this picture's nor worded like it."""
+    """A caption that is neither this image's nor worded like it."""
     for _ in range(TRIES):
         other = captions[int(rng.integers(len(captions)))]
         if other.images[0] != example.images[0] and other.text != example.text:
             return other.text
     raise ConfigError(
-        f"no caption of another picture than {example.images[0]} to make a mismatched pair with",
-        remedy="pretrain on at least two pictures with different captions",
+        f"no caption of another image than {example.images[0]} to make a mismatched pair with",
+        remedy="pretrain on at least two images with different captions",
     )
 
 

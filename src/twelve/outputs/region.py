@@ -2,7 +2,7 @@
 
 One head scores every region; given candidates are regions too (they follow the detected ones), and their logits are
 gathered. The overlap is the original program's: pixels at both ends belong to a box.
-Axes: E examples, P pairs, R regions (0 is the whole picture), C candidates, V visual width.
+Axes: E examples, P pairs, R regions (0 is the whole image), C candidates, V visual width.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from twelve.errors import RegionError
-from twelve.evaluation.metrics.referring import iou
+from twelve.metrics.referring import iou
 from twelve.outputs.base import Output, Prediction, Prospects
 from twelve.outputs.heads import RegionScorer
 from twelve.outputs.losses import label_at_best, log_odds, sum_over_labels
-from twelve.regions.types import Regions
-from twelve.tasks.base import Box, Example
+from twelve.types.examples import Box, Example
+from twelve.types.regions import Regions
 
 THRESHOLD = 0.5
 """Overlap from which a region counts as the one meant; targets below it are 0."""
@@ -32,7 +32,7 @@ SAME_BOX = 1.0
 
 
 class Region(Output):
-    """A region of the picture.
+    """A region of the image.
 
     ``Example.target`` is the box meant (xyxy pixels), or, with ``Example.candidates``, the index of the right one; None
     where it is not known. The regions of an example with candidates must hold the candidates' boxes, anywhere.
@@ -96,7 +96,7 @@ class Region(Output):
     def prospects(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
     ) -> Prospects:
-        """Share of the regions (the whole picture among them) that overlap the box meant by half or more, plain areas
+        """Share of the regions (the whole image among them) that overlap the box meant by half or more, plain areas
         as the official metric has it, and whether any does; one of the candidates where these are given."""
         chance, best = np.empty(len(examples)), np.ones(len(examples))
         for row, (example, seen) in enumerate(zip(examples, regions, strict=True)):
@@ -143,9 +143,9 @@ def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float
 
 
 def candidate_columns(example: Example, seen: Regions) -> NDArray[np.int64]:
-    """(C,) column of the logits (region 0 is the whole picture) that belongs to each candidate's box.
+    """(C,) column of the logits (region 0 is the whole image) that belongs to each candidate's box.
 
-    The region with the nearest corners inside the picture is taken, the last of equals: given boxes follow detected
+    The region with the nearest corners inside the image is taken, the last of equals: given boxes follow detected
     ones.
 
     Raises:
@@ -199,7 +199,7 @@ def _thresholded(overlap: Tensor) -> Tensor:
 
 
 def _with_whole(seen: Regions) -> NDArray[np.float32]:
-    """(1 + R, 4) boxes, the whole picture first."""
+    """(1 + R, 4) boxes, the whole image first."""
     whole = np.array([[0, 0, seen.width, seen.height]], dtype=np.float32)
     return np.concatenate([whole, seen.boxes])
 

@@ -1,9 +1,9 @@
 """Yes, no, or not applicable: the reply to a question about one object whose box is given (GuessWhat?!'s answerer).
 
 The reply is read at the object's own region: every region replies for itself, as in outputs/region.py every region
-is scored, and only the object's counts. So the model knows which object is meant, whatever else is in the picture, and
-the questions about all objects of a picture share its regions.
-Axes: E examples, P pairs, R regions (0 is the whole picture), A classes, V visual width.
+is scored, and only the object's counts. So the model knows which object is meant, whatever else is in the image, and
+the questions about all objects of an image share its regions.
+Axes: E examples, P pairs, R regions (0 is the whole image), A classes, V visual width.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from twelve.errors import DataError
 from twelve.outputs.base import Prediction
 from twelve.outputs.classes import Classes
 from twelve.outputs.region import candidate_columns
-from twelve.regions.types import Regions
-from twelve.tasks.base import Example
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
 
 
 class Reply(Classes):

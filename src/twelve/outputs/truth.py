@@ -1,6 +1,6 @@
-"""Is a statement true of one picture (FOIL: Shekhar et al. 2017).
+"""Is a statement true of one image (FOIL: Shekhar et al. 2017).
 
-The original gave this the head of two pictures (outputs/pair.py), which halves a batch and so never fitted one; here
+The original gave this the head of two images (outputs/pair.py), which halves a batch and so never fitted one; here
 it has a head of its own.
 """
 

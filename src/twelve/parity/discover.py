@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from twelve.errors import DataError
-from twelve.jsonfile import LARGE, read_or_none
+from twelve.io.json_file import LARGE, read_or_none
 
 Kind: TypeAlias = Literal["forward", "retrieval", "losses", "stop_and_go", "learning_rate", "train_trace"]
 

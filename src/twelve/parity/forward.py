@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twelve.model.found import TwelveOutput
+from twelve.model.model_outputs import TwelveOutput
 from twelve.model.names import HEADS
 from twelve.model.vilbert import Twelve
 from twelve.parity.base import Difference

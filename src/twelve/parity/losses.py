@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.jsonfile import read_object
+from twelve.io.json_file import read_object
 from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, Recorded, Tensors, parse
 from twelve.parity.tasks import output_of, targets_of

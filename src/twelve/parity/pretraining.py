@@ -80,7 +80,14 @@ def _labels(tensors: Tensors, inputs: Inputs, model: Twelve, prefix: str) -> dic
 
 def _losses(model: Twelve, inputs: Inputs, labels: Mapping[str, Tensor], *, drop: bool) -> PretrainingLosses:
     output = model(**inputs.arguments(), outputs=PRETRAINING_STATES)
-    return pretraining_losses(model, output, **labels, only_alignment_when_mismatched=drop)
+    return pretraining_losses(
+        model.pretraining,
+        output,
+        embedding=model.text.embedding.words.weight,
+        has_task=model.config.task_specific_tokens,
+        **labels,
+        only_alignment_when_mismatched=drop,
+    )
 
 
 def _compare(

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.jsonfile import LARGE, read_object
+from twelve.io.json_file import LARGE, read_object
 
 REMEDY = "record it again, or fetch the complete recording"
 

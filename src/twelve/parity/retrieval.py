@@ -1,4 +1,4 @@
-"""Recorded retrieval: every caption with every picture, the ranks and their summary."""
+"""Recorded retrieval: every caption with every image, the ranks and their summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.evaluation.metrics.retrieval import recall, text_to_image_ranks
+from twelve.metrics.retrieval import recall, text_to_image_ranks
 from twelve.model.vilbert import Twelve
 from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model
@@ -47,7 +47,7 @@ def run(path: Path) -> list[Difference]:
     targets = torch.tensor(record.target_image_per_caption)
     if targets.shape != scores.shape[:1] or not bool(((targets >= 0) & (targets < scores.shape[1])).all()):
         raise DataError(
-            "must name a picture for each caption",
+            "must name an image for each caption",
             file=path / "retrieval_meta.json",
             record="target_image_per_caption",
             remedy=REMEDY,

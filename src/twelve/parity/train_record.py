@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.jsonfile import read_object
+from twelve.io.json_file import read_object
 from twelve.parity.recording import REMEDY, Rate, Recorded, Tensors
 
 MOST_ITERATIONS = 100_000
@@ -114,7 +114,7 @@ def model_inputs(
             features, boxes, image_mask = (tensor.flatten(0, 1) for tensor in (features, boxes, image_mask))
         text, segments, text_mask = (tensor.flatten(0, 1) for tensor in (text, segments, text_mask))
     elif step.process == "nlvr":
-        # The two pictures of a statement stand end to end in one row of regions.
+        # The two images of a statement stand end to end in one row of regions.
         features, boxes, image_mask = (
             tensor.reshape(2 * len(tensor), tensor.shape[1] // 2, *tensor.shape[2:])
             for tensor in (features, boxes, image_mask)

@@ -1,4 +1,4 @@
-"""Using a trained model: look at a picture once, then ask.
+"""Using a trained model: look at an image once, then ask.
 
 model = twelve.load("runs/real-sample")
 scene = model.look("photograph.jpg")

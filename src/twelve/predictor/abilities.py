@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twelve.data.records import describe
 from twelve.errors import ConfigError, nearest
+from twelve.formats.records import describe
 from twelve.model.processor import TwelveProcessor
-from twelve.predictor.questions import Turn, check_shape, check_text, turns_of
-from twelve.tasks.base import Box, all_tasks
+from twelve.predictor.checks import Turn, check_shape, check_text, turns_of
+from twelve.tasks.base import Task, all_tasks
+from twelve.types.examples import Box
 
 METHODS = {
     "answer": "answer",
@@ -38,21 +39,29 @@ class Abilities:
 
     Args:
         heads: ``heads`` of the model's configuration.
+        own: its run's own tasks.
 
     Attributes:
         processor, heads: as saved.
         methods: method -> the tasks that it can ask, the first being the default.
+        titles: task -> its name for people.
     """
 
-    def __init__(self, processor: TwelveProcessor, heads: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        processor: TwelveProcessor,
+        heads: Mapping[str, Mapping[str, Any]],
+        own: Mapping[str, Task] | None = None,
+    ) -> None:
         self.processor, self.heads = processor, heads
         self.methods: dict[str, list[str]] = {}
-        known = all_tasks()
+        known = all_tasks(own)
+        self.titles = {name: known[name].title if name in known else name for name in processor.task_outputs}
         for name, key in processor.task_outputs.items():
             kind = heads[key]["kind"] if key in heads else None
             task = known.get(name)
-            own = task.method if task is not None and task.kind == kind else ""
-            if method := own or METHODS.get(str(kind), ""):
+            said = task.method if task is not None and task.kind == kind else ""
+            if method := said or METHODS.get(str(kind), ""):
                 self.methods.setdefault(method, []).append(name)
 
     def task_for(self, method: str, task: str | None = None) -> str:
@@ -86,18 +95,18 @@ class Abilities:
         task: str | None = None,
         boxes: Sequence[Box] = (),
         threshold: float | None = None,
-        pictures: int | None = None,
+        images: int | None = None,
     ) -> None:
-        """Raise what :meth:`question` (or :meth:`match`, of one caption) would, before any picture is looked at.
+        """Raise what :meth:`question` (or :meth:`match`, of one caption) would, before any image is looked at.
 
         Args:
-            pictures: how many it is asked of; None: that is not looked at.
+            images: how many it is asked of; None: that is not looked at.
 
         Raises:
             ConfigError: see :meth:`question`.
         """
         self.task_for(method, task)
-        check_shape(method, len(boxes) > 0, threshold, pictures)
+        check_shape(method, len(boxes) > 0, threshold, images)
         for each in [question for question, _ in turns_of(text)] if method == "guess" else [text]:
             self.check_words(each)
 

@@ -1,6 +1,6 @@
 """Which words look at which regions, and back.
 
-Axes: N heads, L words (the task token among them), R regions (0 is the whole picture).
+Axes: N heads, L words (the task token among them), R regions (0 is the whole image).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from twelve.predictor.drawing import caption_below, framed, heated
-from twelve.tasks.base import Box
+from twelve.types.examples import Box
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,17 +22,17 @@ class Attention:
 
     Attributes:
         words: L word pieces; "[TASK]" is the task's token.
-        boxes: R boxes, xyxy pixels; the first is the whole picture.
+        boxes: R boxes, xyxy pixels; the first is the whole image.
         maps: probabilities (N, queries, keys) by step: ``connection.3.text`` words over regions (N, L, R),
             ``connection.3.image`` regions over words (N, R, L), ``text.5`` words over words (N, L, L), ``image.2``
             regions over regions (N, R, R). Steps are counted from 0; every row of keys sums to 1.
-        picture: the photograph, if it is at hand.
+        image: the photograph, if it is at hand.
     """
 
     words: tuple[str, ...]
     boxes: tuple[Box, ...]
     maps: Mapping[str, NDArray[np.float32]]
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
 
     def __repr__(self) -> str:
         return f"Attention({len(self.words)} words, {len(self.boxes)} regions, {self.connections} connections)"
@@ -57,16 +57,16 @@ class Attention:
     def draw(
         self, word: int | str | None = None, connection: int | None = None, head: int | None = None
     ) -> Image.Image:
-        """The picture, its regions glowing where a word looks.
+        """The image, its regions glowing where a word looks.
 
         Args:
             word: its place, or the word itself; None: all words of the text together.
 
         Raises:
-            ValueError: there is no such word, connection or head, or no picture.
+            ValueError: there is no such word, connection or head, or no image.
         """
-        if self.picture is None:
-            raise ValueError("there is no picture to draw on")
+        if self.image is None:
+            raise ValueError("there is no image to draw on")
         rows = self.words_to_regions(connection, head)
         if word is None:
             chosen = [k for k, piece in enumerate(self.words) if not piece.startswith("[")]
@@ -74,7 +74,7 @@ class Attention:
         else:
             place = self._place(word)
             weights, name = rows[place], self.words[place]
-        drawn = heated(self.picture, self.boxes[1:], weights[1:])
+        drawn = heated(self.image, self.boxes[1:], weights[1:])
         best = int(np.argmax(weights[1:])) + 1 if len(weights) > 1 else 0
         return caption_below(framed(drawn, [(self.boxes[best], 1.0)]), f"where {name!r} looks")
 

@@ -1,4 +1,4 @@
-"""``twelve predict`` and ``twelve match``: pictures, folders and JSON lines in, answers out."""
+"""``twelve predict`` and ``twelve match``: images, folders and JSON lines in, answers out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from twelve.data.root import image_key
 from twelve.device import check_name
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
-from twelve.files import check_file, check_folder, replacing
-from twelve.jsonfile import decode
+from twelve.formats.data_root import image_key
+from twelve.io.files import check_file, check_folder, replacing
+from twelve.io.json_file import decode
 from twelve.predictor.lines import Asked
 from twelve.predictor.results import Matched, Result, json_text
 from twelve.progress import Track
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from twelve.predictor.abilities import Abilities
     from twelve.predictor.predictor import Predictor
     from twelve.predictor.scene import Scene
-    from twelve.regions.store import RegionStore
+    from twelve.regions.store.region_store import RegionStore
 
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
@@ -52,7 +52,7 @@ class Said:
         return {**tree, **self.result.to_dict()}
 
     def line(self, names: Mapping[Path, str]) -> str:
-        """For people; ``names`` of pictures are those of :func:`short_names`."""
+        """For people; ``names`` of images are those of :func:`short_names`."""
         shown = " + ".join(names[image] for image in self.asked.images)
         said = f"error: {self.error}" if self.result is None else self.result.said
         return one_line(f"{shown}: {self.asked.text} -> {said}")
@@ -102,19 +102,19 @@ def _check_answers(out: Path) -> None:
 
 
 def predict(predictor: Predictor, everything: Sequence[Asked]) -> Iterator[Said]:
-    """Answers in order; each picture is looked at once, as long as its questions follow one another.
+    """Answers in order; each image is looked at once, as long as its questions follow one another.
 
-    What cannot be asked of the model at all is an error; a picture that cannot be read or a box outside it only costs
+    What cannot be asked of the model at all is an error; an image that cannot be read or a box outside it only costs
     its own answers.
 
     Raises:
         ConfigError, DataError: the model has no task for this, or a text says nothing.
     """
     check(predictor, everything)
-    _ = predictor.extractor  # what cannot look at all is no fault of the first picture
+    _ = predictor.extractor  # what cannot look at all is no fault of the first image
     with Track("asking", len(everything), "questions") as track:
-        for part in _by_pictures(everything):
-            yield from _of_pictures(predictor, part)
+        for part in _by_images(everything):
+            yield from _of_images(predictor, part)
             track.advance(len(part))
 
 
@@ -139,8 +139,8 @@ def _check(abilities: Abilities, asked: Asked) -> None:
         ) from None
 
 
-def _by_pictures(everything: Sequence[Asked]) -> Iterator[list[Asked]]:
-    """Runs of questions about the same pictures."""
+def _by_images(everything: Sequence[Asked]) -> Iterator[list[Asked]]:
+    """Runs of questions about the same images."""
     part: list[Asked] = []
     for asked in everything:
         if part and asked.images != part[0].images:
@@ -151,7 +151,7 @@ def _by_pictures(everything: Sequence[Asked]) -> Iterator[list[Asked]]:
         yield part
 
 
-def _of_pictures(predictor: Predictor, part: Sequence[Asked]) -> list[Said]:
+def _of_images(predictor: Predictor, part: Sequence[Asked]) -> list[Said]:
     scenes: list[Scene] = []
     for image in part[0].images:
         try:
@@ -197,7 +197,7 @@ def write(
     """Write answers as they come (to ``out`` complete or not at all), and drawings; how many there are not.
 
     Args:
-        names: of pictures, in text.
+        names: of images, in text.
     """
     if out is None:
         return _write(said, _json if as_json else lambda one: one.line(names), draw, stream)
@@ -245,23 +245,23 @@ def match(
     regions: Path | None = None,
     task: str | None = None,
 ) -> tuple[Matched, dict[str, str]]:
-    """How well captions and pictures (named by their paths) go together, and {file: why} of those that cannot be read.
+    """How well captions and images (named by their paths) go together, and {file: why} of those that cannot be read.
 
     Args:
-        regions: a region store that holds some of the pictures by the names of their files; the others are looked at.
+        regions: a region store that holds some of the images by the names of their files; the others are looked at.
 
     Raises:
         ConfigError: the model has no task for this, or a caption says nothing.
-        RegionError: there are no regions in ``regions``, or those of another extractor; no picture can be read.
+        RegionError: there are no regions in ``regions``, or those of another extractor; no image can be read.
     """
-    from twelve.regions.store import RegionStore
+    from twelve.regions.store.region_store import RegionStore
 
     check_captions(predictor, captions, task)
     store = None if regions is None else RegionStore(regions, recipes=predictor.processor.region_recipes)
     stored = {} if store is None else _stored(predictor, store)
     scenes: list[Scene] = []
     failed: dict[str, str] = {}
-    with Track("looking", len(images), "pictures") as track:
+    with Track("looking", len(images), "images") as track:
         for image in images:
             known = stored.get(image_key(image.name))
             try:
@@ -271,7 +271,7 @@ def match(
                 failed[str(image)] = error.problem
             track.advance()
     if not scenes:
-        raise RegionError("none of the pictures can be read", remedy="name a folder of pictures")
+        raise RegionError("none of the images can be read", remedy="name a folder of images")
     return predictor.match(scenes, captions, task=task), failed
 
 

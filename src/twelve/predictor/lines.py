@@ -20,13 +20,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from twelve.data.records import Record, read_lines
 from twelve.errors import ConfigError, DataError, RegionError, nearest
-from twelve.predictor.questions import FINDING, SINGLE, Turns, check_shape, corners, readable, turns_of
+from twelve.formats.records import Record, read_lines
+from twelve.formats.results import mended_by
+from twelve.io.image_suffixes import SUFFIXES, flaw
+from twelve.predictor.checks import FINDING, SINGLE, Turns, check_shape, corners, readable, turns_of
 from twelve.predictor.results import Answer, Chosen, Judged, Located, Verified
-from twelve.regions.kinds import SUFFIXES, flaw
-from twelve.scoring.results import mended_by
-from twelve.tasks.base import Box
+from twelve.types.examples import Box
 
 METHODS = (*SINGLE, "verify")
 OPTIONS = ("image", "images", "boxes", "task", "threshold")
@@ -50,7 +50,7 @@ class Asked:
 
     Attributes:
         said: a question, phrase or statement, or the turns of a dialogue.
-        images: one picture, or two to verify.
+        images: one image, or two to verify.
         extra: fields of a line that come back with the answer.
         place: file and line, for errors.
     """
@@ -70,23 +70,23 @@ class Asked:
         return self.said if isinstance(self.said, str) else readable(self.said)
 
 
-def pictures_in(paths: Sequence[Path]) -> list[Path]:
-    """The picture files named, and those in the folders named, in order.
+def images_in(paths: Sequence[Path]) -> list[Path]:
+    """The image files named, and those in the folders named, in order.
 
     Raises:
-        RegionError: there is no such file, or no picture in a folder.
+        RegionError: there is no such file, or no image in a folder.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
             if not inside:
-                raise RegionError("no pictures in this folder", file=path, remedy="name a folder of pictures")
+                raise RegionError("no images in this folder", file=path, remedy="name a folder of images")
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            raise RegionError("no such picture", file=path, remedy="check its path")
+            raise RegionError("no such image", file=path, remedy="check its path")
     return found
 
 
@@ -108,7 +108,7 @@ def asked_of(
     task: str | None = None,
     threshold: float | None = None,
 ) -> list[Asked]:
-    """Every text asked of every picture, a picture's questions together; ``threshold`` is for those that have one."""
+    """Every text asked of every image, an image's questions together; ``threshold`` is for those that have one."""
     return [
         Asked(method, text, (image,), task=task, threshold=threshold if method in FINDING else None)
         for image in images

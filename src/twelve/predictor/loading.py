@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelve.data.records import describe
 from twelve.errors import CheckpointError, ConfigError, nearest
-from twelve.jsonfile import read_object
+from twelve.formats.records import describe
+from twelve.io.hub import HUB_NAME, PACKAGE, inside, resolve
+from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
-from twelve.model.sources import HUB_NAME, PACKAGE, inside, resolve
 from twelve.predictor.abilities import Abilities
-from twelve.runs import CONFIG, model_folder, open_run
+from twelve.run_folder import CONFIG, model_folder, open_run
+from twelve.tasks.base import Task
+from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
     from twelve.predictor.predictor import Predictor
-    from twelve.regions.looking import Extractor
+    from twelve.regions.extraction.feature_extractor import Extractor
 
 _FILES = ("*.json", "*.safetensors")
 """What a model in a hub repository consists of."""
 
 
 def find(path: str | Path) -> Path:
-    """The folder of a model's files, by the names that :func:`load` takes. A run's own tasks are known from then on.
+    """The folder of a model's files, by the names that :func:`load` takes.
 
     Raises:
         CheckpointError: there is no model.
@@ -41,7 +44,7 @@ def find(path: str | Path) -> Path:
             )
         folder = resolve(path, *_FILES)
     if (folder / CONFIG).is_file():
-        open_run(folder)  # makes the run's own tasks known
+        open_run(folder)  # a flaw in it shows now
     return model_folder(folder)
 
 
@@ -67,7 +70,12 @@ def abilities_of(folder: Path) -> Abilities:
             file=folder / "config.json",
             remedy=remedy,
         )
-    return Abilities(TwelveProcessor.from_pretrained(folder), heads)
+    return Abilities(TwelveProcessor.from_pretrained(folder), heads, _own_tasks(folder))
+
+
+def _own_tasks(folder: Path) -> Mapping[str, Task]:
+    """The own tasks of the run that a model's folder belongs to."""
+    return own_tasks(open_run(folder.parent).tasks) if (folder.parent / CONFIG).is_file() else {}
 
 
 def load(
@@ -93,4 +101,4 @@ def load(
     from twelve.predictor.predictor import Predictor
 
     model, processor = open_network(found)
-    return Predictor(model, processor, extractor=extractor, weights=weights, device=device)
+    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=_own_tasks(found))

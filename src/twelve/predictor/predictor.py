@@ -18,31 +18,24 @@ from twelve.data.batch import Collator
 from twelve.device import usable
 from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.evaluation.predict import finished, pair_tiles
-from twelve.model.found import TwelveOutput
+from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
 from twelve.model.processor import CONFIG_FILE, TwelveProcessor
 from twelve.outputs import get_output
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.attention import Attention
-from twelve.predictor.questions import (
-    Question,
-    Turn,
-    check_threshold,
-    corners,
-    readable,
-    share_inside,
-    texts_of,
-    turns_of,
-)
-from twelve.predictor.results import Matched, Result, Verified, result_of
+from twelve.predictor.checks import Turn, check_threshold, corners, readable, share_inside, texts_of, turns_of
+from twelve.predictor.questions import Question, result_of
+from twelve.predictor.results import Matched, Result, Verified
 from twelve.predictor.scene import Scene
 from twelve.predictor.store import MemoryStore
-from twelve.regions.images import Picture, TooLarge, picture_of
-from twelve.regions.looking import Extractor
+from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.images import ImageLike, TooLarge, open_image
 from twelve.regions.recipe import preferred
-from twelve.regions.types import Regions
-from twelve.tasks.base import Box, Example
+from twelve.tasks.base import Task
+from twelve.types.examples import Box, Example
+from twelve.types.regions import Regions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -59,9 +52,10 @@ class Predictor(Abilities):
     """Made by :func:`load`.
 
     Args:
-        extractor: looks at pictures; None: that which made the regions of the training data, opened when first needed.
+        extractor: looks at images; None: that which made the regions of the training data, opened when first needed.
         weights: where that extractor's weights are, if they came from a file.
         device: cpu or cuda.
+        own: the own tasks of the model's run.
 
     Attributes:
         model, processor: as saved.
@@ -78,8 +72,9 @@ class Predictor(Abilities):
         extractor: Extractor | None = None,
         weights: str | None = None,
         device: str = "cpu",
+        own: Mapping[str, Task] | None = None,
     ) -> None:
-        super().__init__(processor, model.config.heads)
+        super().__init__(processor, model.config.heads, own)
         self.model = model
         torch.nn.Module.to(model, usable(device))
         self.model.train(False)
@@ -90,7 +85,7 @@ class Predictor(Abilities):
 
     @cached_property
     def extractor(self) -> Extractor:
-        """What looks at pictures.
+        """What looks at images.
 
         Raises:
             ConfigError: the model does not say how its regions were made, or its weights are elsewhere.
@@ -120,9 +115,9 @@ class Predictor(Abilities):
             )
         return found
 
-    # --- pictures ---------------------------------------------------------------------------------------------
-    def look(self, image: Picture | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:
-        """Look at a picture, once.
+    # --- images ---------------------------------------------------------------------------------------------
+    def look(self, image: ImageLike | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:
+        """Look at an image, once.
 
         Args:
             image: a path, a file's bytes, a Pillow image, an array or a tensor (:meth:`Extractor.look`); or regions
@@ -130,48 +125,48 @@ class Predictor(Abilities):
             boxes: the regions' boxes, (R, 4) xyxy pixels, where the extractor is not to choose them.
 
         Raises:
-            RegionError: it is no picture.
+            RegionError: it is no image.
             ConfigError: there is no extractor; or boxes are given for regions, which have theirs.
         """
         if isinstance(image, Regions):
             if boxes is not None:
-                raise ConfigError("regions have boxes of their own", remedy="leave boxes out, or give the picture")
+                raise ConfigError("regions have boxes of their own", remedy="leave boxes out, or give the image")
             return Scene(self, image, None, name or image.image_id, warnings.of_regions(self.processor, image))
-        name = name or (Path(image).name if isinstance(image, str | Path) else "picture")
+        name = name or (Path(image).name if isinstance(image, str | Path) else "image")
         try:
-            picture = picture_of(image, self.extractor.max_pixels)
+            opened = open_image(image, self.extractor.max_pixels)
         except (OSError, ValueError, TypeError, SyntaxError) as error:
             file = image if isinstance(image, str | Path) else None
             missing = file is not None and not os.path.exists(file)
-            remedy = "scale it down" if isinstance(error, TooLarge) else "give a whole picture"
+            remedy = "scale it down" if isinstance(error, TooLarge) else "give a whole image"
             remedy = "check its path" if missing else remedy
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
-        regions = self.extractor.look(picture, boxes, image_id=name)
+        regions = self.extractor.look(opened, boxes, image_id=name)
         doubts = warnings.of_regions(self.processor, regions)
         if not len(regions.boxes):
-            regions = self.extractor.look(picture, [[0, 0, regions.width, regions.height]], image_id=name)
-        return Scene(self, regions, picture, name, doubts)
+            regions = self.extractor.look(opened, [[0, 0, regions.width, regions.height]], image_id=name)
+        return Scene(self, regions, opened, name, doubts)
 
     def describe(self, scene: Scene, boxes: tuple[Box, ...]) -> Regions:
         """The regions of given boxes of a scene.
 
         Raises:
-            RegionError: the scene has no picture; less than half of a box lies in it.
+            RegionError: the scene has no image; less than half of a box lies in it.
         """
-        if scene.picture is None:
+        if scene.image is None:
             raise RegionError(
-                "given boxes need the picture, this scene has regions alone", remedy="look at the picture itself"
+                "given boxes need the image, this scene has regions alone", remedy="look at the image itself"
             )
-        size = scene.picture.size
+        size = scene.image.size
         for number, box in enumerate(boxes, start=1):
             share = share_inside(box, size)
             if 0 < share < 0.5:  # of others the extractor says what is wrong
                 raise RegionError(
-                    f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its picture of "
+                    f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its image of "
                     f"{size[0]}x{size[1]} pixels",
-                    remedy="give four numbers a box, pixels of the picture: x1, y1, x2, y2",
+                    remedy="give four numbers a box, pixels of the image: x1, y1, x2, y2",
                 )
-        return self.extractor.look(scene.picture, boxes)
+        return self.extractor.look(scene.image, boxes)
 
     # --- questions --------------------------------------------------------------------------------------------
     def question(
@@ -189,7 +184,7 @@ class Predictor(Abilities):
         Args:
             method: answer, locate, entails, choose, guess or verify.
             text: a question, phrase or statement; for ``guess``, the turns of a dialogue (:meth:`Scene.guess`).
-            scenes: the picture, or the left and the right one to ``verify``.
+            scenes: the image, or the left and the right one to ``verify``.
             boxes: (C, 4) xyxy pixels, to ``choose`` or ``guess`` among.
             threshold: of ``locate``, ``choose`` and ``guess``: below it (0..1), a box does not count as found.
 
@@ -197,13 +192,13 @@ class Predictor(Abilities):
             ConfigError: the model has no such task, or what is given is not what the method takes.
         """
         if method == "match":
-            raise ConfigError("match is no question", remedy="call match(pictures, captions)")
+            raise ConfigError("match is no question", remedy="call match(images, captions)")
         several = tuple(texts_of(scenes))
         if not all(isinstance(scene, Scene) for scene in several):
-            raise ConfigError("a question is asked of scenes", remedy="look at the pictures first: look(picture)")
+            raise ConfigError("a question is asked of scenes", remedy="look at the images first: look(image)")
         given = () if isinstance(boxes, list | tuple) and not boxes else corners(boxes)
         turns = turns_of(text) if method == "guess" else ()
-        self.check(method, turns or text, task=task, boxes=given, threshold=threshold, pictures=len(several))
+        self.check(method, turns or text, task=task, boxes=given, threshold=threshold, images=len(several))
         shown = readable(turns) if turns else str(text)
         return Question(method, self.task_for(method, task), shown, several, given, threshold, turns)
 
@@ -218,7 +213,7 @@ class Predictor(Abilities):
 
         Raises:
             ConfigError: these are no questions, or the threshold is not in 0..1.
-            RegionError: a given box shows nothing of its picture.
+            RegionError: a given box shows nothing of its image.
         """
         check_threshold(threshold)
         if not isinstance(questions, list | tuple) or not all(isinstance(one, Question) for one in questions):
@@ -238,17 +233,17 @@ class Predictor(Abilities):
 
     def verify(
         self,
-        left: Picture | Scene,
-        right: Picture | Scene,
+        left: ImageLike | Scene,
+        right: ImageLike | Scene,
         statement: str,
         *,
         task: str | None = None,
         explain: bool = False,
     ) -> Verified:
-        """Whether a statement is true of two pictures.
+        """Whether a statement is true of two images.
 
         Args:
-            explain: keep what looked at what in the LEFT picture.
+            explain: keep what looked at what in the LEFT image.
         """
         self.check("verify", statement, task=task)
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in (left, right)]
@@ -258,22 +253,22 @@ class Predictor(Abilities):
 
     def match(
         self,
-        images: Sequence[Picture | Scene] | Picture | Scene,
+        images: Sequence[ImageLike | Scene] | ImageLike | Scene,
         captions: Sequence[str] | str,
         *,
         task: str | None = None,
     ) -> Matched:
-        """How well captions and pictures go together: every one with every other.
+        """How well captions and images go together: every one with every other.
 
         Raises:
-            ConfigError: there is no picture or no caption, or a caption says nothing.
-            RegionError: a picture cannot be read.
+            ConfigError: there is no image or no caption, or a caption says nothing.
+            RegionError: an image cannot be read.
         """
         return finished(self.matching(images, captions, task=task))
 
     def matching(
         self,
-        images: Sequence[Picture | Scene] | Picture | Scene,
+        images: Sequence[ImageLike | Scene] | ImageLike | Scene,
         captions: Sequence[str] | str,
         *,
         task: str | None = None,
@@ -292,7 +287,7 @@ class Predictor(Abilities):
         texts = texts_of(captions)
         name = self.task_for("match", task)
         if not several or not texts:
-            raise ConfigError("nothing to match", remedy="give at least one picture and one caption")
+            raise ConfigError("nothing to match", remedy="give at least one image and one caption")
         for text in texts:
             self.check_words(text)
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
@@ -329,7 +324,7 @@ class Predictor(Abilities):
         for number, question in enumerate(questions):
             ids = []
             for scene in question.scenes:
-                # Candidates are regions of the picture: the same picture with others is another one to the model.
+                # Candidates are regions of the image: the same image with others is another one to the model.
                 image = f"{scene.id}#{number}" if given else scene.id
                 detected[image] = scene.regions
                 if given:
@@ -359,7 +354,7 @@ class Predictor(Abilities):
         maps: Mapping[str, NDArray[np.float32]] = {
             name: probabilities[0].float().cpu().numpy() for name, probabilities in out.attentions.items()
         }
-        return Attention(tuple(words), tuple(boxes), maps, scene.picture)  # type: ignore[arg-type]
+        return Attention(tuple(words), tuple(boxes), maps, scene.image)  # type: ignore[arg-type]
 
 
 def check_finite(logits: NDArray[Any], output: str) -> None:

@@ -1,43 +1,19 @@
-"""What is asked, and the checks of it that need no model."""
+"""What is asked of scenes, and what is made of what the model finds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from twelve.data.records import describe, writable
-from twelve.errors import ConfigError
-from twelve.tasks.base import Box
-from twelve.tasks.shared import dialogue as marked
+from twelve.predictor.checks import CHOOSING, Turns
+from twelve.predictor.results import Answer, Chosen, Judged, Located, Result, Verified
+from twelve.predictor.scene import Scene
+from twelve.tasks.formats.shared import dialogue as marked
+from twelve.types.examples import Box
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from twelve.predictor.scene import Scene
-
-SINGLE = ("answer", "locate", "entails", "choose", "guess")
-"""Methods that are asked of one picture."""
-CHOOSING = ("choose", "guess")
-"""Methods that are asked of given boxes."""
-FINDING = ("locate", *CHOOSING)
-"""Methods with a threshold."""
-ANSWERS = ("yes", "no", "n/a")
-"""Answers in a dialogue."""
-
-Turn: TypeAlias = "tuple[str, str] | Mapping[str, str]"
-"""(question, answer), or {"question": ..., "answer": ...}."""
-Turns: TypeAlias = "tuple[tuple[str, str], ...]"
-
-MOST_TEXT, MOST_BOXES = 100_000, 1_000
-"""Characters of a text and boxes to choose among: more are a mistake, and take a processor minutes."""
-
-_BOXES = "give four numbers a box: x1, y1, x2, y2"
-_TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
+    from twelve.outputs.base import Prediction
+    from twelve.predictor.attention import Attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,110 +43,38 @@ class Question:
         return marked(self.turns) if self.turns else self.text
 
 
-def turns_of(dialogue: object) -> Turns:
-    """The turns of a dialogue, answers in lower case.
-
-    Raises:
-        ConfigError: they are none, or an answer is not yes, no or n/a; names the turn, counted from 1.
-    """
-    if isinstance(dialogue, str | bytes | Mapping) or not isinstance(dialogue, Iterable):
-        raise ConfigError(f"this is no dialogue: {describe(dialogue)}", remedy=_TURNS)
-    found = []
-    for number, turn in enumerate(dialogue, start=1):
-        pair: Any = tuple(turn) if isinstance(turn, list | tuple) else ()
-        if isinstance(turn, Mapping) and set(turn) == {"question", "answer"}:
-            pair = turn["question"], turn["answer"]
-        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise ConfigError(f"turn {number} is no question with its answer: {describe(turn)}", remedy=_TURNS)
-        question, answer = pair[0].strip(), pair[1].strip().lower()
-        if not question:
-            raise ConfigError(f"turn {number} asks nothing", remedy=_TURNS)
-        if answer not in ANSWERS:
-            raise ConfigError(f"the answer of turn {number} is {describe(pair[1])}", remedy="answer yes, no or n/a")
-        found.append((question, answer))
-    if not found:
-        raise ConfigError("the dialogue has no turns", remedy=_TURNS)
-    return tuple(found)
-
-
-def readable(turns: Turns) -> str:
-    """A dialogue for people."""
-    return "; ".join(f"{question} {answer}" for question, answer in turns)
-
-
-def texts_of(texts: object) -> list[Any]:
-    """One text or several as a list; what the items are is not looked at."""
-    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
-        return [texts]
-    return list(texts)
+def result_of(
+    question: Question,
+    found: Prediction,
+    threshold: float | None = None,
+    attention: Attention | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Result:
+    """What was found, for whoever asked; ``threshold`` is of questions without one of their own."""
+    common: dict[str, Any] = {
+        "text": question.text,
+        "task": question.task,
+        "score": found.score,
+        "warnings": warnings,
+        "image": question.scenes[0].image,
+        "attention": attention,
+    }
+    ranked: Any = found.alternatives
+    least = threshold if question.threshold is None else question.threshold
+    there = least is None or found.score >= least
+    if question.method == "answer":
+        return Answer(answer=found.value, alternatives=ranked, **common)
+    if question.method == "locate":
+        return Located(box=found.value if there else None, alternatives=ranked, **common)
+    if question.method in CHOOSING:
+        index = found.value if there else None
+        box = None if index is None else question.boxes[index]
+        return Chosen(index=index, box=box, alternatives=ranked, boxes=question.boxes, **common)
+    if question.method == "verify":
+        return Verified(true=bool(found.value), right=question.scenes[1].image, **common)
+    named = tuple((_name(value), share) for value, share in ranked)
+    return Judged(label=_name(found.value), alternatives=named, **common)
 
 
-def check_text(text: object) -> None:
-    """Raise ConfigError for what the tokenizer cannot take: bytes of another encoding become half characters, and
-    megabytes take it half a minute, of which a model reads a line."""
-    if isinstance(text, str) and len(text) > MOST_TEXT:
-        raise ConfigError(f"a text of {len(text):,} characters", remedy=f"give at most {MOST_TEXT:,}")
-    if not isinstance(text, str) or not writable(text.replace("\0", "")):
-        raise ConfigError(f"this is no text: {describe(text)}", remedy="give a text in UTF-8")
-
-
-def check_threshold(threshold: object) -> None:
-    """Raise ConfigError for what is neither None nor a number in 0..1."""
-    if threshold is None:
-        return
-    shown = describe(threshold)
-    if isinstance(threshold, Real):
-        with suppress(OverflowError):  # of whole numbers beyond every float
-            if 0 <= float(threshold) <= 1 and not isinstance(threshold, bool):
-                return
-            shown = str(threshold)
-    raise ConfigError(f"threshold is {shown}", remedy="give a number between 0 and 1")
-
-
-def check_shape(method: str, boxes: bool, threshold: object, pictures: int | None = None) -> None:
-    """Raise ConfigError where a method is given what it does not take, or lacks what it needs.
-
-    Args:
-        pictures: how many; None: that is not known yet.
-    """
-    if boxes and method not in CHOOSING:
-        raise ConfigError(f"boxes are not for {method}", remedy=f"leave them out, or ask {' or '.join(CHOOSING)}")
-    if not boxes and method in CHOOSING:
-        raise ConfigError("there are no boxes to choose from", remedy="give boxes=((x1, y1, x2, y2), ...)")
-    if threshold is not None and method not in FINDING:
-        raise ConfigError(f"a threshold is not for {method}", remedy=f"leave it out: it is for {', '.join(FINDING)}")
-    check_threshold(threshold)
-    wanted = 1 if method in SINGLE else 2
-    if pictures == 0:
-        raise ConfigError("there is no picture to ask about", remedy="give the scene of a picture")
-    if pictures is not None and pictures != wanted:
-        raise ConfigError(
-            f"{method} is asked of {wanted} picture{'s' * (wanted > 1)}, {pictures} given", remedy=f"give {wanted}"
-        )
-
-
-def corners(boxes: ArrayLike) -> tuple[Box, ...]:
-    """Boxes as tuples.
-
-    Raises:
-        ConfigError: they are not boxes.
-    """
-    try:
-        found = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch says so of tensors with gradients
-        raise ConfigError("these are no boxes", remedy=_BOXES) from None
-    if found.ndim != 2 or found.shape[1] != 4 or not len(found):
-        raise ConfigError(f"boxes of shape {found.shape}", remedy=_BOXES)
-    if len(found) > MOST_BOXES:  # each looks at every other: their square is what it takes
-        raise ConfigError(f"{len(found):,} boxes", remedy=f"give at most {MOST_BOXES:,} at once")
-    if not np.isfinite(found).all():
-        number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
-        raise ConfigError(f"box {number} of {len(found)} holds a number that is not finite", remedy=_BOXES)
-    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
-
-
-def share_inside(box: Box, size: tuple[int, int]) -> float:
-    """Which share of a box (xyxy pixels) lies in a picture of a size (width, height); 0 for a box without an area."""
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
-    return width * height / area if min(width, height, box[2] - box[0], box[3] - box[1]) > 0 else 0.0
+def _name(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

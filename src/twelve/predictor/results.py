@@ -1,33 +1,37 @@
-"""What a trained model says: small records that print well, become JSON and draw themselves on their picture."""
+"""What a trained model says: small records that print well, become JSON and draw themselves on their image."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.data.records import describe, writable
 from twelve.errors import ConfigError, nearest
+from twelve.formats.records import describe, writable
 from twelve.predictor.drawing import caption_below, framed, side_by_side
-from twelve.predictor.questions import CHOOSING, Question
-from twelve.tasks.base import Box
+from twelve.types.examples import Box
 
 if TYPE_CHECKING:
-    from twelve.outputs.base import Prediction
     from twelve.predictor.attention import Attention
-    from twelve.predictor.scene import Scene
 
 SHOWN = 3
 """Alternatives that are printed."""
 
 HIDDEN = {"hidden": True}
 """Of a field that is not written as JSON."""
-_NO_PICTURE = "there is no picture to draw on: look at a picture, not at regions alone"
+_NO_IMAGE = "there is no image to draw on: look at an image, not at regions alone"
+
+
+class HasId(Protocol):
+    """A scene, as far as results know one."""
+
+    @property
+    def id(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +43,15 @@ class Result:
         task: whose kind of question it was taken for.
         score: how sure the model is, 0..1; calibrated where the model was.
         warnings: why the answer may mean nothing (:mod:`twelve.predictor.warnings`); most have none.
-        picture: the photograph, upright.
-        attention: what looked at what in ``picture``, where it was asked for.
+        image: the photograph, upright.
+        attention: what looked at what in ``image``, where it was asked for.
     """
 
     text: str
     task: str
     score: float
     warnings: tuple[str, ...] = ()
-    picture: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+    image: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
     attention: Attention | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     def __str__(self) -> str:
@@ -66,14 +70,14 @@ class Result:
         return json_text(self.to_dict())
 
     def draw(self) -> Image.Image:
-        """The picture with what was said about it.
+        """The image with what was said about it.
 
         Raises:
-            ValueError: the picture is not at hand (only its regions are).
+            ValueError: the image is not at hand (only its regions are).
         """
-        if self.picture is None:
-            raise ValueError(_NO_PICTURE)
-        return caption_below(framed(self.picture, self._frames()), f"{self.text}\n{self}")
+        if self.image is None:
+            raise ValueError(_NO_IMAGE)
+        return caption_below(framed(self.image, self._frames()), f"{self.text}\n{self}")
 
     def _frames(self) -> Sequence[tuple[Box, float]]:
         """Boxes to draw with the strength (0..1) of each, the strongest first."""
@@ -98,10 +102,10 @@ class Answer(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Located(Result):
-    """Where in the picture a phrase points.
+    """Where in the image a phrase points.
 
     Attributes:
-        box: xyxy pixels of the upright picture; None: it is not in the picture, as far as the threshold says.
+        box: xyxy pixels of the upright image; None: it is not in the image, as far as the threshold says.
         alternatives: the best boxes with their scores, best first, whatever the threshold.
     """
 
@@ -115,7 +119,7 @@ class Located(Result):
     @property
     def said(self) -> str:
         if self.box is None:
-            return f"not in the picture (at most {percent(self.score)})"
+            return f"not in the image (at most {percent(self.score)})"
         x1, y1, x2, y2 = self.box
         return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.score)})"
 
@@ -155,7 +159,7 @@ class Chosen(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(Result):
-    """What a statement is, given a picture: one of a few classes.
+    """What a statement is, given an image: one of a few classes.
 
     Attributes:
         label: entailment, neutral or contradiction; true or false.
@@ -172,24 +176,24 @@ class Judged(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Verified(Result):
-    """Whether a statement is true of two pictures.
+    """Whether a statement is true of two images.
 
     Attributes:
-        picture, right: the left and the right photograph, upright. The attention is that of the left one.
+        image, right: the left and the right photograph, upright. The attention is that of the left one.
     """
 
     true: bool
     right: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     def draw(self) -> Image.Image:
-        """Both pictures side by side with what was said about them.
+        """Both images side by side with what was said about them.
 
         Raises:
             ValueError: one of them is not at hand (only its regions are).
         """
-        if self.picture is None or self.right is None:
-            raise ValueError(_NO_PICTURE)
-        return caption_below(side_by_side(self.picture, self.right), f"{self.text}\n{self}")
+        if self.image is None or self.right is None:
+            raise ValueError(_NO_IMAGE)
+        return caption_below(side_by_side(self.image, self.right), f"{self.text}\n{self}")
 
     @property
     def said(self) -> str:
@@ -198,11 +202,11 @@ class Verified(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Matched:
-    """How well captions and pictures go together.
+    """How well captions and images go together.
 
     Attributes:
         captions: C texts.
-        images: names of I pictures.
+        images: names of I images.
         logits: (C, I) float32, higher where they go together; comparable within a row and within a column.
         temperature: what they are divided by where they become shares.
         task: whose kind of question it was taken for.
@@ -218,7 +222,7 @@ class Matched:
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
 
     def ranked_images(self, caption: int | str = 0) -> list[tuple[str, float]]:
-        """All pictures with their shares (which sum to 1) for a caption, best first.
+        """All images with their shares (which sum to 1) for a caption, best first.
 
         Args:
             caption: its place, from 0, or itself.
@@ -229,22 +233,22 @@ class Matched:
         row = _place(caption, self.captions, "caption")
         return _shares(self.images, self.logits[row] / self.temperature)
 
-    def ranked_captions(self, image: int | str | Scene = 0) -> list[tuple[str, float]]:
-        """All captions with their shares (which sum to 1) for a picture, best first.
+    def ranked_captions(self, image: int | str | HasId = 0) -> list[tuple[str, float]]:
+        """All captions with their shares (which sum to 1) for an image, best first.
 
         Args:
             image: its place, from 0, its name, or the scene.
 
         Raises:
-            ConfigError: there is no such picture, or several have this name.
+            ConfigError: there is no such image, or several have this name.
         """
         column = self.scenes.index(image.id) if getattr(image, "id", None) in self.scenes else None  # type: ignore[union-attr]
         if column is None:
-            column = _place(image, self.images, "picture")
+            column = _place(image, self.images, "image")
         return _shares(self.captions, self.logits[:, column] / self.temperature)
 
     def to_dict(self) -> dict[str, Any]:
-        """Captions with their ranked pictures, and the logits."""
+        """Captions with their ranked images, and the logits."""
         return {
             "task": self.task,
             "captions": [
@@ -267,43 +271,6 @@ class Matched:
         return "\n".join(lines)
 
 
-def result_of(
-    question: Question,
-    found: Prediction,
-    threshold: float | None = None,
-    attention: Attention | None = None,
-    warnings: tuple[str, ...] = (),
-) -> Result:
-    """What was found, for whoever asked; ``threshold`` is of questions without one of their own."""
-    common: dict[str, Any] = {
-        "text": question.text,
-        "task": question.task,
-        "score": found.score,
-        "warnings": warnings,
-        "picture": question.scenes[0].picture,
-        "attention": attention,
-    }
-    ranked: Any = found.alternatives
-    least = threshold if question.threshold is None else question.threshold
-    there = least is None or found.score >= least
-    if question.method == "answer":
-        return Answer(answer=found.value, alternatives=ranked, **common)
-    if question.method == "locate":
-        return Located(box=found.value if there else None, alternatives=ranked, **common)
-    if question.method in CHOOSING:
-        index = found.value if there else None
-        box = None if index is None else question.boxes[index]
-        return Chosen(index=index, box=box, alternatives=ranked, boxes=question.boxes, **common)
-    if question.method == "verify":
-        return Verified(true=bool(found.value), right=question.scenes[1].picture, **common)
-    named = tuple((_name(value), share) for value, share in ranked)
-    return Judged(label=_name(found.value), alternatives=named, **common)
-
-
-def _name(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def percent(share: float) -> str:
     """A share in 0..1 in per cent; below one with a decimal, so that little is not shown as nothing."""
     if 0 < share < 0.0005:
@@ -319,7 +286,7 @@ def json_text(tree: Any) -> str:
 
 
 def _place(which: object, names: Sequence[str], what: str) -> int:
-    """The place of a caption or picture, given that or its name."""
+    """The place of a caption or image, given that or its name."""
     if isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names):
         return int(which)
     if isinstance(which, str) and names.count(which) == 1:

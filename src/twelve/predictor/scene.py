@@ -1,22 +1,33 @@
-"""A picture that was looked at once, and may be asked any number of questions."""
+"""An image that was looked at once, and may be asked any number of questions."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from PIL import Image
 
-from twelve.predictor.questions import Turn, corners, texts_of, turns_of
+from twelve.predictor.checks import Turn, corners, texts_of, turns_of
 from twelve.predictor.results import Answer, Chosen, Judged, Located
-from twelve.regions.types import Regions
-from twelve.tasks.base import Box
+from twelve.types.examples import Box
+from twelve.types.regions import Regions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from twelve.predictor.predictor import Predictor
+
+class Asks(Protocol):
+    """What answers questions about scenes: :class:`twelve.predictor.predictor.Predictor`."""
+
+    @property
+    def question(self) -> Callable[..., Any]: ...
+
+    @property
+    def ask(self) -> Callable[..., list[Any]]: ...
+
+    def describe(self, scene: Any, boxes: tuple[Box, ...]) -> Regions: ...
+
 
 _NUMBERS = itertools.count()
 
@@ -27,19 +38,19 @@ class Scene:
     Attributes:
         name: what it is called in results (the file's name, if it came from a file).
         regions: what the model sees.
-        picture: the photograph, upright; None if only its regions were given.
+        image: the photograph, upright; None if only its regions were given.
         warnings: why answers about it may mean nothing (:func:`twelve.predictor.warnings.of_regions`).
     """
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: Asks,
         regions: Regions,
-        picture: Image.Image | None,
+        image: Image.Image | None,
         name: str,
         warnings: tuple[str, ...] = (),
     ) -> None:
-        self.predictor, self.regions, self.picture, self.name = predictor, regions, picture, name
+        self.predictor, self.regions, self.image, self.name = predictor, regions, image, name
         self.warnings = warnings
         self.id = f"scene/{next(_NUMBERS)}"
         self._given: dict[tuple[Box, ...], Regions] = {}
@@ -83,7 +94,7 @@ class Scene:
     def entails(
         self, statement: str | list[str], *, task: str | None = None, explain: bool = False
     ) -> Judged | list[Judged]:
-        """Whether the picture shows that a statement is so: entailment, neutral or contradiction."""
+        """Whether the image shows that a statement is so: entailment, neutral or contradiction."""
         return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
 
     def choose(
@@ -95,7 +106,7 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Chosen:
-        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright picture, answers a question."""
+        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, answers a question."""
         return self._chosen("choose", question, boxes, threshold, task, explain)
 
     def guess(
@@ -107,7 +118,7 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Chosen:
-        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright picture, questions and their answers are about.
+        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, questions and their answers are about.
 
         Args:
             dialogue: every turn as (question, answer) or {"question": ..., "answer": ...}; answers are yes, no or n/a.

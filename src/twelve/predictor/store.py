@@ -1,4 +1,4 @@
-"""Regions of pictures that were just looked at, read as a region store is."""
+"""Regions of images that were just looked at, read as a region store is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 
 from twelve.errors import RegionError
-from twelve.regions.arrow import mean_feature
-from twelve.regions.halves import as_tensor
-from twelve.regions.store import normalise_boxes
-from twelve.regions.types import RegionBatch, Regions, first_regions, joined
+from twelve.regions.store.arrow_format import mean_feature
+from twelve.regions.store.region_store import normalise_boxes
+from twelve.types.half_precision import as_tensor
+from twelve.types.regions import RegionBatch, Regions, first_regions, joined
 
 
 class MemoryStore:
-    """What :class:`twelve.regions.store.RegionStore` is for files, for pictures in memory.
+    """What :class:`twelve.regions.store.region_store.RegionStore` is for files, for images in memory.
 
     Args:
         detected: image id -> its regions.
@@ -34,12 +34,12 @@ class MemoryStore:
         """The same of several images, padded, behind the global region: the mean of ALL detected features.
 
         Raises:
-            RegionError: a picture has no features.
+            RegionError: an image has no features.
         """
         found = [self.get(image_id, max_regions, given=given) for image_id in image_ids]
         whole = [self._detected[image_id].features for image_id in image_ids]
         if any(features is None for features in whole) or any(regions.features is None for regions in found):
-            raise RegionError("these regions have boxes alone", remedy="look at the picture with a network")
+            raise RegionError("these regions have boxes alone", remedy="look at the image with a network")
         counts = torch.tensor([1 + len(regions.boxes) for regions in found])
         assert whole[0] is not None
         first = as_tensor(whole[0])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
     from twelve.predictor.questions import Question
     from twelve.predictor.scene import Scene
-    from twelve.regions.types import Regions
+    from twelve.types.regions import Regions
 
 FOREIGN = "the image is unlike those that the model was trained on, so that its answer may mean nothing"
 NO_REGION = "no region was found in the image, so the model sees it as a whole alone"
@@ -30,7 +30,7 @@ def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
     familiar = processor.familiar
     if familiar is None or regions.features is None:
         return ()
-    from twelve.regions.halves import as_tensor
+    from twelve.types.half_precision import as_tensor
 
     return () if familiar.knows(as_tensor(regions.features[: processor.max_regions]).float().numpy()) else (FOREIGN,)
 

@@ -1,8 +1,8 @@
-"""Finding image files, their ids, and making an upright RGB picture of whatever they hold.
+"""Finding image files, their ids, and making an upright RGB image of whatever they hold.
 
 Nothing that is in a file can stop a run or run a program: only formats whose readers are plain decoders are opened
 (not, for instance, PostScript), the number of pixels is limited before any is decoded, and what is no regular file is
-never opened. Pictures that are already in memory: :func:`picture_of`.
+never opened. Images that are already in memory: :func:`open_image`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from twelve.data.root import image_key
 from twelve.errors import RegionError
-from twelve.regions.kinds import SUFFIXES
+from twelve.formats.data_root import image_key
+from twelve.io.image_suffixes import SUFFIXES
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What a file may hold, whatever its suffix says."""
 MAX_PIXELS = 89_478_485
-"""Width times height of the largest picture that is decoded: a quarter of a gigabyte of RGB, Pillow's own limit."""
+"""Width times height of the largest image that is decoded: a quarter of a gigabyte of RGB, Pillow's own limit."""
 
-Picture: TypeAlias = "Path | str | bytes | Image.Image | NDArray[np.generic] | torch.Tensor"
-"""What :func:`picture_of` takes."""
+ImageLike: TypeAlias = "Path | str | bytes | Image.Image | NDArray[np.generic] | torch.Tensor"
+"""What :func:`open_image` takes."""
 
 MAX_SCANS = 200
-"""Times that a JPEG's data goes over the picture. Encoders write ten or so; each costs the time of a whole picture."""
+"""Times that a JPEG's data goes over the image. Encoders write ten or so; each costs the time of a whole image."""
 
 _ORIENTATION = 0x0112
 _SCAN = b"\xff\xda"
@@ -54,7 +54,7 @@ _TOO_MANY = "{} more than {:,} pixels"
 
 
 class TooLarge(ValueError):
-    """A picture of more pixels than are decoded."""
+    """An image of more pixels than are decoded."""
 
 
 def source_of(folder: Path) -> str:
@@ -68,7 +68,8 @@ def source_of(folder: Path) -> str:
 
 
 def image_id(path: Path, source: str) -> str:
-    """The id of the image in a file: its source and the key of data roots (:func:`twelve.data.root.image_key`)."""
+    """The id of the image in a file: its source and the key of data roots
+    (:func:`twelve.formats.data_root.image_key`)."""
     return printable(f"{source}/{image_key(path.stem)}")
 
 
@@ -118,14 +119,14 @@ class Pieces(io.BytesIO):
         """As of any file; raises TooManyPieces once it was called more often than allowed."""
         self.left -= 1
         if self.left < 0:
-            raise TooManyPieces("the picture is made of too many pieces")
+            raise TooManyPieces("the image is made of too many pieces")
         return super().read(size)
 
 
-def picture_of(
-    image: Picture, max_pixels: int = MAX_PIXELS, *, raw: bool = False, max_reads: int | None = None
+def open_image(
+    image: ImageLike, max_pixels: int = MAX_PIXELS, *, raw: bool = False, max_reads: int | None = None
 ) -> Image.Image:
-    """An RGB picture from a path, a file's bytes, a Pillow image, or an array.
+    """An RGB image from a path, a file's bytes, a Pillow image, or an array.
 
     Arrays are (H, W, 3) or (H, W), tensors (3, H, W) or (H, W): uint8, or floats in 0..1.
 
@@ -134,7 +135,7 @@ def picture_of(
         max_reads: how many pieces a file's bytes may be read in; by default any number.
 
     Raises:
-        OSError, ValueError, SyntaxError: it is not a whole picture; says why.
+        OSError, ValueError, SyntaxError: it is not a whole image; says why.
         TypeError: it is nothing of these.
     """
     if isinstance(image, (str, Path)):
@@ -150,18 +151,18 @@ def picture_of(
     if isinstance(image, np.ndarray):
         _check_pixels(image.shape[:2], max_pixels)
         return Image.fromarray(_levels(image)).convert("RGB")
-    raise TypeError(f"{type(image).__name__} is no picture: give a path, bytes, a Pillow image, an array or a tensor")
+    raise TypeError(f"{type(image).__name__} is no image: give a path, bytes, a Pillow image, an array or a tensor")
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
-    """An RGB picture, upright (EXIF), opened by its content and not its suffix; of several frames, the first.
+    """An RGB image, upright (EXIF), opened by its content and not its suffix; of several frames, the first.
 
     Args:
-        max_pixels: width times height of the largest picture that is decoded.
+        max_pixels: width times height of the largest image that is decoded.
         raw: as Pillow opens it, neither upright nor RGB.
 
     Raises:
-        OSError, ValueError, SyntaxError: it is not a whole picture; says why.
+        OSError, ValueError, SyntaxError: it is not a whole image; says why.
     """
     try:
         found = os.stat(path)
@@ -185,16 +186,16 @@ def _decoded(file: BinaryIO, max_pixels: int, raw: bool) -> Image.Image:
 
 
 def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
-    """The picture, its header read."""
+    """The image, its header read."""
     # Pillow's limit belongs to the whole program, as do the filters of warnings: one thread at a time changes them.
     with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a picture beyond the limit is an error a moment later, not a warning
+        warnings.simplefilter("ignore")  # an image beyond the limit is an error a moment later, not a warning
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
             Image.init()
             return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
         except UnidentifiedImageError as error:
-            raise ValueError("cannot identify image file (it holds no kind of picture that is read)") from error
+            raise ValueError("cannot identify image file (it holds no kind of image that is read)") from error
         except Image.DecompressionBombError as error:
             raise TooLarge(_TOO_MANY.format("it has", max_pixels)) from error
         finally:
@@ -206,7 +207,7 @@ def _check_pixels(size: Sequence[int], max_pixels: int) -> None:
     if math.prod(size) > max_pixels:
         raise TooLarge(_TOO_MANY.format(f"{'x'.join(map(str, size))} are", max_pixels))
     if not math.prod(size):
-        raise ValueError("the picture has no pixels")
+        raise ValueError("the image has no pixels")
 
 
 def _check_scans(file: BinaryIO) -> None:
@@ -219,34 +220,34 @@ def _check_scans(file: BinaryIO) -> None:
         raise ValueError(f"has {scans:,} scans, a JPEG has at most {MAX_SCANS}")
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     try:
-        orientation = picture.getexif().get(_ORIENTATION)
+        orientation = image.getexif().get(_ORIENTATION)
     except Exception:  # junk where EXIF data should be raises nearly anything, and the pixels are whole all the same
-        return picture
+        return image
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     if turn is None:
-        return picture
-    turned = picture.transpose(turn)
+        return image
+    turned = image.transpose(turn)
     # Without what says how it lay, or it would be turned again where it is looked at next.
-    turned.info = {key: value for key, value in picture.info.items() if key == "transparency"}
+    turned.info = {key: value for key, value in image.info.items() if key == "transparency"}
     return turned
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image) -> Image.Image:
     """To RGB; transparency shows white, as a page would."""
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode[0] in "IF":
+    if image.mode == "RGB":
+        return image
+    if image.mode[0] in "IF":
         # Pillow clips modes of more than 8 bits to 0..255 instead of scaling them.
-        values = np.nan_to_num(np.asarray(picture, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         top = max(float(values.max(initial=0.0)), 255.0)
         return Image.fromarray((values * (255.0 / top)).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        layered = picture.convert("RGBA")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layered = image.convert("RGBA")
         page = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         return Image.alpha_composite(page, layered).convert("RGB")
-    return picture.convert("RGB")
+    return image.convert("RGB")
 
 
 def _array(tensor: torch.Tensor, max_pixels: int) -> NDArray[np.generic]:
@@ -263,25 +264,25 @@ def _array(tensor: torch.Tensor, max_pixels: int) -> NDArray[np.generic]:
 
 
 def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(H, W, 3) or (H, W) uint8 from an array of a picture; raises ValueError for any other array."""
+    """(H, W, 3) or (H, W) uint8 from an array of an image; raises ValueError for any other array."""
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
-        raise ValueError(f"an array of shape {values.shape} is no picture: arrays are H x W x 3, tensors 3 x H x W")
+        raise ValueError(f"an array of shape {values.shape} is no image: arrays are H x W x 3, tensors 3 x H x W")
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values, dtype=np.uint8)
     if not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(f"a picture of {values.dtype} values: give uint8, or floats in 0..1")
+        raise ValueError(f"an image of {values.dtype} values: give uint8, or floats in 0..1")
     floats = values.astype(np.float64)
     if not bool(((floats >= 0) & (floats <= 1)).all()):
-        raise ValueError("a picture of floats must lie in 0..1: give uint8 levels, and nothing normalised")
+        raise ValueError("an image of floats must lie in 0..1: give uint8 levels, and nothing normalised")
     return (floats * 255).round().astype(np.uint8)
 
 
 def resized(
-    picture: Image.Image, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BICUBIC
+    image: Image.Image, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 pixels at ``size`` (width, height)."""
-    if picture.size != size:
-        picture = picture.resize(size, resample)
-    return np.array(picture, dtype=np.uint8)
+    if image.size != size:
+        image = image.resize(size, resample)
+    return np.array(image, dtype=np.uint8)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from twelve import jsonfile
 from twelve.errors import RegionError, TwelveError
+from twelve.io import json_file
 from twelve.regions.sizes import WINDOWS, FixedSize, InputSize, Size, grid_numbers
 
 KEY = "recipe"
@@ -37,7 +37,7 @@ class Recipe:
         legacy, precision: of x152.
         patches: the cells of the network's map are the regions.
         boxes: where boxes came from, as ``--boxes`` says it; empty where they came from files.
-        most, threshold: how many boxes of a picture were kept, and the least score of those that the network found.
+        most, threshold: how many boxes of an image were kept, and the least score of those that the network found.
         fingerprint: of the features.
         origin: what found the boxes that came from files; None where the files do not say.
     """
@@ -64,7 +64,7 @@ class Recipe:
         return f"boxes of files ({self.origin}{most})" if self.origin else "boxes of files"
 
     def same_boxes(self, other: Recipe) -> bool:
-        """Whether both take the regions of a picture in the same way. Boxes of files are the same where what found them
+        """Whether both take the regions of an image in the same way. Boxes of files are the same where what found them
         has one name; files that do not name it are given the benefit of the doubt."""
         if not self.boxes and not other.boxes and None in (self.origin, other.origin):
             return True
@@ -92,7 +92,7 @@ class Recipe:
         parts = text.split(_BETWEEN)
         for number, part in enumerate(parts):
             try:
-                tree = jsonfile.decode("{" * (number > 0) + part + "}" * (number < len(parts) - 1))
+                tree = json_file.decode("{" * (number > 0) + part + "}" * (number < len(parts) - 1))
                 _check(tree)
                 levels, size = tree["levels"], tree["size"]
                 if size is not None:
@@ -115,7 +115,7 @@ class Recipe:
 
     @classmethod
     def of(cls, metadata: Mapping[str, str]) -> Recipe:
-        """The recipe in a region file's metadata (:meth:`twelve.regions.store.RegionStore.metadata`).
+        """The recipe in a region file's metadata (:meth:`twelve.regions.store.region_store.RegionStore.metadata`).
 
         Raises:
             RegionError: there is none: the regions were imported from elsewhere.
@@ -128,7 +128,7 @@ class Recipe:
 
 
 def preferred(recipes: Mapping[str, str], source: str = "") -> list[Recipe]:
-    """A model's recipes, those first that serve pictures of a source best: its own, then such that need no files of
+    """A model's recipes, those first that serve images of a source best: its own, then such that need no files of
     boxes, of these one that finds boxes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How large pictures enter a network."""
+"""How large images enter a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twelve.errors import ConfigError
 LARGEST = 4096
 """Pixels of a side, four times what any network here was trained on."""
 _AREA = 1 << 22
-"""Pixels of a whole picture: what a network makes of them fits into the memory of a small machine."""
+"""Pixels of a whole image: what a network makes of them fits into the memory of a small machine."""
 
 
 _REMEDY = "ask for a smaller size of the network's input"
@@ -25,9 +25,9 @@ def _check(what: str, pixels: Any, most: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InputSize:
-    """How large a picture enters the network.
+    """How large an image enters the network.
 
-    Its short side is scaled to ``short_side`` pixels, unless the picture would grow by more than ``max_scale`` or its
+    Its short side is scaled to ``short_side`` pixels, unless the image would grow by more than ``max_scale`` or its
     long side beyond ``long_side``. Both sides are rounded to multiples of ``multiple``.
 
     Raises:
@@ -48,14 +48,14 @@ class InputSize:
         _check("area", min(self.short_side, self.long_side) * self.long_side, _AREA)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the network's input for a picture of this size."""
+        """(width, height) of the network's input for an image of this size."""
         scale = min(self.short_side / min(width, height), self.long_side / max(width, height), self.max_scale)
         return tuple(max(1, round(side * scale / self.multiple)) * self.multiple for side in (width, height))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
 class FixedSize:
-    """Every picture enters the network at one size, whatever its shape.
+    """Every image enters the network at one size, whatever its shape.
 
     Raises:
         ConfigError: a number is none, or larger than any network's input.
@@ -70,7 +70,7 @@ class FixedSize:
         _check("area", self.wide * self.high, _AREA)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the network's input for a picture of this size."""
+        """(width, height) of the network's input for an image of this size."""
         return self.wide, self.high
 
 
@@ -78,7 +78,7 @@ Size: TypeAlias = InputSize | FixedSize
 
 
 WINDOWS = 10_000
-"""Boxes of a picture at most, whatever says how many: its regions are kept in memory together."""
+"""Boxes of an image at most, whatever says how many: its regions are kept in memory together."""
 _GRID = re.compile(
     r"grid(?::(?:(?P<rows>[1-9]\d{0,3})x(?P<columns>[1-9]\d{0,3})|(?P<size>[1-9]\d{0,5})(?:/(?P<step>[1-9]\d{0,5}))?))?",
     re.ASCII,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from twelve.evaluation.metrics.referring import iou
 from twelve.evaluation.record import Recorded
-from twelve.report.pictures import SIDE, STRIP_SIDE, Frame, Picture, Pictures
-from twelve.tasks.base import SEPARATOR, Box
+from twelve.metrics.referring import iou
+from twelve.report.image_files import SIDE, STRIP_SIDE, Frame, ImageFiles, ShownImage
+from twelve.types.examples import SEPARATOR, Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Card:
     Attributes:
         says, wanted: the prediction and what is right, in words.
         choices: the best values as bars, or none.
-        strip: the pictures are small and stand in a row, ranked.
+        strip: the images are small and stand in a row, ranked.
     """
 
     id: str
     text: str
     right: float
-    pictures: Sequence[Picture]
+    images: Sequence[ShownImage]
     says: str
     wanted: str
     choices: Sequence[Choice] = ()
@@ -53,15 +53,15 @@ class Card:
         return "right" if self.right >= 0.5 else "wrong"
 
 
-Draw = Callable[[Recorded, Pictures], Card]
+Draw = Callable[[Recorded, ImageFiles], Card]
 
 
-def draw(record: Recorded, pictures: Pictures) -> Card:
+def draw(record: Recorded, images: ImageFiles) -> Card:
     """The card of a prediction."""
-    return DRAWINGS.get(record.kind, _plain)(record, pictures)
+    return DRAWINGS.get(record.kind, _plain)(record, images)
 
 
-def _answer(record: Recorded, pictures: Pictures) -> Card:
+def _answer(record: Recorded, images: ImageFiles) -> Card:
     target = record.target if isinstance(record.target, Mapping) else {}
     accepted = sorted(target, key=lambda answer: (-target[answer], answer))
     wanted = ", ".join(answer if target[answer] == 1 else f"{answer} ({target[answer]:.0%})" for answer in accepted)
@@ -69,28 +69,28 @@ def _answer(record: Recorded, pictures: Pictures) -> Card:
         id=record.id,
         text=record.text,
         right=record.right,
-        pictures=_each(record, pictures),
+        images=_each(record, images),
         says=str(record.value) or "(no answer)",
         wanted=wanted or "no accepted answer",
         choices=_choices(record, target.keys()),
     )
 
 
-def _alignment(record: Recorded, pictures: Pictures) -> Card:
+def _alignment(record: Recorded, images: ImageFiles) -> Card:
     best = [str(image) for image, _ in record.alternatives]
     shown = [
-        pictures.show(image, side=STRIP_SIDE, label=f"{place}.", mark="right" if image == record.target else "")
+        images.show(image, side=STRIP_SIDE, label=f"{place}.", mark="right" if image == record.target else "")
         for place, image in enumerate(best, start=1)
     ]
     rank = best.index(record.target) + 1 if record.rank is None and record.target in best else record.rank
     if record.target not in best:
-        shown.append(pictures.show(str(record.target), side=STRIP_SIDE, label=f"{rank or '?'}.", mark="right"))
-    says = "puts its own picture first" if record.value == record.target else "puts another picture first"
-    wanted = f"the picture marked as its own, in place {rank or 'unknown'} of the gallery"
+        shown.append(images.show(str(record.target), side=STRIP_SIDE, label=f"{rank or '?'}.", mark="right"))
+    says = "puts its own image first" if record.value == record.target else "puts another image first"
+    wanted = f"the image marked as its own, in place {rank or 'unknown'} of the gallery"
     return Card(record.id, record.text, record.right, shown, says, wanted, strip=True)
 
 
-def _region(record: Recorded, pictures: Pictures) -> Card:
+def _region(record: Recorded, images: ImageFiles) -> Card:
     meant, predicted = _box(record, record.target), _box(record, record.value)
     others = [box for box in record.candidates if box not in (meant, predicted)]
     frames = [Frame(box, "candidate") for box in others]
@@ -101,41 +101,41 @@ def _region(record: Recorded, pictures: Pictures) -> Card:
         says += f", out of {len(record.candidates)} given ones"
     if meant is not None and predicted is not None:
         wanted += f"; the two overlap by {iou(meant, predicted):.0%}"
-    shown = [pictures.show(image, frames=frames) for image in record.images[:1]]
+    shown = [images.show(image, frames=frames) for image in record.images[:1]]
     return Card(record.id, record.text, record.right, shown, says, wanted)
 
 
-def _pair(record: Recorded, pictures: Pictures) -> Card:
+def _pair(record: Recorded, images: ImageFiles) -> Card:
     shown = [
-        pictures.show(image, side=SIDE * 3 // 4, label=label)
+        images.show(image, side=SIDE * 3 // 4, label=label)
         for image, label in zip(record.images, ("left", "right"), strict=False)
     ]
     return _classes(record, shown)
 
 
-def _single(record: Recorded, pictures: Pictures) -> Card:
-    return _classes(record, _each(record, pictures))
+def _single(record: Recorded, images: ImageFiles) -> Card:
+    return _classes(record, _each(record, images))
 
 
-def _reply(record: Recorded, pictures: Pictures) -> Card:
+def _reply(record: Recorded, images: ImageFiles) -> Card:
     frames = [Frame(box, "wanted") for box in record.candidates]
-    return _classes(record, [pictures.show(image, frames=frames) for image in record.images[:1]])
+    return _classes(record, [images.show(image, frames=frames) for image in record.images[:1]])
 
 
-def _classes(record: Recorded, shown: Sequence[Picture]) -> Card:
+def _classes(record: Recorded, shown: Sequence[ShownImage]) -> Card:
     """A card whose answer is one of a few classes."""
     return Card(
         id=record.id,
         text=record.text,
         right=record.right,
-        pictures=shown,
+        images=shown,
         says=_name(record.value),
         wanted=_name(record.target),
         choices=_choices(record, {record.target}),
     )
 
 
-def _options(record: Recorded, pictures: Pictures) -> Card:
+def _options(record: Recorded, images: ImageFiles) -> Card:
     """A card whose answer is one of the texts that were given."""
 
     def text(index: Any) -> str:
@@ -143,13 +143,11 @@ def _options(record: Recorded, pictures: Pictures) -> Card:
 
     best = tuple((text(index), share) for index, share in record.alternatives)
     named = replace(record, value=text(record.value), target=text(record.target), alternatives=best)
-    return replace(_single(named, pictures), text=record.text.replace(SEPARATOR, " / "))
+    return replace(_single(named, images), text=record.text.replace(SEPARATOR, " / "))
 
 
-def _plain(record: Recorded, pictures: Pictures) -> Card:
-    return Card(
-        record.id, record.text, record.right, _each(record, pictures), _name(record.value), _name(record.target)
-    )
+def _plain(record: Recorded, images: ImageFiles) -> Card:
+    return Card(record.id, record.text, record.right, _each(record, images), _name(record.value), _name(record.target))
 
 
 DRAWINGS: Mapping[str, Draw] = {
@@ -165,8 +163,8 @@ DRAWINGS: Mapping[str, Draw] = {
 }
 
 
-def _each(record: Recorded, pictures: Pictures) -> list[Picture]:
-    return [pictures.show(image) for image in record.images]
+def _each(record: Recorded, images: ImageFiles) -> list[ShownImage]:
+    return [images.show(image) for image in record.images]
 
 
 def _choices(record: Recorded, wanted: Any) -> list[Choice]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twelve.config import RunConfig
-from twelve.data.root import DataRoot
 from twelve.errors import DataError
 from twelve.evaluation.record import Recorded
+from twelve.formats.data_root import DataRoot
 from twelve.report.drawing import Card, draw
-from twelve.report.pictures import BUDGET, Pictures
+from twelve.report.image_files import BUDGET, ImageFiles
+from twelve.settings import RunConfig
 
 SHOWN = 4
 """Right ones and wrong ones of a task, each."""
@@ -40,27 +40,27 @@ def galleries(config: RunConfig, predictions: Mapping[str, Sequence[Recorded]]) 
     try:
         root, problem = DataRoot(config.data, config.sources), ""
     except DataError:
-        root, problem = None, f"The data root {config.data} is not on this machine, so there are no pictures."
+        root, problem = None, f"The data root {config.data} is not on this machine, so there are no images."
     share = BUDGET // max(1, len(predictions))
-    return {task: gallery(records, Pictures(root, share), problem) for task, records in predictions.items()}
+    return {task: gallery(records, ImageFiles(root, share), problem) for task, records in predictions.items()}
 
 
-def gallery(records: Sequence[Recorded], pictures: Pictures, problem: str = "") -> Gallery:
-    """Up to four right and four wrong predictions, of different pictures as far as there are enough."""
+def gallery(records: Sequence[Recorded], images: ImageFiles, problem: str = "") -> Gallery:
+    """Up to four right and four wrong predictions, of different images as far as there are enough."""
     right = [record for record in records if record.right >= HALF]
     wrong = [record for record in records if record.right < HALF]
     chosen = [varied(part) for part in (right, wrong)]
-    cards = [[draw(record, pictures) for record in part] for part in chosen]
-    if pictures.missing and not problem:
-        place = Path(pictures.root.path, "images") if pictures.root is not None else "the data root"
-        problem = f"{len(pictures.missing)} of these pictures are not in {place} or cannot be read."
-    if pictures.left_out:
-        problem = f"{problem} {len(pictures.left_out)} pictures were left out to keep the page small.".strip()
+    cards = [[draw(record, images) for record in part] for part in chosen]
+    if images.missing and not problem:
+        place = Path(images.root.path, "images") if images.root is not None else "the data root"
+        problem = f"{len(images.missing)} of these images are not in {place} or cannot be read."
+    if images.left_out:
+        problem = f"{problem} {len(images.left_out)} images were left out to keep the page small.".strip()
     return Gallery(cards[0], cards[1], len(records), len(right), problem)
 
 
 def varied(records: Sequence[Recorded], count: int = SHOWN) -> list[Recorded]:
-    """The first ``count`` records, those that repeat a picture or a text after those that do not."""
+    """The first ``count`` records, those that repeat an image or a text after those that do not."""
     seen: set[object] = set()
     fresh: list[Recorded] = []
     repeated: list[Recorded] = []

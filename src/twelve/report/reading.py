@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twelve.config import RunConfig, load
-from twelve.data.records import finite, read_object
+from twelve.config import load
 from twelve.errors import ConfigError, quoted
 from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
-from twelve.jsonfile import decode
-from twelve.scoring.results import mended_by
+from twelve.formats.records import finite, read_object
+from twelve.formats.results import mended_by
+from twelve.io.json_file import decode
+from twelve.settings import RunConfig
+from twelve.tasks.base import Task, get
+from twelve.tasks.custom import own_tasks
 
 
 @dataclass(slots=True)
@@ -23,7 +26,7 @@ class History:
 
     Attributes:
         losses: task -> (iteration, mean loss since the line before).
-        scores: task -> (iteration, score in 0..1 on the carved split).
+        scores: task -> (iteration, score in 0..1 on the validation split).
         changes: task -> (iteration, "stop" or "go").
         kept: task that was learnt in an earlier run -> its score before the first step, and that of the model kept.
         iterations, pairs, seconds: where the run stands.
@@ -64,6 +67,10 @@ class Run:
     history: History
     predictions: Mapping[str, Sequence[Recorded]]
 
+    def task(self, name: str) -> Task:
+        """A task by its name, among them the run's own; raises ConfigError when there is none."""
+        return get(name, own_tasks(self.config.tasks))
+
 
 def read_run(folder: Path) -> Run:
     """Read a run's folder.
@@ -103,7 +110,7 @@ def read_history(path: Path) -> History:
         if not isinstance(line, dict) or type(line.get("iteration")) is not int:
             continue
         at, kind = line["iteration"], line.get("kind")
-        if kind in ("step", "look"):
+        if kind in ("step", "validation"):
             if at < latest or (kind == "step" and at == step):
                 lines = [earlier for earlier in lines if earlier["iteration"] < at]
             latest, step = at, at if kind == "step" else min(step, at)
@@ -129,7 +136,7 @@ def _take(history: History, line: Mapping[str, Any]) -> None:
         history.seconds = max(history.seconds, _number(line.get("seconds", 0.0)))
         for task, loss in line.get("losses", {}).items():
             history.losses.setdefault(str(task), []).append((iteration, _number(loss)))
-    elif kind == "look":
+    elif kind == "validation":
         history.iterations = max(history.iterations, iteration)
         history.seconds = max(history.seconds, _number(line.get("seconds", 0.0)))
         history.scores.setdefault(str(line["task"]), []).append((iteration, _number(line["score"])))

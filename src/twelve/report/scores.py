@@ -1,4 +1,4 @@
-"""Scores as the report shows them: each with its interval, protocol, floors, and a verdict in words."""
+"""Scores as the report shows them: each with its interval, protocol, baselines, and a verdict in words."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class FloorRow:
-    """A floor, and by how much the model is above it.
+class BaselineRow:
+    """A baseline, and by how much the model is above it.
 
     Attributes:
-        advantage: the model's score minus the floor's, with its interval, in points.
+        advantage: the model's score minus the baseline's, with its interval, in points.
     """
 
     name: str
@@ -61,8 +61,8 @@ class TaskScore:
 
     Attributes:
         protocol: (what, value) pairs that one must know to compare the number with another's.
-        ceiling: what could be reached at most (the oracle's score), where it is known.
-        closed: share of the way from the best floor to the ceiling, per cent, where it is known.
+        upper bound: what could be reached at most (the oracle's score), where it is known.
+        closed: share of the way from the best baseline to the upper bound, per cent, where it is known.
         others: (name, value, meaning) of every further official number.
     """
 
@@ -72,42 +72,42 @@ class TaskScore:
     metric: str
     meaning: str
     bar: Bar
-    floors: tuple[FloorRow, ...]
-    ceiling: Bar | None
+    baselines: tuple[BaselineRow, ...]
+    upper_bound: Bar | None
     closed: Bar | None
     protocol: tuple[tuple[str, str], ...]
     others: tuple[tuple[str, float, str], ...]
     seconds: float
 
     @property
-    def best_floor(self) -> FloorRow | None:
-        return max(self.floors, key=lambda floor: floor.bar.value, default=None)
+    def best_baseline(self) -> BaselineRow | None:
+        return max(self.baselines, key=lambda baseline: baseline.bar.value, default=None)
 
     @property
     def unbeaten(self) -> list[str]:
-        return [floor.name for floor in self.floors if not floor.beaten]
+        return [baseline.name for baseline in self.baselines if not baseline.beaten]
 
     @property
     def beats_all(self) -> bool:
-        return bool(self.floors) and not self.unbeaten
+        return bool(self.baselines) and not self.unbeaten
 
     @property
     def verdict(self) -> str:
-        if not self.floors:
-            return "floors not measured"
-        return "beats every floor" if self.beats_all else f"does not beat: {', '.join(self.unbeaten)}"
+        if not self.baselines:
+            return "baselines not measured"
+        return "beats every baseline" if self.beats_all else f"does not beat: {', '.join(self.unbeaten)}"
 
 
 def task_score(tree: Mapping[str, Any], kind: str) -> TaskScore:
     """A task of evaluation.json; ``kind`` is its output's."""
-    found = dict(tree.get("floors", {}))
-    ceiling = _bar(tree.get("oracle")) or _bar(found.pop("oracle", None)) or _bar(tree.get("ceiling"))
-    floors = tuple(_floor(name, floor) for name, floor in found.items())
+    found = dict(tree.get("baselines", {}))
+    upper_bound = _bar(tree.get("oracle")) or _bar(found.pop("oracle", None)) or _bar(tree.get("upper_bound"))
+    baselines = tuple(_baseline(name, baseline) for name, baseline in found.items())
     score = _interval(tree["score"])
     closed = _bar(tree.get("closed"))
-    best = max((floor.bar.value for floor in floors), default=None)
-    if closed is None and ceiling is not None and best is not None and ceiling.value > best:
-        closed = Bar(100 * (score.value - best) / (ceiling.value - best))
+    best = max((baseline.bar.value for baseline in baselines), default=None)
+    if closed is None and upper_bound is not None and best is not None and upper_bound.value > best:
+        closed = Bar(100 * (score.value - best) / (upper_bound.value - best))
     name = tree["metric"]
     return TaskScore(
         task=tree["task"],
@@ -116,8 +116,8 @@ def task_score(tree: Mapping[str, Any], kind: str) -> TaskScore:
         metric=name,
         meaning=words.metric(name, kind),
         bar=score,
-        floors=floors,
-        ceiling=ceiling,
+        baselines=baselines,
+        upper_bound=upper_bound,
         closed=closed,
         protocol=tuple(_protocol(tree)),
         others=tuple(
@@ -135,20 +135,20 @@ def _protocol(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("split", str(protocol.get("split", "?"))),
         ("examples", f"{tree.get('examples', 0):,}"),
-        ("resampled by", f"{tree.get('groups', 0):,} groups (pictures, or sentences said of several)"),
+        ("resampled by", f"{tree.get('groups', 0):,} groups (images, or sentences said of several)"),
         ("boxes", boxes.get(protocol.get("boxes", ""), str(protocol.get("boxes", "?")))),
         ("equal scores", str(protocol.get("ties", "?"))),
     ]
     if protocol.get("gallery"):
-        rows.append(("gallery", f"{protocol['gallery']:,} pictures"))
+        rows.append(("gallery", f"{protocol['gallery']:,} images"))
     if protocol.get("note"):
         rows.append(("note", str(protocol["note"])))
     return rows
 
 
-def _floor(name: str, tree: Mapping[str, Any]) -> FloorRow:
-    return FloorRow(
-        name=name, meaning=words.floor(name), bar=Bar(float(tree["score"])), advantage=_interval(tree["advantage"])
+def _baseline(name: str, tree: Mapping[str, Any]) -> BaselineRow:
+    return BaselineRow(
+        name=name, meaning=words.baseline(name), bar=Bar(float(tree["score"])), advantage=_interval(tree["advantage"])
     )
 
 
@@ -157,7 +157,7 @@ def _interval(tree: Mapping[str, Any]) -> Bar:
 
 
 def _bar(value: Any) -> Bar | None:
-    """A number, an interval or a floor-like object as a bar; None for anything else."""
+    """A number, an interval or a baseline-like object as a bar; None for anything else."""
     if isinstance(value, Mapping):
         if "mean" in value:
             return _interval(value)

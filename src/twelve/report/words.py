@@ -1,19 +1,19 @@
-"""What the report says in words: the meaning of every kind of output, metric and floor, for a reader new to it."""
+"""What the report says in words: the meaning of every kind of output, metric and baseline, for a reader new to it."""
 
 from __future__ import annotations
 
 from twelve.evaluation.record import KEPT
 
 KINDS = {
-    "answer": "Answer a question about a picture, with one answer out of a fixed list.",
-    "alignment": "Find the picture that a caption describes, among all pictures of a gallery.",
-    "pretraining": "Find the picture that a caption describes, with what hidden words and regions alone have taught.",
-    "region": "Point at the thing in a picture that a phrase or a question means.",
-    "pair": "Say whether a statement is true of two pictures.",
-    "entailment": "Say whether a picture proves a statement, contradicts it or leaves it open.",
-    "truth": "Say whether a statement is true of a picture.",
-    "reply": "Answer a question about one given thing in a picture with yes, no or not applicable.",
-    "options": "Choose among texts that are given with the picture: the right answer, its reason, the next turn.",
+    "answer": "Answer a question about an image, with one answer out of a fixed list.",
+    "alignment": "Find the image that a caption describes, among all images of a gallery.",
+    "pretraining": "Find the image that a caption describes, with what hidden words and regions alone have taught.",
+    "region": "Point at the thing in an image that a phrase or a question means.",
+    "pair": "Say whether a statement is true of two images.",
+    "entailment": "Say whether an image proves a statement, contradicts it or leaves it open.",
+    "truth": "Say whether a statement is true of an image.",
+    "reply": "Answer a question about one given thing in an image with yes, no or not applicable.",
+    "options": "Choose among texts that are given with the image: the right answer, its reason, the next turn.",
 }
 
 _ACCURACY = {
@@ -35,9 +35,9 @@ METRICS = {
     "recall@1": "Share of the phrases whose best box is right.",
     "recall@5": "Share of the phrases of whose five best boxes one is right.",
     "recall@10": "Share of the phrases of whose ten best boxes one is right.",
-    "R@1": "Recall at 1: share of the captions whose own picture is ranked first.",
-    "R@5": "Recall at 5: share of the captions whose own picture is among the first five.",
-    "R@10": "Recall at 10: share of the captions whose own picture is among the first ten.",
+    "R@1": "Recall at 1: share of the captions whose own image is ranked first.",
+    "R@5": "Recall at 5: share of the captions whose own image is among the first five.",
+    "R@10": "Recall at 10: share of the captions whose own image is among the first ten.",
     "consistency": "Share of the groups of related examples that are all right; stricter than accuracy.",
     "median rank": "Place of the right one for half of the queries or better; 1 is best.",
     "mean rank": "Mean place of the right one; 1 is best.",
@@ -51,45 +51,45 @@ METRICS = {
     "error": "Share of the examples that are wrong; lower is better.",
 }
 
-FLOORS = {
+BASELINES = {
     "majority": "The best constant answer: the most frequent one of the measured split, known with hindsight.",
-    "bag of words": "A separate model, trained on the same examples, that reads the text and never sees a picture.",
-    "box prior": "The largest and surest box of the picture, whatever the phrase says.",
+    "bag of words": "A separate model, trained on the same examples, that reads the text and never sees an image.",
+    "box prior": "The largest and surest box of the image, whatever the phrase says.",
     "trained box prior": "A separate model, trained on where wanted boxes lie and how large they are, without phrases "
-    "and pictures.",
-    "shuffled pictures": "This very model, shown another picture of the split in place of each right one.",
+    "and images.",
+    "shuffled images": "This very model, shown another image of the split in place of each right one.",
     "chance": "A choice, or an order, drawn at random.",
 }
 
-FLOOR = (
-    "What is reached without looking at the right picture; only a score clearly above it shows that it was looked at."
+BASELINE = (
+    "What is reached without looking at the right image; only a score clearly above it shows that it was looked at."
 )
 INTERVAL = (
-    "The range beside it is the 95 % interval: how far the score would move had other pictures of the same kind been "
-    "drawn (bootstrap over whole pictures, not single examples)."
+    "The range beside it is the 95 % interval: how far the score would move had other images of the same kind been "
+    "drawn (bootstrap over whole images, not single examples)."
 )
-ADVANTAGE = "The model's score minus the floor's on the same examples, in points."
-BEATEN = "A floor is beaten when the whole interval of the advantage lies above zero."
-CEILING = (
+ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."
+BEATEN = "A baseline is beaten when the whole interval of the advantage lies above zero."
+UPPER_BOUND = (
     "The oracle: what could be reached at most on this split, by someone who sees the whole scene, or with the best of "
     "the boxes that were found or of the answers that can be given."
 )
-CLOSED = "Share of the way from the best floor (0 %) to the ceiling (100 %)."
+CLOSED = "Share of the way from the best baseline (0 %) to the upper bound (100 %)."
 LOSS = "What training lowers: how far the outputs are from the right ones. Tasks' losses cannot be compared."
-LOOK = "The task's score on training pictures set aside for looking; not the official number."
+VALIDATION = "The task's score on training images set aside for validation; not the official number."
 STOPPED = (
-    "Stop-and-go: a task whose look score no longer rises stands still and is trained only now and then, until its "
-    "score drops."
+    "Stop-and-go: a task whose validation score no longer rises stands still and is trained only now and then, until "
+    "its score drops."
 )
 DRAWN = (
-    f"Not chosen for their looks: of {KEPT} examples of the split drawn at random (all, where there are fewer), the "
+    f"Not chosen for how they look: of {KEPT} examples of the split drawn at random (all, where there are fewer), the "
     "first ones that were right and the first that were wrong."
 )
 
 _SHOWN = {
     "answer": "Bars: the answers the model finds likeliest, each with its own probability; ✓ marks what is right.",
-    "alignment": "The five pictures that the model ranks first; the caption's own follows if it is further down.",
-    "pretraining": "The five pictures that the model ranks first; the caption's own follows if it is further down.",
+    "alignment": "The five images that the model ranks first; the caption's own follows if it is further down.",
+    "pretraining": "The five images that the model ranks first; the caption's own follows if it is further down.",
     "region": "Solid frame: the thing that was meant. Dashed frame: what the model points at.",
     "pair": "Bars: the model's probability of true and of false; ✓ marks what is right.",
     "entailment": "Bars: the model's probability of each class; ✓ marks what is right.",
@@ -108,13 +108,13 @@ def metric(name: str, kind: str) -> str:
     if not meaning:
         return "Number of the dataset's own scorer."
     if base != head:
-        meaning += " Here the other way round: captions ranked for each picture."
+        meaning += " Here the other way round: captions ranked for each image."
     return f"{meaning} Only examples of the part “{part}”." if part else meaning
 
 
-def floor(name: str) -> str:
-    """What a floor is."""
-    return FLOORS.get(name, "A score that needs no picture.")
+def baseline(name: str) -> str:
+    """What a baseline is."""
+    return BASELINES.get(name, "A score that needs no image.")
 
 
 def shown(kind: str) -> str:

@@ -1,6 +1,6 @@
 """``twelve report``: gather everything a run folder knows and write report.html into it.
 
-The page is one file without anything from outside: styles, curves (SVG) and pictures (JPEG data URIs) are inside.
+The page is one file without anything from outside: styles, curves (SVG) and images (JPEG data URIs) are inside.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve import files
 from twelve.errors import ConfigError, quoted
+from twelve.io import files
 from twelve.report import words
 from twelve.report.curves import Chart, chart
 from twelve.report.gallery import Gallery, galleries
 from twelve.report.reading import Run, read_run
 from twelve.report.scores import TaskScore, task_score
-from twelve.tasks.base import get
 
 FILE = "report.html"
 
@@ -32,7 +31,7 @@ class Section:
     asks: str
     score: TaskScore | None
     loss: Chart | None
-    look: Chart | None
+    validation: Chart | None
     stopped: Sequence[tuple[int, int]]
     gallery: Gallery | None
 
@@ -42,17 +41,17 @@ class DataRow:
     """What one task was trained on.
 
     Attributes:
-        left: why pictures left: "120 in NAME SPLIT", by number.
+        left: why images left: "120 in NAME SPLIT", by number.
         coverage: which answers can be given at all, in words, or "".
     """
 
     title: str
     examples_before: int
     examples_after: int
-    pictures_before: int
-    pictures_after: int
+    images_before: int
+    images_after: int
     train: int
-    look: int
+    validation: int
     left: Sequence[str]
     coverage: str
 
@@ -108,9 +107,9 @@ def sections(run: Run) -> list[Section]:
     shown = galleries(run.config, run.predictions)
     history, found = run.history, []
     for name in dict.fromkeys([*run.config.tasks, *measured]):
-        task = get(name)
+        task = run.task(name)
         spans = history.stopped(name)
-        looks = [(at, 100 * score) for at, score in history.scores.get(name, ())]
+        validations = [(at, 100 * score) for at, score in history.scores.get(name, ())]
         found.append(
             Section(
                 name=name,
@@ -119,7 +118,7 @@ def sections(run: Run) -> list[Section]:
                 asks=words.KINDS.get(task.kind, ""),
                 score=task_score(measured[name], task.kind) if name in measured else None,
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
-                look=chart("Look score", "per cent", looks, history.iterations, spans, form=".1f"),
+                validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
                 gallery=shown.get(name),
             )
@@ -134,23 +133,23 @@ def summary(run: Run, parts: Sequence[Section]) -> str:
     tasks = "one task" if len(parts) == 1 else f"{len(parts)} tasks"
     text = f"One model{size}, trained on {tasks}"
     if history.iterations:
-        text += f" for {history.iterations:,} iterations ({history.pairs:,} pairs of text and picture)"
+        text += f" for {history.iterations:,} iterations ({history.pairs:,} pairs of text and image)"
     if history.seconds:
         text += f" in {words.minutes(history.seconds)}"
     scores = [part.score for part in parts if part.score is not None]
     if not scores:
         return text + ". It has not been measured yet."
     beaten = sum(score.beats_all for score in scores)
-    floors = sum(bool(score.floors) for score in scores)
-    if not floors:
-        return f"{text}. Its floors were not measured."
-    return f"{text}. It beats every floor on {beaten} of {floors} measured tasks."
+    baselines = sum(bool(score.baselines) for score in scores)
+    if not baselines:
+        return f"{text}. Its baselines were not measured."
+    return f"{text}. It beats every baseline on {beaten} of {baselines} measured tasks."
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
     """(task, score before the first step, score of the model kept), of 100, of what an earlier run had learnt."""
     kept = ((name, scores) for name, scores in run.history.kept.items() if name in run.config.tasks)
-    return [(get(name).title, 100 * old, 100 * new) for name, (old, new) in kept]
+    return [(run.task(name).title, 100 * old, 100 * new) for name, (old, new) in kept]
 
 
 def file_rows(run: Run) -> list[tuple[str, str]]:
@@ -174,25 +173,25 @@ def data_rows(run: Run) -> list[DataRow]:
         causes = sorted(((count, split) for split, count in overlap.items() if count), key=lambda each: -each[0])
         rows.append(
             DataRow(
-                title=get(name).title,
+                title=run.task(name).title,
                 examples_before=int(removed.get("examples_before", 0)),
                 examples_after=int(removed.get("examples_after", 0)),
-                pictures_before=int(removed.get("pictures_before", 0)),
-                pictures_after=int(removed.get("pictures_after", 0)),
+                images_before=int(removed.get("images_before", 0)),
+                images_after=int(removed.get("images_after", 0)),
                 train=int(sizes.get("train", 0)),
-                look=int(sizes.get("look", 0)),
-                left=[f"{count:,} in {_readable(split)}" for count, split in causes],
+                validation=int(sizes.get("validation", 0)),
+                left=[f"{count:,} in {_readable(run, split)}" for count, split in causes],
                 coverage=str(coverage.get(name, "")),
             )
         )
     return rows
 
 
-def _readable(split: str) -> str:
+def _readable(run: Run, split: str) -> str:
     """``"name split" -> "TITLE split"``, for a task that is known."""
     name, _, part = split.partition(" ")
     try:
-        return f"{get(name).title} {part}"
+        return f"{run.task(name).title} {part}"
     except ConfigError:  # a task that is no longer there
         return split
 
@@ -202,13 +201,13 @@ def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
     rows = []
     facts = run.evaluation.get("facts", {})
     if run.history.seconds:
-        rows.append(("training, looks included", words.minutes(run.history.seconds)))
+        rows.append(("training, validation included", words.minutes(run.history.seconds)))
     for key, value in facts.items():
         stage = key.removesuffix("_seconds")
         if stage != key and stage not in ("training", "evaluation"):
             rows.append((stage.replace("_", " "), words.minutes(float(value))))
     if "evaluation_seconds" in facts:
-        rows.append(("measuring, floors included", words.minutes(float(facts["evaluation_seconds"]))))
+        rows.append(("measuring, baselines included", words.minutes(float(facts["evaluation_seconds"]))))
         rows += [
             (f"of it, {part.title}", words.minutes(part.score.seconds)) for part in parts if part.score is not None
         ]

@@ -37,7 +37,12 @@ ARMS = {
         Arm(BASE, "one model, a task that no longer improves rests"),
         Arm("always-go", "one model, every task in every iteration", schedule="always-go"),
         Arm("single", "a model for each task, as many updates as the task has in stop-and-go", alone=True),
-        Arm(OPPONENT, "a model for each task, up to twice as many updates, the best look is kept", True, doubled=True),
+        Arm(
+            OPPONENT,
+            "a model for each task, up to twice as many updates, the best validation is kept",
+            True,
+            doubled=True,
+        ),
         Arm("always-go-equal", "always-go with as many updates as stop-and-go", schedule="always-go", equal=True),
         Arm(
             "proportional-equal",

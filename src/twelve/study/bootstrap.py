@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.evaluation.bootstrap import Interval
+from twelve.metrics.bootstrap import Interval
 
 Array = NDArray[np.float64]
 CHUNK = 4_000_000
@@ -29,17 +29,17 @@ class Cell:
     Attributes:
         values: (A, N) what each example contributes to the score, 0..1, in every arm.
         groups: (N,) which examples are resampled together.
-        floor, ceiling: what a score of 0 and of 1 on the common scale is, 0..1.
+        baseline, upper bound: what a score of 0 and of 1 on the common scale is, 0..1.
     """
 
     values: Array
     groups: Sequence[str]
-    floor: float
-    ceiling: float
+    baseline: float
+    upper_bound: float
 
     def closed(self, means: Array) -> Array:
-        """Means as shares of the way from the floor to the ceiling."""
-        return (means - self.floor) / (self.ceiling - self.floor)
+        """Means as shares of the way from the baseline to the upper bound."""
+        return (means - self.baseline) / (self.upper_bound - self.baseline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,10 @@ def two_level(cells: Mapping[str, Sequence[Cell]], *, resamples: int = 2000, sha
     for task, row in cells.items():
         means = _shared(row, draws, rng) if shared else _own(row, draws, rng)
         points[task] = means.mean(1)
-        floors, ceilings = (np.array([getattr(cell, name) for cell in row]) for name in ("floor", "ceiling"))
-        low, high = floors[draws][..., None], ceilings[draws][..., None]
+        baselines, upper_bounds = (
+            np.array([getattr(cell, name) for cell in row]) for name in ("baseline", "upper_bound")
+        )
+        low, high = baselines[draws][..., None], upper_bounds[draws][..., None]
         closed[task] = ((means - low) / (high - low)).mean(1)
     return Resampled(points, closed)
 

@@ -2,8 +2,8 @@
 
 A study's folder::
 
-    study.json, search.json                 the plan; learning rates that were searched, with the looks that chose them
-    seed-0/data, seed-0/regions             the seed's world, where the data are drawn
+    study.json, search.json                 the plan; learning rates that were searched, with the validations that
+    chose them seed-0/data, seed-0/regions             the seed's world, where the data are drawn
     seed-0/start, seed-0/start-pretrained   the models that all runs of the seed begin with
     seed-0/runs/ARM[/TASK]                  runs
     seed-0/results/ARM/TASK.json            what every example contributed to the score, and what the run cost
@@ -16,10 +16,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from twelve import files
-from twelve.config import RunConfig
 from twelve.errors import ConfigError
-from twelve.study import pretraining, runs, starts
+from twelve.io import files
+from twelve.settings import RunConfig
+from twelve.study import initialization as starts
+from twelve.study import pretraining, runs
 from twelve.study.arms import ARMS, BASE, Arm
 from twelve.study.plan import Plan, Step
 from twelve.study.results import (
@@ -76,28 +77,28 @@ class Seed:
         chosen = self._searched(step).chosen
         factor = self.plan.factors[0] if chosen is None else chosen
         config, history = self._train(step, self.folder / "runs" / step.key, factor, 1.0)
-        for measured in runs.measure(config, self._part(step), floors=step.arm == BASE):
-            own = {"arm": step.arm, "seed": self.seed, "factor": factor, "look": history.kept[measured["task"]]}
+        for measured in runs.measure(config, self._part(step), baselines=step.arm == BASE):
+            own = {"arm": step.arm, "seed": self.seed, "factor": factor, "validation": history.kept[measured["task"]]}
             write_result(self.out, Result(**own, **history.spent(), **measured))
 
     def _search(self, step: Step) -> None:
-        """Short runs, one a factor; the one whose kept model has the best look decides."""
+        """Short runs, one a factor; the one whose kept model has the best validation decides."""
         for factor in self.plan.factors:
             mine, name = self._searched(step), str(factor)
-            if name in mine.looks:
+            if name in mine.validations:
                 continue
             folder = self.folder / "search" / step.key / name
             batches = dict(mine.batches)
-            look: float | None = None
+            validation: float | None = None
             try:
                 _, history = self._train(step, folder, factor, self.plan.search)
-                look, batches[name] = runs.look_score(history), sum(history.batches.values())
+                validation, batches[name] = runs.validation_score(history), sum(history.batches.values())
             except NonFiniteLoss:
                 pass
-            self._keep(step, Search(looks={**mine.looks, name: look}, batches=batches))
+            self._keep(step, Search(validations={**mine.validations, name: validation}, batches=batches))
             files.remove(folder)
         mine = self._searched(step)
-        self._keep(step, mine.model_copy(update={"chosen": best(mine.looks, step.key)}))
+        self._keep(step, mine.model_copy(update={"chosen": best(mine.validations, step.key)}))
 
     def _keep(self, step: Step, found: Search) -> None:
         write_searched(self.out, searched(self.plan, self.out) | {step.key: found})
@@ -141,13 +142,13 @@ class Seed:
         return read_result(self.plan, self.out, self.seed, BASE, self.plan.tasks[0]).batches
 
 
-def best(looks: Mapping[str, float | None], key: str) -> float:
-    """The factor with the best look; of equals the one nearest 1.
+def best(validations: Mapping[str, float | None], key: str) -> float:
+    """The factor with the best validation; of equals the one nearest 1.
 
     Raises:
         ConfigError: all of them diverged.
     """
-    scores = {float(factor): score for factor, score in looks.items() if score is not None}
+    scores = {float(factor): score for factor, score in validations.items() if score is not None}
     if not scores:
         raise ConfigError(
             f"every learning rate of {key} made the loss infinite", record="factors", remedy="search smaller factors"

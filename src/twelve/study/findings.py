@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from twelve.errors import DataError
-from twelve.evaluation.bootstrap import Interval
+from twelve.metrics.bootstrap import Interval
 from twelve.study.arms import ARMS, BASE
 from twelve.study.bootstrap import Array, Cell, interval, observed, two_level
 from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, Result, read_result, result_file
 
-MODELS_OWN = ("shuffled pictures",)
-"""Floors that a model sets, not the data: those of the base arm's model count for all arms."""
+MODELS_OWN = ("shuffled images",)
+"""Baselines that a model sets, not the data: those of the base arm's model count for all arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ class Row:
     """One task, or the mean over them (the endpoint). Scores and differences in per cent.
 
     Attributes:
-        floor, ceiling: mean over the seeds; None of the mean over tasks.
-        scores: arm -> score; of the endpoint, the share of the way from floor to ceiling.
+        baseline, upper bound: mean over the seeds; None of the mean over tasks.
+        scores: arm -> score; of the endpoint, the share of the way from baseline to upper bound.
         gains: arm -> the base arm's score minus the arm's.
-        closed: the same differences as shares of the way from floor to ceiling.
+        closed: the same differences as shares of the way from baseline to upper bound.
         seeds: arm -> ``closed`` of each seed.
     """
 
     name: str
     title: str
-    floor: float | None
-    ceiling: float | None
+    baseline: float | None
+    upper_bound: float | None
     scores: Mapping[str, Interval]
     gains: Mapping[str, Interval]
     closed: Mapping[str, Interval]
@@ -58,7 +58,7 @@ class Findings:
         seeds: those that are complete, of ``plan.seeds``.
         rows: one a task.
         endpoint: the mean over tasks.
-        picture_free: arm -> the endpoint's difference where only floors that no model sets count.
+        image_free: arm -> the endpoint's difference where only baselines that no model sets count.
         left_out: title -> why a task is not in the endpoint.
     """
 
@@ -67,7 +67,7 @@ class Findings:
     arms: tuple[str, ...]
     rows: tuple[Row, ...]
     endpoint: Row
-    picture_free: Mapping[str, Interval]
+    image_free: Mapping[str, Interval]
     costs: Mapping[str, Cost]
     left_out: Mapping[str, str]
 
@@ -103,11 +103,13 @@ def findings(plan: Plan, out: Path) -> Findings:
     resamples = plan.parsed().evaluation.resamples
     shared = not plan.worlds
     cells = {task.name: task.cells(arms) for task in read}
-    usable = {name: row for name, row in cells.items() if all(cell.ceiling > cell.floor for cell in row)}
+    usable = {name: row for name, row in cells.items() if all(cell.upper_bound > cell.baseline for cell in row)}
     titles = {task.name: task.title for task in read}
-    left_out = {titles[name]: "its floor reaches its ceiling" for name in cells if name not in usable}
+    left_out = {titles[name]: "its baseline reaches its upper bound" for name in cells if name not in usable}
     if not usable:
-        raise DataError("no task has room between its floor and its ceiling", file=out, remedy="measure other tasks")
+        raise DataError(
+            "no task has room between its baseline and its upper bound", file=out, remedy="measure other tasks"
+        )
     seen, drawn = observed(usable), two_level(usable, resamples=resamples, shared=shared)
     rows = tuple(
         _row(name, titles[name], usable[name], arms, seen.points[name], drawn.points[name], seen.closed[name],
@@ -126,9 +128,9 @@ def _read(plan: Plan, out: Path, task: str, seeds: Sequence[int]) -> _Task:
     found = {seed: {arm: read_result(plan, out, seed, arm, task) for arm in plan.arms} for seed in seeds}
     for seed, by_arm in found.items():
         base = by_arm[BASE]
-        if base.floors is None:
+        if base.baselines is None:
             file = result_file(out, seed, BASE, task)
-            raise DataError("no floors, which the base arm's have", file=file, record="floors", remedy=AGAIN)
+            raise DataError("no baselines, which the base arm's have", file=file, record="baselines", remedy=AGAIN)
         for arm, result in by_arm.items():
             if result.groups != base.groups:
                 file = result_file(out, seed, arm, task)
@@ -137,12 +139,12 @@ def _read(plan: Plan, out: Path, task: str, seeds: Sequence[int]) -> _Task:
 
 
 def _cell(results: Sequence[Result], *, models_own: bool) -> Cell:
-    """``results``: one an arm, the base arm's first; it holds the floors and the ceiling for all."""
+    """``results``: one an arm, the base arm's first; it holds the baselines and the upper bound for all."""
     base = results[0]
-    scores = [score for name, score in (base.floors or {}).items() if models_own or name not in MODELS_OWN]
-    ceiling = 100.0 if base.ceiling is None else base.ceiling
+    scores = [score for name, score in (base.baselines or {}).items() if models_own or name not in MODELS_OWN]
+    upper_bound = 100.0 if base.upper_bound is None else base.upper_bound
     values = np.array([result.values for result in results])
-    return Cell(values, base.groups, max(scores, default=0.0) / 100, ceiling / 100)
+    return Cell(values, base.groups, max(scores, default=0.0) / 100, upper_bound / 100)
 
 
 def _row(
@@ -163,8 +165,8 @@ def _row(
     return Row(
         name,
         title,
-        None if cells is None else 100 * float(np.mean([cell.floor for cell in cells])),
-        None if cells is None else 100 * float(np.mean([cell.ceiling for cell in cells])),
+        None if cells is None else 100 * float(np.mean([cell.baseline for cell in cells])),
+        None if cells is None else 100 * float(np.mean([cell.upper_bound for cell in cells])),
         scores,
         _gains(arms, points, drawn_points),
         _gains(arms, closed, drawn_closed),

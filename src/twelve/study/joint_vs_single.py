@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from twelve import files
-from twelve.config import RunConfig, load
+from twelve.config import load
 from twelve.errors import ConfigError
+from twelve.io import files
 from twelve.progress import Track, clock
 from twelve.progress import console as progress_console
+from twelve.settings import RunConfig
 from twelve.study import plan as plans
 from twelve.study.arms import ARMS, MAIN, chosen
 from twelve.study.plan import Plan, Step

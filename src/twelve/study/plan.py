@@ -11,11 +11,12 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from twelve import files, places
-from twelve.config import RunConfig, Strict
 from twelve.config import parse as parse_config
-from twelve.data.records import Record, describe, read_object
 from twelve.errors import ConfigError, DataError
+from twelve.formats.records import Record, describe, read_object
+from twelve.io import files
+from twelve.io import paths as places
+from twelve.settings import RunConfig, Strict
 from twelve.study.arms import ARMS, BASE, chosen
 
 FILE = "study.json"
@@ -76,8 +77,8 @@ class Plan(Strict):
                 parts: list[str | None] = [*tasks] if arm.alone else [None]
                 units = (self.longer if arm.doubled else 1.0) / len(parts)
                 if seed == self.seeds[0] and len(self.factors) > 1:
-                    looks = units * self.search * len(self.factors)
-                    found += [Step(seed, name, part, True, looks) for part in parts]
+                    validations = units * self.search * len(self.factors)
+                    found += [Step(seed, name, part, True, validations) for part in parts]
                 units += self.pretraining if arm.pretrained else 0.0
                 found += [Step(seed, name, part, False, units) for part in parts]
         return found

@@ -1,4 +1,4 @@
-"""The differences of a study as a picture: a point and an interval a task, as SVG, with no library."""
+"""The differences of a study as an image: a point and an interval a task, as SVG, with no library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLE = (
 
 
 def svg(found: Findings, arm: str) -> str:
-    """The base arm's share of the way from floor to ceiling minus that of ``arm``, per cent, task by task."""
+    """The base arm's share of the way from baseline to upper bound minus that of ``arm``, per cent, task by task."""
     rows = every_row(found)
     gains = [row.closed[arm] for row in rows]
     marks = ticks(min(0.0, *(gain.low for gain in gains)), max(0.0, *(gain.high for gain in gains)), 6)
@@ -28,7 +28,7 @@ def svg(found: Findings, arm: str) -> str:
     def across(value: float) -> float:
         return LEFT + WIDTH * (value - low) / (high - low)
 
-    title = f"{BASE} minus {arm}: closed from floor to ceiling, per cent, with 95 % intervals"
+    title = f"{BASE} minus {arm}: closed from baseline to upper bound, per cent, with 95 % intervals"
     lines = [_text(10, 20, title, "start")]
     bottom = height - BOTTOM
     for mark in marks:

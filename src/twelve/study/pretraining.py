@@ -1,7 +1,7 @@
 """A pretrained start for a study: the captions of the run's retrieval tasks, before the tasks themselves.
 
-Words and regions that are hidden are guessed (docs/pretraining.md). The pictures are those that the retrieval tasks
-train on, so nothing is seen that an arm without pretraining does not have, and none that any task looks at or is
+Words and regions that are hidden are guessed (docs/pretraining.md). The images are those that the retrieval tasks
+train on, so nothing is seen that an arm without pretraining does not have, and none that any task validates on or is
 measured on.
 """
 
@@ -12,13 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twelve.config import RunConfig, parse
+from twelve.config import parse
 from twelve.errors import ConfigError
-from twelve.study import runs, starts
-from twelve.training.run import beginning
+from twelve.runs.train import beginning
+from twelve.settings import RunConfig
+from twelve.study import initialization as starts
+from twelve.study import runs
 
 if TYPE_CHECKING:
-    from twelve.study.starts import Beginning
+    from twelve.study.initialization import Beginning
 
 PAIRS = 4
 """Pairs that an example of retrieval training is; so many captions make a batch of pretraining as large as one."""
@@ -63,7 +65,7 @@ def caption_tasks(begun: Beginning) -> dict[str, dict[str, Any]]:
             found[re.sub(r"[^a-z0-9]", "_", name) + "_captions"] = {
                 "kind": "pretraining",
                 "captions": name,
-                "report": task.report_split,
+                "test_split": task.test_split,
                 "batch_size": PAIRS * task.batch_size,
                 "learning_rate": task.learning_rate,
                 "max_text": task.max_text,

@@ -12,10 +12,10 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, model_validator
 
-from twelve import files
-from twelve.config import Strict
-from twelve.data.records import Record, describe, read_object
 from twelve.errors import DataError
+from twelve.formats.records import Record, describe, read_object
+from twelve.io import files
+from twelve.settings import Strict
 from twelve.study.arms import ARMS
 from twelve.study.plan import Plan, checked
 
@@ -37,11 +37,11 @@ class Spent(Strict):
 
 
 class History(Spent):
-    """How a run went, as :func:`twelve.training.telling.history` says it."""
+    """How a run went, as :func:`twelve.runs.run_summary.history` says it."""
 
     before: Mapping[str, float]
     kept: Mapping[str, Share]
-    """Task -> score on the carved split of the model that was kept."""
+    """Task -> score on the validation split of the model that was kept."""
     events: tuple[Mapping[str, Any], ...]
 
     def spent(self) -> dict[str, Any]:
@@ -61,15 +61,15 @@ class Result(Spent):
     factor: float = Field(gt=0)
     """Of all learning rates."""
     score: PerCent
-    look: Share
-    """On the carved split, of the model that was kept."""
+    validation: Share
+    """On the validation split, of the model that was kept."""
     parameters: Count
     groups: tuple[str, ...] = Field(min_length=1)
     values: tuple[Share, ...]
     """What each example contributes to the score, and which examples are resampled together."""
-    floors: Mapping[str, PerCent] | None = None
+    baselines: Mapping[str, PerCent] | None = None
     """Of the base arm alone; they count for all."""
-    ceiling: PerCent | None = None
+    upper_bound: PerCent | None = None
     """Of the base arm alone; None where nothing bounds the score."""
 
     @model_validator(mode="after")
@@ -82,12 +82,12 @@ class Result(Spent):
 class Search(Strict):
     """Short runs of one arm, or of one of its tasks, that choose its learning rate."""
 
-    looks: Mapping[str, Share | None] = Field(default_factory=dict)
-    """Factor -> mean score on the carved split; None where the loss became infinite."""
+    validations: Mapping[str, Share | None] = Field(default_factory=dict)
+    """Factor -> mean score on the validation split; None where the loss became infinite."""
     batches: Mapping[str, Count] = Field(default_factory=dict)
     """Factor -> updates."""
     chosen: float | None = None
-    """Factor with the best look, once all are there."""
+    """Factor with the best validation, once all are there."""
 
 
 def seed_folder(out: Path, seed: int) -> Path:
@@ -140,15 +140,15 @@ def searched(plan: Plan, out: Path) -> dict[str, Search]:
             raise record.error(f"no search of this study: {key!r}", AGAIN)
         entry = record.record(key)
         search = found[key] = checked(Search, entry, AGAIN)
-        for name, there in (("looks", search.looks), ("batches", search.batches)):
+        for name, there in (("validations", search.validations), ("batches", search.batches)):
             if not there.keys() <= factors.keys():
                 raise _other(entry, name, tuple(there), tuple(factors))
         if search.chosen is None:
             continue
         if search.chosen not in plan.factors:
             raise _other(entry, "chosen", search.chosen, plan.factors)
-        if search.looks.keys() != factors.keys():
-            raise _other(entry, "looks", tuple(search.looks), tuple(factors))
+        if search.validations.keys() != factors.keys():
+            raise _other(entry, "validations", tuple(search.validations), tuple(factors))
     return found
 
 

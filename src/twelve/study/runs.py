@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from twelve import files
-from twelve.config import RunConfig, parse
+from twelve.config import parse
 from twelve.data.prepare import Prepared
-from twelve.data.records import read_object
 from twelve.evaluation.evaluate import Evaluator
+from twelve.formats.records import read_object
+from twelve.io import files
 from twelve.model.opening import open_saved
+from twelve.run_folder import TRAINED
+from twelve.runs.train import Start, train
+from twelve.settings import RunConfig
 from twelve.study.arms import Arm
 from twelve.study.plan import checked
 from twelve.study.results import History
-from twelve.training.run import TRAINED, Start, train
 
 STOPPING = ("stop-and-go", "stop-and-go-as-worded")
 
@@ -51,7 +53,7 @@ def run_config(
         config: of the seed, with all tasks.
         iterations: of the run at its full length.
         factor: of all learning rates.
-        share: of the full length that is trained; looks come as much more often.
+        share: of the full length that is trained; validations come as much more often.
         start: the saved model that it begins with.
     """
     tree = config.model_dump(mode="json")
@@ -64,8 +66,8 @@ def run_config(
         tree["schedule"] = {"name": "always-go" if arm.alone else arm.schedule or STOPPING[0], "options": {}}
     training = tree["training"]
     training |= {"iterations": max(1, round(share * iterations)), "keep": 1}
-    if training["look_every"]:
-        training["look_every"] = max(1, round(share * training["look_every"]))
+    if training["eval_every"]:
+        training["eval_every"] = max(1, round(share * training["eval_every"]))
     return parse(tree)
 
 
@@ -83,20 +85,20 @@ def trained(config: RunConfig, start: Callable[[], Start]) -> History:
     return checked(History, read_object(folder / TRAINED), "remove this run's folder and go on: --resume")
 
 
-def look_score(history: History) -> float:
-    """Mean over the run's tasks of the scores that the kept model has on the carved split, 0..1."""
+def validation_score(history: History) -> float:
+    """Mean over the run's tasks of the scores that the kept model has on the validation split, 0..1."""
     scores = history.kept.values()
     return float(sum(scores) / len(scores))
 
 
-def measure(config: RunConfig, data: Prepared, *, floors: bool) -> list[dict[str, Any]]:
-    """Measure a trained run: fields of :class:`twelve.study.results.Result` for each of its tasks, the floors and the
-    ceiling if asked for."""
+def measure(config: RunConfig, data: Prepared, *, baselines: bool) -> list[dict[str, Any]]:
+    """Measure a trained run: fields of :class:`twelve.study.results.Result` for each of its tasks, the baselines and
+    the upper bound if asked for."""
     saved = Path(config.run) / "model"
     model, processor = open_saved(saved)
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
-    evaluator = Evaluator(config, model, processor, floors=floors, data=data)
+    evaluator = Evaluator(config, model, processor, baselines=baselines, data=data)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     found = []
     for name in config.tasks:
@@ -112,8 +114,8 @@ def measure(config: RunConfig, data: Prepared, *, floors: bool) -> list[dict[str
             "groups": list(ours.groups),
             "values": [round(float(value), 6) for value in ours.per_example],
         }
-        if floors:
-            record["floors"] = {floor.name: floor.score for floor in result.floors.values()}
-            record["ceiling"] = result.ceiling
+        if baselines:
+            record["baselines"] = {baseline.name: baseline.score for baseline in result.baselines.values()}
+            record["upper_bound"] = result.upper_bound
         found.append(record)
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from twelve import files
+from twelve.io import files
 from twelve.study import plan as plans
 from twelve.study.arms import BASE
 from twelve.study.findings import findings

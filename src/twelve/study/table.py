@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from twelve.evaluation.bootstrap import Interval
+from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock
 from twelve.study.arms import ARMS, BASE, OPPONENT
 from twelve.study.findings import Findings, Row
@@ -29,7 +29,9 @@ def verdict(found: Findings) -> str:
     gain = found.endpoint.closed[opponent]
     alone = ARMS[opponent].alone
     names = ("the joint model", f"the {len(found.rows)} single models") if alone else (BASE, opponent)
-    numbers = f"{gain.mean:+.1f} {_range(gain)} per cent of the way from floor to ceiling, {BASE} minus {opponent}"
+    numbers = (
+        f"{gain.mean:+.1f} {_range(gain)} per cent of the way from baseline to upper bound, {BASE} minus {opponent}"
+    )
     if gain.low > 0:
         said = f"**{names[0]} closes more than {names[1]}**: {numbers}."
     elif gain.high < 0:
@@ -64,7 +66,7 @@ def _who(found: Findings) -> str:
 
 
 def _endpoint(found: Findings) -> str:
-    free = found.picture_free
+    free = found.image_free
     rows = []
     for arm in found.arms:
         cost, gain = found.costs[arm], found.endpoint.closed.get(arm)
@@ -85,7 +87,7 @@ def _endpoint(found: Findings) -> str:
         "",
         "closed, % (endpoint)",
         f"{BASE} minus it",
-        "the same, floors without a model",
+        "the same, baselines without a model",
         "parameters, M",
         "updates",
         "training",
@@ -95,12 +97,12 @@ def _endpoint(found: Findings) -> str:
 
 def _tasks(found: Findings) -> str:
     others = [arm for arm in found.arms if arm != BASE]
-    header = ["task", "floor", "ceiling", *found.arms, *(f"{BASE} minus {arm}, points" for arm in others)]
+    header = ["task", "baseline", "upper bound", *found.arms, *(f"{BASE} minus {arm}, points" for arm in others)]
     rows = [
         [
             row.title,
-            _number(row.floor),
-            _number(row.ceiling),
+            _number(row.baseline),
+            _number(row.upper_bound),
             *(f"{row.scores[arm].mean:.1f}" for arm in found.arms),
             *(_gain(row.gains[arm]) for arm in others),
         ]
@@ -120,14 +122,14 @@ def _rates(found: Findings, searched: Mapping[str, Search]) -> str:
     if not done:
         return ""
     at = [key for key, factor in done.items() if factor in (min(factors), max(factors))]
-    said = f"Learning rates, by the mean look score (%) of runs of {found.plan.search:.0%} of the length, seed "
+    said = f"Learning rates, by the mean validation score (%) of runs of {found.plan.search:.0%} of the length, seed "
     said += f"{found.plan.seeds[0]}."
     if at and len(factors) > 2:
         said += f" At the edge of the grid: {', '.join(at)}."
     rows = []
     for key, factor in done.items():
-        looks = [searched[key].looks[str(each)] for each in factors]
-        shown = ["diverged" if look is None else f"{100 * look:.1f}" for look in looks]
+        validations = [searched[key].validations[str(each)] for each in factors]
+        shown = ["diverged" if validation is None else f"{100 * validation:.1f}" for validation in validations]
         rows.append([key, *shown, f"{factor:g}"])
     return f"{said}\n\n" + _table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
 

@@ -9,96 +9,22 @@ from __future__ import annotations
 import abc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twelve.errors import ConfigError, nearest
+from twelve.types.examples import Box, Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from twelve.data.root import DataRoot
-    from twelve.scoring.base import Scored
+    from twelve.formats.data_root import DataRoot
 
-Box: TypeAlias = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in absolute pixels, origin top left."""
-
-Target: TypeAlias = "Mapping[str, float] | Box | bool | str | int | None"
-"""What is right, as the example's output understands it: soft answers {answer: score in 0..1} (answer), the
-referred box or the index of the right candidate (region), the index of the right option (options), True or False
-(pair, truth), a class name (entailment, reply), nothing (alignment, pretraining: the pairing itself; or an unlabelled
-split)."""
-
-SEPARATOR = " [SEP] "
-"""Between the parts of a text (a question, an answer): one word piece of its own."""
 
 HEADS: Mapping[str, str] = {"options": "alignment"}
 """Kind of output -> the kind whose head it applies, where that is not its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One record of a dataset, ready for any output.
-
-    ``images`` holds ids with their source (``coco/391895``). ``group`` is the unit that intervals resample
-    (the picture, or NLVR2's sentence). ``options`` are texts of which one belongs after ``text``; a task's examples
-    have equally many. ``facts`` is what only the metric or the vocabulary needs.
-    """
-
-    id: str
-    text: str
-    images: tuple[str, ...]
-    target: Target = None
-    group: str = ""
-    candidates: tuple[Box, ...] = ()
-    options: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """How a number was measured: everything one must know to compare it with another's.
-
-    Attributes:
-        split: official name of the split.
-        boxes: "detected" or "given".
-        ties: how equal scores are ranked, when that matters.
-        gallery: pictures a retrieval query is ranked against (None: all of the split).
-        note: anything else that a reader must know.
-    """
-
-    split: str
-    boxes: str = "detected"
-    ties: str = "first of equals"
-    gallery: int | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """Official numbers of one task on one split.
-
-    Attributes:
-        primary: key of the headline number in ``metrics``.
-        metrics: official metric name -> value, in per cent unless its name says otherwise.
-        per_example: (N,) what each example contributes to the headline number, 0..1.
-        groups: (N,) resampling unit of each example.
-        rows: (N,) place, among the examples that were given, of those that the metric is about; None: all are.
-    """
-
-    primary: str
-    metrics: Mapping[str, float]
-    per_example: NDArray[np.float64]
-    groups: Sequence[str]
-    rows: Sequence[int] | None = None
-
-    @property
-    def headline(self) -> float:
-        return self.metrics[self.primary]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +53,11 @@ class Task(abc.ABC):
     token: ClassVar[int]
     """Row of the task-token table in the released model."""
     source: ClassVar[str]
-    """Default image source of its pictures (the data root may name another)."""
+    """Default image source of its images (the data root may name another)."""
     extra: ClassVar[bool] = False
     """Beyond the twelve: a data root without its folder does not lack it."""
     partial: ClassVar[bool] = False
-    """Its pictures cannot all be had: what has regions is used, and how much that is is said."""
+    """Its images cannot all be had: what has regions is used, and how much that is is said."""
     gives_boxes: ClassVar[bool] = False
     """Its examples come with candidates, whose regions are extracted beside the others: :meth:`given_boxes`."""
     page: ClassVar[str] = ""
@@ -140,12 +66,12 @@ class Task(abc.ABC):
     train_split: ClassVar[str] = "train"
     splits: ClassVar[tuple[str, ...]] = ()
     """Official splits, where there are others than those that training and measuring read by default."""
-    report_split: ClassVar[str]
+    test_split: ClassVar[str]
     """Labelled split that is reported, once, at the end."""
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]]
-    """{"test": (...), "val": (...)}: splits whose pictures must not be trained on, by role."""
+    """{"test": (...), "val": (...)}: splits whose images must not be trained on, by role."""
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {}
-    """Split -> (examples, pictures) of the complete official files; None where a published source does not say."""
+    """Split -> (examples, images) of the complete official files; None where a published source does not say."""
     fact_types: ClassVar[tuple[type, ...]] = ()
     """Dataclasses among the facts of its examples, which a cache must be able to write."""
     scoring_protocols: ClassVar[Mapping[str, str]] = {"official": ""}
@@ -168,6 +94,11 @@ class Task(abc.ABC):
             DataError: a file is missing or malformed; names file, record and remedy.
             ConfigError: the dataset has no such split.
         """
+
+    @property
+    def reader(self) -> Task:
+        """The task whose examples these are: itself, unless they are lent."""
+        return self
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         """What :meth:`read` returns, one after the other. Readers of large files say it without holding them all.
@@ -198,7 +129,7 @@ class Task(abc.ABC):
                 found.setdefault(example.images[0], {}).update(dict.fromkeys(example.candidates))
         return {image: list(boxes) for image, boxes in found.items()}
 
-    def same_pictures(self, root: DataRoot) -> Mapping[str, str]:
+    def same_images(self, root: DataRoot) -> Mapping[str, str]:
         """Image id -> id of the same photograph in another source, where two datasets took the same photographs.
 
         Raises:
@@ -242,8 +173,6 @@ class Task(abc.ABC):
 
 
 _REGISTRY: dict[str, Task] = {}
-_OF_RUN: dict[str, Task] = {}
-"""Tasks of the run's own configuration."""
 _BROKEN: dict[str, str] = {}
 """Entry points of other packages that cannot be used -> why."""
 
@@ -256,15 +185,13 @@ def register(cls: type[Task]) -> type[Task]:
     return cls
 
 
-def adopt(tasks: Mapping[str, Task]) -> None:
-    """Make a run's own tasks known, and those of the run before unknown."""
-    _OF_RUN.clear()
-    _OF_RUN.update(tasks)
+def get(name: str, own: Mapping[str, Task] | None = None) -> Task:
+    """The task of this name; raises ConfigError that suggests the nearest known name.
 
-
-def get(name: str) -> Task:
-    """The task registered as ``name``; raises ConfigError that suggests the nearest known name."""
-    known = all_tasks()
+    Args:
+        own: a run's own tasks, which are known beside the registered ones.
+    """
+    known = all_tasks(own)
     if name not in known:
         raise ConfigError(
             f"unknown task {name!r}{nearest(name, known)}{broken(name)}",
@@ -280,11 +207,12 @@ def broken(name: str) -> str:
 
 def tasks_of(root: DataRoot) -> dict[str, Task]:
     """Every known task by name that ``root`` should have: of the extra ones, those that it has a folder for."""
-    return {name: task for name, task in all_tasks().items() if not task.extra or (root.path / task.folder).is_dir()}
+    known = all_tasks(root.own_tasks)
+    return {name: task for name, task in known.items() if not task.extra or (root.path / task.folder).is_dir()}
 
 
-def all_tasks() -> dict[str, Task]:
-    """Every known task by name: those of this package, of the entry point ``twelve.tasks``, and of the run.
+def all_tasks(own: Mapping[str, Task] | None = None) -> dict[str, Task]:
+    """Every known task by name: those of this package, of the entry point ``twelve.tasks``, and a run's own.
 
     An entry point that cannot be used is passed over, with one warning on standard error.
     """
@@ -294,12 +222,12 @@ def all_tasks() -> dict[str, Task]:
 
     import twelve.tasks as package
 
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
     for point in entry_points(group="twelve.tasks"):
         if point.name not in _BROKEN:
             _load(point)
-    return {**_REGISTRY, **_OF_RUN}
+    return {**_REGISTRY, **(own or {})}
 
 
 def _load(point: EntryPoint) -> None:

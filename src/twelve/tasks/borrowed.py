@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from twelve.data.root import DataRoot
 from twelve.errors import ConfigError, nearest
-from twelve.scoring.base import Scored
-from twelve.tasks.base import Defaults, Example, Protocol, Task
-from twelve.tasks.conceptual_captions import PRETRAINING
-from twelve.tasks.karpathy import CaptionTask
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import Defaults, Task
+from twelve.tasks.extra.conceptual_captions import PRETRAINING
+from twelve.tasks.formats.captions import CaptionTask
+from twelve.types.examples import Example
+from twelve.types.measurement import Protocol, Scored
 
 if TYPE_CHECKING:
-    from twelve.config import TaskSettings
+    from twelve.settings import TaskSettings
 
 
 class BorrowedCaptions(CaptionTask):
-    """A task whose examples are another's, of which it sees the pairing of text and picture alone."""
+    """A task whose examples are another's, of which it sees the pairing of text and image alone."""
 
     output: ClassVar[str] = "pretraining"
     kind: ClassVar[str] = "pretraining"
@@ -33,16 +33,15 @@ class BorrowedCaptions(CaptionTask):
     def files(self, split: str) -> tuple[str, ...]:
         return self.lender.files(split)
 
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
-        return ()  # what is cached are the lender's examples
+    @property
+    def reader(self) -> Task:
+        return self.lender
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         return list(self.iterate(root, split))
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
-        from twelve.data.cache import read_examples  # reads tasks itself
-
-        yield from read_examples(self.lender, root, split)
+        yield from self.lender.iterate(root, split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return self.lender.protocol(split, full=full)
@@ -59,7 +58,7 @@ def borrowed(name: str, settings: TaskSettings, known: Mapping[str, Task], token
     """
     if settings.kind != BorrowedCaptions.kind or settings.images is not None:
         key = "captions" if settings.kind != BorrowedCaptions.kind else "images"
-        problem = "only pretraining learns from captions" if key == "captions" else "captions come with their pictures"
+        problem = "only pretraining learns from captions" if key == "captions" else "captions come with their images"
         raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy="leave it out")
     captions = sorted(key for key, task in known.items() if task.kind == "alignment")
     if settings.captions not in captions:
@@ -77,7 +76,7 @@ def borrowed(name: str, settings: TaskSettings, known: Mapping[str, Task], token
         "source": lender.source,
         "lender": lender,
         "train_split": settings.train or lender.train_split,
-        "report_split": settings.report or lender.report_split,
+        "test_split": settings.test_split or lender.test_split,
         "held_out_splits": lender.held_out_splits,
         "partial": lender.partial,
         "__module__": __name__,

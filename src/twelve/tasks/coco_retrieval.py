@@ -1,4 +1,4 @@
-"""COCO captions: find the picture that a caption describes, in Karpathy's split (Lin et al. 2014; karpathy.py)."""
+"""COCO captions: find the image that a caption describes, in Karpathy's split (Lin et al. 2014; karpathy.py)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.karpathy import CaptionTask
+from twelve.tasks.formats.captions import CaptionTask
 
 
 @register
 class COCORetrieval(CaptionTask):
-    """Five captions a picture, sometimes more; 113,287 (with restval) / 5,000 / 5,000 pictures.
+    """Five captions an image, sometimes more; 113,287 (with restval) / 5,000 / 5,000 images.
 
-    The complete protocol is the one that "12-in-1" and most others report, the first thousand pictures ("1K").
+    The complete protocol is the one that "12-in-1" and most others report, the first thousand images ("1K").
     """
 
     name: ClassVar[str] = "coco"

@@ -1,7 +1,7 @@
 """Your own data as a task, from the run's configuration alone::
 
     tasks:
-      mine: {kind: answer, train: mine/train.jsonl, report: mine/val.jsonl, images: mine}
+      mine: {kind: answer, train: mine/train.jsonl, test_split: mine/val.jsonl, images: mine}
 
 A split of such a task is a file, named relative to the data root: one JSON object a line with ``text``, ``image`` (two
 ``images`` for pair) and ``target``. By kind:
@@ -38,26 +38,28 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.records import Record, describe, read_lines, writable
-from twelve.data.root import FOLDER, SUFFIXES, DataRoot, MissingData, image_key
-from twelve.errors import ConfigError, DataError
-from twelve.evaluation.metrics import referring
-from twelve.evaluation.metrics.entailment import CLASSES
-from twelve.scoring.results import mended_by
-from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Target, Task, adopt, all_tasks
+from twelve.errors import ConfigError, DataError, MissingData
+from twelve.formats.data_root import FOLDER, SUFFIXES, DataRoot, image_key
+from twelve.formats.records import Record, describe, read_lines, writable
+from twelve.formats.results import mended_by
+from twelve.metrics import referring
+from twelve.metrics.entailment import CLASSES
+from twelve.tasks.base import Defaults, Task, all_tasks
 from twelve.tasks.borrowed import borrowed
-from twelve.tasks.conceptual_captions import PRETRAINING
-from twelve.tasks.karpathy import CaptionTask
-from twelve.tasks.shared import some, values
+from twelve.tasks.extra.conceptual_captions import PRETRAINING
+from twelve.tasks.formats.captions import CaptionTask
+from twelve.tasks.formats.shared import some, values
+from twelve.types.examples import Box, Example, Target
+from twelve.types.measurement import Measurement, Protocol
 
 if TYPE_CHECKING:
-    from twelve.config import TaskSettings
+    from twelve.settings import TaskSettings
 
 TOKEN = 1000
 """Tokens of these tasks lie beyond the table: they have no row of their own and get a free one."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_NEEDED = ("train", "report")
+_NEEDED = ("train", "test_split")
 _OWN = ("kind", "captions", "images", "output", "title", "train")
 """Settings that only a run's own task has; of a known one, ``train`` is a split."""
 
@@ -114,7 +116,7 @@ class FileTask(Task):
         if self.images_each == 1:
             names = [record.text("image")]
         elif len(names := record.strings("images")) != self.images_each:
-            raise record.error(f"field 'images' must name {self.images_each} pictures, found {len(names)}", _REMEDY)
+            raise record.error(f"field 'images' must name {self.images_each} images, found {len(names)}", _REMEDY)
         images = tuple(self._image(name, root, record, paths) for name in names)
         text = record.text("text")
         key = str(record.integer("id")) if isinstance(record.fields.get("id"), int) else None
@@ -131,18 +133,18 @@ class FileTask(Task):
         return Example(example.id, text, images, target, example.group, example.candidates, facts=self.facts(target))
 
     def _image(self, name: str, root: DataRoot, record: Record, paths: dict[str, str]) -> str:
-        """The id of a picture that is given by its path or by an id."""
+        """The id of an image that is given by its path or by an id."""
         is_file = Path(name).suffix.lower() in SUFFIXES
         if not is_file and "/" in name:
             source, _, key = name.partition("/")
             if not FOLDER.fullmatch(source) or not key.strip():
-                raise record.error(f"{name!r} is no picture's id: a source, a slash and a key", _REMEDY)
+                raise record.error(f"{name!r} is no image's id: a source, a slash and a key", _REMEDY)
             return name
         if not image_key(name).strip():
-            raise record.error("field 'image' must name a picture, found nothing", _REMEDY)
+            raise record.error("field 'image' must name an image, found nothing", _REMEDY)
         image = f"{root.image_source(self, Path(name).name)}/{image_key(name)}"
         if is_file and paths.setdefault(image, name) != name:
-            raise record.error(f"{name} and {paths[image]} have the same name", "give every picture a name of its own")
+            raise record.error(f"{name} and {paths[image]} have the same name", "give every image a name of its own")
         return image
 
     def boxes(self, record: Record) -> tuple[Box, ...]:
@@ -296,13 +298,12 @@ KINDS: Mapping[str, type[FileTask]] = {
 _REMEDY = "mend this line; docs/add-a-task.md shows one of every kind"
 
 
-def adopt_own(tasks: Mapping[str, TaskSettings]) -> None:
-    """Make a run's own tasks known, and no other run's.
+def own_tasks(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
+    """A run's own tasks by name: those with a ``kind``.
 
     Raises:
         ConfigError: one of them cannot be.
     """
-    adopt({})
     known = all_tasks()
     for name, settings in tasks.items():
         given = [key for key in _OWN if getattr(settings, key) is not None and not (key == "train" and name in known)]
@@ -315,7 +316,7 @@ def adopt_own(tasks: Mapping[str, TaskSettings]) -> None:
         if given and settings.kind is None:
             problem = "only a task of your own has this"
             raise ConfigError(problem, record=f"tasks.{name}.{given[0]}", remedy=f"add tasks.{name}.kind")
-    adopt(from_settings(tasks))
+    return from_settings(tasks)
 
 
 def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
@@ -336,7 +337,7 @@ def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
             raise ConfigError(
                 f"{settings.images!r} is no folder of the data root's images/",
                 record=f"{record}.images",
-                remedy="put the pictures into a folder there and give its name alone",
+                remedy="put the images into a folder there and give its name alone",
             )
         if settings.captions is not None:
             own[name] = borrowed(name, settings, all_tasks(), TOKEN + len(own))
@@ -352,8 +353,8 @@ def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
             "token": TOKEN + len(own),
             "source": settings.images or name,
             "train_split": settings.train,
-            "report_split": settings.report,
-            "held_out_splits": {"test": (settings.report,)},
+            "test_split": settings.test_split,
+            "held_out_splits": {"test": (settings.test_split,)},
             "__module__": __name__,
         }
         own[name] = cast(type[FileTask], type(f"{parent.__name__}_{name}", (parent,), members))()

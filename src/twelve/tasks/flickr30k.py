@@ -1,18 +1,18 @@
-"""Flickr30k: find the picture that a caption describes, in Karpathy's split (Young et al. 2014; karpathy.py)."""
+"""Flickr30k: find the image that a caption describes, in Karpathy's split (Young et al. 2014; karpathy.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
 
-from twelve.evaluation.metrics.retrieval import ALL, PROTOCOLS
+from twelve.metrics.retrieval import ALL, PROTOCOLS
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.karpathy import CaptionTask
+from twelve.tasks.formats.captions import CaptionTask
 
 
 @register
 class Flickr30k(CaptionTask):
-    """Five captions a picture; 29,000 / 1,014 / 1,000 pictures."""
+    """Five captions an image; 29,000 / 1,014 / 1,000 images."""
 
     name: ClassVar[str] = "flickr30k"
     title: ClassVar[str] = "Flickr30k retrieval"

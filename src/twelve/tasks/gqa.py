@@ -1,4 +1,4 @@
-"""GQA: compositional questions about pictures, made from scene graphs (Hudson and Manning 2019).
+"""GQA: compositional questions about images, made from scene graphs (Hudson and Manning 2019).
 
 A member of ``val_balanced_questions.json``; ids are strings, some begin with zeros. Of the test, challenge and
 submission files only question, imageId and isBalanced are public::
@@ -15,24 +15,21 @@ and of ``val_choices.json``, which need not be there: ``"201307251": {"valid": [
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record
-from twelve.data.root import DataRoot
-from twelve.data.streams import read_members
-from twelve.data.unique import unique
-from twelve.errors import DataError
-from twelve.evaluation.metrics import gqa as metric
-from twelve.scoring.base import Scored
-from twelve.tasks.base import Defaults, Example, Measurement, Protocol, register
-from twelve.tasks.genome import GenomeTask
-from twelve.tasks.shared import all_but_last, last, some_of, unknown_split, values
+from twelve.formats.data_root import DataRoot
+from twelve.metrics import gqa as metric
+from twelve.tasks.base import Defaults, register
+from twelve.tasks.formats.gqa import choices_of, entailments, iterate_questions, metrics_of, question_of, read_choices
+from twelve.tasks.formats.shared import all_but_last, last, some_of, unknown_split, values
+from twelve.tasks.formats.visual_genome import GenomeTask
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _PARTS = ("train", "val", "testdev", "test", "challenge")
 _SPLITS = (*(f"{part}_{kind}" for kind in ("balanced", "all") for part in _PARTS), "submission_all")
@@ -48,10 +45,10 @@ the ids as text or as numbers is not known; here they are numbers."""
 
 @register
 class GQA(GenomeTask):
-    """GQA 1.2. testdev is the test set whose answers are public; its pictures (ids n...) are no Visual Genome ones.
+    """GQA 1.2. testdev is the test set whose answers are public; its images (ids n...) are no Visual Genome ones.
 
     Beside the official splits there are the original's trainval and minval, cut from the balanced questions of train
-    and val. The cut falls between questions: one picture may stand on both sides, unless training leaves it out.
+    and val. The cut falls between questions: one image may stand on both sides, unless training leaves it out.
     """
 
     name: ClassVar[str] = "gqa"
@@ -63,7 +60,7 @@ class GQA(GenomeTask):
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
     train_split: ClassVar[str] = "train_balanced"
     splits: ClassVar[tuple[str, ...]] = (*_SPLITS, *_CUTS)
-    report_split: ClassVar[str] = "testdev_balanced"
+    test_split: ClassVar[str] = "testdev_balanced"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("testdev_balanced",), "val": ("val_balanced",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
         "train_balanced": (943_000, 72_140),
@@ -89,7 +86,7 @@ class GQA(GenomeTask):
         return (*super().sources(root, split), *(path for path in choices if path is not None))
 
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
-        from twelve.tasks import gqa_results
+        from twelve.tasks.formats import gqa_results
 
         folder = root.path / self.folder
         for pattern, reader in (("*_choices.json", read_choices), ("*_sceneGraphs.json", gqa_results.read_scenes)):
@@ -144,7 +141,7 @@ class GQA(GenomeTask):
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """Truth: the questions; for further metrics the choices, and for grounding the scene graphs with a second file
         of predictions, the attentions."""
-        from twelve.tasks import gqa_results
+        from twelve.tasks.formats import gqa_results
 
         return gqa_results.score(truth, predictions, self.source)
 
@@ -155,121 +152,6 @@ class GQA(GenomeTask):
         return json.dumps([{"questionId": example.id, "prediction": answer} for example, answer in pairs])
 
 
-def metrics_of(scores: metric.Scores) -> Iterator[tuple[str, float]]:
-    """Name -> number, of those that were measured."""
-    names = ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "grounding", "distribution")
-    for name in names:
-        value = getattr(scores, name)
-        if value is not None:
-            yield name, value
-    for kind in ("structural", "semantic", "words", "steps"):
-        for part, (accuracy, _) in getattr(scores, f"per_{kind}").items():
-            yield f"accuracy, {kind} {part}", accuracy
-
-
-def question_of(example: Example) -> metric.Question:
-    """What the metric knows of a question; raises DataError when its answer is not public."""
-    question = example.facts.get("question")
-    if not isinstance(question, metric.Question):
-        raise DataError("this question's answer is not public", record=example.id, remedy="measure on another split")
-    return question
-
-
-def entailments(
-    examples: Sequence[Example], questions: Mapping[str, metric.Question]
-) -> dict[str, Sequence[str]] | None:
-    """Question id -> those that a balanced one entails; None where some of them are not among the examples."""
-    entailed = {example.id: example.facts.get("entailed", ()) for example in examples if questions[example.id].balanced}
-    if not any(entailed.values()) or any(other not in questions for others in entailed.values() for other in others):
-        return None
-    return entailed
-
-
-def choices_of(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
-    """Question id -> its choices; None where a balanced question has none."""
-    found = {example.id: example.facts["choices"] for example in examples if "choices" in example.facts}
-    return found if all(example.id in found or not question_of(example).balanced for example in examples) else None
-
-
-def read_questions(paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None) -> list[Example]:
-    """What :func:`iterate_questions` says, in a list."""
-    return list(iterate_questions(paths, source, choices=choices))
-
-
-def iterate_questions(
-    paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None, entailments: bool = True
-) -> Iterator[Example]:
-    """One example a question, in file order, file by file; unlabelled where the answers are not public.
-
-    Millions of questions have few distinct targets and facts, which they share.
-
-    Args:
-        choices: the file of possible answers that belongs to the questions.
-        entailments: keep which questions follow from which; only consistency needs it.
-
-    Raises:
-        DataError: a record is malformed, or a question id occurs twice.
-    """
-    shared: dict[Hashable, Any] = {}
-    possible = {} if choices is None else dict(_read_choices(choices, shared))
-    nothing: Mapping[str, Any] = {}
-    members = (member for path in paths for member in read_members(path))
-    for key, record in unique(members, "this question id occurs twice"):
-        image = f"{source}/{record.identifier('imageId')}"
-        images = shared.setdefault(("images", image), (image,))
-        target, facts = _label(record, shared) if "answer" in record.fields else (None, nothing)
-        extra: dict[str, Any] = {}
-        if entailments and target is not None and record.items("entailed"):
-            extra["entailed"] = tuple(other for other in record.strings("entailed") if other != key)
-        if key in possible:
-            extra["choices"] = possible[key]
-        yield Example(
-            id=key,
-            text=record.text("question"),
-            images=images,
-            target=target,
-            group=images[0],
-            facts={**facts, **extra} if extra else facts,
-        )
-
-
-def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-    """Target and facts of a labelled question, the same objects for questions that agree in them."""
-    types, groups = record.record("types"), record.record("groups")
-    question = metric.Question(
-        answer=sys.intern(record.text("answer")),
-        structural=sys.intern(types.text("structural")),
-        semantic=sys.intern(types.text("semantic")),
-        detailed=sys.intern(types.text("detailed")),
-        group=None if groups.fields[groups.one_of("global")] is None else sys.intern(groups.text("global")),
-        steps=metric.count_steps(
-            [(step.text("operation"), step.text("argument")) for step in record.records("semantic")]
-        ),
-        balanced=record.flag("isBalanced"),
-    )
-    target = shared.setdefault(("target", question.answer), {question.answer: 1.0})
-    return target, shared.setdefault(question, {"label": question.answer, "question": question})
-
-
 def _choices_file(root: DataRoot, folder: str, split: str) -> Path | None:
     path = root.path / folder / f"{split.split('_')[0]}_choices.json"
     return path if path.exists() else None
-
-
-def read_choices(path: Path) -> dict[str, metric.Choices]:
-    """Question id -> possible answers, of a file of choices.
-
-    Raises:
-        DataError: a record is malformed, or there is none.
-    """
-    return dict(_read_choices(path, {}))
-
-
-def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str, metric.Choices]]:
-    key = None
-    for key, record in read_members(path):
-        valid, plausible = (tuple(map(sys.intern, record.strings(name))) for name in ("valid", "plausible"))
-        choices = metric.Choices(valid, plausible)
-        yield key, shared.setdefault(choices, choices)
-    if key is None:
-        raise DataError("holds no choices", file=path, remedy="download the file again, or move it away")

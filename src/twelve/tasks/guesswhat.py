@@ -1,4 +1,4 @@
-"""GuessWhat?!: which object of a picture a dialogue of yes-no questions is about (de Vries et al. 2017).
+"""GuessWhat?!: which object of an image a dialogue of yes-no questions is about (de Vries et al. 2017).
 
 A line of ``guesswhat.valid.jsonl.gz`` in the layout of 2017, and in the later one; boxes are x, y, width, height::
 
@@ -20,14 +20,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record, read_lines
-from twelve.data.root import DataRoot
 from twelve.errors import DataError
-from twelve.evaluation.metrics import guesswhat as metric
-from twelve.scoring.base import Scored
-from twelve.scoring.results import complete, known, only, passed_over
-from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import SourceOf, by_number, corners, dialogue, image_of, some, unknown_split, values
+from twelve.formats.data_root import DataRoot
+from twelve.formats.records import Record, read_lines
+from twelve.formats.results import complete, known, only, passed_over
+from twelve.metrics import guesswhat as metric
+from twelve.tasks.base import Defaults, Task, register
+from twelve.tasks.formats.shared import SourceOf, by_number, corners, dialogue, image_of, some, unknown_split, values
+from twelve.types.examples import Box, Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 SPLITS = ("train", "valid", "test")
 ANSWERS = ("Yes", "No", "N/A")
@@ -54,7 +55,7 @@ class GuessWhat(Task):
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = PAGE
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=256)
-    report_split: ClassVar[str] = "test"
+    test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
     scoring_protocols: ClassVar[Mapping[str, str]] = {
         metric.SUCCESS: "games whose questioner found the object, as the official program",
@@ -146,7 +147,7 @@ def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
         DataError: a line is malformed, or a game's id occurs twice.
     """
     for key, record, objects in games(path):
-        image = picture(record, source_of)
+        image = image_of_game(record, source_of)
         meant = record.integer("object_id")
         yield Example(
             id=key,
@@ -196,8 +197,8 @@ def games(path: Path) -> Iterator[tuple[str, Record, dict[int, Box]]]:
         yield key, record, objects
 
 
-def picture(game: Record, source_of: SourceOf) -> str:
-    """Image id of a game's picture."""
+def image_of_game(game: Record, source_of: SourceOf) -> str:
+    """Image id of a game's image."""
     return image_of(game.record(game.one_of("image", "picture")), "file_name", source_of)
 
 

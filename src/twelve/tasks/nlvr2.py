@@ -1,6 +1,6 @@
 """NLVR2: is a sentence true of two photographs (Suhr et al. 2019).
 
-A line of ``dev.json``; the pictures are ``dev-850-0-img0.png`` (left) and ``dev-850-0-img1.png``::
+A line of ``dev.json``; the images are ``dev-850-0-img0.png`` (left) and ``dev-850-0-img1.png``::
 
     {"identifier": "dev-850-0-1", "sentence": "Both images show two otters.", "label": "False", "left_url": "...",
      "right_url": "...", "writer": "61", "validation": {"61": "False"}, "synset": "otter", "query": "otters1"}
@@ -14,14 +14,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import read_lines
-from twelve.data.root import DataRoot
 from twelve.errors import DataError
-from twelve.evaluation.metrics import nlvr2 as metric
-from twelve.scoring.base import Scored
-from twelve.scoring.results import complete, mended_by, only, passed_over
-from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import some, unknown_split, values
+from twelve.formats.data_root import DataRoot
+from twelve.formats.records import read_lines
+from twelve.formats.results import complete, mended_by, only, passed_over
+from twelve.metrics import nlvr2 as metric
+from twelve.tasks.base import Defaults, Task, register
+from twelve.tasks.formats.shared import some, unknown_split, values
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _SPLITS = (
     *("train", "dev", "test1", "test2"),
@@ -44,7 +45,7 @@ class NLVR2(Task):
     page: ClassVar[str] = "https://github.com/lil-lab/nlvr/tree/master/nlvr2/data"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
     splits: ClassVar[tuple[str, ...]] = _SPLITS
-    report_split: ClassVar[str] = "test1"
+    test_split: ClassVar[str] = "test1"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test1", "test2"), "val": ("dev",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
         "dev": (6_982, None),
@@ -66,7 +67,7 @@ class NLVR2(Task):
         yield from ((path, metric.read_categories) for path in sorted((root.path / self.folder).glob(pattern)))
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="consistency: sentences judged right with every pair of pictures")
+        return Protocol(split=split, note="consistency: sentences judged right with every pair of images")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         labels = {example.id: str(example.target) for example in examples}

@@ -1,4 +1,4 @@
-"""RefCOCO: phrases that mean one thing in a COCO picture (Kazemzadeh et al. 2014, Yu et al. 2016; refer.py)."""
+"""RefCOCO: phrases that mean one thing in a COCO image (Kazemzadeh et al. 2014, Yu et al. 2016; refer.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.refer import ReferTask
+from twelve.tasks.formats.referring import ReferTask
 
 
 @register

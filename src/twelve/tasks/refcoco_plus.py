@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.refer import ReferTask
+from twelve.tasks.formats.referring import ReferTask
 
 
 @register

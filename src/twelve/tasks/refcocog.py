@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.refer import ReferTask
+from twelve.tasks.formats.referring import ReferTask
 
 
 @register
 class RefCOCOg(ReferTask):
-    """RefCOCOg in the University of Maryland's split, whose train and val share no picture (Google's do)."""
+    """RefCOCOg in the University of Maryland's split, whose train and val share no image (Google's do)."""
 
     name: ClassVar[str] = "refcocog"
     title: ClassVar[str] = "RefCOCOg"

@@ -1,7 +1,7 @@
-"""SNLI-VE: does a Flickr30k picture entail a sentence, contradict it, or leave it open (Xie et al. 2019).
+"""SNLI-VE: does a Flickr30k image entail a sentence, contradict it, or leave it open (Xie et al. 2019).
 
-A line of ``snli_ve_dev.jsonl``; the picture's key has three spellings, all are read. ``sentence1`` is the caption
-that stood in the picture's place and would give the answer away::
+A line of ``snli_ve_dev.jsonl``; the image's key has three spellings, all are read. ``sentence1`` is the caption
+that stood in the image's place and would give the answer away::
 
     {"Flickr30K_ID": "2248275918", "gold_label": "neutral", "pairID": "2248275918.jpg#2r1n",
      "sentence1": "A cook smiles.", "sentence2": "The cook is hungry.", "annotator_labels": ["neutral"], ...}
@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record, read_lines
-from twelve.data.root import DataRoot, image_key
-from twelve.evaluation.metrics import entailment as metric
-from twelve.scoring.base import Scored
-from twelve.scoring.results import Mismatch, complete, only, passed_over
-from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import distinct, some, unknown_split, values
+from twelve.formats.data_root import DataRoot, image_key
+from twelve.formats.records import Record, read_lines
+from twelve.formats.results import Mismatch, complete, only, passed_over
+from twelve.metrics import entailment as metric
+from twelve.tasks.base import Defaults, Task, register
+from twelve.tasks.formats.shared import distinct, some, unknown_split, values
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _SPLITS = ("train", "dev", "test")
 _IMAGE_KEYS = ("Flickr30K_ID", "Flikr30kID")
@@ -41,7 +42,7 @@ class SNLIVE(Task):
     source: ClassVar[str] = "flickr30k"
     page: ClassVar[str] = "https://github.com/necla-ml/SNLI-VE"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=56)
-    report_split: ClassVar[str] = "test"
+    test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("dev",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
         "train": (529_527, 29_783),
@@ -132,6 +133,6 @@ def _image(record: Record) -> str:
         if key in record.fields:
             name = record.identifier(key)
             if not image_key(name).strip():
-                raise record.error(f"field {key!r} must name a picture, found {name!r}")
+                raise record.error(f"field {key!r} must name an image, found {name!r}")
             return name
-    raise record.error(f"field {' or '.join(map(repr, _IMAGE_KEYS))} is missing (expected the picture's id)")
+    raise record.error(f"field {' or '.join(map(repr, _IMAGE_KEYS))} is missing (expected the image's id)")

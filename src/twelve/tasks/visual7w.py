@@ -16,14 +16,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import FURTHEST, Record, describe, read_object
-from twelve.data.root import DataRoot
-from twelve.evaluation.metrics import visual7w as metric
-from twelve.scoring.base import Scored
-from twelve.scoring.results import known, only
-from twelve.tasks.base import Box, Defaults, Example, Measurement, Protocol, register
-from twelve.tasks.genome import GenomeTask
-from twelve.tasks.shared import SourceOf, by_number, image_of, some, unknown_split, values
+from twelve.formats.data_root import DataRoot
+from twelve.formats.records import FURTHEST, Record, describe, read_object
+from twelve.formats.results import known, only
+from twelve.metrics import visual7w as metric
+from twelve.tasks.base import Defaults, register
+from twelve.tasks.formats.shared import SourceOf, by_number, image_of, some, unknown_split, values
+from twelve.tasks.formats.visual_genome import GenomeTask
+from twelve.types.examples import Box, Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _FILE = "dataset_v7w_pointing.json"
 _SPLITS = ("train", "val", "test")
@@ -44,7 +45,7 @@ class Visual7W(GenomeTask):
     token: ClassVar[int] = 4
     page: ClassVar[str] = "https://ai.stanford.edu/~yukez/visual7w (dataset_v7w_pointing.zip)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
-    report_split: ClassVar[str] = "test"
+    test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {"val": (36_990, None)}
 
@@ -83,7 +84,7 @@ class Visual7W(GenomeTask):
         }
         chosen = metric.read_results(only(predictions, "the official list of results"))
         first = next(iter(chosen), "")
-        split = next((name for name, questions in splits.items() if first in questions), self.report_split)
+        split = next((name for name, questions in splits.items() if first in questions), self.test_split)
         questions = splits[split]
         known(chosen, questions, predictions[0], f"split {split}")
         scores = metric.evaluate({key: _right(example) for key, example in questions.items()}, chosen)
@@ -162,7 +163,7 @@ def _candidates(question: Record, boxes: Mapping[int, Record]) -> tuple[int, ...
 
 
 def _corners(box: Record) -> Box:
-    """x1, y1, x2, y2 of a box, without the part that is left of or above the picture."""
+    """x1, y1, x2, y2 of a box, without the part that is left of or above the image."""
     x, y, width, height = (box.integer(key) for key in ("x", "y", "width", "height"))
     if width < 0 or height < 0:
         raise box.error(f"the box has a negative size, {width}x{height}")

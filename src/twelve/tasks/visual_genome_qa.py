@@ -1,4 +1,4 @@
-"""Visual Genome question answering: questions about all of a picture or a part of it (Krishna et al. 2017).
+"""Visual Genome question answering: questions about all of an image or a part of it (Krishna et al. 2017).
 
 A record of ``question_answers.json``, version 1.2 (older ones write ``id`` for ``qa_id``, and the objects otherwise)::
 
@@ -14,15 +14,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record
-from twelve.data.root import DataRoot
-from twelve.data.streams import read_elements
-from twelve.evaluation.metrics.vqa import vocabulary_label
-from twelve.scoring.base import Scored
-from twelve.scoring.results import by_id, complete, only, passed_over, written_like
-from twelve.tasks.base import Defaults, Example, Measurement, Protocol, register
-from twelve.tasks.genome import GenomeTask
-from twelve.tasks.shared import last_by_id, some, unknown_split, values
+from twelve.formats.data_root import DataRoot
+from twelve.formats.json_streams import read_elements
+from twelve.formats.records import Record
+from twelve.formats.results import by_id, complete, only, passed_over, written_like
+from twelve.metrics.vqa import vocabulary_label
+from twelve.tasks.base import Defaults, register
+from twelve.tasks.formats.shared import last_by_id, some, unknown_split, values
+from twelve.tasks.formats.visual_genome import GenomeTask
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _FILE = "question_answers.json"
 _SPLITS = ("train", "val")
@@ -37,7 +38,7 @@ FULL = 50_000
 
 @register
 class VisualGenomeQA(GenomeTask):
-    """There is no official split; train and val are the original's, which parts questions and not pictures."""
+    """There is no official split; train and val are the original's, which parts questions and not images."""
 
     name: ClassVar[str] = "vg_qa"
     title: ClassVar[str] = "Visual Genome QA"
@@ -46,7 +47,7 @@ class VisualGenomeQA(GenomeTask):
     token: ClassVar[int] = 2
     page: ClassVar[str] = "https://homes.cs.washington.edu/~ranjay/visualgenome"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
-    report_split: ClassVar[str] = "val"
+    test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": (), "val": ("val",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
         "train": (1_440_322, None),
@@ -67,7 +68,7 @@ class VisualGenomeQA(GenomeTask):
         return Protocol(
             split=split,
             note="exact answers, normalised as VQA's; no official split: val is the last questions by id, "
-            "cut between questions, so that a picture may stand on both sides unless training leaves it out",
+            "cut between questions, so that an image may stand on both sides unless training leaves it out",
         )
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
@@ -120,7 +121,7 @@ def read_questions(path: Path, source: str = "vg") -> list[Example]:
     """One example a question, in file order. Target: its answer, normalised as VQA's vocabulary is.
 
     Raises:
-        DataError: a record is malformed, a question stands with another picture than its own, or its id occurs twice.
+        DataError: a record is malformed, a question stands with another image than its own, or its id occurs twice.
     """
     known: dict[str, tuple[dict[str, float], dict[str, str]]] = {}  # few distinct answers, shared by many questions
     examples: dict[str, Example] = {}
@@ -129,7 +130,7 @@ def read_questions(path: Path, source: str = "vg") -> list[Example]:
         image = f"{source}/{number}"
         for question in record.records("qas"):
             if "image_id" in question.fields and question.integer("image_id") != number:
-                raise question.error(f"image_id {question.integer('image_id')}, but it stands with picture {number}")
+                raise question.error(f"image_id {question.integer('image_id')}, but it stands with image {number}")
             key = str(question.integer(question.one_of("qa_id", "id")))
             if key in examples:
                 raise question.error(f"question id {key} occurs twice")

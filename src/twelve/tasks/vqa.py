@@ -1,4 +1,4 @@
-"""VQA v2: open questions about COCO pictures, ten people's answers each (Goyal et al. 2017).
+"""VQA v2: open questions about COCO images, ten people's answers each (Goyal et al. 2017).
 
 A record of the questions' file and the one of the annotations' file that belongs to it::
 
@@ -19,16 +19,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.data.records import Record, read_object
-from twelve.data.root import DataRoot
-from twelve.data.streams import read_list
-from twelve.data.unique import unique
 from twelve.errors import DataError
-from twelve.evaluation.metrics import vqa as metric
-from twelve.scoring.base import Scored
-from twelve.scoring.results import complete, known, one, only
-from twelve.tasks.base import Defaults, Example, Measurement, Protocol, Task, register
-from twelve.tasks.shared import all_but_last, last, some_of, unknown_split, values
+from twelve.formats.data_root import DataRoot
+from twelve.formats.json_streams import read_list
+from twelve.formats.records import Record, read_object
+from twelve.formats.results import complete, known, one, only
+from twelve.formats.unique import unique
+from twelve.metrics import vqa as metric
+from twelve.tasks.base import Defaults, Task, register
+from twelve.tasks.formats.shared import all_but_last, last, some_of, unknown_split, values
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _QUESTIONS = {
     "train": "v2_OpenEnded_mscoco_train2014_questions.json",
@@ -40,7 +41,7 @@ _ANNOTATIONS = {
     "train": "v2_mscoco_train2014_annotations.json",
     "val": "v2_mscoco_val2014_annotations.json",
 }
-_PICTURE = "image_id"
+_IMAGE = "image_id"
 _QUESTION = ("answers", "question_type", "answer_type")
 """What the metric knows of a question."""
 _REMEDY = f"give {_ANNOTATIONS['val']}, or that of the split that was predicted"
@@ -64,7 +65,7 @@ class VQA(Task):
     page: ClassVar[str] = "https://visualqa.org/download.html"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=23)
     splits: ClassVar[tuple[str, ...]] = (*_QUESTIONS, *_PARTS)
-    report_split: ClassVar[str] = "val"
+    test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
         "train": (443_757, 82_783),
@@ -124,9 +125,9 @@ class VQA(Task):
         each = [metric.accuracy(question.answers, answers[key]) for key, question in asked.items()]
         kinds = Counter(f"accuracy, {question.answer_type}" for question in asked.values())
         kinds += Counter(f"accuracy, question type {question.question_type}" for question in asked.values())
-        pictures = [str(record.integer("image_id")) for record in content.records("annotations")]
+        images = [str(record.integer("image_id")) for record in content.records("annotations")]
         return Scored(
-            Measurement("accuracy", _metrics(scores), np.array(each, dtype=np.float64), pictures),
+            Measurement("accuracy", _metrics(scores), np.array(each, dtype=np.float64), images),
             self.protocol("").note + ", rounded to two decimals as the official program does",
             {"accuracy": len(asked), **kinds},
         )
@@ -212,9 +213,9 @@ def answered(
                 raise DataError(problem, file=annotations, record=place, remedy=remedy)
             held[key] = facts
         facts = held.pop(example.id)
-        picture, number = facts.pop(_PICTURE), example.group.partition("/")[2]
-        if picture is not None and str(picture) != number:
-            problem = f"its image_id is {picture}, but that of the question is {number}"
+        image, number = facts.pop(_IMAGE), example.group.partition("/")[2]
+        if image is not None and str(image) != number:
+            problem = f"its image_id is {image}, but that of the question is {number}"
             raise DataError(problem, file=annotations, record=f"question_id {example.id}", remedy=remedy)
         target = metric.soft_scores(facts["answers"])
         yield Example(example.id, example.text, example.images, target, example.group, facts=facts)
@@ -272,7 +273,7 @@ def annotations_of(records: Iterable[Record]) -> Iterator[tuple[str, dict[str, A
                 "question_type": sys.intern(record.text("question_type")),
                 "answer_type": sys.intern(record.text("answer_type")),
                 "label": sys.intern(metric.vocabulary_label(record.text("multiple_choice_answer"))),
-                _PICTURE: record.integer(_PICTURE) if _PICTURE in record.fields else None,
+                _IMAGE: record.integer(_IMAGE) if _IMAGE in record.fields else None,
             },
         )
 

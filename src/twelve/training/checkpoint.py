@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from twelve import jsonfile
 from twelve.errors import CheckpointError
-from twelve.files import remove, replacing
+from twelve.io import json_file
+from twelve.io.files import remove, replacing
 
 TENSOR = "tensor:"
 """A string in state.json that starts so stands for a tensor; the rest of it is the tensor's name."""
@@ -52,7 +52,7 @@ def load(folder: Path) -> dict[str, Any]:
     """
     remedy = "remove this folder and resume from the checkpoint before it"
     try:
-        document = jsonfile.read(folder / "state.json", remedy=remedy, strict=False)
+        document = json_file.read(folder / "state.json", remedy=remedy, strict=False)
     except CheckpointError as error:
         raise CheckpointError(f"damaged checkpoint ({error.problem})", file=folder, remedy=remedy) from None
     try:

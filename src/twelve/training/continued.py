@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 
-from twelve.config import RunConfig
 from twelve.data.batch import seen_regions
-from twelve.data.columns import pictures
+from twelve.data.columns import distinct_images
 from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.opening import open_saved
@@ -24,7 +23,9 @@ from twelve.model.vilbert import Twelve
 from twelve.outputs.base import Output
 from twelve.outputs.pretraining import Pretraining
 from twelve.regions.recipe import recipe_of
-from twelve.tasks.base import Example, all_tasks
+from twelve.settings import RunConfig
+from twelve.tasks.base import all_tasks
+from twelve.types.examples import Example
 
 STATISTICS_EXAMPLES = 2000
 """Training examples whose targets decide where an untrained head begins."""
@@ -86,7 +87,7 @@ def architecture(data: Prepared, visual_target: int | None) -> dict[str, Any]:
             trained.setdefault(task.output, []).append(task.train)
     fields: dict[str, Any] = {}
     for output, parts in trained.items():
-        fields |= output.architecture(pictures(*parts), data.store.get, visual_target)
+        fields |= output.architecture(distinct_images(*parts), data.store.get, visual_target)
     return fields
 
 

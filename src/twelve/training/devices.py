@@ -22,9 +22,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from twelve.config import TrainingSettings
 from twelve.errors import ConfigError, TwelveError
 from twelve.model.attention import Block
+from twelve.settings import TrainingSettings
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

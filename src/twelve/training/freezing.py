@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from twelve.config import FreezeSettings
 from twelve.errors import ConfigError
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
+from twelve.settings import FreezeSettings
 from twelve.training.prefixes import check_prefixes, under, under_any
 
 HEADS = ("heads", "pretraining", "word_logit")

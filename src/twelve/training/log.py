@@ -1,8 +1,9 @@
 """What a run writes down while it trains: metrics.jsonl, and the same numbers to whatever trackers are on.
 
-A line holds its ``kind`` and ``iteration`` and, by kind: ``step`` mean losses since the line before; ``look`` a task's
-score on the carved split; ``event`` what the schedule or the run did; ``kept`` what a task scored before the first step
-and what the model scores that is kept.
+A line holds its ``kind`` and ``iteration`` and, by kind: ``step`` mean losses since the line before; ``validation`` a
+    task's
+score on the validation split; ``event`` what the schedule or the run did; ``kept`` what a task scored before the
+first step and what the model scores that is kept.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from twelve import files, jsonfile
 from twelve.errors import ConfigError
+from twelve.io import files, json_file
+from twelve.run_folder import METRICS
 from twelve.training.devices import Devices
 
-METRICS = "metrics.jsonl"
-"""In a run's folder."""
 TRACKERS: Mapping[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboard", "tensorboardX"),
     "wandb": ("wandb",),
@@ -89,7 +89,7 @@ class RunLog:
         kept = []
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
             try:
-                tree = jsonfile.decode(line, strict=False)
+                tree = json_file.decode(line, strict=False)
                 if line.endswith("\n") and tree["iteration"] <= iteration and tree.get("kind") != "kept":
                     kept.append(line)
             except (ValueError, LookupError, TypeError):
@@ -102,7 +102,7 @@ class RunLog:
         """Every event so far: who stopped or went again, and when."""
         if not self.path.is_file():
             return []
-        lines = (jsonfile.decode(line, strict=False) for line in self.path.read_text(encoding="utf-8").splitlines())
+        lines = (json_file.decode(line, strict=False) for line in self.path.read_text(encoding="utf-8").splitlines())
         return [
             {key: value for key, value in line.items() if key != "kind"} for line in lines if line["kind"] == "event"
         ]
@@ -114,7 +114,7 @@ def logged(folder: Path) -> int:
     path = folder / METRICS
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
-            tree = jsonfile.decode(line, strict=False)
+            tree = json_file.decode(line, strict=False)
             last = max(last, int(tree["iteration"]) if tree["kind"] == "step" else 0)
         except (ValueError, LookupError, TypeError):
             continue
@@ -125,7 +125,7 @@ def _numbers(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
     """A line's numbers under the names that trackers group by."""
     if "task" in values:
         place = f"{kind}/{values['task']}"
-        single = {"look": ("score",), "event": ("best",)}.get(kind, tuple(values))
+        single = {"validation": ("score",), "event": ("best",)}.get(kind, tuple(values))
         named = {place if key == single[0] else f"{place}/{key}": values.get(key) for key in single}
     else:
         named = {f"{kind}/{key}": value for key, value in values.items()}

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from twelve.data.batch import Batch
 from twelve.model.attention import Block
 from twelve.model.vilbert import Twelve
+from twelve.types.batch import Batch
 
 if TYPE_CHECKING:
     from twelve.training.trainer import Trainer
@@ -39,7 +39,7 @@ class Need:
     """Bytes that one process of a run holds.
 
     Attributes:
-        activations, recomputed: of the largest batch, as configured and with training.recompute.
+        activations, recomputed: of the largest batch, as configured and with training.gradient_checkpointing.
         task, examples: of this batch.
         free: bytes that could still be had when everything but the parameters was to come.
     """
@@ -80,7 +80,7 @@ def need_of(trainer: Trainer) -> Need:
     task = _largest(trainer)
     kept, recomputed = activations(model, trainer.longest_batch(task))
     half = HALF if settings.precision != "fp32" else 1.0
-    chosen = recomputed if settings.recompute else kept
+    chosen = recomputed if settings.gradient_checkpointing else kept
     return Need(
         parameters=everything,
         gradients=trained,
@@ -105,8 +105,11 @@ def advice(need: Need, trainer: Trainer) -> list[str]:
             f"--set tasks.{need.task}.batch_size={size // parts} (and as much less for other large batches) with "
             f"--set optimizer.accumulate={trainer.config.optimizer.accumulate * parts}: gradients add up to the same"
         )
-    if not settings.recompute:
-        lines.append(f"--set training.recompute=true: activations {_size(WORKING * need.recomputed)}, a third slower")
+    if not settings.gradient_checkpointing:
+        lines.append(
+            "--set training.gradient_checkpointing=true: "
+            f"activations {_size(WORKING * need.recomputed)}, a third slower"
+        )
     if settings.precision == "fp32" and trainer.device.type == "cuda":
         lines.append("--set training.precision=bf16: about half of the activations")
     if not trainer.devices.sharded:

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-import twelve
-from twelve.config import RunConfig
 from twelve.data.prepare import Prepared, sources_of
 from twelve.data.stored import checksum
 from twelve.progress import Track
+from twelve.settings import RunConfig
 from twelve.tasks.base import tasks_of
+from twelve.version import __version__
 
 
 def machine() -> dict[str, Any]:
@@ -32,8 +32,8 @@ def machine() -> dict[str, Any]:
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "twelve": twelve.__version__,
-        "commit": commit(Path(twelve.__file__).parents[2]),
+        "twelve": __version__,
+        "commit": commit(Path(__file__).parents[3]),
     }
 
 
@@ -55,12 +55,12 @@ def commit(checkout: Path) -> str | None:
 
 
 def official_files(config: RunConfig, data: Prepared) -> list[Path]:
-    """Every file of the data root that the run read: what its tasks train on, look at and report, and the splits of any
-    task whose pictures were kept out."""
+    """Every file of the data root that the run read: what its tasks train on, validate on and report, and the splits
+    of any task whose images were kept out."""
     read = [
         (task.task, split)
         for task in data.tasks.values()
-        for split in (task.settings.train or task.task.train_split, task.settings.look, task.report_split)
+        for split in (task.settings.train or task.task.train_split, task.settings.val_split, task.test_split)
         if split is not None
     ]
     for task in tasks_of(data.root).values():
@@ -71,7 +71,7 @@ def official_files(config: RunConfig, data: Prepared) -> list[Path]:
 
 def fingerprints(config: RunConfig, data: Prepared) -> dict[str, Any]:
     """``files``: path in the data root -> its size and SHA-256; ``regions``: image source -> the fingerprint of the
-    extractor that looked at it."""
+    extractor that validated it."""
     paths = official_files(config, data)
     with (
         ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1) or 1) as pool,

@@ -1,7 +1,7 @@
 """Whether a run that goes on is the run that was begun: one record, kept in every checkpoint, and one comparison.
 
-What would make another model is refused. What changes only the way there (a longer run, other looks, another machine)
-is said and logged, and goes into the record of the checkpoints that follow.
+What would make another model is refused. What changes only the way there (a longer run, other validations, another
+machine) is said and logged, and goes into the record of the checkpoints that follow.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twelve.config import RunConfig
 from twelve.data.codec import Codec
-from twelve.data.columns import Examples, pictures, texts_of
+from twelve.data.columns import Examples, distinct_images, texts_of
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.errors import ConfigError, DataError, quoted
-from twelve.tasks.base import Example
+from twelve.settings import RunConfig
+from twelve.types.examples import Example
 
 if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
@@ -31,8 +31,8 @@ FIXED = ("precision",)
 """Keys of ``training`` that may not."""
 TRAINED_ON = ("images", "target", "candidates", "options")
 """Fields of an example, beside its text, that training reads."""
-LOOKED_AT = 64
-"""Pictures of a source whose regions are compared."""
+IMAGES_COMPARED = 64
+"""Images of a source whose regions are compared."""
 TEXTS = 1 << 14
 """Texts that are hashed at a time."""
 _ANEW = "or train anew: --set run=ANOTHER"
@@ -75,7 +75,7 @@ PARTS: Mapping[str, Part] = {
     "answers": Part("the answers of a head", True, _RESTORE),
     "words": Part("the tokenizer, or the rows of the task tokens", True, _RESTORE),
     "iterations": Part("the length, which the learning rate follows from here"),
-    "looks": Part("when and how training looks"),
+    "validations": Part("when and how training validates"),
     "processes": Part("the processes"),
     "machine": Part("the machine, so rounding may differ from here"),
 }
@@ -99,14 +99,17 @@ def record_of(
         "settings": settings,
         "precision": training.precision,
         "examples": {
-            name: {part: _examples(task, examples) for part, examples in (("train", task.train), ("look", task.look))}
+            name: {
+                part: _examples(task, examples)
+                for part, examples in (("train", task.train), ("validation", task.validation))
+            }
             for name, task in data.tasks.items()
         },
         "regions": {source: _regions(data, source) for source in sources_of(data)},
         "answers": {key: _digest(answers) for key, answers in sorted(data.vocabularies.items())},
         "words": _digest(words),
         "iterations": iterations,
-        "looks": {key: getattr(training, key) for key in ("look_every", "look_examples", "patience")},
+        "validations": {key: getattr(training, key) for key in ("eval_every", "eval_examples", "patience")},
         "processes": {"count": processes, "sharding": training.sharding and processes > 1},
         "machine": machine(),
     }
@@ -226,18 +229,18 @@ def _numbered(examples: Sequence[Example], column: str, codec: Codec) -> tuple[l
 
 
 def _regions(data: Prepared, source: str) -> dict[str, str]:
-    """The extractor's fingerprint, and a digest of the regions of some of the pictures trained on."""
-    there = sorted(image for image in _pictures(data) if image.partition("/")[0] == source)
+    """The extractor's fingerprint, and a digest of the regions of some of the images trained on."""
+    there = sorted(image for image in _images(data) if image.partition("/")[0] == source)
     digest = hashlib.sha256()
-    for image in there[:: max(1, len(there) // LOOKED_AT)]:
+    for image in there[:: max(1, len(there) // IMAGES_COMPARED)]:
         found = data.store.get(image)
         for array in (found.boxes, found.features):
             digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return {"extractor": data.store.fingerprint(source), "content": digest.hexdigest()[:16]}
 
 
-def _pictures(data: Prepared) -> list[str]:
-    return pictures(*(part for task in data.tasks.values() for part in (task.train, task.look)))
+def _images(data: Prepared) -> list[str]:
+    return distinct_images(*(part for task in data.tasks.values() for part in (task.train, task.validation)))
 
 
 def _digest(texts: Iterable[str]) -> str:

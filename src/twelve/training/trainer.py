@@ -15,28 +15,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from twelve import files
-from twelve.config import RunConfig
-from twelve.data.batch import Batch, Collator
+from twelve.data.batch import Collator
 from twelve.data.loader import BUCKET, Stream, watched
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, TwelveError
+from twelve.io import files
 from twelve.model.attention import Block
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
+from twelve.settings import RunConfig
 from twelve.threads import PATIENCE, ROUNDS, Threads, Watch, counted
 from twelve.training import checkpoint
 from twelve.training.devices import Devices, parted, parted_optimizer, whole
+from twelve.training.eta import Pace
 from twelve.training.freezing import freeze, rates_by_depth
 from twelve.training.log import RunLog
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
-from twelve.training.pace import Pace
 from twelve.training.sameness import compare
 from twelve.training.schedules import make_schedule
+from twelve.types.batch import Batch
 
-LOOK_BATCH = 64
-"""Examples a forward pass of a look."""
+EVAL_BATCH = 64
+"""Examples a forward pass of a validation."""
 
 
 class NonFiniteLoss(TwelveError):
@@ -72,7 +73,7 @@ class Trainer:
         self.model = model
         for part in model.modules():
             if isinstance(part, Block):
-                part.gradient_checkpointing = config.training.recompute
+                part.gradient_checkpointing = config.training.gradient_checkpointing
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
         """Numbers of the model that do not train."""
         self.wrapped = devices.place(model)
@@ -114,7 +115,7 @@ class Trainer:
         )
         self.iteration, self.steps, self.pairs, self.seconds = 0, 0, 0, 0.0
         self.scores: dict[str, float] = {}
-        self.best, self.bad_looks = -math.inf, 0
+        self.best, self.bad_validations = -math.inf, 0
         self.before: dict[str, float] = {}
         """Scores of the known tasks before the first step."""
         self.kept: dict[str, float] = {}
@@ -137,19 +138,19 @@ class Trainer:
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """What comes before the first step: known tasks are looked at, and those to be replayed begin stopped."""
+        """What comes before the first step: known tasks are validated, and those to be replayed begin stopped."""
         self.log.clear()
         with self.devices.together():
             self._choose_threads()
             for name in self.known:
-                self.before[name] = self.look(name)
-                self._log("look", task=name, score=round(self.before[name], 5), seconds=0.0)
+                self.before[name] = self.validate(name)
+                self._log("validation", task=name, score=round(self.before[name], 5), seconds=0.0)
         for name in self.config.replay:
             self.schedule.rest(name, self.before[name])
             self._log("event", task=name, event="stop", best=self.before[name])
 
     def fit(self) -> None:
-        """Train from where the state stands to the end; looks, logs and checkpoints on the way."""
+        """Train from where the state stands to the end; validation, logs and checkpoints on the way."""
         with self.devices.together(), watched():
             if self.watch is None:
                 self._choose_threads()
@@ -159,7 +160,7 @@ class Trainer:
         started = time.monotonic() - self.seconds
         losses: dict[str, list[float]] = {}
         with Track("training", self.total, "iterations", done=self.iteration, shown=self.devices.main) as track:
-            pace = Pace(self.total - self.iteration, {name: self._look_examples(name) for name in self.streams})
+            pace = Pace(self.total - self.iteration, {name: self._eval_examples(name) for name in self.streams})
             while self.iteration < self.total:
                 begun = time.perf_counter()
                 self.rate.start_iteration(self.iteration)
@@ -185,7 +186,7 @@ class Trainer:
                         seconds=round(self.seconds, 1),
                     )
                     losses.clear()
-                self._look()
+                self._validate()
                 if self.iteration % self.epoch == 0 and self.iteration // self.epoch - 1 in self.schedule.reset_epochs:
                     self.schedule.reset()
                     self._log("event", event="reset")
@@ -196,7 +197,7 @@ class Trainer:
                     self.save()
                 elif slow and self._choose_threads(alarm=True):
                     self.save()  # threads change at a checkpoint, which a resumed run repeats from
-                if self.config.training.patience and self.bad_looks >= self.config.training.patience:
+                if self.config.training.patience and self.bad_validations >= self.config.training.patience:
                     self._log("event", event="early stop", best=self.best)
                     break
         self.seconds = time.monotonic() - started
@@ -287,40 +288,40 @@ class Trainer:
         rows = rows[start : start + stream.batch_size]
         return stream.collator([stream.examples[int(row)] for row in rows], np.random.default_rng(0), stream.part)
 
-    # --- looking at the carved split --------------------------------------------------------------------------
+    # --- validation --------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _validate(self) -> None:
         """Score the tasks that are due, tell the schedule, keep the best model."""
         due = [name for name in self.data.tasks if self._due(name)]
         for name in due:
-            self.scores[name] = self.look(name)
+            self.scores[name] = self.validate(name)
             event = self.schedule.observe(name, self.scores[name])
-            self._log("look", task=name, score=round(self.scores[name], 5), seconds=round(self.seconds, 1))
+            self._log("validation", task=name, score=round(self.scores[name], 5), seconds=round(self.seconds, 1))
             if event is not None:
                 self._log("event", task=name, event=event.change, best=event.best)
         if due and len(self.scores) == len(self.data.tasks):
             mean = float(np.mean(list(self.scores.values())))
             if mean > self.best:
-                self.best, self.bad_looks, self.kept = mean, 0, dict(self.scores)
+                self.best, self.bad_validations, self.kept = mean, 0, dict(self.scores)
                 self.save_model()
             else:
-                self.bad_looks += 1
+                self.bad_validations += 1
 
     def _due(self, name: str) -> bool:
-        every = self.config.training.look_every or self.streams[name].batches_per_epoch
+        every = self.config.training.eval_every or self.streams[name].batches_per_epoch
         return self.iteration % every == 0 or self.iteration == self.total
 
-    def _look_examples(self, name: str) -> float:
-        """Examples that the looks of a task will read from here on."""
-        every = self.config.training.look_every or self.streams[name].batches_per_epoch
-        looks = (self.total - self.iteration) / every
-        return looks * len(self.data.tasks[name].look[: self.config.training.look_examples])
+    def _eval_examples(self, name: str) -> float:
+        """Examples that the validations of a task will read from here on."""
+        every = self.config.training.eval_every or self.streams[name].batches_per_epoch
+        validations = (self.total - self.iteration) / every
+        return validations * len(self.data.tasks[name].validation[: self.config.training.eval_examples])
 
-    def look(self, name: str) -> float:
-        """Mean score of a task on the carved split, as the original scores validation batches (0..1)."""
+    def validate(self, name: str) -> float:
+        """Mean score of a task on the validation split, as the original scores validation batches (0..1)."""
         task, stream = self.data.tasks[name], self.streams[name]
-        examples = task.look[: self.config.training.look_examples]
-        blocks = [slice(start, start + LOOK_BATCH) for start in range(0, len(examples), LOOK_BATCH)]
+        examples = task.validation[: self.config.training.eval_examples]
+        blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
         total = 0.0
         self.model.train(False)
         with torch.no_grad():
@@ -328,7 +329,7 @@ class Trainer:
                 number = first + self.devices.rank
                 # A model that processes share is put together by all of them: one without a block left repeats one.
                 block = blocks[min(number, len(blocks) - 1)]
-                # The same negatives at every look, so that scores can be compared.
+                # The same negatives at every validation, so that scores can be compared.
                 rng = np.random.default_rng((self.config.seed, block.start))
                 batch: Batch = stream.collator(examples[block], rng)
                 logits = self.model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
@@ -361,7 +362,7 @@ class Trainer:
             "seconds": self.seconds,
             "scores": dict(self.scores),
             "best": self.best,
-            "bad_looks": self.bad_looks,
+            "bad_validations": self.bad_validations,
             "before": dict(self.before),
             "kept": dict(self.kept),
         }

@@ -6,20 +6,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from twelve import __version__
 from twelve.predictor import Predictor, Result, Scene
-from twelve.predictor.questions import Turn
-from twelve.tasks.base import all_tasks
+from twelve.predictor.checks import Turn
+from twelve.version import __version__
 from twelve.web import schemas
 from twelve.web.limits import Limits
 from twelve.web.problems import ServiceError, documented
 from twelve.web.samples import Sample, note_for
-from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_PICTURES, MAX_TEXT, MAX_TURNS
+from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_IMAGES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
-from twelve.web.uploads import PICTURES
+from twelve.web.uploads import IMAGES
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(PICTURES, _BYTES)}}
+_UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(IMAGES, _BYTES)}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
 _LOOKED = documented(400, 401, 404, 422, 429, 503)
 SceneId = Annotated[str, Path(max_length=64)]
@@ -51,7 +50,7 @@ def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> Non
         responses={200: {"content": {"image/png": {}}}, **documented(400, 404, 422, 503)},
     )
     async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
-        """A picture to try."""
+        """An image to try."""
         if name not in by_name:
             raise ServiceError(404, "there is no such sample", "see /api/model")
         return Response(by_name[name].png, media_type="image/png")
@@ -60,29 +59,29 @@ def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> Non
 def _keep(router: APIRouter, service: Service) -> None:
     @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED)
     async def look(request: Request) -> schemas.SceneReply:
-        """Look at a picture, whose bytes are the body; it is kept in memory for a while, to be asked about by id."""
+        """Look at an image, whose bytes are the body; it is kept in memory for a while, to be asked about by id."""
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind not in PICTURES:
-            raise ServiceError(415, "the body is no picture by its content type", f"send it as {PICTURES[0]}")
+        if kind not in IMAGES:
+            raise ServiceError(415, "the body is no image by its content type", f"send it as {IMAGES[0]}")
         scene = await service.look(await request.body())
         return seen(service, service.scenes.add(scene), scene)
 
     @router.get("/scenes/{scene}", responses=_LOOKED)
     async def recall(scene: SceneId) -> schemas.SceneReply:
-        """A picture that was looked at."""
+        """An image that was looked at."""
         return seen(service, scene, service.scenes.get(scene))
 
     @router.delete("/scenes/{scene}", status_code=204, responses=_LOOKED)
     async def forget(scene: SceneId) -> None:
-        """Forget a picture."""
+        """Forget an image."""
         service.scenes.remove(scene)
 
 
 def _single(router: APIRouter, service: Service) -> None:
     @router.post("/answer", responses=_ASKED)
     async def answer(asked: schemas.AnswerRequest) -> schemas.AnswerReply:
-        """The answer to a question about a picture."""
-        found = await service.ask("answer", asked.question, [asked.picture], task=asked.task, explain=asked.explain)
+        """The answer to a question about an image."""
+        found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
         return schemas.AnswerReply(**said(found))
 
     @router.post("/locate", responses=_ASKED)
@@ -91,7 +90,7 @@ def _single(router: APIRouter, service: Service) -> None:
         found = await service.ask(
             "locate",
             asked.phrase,
-            [asked.picture],
+            [asked.image],
             task=asked.task,
             explain=asked.explain,
             threshold=asked.threshold,
@@ -100,8 +99,8 @@ def _single(router: APIRouter, service: Service) -> None:
 
     @router.post("/entails", responses=_ASKED)
     async def entails(asked: schemas.EntailsRequest) -> schemas.EntailsReply:
-        """Whether the picture shows that a statement is so."""
-        found = await service.ask("entails", asked.statement, [asked.picture], task=asked.task, explain=asked.explain)
+        """Whether the image shows that a statement is so."""
+        found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
         return schemas.EntailsReply(**said(found))
 
 
@@ -112,7 +111,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
         found = await service.ask(
             method,
             text,
-            [asked.picture],
+            [asked.image],
             task=asked.task,
             explain=asked.explain,
             threshold=asked.threshold,
@@ -134,7 +133,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
 def _several(router: APIRouter, service: Service) -> None:
     @router.post("/verify", responses=_ASKED)
     async def verify(asked: schemas.VerifyRequest) -> schemas.VerifyReply:
-        """Whether a statement is true of two pictures. Its attention is that of the left one."""
+        """Whether a statement is true of two images. Its attention is that of the left one."""
         found = await service.ask(
             "verify", asked.statement, [asked.left, asked.right], task=asked.task, explain=asked.explain
         )
@@ -142,13 +141,13 @@ def _several(router: APIRouter, service: Service) -> None:
 
     @router.post("/match", responses=_ASKED)
     async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
-        """How well captions and pictures go together: every one with every other."""
-        found = await service.match(asked.pictures, asked.captions, asked.task)
+        """How well captions and images go together: every one with every other."""
+        found = await service.match(asked.images, asked.captions, asked.task)
         ranked = [
             schemas.RankedCaption(
                 caption=caption,
-                pictures=[
-                    schemas.RankedPicture(picture=int(place), share=share) for place, share in found.ranked_images(row)
+                images=[
+                    schemas.RankedImage(image=int(place), share=share) for place, share in found.ranked_images(row)
                 ],
             )
             for row, caption in enumerate(found.captions)
@@ -165,7 +164,7 @@ def said(result: Result) -> dict[str, Any]:
 
 
 def seen(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
-    """What the model sees of a picture."""
+    """What the model sees of an image."""
     regions, classes = scene.regions, service.predictor.extractor.looker.classes
     labels = None
     if regions.class_ids is not None and len(classes):
@@ -183,13 +182,11 @@ def seen(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
 
 def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> schemas.ModelReply:
     """What a model can do."""
-    known = all_tasks()
-    titles = {name: known[name].title if name in known else name for name in predictor.processor.task_outputs}
     return schemas.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
         methods={
-            method: [schemas.Asked(name=name, title=titles[name]) for name in names]
+            method: [schemas.Asked(name=name, title=predictor.titles[name]) for name in names]
             for method, names in predictor.methods.items()
         },
         note=note_for(predictor),
@@ -201,7 +198,7 @@ def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> sch
             "text": MAX_TEXT,
             "turns": MAX_TURNS,
             "boxes": MAX_BOXES,
-            "pictures": MAX_PICTURES,
+            "images": MAX_IMAGES,
             "captions": MAX_CAPTIONS,
             "scene_seconds": limits.scene_seconds,
         },

@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from twelve import __version__
 from twelve.errors import ConfigError
 from twelve.predictor import Predictor
+from twelve.version import __version__
 from twelve.web import problems
 from twelve.web.api import routes
 from twelve.web.gate import Gate
@@ -50,10 +50,10 @@ def create_app(
 
     Raises:
         ConfigError: the token is none that can be sent, or too short.
-        ConfigError, RegionError: the predictor cannot look at pictures.
+        ConfigError, RegionError: the predictor cannot look at images.
     """
     check_token(token)
-    _ = predictor.extractor  # what is missing shows now, not when the first picture comes
+    _ = predictor.extractor  # what is missing shows now, not when the first image comes
     service = Service(predictor, limits or Limits())
 
     @contextlib.asynccontextmanager
@@ -67,7 +67,7 @@ def create_app(
     app = FastAPI(
         title="twelve",
         version=__version__,
-        summary="Questions about pictures",
+        summary="Questions about images",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

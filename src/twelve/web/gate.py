@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.problems import ServiceError
 from twelve.web.service import Service
-from twelve.web.uploads import PICTURES
+from twelve.web.uploads import IMAGES
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -103,7 +103,7 @@ class Gate:
         body = bytearray()
         try:
             await self._read(scope, receive, body)
-            if not _is_picture(scope):
+            if not _is_image(scope):
                 _check_marks(body, service.limits.max_marks)
             service.admit()
             with ExitStack() as slot:
@@ -158,12 +158,12 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _is_picture(scope: Scope) -> bool:
-    return _header(scope, b"content-type").split(";")[0].strip().lower() in PICTURES
+def _is_image(scope: Scope) -> bool:
+    return _header(scope, b"content-type").split(";")[0].strip().lower() in IMAGES
 
 
 def _check_marks(body: bytearray, most: int) -> None:
-    """Raise ServiceError for JSON of more keys and values than any request needs. A picture in base64 has no marks."""
+    """Raise ServiceError for JSON of more keys and values than any request needs. An image in base64 has no marks."""
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
         raise ServiceError(
             422, f"JSON of more than {most:,} brackets, colons, commas and quotes", "see /openapi.json for what is read"
@@ -171,7 +171,7 @@ def _check_marks(body: bytearray, most: int) -> None:
 
 
 def _too_long(most: int) -> ServiceError:
-    return ServiceError(413, f"a body of more than {most:,} bytes", "send a smaller picture, or fewer at once")
+    return ServiceError(413, f"a body of more than {most:,} bytes", "send a smaller image, or fewer at once")
 
 
 def _check_token(given: list[str], token: str) -> None:

@@ -12,17 +12,17 @@ class Limits:
     """What is refused beyond; every value is positive.
 
     Attributes:
-        max_bytes: of a picture as it is sent, and of all pictures in one JSON request together.
-        max_pixels: width times height of a picture, checked before any pixel is decoded.
-        max_request_pixels: of all pictures in one JSON request together.
+        max_bytes: of an image as it is sent, and of all images in one JSON request together.
+        max_pixels: width times height of an image, checked before any pixel is decoded.
+        max_request_pixels: of all images in one JSON request together.
         max_marks: brackets, braces, colons, commas and quotes in one JSON request: reading keys and values takes
-            far longer than reading as many bytes of a picture.
+            far longer than reading as many bytes of an image.
         max_held_bytes: of bodies that are being received or wait, all together.
         max_waiting: requests that are accepted and not yet answered; beyond, 429.
         max_batch: questions that the model answers together; 1 answers one at a time.
-        max_scenes, max_scene_bytes: pictures that are kept in memory to be asked about again; the one asked about
+        max_scenes, max_scene_bytes: images that are kept in memory to be asked about again; the one asked about
             longest ago goes first.
-        scene_seconds: how long a picture is kept after it was last asked about.
+        scene_seconds: how long an image is kept after it was last asked about.
         head_seconds: within which a request's first lines must have arrived, or the connection is closed.
         body_seconds: within which a body must have arrived.
         answer_seconds: within which a request is answered, or given up.
@@ -56,5 +56,5 @@ class Limits:
 
     @property
     def max_body(self) -> int:
-        """Bytes of a request's body: pictures in base64 are a third longer, and texts come beside them."""
+        """Bytes of a request's body: images in base64 are a third longer, and texts come beside them."""
         return self.max_bytes * 4 // 3 + 100_000

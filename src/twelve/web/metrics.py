@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-
-if TYPE_CHECKING:
-    from twelve.web.service import Service
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Of one application: nothing is shared between two in a process."""
+    """Of one application: nothing is shared between two in a process.
 
-    def __init__(self, service: Service) -> None:
+    Args:
+        gauges: name -> what it is of, and what says its value.
+    """
+
+    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = Counter(
@@ -32,12 +33,7 @@ class Metrics:
         self.batch = Histogram(
             "twelve_batch_questions", "Questions answered together.", buckets=_BATCHES, registry=self.registry
         )
-        for name, text, value in (
-            ("twelve_waiting_requests", "Accepted and not yet answered.", lambda: service.waiting),
-            ("twelve_held_bytes", "Bodies being received or waiting.", lambda: service.held),
-            ("twelve_scenes", "Pictures kept.", lambda: len(service.scenes)),
-            ("twelve_scene_bytes", "Their size.", lambda: service.scenes.bytes),
-        ):
+        for name, (text, value) in gauges.items():
             Gauge(name, text, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:

@@ -16,7 +16,7 @@ from twelve.web.schemas import Problem
 MEANINGS = {
     400: "the request is malformed",
     401: "the service wants a token, and this is not it",
-    404: "no such picture: it expired, or was never here",
+    404: "no such image: it expired, or was never here",
     405: "there is nothing of this kind here",
     408: "the body did not arrive in time",
     413: "too many bytes",

@@ -1,4 +1,4 @@
-"""Pictures to try, for a model of the drawn world: drawn when the service starts, with things to ask about them."""
+"""Images to try, for a model of the drawn world: drawn when the service starts, with things to ask about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEED = 1207
 
 @dataclass(frozen=True)
 class Sample:
-    """A drawn picture.
+    """A drawn image.
 
     Attributes:
         name: in its address.
@@ -49,7 +49,7 @@ def note_for(predictor: Predictor) -> str | None:
 
 
 def _drawn(predictor: Predictor) -> list[bool]:
-    """Of each kind of pictures that the model was trained on, whether it is the drawn world; empty: unknown."""
+    """Of each kind of images that the model was trained on, whether it is the drawn world; empty: unknown."""
     try:
         recipes = [Recipe.from_json(recipe) for recipe in predictor.processor.region_recipes.values()]
     except RegionError:

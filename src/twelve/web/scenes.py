@@ -1,4 +1,4 @@
-"""Pictures that were looked at, kept in memory for a while: a bounded number, a bounded size, a bounded time."""
+"""Images that were looked at, kept in memory for a while: a bounded number, a bounded size, a bounded time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Scenes:
         with self._lock:
             found = self._kept.get(name)
             if found is None:
-                raise ServiceError(404, "there is no such picture (any more)", "send it to /api/scenes again")
+                raise ServiceError(404, "there is no such image (any more)", "send it to /api/scenes again")
             found.until = self._now() + self._limits.scene_seconds
             self._kept.move_to_end(name)
             return found.scene
@@ -95,5 +95,5 @@ class Scenes:
 def size_of(scene: Scene) -> int:
     """Bytes that a scene takes: its pixels and its features."""
     features = scene.regions.features
-    pixels = 0 if scene.picture is None else 3 * scene.picture.width * scene.picture.height
+    pixels = 0 if scene.image is None else 3 * scene.image.width * scene.image.height
     return pixels + (0 if features is None else features.nbytes) + scene.regions.boxes.nbytes

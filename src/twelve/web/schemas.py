@@ -1,4 +1,4 @@
-"""What goes in and out of the API, as OpenAPI describes it. Boxes are xyxy pixels of the upright picture."""
+"""What goes in and out of the API, as OpenAPI describes it. Boxes are xyxy pixels of the upright image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 MAX_TEXT = 2000
 MAX_TURNS = 20
 MAX_BOXES = 100
-MAX_PICTURES = 64
+MAX_IMAGES = 64
 MAX_CAPTIONS = 32
 
 
@@ -59,14 +59,14 @@ class Problem(BaseModel):
 
 
 # --- requests -------------------------------------------------------------------------------------------------
-class PictureOf(_Closed):
-    """A picture: one that was looked at (``scene``), or a file's bytes in base64 (``image``), used once."""
+class ImageOf(_Closed):
+    """An image: one that was looked at (``scene``), or a file's bytes in base64 (``image``), used once."""
 
     scene: Annotated[str | None, Field(max_length=64)] = None
     image: Encoded | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> PictureOf:
+    def _one(self) -> ImageOf:
         if (self.scene is None) == (self.image is None):
             raise ValueError("give either scene or image")
         return self
@@ -81,31 +81,31 @@ class _Explained(_Asking):
 
 
 class AnswerRequest(_Explained):
-    """A question about a picture."""
+    """A question about an image."""
 
-    picture: PictureOf
+    image: ImageOf
     question: Text
 
 
 class LocateRequest(_Explained):
-    """A phrase that means something in a picture."""
+    """A phrase that means something in an image."""
 
-    picture: PictureOf
+    image: ImageOf
     phrase: Text
     threshold: Share | None = Field(None, description="below this score, nothing counts as found")
 
 
 class EntailsRequest(_Explained):
-    """A statement about a picture."""
+    """A statement about an image."""
 
-    picture: PictureOf
+    image: ImageOf
     statement: Text
 
 
 class ChooseRequest(_Explained):
     """A question that one of several boxes answers."""
 
-    picture: PictureOf
+    image: ImageOf
     question: Text
     boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
     threshold: Share | None = None
@@ -121,35 +121,35 @@ class Turn(_Closed):
 class GuessRequest(_Explained):
     """A dialogue that is about one of several boxes."""
 
-    picture: PictureOf
+    image: ImageOf
     dialogue: list[Turn] = Field(min_length=1, max_length=MAX_TURNS)
     boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
     threshold: Share | None = None
 
 
 class VerifyRequest(_Explained):
-    """A statement about two pictures."""
+    """A statement about two images."""
 
-    left: PictureOf
-    right: PictureOf
+    left: ImageOf
+    right: ImageOf
     statement: Text
 
 
 class MatchRequest(_Asking):
-    """Captions and pictures, every one with every other."""
+    """Captions and images, every one with every other."""
 
-    pictures: list[PictureOf] = Field(min_length=1, max_length=MAX_PICTURES)
+    images: list[ImageOf] = Field(min_length=1, max_length=MAX_IMAGES)
     captions: list[Text] = Field(min_length=1, max_length=MAX_CAPTIONS)
 
 
 # --- replies --------------------------------------------------------------------------------------------------
 class SceneReply(BaseModel):
-    """A picture that was looked at."""
+    """An image that was looked at."""
 
     id: str
     width: int
     height: int
-    boxes: list[Box] = Field(description="what the model sees of it, without the whole picture")
+    boxes: list[Box] = Field(description="what the model sees of it, without the whole image")
     labels: list[str] | None = Field(description="what the detector takes each box for, if it names things")
     seconds: float = Field(description="how long it is kept after it was last asked about")
 
@@ -158,7 +158,7 @@ class AttentionReply(BaseModel):
     """Means over all connections and heads; rows sum to 1."""
 
     words: list[str]
-    boxes: list[Box] = Field(description="the first is the whole picture")
+    boxes: list[Box] = Field(description="the first is the whole image")
     words_to_regions: list[list[float]]
     regions_to_words: list[list[float]]
 
@@ -196,21 +196,21 @@ class VerifyReply(_Reply):
     true: bool
 
 
-class RankedPicture(BaseModel):
-    picture: int = Field(description="place among the pictures that were sent, from 0")
+class RankedImage(BaseModel):
+    image: int = Field(description="place among the images that were sent, from 0")
     share: float
 
 
 class RankedCaption(BaseModel):
     caption: str
-    pictures: list[RankedPicture] = Field(description="all of them, best first; shares sum to 1")
+    images: list[RankedImage] = Field(description="all of them, best first; shares sum to 1")
 
 
 class MatchReply(BaseModel):
     task: str
     captions: list[RankedCaption]
-    logits: list[list[float]] = Field(description="captions x pictures")
-    warnings: list[str] = Field(default=[], description="why shares may mean nothing; pictures are named by place")
+    logits: list[list[float]] = Field(description="captions x images")
+    warnings: list[str] = Field(default=[], description="why shares may mean nothing; images are named by place")
 
 
 class Asked(BaseModel):
@@ -221,7 +221,7 @@ class Asked(BaseModel):
 
 
 class Sample(BaseModel):
-    """A picture to try."""
+    """An image to try."""
 
     name: str
     alt: str

@@ -1,4 +1,4 @@
-"""What the endpoints do: pictures in, answers out, in the time that is allowed."""
+"""What the endpoints do: images in, answers out, in the time that is allowed."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import TypeVar
 import numpy as np
 
 from twelve.predictor import Matched, Predictor, Result, Scene
+from twelve.predictor.checks import Turn
 from twelve.predictor.predictor import NoNumber
-from twelve.predictor.questions import Turn
-from twelve.regions.pipeline import NotFinite
-from twelve.tasks.base import Box
+from twelve.regions.extraction.pipeline import NotFinite
+from twelve.types.examples import Box
 from twelve.web import uploads
 from twelve.web.limits import Limits
 from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
 from twelve.web.problems import ServiceError
 from twelve.web.scenes import Scenes
-from twelve.web.schemas import PictureOf
+from twelve.web.schemas import ImageOf
 from twelve.web.worker import Worker
 
 T = TypeVar("T")
 LARGE = 4_000_000
-"""Pixels from which on a picture is a large one."""
+"""Pixels from which on an image is a large one."""
 PAIRS = 64
-"""Of a caption and a picture, in a step of a search: more at once take no less time a pair."""
+"""Of a caption and an image, in a step of a search: more at once take no less time a pair."""
 _SMOOTHING = 0.98
 """Of the pace: a moment in which the machine did something else must not send everyone away for long."""
 
 
 class Service:
-    """A predictor, its threads, the pictures it keeps.
+    """A predictor, its threads, the images it keeps.
 
-    The model has a thread of its own (:class:`Worker`), which never sees a pixel. Pictures are decoded and looked at by
+    The model has a thread of its own (:class:`Worker`), which never sees a pixel. Images are decoded and looked at by
     two others, one at a time each: large ones in one, so that they keep nobody waiting but each other, all others in
-    the other. A question that waits holds the regions of its pictures; pixels are kept by ``scenes`` alone.
+    the other. A question that waits holds the regions of its images; pixels are kept by ``scenes`` alone.
 
     Attributes:
         waiting: requests that are accepted and not yet answered.
@@ -50,9 +50,16 @@ class Service:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.predictor, self.limits = predictor, limits
         self.scenes = Scenes(limits)
-        self.metrics = Metrics(self)
+        self.metrics = Metrics(
+            {
+                "twelve_waiting_requests": ("Accepted and not yet answered.", lambda: self.waiting),
+                "twelve_held_bytes": ("Bodies being received or waiting.", lambda: self.held),
+                "twelve_scenes": ("Images kept.", lambda: len(self.scenes)),
+                "twelve_scene_bytes": ("Their size.", lambda: self.scenes.bytes),
+            }
+        )
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
-        self._small, self._large = Line("pictures"), Line("large pictures")
+        self._small, self._large = Line("images"), Line("large images")
         self.waiting, self.held = 0, 0
         self.stop_by = math.inf
         self._pace = 0.05  # seconds from one reply to the next, while others wait
@@ -103,57 +110,56 @@ class Service:
                 self._pace = _SMOOTHING * self._pace + (1 - _SMOOTHING) * (now - self._last)
             self._last = now if self.waiting else None
 
-    # --- pictures ---------------------------------------------------------------------------------------------
+    # --- images ---------------------------------------------------------------------------------------------
     async def look(self, data: bytes) -> Scene:
         """Look at a file's bytes.
 
         Raises:
-            ServiceError: they are no picture that is taken.
+            ServiceError: they are no image that is taken.
         """
         until = self._until()
         pixels = await asyncio.to_thread(uploads.check, data, self.limits)
         return await self._result(self._line(pixels).do(lambda: self._looked(data)), until)
 
     def _line(self, pixels: int) -> Line:
-        """The thread that looks at a picture of this size."""
+        """The thread that looks at an image of this size."""
         return self._large if pixels > LARGE else self._small
 
     def _looked(self, data: bytes) -> Scene:
-        return self.predictor.look(uploads.decoded(data, self.limits), name="picture")
+        return self.predictor.look(uploads.decoded(data, self.limits), name="image")
 
-    async def _checked(self, pictures: Sequence[PictureOf]) -> list[int]:
-        """The pixels of each picture. Raise ServiceError, before any is decoded, if one is not there, or cannot be
+    async def _checked(self, images: Sequence[ImageOf]) -> list[int]:
+        """The pixels of each image. Raise ServiceError, before any is decoded, if one is not there, or cannot be
         taken, or all that were sent cannot together."""
         sizes, sent = [], 0
-        for picture in pictures:
-            if picture.image is None:
-                regions = self.scenes.get(picture.scene or "").regions
+        for image in images:
+            if image.image is None:
+                regions = self.scenes.get(image.scene or "").regions
                 sizes.append(regions.width * regions.height)
             else:
-                sizes.append(await asyncio.to_thread(uploads.check, picture.image, self.limits))
+                sizes.append(await asyncio.to_thread(uploads.check, image.image, self.limits))
                 sent += sizes[-1]
         if sent > (most := self.limits.max_request_pixels):
-            raise ServiceError(422, f"pictures of more than {most:,} pixels together", "send each to /api/scenes")
+            raise ServiceError(422, f"images of more than {most:,} pixels together", "send each to /api/scenes")
         return sizes
 
-    async def _regions(self, pictures: Sequence[PictureOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:
-        """What a question needs of its pictures: their regions, and those of ``boxes``. One picture after the other,
+    async def _regions(self, images: Sequence[ImageOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:
+        """What a question needs of its images: their regions, and those of ``boxes``. One image after the other,
         so that a request of many is never ahead of another by more than one."""
-        sizes = await self._checked(pictures)
+        sizes = await self._checked(images)
         return [
-            await self._regions_of(picture, pixels, until, boxes)
-            for picture, pixels in zip(pictures, sizes, strict=True)
+            await self._regions_of(image, pixels, until, boxes) for image, pixels in zip(images, sizes, strict=True)
         ]
 
-    async def _regions_of(self, picture: PictureOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
-        if picture.image is None:
+    async def _regions_of(self, image: ImageOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
+        if image.image is None:
             if not boxes:
-                return without_pixels(self.scenes.get(picture.scene or ""))
-            inside(boxes, self.scenes.get(picture.scene or ""))  # what is wrong shows before it waits
+                return without_pixels(self.scenes.get(image.scene or ""))
+            inside(boxes, self.scenes.get(image.scene or ""))  # what is wrong shows before it waits
 
         def work() -> Scene:
-            kept = picture.image is None
-            scene = self.scenes.get(picture.scene or "") if kept else self._looked(picture.image or b"")
+            kept = image.image is None
+            scene = self.scenes.get(image.scene or "") if kept else self._looked(image.image or b"")
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
@@ -164,7 +170,7 @@ class Service:
         self,
         method: str,
         text: str | Sequence[Turn],
-        pictures: Sequence[PictureOf],
+        images: Sequence[ImageOf],
         *,
         task: str | None,
         explain: bool,
@@ -177,19 +183,19 @@ class Service:
             ServiceError, TwelveError: it cannot be asked.
         """
         until = self._until()
-        self.predictor.task_for(method, task)  # before a picture is looked at in vain
-        scenes = await self._regions(pictures, until, boxes)
+        self.predictor.task_for(method, task)  # before an image is looked at in vain
+        scenes = await self._regions(images, until, boxes)
         question = self.predictor.question(method, text, scenes, task=task, boxes=boxes)
         found = await self._result(self.worker.ask(question, explain=explain, threshold=threshold), until)
         if not math.isfinite(found.score):
             raise no_number()
         return found
 
-    async def match(self, pictures: Sequence[PictureOf], captions: Sequence[str], task: str | None) -> Matched:
-        """Captions and pictures, which are named by their places."""
+    async def match(self, images: Sequence[ImageOf], captions: Sequence[str], task: str | None) -> Matched:
+        """Captions and images, which are named by their places."""
         until = self._until()
         self.predictor.task_for("match", task)
-        scenes = await self._regions(pictures, until)
+        scenes = await self._regions(images, until)
         for place, scene in enumerate(scenes):
             scene.name = str(place)
         steps = self.predictor.matching(scenes, list(captions), task=task, pairs=PAIRS)
@@ -218,7 +224,7 @@ class Service:
 
     # --- life -------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
-        """Forget expired pictures, also while nobody asks anything."""
+        """Forget expired images, also while nobody asks anything."""
         while True:
             await asyncio.sleep(min(5.0, self.limits.scene_seconds))
             self.scenes.expire()
@@ -246,14 +252,14 @@ class Service:
 
 
 def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
-    """A scene of the same regions, and of those of ``boxes``, without the picture.
+    """A scene of the same regions, and of those of ``boxes``, without the image.
 
     It is a scene of its own: what it knows of boxes is gone with the request, whoever sends how many.
     """
-    made = Scene(scene.predictor, scene.regions, scene.picture, scene.name, scene.warnings)
+    made = Scene(scene.predictor, scene.regions, scene.image, scene.name, scene.warnings)
     if boxes:
         made.regions_of(tuple(boxes))
-    made.picture = None
+    made.image = None
     return made
 
 
@@ -263,12 +269,12 @@ def no_number() -> ServiceError:
 
 
 def inside(boxes: Sequence[Box], scene: Scene) -> None:
-    """Raise ServiceError if a box lies outside the picture."""
+    """Raise ServiceError if a box lies outside the image."""
     width, height = scene.regions.width, scene.regions.height
     for place, (x1, y1, x2, y2) in enumerate(boxes, start=1):
         if min(x2, width) - max(x1, 0) < 1 or min(y2, height) - max(y1, 0) < 1:
             raise ServiceError(
                 422,
-                f"box {place} lies outside the picture ({width} x {height} pixels)",
-                "give x1, y1, x2, y2 in pixels of the upright picture",
+                f"box {place} lies outside the image ({width} x {height} pixels)",
+                "give x1, y1, x2, y2 in pixels of the upright image",
             )

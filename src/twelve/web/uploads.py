@@ -1,4 +1,4 @@
-"""Whether bytes are a picture that may be decoded. Nothing here decodes a pixel or touches a file."""
+"""Whether bytes are an image that may be decoded. Nothing here decodes a pixel or touches a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 
 from PIL import Image
 
-from twelve.regions.images import Pieces, TooManyPieces, picture_of
+from twelve.regions.images import Pieces, TooManyPieces, open_image
 from twelve.web.limits import Limits
 from twelve.web.problems import ServiceError
 
@@ -19,28 +19,28 @@ KINDS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b"RIFF", ("WEBP",)),
 )
 """First bytes -> Pillow's formats. Few and plain: whatever can be read can be attacked."""
-PICTURES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
-"""Content types of an uploaded picture; what it is, its bytes say."""
+IMAGES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
+"""Content types of an uploaded image; what it is, its bytes say."""
 NAMES = "JPEG, PNG, WebP, GIF or BMP"
 MAX_STRETCH = 50
 """Longer side by shorter side: a sliver would become millions of pixels where it is enlarged to be looked at."""
 MAX_READS = 200_000
-"""Pieces that a picture is read in: a GIF of 16 MB has 125,000, a PNG of 16 MB hardly more than 10,000."""
+"""Pieces that an image is read in: a GIF of 16 MB has 125,000, a PNG of 16 MB hardly more than 10,000."""
 
 
 def check(data: bytes, limits: Limits) -> int:
-    """Read a picture's header; returns its width times height.
+    """Read an image's header; returns its width times height.
 
     Raises:
         ServiceError: 413, 415 or 422; says why.
     """
     if not data:
-        raise ServiceError(422, "there are no bytes", "send a picture")
+        raise ServiceError(422, "there are no bytes", "send an image")
     if len(data) > limits.max_bytes:
-        raise ServiceError(413, f"a picture of more than {limits.max_bytes:,} bytes", "send a smaller one")
+        raise ServiceError(413, f"an image of more than {limits.max_bytes:,} bytes", "send a smaller one")
     formats = next((formats for start, formats in KINDS if data.startswith(start)), None)
     if formats is None:
-        raise ServiceError(415, "this is no kind of picture that is read", f"send {NAMES}")
+        raise ServiceError(415, "this is no kind of image that is read", f"send {NAMES}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -51,25 +51,25 @@ def check(data: bytes, limits: Limits) -> int:
             raise _too_large(limits) from None
         except TooManyPieces:
             raise _too_many_pieces() from None
-        except Exception:  # whatever a reader trips over, these bytes are no picture
+        except Exception:  # whatever a reader trips over, these bytes are no image
             raise _broken() from None
     if width * height > limits.max_pixels:
         raise _too_large(limits)
     if max(width, height) > MAX_STRETCH * min(width, height):
-        raise ServiceError(422, f"{width} x {height} pixels are too narrow a picture", "crop it")
+        raise ServiceError(422, f"{width} x {height} pixels are too narrow an image", "crop it")
     if moving:
-        raise ServiceError(422, "the picture moves", "send one of its frames")
+        raise ServiceError(422, "the image moves", "send one of its frames")
     return width * height
 
 
 def decoded(data: bytes, limits: Limits) -> Image.Image:
-    """The upright RGB picture.
+    """The upright RGB image.
 
     Raises:
         ServiceError: 422; it is not whole.
     """
     try:
-        return picture_of(data, limits.max_pixels, max_reads=MAX_READS)
+        return open_image(data, limits.max_pixels, max_reads=MAX_READS)
     except MemoryError:
         raise
     except TooManyPieces:
@@ -79,12 +79,12 @@ def decoded(data: bytes, limits: Limits) -> Image.Image:
 
 
 def _too_large(limits: Limits) -> ServiceError:
-    return ServiceError(422, f"a picture of more than {limits.max_pixels:,} pixels", "send a smaller one")
+    return ServiceError(422, f"an image of more than {limits.max_pixels:,} pixels", "send a smaller one")
 
 
 def _too_many_pieces() -> ServiceError:
-    return ServiceError(422, "the picture's file is made of too many pieces", "save it again without comments, as PNG")
+    return ServiceError(422, "the image's file is made of too many pieces", "save it again without comments, as PNG")
 
 
 def _broken() -> ServiceError:
-    return ServiceError(422, "the picture is damaged or not whole", f"send a whole {NAMES} file")
+    return ServiceError(422, "the image is damaged or not whole", f"send a whole {NAMES} file")

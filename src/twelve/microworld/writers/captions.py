@@ -1,4 +1,4 @@
-"""Captions in Karpathy's split files: five a picture, most of them true of few pictures."""
+"""Captions in Karpathy's split files: five an image, most of them true of few images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from twelve.microworld.meaning import at_side, draw, fitting, reached, stand
 from twelve.microworld.relations import RELATIONS
 from twelve.microworld.scene import Scene, Thing
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import file_name, shuffled, write_json
 
 CAPTIONS = 5
 PATIENCE = 300
-"""Tries after which a picture of things that are hard to tell apart gets captions that do not tell them apart."""
+"""Tries after which an image of things that are hard to tell apart gets captions that do not tell them apart."""
 Meaning = Callable[[Scene, Slots], bool]
 
 
@@ -105,16 +105,16 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
     wordings = _STYLES[dataset]
     tally = Tally(dataset, templates={wording.text for wording in wordings})
     images: list[dict[str, Any]] = []
-    shown: dict[str, list[tuple[Picture, dict[str, Any]]]] = {}
-    for picture, split in _coco(world) if dataset == "coco" else _flickr(world, rng):
-        texts = caption(rng, wordings, picture.scene, test=split == "test")
+    shown: dict[str, list[tuple[WorldImage, dict[str, Any]]]] = {}
+    for image, split in _coco(world) if dataset == "coco" else _flickr(world, rng):
+        texts = caption(rng, wordings, image.scene, test=split == "test")
         sentences = [_sentence(text, len(images), CAPTIONS * len(images) + k) for k, text in enumerate(texts)]
-        record = {"filename": file_name(picture), "imgid": len(images), "split": split, "sentences": sentences}
+        record = {"filename": file_name(image), "imgid": len(images), "split": split, "sentences": sentences}
         record["sentids"] = [row["sentid"] for row in sentences]
         if dataset == "coco":
-            record |= {"filepath": picture.part, "cocoid": int(picture.key)}
+            record |= {"filepath": image.part, "cocoid": int(image.key)}
         images.append(record)
-        shown.setdefault(split, []).append((picture, record))
+        shown.setdefault(split, []).append((image, record))
         name = "train" if split == "restval" else split
         tally.examples[name] = tally.examples.get(name, 0) + CAPTIONS
     write_json(folder / f"dataset_{dataset}.json", {"images": images, "dataset": dataset})
@@ -153,34 +153,34 @@ def _sentence(text: str, imgid: int, sentid: int) -> dict[str, Any]:
 
 
 def _oracle(
-    dataset: str, wordings: Sequence[Wording[Meaning]], shown: Sequence[tuple[Picture, dict[str, Any]]]
+    dataset: str, wordings: Sequence[Wording[Meaning]], shown: Sequence[tuple[WorldImage, dict[str, Any]]]
 ) -> dict[str, list[str]]:
-    """Caption -> ids of the split's pictures that it is true of."""
+    """Caption -> ids of the split's images that it is true of."""
     found: dict[str, list[str]] = {}
     for _, record in shown:
         for row in record["sentences"]:
             wording, slots = read(wordings, row["raw"])
-            fit = [picture for picture, _ in shown if wording.meaning(picture.scene, slots)]
-            found[str(row["sentid"])] = [f"{dataset}/{picture.key}" for picture in fit]
+            fit = [image for image, _ in shown if wording.meaning(image.scene, slots)]
+            found[str(row["sentid"])] = [f"{dataset}/{image.key}" for image in fit]
     return found
 
 
-def _coco(world: World) -> list[tuple[Picture, str]]:
-    """train2014 trains, and so does what is open of val2014; its reserved pictures are val and test by turns."""
-    placed: list[tuple[Picture, str]] = []
+def _coco(world: World) -> list[tuple[WorldImage, str]]:
+    """train2014 trains, and so does what is open of val2014; its reserved images are val and test by turns."""
+    placed: list[tuple[WorldImage, str]] = []
     reserved = 0
-    for picture in world.coco:
-        if picture.part == "train2014":
-            placed.append((picture, "train"))
-        elif picture.part == "val2014":
-            placed.append((picture, ("test", "val")[reserved % 2] if picture.reserved else "restval"))
-            reserved += picture.reserved
+    for image in world.coco:
+        if image.part == "train2014":
+            placed.append((image, "train"))
+        elif image.part == "val2014":
+            placed.append((image, ("test", "val")[reserved % 2] if image.reserved else "restval"))
+            reserved += image.reserved
     return placed
 
 
-def _flickr(world: World, rng: np.random.Generator) -> list[tuple[Picture, str]]:
-    """Of the reserved pictures a good half are test, a fifth val; the rest train, where SNLI-VE may test on them."""
-    reserved = shuffled(rng, [picture.key for picture in world.flickr30k if picture.reserved])
+def _flickr(world: World, rng: np.random.Generator) -> list[tuple[WorldImage, str]]:
+    """Of the reserved images a good half are test, a fifth val; the rest train, where SNLI-VE may test on them."""
+    reserved = shuffled(rng, [image.key for image in world.flickr30k if image.reserved])
     tests, vals = round(len(reserved) * 0.54), round(len(reserved) * 0.75)
     split = {key: "test" if number < tests else "val" for number, key in enumerate(reserved[:vals])}
-    return [(picture, split.get(picture.key, "train")) for picture in world.flickr30k]
+    return [(image, split.get(image.key, "train")) for image in world.flickr30k]

@@ -18,13 +18,13 @@ from twelve.microworld.questions import Asker, Question, fill, open_to_training,
 from twelve.microworld.relations import RELATIONS, level, place, related
 from twelve.microworld.scene import GROUNDS, Scene, Thing
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.gqa_forms import FORMS, implied
 from twelve.microworld.writers.layout import write_json, xywh
 
-PER_PICTURE = {"train": 10, "val": 10, "testdev": 12, "test": 10}
+PER_IMAGE = {"train": 10, "val": 10, "testdev": 12, "test": 10}
 FOLLOWING = 2
-"""Questions about a picture that follow from others of it, at most; the rest of those is not balanced."""
+"""Questions about an image that follow from others of it, at most; the rest of those is not balanced."""
 REPHRASED = 0.15
 """How often a question of a file of all questions is asked in other words as well."""
 
@@ -37,7 +37,7 @@ class _Entry:
     """A question with its id."""
 
     key: str
-    picture: Picture
+    image: WorldImage
     question: Question
     balanced: bool
     entailed: list[str] = field(default_factory=list)
@@ -59,11 +59,11 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     keys = _keys()
     parts = _parts(world)
     seen: dict[str, set[str]] = defaultdict(set)
-    for split, pictures in parts.items():
+    for split, images in parts.items():
         train = split == "train"
         asker = Asker(FORMS, seed_of(rng), test=not train, unsaid=world.unseen if train else frozenset())
         entries = [
-            entry for p in pictures for entry in _about(p, asker, PER_PICTURE[split], keys, split in ("val", "testdev"))
+            entry for p in images for entry in _about(p, asker, PER_IMAGE[split], keys, split in ("val", "testdev"))
         ]
         balanced = [entry for entry in entries if entry.balanced]
         if train:
@@ -77,12 +77,12 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
             choices = {entry.key: _choices(entry, seen) for entry in entries}
             write_json(folder / f"{split}_choices.json", choices)
         if split in ("train", "val"):
-            write_json(folder / f"{split}_sceneGraphs.json", {p.key: scene_graph(p) for p in pictures})
+            write_json(folder / f"{split}_sceneGraphs.json", {p.key: scene_graph(p) for p in images})
     tally.write_oracle(folder)
     return tally
 
 
-def _parts(world: World) -> dict[str, list[Picture]]:
+def _parts(world: World) -> dict[str, list[WorldImage]]:
     extra = untidy(world)
     testdev = [p for p in world.vg if p.part == "testdev"]
     cut = len(testdev) * 5 // 6
@@ -102,10 +102,10 @@ def _keys() -> Iterator[str]:
         yield f"{number:08d}" if number % 5 == 0 else str(201_000_000 + number)
 
 
-def _about(picture: Picture, asker: Asker, count: int, keys: Iterator[str], everything: bool) -> list[_Entry]:
-    """Questions about a picture: ``count`` balanced ones and, if ``everything``, what follows from them."""
-    asked = asker.ask(picture.scene, count - FOLLOWING)
-    entries = {q.fact.program: _entry(next(keys), picture, q, True) for q in asked}
+def _about(image: WorldImage, asker: Asker, count: int, keys: Iterator[str], everything: bool) -> list[_Entry]:
+    """Questions about an image: ``count`` balanced ones and, if ``everything``, what follows from them."""
+    asked = asker.ask(image.scene, count - FOLLOWING)
+    entries = {q.fact.program: _entry(next(keys), image, q, True) for q in asked}
     room = FOLLOWING
     for entry in list(entries.values()):
         for form, fact in implied(entry.question.fact):
@@ -115,18 +115,18 @@ def _about(picture: Picture, asker: Asker, count: int, keys: Iterator[str], ever
                 room -= question is not None
                 if question is None and not everything:
                     continue
-                other = _entry(next(keys), picture, question or asker.say(form, fact), question is not None)
+                other = _entry(next(keys), image, question or asker.say(form, fact), question is not None)
                 entries[fact.program] = other
             entry.entailed.append(other.key)
     found = list(entries.values())
-    for question in asker.ask(picture.scene, room) if room else ():
+    for question in asker.ask(image.scene, room) if room else ():
         if question.fact.program not in entries:
-            found.append(_entry(next(keys), picture, question, True))
+            found.append(_entry(next(keys), image, question, True))
     return found + ([again for entry in found for again in _rephrased(entry, asker, keys)] if everything else [])
 
 
-def _entry(key: str, picture: Picture, question: Question, balanced: bool) -> _Entry:
-    return _Entry(key, picture, question, balanced, equivalent=[key])
+def _entry(key: str, image: WorldImage, question: Question, balanced: bool) -> _Entry:
+    return _Entry(key, image, question, balanced, equivalent=[key])
 
 
 def _rephrased(entry: _Entry, asker: Asker, keys: Iterator[str]) -> Iterator[_Entry]:
@@ -134,7 +134,7 @@ def _rephrased(entry: _Entry, asker: Asker, keys: Iterator[str]) -> Iterator[_En
     if asker.random.random() < REPHRASED:
         again = asker.say(entry.question.form, entry.question.fact)
         if again.text != entry.question.text:
-            other = _Entry(next(keys), entry.picture, again, False, [*entry.entailed], [entry.key])
+            other = _Entry(next(keys), entry.image, again, False, [*entry.entailed], [entry.key])
             other.equivalent.append(other.key)
             entry.equivalent.append(other.key)
             yield other
@@ -150,12 +150,12 @@ def _write_questions(tally: Tally, folder: Path, split: str, entries: Sequence[_
 
 
 def _public(entry: _Entry) -> dict[str, Any]:
-    return {"question": entry.question.text, "imageId": entry.picture.key, "isBalanced": entry.balanced}
+    return {"question": entry.question.text, "imageId": entry.image.key, "isBalanced": entry.balanced}
 
 
 def record(entry: _Entry) -> dict[str, Any]:
     """A member of a questions' file."""
-    question, scene = entry.question, entry.picture.scene
+    question, scene = entry.question, entry.image.scene
     form, fact = question.form, question.fact
     results = trace(fact.program, scene)
     steps = [
@@ -169,7 +169,7 @@ def record(entry: _Entry) -> dict[str, Any]:
     slots = {**fact.slots, "answer": fact.answer}
     full, spans = fill(form.full, slots) if form.full else (f"{fact.answer.capitalize()}.", {})
     last = results[fact.program[-1].needs[0]]
-    about = [entry_id(entry.picture, thing) for thing in last] if not isinstance(last, str) else []
+    about = [entry_id(entry.image, thing) for thing in last] if not isinstance(last, str) else []
     named = form.group == "object" and form.structural == "query"
     return {
         "semantic": steps,
@@ -198,7 +198,7 @@ def _found(entry: _Entry, result: Result) -> str:
     """The ids of what a step leaves, as GQA writes them behind its argument."""
     if isinstance(result, str):
         return ""
-    return f" ({','.join(entry_id(entry.picture, thing) for thing in result) or '-'})"
+    return f" ({','.join(entry_id(entry.image, thing) for thing in result) or '-'})"
 
 
 def _spans(entry: _Entry, spans: dict[str, tuple[int, int]] | Any) -> dict[str, str]:
@@ -206,9 +206,9 @@ def _spans(entry: _Entry, spans: dict[str, tuple[int, int]] | Any) -> dict[str, 
     found = {}
     for slot, (first, end) in spans.items():
         said = entry.question.fact.slots.get(slot)
-        things = fitting(entry.picture.scene, said) if isinstance(said, Description) else []
+        things = fitting(entry.image.scene, said) if isinstance(said, Description) else []
         if len(things) == 1:
-            found[str(first) if end == first + 1 else f"{first}:{end}"] = entry_id(entry.picture, things[0])
+            found[str(first) if end == first + 1 else f"{first}:{end}"] = entry_id(entry.image, things[0])
     return found
 
 
@@ -225,29 +225,29 @@ def _choices(entry: _Entry, seen: dict[str, set[str]]) -> dict[str, list[str]]:
     return {"valid": valid, "plausible": sorted(seen.get(entry.local, set()) | {fact.answer})}
 
 
-def entry_id(picture: Picture, thing: Thing) -> str:
+def entry_id(image: WorldImage, thing: Thing) -> str:
     """Id of a thing in the scene graphs."""
-    number = next(number for number, other in enumerate(picture.scene.things) if other is thing)
-    return f"{int(picture.key.removeprefix('n'))}{number:02d}"
+    number = next(number for number, other in enumerate(image.scene.things) if other is thing)
+    return f"{int(image.key.removeprefix('n'))}{number:02d}"
 
 
-def scene_graph(picture: Picture) -> dict[str, Any]:
-    """A picture's member of a file of scene graphs. Besides the official fields an object has its category, and where
+def scene_graph(image: WorldImage) -> dict[str, Any]:
+    """An image's member of a file of scene graphs. Besides the official fields an object has its category, and where
     it lies if that is clear, among its attributes."""
-    scene = picture.scene
+    scene = image.scene
     return {
         "width": scene.width,
         "height": scene.height,
         "location": scene.ground,
-        "objects": {entry_id(picture, thing): _object(picture, scene, thing) for thing in scene.things},
+        "objects": {entry_id(image, thing): _object(image, scene, thing) for thing in scene.things},
     }
 
 
-def _object(picture: Picture, scene: Scene, thing: Thing) -> dict[str, Any]:
+def _object(image: WorldImage, scene: Scene, thing: Thing) -> dict[str, Any]:
     x, y, width, height = (round(number) for number in xywh(thing.box))
     where = [word for word in (place(scene, thing), level(scene, thing)) if word is not None]
     relations = [
-        {"name": name, "object": entry_id(picture, other)}
+        {"name": name, "object": entry_id(image, other)}
         for name in RELATIONS
         for other in scene.things
         if other is not thing and related(scene, name, other, [thing])

@@ -1,4 +1,4 @@
-"""GuessWhat?!'s games in their first layout: yes or no questions about a picture until one thing is left.
+"""GuessWhat?!'s games in their first layout: yes or no questions about an image until one thing is left.
 
 Asked where a thing lies that lies between two sides, the answerer says N/A.
 """
@@ -17,7 +17,7 @@ from twelve.microworld.meaning import draw, stand, the
 from twelve.microworld.relations import level, place
 from twelve.microworld.scene import KINDS, Scene, Thing
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import annotation_id, file_name, outline, shuffled, write_lines, xywh
 
 FEWEST, MOST, WORDS = 2, 6, 40
@@ -25,7 +25,7 @@ FEWEST, MOST, WORDS = 2, 6, 40
 HASTY = 0.15
 """How often the questioner stops after the fewest questions, whatever is left."""
 GAMES = {"train": 3.4, "valid": 2.0, "test": 4.0}
-"""Games a picture, on average."""
+"""Games an image, on average."""
 ANSWERS = {True: "Yes", False: "No", None: "N/A"}
 Meaning = Callable[[Scene, Slots, Thing], bool | None]
 
@@ -88,19 +88,19 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     tally = Tally("guesswhat", templates={wording.text for wording in WORDINGS})
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in GAMES}
     numbers = [0, 0]
-    for picture, split in _splits(world, rng):
+    for image, split in _splits(world, rng):
         games = int(GAMES[split]) + int(rng.random() < GAMES[split] % 1)
         for _ in range(games):
-            game = play(rng, picture.scene, test=split == "test")
+            game = play(rng, image.scene, test=split == "test")
             if game is None:
                 continue
-            row = _row(rng, picture, game, numbers)
+            row = _row(rng, image, game, numbers)
             rows[split].append(row)
             tally.examples[split] = tally.examples.get(split, 0) + 1
             if split == "train":
                 tally.answers.update(answer for _, answer in game.turns)
             else:
-                tally.oracle.setdefault(split, {})[str(row["id"])] = _guess(picture, row)
+                tally.oracle.setdefault(split, {})[str(row["id"])] = _guess(image, row)
     for split, lines in rows.items():
         write_lines(folder / f"guesswhat.{split}.jsonl.gz", lines, zipped=True)
     tally.write_oracle(folder)
@@ -144,16 +144,16 @@ def guesses(scene: Scene, turns: Sequence[tuple[str, str]]) -> list[Thing]:
     return left
 
 
-def _guess(picture: Picture, row: dict[str, Any]) -> int:
+def _guess(image: WorldImage, row: dict[str, Any]) -> int:
     """Index among the row's objects, in order of their ids, of the first thing that its dialogue leaves."""
-    left = guesses(picture.scene, [(turn["question"], turn["answer"]) for turn in row["qas"]])
-    return next(number for number, thing in enumerate(picture.scene.things) if any(thing is other for other in left))
+    left = guesses(image.scene, [(turn["question"], turn["answer"]) for turn in row["qas"]])
+    return next(number for number, thing in enumerate(image.scene.things) if any(thing is other for other in left))
 
 
-def _row(rng: np.random.Generator, picture: Picture, game: _Game, numbers: list[int]) -> dict[str, Any]:
+def _row(rng: np.random.Generator, image: WorldImage, game: _Game, numbers: list[int]) -> dict[str, Any]:
     """A line of the file. ``numbers``: the next free ids of a game and of a question, which it counts on."""
-    things = picture.scene.things
-    ids = [annotation_id(picture, number) for number in range(len(things))]
+    things = image.scene.things
+    ids = [annotation_id(image, number) for number in range(len(things))]
     objects = [
         {
             "id": ids[number],
@@ -176,16 +176,16 @@ def _row(rng: np.random.Generator, picture: Picture, game: _Game, numbers: list[
         "status": _status(rng, game),
         "object_id": next(number for number, thing in zip(ids, things, strict=True) if thing is game.target),
         "image": {
-            "id": int(picture.key),
-            "file_name": file_name(picture),
-            "width": picture.scene.width,
-            "height": picture.scene.height,
+            "id": int(image.key),
+            "file_name": file_name(image),
+            "width": image.scene.width,
+            "height": image.scene.height,
             "coco_url": "",
             "flickr_url": "",
         },
         "objects": shuffled(rng, objects),
         "qas": qas,
-        "questioner_id": int(picture.key) % 50,
+        "questioner_id": int(image.key) % 50,
         "timestamp": "2016-07-08 02:04:00",
     }
 
@@ -197,10 +197,10 @@ def _status(rng: np.random.Generator, game: _Game) -> str:
     return "incomplete" if rng.random() < 0.5 else "failure"
 
 
-def _splits(world: World, rng: np.random.Generator) -> list[tuple[Picture, str]]:
-    """Pictures of train2014 and val2014: open ones train; the reserved ones are valid, test, or train after all."""
-    pictures = [picture for picture in world.coco if picture.part != "test2015"]
-    reserved = shuffled(rng, [picture.key for picture in pictures if picture.reserved])
+def _splits(world: World, rng: np.random.Generator) -> list[tuple[WorldImage, str]]:
+    """Images of train2014 and val2014: open ones train; the reserved ones are valid, test, or train after all."""
+    images = [image for image in world.coco if image.part != "test2015"]
+    reserved = shuffled(rng, [image.key for image in images if image.reserved])
     tests, valid = round(len(reserved) * 0.5), round(len(reserved) * 0.8)
     split = {key: "test" if number < tests else "valid" for number, key in enumerate(reserved[:valid])}
-    return [(picture, split.get(picture.key, "train")) for picture in pictures]
+    return [(image, split.get(image.key, "train")) for image in images]

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from twelve import files
+from twelve.io import files
 from twelve.microworld.scene import Box
-from twelve.microworld.world import Picture
+from twelve.microworld.world import WorldImage
 
 Item = TypeVar("Item")
 
@@ -29,14 +29,14 @@ def outline(box: Box) -> list[float]:
     return [x1, y1, x2, y1, x2, y2, x1, y2]
 
 
-def annotation_id(picture: Picture, number: int) -> int:
-    """COCO's id of thing ``number`` of a COCO picture, the same in all datasets."""
-    return 100 * int(picture.key) + number + 1
+def annotation_id(image: WorldImage, number: int) -> int:
+    """COCO's id of thing ``number`` of a COCO image, the same in all datasets."""
+    return 100 * int(image.key) + number + 1
 
 
-def file_name(picture: Picture) -> str:
-    """The picture's file without its folder."""
-    return picture.file.rsplit("/", 1)[-1]
+def file_name(image: WorldImage) -> str:
+    """The image's file without its folder."""
+    return image.file.rsplit("/", 1)[-1]
 
 
 def shuffled(rng: np.random.Generator, items: Sequence[Item]) -> list[Item]:

@@ -1,4 +1,4 @@
-"""NLVR2: statements about two pictures, each said of four pairs, of which it is true of two.
+"""NLVR2: statements about two images, each said of four pairs, of which it is true of two.
 
 So a statement alone tells nothing. Pairs that stand next to each other in the world form a set; a statement has the
 same number in all pairs of its set.
@@ -17,7 +17,7 @@ from twelve.microworld.language import Slots, Wording, choose, pick, read, sente
 from twelve.microworld.meaning import draw, fitting, stand
 from twelve.microworld.scene import Scene
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import write_lines
 
 PAIRS = 4
@@ -26,16 +26,16 @@ STATEMENTS = {"train": 7, "dev": 4, "test1": 5}
 """Statements a set."""
 TRIES = 150
 """Sentences that are tried for one statement."""
-Pair: TypeAlias = tuple[Picture, Picture]
+Pair: TypeAlias = tuple[WorldImage, WorldImage]
 Count = Callable[[Scene, Slots], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A number for each of the two pictures, and what must hold of the two numbers.
+    """A number for each of the two images, and what must hold of the two numbers.
 
     ``near``: a set must hold a pair for which the statement is false though one of the numbers is not 0; else one
-    picture alone would often tell.
+    image alone would often tell.
     """
 
     counts: tuple[Count, Count]
@@ -155,13 +155,13 @@ def true(text: str, pair: Pair) -> bool:
 
 def _sets(world: World, split: str) -> list[list[Pair]]:
     """The pairs of a split by fours; what is left over at the end is not used."""
-    pictures = [picture for picture in world.nlvr2 if picture.part == split]
-    pairs = list(zip(pictures[::2], pictures[1::2], strict=True))
+    images = [image for image in world.nlvr2 if image.part == split]
+    pairs = list(zip(images[::2], images[1::2], strict=True))
     return [pairs[start : start + PAIRS] for start in range(0, len(pairs) - PAIRS + 1, PAIRS)]
 
 
 def _statements(rng: np.random.Generator, pairs: Sequence[Pair], wanted: int, *, test: bool) -> list[str]:
-    """Statements that are true of half of the pairs, with slots from a picture by chance."""
+    """Statements that are true of half of the pairs, with slots from an image by chance."""
     found: list[str] = []
     for _ in range(wanted):
         wording = choose(rng, WORDINGS, test=test)
@@ -193,7 +193,7 @@ def _balanced(meaning: Meaning, pairs: Sequence[Pair], slots: Slots) -> bool:
 
 
 def _identifier(pair: Pair, number: int) -> str:
-    """split-set-pair-sentence; the first three are the pictures' own."""
+    """split-set-pair-sentence; the first three are the images' own."""
     return f"{pair[0].key.removesuffix('-img0')}-{number}"
 
 

@@ -1,7 +1,8 @@
-"""References in the layout of the refer releases (readers: tasks/refer.py). Every sentence means exactly one thing.
+"""References in the layout of the refer releases (readers: tasks/formats/refer.py). Every sentence means exactly one
+thing.
 
-RefCOCO's sentences may use the place in the picture, RefCOCO+'s only what a thing looks like, RefCOCOg's are longer
-and full of relations. The three cut the same reserved pictures differently, as the originals do.
+RefCOCO's sentences may use the place in the image, RefCOCO+'s only what a thing looks like, RefCOCOg's are longer
+and full of relations. The three cut the same reserved images differently, as the originals do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from twelve.microworld.language import Slots, Wording, adjective, choose, pick, 
 from twelve.microworld.meaning import at_level, at_side, draw, extreme, fitting, nth, reached, stand, the
 from twelve.microworld.scene import KINDS, Scene, Thing
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import annotation_id, file_name, outline, shuffled, write_bytes, write_json, xywh
 from twelve.microworld.writers.python2 import dumps
 
@@ -138,8 +139,8 @@ REFCOCOG: tuple[Wording[Meaning], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Release:
-    """One dataset of the family: its wordings, who split it (the first is the task's own), its reserved pictures'
-    shares (val, test; the rest trains) and how many training references it has for each training picture."""
+    """One dataset of the family: its wordings, who split it (the first is the task's own), its reserved images'
+    shares (val, test; the rest trains) and how many training references it has for each training image."""
 
     wordings: tuple[Wording[Meaning], ...]
     split_by: tuple[str, ...]
@@ -161,23 +162,23 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
         dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
     """
     release = _RELEASES[dataset]
-    pictures = [picture for picture in world.coco if picture.part == "train2014"]
+    images = [image for image in world.coco if image.part == "train2014"]
     tally = Tally(dataset, templates={wording.text for wording in release.wordings})
-    write_json(folder / "instances.json", _instances(pictures))
-    split = _splits(rng, pictures, release.shares)
+    write_json(folder / "instances.json", _instances(images))
+    split = _splits(rng, images, release.shares)
     refs: list[dict[str, Any]] = []
-    for picture in pictures:
-        part = split.get(picture.key, "train")
+    for image in images:
+        part = split.get(image.key, "train")
         wanted = 3 if part != "train" else release.references
         # By chance: nothing about a thing makes it likelier to be meant.
-        for number in shuffled(rng, range(len(picture.scene.things)))[:wanted]:
-            texts = sentences(rng, release.wordings, picture.scene, picture.scene.things[number], test=part == "test")
+        for number in shuffled(rng, range(len(image.scene.things)))[:wanted]:
+            texts = sentences(rng, release.wordings, image.scene, image.scene.things[number], test=part == "test")
             if texts:
-                refs.append(_reference(picture, number, texts, refs))
-                family = picture.scene.things[number].family
+                refs.append(_reference(image, number, texts, refs))
+                family = image.scene.things[number].family
                 half = "A" if family in FAMILIES_A else "B"
                 refs[-1]["split"] = part + half if part == "test" and release.split_by[0] == "unc" else part
-                _count(tally, release, picture, refs[-1])
+                _count(tally, release, image, refs[-1])
     for who in release.split_by:
         write_bytes(folder / f"refs({who}).p", dumps(refs if who != "google" else _google(dataset, refs)))
     tally.write_oracle(folder)
@@ -218,76 +219,78 @@ def _denied(rng: np.random.Generator, scene: Scene, slots: Slots, target: Thing)
     return {**slots, "adjective": adjective(word)}
 
 
-def _splits(rng: np.random.Generator, pictures: Sequence[Picture], shares: tuple[float, float]) -> dict[str, str]:
-    reserved = shuffled(rng, [picture.key for picture in pictures if picture.reserved])
+def _splits(rng: np.random.Generator, images: Sequence[WorldImage], shares: tuple[float, float]) -> dict[str, str]:
+    reserved = shuffled(rng, [image.key for image in images if image.reserved])
     vals, tests = (round(len(reserved) * share) for share in shares)
     return dict.fromkeys(reserved[:vals], "val") | dict.fromkeys(reserved[vals : vals + tests], "test")
 
 
-def _reference(picture: Picture, number: int, texts: Sequence[str], before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _reference(
+    image: WorldImage, number: int, texts: Sequence[str], before: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     first = before[-1]["sent_ids"][-1] + 1 if before else 0
-    name, annotation = file_name(picture), annotation_id(picture, number)
+    name, annotation = file_name(image), annotation_id(image, number)
     return {
         "sent_ids": list(range(first, first + len(texts))),
         "file_name": f"{name.removesuffix('.jpg')}_{annotation}.jpg",
         "ann_id": annotation,
         "ref_id": len(before),
-        "image_id": int(picture.key),
+        "image_id": int(image.key),
         "split": "",
         "sentences": [
             {"tokens": text.replace(",", "").split(), "raw": text, "sent_id": first + k, "sent": text.replace(",", "")}
             for k, text in enumerate(texts)
         ],
-        "category_id": KINDS[picture.scene.things[number].kind][1],
+        "category_id": KINDS[image.scene.things[number].kind][1],
     }
 
 
-def _count(tally: Tally, release: _Release, picture: Picture, ref: dict[str, Any]) -> None:
+def _count(tally: Tally, release: _Release, image: WorldImage, ref: dict[str, Any]) -> None:
     """Add a reference to the tally: under its own split and, where that is half of the test set, under ``test``."""
     splits = {ref["split"], "test"} if ref["split"].startswith("test") else {ref["split"]}
     for split in sorted(splits):
         tally.examples[split] = tally.examples.get(split, 0) + len(ref["sentences"])
         for row in ref["sentences"] if split != "train" else ():
             wording, slots = read(release.wordings, row["raw"])
-            found = wording.meaning(picture.scene, slots)
+            found = wording.meaning(image.scene, slots)
             tally.oracle.setdefault(split, {})[str(row["sent_id"])] = list(found[0].box)
 
 
 def _google(dataset: str, refs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same references as Google split them: refcocog's by thing, so that train and val share pictures."""
+    """The same references as Google split them: refcocog's by thing, so that train and val share images."""
     if dataset == "refcocog":
         return [ref | {"split": "val" if ref["ref_id"] % 10 == 0 else "train"} for ref in refs]
     turn = ("testA", "testB", "val")
     return [ref | {"split": turn[ref["image_id"] % 3] if ref["split"] != "train" else "train"} for ref in refs]
 
 
-def _instances(pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Every thing of every picture as a COCO annotation."""
+def _instances(drawn: Sequence[WorldImage]) -> dict[str, Any]:
+    """Every thing of every image as a COCO annotation."""
     images = [
         {
-            "id": int(picture.key),
-            "file_name": file_name(picture),
-            "width": picture.scene.width,
-            "height": picture.scene.height,
+            "id": int(image.key),
+            "file_name": file_name(image),
+            "width": image.scene.width,
+            "height": image.scene.height,
             "license": 1,
             "coco_url": "",
             "flickr_url": "",
             "date_captured": "2014-01-01 00:00:00",
         }
-        for picture in pictures
+        for image in drawn
     ]
     annotations = [
         {
-            "id": annotation_id(picture, number),
-            "image_id": int(picture.key),
+            "id": annotation_id(image, number),
+            "image_id": int(image.key),
             "category_id": KINDS[thing.kind][1],
             "bbox": (bbox := xywh(thing.box)),
             "segmentation": [outline(thing.box)],
             "area": bbox[2] * bbox[3],
             "iscrowd": 0,
         }
-        for picture in pictures
-        for number, thing in enumerate(picture.scene.things)
+        for image in drawn
+        for number, thing in enumerate(image.scene.things)
     ]
     categories = [{"id": number, "name": kind, "supercategory": family} for kind, (family, number) in KINDS.items()]
     info = {"description": "things of a drawn world", "version": "1.0", "year": 2014}

@@ -1,8 +1,8 @@
-"""SNLI-VE: sentences that a picture entails, contradicts or leaves open.
+"""SNLI-VE: sentences that an image entails, contradicts or leaves open.
 
-What no picture shows (new, borrowed, heavy ...) makes a sentence neutral, but only where the rest of it does not
+What no image shows (new, borrowed, heavy ...) makes a sentence neutral, but only where the rest of it does not
 already settle it: "there is a cup that is red or new" is entailed by a red cup, left open by a blue one and
-contradicted where there is no cup. Every sentence is said of one picture for each label that it can have, so that
+contradicted where there is no cup. Every sentence is said of one image for each label that it can have, so that
 the words alone tell little.
 """
 
@@ -18,15 +18,15 @@ from twelve.microworld.language import Description, Slots, Wording, article, cho
 from twelve.microworld.meaning import draw, fitting, stand
 from twelve.microworld.scene import Scene, Thing
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import shuffled, write_lines
 
 PAIRS = {"train": 5000, "dev": 400, "test": 700}
-"""Pairs of a picture and a sentence, about."""
+"""Pairs of an image and a sentence, about."""
 LOOKS = 40
-"""Pictures that are looked through for the labels of one sentence."""
+"""Images that are looked through for the labels of one sentence."""
 Truth: TypeAlias = bool | None
-"""True, False, or None: the picture cannot settle it (Kleene's three-valued logic)."""
+"""True, False, or None: the image cannot settle it (Kleene's three-valued logic)."""
 LABELS = {True: "entailment", None: "neutral", False: "contradiction"}
 Meaning = Callable[[Scene, Slots], Truth]
 
@@ -41,7 +41,7 @@ def _not(value: Truth) -> Truth:
 
 
 def _some(things: Sequence[Thing], *, hidden: bool = False) -> Truth:
-    """Whether there is such a thing; ``hidden``: one that has a quality that pictures do not show as well."""
+    """Whether there is such a thing; ``hidden``: one that has a quality that images do not show as well."""
     return False if not things else None if hidden else True
 
 
@@ -118,64 +118,64 @@ WORDINGS: tuple[Wording[Meaning], ...] = (
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``snli_ve_{train,dev,test}.jsonl``."""
     tally = Tally("snli_ve", templates={wording.text for wording in WORDINGS})
-    for split, pictures in _splits(world, rng).items():
-        rows = _rows(rng, pictures, PAIRS[split], test=split == "test")
+    for split, images in _splits(world, rng).items():
+        rows = _rows(rng, images, PAIRS[split], test=split == "test")
         write_lines(folder / f"snli_ve_{split}.jsonl", [row for _, row in rows])
         tally.examples[split] = len(rows)
         if split == "train":
             tally.answers.update(row["gold_label"] for _, row in rows)
         else:
-            tally.oracle[split] = {row["pairID"]: label(row["sentence2"], picture.scene) for picture, row in rows}
+            tally.oracle[split] = {row["pairID"]: label(row["sentence2"], image.scene) for image, row in rows}
     tally.write_oracle(folder)
     return tally
 
 
 def label(text: str, scene: Scene) -> str:
-    """What a picture says about a sentence."""
+    """What an image says about a sentence."""
     wording, slots = read(WORDINGS, text)
     return LABELS[wording.meaning(scene, slots)]
 
 
 def _rows(
-    rng: np.random.Generator, pictures: Sequence[Picture], wanted: int, *, test: bool
-) -> list[tuple[Picture, dict[str, Any]]]:
-    """Pairs in the order of the pictures, each sentence with every label that it can have."""
-    found: list[tuple[Picture, dict[str, Any]]] = []
-    counts = dict.fromkeys((picture.key for picture in pictures), 0)
+    rng: np.random.Generator, images: Sequence[WorldImage], wanted: int, *, test: bool
+) -> list[tuple[WorldImage, dict[str, Any]]]:
+    """Pairs in the order of the images, each sentence with every label that it can have."""
+    found: list[tuple[WorldImage, dict[str, Any]]] = []
+    counts = dict.fromkeys((image.key for image in images), 0)
     while len(found) < wanted:
         wording = choose(rng, WORDINGS, test=test)
         counted = "{things}" in wording.text
-        slots = draw(rng, wording, pick(rng, pictures).scene, most=1, general=0.4 if counted else 0.15)
+        slots = draw(rng, wording, pick(rng, images).scene, most=1, general=0.4 if counted else 0.15)
         if slots is None or slots.get("number", 2) < 2:
             continue
         text = sentence(wording.say(slots))
-        for picture, truth in _one_each(rng, wording, slots, pictures):
-            found.append((picture, _row(picture, counts[picture.key], text, LABELS[truth])))
-            counts[picture.key] += 1
-    order = {picture.key: number for number, picture in enumerate(pictures)}
+        for image, truth in _one_each(rng, wording, slots, images):
+            found.append((image, _row(image, counts[image.key], text, LABELS[truth])))
+            counts[image.key] += 1
+    order = {image.key: number for number, image in enumerate(images)}
     return sorted(found, key=lambda pair: order[pair[0].key])
 
 
 def _one_each(
-    rng: np.random.Generator, wording: Wording[Meaning], slots: Slots, pictures: Sequence[Picture]
-) -> list[tuple[Picture, Truth]]:
-    """A picture for each truth that the sentence can have; nothing if chance does not show one of them."""
-    shown: dict[Truth, list[Picture]] = {}
-    for number in rng.integers(len(pictures), size=LOOKS).tolist():
-        picture = pictures[number]
-        shown.setdefault(wording.meaning(picture.scene, slots), []).append(picture)
+    rng: np.random.Generator, wording: Wording[Meaning], slots: Slots, images: Sequence[WorldImage]
+) -> list[tuple[WorldImage, Truth]]:
+    """An image for each truth that the sentence can have; nothing if chance does not show one of them."""
+    shown: dict[Truth, list[WorldImage]] = {}
+    for number in rng.integers(len(images), size=LOOKS).tolist():
+        image = images[number]
+        shown.setdefault(wording.meaning(image.scene, slots), []).append(image)
     if len(shown) < _labels(wording):
         return []
     return [(_nearest(rng, slots, found), truth) for truth, found in shown.items()]
 
 
-def _nearest(rng: np.random.Generator, slots: Slots, pictures: Sequence[Picture]) -> Picture:
-    """Mostly a picture that at least holds such a kind of thing as the sentence is about."""
+def _nearest(rng: np.random.Generator, slots: Slots, images: Sequence[WorldImage]) -> WorldImage:
+    """Mostly an image that at least holds such a kind of thing as the sentence is about."""
     if "thing" not in slots:
-        return pick(rng, pictures)
+        return pick(rng, images)
     kind = Description(slots["thing"].noun)
-    near = [picture for picture in pictures if fitting(picture.scene, kind)]
-    return pick(rng, near if near and rng.random() < 0.7 else pictures)
+    near = [image for image in images if fitting(image.scene, kind)]
+    return pick(rng, near if near and rng.random() < 0.7 else images)
 
 
 def _labels(wording: Wording[Meaning]) -> int:
@@ -184,12 +184,12 @@ def _labels(wording: Wording[Meaning]) -> int:
     return 3 if three else 2
 
 
-def _row(picture: Picture, count: int, text: str, gold: str) -> dict[str, Any]:
-    things = " and ".join(article(Description(thing.kind, thing.colour).said()) for thing in picture.scene.things)
+def _row(image: WorldImage, count: int, text: str, gold: str) -> dict[str, Any]:
+    things = " and ".join(article(Description(thing.kind, thing.colour).said()) for thing in image.scene.things)
     said = f"This shows {things}."
-    caption = f"{picture.key}.jpg#{count % 5}"
+    caption = f"{image.key}.jpg#{count % 5}"
     return {
-        "Flickr30K_ID": picture.key,
+        "Flickr30K_ID": image.key,
         "annotator_labels": [gold],
         "captionID": caption,
         "gold_label": gold,
@@ -203,12 +203,12 @@ def _row(picture: Picture, count: int, text: str, gold: str) -> dict[str, Any]:
     }
 
 
-def _splits(world: World, rng: np.random.Generator) -> dict[str, list[Picture]]:
-    """Of the reserved pictures 45 % are test, 15 % dev; the rest trains with the open ones, whatever the captions'
+def _splits(world: World, rng: np.random.Generator) -> dict[str, list[WorldImage]]:
+    """Of the reserved images 45 % are test, 15 % dev; the rest trains with the open ones, whatever the captions'
     split makes of them."""
-    reserved = shuffled(rng, [picture for picture in world.flickr30k if picture.reserved])
+    reserved = shuffled(rng, [image for image in world.flickr30k if image.reserved])
     tests, devs = round(len(reserved) * 0.45), round(len(reserved) * 0.6)
-    open_to = [picture for picture in world.flickr30k if not picture.reserved]
+    open_to = [image for image in world.flickr30k if not image.reserved]
     return {
         "train": open_to + reserved[devs:],
         "dev": reserved[tests:devs],

@@ -1,7 +1,7 @@
-"""Visual7W's pointing questions: "which ...?" with four boxes of a picture, one of which is right.
+"""Visual7W's pointing questions: "which ...?" with four boxes of an image, one of which is right.
 
-The pictures are Visual Genome's (``v7w_<id>.jpg`` in the file). Now and then one of the wrong boxes holds nothing but
-ground, and a box at the picture's edge begins at -1, as some of the original's do.
+The images are Visual Genome's (``v7w_<id>.jpg`` in the file). Now and then one of the wrong boxes holds nothing but
+ground, and a box at the image's edge begins at -1, as some of the original's do.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from twelve.microworld.language import Slots, Wording, choose, pick, read, sente
 from twelve.microworld.meaning import at_level, at_side, draw, fitting, reached, stand, the
 from twelve.microworld.scene import HEIGHT, WIDTH, Box, Scene, Thing, covered
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import shuffled, write_json, xywh
 
 CHOICES = 4
 GROUND_BOXES = 0.15
 """How often a wrong box holds nothing but ground."""
 QUESTIONS = {"train": 5, "val": 2, "test": 3}
-"""Questions a picture."""
+"""Questions an image."""
 TRIES = 30
 Meaning = Callable[[Scene, Slots], list[Thing]]
 
@@ -87,20 +87,20 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     boxes: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     number = 0
-    for picture, split in _splits(world, rng):
-        candidates = _candidates(rng, picture.scene, len(boxes) + 1)
+    for image, split in _splits(world, rng):
+        candidates = _candidates(rng, image.scene, len(boxes) + 1)
         pairs = []
-        for text, four in _questions(rng, picture.scene, candidates, split):
-            found = answer(text, picture.scene, four)
-            pairs.append(_pair(picture, number, text, four, found))
+        for text, four in _questions(rng, image.scene, candidates, split):
+            found = answer(text, image.scene, four)
+            pairs.append(_pair(image, number, text, four, found))
             tally.examples[split] = tally.examples.get(split, 0) + 1
             if split != "train":
                 by_id = sorted(four, key=lambda candidate: candidate.number)
-                tally.oracle.setdefault(split, {})[str(number)] = answer(text, picture.scene, by_id)
+                tally.oracle.setdefault(split, {})[str(number)] = answer(text, image.scene, by_id)
             number += 1
         if pairs:
             boxes += [_box(candidate) for candidate in candidates]
-            record = {"image_id": int(picture.key), "filename": f"v7w_{picture.key}.jpg", "split": split}
+            record = {"image_id": int(image.key), "filename": f"v7w_{image.key}.jpg", "split": split}
             images.append(record | {"qa_pairs": pairs})
     write_json(folder / "dataset_v7w_pointing.json", {"dataset": "visual7w-pointing", "boxes": boxes, "images": images})
     tally.write_oracle(folder)
@@ -173,11 +173,11 @@ def _candidates(rng: np.random.Generator, scene: Scene, first: int) -> list[_Can
     return found
 
 
-def _pair(picture: Picture, number: int, text: str, four: Sequence[_Candidate], found: int) -> dict[str, Any]:
+def _pair(image: WorldImage, number: int, text: str, four: Sequence[_Candidate], found: int) -> dict[str, Any]:
     wrong = [candidate.number for index, candidate in enumerate(four) if index != found]
     return {
         "qa_id": number,
-        "image_id": int(picture.key),
+        "image_id": int(image.key),
         "question": text,
         "type": "which",
         "answer": four[found].number,
@@ -191,11 +191,9 @@ def _box(candidate: _Candidate) -> dict[str, Any]:
     return {"box_id": candidate.number, "name": candidate.name, "x": x, "y": y, "width": width, "height": height}
 
 
-def _splits(world: World, rng: np.random.Generator) -> list[tuple[Picture, str]]:
-    """Open train and val pictures train; of the reserved ones three in four are test, the others val."""
-    pictures = [picture for picture in world.vg if picture.part in ("train", "val")]
-    reserved = shuffled(rng, [picture.key for picture in pictures if picture.reserved])
+def _splits(world: World, rng: np.random.Generator) -> list[tuple[WorldImage, str]]:
+    """Open train and val images train; of the reserved ones three in four are test, the others val."""
+    images = [image for image in world.vg if image.part in ("train", "val")]
+    reserved = shuffled(rng, [image.key for image in images if image.reserved])
     tests = {*reserved[: round(len(reserved) * 0.65)]}
-    return [
-        (picture, ("test" if picture.key in tests else "val") if picture.reserved else "train") for picture in pictures
-    ]
+    return [(image, ("test" if image.key in tests else "val") if image.reserved else "train") for image in images]

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from twelve.evaluation.metrics.vqa import vocabulary_label
+from twelve.metrics.vqa import vocabulary_label
 from twelve.microworld import facts
 from twelve.microworld.language import HEIGHT, WHERE, article, sentence
 from twelve.microworld.questions import Asker, Form, Question, open_to_training, seed_of, templates, untidy
 from twelve.microworld.scene import KINDS
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import write_json
 
-PER_PICTURE = 8
+PER_IMAGE = 8
 VAL_SHARE = 10
-"""One question in so many is val: the last ones by id, about reserved pictures."""
+"""One question in so many is val: the last ones by id, about reserved images."""
 
 FORMS = (
     Form(
@@ -112,40 +112,42 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     number = 980_000
     for split, asked in (("train", train), ("val", val)):
         tally.oracle[split] = {}
-        for picture, questions in asked:
+        for image, questions in asked:
             rows = []
             for question in questions:
                 number += 1
-                rows.append(_row(picture, number, question))
+                rows.append(_row(image, number, question))
                 tally.oracle[split][str(number)] = vocabulary_label(rows[-1]["answer"])
-            entries.append({"id": int(picture.key), "qas": rows})
+            entries.append({"id": int(image.key), "qas": rows})
         tally.examples[split] = len(tally.oracle[split])
     tally.answers.update(tally.oracle["train"].values())
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "question_answers.json", entries)
-    write_json(folder / "image_data.json", [_image(picture) for picture in genome])
+    write_json(folder / "image_data.json", [_image(image) for image in genome])
     tally.write_oracle(folder)
     return tally
 
 
-def _ask(asker: Asker, pictures: Sequence[Picture], most: int | None = None) -> list[tuple[Picture, list[Question]]]:
-    """Questions about every picture, or about as many pictures as ``most`` questions need."""
-    found: list[tuple[Picture, list[Question]]] = []
+def _ask(
+    asker: Asker, images: Sequence[WorldImage], most: int | None = None
+) -> list[tuple[WorldImage, list[Question]]]:
+    """Questions about every image, or about as many images as ``most`` questions need."""
+    found: list[tuple[WorldImage, list[Question]]] = []
     left = most
-    for picture in pictures:
+    for image in images:
         if left == 0:
             break
-        questions = asker.ask(picture.scene, PER_PICTURE if left is None else min(PER_PICTURE, left))
+        questions = asker.ask(image.scene, PER_IMAGE if left is None else min(PER_IMAGE, left))
         left = None if left is None else left - len(questions)
-        found.append((picture, questions))
+        found.append((image, questions))
     return found
 
 
-def _row(picture: Picture, number: int, question: Question) -> dict[str, Any]:
+def _row(image: WorldImage, number: int, question: Question) -> dict[str, Any]:
     return {
         "a_objects": [],
         "question": question.text,
-        "image_id": int(picture.key),
+        "image_id": int(image.key),
         "qa_id": number,
         "answer": written(question.answer),
         "q_objects": [],
@@ -162,12 +164,12 @@ def written(answer: str) -> str:
     return f"{sentence(answer)}."
 
 
-def _image(picture: Picture) -> dict[str, Any]:
+def _image(image: WorldImage) -> dict[str, Any]:
     return {
-        "width": picture.scene.width,
-        "url": f"https://example.org/VG_100K/{picture.key}.jpg",
-        "height": picture.scene.height,
-        "image_id": int(picture.key),
-        "coco_id": picture.coco_id,
+        "width": image.scene.width,
+        "url": f"https://example.org/VG_100K/{image.key}.jpg",
+        "height": image.scene.height,
+        "image_id": int(image.key),
+        "coco_id": image.coco_id,
         "flickr_id": None,
     }

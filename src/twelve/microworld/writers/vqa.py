@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from twelve.files import replacing
+from twelve.io.files import replacing
 from twelve.microworld import facts
 from twelve.microworld.annotators import answer_type, ten_answers
 from twelve.microworld.questions import Asker, Form, Question, open_to_training, seed_of, templates, untidy
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Picture, World
+from twelve.microworld.world import World, WorldImage
 
-PER_PICTURE = {"train": 10, "val": 6, "test": 6}
+PER_IMAGE = {"train": 10, "val": 6, "test": 6}
 
 _COUNTS = {"0": 0.9, "3": 0.6, "4": 0.6, "5": 0.3, "6": 0.25}
 """Larger numbers are asked for less: too few scenes have them."""
@@ -149,10 +149,10 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
         "test": [p for p in world.coco if p.part == "test2015"],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for split, pictures in parts.items():
+    for split, images in parts.items():
         unsaid = world.unseen if split == "train" else frozenset[tuple[str, str]]()
         asker = Asker(FORMS, seed_of(rng), test=split != "train", unsaid=unsaid)
-        asked = [(picture, asker.ask(picture.scene, PER_PICTURE[split])) for picture in pictures]
+        asked = [(image, asker.ask(image.scene, PER_IMAGE[split])) for image in images]
         tally.examples[split] = sum(len(questions) for _, questions in asked)
         if split == "test":
             _write_questions(folder, "test2015", asked)
@@ -169,14 +169,14 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     return tally
 
 
-_Asked = Sequence[tuple[Picture, Sequence[Question]]]
+_Asked = Sequence[tuple[WorldImage, Sequence[Question]]]
 
 
 def _numbered(asked: _Asked) -> list[tuple[int, int, Question]]:
     """(image_id, question_id, question) of all questions."""
     return [
-        (int(picture.key), 1000 * int(picture.key) + number, question)
-        for picture, questions in asked
+        (int(image.key), 1000 * int(image.key) + number, question)
+        for image, questions in asked
         for number, question in enumerate(questions)
     ]
 

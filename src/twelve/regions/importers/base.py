@@ -21,11 +21,11 @@ class BadRecord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The regions of one picture as a file has them, not checked yet.
+    """The regions of one image as a file has them, not checked yet.
 
     Attributes:
-        width, height: of the picture, pixels.
-        boxes: (R, 4) xyxy, absolute pixels; fractions of the picture where all are within 0..1.
+        width, height: of the image, pixels.
+        boxes: (R, 4) xyxy, absolute pixels; fractions of the image where all are within 0..1.
         features: (R, F).
         scores: (R,) or None.
         class_ids: (R,) detector class, the background not counted, or None.
@@ -43,11 +43,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One picture's entry in a file.
+    """One image's entry in a file.
 
     Attributes:
         label: names it in messages.
-        key: the picture, as the file names it.
+        key: the image, as the file names it.
         load: decodes it; raises BadRecord.
         steps: how much of the file's ``total`` it is.
     """

@@ -1,7 +1,7 @@
-"""From what a file says of a picture to the store's regions, checked.
+"""From what a file says of an image to the store's regions, checked.
 
 The global region: imported files should hold regions only, and the batch puts the mean in front of them. Some copies
-carry it themselves, as their first row. A first row whose box is the whole picture (or 0, 0, 1, 1) and whose features
+carry it themselves, as their first row. A first row whose box is the whole image (or 0, 0, 1, 1) and whose features
 are the mean of the others' is therefore left out, so that there is one global region and not two.
 """
 
@@ -15,9 +15,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.regions.halves import as_halves
 from twelve.regions.importers.base import BadRecord, Found
-from twelve.regions.types import Regions
+from twelve.types.half_precision import as_halves
+from twelve.types.regions import Regions
 
 ClassProbabilities: TypeAlias = Literal["none", "keep", "foreground"]
 """What becomes of class probabilities: left out; kept as they are, background first (what ViLBERT's pre-training
@@ -29,7 +29,7 @@ _LARGEST = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What every picture of a file has.
+    """What every image of a file has.
 
     Attributes:
         features: F.
@@ -48,7 +48,7 @@ class Shape:
 
     @classmethod
     def of(cls, samples: Iterable[Found], handling: ClassProbabilities, dtype: str) -> Shape | None:
-        """The most common shape among the first pictures; None if there are none."""
+        """The most common shape among the first images; None if there are none."""
         seen: Counter[tuple[int, bool, bool, int | None]] = Counter()
         for found in samples:
             rows = np.shape(found.features)
@@ -71,14 +71,14 @@ class Converter:
 
     Attributes:
         counts: what was changed in the last record: ``clamped`` numbers beyond float16's range, ``global rows`` left
-            out, pictures whose boxes were ``fractions``, pictures ``without regions``.
+            out, images whose boxes were ``fractions``, images ``without regions``.
     """
 
     shape: Shape
     counts: Counter[str] = field(default_factory=Counter)
 
     def regions(self, image_id: str, found: Found) -> Regions:
-        """The regions of a picture; raises BadRecord."""
+        """The regions of an image; raises BadRecord."""
         self.counts = Counter()
         width, height = _extent(found.width, "width"), _extent(found.height, "height")
         boxes = _table(found.boxes, "boxes", 4)
@@ -189,7 +189,7 @@ def _column(values: Any, name: str, rows: int, dtype: Any) -> NDArray[Any]:
 
 
 def _is_global(boxes: NDArray[np.float32], features: NDArray[np.float32], width: int, height: int) -> bool:
-    """Whether the first row is the mean of the others with the whole picture for a box."""
+    """Whether the first row is the mean of the others with the whole image for a box."""
     if len(boxes) < 2:
         return False
     whole = (0, 0, width, height)

@@ -1,12 +1,12 @@
 """HDF5 files of region features, in the layouts that are about:
 
-* one dataset a field, one row a picture: ``features`` (N, R, F) and ``boxes`` (N, R, 4) under the usual names, the ids
+* one dataset a field, one row an image: ``features`` (N, R, F) and ``boxes`` (N, R, 4) under the usual names, the ids
   in the file or in an index beside it (``{id: row}``, or GQA's ``{id: {"idx", "file", "width", "height", ...}}``);
-* all regions one after the other, ``pos_boxes`` (N, 2) saying which rows are a picture's (bottom-up attention with a
+* all regions one after the other, ``pos_boxes`` (N, 2) saying which rows are an image's (bottom-up attention with a
   varying number of boxes);
-* one group a picture, ``<id>/features`` and so on (VL-T5's, made of LXMERT's).
+* one group an image, ``<id>/features`` and so on (VL-T5's, made of LXMERT's).
 
-The pictures' sizes come from the file, from the index, or from ``spatial_features`` (boxes as fractions).
+The images' sizes come from the file, from the index, or from ``spatial_features`` (boxes as fractions).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class H5Files:
     """One or several such files.
 
     Args:
-        index: names and rows of the pictures, where the files do not say; by default what lies beside the first file
+        index: names and rows of the images, where the files do not say; by default what lies beside the first file
             under its name.
 
     Raises:
@@ -91,7 +91,7 @@ class H5Files:
             )
 
     def _named(self, path: Path, file: Any) -> list[Entry]:
-        """The pictures of a file, by row."""
+        """The images of a file, by row."""
         number = re.search(r"(\d+)$", path.stem)
         own = optional(file, base.KEYS)
         entries = self._entries
@@ -103,7 +103,7 @@ class H5Files:
             return [known[k].at(row) if k in known else Entry(k, row) for row, k in enumerate(names)]
         if entries is None:
             raise RegionError(
-                "it does not say which pictures these are", file=path, remedy="give the file that does: --index FILE"
+                "it does not say which images these are", file=path, remedy="give the file that does: --index FILE"
             )
         kept = [e for e in entries.values() if e.file is None or (number and e.file == int(number[1]))]
         return sorted(kept, key=lambda entry: entry.row)
@@ -125,7 +125,7 @@ def _features(file: Any) -> Any:
 
 
 def _length(path: Path, file: Any) -> int:
-    """Pictures in a file."""
+    """Images in a file."""
     features = _features(file)
     if features is None:
         if not len(file) or hasattr(file[next(iter(file))], "shape"):
@@ -140,7 +140,7 @@ def _length(path: Path, file: Any) -> int:
 
 def _check(h5py: Any, path: Path, file: Any) -> None:
     """Raise RegionError where what will be read is not the file's own, or is no list of rows."""
-    # Of one group a picture only the first: each is looked at when it is read.
+    # Of one group an image only the first: each is looked at when it is read.
     for key in dict.fromkeys((*_READ, *itertools.islice(file, 1))):
         link = file.get(key, getlink=True)
         if link is None:
@@ -149,10 +149,10 @@ def _check(h5py: Any, path: Path, file: Any) -> None:
         if item is None or (isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)):
             raise RegionError("it refers to other files", file=path, record=key, remedy="give a file with its own data")
         if not item.shape if isinstance(item, h5py.Dataset) else key in _READ:
-            raise RegionError("not one value a picture", file=path, record=key, remedy="download or copy it again")
+            raise RegionError("not one value an image", file=path, record=key, remedy="download or copy it again")
     spans = file.get("pos_boxes")
     if spans is not None and (spans.ndim != 2 or spans.shape[1] != 2 or spans.dtype.kind not in "iu"):
-        problem = f"{spans.dtype} of shape {spans.shape}, not the first row and the one behind the last of each picture"
+        problem = f"{spans.dtype} of shape {spans.shape}, not the first row and the one behind the last of each image"
         raise RegionError(problem, file=path, record="pos_boxes", remedy="download or copy it again")
 
 
@@ -179,7 +179,7 @@ def _load_group(file: Any, key: str, entry: Entry | None) -> Found:
 
 
 def _load_row(file: Any, entry: Entry, span: slice | None) -> Found:
-    """One picture's row of every dataset, or its span of rows."""
+    """One image's row of every dataset, or its span of rows."""
     fields: dict[str, Any] = {}
     for name in (*_ROWS, "spatial_features"):
         if name in file:
@@ -202,7 +202,7 @@ def _count(file: Any, row: int) -> int | None:
 
 
 def _sizes(fields: dict[str, Any], entry: Entry | None) -> Mapping[str, Any]:
-    """The fields with the picture's width and height, from wherever they can be had."""
+    """The fields with the image's width and height, from wherever they can be had."""
     if optional(fields, base.WIDTHS) is not None:
         return fields
     if entry is not None and entry.width and entry.height:
@@ -214,4 +214,4 @@ def _sizes(fields: dict[str, Any], entry: Entry | None) -> Mapping[str, Any]:
         if spatial[places[0], 2] > 0 and spatial[places[1], 3] > 0:
             width = round(float(boxes[places[0], 2] / spatial[places[0], 2]))
             return fields | {"width": width, "height": round(float(boxes[places[1], 3] / spatial[places[1], 3]))}
-    raise BadRecord("the picture's size is nowhere: give --index FILE with widths and heights")
+    raise BadRecord("the image's size is nowhere: give --index FILE with widths and heights")

@@ -1,4 +1,4 @@
-"""Files beside HDF5 files that say which row is which picture.
+"""Files beside HDF5 files that say which row is which image.
 
 ``{id: row}``, ``[id of row 0, id of row 1, ...]``, or ``{id: {"idx": row, ...}}`` with sizes and counts.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twelve import jsonfile
 from twelve.errors import RegionError
-from twelve.files import reading_remedy
+from twelve.io import json_file
+from twelve.io.files import reading_remedy
 from twelve.regions.importers.base import COUNTS, HEIGHTS, WIDTHS, BadRecord, optional
 from twelve.regions.importers.numpy_pickles import load_arrays
 
@@ -22,7 +22,7 @@ _SHAPE = 'it should be {id: row} or {id: {"idx": row}}'
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture in an HDF5 file.
+    """An image in an HDF5 file.
 
     Attributes:
         key: its id.
@@ -40,7 +40,7 @@ class Entry:
     count: int | None = None
 
     def at(self, row: int) -> Entry:
-        """The same picture in another row."""
+        """The same image in another row."""
         return replace(self, row=row)
 
 
@@ -52,7 +52,7 @@ def read_index(path: Path) -> dict[str, Entry]:
     """
     try:
         if path.suffix == ".json":
-            found = jsonfile.read(path, RegionError, remedy=_SHAPE, most=jsonfile.LARGE)
+            found = json_file.read(path, RegionError, remedy=_SHAPE, most=json_file.LARGE)
         else:
             found = load_arrays(path.read_bytes())
         if isinstance(found, list):  # the ids, row by row
@@ -63,7 +63,7 @@ def read_index(path: Path) -> dict[str, Entry]:
             f"cannot be read: {error.strerror}", file=path, remedy=reading_remedy(error, path, "check the path")
         ) from error
     except (ValueError, TypeError, BadRecord) as error:
-        raise RegionError(f"not an index of pictures ({error})", file=path, remedy=_SHAPE) from error
+        raise RegionError(f"not an index of images ({error})", file=path, remedy=_SHAPE) from error
 
 
 def _entry(key: str, value: Any) -> Entry:

@@ -1,7 +1,7 @@
-"""Records of the original's extraction scripts: one ``<image id>.npy`` a picture, a dict that numpy pickled.
+"""Records of the original's extraction scripts: one ``<image id>.npy`` an image, a dict that numpy pickled.
 
 ``{"bbox": (R, 4), "features": (R, 2048), "num_boxes", "objects", "cls_prob": (R, 1601) with the background first,
-"image_width", "image_height", "image_id"}``. The picture is named by the file.
+"image_width", "image_height", "image_id"}``. The image is named by the file.
 """
 
 from __future__ import annotations

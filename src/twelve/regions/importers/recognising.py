@@ -31,8 +31,8 @@ _STARTS: Mapping[bytes, str] = {
     b"ARROW1": "Arrow: perhaps a region file, which needs no import",
     b"PK\x03\x04": "a zip archive: unpack it first (PyTorch's and numpy's npz files are such archives too)",
     b"\x1f\x8b": "a gzip file: unpack it first",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
     b"\x80": "a pickle",
 }
 _LMDB = b"\xde\xc0\xef\xbe"

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from twelve.data.root import image_key
 from twelve.errors import ConfigError, RegionError
+from twelve.formats.data_root import image_key
 from twelve.progress import Track
-from twelve.regions.arrow import MAX_IMAGES, schema
 from twelve.regions.importers.base import BadRecord, Found, Origin, Record
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
-from twelve.regions.parts import PartWriter, free_name, remove_leftovers
-from twelve.regions.store import RegionFile
-from twelve.regions.types import Regions
+from twelve.regions.store.arrow_format import MAX_IMAGES, schema
+from twelve.regions.store.region_store import RegionFile
+from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
+from twelve.types.regions import Regions
 
 _SAMPLES = 8
 """Records that show what the file holds."""
@@ -100,10 +100,10 @@ def import_regions(
 ) -> ImportReport:
     """Bring a file of region features into ``out/<source>/<name>.arrow``.
 
-    A picture's id is ``<source>/<key>``, the key made of what the file calls it (:func:`twelve.data.root.image_key`).
-    Killed at any point, it goes on where it stopped when called again; finished, it does nothing, and pictures that
-    the origin has got since go to a further file beside the first. Records that are bad are listed, not fatal. One
-    batch of pictures is in memory at a time.
+    An image's id is ``<source>/<key>``, the key made of what the file calls it
+    (:func:`twelve.formats.data_root.image_key`). Killed at any point, it goes on where it stopped when called again;
+    finished, it does nothing, and images that the origin has got since go to a further file beside the first. Records
+    that are bad are listed, not fatal. One batch of images is in memory at a time.
 
     Args:
         path: a file, or a folder of files of one format.
@@ -112,7 +112,7 @@ def import_regions(
             files of one detector may share a source, and those of two may not.
         format: lmdb, tsv, npy or h5; None recognises it.
         name: of the file written; by default the origin's.
-        index: for h5, names (and sizes) of the pictures.
+        index: for h5, names (and sizes) of the images.
         class_probabilities: none, keep or foreground, of files that have them.
         dtype: that features are stored in, float16 or bfloat16. Numbers beyond float16's range are clamped and counted.
 

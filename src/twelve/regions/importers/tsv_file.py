@@ -1,6 +1,6 @@
 """Tab-separated files of bottom-up attention, and LXMERT's with the detector's classes.
 
-One picture a line; arrays are base64 of their bytes::
+One image a line; arrays are base64 of their bytes::
 
     image_id image_w image_h num_boxes boxes features
     img_id img_h img_w objects_id objects_conf attrs_id attrs_conf num_boxes boxes features
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.errors import RegionError
-from twelve.files import reading_remedy
+from twelve.io.files import reading_remedy
 from twelve.regions.importers.base import HEIGHTS, KEYS, WIDTHS, BadRecord, Found, Record, decoded, first_of
 
 COLUMNS: Mapping[int, Sequence[str]] = {

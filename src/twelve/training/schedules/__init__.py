@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Unpack
 
 from twelve.errors import ConfigError, nearest
 from twelve.training.schedules.base import Event, Schedule, Setting
-from twelve.training.schedules.drawing import Proportional, SquareRoot, Temperature
 from twelve.training.schedules.ordering import AntiCurriculum, ByGroup, Curriculum
+from twelve.training.schedules.sampling import Proportional, SquareRoot, Temperature
 from twelve.training.schedules.stop_and_go import StopAndGo, StopAndGoAsWorded
 from twelve.training.schedules.weighting import UncertaintyWeighted
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Unpack
 
-from twelve.data.records import read_lines
 from twelve.errors import ConfigError, DataError
+from twelve.formats.records import read_lines
 from twelve.training.schedules.base import Schedule, Setting
 
 CONVERGED = 0.99
@@ -22,7 +22,7 @@ class Curriculum(Schedule):
     iteration.
 
     Args:
-        measured: folders of runs that looked at these tasks; where several did, the last named counts.
+        measured: folders of runs that validated these tasks; where several did, the last named counts.
         convergence: task -> iterations, instead.
         spread: share of the run after which the last task joins.
     """
@@ -49,7 +49,7 @@ class Curriculum(Schedule):
             raise ConfigError(
                 f"nothing says how long {', '.join(unknown)} takes to converge",
                 record="schedule.options",
-                remedy="name the folder of a run that looked at it (measured), or the iterations it took (convergence)",
+                remedy="name the folder of a run that validated it (measured), or the iterations it took (convergence)",
             )
         order = sorted(self.tasks, key=lambda task: times[task], reverse=self.slowest_first)
         last = max(1, len(order) - 1)
@@ -88,21 +88,21 @@ class ByGroup(Schedule):
 
 
 def convergence_of(run: Path) -> dict[str, int]:
-    """Task -> the iteration at which a run's looks first saw :data:`CONVERGED` of the best they ever saw.
+    """Task -> the iteration at which a validations of a run first saw :data:`CONVERGED` of the best they ever saw.
 
     Raises:
-        ConfigError: the folder holds no run that looked at anything.
+        ConfigError: the folder holds no run that validated anything.
     """
-    looks: dict[str, list[tuple[int, float]]] = {}
+    validations: dict[str, list[tuple[int, float]]] = {}
     try:
         for line in read_lines(run / "metrics.jsonl"):
-            if line.fields.get("kind") == "look":
-                looks.setdefault(line.text("task"), []).append((line.integer("iteration"), line.number("score")))
+            if line.fields.get("kind") == "validation":
+                validations.setdefault(line.text("task"), []).append((line.integer("iteration"), line.number("score")))
     except DataError as error:
         raise ConfigError(error.problem, file=error.file, record=error.record, remedy="name a run's folder") from None
-    if not looks:
-        raise ConfigError("this run has looked at nothing yet", file=run, remedy="name one that has trained")
+    if not validations:
+        raise ConfigError("this run has validated nothing yet", file=run, remedy="name one that has trained")
     return {
         task: next(iteration for iteration, score in scores if score >= CONVERGED * max(s for _, s in scores))
-        for task, scores in looks.items()
+        for task, scores in validations.items()
     }

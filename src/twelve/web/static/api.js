@@ -52,10 +52,10 @@ export const model = () => called("api/model");
 export const look = (blob) =>
   called("api/scenes", { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
 
-/** A picture that is not needed any more; it would go by itself, only later. */
+/** An image that is not needed any more; it would go by itself, only later. */
 export const forget = (scene) => scene && fetched(`api/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
 
-/** Bytes of a sample picture. */
+/** Bytes of a sample image. */
 export async function sample(name) {
   const reply = await fetched(`api/samples/${encodeURIComponent(name)}`);
   if (!reply.ok) throw new Refused(reply.status, "this sample is not there");
@@ -63,10 +63,10 @@ export async function sample(name) {
 }
 
 /**
- * Ask something about pictures (each has `scene` and `again()`). Where the service has forgotten one, it is sent again.
- * @param body made anew for each try, as a picture sent again has another id
+ * Ask something about images (each has `scene` and `again()`). Where the service has forgotten one, it is sent again.
+ * @param body made anew for each try, as an image sent again has another id
  */
-export async function ask(method, pictures, body) {
+export async function ask(method, images, body) {
   const post = () =>
     called(`api/${method}`, {
       method: "POST",
@@ -77,7 +77,7 @@ export async function ask(method, pictures, body) {
     return await post();
   } catch (error) {
     if (error.status !== 404) throw error;
-    await Promise.all(pictures.map((picture) => picture.again()));
+    await Promise.all(images.map((image) => image.again()));
     return post();
   }
 }

@@ -1,7 +1,7 @@
 // What looked at what: a word shows the boxes it looks at, a box shows the words it reads.
 
 import { el, percent } from "./dom.js";
-import { sameBox } from "./picture.js";
+import { sameBox } from "./image.js";
 
 const NAMED = 3;
 const FULL = 3; // times an even share: from here on, a box glows as much as it can
@@ -27,12 +27,12 @@ function placed(boxes) {
 const most = (shares) => [...shares.entries()].sort((one, other) => other[1] - one[1]).slice(0, NAMED);
 
 /**
- * An element with the words; boxes become buttons in the picture.
+ * An element with the words; boxes become buttons in the image.
  * @param called what people call a box: {number, name}
- * @param note which picture it is about, where there are two
+ * @param note which image it is about, where there are two
  * @param isMark (words, k) => whether a word is none that somebody typed
  */
-export function attentionView({ picture, called, note = null, isMark = () => false }, found, restore) {
+export function attentionView({ image, called, note = null, isMark = () => false }, found, restore) {
   const { words, words_to_regions: toRegions, regions_to_words: toWords } = found;
   const [whole, ...boxes] = placed(found.boxes);
   for (const one of boxes) Object.assign(one, called(one.box));
@@ -62,8 +62,8 @@ export function attentionView({ picture, called, note = null, isMark = () => fal
     }));
     // Small boxes lie on top, where a pointer can reach them.
     const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
-    picture.show(frames.sort((one, other) => area(one.box) - area(other.box)));
-    if (chosen !== null) picture.overlay.querySelector(".on")?.focus({ preventScroll: true });
+    image.show(frames.sort((one, other) => area(one.box) - area(other.box)));
+    if (chosen !== null) image.overlay.querySelector(".on")?.focus({ preventScroll: true });
   }
 
   function showWord(word) {
@@ -76,7 +76,7 @@ export function attentionView({ picture, called, note = null, isMark = () => fal
     const best = most(shares);
     draw({ heats: boxes.map((one, k) => glow(shares[k], evenOf(one))), named: best.map(([k]) => k) });
     const even = evenOf(best.length ? boxes[best[0][0]] : whole);
-    const parts = [...best.map(([k, value]) => `box ${boxes[k].name} (${percent(value)})`), `the whole picture (${percent(share(whole))})`];
+    const parts = [...best.map(([k, value]) => `box ${boxes[k].name} (${percent(value)})`), `the whole image (${percent(share(whole))})`];
     told.textContent = `“${buttons.get(word).textContent}” looks at ${parts.join(", ")}. An even share would be ${percent(even)}.`;
   }
 
@@ -99,7 +99,7 @@ export function attentionView({ picture, called, note = null, isMark = () => fal
     { class: "attention", "aria-label": "What it looked at" },
     el("h3", {}, "What it looked at"),
     note && el("p", {}, note),
-    el("p", {}, "Choose a word to see the boxes it looks at, or a box in the picture to see the words it reads. What glows gets more than an even share."),
+    el("p", {}, "Choose a word to see the boxes it looks at, or a box in the image to see the words it reads. What glows gets more than an even share."),
     el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
     told,
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),

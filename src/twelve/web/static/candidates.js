@@ -3,15 +3,15 @@
 import { cornerFields } from "./corners.js";
 import { el } from "./dom.js";
 import { drawBoxes } from "./drawing.js";
-import { sameBox } from "./picture.js";
+import { sameBox } from "./image.js";
 
 const OFFERED = 12;
 
 /** Fires `changed` when others are to choose among than before. */
 export class Candidates extends EventTarget {
-  constructor(picture) {
+  constructor(image) {
     super();
-    this.picture = picture;
+    this.image = image;
     this.items = [];
     this.active = false;
     this.list = el("ul", { class: "candidates" });
@@ -23,18 +23,18 @@ export class Candidates extends EventTarget {
       el("legend", {}, "Choose among these boxes"),
       this.list,
       this.status,
-      el("p", { class: "tip" }, "Draw further boxes on the picture with a mouse or finger."),
-      cornerFields(picture, add),
+      el("p", { class: "tip" }, "Draw further boxes on the image with a mouse or finger."),
+      cornerFields(image, add),
     );
-    drawBoxes(picture, () => this.active, add);
-    picture.addEventListener("looked", () => this.reset());
+    drawBoxes(image, () => this.active, add);
+    image.addEventListener("looked", () => this.reset());
     this.reset();
   }
 
   /** Offer what the model sees. */
   reset() {
-    const boxes = this.picture.scene?.boxes.slice(0, OFFERED) ?? [];
-    this.items = boxes.map((box) => ({ box, ...this.picture.called(box), on: true, own: false }));
+    const boxes = this.image.scene?.boxes.slice(0, OFFERED) ?? [];
+    this.items = boxes.map((box) => ({ box, ...this.image.called(box), on: true, own: false }));
     this.status.textContent = "";
     this.change();
   }
@@ -64,18 +64,18 @@ export class Candidates extends EventTarget {
 
   /** What people call a box, be it one of these or not. */
   called(box) {
-    return this.items.find((item) => sameBox(item.box, box)) ?? this.picture.called(box);
+    return this.items.find((item) => sameBox(item.box, box)) ?? this.image.called(box);
   }
 
   change() {
     // A person's own are counted on from all that the model sees, offered or not: a number means one box.
-    const seen = this.picture.scene?.boxes.length ?? 0;
+    const seen = this.image.scene?.boxes.length ?? 0;
     this.items.filter((item) => item.own).forEach((item, k) => {
       item.number = `${seen + k + 1}`;
       item.name = `${item.number} yours`;
     });
     const rows = this.items.map((item) => this.row(item));
-    this.list.replaceChildren(...(rows.length ? rows : [el("li", {}, "Choose a picture first.")]));
+    this.list.replaceChildren(...(rows.length ? rows : [el("li", {}, "Choose an image first.")]));
     this.changed();
   }
 
@@ -92,8 +92,8 @@ export class Candidates extends EventTarget {
 
   /** Draw them; `best` is the place of the answer among those that were sent. */
   show(best = null) {
-    if (!this.active || !this.picture.scene) return;
+    if (!this.active || !this.image.scene) return;
     const frames = this.chosen.map(({ box, number }, place) => ({ box, kind: place === best ? "best" : "other", text: number }));
-    this.picture.show(frames.sort((one, other) => (other.kind === "best") - (one.kind === "best")));
+    this.image.show(frames.sort((one, other) => (other.kind === "best") - (one.kind === "best")));
   }
 }

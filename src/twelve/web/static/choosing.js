@@ -1,10 +1,10 @@
-// Ways to choose pictures: files, dropped files, samples.
+// Ways to choose images: files, dropped files, samples.
 
 import { el } from "./dom.js";
 
 const KINDS = "image/jpeg,image/png,image/webp,image/gif,image/bmp";
 
-/** A file input for the kinds of pictures that the service reads; `take` gets the files. */
+/** A file input for the kinds of images that the service reads; `take` gets the files. */
 export function fileInput(take, attributes = {}) {
   const taken = () => {
     const files = [...input.files];
@@ -30,7 +30,7 @@ export function dropped(element, take) {
   });
 }
 
-/** Small pictures to try. */
+/** Small images to try. */
 export function sampleButtons(samples, take, legend = "or try one of these") {
   if (!samples.length) return null;
   const buttons = samples.map((sample) =>

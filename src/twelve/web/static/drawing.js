@@ -1,14 +1,14 @@
-// Boxes that are drawn on a picture with a mouse or finger.
+// Boxes that are drawn on an image with a mouse or finger.
 
-const LEAST = 3; // pixels of the picture's own: less is a click, not a box
+const LEAST = 3; // pixels of the image's own: less is a click, not a box
 
 /** While `active()`, every box that is drawn goes to `add`. */
-export function drawBoxes(picture, active, add) {
-  const { overlay } = picture;
+export function drawBoxes(image, active, add) {
+  const { overlay } = image;
   let from = null;
   const at = (event) => {
     const { left, top, width, height } = overlay.getBoundingClientRect();
-    const { scene } = picture;
+    const { scene } = image;
     const clip = (value, most) => Math.min(Math.max(value, 0), most);
     const x = ((event.clientX - left) / width) * scene.width;
     const y = ((event.clientY - top) / height) * scene.height;
@@ -18,7 +18,7 @@ export function drawBoxes(picture, active, add) {
   const erase = () => overlay.querySelector(".drawn")?.remove();
 
   overlay.addEventListener("pointerdown", (event) => {
-    if (!active() || !picture.scene || event.button) return;
+    if (!active() || !image.scene || event.button) return;
     from = at(event);
     overlay.setPointerCapture(event.pointerId);
     event.preventDefault();
@@ -26,7 +26,7 @@ export function drawBoxes(picture, active, add) {
   overlay.addEventListener("pointermove", (event) => {
     if (!from) return;
     erase();
-    overlay.append(picture.frame({ box: box(at(event)), kind: "drawn" }));
+    overlay.append(image.frame({ box: box(at(event)), kind: "drawn" }));
   });
   overlay.addEventListener("pointerup", (event) => {
     if (!from) return;

@@ -7,9 +7,9 @@ import { el } from "./dom.js";
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * @param asked () => {pictures, body, problem}: what to send, or why it cannot be sent
+ * @param asked () => {images, body, problem}: what to send, or why it cannot be sent
  * @param said (reply) => [headline, element]
- * @param redraw () => what the picture shows without a reply
+ * @param redraw () => what the image shows without a reply
  * @param explained what the attention is drawn on (see attentionView); null: this cannot be explained
  */
 export function form({ method, button, fields, asked, said, redraw = () => {}, explained = null }) {
@@ -34,17 +34,17 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
 
   async function send(explain) {
     if (busy) return;
-    const { pictures = [], body, problem: missing } = asked();
+    const { images = [], body, problem: missing } = asked();
     if (missing) return fail(missing);
     problem.textContent = "";
-    for (const picture of pictures) picture.settle?.();
+    for (const image of images) image.settle?.();
     wait(true);
-    // What was cleared meanwhile is about another picture, or other boxes; a hidden tab has no picture.
+    // What was cleared meanwhile is about another image, or other boxes; a hidden tab has no image.
     const before = cleared;
     const stale = () => cleared !== before || element.closest("[hidden]");
     try {
-      const told = await api.ask(method, pictures, () => (explain ? { ...body(), explain } : body()));
-      if (!stale()) shown(told, pictures);
+      const told = await api.ask(method, images, () => (explain ? { ...body(), explain } : body()));
+      if (!stale()) shown(told, images);
     } catch (error) {
       if (!stale()) fail(error.message);
     } finally {
@@ -58,13 +58,13 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
     result.setAttribute("aria-busy", String(on));
   }
 
-  function shown(told, pictures) {
-    const [headline, details] = said(told, pictures);
+  function shown(told, images) {
+    const [headline, details] = said(told, images);
     const head = el("h3", { class: "headline" }, ...[headline].flat());
     const warnings = told.warnings.map((text) => el("p", { class: "warning" }, `${text[0].toUpperCase()}${text.slice(1)}.`));
     if (told.attention) {
       const restore = () => {
-        shown({ ...told, attention: null }, pictures);
+        shown({ ...told, attention: null }, images);
         result.querySelector(".why").focus();
       };
       result.replaceChildren(head, ...warnings, attentionView(explained, told.attention, restore));

@@ -8,7 +8,7 @@ import * as replies from "./replies.js";
 
 const line = (placeholder) => el("input", { type: "text", maxlength: 2000, required: true, placeholder, autocomplete: "off" });
 const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.`);
-const looked = (picture) => (picture.scene ? null : "Choose a picture first.");
+const looked = (image) => (image.scene ? null : "Choose an image first.");
 
 /** Which of several tasks a question is asked as; nothing to choose where there is one. */
 function taskChoice(tasks) {
@@ -28,7 +28,7 @@ function thresholdField(input) {
   };
   input.addEventListener("input", show);
   show();
-  const label = ["Say “not in the picture” below ", value];
+  const label = ["Say “not in the image” below ", value];
   return field(label, input, "The model always prefers some box. One whose score is below this does not count as found.");
 }
 
@@ -42,38 +42,38 @@ function suggestions(current) {
   };
 }
 
-/** answer, locate, entails: one text about the picture. */
-export function textForm(method, { label, key, placeholder, button, picture, tasks }) {
+/** answer, locate, entails: one text about the image. */
+export function textForm(method, { label, key, placeholder, button, image, tasks }) {
   const input = line(placeholder);
   const task = taskChoice(tasks);
   const threshold = method === "locate" ? el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0 }) : null;
   const said = { answer: replies.answered, locate: replies.located, entails: replies.entailed }[method];
-  const redraw = () => picture.show([]);
+  const redraw = () => image.show([]);
   const shown = form({
     method,
     button,
     fields: [field(label, input), task.field, threshold && thresholdField(threshold)],
     asked: () => ({
-      problem: looked(picture) || typed(input, "something"),
-      pictures: [picture],
+      problem: looked(image) || typed(input, "something"),
+      images: [image],
       body: () => {
-        const body = { picture: picture.reference, [key]: input.value };
+        const body = { image: image.reference, [key]: input.value };
         return task.within(threshold ? { ...body, threshold: Number(threshold.value) } : body);
       },
     }),
     said: (told) => {
       redraw();
-      return said(told, picture);
+      return said(told, image);
     },
     redraw,
-    explained: { picture, called: (box) => picture.called(box) },
+    explained: { image, called: (box) => image.called(box) },
   });
   return { ...shown, suggest: suggestions(() => input), open: redraw };
 }
 
 /** choose, guess: one of several boxes. */
-export function boxesForm(method, { label, placeholder, button, picture, tasks }) {
-  const candidates = new Candidates(picture);
+export function boxesForm(method, { label, placeholder, button, image, tasks }) {
+  const candidates = new Candidates(image);
   const dialogue = method === "guess" ? new Dialogue() : null;
   const input = line(placeholder);
   const task = taskChoice(tasks);
@@ -83,19 +83,19 @@ export function boxesForm(method, { label, placeholder, button, picture, tasks }
     button,
     fields: [dialogue ? dialogue.element : field(label, input), task.field, candidates.element],
     asked: () => ({
-      problem: looked(picture) || nothing() || (candidates.boxes.length ? null : "Tick at least one box."),
-      pictures: [picture],
+      problem: looked(image) || nothing() || (candidates.boxes.length ? null : "Tick at least one box."),
+      images: [image],
       body: () => {
         const text = dialogue ? { dialogue: dialogue.turns } : { question: input.value };
-        return task.within({ picture: picture.reference, boxes: candidates.boxes, ...text });
+        return task.within({ image: image.reference, boxes: candidates.boxes, ...text });
       },
     }),
     said: (told) => {
       candidates.show(told.index);
-      return replies.chosen(told, candidates.chosen, picture);
+      return replies.chosen(told, candidates.chosen, image);
     },
     redraw: () => candidates.show(),
-    explained: { picture, called: (box) => candidates.called(box), isMark: dialogue ? isMark : undefined },
+    explained: { image, called: (box) => candidates.called(box), isMark: dialogue ? isMark : undefined },
   });
   candidates.addEventListener("changed", shown.clear); // a reply is about the boxes that were sent
   return {
@@ -107,7 +107,7 @@ export function boxesForm(method, { label, placeholder, button, picture, tasks }
   };
 }
 
-/** verify: a statement about two pictures. */
+/** verify: a statement about two images. */
 export function pairForm({ button, left, right, tasks }) {
   const input = line("Both images contain …");
   const task = taskChoice(tasks);
@@ -115,10 +115,10 @@ export function pairForm({ button, left, right, tasks }) {
   const shown = form({
     method: "verify",
     button,
-    fields: [field("Statement about both pictures", input), task.field],
+    fields: [field("Statement about both images", input), task.field],
     asked: () => ({
       problem: looked(left) || looked(right) || typed(input, "a statement"),
-      pictures: [left, right],
+      images: [left, right],
       body: () => task.within({ left: left.reference, right: right.reference, statement: input.value }),
     }),
     said: (told) => {
@@ -126,14 +126,14 @@ export function pairForm({ button, left, right, tasks }) {
       return replies.verified(told);
     },
     redraw,
-    explained: { picture: left, called: (box) => left.called(box), note: "This is about the left picture alone." },
+    explained: { image: left, called: (box) => left.called(box), note: "This is about the left image alone." },
   });
   return { ...shown, suggest: suggestions(() => input) };
 }
 
-/** match: the pictures that a caption means. */
+/** match: the images that a caption means. */
 export function searchForm({ button, gallery, tasks }) {
-  const input = line("what the picture shows");
+  const input = line("what the image shows");
   const task = taskChoice(tasks);
   let sent = [];
   return form({
@@ -141,14 +141,14 @@ export function searchForm({ button, gallery, tasks }) {
     button,
     fields: [field("Caption", input), task.field],
     asked: () => ({
-      problem: (gallery.items.length ? null : "Add pictures first.") || typed(input, "a caption"),
-      pictures: (sent = [...gallery.items]),
-      body: () => task.within({ captions: [input.value], pictures: sent.map((item) => ({ scene: item.scene.id })) }),
+      problem: (gallery.items.length ? null : "Add images first.") || typed(input, "a caption"),
+      images: (sent = [...gallery.items]),
+      body: () => task.within({ captions: [input.value], images: sent.map((item) => ({ scene: item.scene.id })) }),
     }),
     said: (told) => {
-      const ranked = told.captions[0].pictures;
+      const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
-      const best = sent[ranked[0].picture].element.querySelector("img").alt;
+      const best = sent[ranked[0].image].element.querySelector("img").alt;
       return [`The best of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
     },
   });

@@ -1,4 +1,4 @@
-// Several pictures, and the one that a caption means.
+// Several images, and the one that a caption means.
 
 import * as api from "./api.js";
 import { dropped, fileInput, sampleButtons } from "./choosing.js";
@@ -9,23 +9,23 @@ export class Gallery {
     this.most = most;
     this.items = [];
     this.samples = new Set(); // those that are here or on their way
-    this.list = el("ul", { class: "gallery", "aria-label": "Pictures" });
+    this.list = el("ul", { class: "gallery", "aria-label": "Images" });
     this.status = el("p", { role: "status", class: "status" });
-    const files = (chosen) => this.addAll(chosen.map((file) => ({ file, alt: `The picture ${file.name}` })));
+    const files = (chosen) => this.addAll(chosen.map((file) => ({ file, alt: `The image ${file.name}` })));
     const all = samples.length
       ? el("button", { type: "button", class: "plain", click: () => this.addSamples(samples) }, "Add all samples")
       : null;
     this.element = el(
       "div",
-      { class: "picture wide", role: "group", "aria-label": "Pictures to search" },
-      el("h2", {}, "Pictures to search"),
+      { class: "image wide", role: "group", "aria-label": "Images to search" },
+      el("h2", {}, "Images to search"),
       this.list,
       this.status,
-      el("p", { class: "row" }, el("label", { class: "file" }, fileInput(files, { multiple: true }), "Add pictures"), all),
+      el("p", { class: "row" }, el("label", { class: "file" }, fileInput(files, { multiple: true }), "Add images"), all),
       sampleButtons(samples, (sample) => this.addSamples([sample]), "or add one of these"),
     );
     dropped(this.element, files);
-    this.say("No pictures yet.");
+    this.say("No images yet.");
   }
 
   say(text, wrong = false) {
@@ -34,7 +34,7 @@ export class Gallery {
   }
 
   get count() {
-    return this.items.length === 1 ? "1 picture" : `${this.items.length} pictures`;
+    return this.items.length === 1 ? "1 image" : `${this.items.length} images`;
   }
 
   /** Add samples, each once however often it is asked for. */
@@ -61,7 +61,7 @@ export class Gallery {
   }
 
   async add({ file, alt, sample = null }) {
-    if (this.items.length >= this.most) throw new Error(`at most ${this.most} pictures.`);
+    if (this.items.length >= this.most) throw new Error(`at most ${this.most} images.`);
     const blob = typeof file === "function" ? await file() : file;
     const item = { blob, scene: await api.look(blob), share: el("figcaption", {}), sample };
     item.again = async () => { item.scene = await api.look(blob); };
@@ -80,9 +80,9 @@ export class Gallery {
     this.say(this.count);
   }
 
-  /** Best first; `asked` are the pictures that were sent, which may have become more or fewer since. */
+  /** Best first; `asked` are the images that were sent, which may have become more or fewer since. */
   rank(asked, ranked) {
-    const order = ranked.map(({ picture, share }) => [asked[picture], share]);
+    const order = ranked.map(({ image, share }) => [asked[image], share]);
     const there = order.map(([item]) => item).filter((item) => this.items.includes(item));
     this.items = [...there, ...this.items.filter((item) => !there.includes(item))];
     order.forEach(([item, share], place) => {

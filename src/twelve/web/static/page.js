@@ -4,44 +4,44 @@ import * as api from "./api.js";
 import { boxesForm, pairForm, searchForm, textForm } from "./forms.js";
 import { el, field } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { Picture } from "./picture.js";
+import { ImageView } from "./image.js";
 
 const TABS = {
-  answer: ["Ask", "A question about the picture.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
-  locate: ["Point", "Where in the picture is what a phrase means?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Check", "Does the picture show that a statement is so?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  answer: ["Ask", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
+  locate: ["Point", "Where in the image is what a phrase means?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
+  entails: ["Check", "Does the image show that a statement is so?", { label: "Statement", key: "statement", placeholder: "There is …" }],
   choose: ["Choose", "Which of several boxes answers a question?", { label: "Question", placeholder: "Which …?" }],
   guess: ["Guess", "Which of several boxes were questions and answers about?", {}],
-  verify: ["Compare", "Is a statement true of two pictures?", {}],
-  match: ["Search", "Which picture does a caption describe?", {}],
+  verify: ["Compare", "Is a statement true of two images?", {}],
+  match: ["Search", "Which image does a caption describe?", {}],
 };
 
-/** Methods that are about the one picture which their tabs share. */
+/** Methods that are about the one image which their tabs share. */
 const SHARED = ["answer", "locate", "entails", "choose", "guess"];
 
-function panelOf(method, model, picture) {
+function panelOf(method, model, image) {
   const tasks = model.methods[method];
   const [button, , words] = TABS[method];
   if (method === "verify") {
-    const left = new Picture("Left picture", model.samples);
-    const right = new Picture("Right picture", model.samples);
+    const left = new ImageView("Left image", model.samples);
+    const right = new ImageView("Right image", model.samples);
     const shown = pairForm({ button, left, right, tasks });
     for (const side of [left, right]) side.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); });
-    return { ...shown, pictures: el("div", { class: "pair" }, left.element, right.element), layout: "stacked" };
+    return { ...shown, images: el("div", { class: "pair" }, left.element, right.element), layout: "stacked" };
   }
   if (method === "match") {
-    const gallery = new Gallery(model.samples, model.limits.pictures);
-    return { ...searchForm({ button, gallery, tasks }), pictures: gallery.element, layout: "stacked" };
+    const gallery = new Gallery(model.samples, model.limits.images);
+    return { ...searchForm({ button, gallery, tasks }), images: gallery.element, layout: "stacked" };
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
-  const shown = make(method, { ...words, button, picture, tasks });
-  picture.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
+  const shown = make(method, { ...words, button, image, tasks });
+  image.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
   return { ...shown, layout: "beside" };
 }
 
 function build(model) {
   const methods = Object.keys(TABS).filter((method) => method in model.methods);
-  const picture = new Picture("Picture", model.samples);
+  const image = new ImageView("Image", model.samples);
   const tablist = document.getElementById("tabs");
   const panels = document.getElementById("panels");
   const parts = {};
@@ -58,8 +58,8 @@ function build(model) {
     }
     const { tab, panel, open, clear, drawing } = parts[method];
     if (SHARED.includes(method)) {
-      panel.querySelector(".columns").prepend(picture.element);
-      picture.stage.classList.toggle("drawing", Boolean(drawing));
+      panel.querySelector(".columns").prepend(image.element);
+      image.stage.classList.toggle("drawing", Boolean(drawing));
       clear();
       open();
     }
@@ -69,16 +69,16 @@ function build(model) {
 
   for (const method of methods) {
     const [name, purpose] = TABS[method];
-    const shown = panelOf(method, model, picture);
+    const shown = panelOf(method, model, image);
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, click: () => select(method) }, name);
-    const columns = el("div", { class: `columns ${shown.layout}` }, shown.pictures ?? null, shown.element);
+    const columns = el("div", { class: `columns ${shown.layout}` }, shown.images ?? null, shown.element);
     const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
     parts[method] = { ...shown, tab, panel };
     tablist.append(tab);
     panels.append(panel);
   }
-  // Another picture empties the replies; the open tab draws what it offers of it.
-  picture.addEventListener("looked", () => SHARED.includes(current) && parts[current].open());
+  // Another image empties the replies; the open tab draws what it offers of it.
+  image.addEventListener("looked", () => SHARED.includes(current) && parts[current].open());
   tablist.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, Home: -methods.indexOf(current), End: methods.length - 1 - methods.indexOf(current) }[event.key];
     if (step === undefined) return;
@@ -127,7 +127,7 @@ async function start(asked = false) {
     panels.replaceChildren();
     const size = (model.parameters / 1e6).toFixed(1);
     document.getElementById("about").textContent =
-      `One vision-and-language model of ${size} M parameters. Pictures stay in this service's memory, ` +
+      `One vision-and-language model of ${size} M parameters. Images stay in this service's memory, ` +
       `for ${Math.max(1, Math.round(model.limits.scene_seconds / 60))} minutes after the last question.`;
     document.getElementById("known").textContent = known(model);
     build(model);

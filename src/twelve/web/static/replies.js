@@ -21,21 +21,21 @@ export function verified({ true: so, score }) {
 }
 
 /** It draws the boxes too, with the numbers of its rows. */
-export function located(told, picture) {
-  const best = told.alternatives.slice(0, RANKED).map(([box, share]) => ({ box, share, ...picture.called(box) }));
-  picture.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
+export function located(told, image) {
+  const best = told.alternatives.slice(0, RANKED).map(([box, share]) => ({ box, share, ...image.called(box) }));
+  image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
   return [
-    told.box ? `There it is: ${best[0].name} (${score})` : `Not in the picture (at most ${score})`,
-    ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => picture.point(box)),
+    told.box ? `There it is: ${best[0].name} (${score})` : `Not in the image (at most ${score})`,
+    ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
   ];
 }
 
 /** @param sent the candidates that were sent, of which the reply gives the places */
-export function chosen(told, sent, picture) {
+export function chosen(told, sent, image) {
   const rows = told.alternatives.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   return [
     `Box ${sent[told.index].name} (${percent(told.score)})`,
-    ranking(rows, "Boxes, best first", (box) => picture.point(box)),
+    ranking(rows, "Boxes, best first", (box) => image.point(box)),
   ];
 }

@@ -1,0 +1,118 @@
+"""Baselines: what a score must beat before it means that images were looked at.
+
+majority      the best constant answer, chosen with hindsight: the most frequent one of the split itself
+image-free  a TRAINED model that sees no image: bag of words for classes; box_prior.py for boxes
+chance        a value drawn uniformly from all that could be answered (Output.prospects)
+shuffled      the model itself with every image replaced by another one of the split
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from twelve.outputs.base import Prediction
+
+PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+"""Weights of the squared norm that the bag of words chooses from, on held-back training examples."""
+
+
+def majority(labels: Sequence[Hashable]) -> Hashable:
+    """The most frequent label; the first of equals in sorted order, so that it does not depend on file order."""
+    counts = Counter(labels)
+    return min(counts, key=lambda label: (-counts[label], str(label)))
+
+
+def bag_of_words(
+    train: Sequence[tuple[str, Hashable]], choose: Sequence[tuple[str, Hashable]], test: Sequence[str]
+) -> list[Prediction]:
+    """Multinomial logistic regression on words and word pairs, trained on ``train``.
+
+    Args:
+        train: texts with their classes.
+        choose: further labelled texts on which the penalty is chosen.
+        test: texts to classify.
+    """
+    classes = sorted({label for _, label in train}, key=str)
+    index = {label: i for i, label in enumerate(classes)}
+    words = _vocabulary(text for text, _ in train)
+    gold = torch.tensor([index[label] for _, label in train])
+    bags = _bags([text for text, _ in train], words)
+    held = _bags([text for text, _ in choose], words)
+    held_gold = torch.tensor([index.get(label, -1) for _, label in choose])
+    best: tuple[float, nn.Module] | None = None
+    for penalty in PENALTIES:
+        model = _fit(bags, gold, len(words), len(classes), penalty)
+        with torch.no_grad():
+            accuracy = float((model(*held).argmax(1) == held_gold).double().mean()) if len(choose) else -penalty
+        if best is None or accuracy > best[0]:
+            best = (accuracy, model)
+    assert best is not None
+    with torch.no_grad():
+        scores, rows = best[1](*_bags(test, words)).softmax(1).max(1)
+    return [Prediction(classes[int(row)], float(score)) for row, score in zip(rows, scores, strict=True)]
+
+
+def derangement(items: Sequence[Hashable], seed: int) -> Mapping[Hashable, Hashable]:
+    """A fixed permutation of the distinct items that leaves none in its place (one item stays: there is no other)."""
+    distinct = sorted(set(items), key=str)
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    # A random cycle: every item is replaced by the one after it in random order.
+    return {distinct[order[i]]: distinct[order[(i + 1) % len(order)]] for i in range(len(order))}
+
+
+def _vocabulary(texts: object) -> dict[str, int]:
+    words: Counter[str] = Counter()
+    for text in texts:  # type: ignore[attr-defined]
+        words.update(set(terms(text)))
+    return {word: i for i, word in enumerate(sorted(word for word, count in words.items() if count >= 2))}
+
+
+def terms(text: str) -> list[str]:
+    """Words and pairs of neighbouring words, in lower case."""
+    words = re.findall(r"[\w']+", text.lower())
+    return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
+
+
+def _bags(texts: Sequence[str], words: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+    """Word indices of all texts end to end and where each text starts (the layout of nn.EmbeddingBag)."""
+    bags: list[NDArray[np.int64]] = [
+        np.unique([words[term] for term in terms(text) if term in words]).astype(np.int64) for text in texts
+    ]
+    starts = np.concatenate([[0], np.cumsum([len(bag) for bag in bags])[:-1]]) if bags else np.zeros(0)
+    flat = np.concatenate(bags) if bags else np.zeros(0)
+    return torch.from_numpy(flat.astype(np.int64)), torch.from_numpy(starts.astype(np.int64))
+
+
+class _BagModel(nn.Module):
+    def __init__(self, words: int, classes: int) -> None:
+        super().__init__()
+        self.weights = nn.EmbeddingBag(max(1, words), classes, mode="sum")
+        self.bias = nn.Parameter(torch.zeros(classes))
+        nn.init.zeros_(self.weights.weight)
+
+    def forward(self, flat: Tensor, starts: Tensor) -> Tensor:
+        return torch.as_tensor(self.weights(flat, starts) + self.bias)
+
+
+def _fit(bags: tuple[Tensor, Tensor], gold: Tensor, words: int, classes: int, penalty: float) -> _BagModel:
+    """Full-batch L-BFGS on cross-entropy plus ``penalty`` / 2 x the squared norm of the weights."""
+    model = _BagModel(words, classes)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(*bags), gold)
+        loss = loss + penalty / 2 * model.weights.weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return model

@@ -1,0 +1,210 @@
+"""Where the official files and images lie, and what is missing.
+
+A data root holds one folder a dataset, named like its task, and ``images/<source>/...``::
+
+    root/vqa/v2_mscoco_val2014_annotations.json
+    root/images/coco/val2014/COCO_val2014_000000262148.jpg
+    root/sources.json                                        (optional: {"task": "image source"})
+
+Image ids are ``<source>/<key>``; :func:`image_key` makes the key from a file's name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from twelve.errors import DataError, MissingData, nearest
+from twelve.formats.mistaken import what_is
+from twelve.formats.records import check_regular, read_object, unreadable
+from twelve.io import json_file
+
+IMAGES = "images"
+SOURCES = "sources.json"
+DRAWN = "microworld.json"
+"""In the folder of a drawn world."""
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""Names of image sources: folders that lie nowhere else."""
+COCO = "coco"
+_COCO_NAME = re.compile(r"(?:COCO_[A-Za-z0-9-]+_)?(\d{12})")
+_V7W_NAME = re.compile(r"v7w_(\d+)")
+"""An image of Visual Genome in Visual7W's own archive; the number is its id in both."""
+
+
+NO_FILE = "no such file"
+
+
+def image_key(name: str) -> str:
+    """The part of an image id after its source, from an image's file name: its stem.
+
+    COCO's zero-padded numbers (``COCO_val2014_000000262148.jpg``, ``000000262148.jpg``) become plain ones
+    (``262148``), as every annotation file writes them; the ids of train2014 and val2014 are distinct. ``v7w_4.jpg`` and
+    ``4.jpg`` are the same image of Visual Genome.
+    """
+    stem = name.rsplit("/", 1)[-1]
+    if os.path.splitext(stem)[1].lower() in SUFFIXES:
+        stem = os.path.splitext(stem)[0]
+    match = _COCO_NAME.fullmatch(stem)
+    if match:
+        return str(int(match.group(1)))
+    match = _V7W_NAME.fullmatch(stem)
+    return match.group(1) if match else stem
+
+
+class HasSource(Protocol):
+    """A task, as far as the data root knows one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+def drawing_again(out: Path) -> str:
+    """The command that draws the world in ``out`` again, of the seed and at the scale that its own index names."""
+    words = ["twelve", "data", "make-microworld", "--out", str(out)]
+    index = json_file.read_or_none(out / DRAWN)
+    there = index if isinstance(index, dict) else {}
+    seed, scale = there.get("seed"), there.get("scale")
+    if type(seed) is int and seed > 0:
+        words += ["--seed", str(seed)]
+    if isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0 and scale != 1:
+        words += ["--scale", f"{scale:g}"]
+    return shlex.join(words)
+
+
+class DataRoot:
+    """A folder with the official files of one or more datasets.
+
+    Args:
+        path: the folder.
+        sources: task -> image source, where it is not the task's own. Stands above ``sources.json`` in the folder.
+        own_tasks: a run's own tasks by name, which read their files here beside the registered ones.
+
+    Raises:
+        DataError: the folder does not exist, or its ``sources.json`` is not an object of strings.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        sources: Mapping[str, str] | None = None,
+        own_tasks: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path, self.own_tasks = Path(path), dict(own_tasks or {})
+        if self.path.is_file():
+            raise MissingData("a data root is a folder, this is a file", file=self.path, remedy="name its folder")
+        if not self.path.is_dir():
+            raise MissingData(
+                "no such data root", file=self.path, remedy="make this folder and put one folder a dataset into it"
+            )
+        self.sources: dict[str, str] = {}
+        if (self.path / SOURCES).exists():
+            record = read_object(self.path / SOURCES)
+            self.sources = {task: record.text(task) for task in record.fields}
+        self.sources.update(sources or {})
+        for task, source in self.sources.items():
+            if not FOLDER.fullmatch(source):
+                raise DataError(
+                    f"{source!r} is no folder of {IMAGES}/",
+                    file=self.path / SOURCES,
+                    record=task,
+                    remedy="put the images into a folder there and give its name alone",
+                )
+        self._indexes: dict[str, dict[str, Path]] = {}
+
+    @contextmanager
+    def mended(self) -> Iterator[None]:
+        """Errors from within about a file that is not what its name says (mistaken.py) say what it is; those that say
+        to download a file say to draw the world again, where it is a drawn one."""
+        try:
+            yield
+        except DataError as error:
+            problem, record, remedy = error.problem, error.record, error.remedy
+            found = None if error.file is None else what_is(Path(error.file))
+            if found is not None:
+                (problem, remedy), record = found, None
+            elif "download" not in (remedy or "") or not (self.path / DRAWN).is_file():
+                raise
+            if "download" in (remedy or "") and (self.path / DRAWN).is_file():
+                remedy = f"remove {self.path} and draw the world again: {drawing_again(self.path)}"
+            raise type(error)(problem, file=error.file, record=record, remedy=remedy) from None
+
+    def file(self, task: str, name: str, *, page: str = "") -> Path:
+        """The official file ``name`` of a task.
+
+        Args:
+            page: where it can be downloaded, for the error.
+
+        Raises:
+            MissingData: the task's folder or the file is not there; says where it was looked for.
+            DataError: what is there is no file.
+        """
+        folder = self.path / task
+        origin = f" from {page}" if page else ""
+        try:
+            there = sorted(os.listdir(folder))
+        except PermissionError as error:
+            raise unreadable(folder, error) from None
+        except OSError:
+            raise MissingData(
+                f"the data root has no folder for {task}",
+                file=folder,
+                remedy=f"make it and put {name}{origin} into it",
+            ) from None
+        if os.path.exists(folder / name):
+            check_regular(folder / name)
+        else:
+            raise MissingData(
+                NO_FILE,
+                file=folder / name,
+                remedy=f"download {name}{origin} into this folder{nearest(name, there)}",
+            )
+        return folder / name
+
+    def image_source(self, task: HasSource, file_name: str = "") -> str:
+        """The source that a task's images belong to: a rule, not a constant.
+
+        File names ``COCO_*`` belong to ``coco``; else the source that the configuration or the data root names for
+        the task; else the task's own.
+        """
+        if file_name.startswith("COCO_"):
+            return COCO
+        return self.sources.get(task.name, task.source)
+
+    def images(self, source: str) -> Iterator[tuple[str, Path]]:
+        """(image id, file) of every image of a source, folder by folder, sorted.
+
+        Raises:
+            MissingData: the source has no folder.
+        """
+        yield from ((f"{source}/{key}", path) for key, path in self._index(source).items())
+
+    def image_file(self, image_id: str) -> Path | None:
+        """The image of an id, for display; None when the data root does not have it."""
+        source, _, key = image_id.partition("/")
+        if not (self.path / IMAGES / source).is_dir():
+            return None
+        return self._index(source).get(key)
+
+    def _index(self, source: str) -> dict[str, Path]:
+        """key -> file, from one walk of the source's folder, kept: official releases nest images differently."""
+        if source not in self._indexes:
+            folder = self.path / IMAGES / source
+            if not folder.is_dir():
+                raise MissingData("no images of this source", file=folder, remedy="put the images into this folder")
+            found: dict[str, Path] = {}
+            for place, folders, names in os.walk(folder):
+                folders.sort()
+                for name in sorted(names):
+                    if os.path.splitext(name)[1].lower() in SUFFIXES:
+                        found.setdefault(image_key(name), Path(place, name))
+            self._indexes[source] = found
+        return self._indexes[source]

@@ -1,0 +1,226 @@
+"""Large JSON files, member by member: a file of gigabytes never stands in memory as a whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, Any
+
+from twelve.errors import DataError
+from twelve.formats.records import LONGEST, REMEDY, Record, describe, open_text, unreadable
+from twelve.io.json_file import DECODER, limit
+
+CHUNK = 1 << 22
+"""Characters that are read at a time."""
+_TOKEN = 16
+"""More characters than any number's end, escape or word (``-Infinity``) of JSON has."""
+_SPACE = re.compile(r"[ \t\n\r]*")
+_WATCH: ContextVar[Callable[[int], object]] = ContextVar("_WATCH", default=lambda characters: None)
+
+
+@contextmanager
+def watching(watch: Callable[[int], object]) -> Iterator[None]:
+    """Call ``watch`` with the number of characters whenever some are read within the block, to show progress."""
+    token = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
+
+
+def read_members(path: Path) -> Iterator[tuple[str, Record]]:
+    """(key, record) of a file that is one JSON object of objects, in file order, read as it is asked for.
+
+    Raises:
+        DataError: unreadable, not JSON, or a member that is not an object (names its key).
+    """
+    for key, value in _members(path, "{"):
+        yield key, Record(value, path, key)
+
+
+def read_list(
+    path: Path, key: str, header: Callable[[str, Any], object] = lambda name, value: None
+) -> Iterator[Record]:
+    """The objects of the list under ``key`` of the one JSON object that a file holds, in file order, read as they are
+    asked for; what stands under other keys is passed over.
+
+    Args:
+        header: called with each other key and its value.
+
+    Raises:
+        DataError: unreadable, not JSON, no object, no list under that key, or an element that is not an object (names
+            its place).
+    """
+    with _opened(path) as text:
+        if text.mark() != "{":
+            value = text.value()
+            text.end()
+            Record(value, path, None)
+        seen: dict[str, Any] = {}
+        for name in text.parts("{", "}"):
+            if name in seen:
+                raise text.error(f"the key {name!r} occurs twice in an object")
+            seen[name] = None
+            if name != key or text.mark() != "[":
+                value = text.value()
+                seen[name] = value if name == key else None
+                if name != key:
+                    header(name, value)
+                continue
+            seen[name] = []
+            for index, _ in enumerate(text.parts("[", "]")):
+                yield Record(text.value(), path, f"{key}[{index}]")
+        text.end()
+        Record(seen, path, None).items(key)
+
+
+def read_items(path: Path, *places: str) -> Iterator[tuple[str, Any]]:
+    """(place, element) of the lists that stand at ``places`` of the one JSON object that a file holds, in file order,
+    read as they are asked for; other lists are passed over one element after the other.
+
+    Args:
+        places: keys from the outermost on, joined by dots: ``data.questions``.
+
+    Raises:
+        DataError: unreadable, not JSON, or a key of an object that is looked into occurs twice.
+    """
+    with _opened(path) as text:
+        yield from _items(text, "", places)
+        text.end()
+
+
+def _items(text: _Text, above: str, places: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    mark = text.mark()
+    if mark == "{" and (not above or any(place.startswith(f"{above}.") for place in places)):
+        seen: set[str] = set()
+        for key in text.parts("{", "}"):
+            if key in seen:
+                raise text.error(f"the key {key!r} occurs twice in an object")
+            seen.add(key)
+            yield from _items(text, f"{above}.{key}" if above else key, places)
+    elif mark == "[":
+        for _ in text.parts("[", "]"):
+            value = text.value()
+            if above in places:
+                yield above, value
+    else:
+        text.value()
+
+
+def read_elements(path: Path) -> Iterator[Record]:
+    """The records of a file that is one JSON list of objects, in file order, read as it is asked for.
+
+    Raises:
+        DataError: unreadable, not JSON, or an element that is not an object (names its place).
+    """
+    for index, (_, value) in enumerate(_members(path, "[")):
+        yield Record(value, path, f"[{index}]")
+
+
+def _members(path: Path, opening: str) -> Iterator[tuple[str, Any]]:
+    """(key, value) of the members of the one object ("{") or list ("["; keys are empty) that a file holds."""
+    with _opened(path) as text:
+        if text.mark() != opening:
+            expected = "an object" if opening == "{" else "a list"
+            found = describe(text.value())
+            raise DataError(f"expected {expected}, found {found}", file=path, record=None, remedy=REMEDY)
+        for key in text.parts(opening, "}" if opening == "{" else "]"):
+            yield key, text.value()
+        text.end()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Text]:
+    try:
+        with open_text(path) as stream:
+            yield _Text(stream, path)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
+
+
+class _Text:
+    """The text of a stream from the place that was reached; more is read when what is there does not suffice."""
+
+    def __init__(self, stream: IO[str], path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._text, self._place, self._before = "", 0, 0
+        self._decode = DECODER.raw_decode
+
+    def error(self, problem: str) -> DataError:
+        """An error about this place, to be raised."""
+        place = f"character {self._before + self._place}"
+        return DataError(f"not valid JSON: {problem}", file=self._path, record=place, remedy=REMEDY)
+
+    def mark(self) -> str:
+        """The next character that is no space, without passing it; empty at the end."""
+        while True:
+            match = _SPACE.match(self._text, self._place)
+            assert match is not None
+            self._place = match.end()
+            if self._place < len(self._text):
+                return self._text[self._place]
+            if not self._more():
+                return ""
+
+    def skip(self, mark: str) -> None:
+        found = self.mark()
+        if found != mark:
+            raise self.error(f"expected {mark!r}, found {found!r}" if found else f"it ends before {mark!r}")
+        self._place += 1
+
+    def key(self) -> str:
+        key = self.value()
+        if not isinstance(key, str):
+            raise self.error(f"expected a key, found {describe(key)}")
+        self.skip(":")
+        return key
+
+    def parts(self, opening: str, closing: str) -> Iterator[str]:
+        """Stop before the value of each member of an object ("{") or list ("[") and say its key, empty in a list."""
+        self.skip(opening)
+        while self.mark() != closing:
+            yield self.key() if opening == "{" else ""
+            if self.mark() != closing:
+                self.skip(",")
+                if self.mark() == closing:
+                    raise self.error(f"expected another member after the comma, found {closing!r}")
+        self.skip(closing)
+
+    def end(self) -> None:
+        """Nothing but space may follow."""
+        if self.mark():
+            raise self.error("something follows its end")
+
+    def value(self) -> Any:
+        """The value that begins here."""
+        self.mark()
+        while True:
+            try:
+                value, end = self._decode(self._text, self._place)
+            except json.JSONDecodeError as error:
+                # What was cut off is wrong at the end (a string: where it begins); the rest is, however it goes on.
+                cut = error.pos > len(self._text) - _TOKEN or error.msg.startswith("Unterminated string")
+                if cut and self._more():
+                    continue
+                raise self.error(error.msg) from None
+            except (ValueError, RecursionError) as error:
+                raise self.error(limit(error)) from None
+            if end == len(self._text) and self._more():  # a number may go on in what was not read yet
+                continue
+            self._place = end
+            return value
+
+    def _more(self) -> bool:
+        """Read on, let go of what was passed; False at the end of the file."""
+        if len(self._text) - self._place > LONGEST:
+            raise self.error(f"a member of more than {LONGEST:,} characters")
+        chunk = self._stream.read(CHUNK)
+        _WATCH.get()(len(chunk))
+        self._before += self._place
+        self._text, self._place = self._text[self._place :] + chunk, 0
+        return bool(chunk)

@@ -1,0 +1,322 @@
+"""Official files, record by record: every error names the file, the record, what was expected and what to do.
+
+Datasets come as one JSON object, as JSON lines (also packed with gzip), or as pickles (pickles.py). A :class:`Record`
+is one object of such a file that knows where it stands. Files of gigabytes are streamed (streams.py). docs/data.md says
+what is tolerated in a file, and what is refused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import reprlib
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from io import BufferedReader, TextIOWrapper
+from itertools import count as counting
+from pathlib import Path
+from typing import IO, Any
+
+from twelve.errors import DataError
+from twelve.io import json_file
+from twelve.io.files import reading_remedy
+from twelve.io.json_file import DECODER, limit
+
+REMEDY = "compare this record with the official file, or download the file again"
+LONGEST = 1 << 26
+"""Bytes or characters that one record may have; thousands of times what any dataset's has."""
+FURTHEST = 1e6
+"""Pixels that no coordinate lies beyond."""
+_UNPACKED, _TIMES = 1 << 22, 100
+"""A packed file holds at most so many bytes, or so many times its own size: text packs ten times smaller, not 100."""
+_EMPTY = 100_000
+"""Empty lines, one after the other, that are passed over."""
+_ARCHIVED = 1 << 26
+"""What any archive of numbers may hold, in bytes."""
+_WHOLE = 1 << 63
+"""Ids lie below; what goes beyond is no id."""
+
+
+class Record:
+    """One object of a dataset's file.
+
+    Attributes:
+        fields: its keys and values as they were read.
+        file: the file it stands in.
+        place: where in the file, for people: ``line 12``, ``annotations[3]``.
+    """
+
+    __slots__ = ("fields", "file", "place")
+
+    def __init__(self, fields: object, file: Path, place: str | None) -> None:
+        self.file, self.place = file, place
+        if not isinstance(fields, Mapping):
+            raise self.error(f"expected an object with fields, found {describe(fields)}")
+        self.fields: Mapping[str, Any] = fields
+
+    def error(self, problem: str, remedy: str = REMEDY) -> DataError:
+        """An error about this record, to be raised."""
+        return DataError(problem, file=self.file, record=self.place, remedy=remedy)
+
+    def _wrong(self, key: str, problem: str) -> DataError:
+        """An error about a field, to be raised; where the record is the whole file, the field is its place."""
+        return DataError(f"field {key!r}{problem}", file=self.file, record=self.place or key, remedy=REMEDY)
+
+    def _value(self, key: str, kinds: type | tuple[type, ...], expected: str) -> Any:
+        if key not in self.fields:
+            raise self._wrong(key, f" is missing (expected {expected})")
+        value = self.fields[key]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise self._wrong(key, f" must be {expected}, found {describe(value)}")
+        return value
+
+    def one_of(self, *keys: str) -> str:
+        """The first of the keys that is there: releases of a file may spell a field differently."""
+        for key in keys:
+            if key in self.fields:
+                return key
+        raise self.error(f"field {' or '.join(map(repr, keys))} is missing")
+
+    def text(self, key: str) -> str:
+        """A string that can be written as UTF-8 and holds no NUL."""
+        return self._writable(key, self._value(key, str, "a string"))
+
+    def identifier(self, key: str) -> str:
+        """A string that is not empty."""
+        value = self.text(key)
+        if not value.strip():
+            raise self._wrong(key, " must not be empty")
+        return value
+
+    def _writable(self, key: str, value: str) -> str:
+        if not writable(value):
+            raise self._wrong(key, f" must be text, found {describe(value)} with characters that are none")
+        return value
+
+    def integer(self, key: str) -> int:
+        """A whole number."""
+        return self._whole(key, self._value(key, int, "a whole number"))
+
+    def _whole(self, key: str, value: int) -> int:
+        if not -_WHOLE <= value < _WHOLE:
+            raise self._wrong(key, f" must be a whole number of 64 bits, found {describe(value)}")
+        return int(value)
+
+    def number(self, key: str) -> float:
+        """A finite number."""
+        value = self._value(key, (int, float), "a finite number")
+        if not finite(value):
+            raise self._wrong(key, f" must be a finite number, found {describe(value)}")
+        return float(value)
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self.fields.get(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, f" must be true or false, found {describe(value)}")
+        return value
+
+    def record(self, key: str) -> Record:
+        """An object."""
+        value = self._value(key, Mapping, "an object with fields")
+        return Record(value, self.file, f"{self.place}.{key}" if self.place else key)
+
+    def items(self, key: str) -> list[Any]:
+        """A list."""
+        value: list[Any] = self._value(key, list, "a list")
+        return value
+
+    def strings(self, key: str) -> list[str]:
+        """A list of strings."""
+        return [self._writable(key, self._item(key, item, str, "strings")) for item in self.items(key)]
+
+    def integers(self, key: str) -> list[int]:
+        """A list of whole numbers."""
+        return [self._whole(key, self._item(key, item, int, "whole numbers")) for item in self.items(key)]
+
+    def _item(self, key: str, item: Any, kind: type, expected: str) -> Any:
+        if not isinstance(item, kind) or isinstance(item, bool):
+            raise self._wrong(key, f" must be {expected}, found {describe(item)} among them")
+        return item
+
+    def numbers(self, key: str, count: int, most: float = FURTHEST) -> tuple[float, ...]:
+        """A list of ``count`` finite numbers, none further than ``most`` from zero."""
+        values = self.items(key)
+        expected = f"{count} finite numbers"
+        if len(values) != count:
+            raise self._wrong(key, f" must be {expected}, found {len(values)} values")
+        for value in values:
+            if not finite(value):
+                raise self._wrong(key, f" must be {expected}, found {describe(value)} among them")
+            if abs(value) > most:
+                raise self._wrong(key, f" goes beyond {most:,.0f}: {describe(value)}")
+        return tuple(float(value) for value in values)
+
+    def records(self, key: str) -> Iterator[Record]:
+        """The objects of a list."""
+        above = f"{self.place}." if self.place else ""
+        for index, item in enumerate(self.items(key)):
+            yield Record(item, self.file, f"{above}{key}[{index}]")
+
+
+def finite(value: object) -> bool:
+    """Whether a value is a number (true and false are none) that is neither infinite nor beyond what a float holds."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of more than 300 digits
+        return False
+
+
+def writable(text: str) -> bool:
+    """Whether a string is text: half a surrogate pair cannot be written anywhere, NUL ends strings elsewhere."""
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+class _Short(reprlib.Repr):
+    """The beginning of any value, however long, deep or circular it is."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if abs(x) < 10**40 else f"of {x.bit_length()} bits"
+
+
+_SHORT = _Short()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
+
+
+def describe(value: object) -> str:
+    """A value's type and its beginning, for an error."""
+    text = _SHORT.repr(value)
+    return f"{type(value).__name__} {text[:40]}{'...' if len(text) > 40 else ''}"
+
+
+def read_object(path: Path) -> Record:
+    """A file that is one JSON object.
+
+    Raises:
+        DataError: unreadable, not JSON (names line and column), or not an object.
+    """
+    return Record(read_json(path), path, None)
+
+
+def read_json(path: Path) -> Any:
+    """Any JSON file; raises DataError as :func:`read_object` does."""
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return json_file.read(path, DataError, remedy=REMEDY, most=json_file.LARGE, strict=False)
+
+
+def read_lines(path: Path) -> Iterator[Record]:
+    """A file with one JSON object a line, read as it is asked for; empty lines are passed over. ``.gz`` is unpacked.
+
+    Raises:
+        DataError: unreadable, or a line that is not a JSON object (names its number).
+    """
+    empty = 0
+    for number, line in text_lines(path):
+        place, empty = f"line {number}", empty + 1
+        if line.strip():
+            yield Record(parse(line, path, place), path, place)
+            empty = 0
+        elif empty > _EMPTY:
+            raise DataError(f"more than {_EMPTY:,} empty lines in a row", file=path, record=place, remedy=REMEDY)
+
+
+def parse(text: str, path: Path, place: str) -> Any:
+    """The JSON value of a line; raises DataError when it is none."""
+    try:
+        return DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        problem = f"expected one JSON object a line: {limit(error)}"
+        raise DataError(problem, file=path, record=place, remedy=REMEDY) from None
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number from 1, line) of a text file, unpacked as it is read when its name ends in ``.gz``.
+
+    Raises:
+        DataError: unreadable, or a line that is no UTF-8 or longer than any record (names its number).
+    """
+    try:
+        with _open(path) as stream:
+            for number in counting(1):
+                line = stream.readline(LONGEST + 1)
+                if not line:
+                    return
+                problem = f"a line of more than {LONGEST:,} bytes" if len(line) > LONGEST else None
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    text, problem = "", problem or f"not UTF-8: {error.reason} at byte {error.start} of the line"
+                if problem:
+                    raise DataError(problem, file=path, record=f"line {number}", remedy=REMEDY)
+                yield number, text
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from None
+
+
+def open_text(path: Path) -> IO[str]:
+    """A text file, unpacked as it is read when its name ends in ``.gz``."""
+    return TextIOWrapper(_open(path), encoding="utf-8-sig")
+
+
+def check_regular(path: Path) -> None:
+    """Raise DataError for what has no end or never begins (a pipe, a device), and for a folder.
+
+    Raises:
+        OSError: there is nothing of this name.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise DataError(f"is {what}, not a file", file=path, remedy="move it away and download the file again")
+
+
+def _open(path: Path) -> BufferedReader | _Unpacked:
+    check_regular(path)
+    return _Unpacked(path) if path.suffix == ".gz" else path.open("rb")
+
+
+class _Unpacked(gzip.GzipFile):
+    """A packed file that does not unpack to more than a file of text could."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._path, self._most = path, max(_UNPACKED, _TIMES * path.stat().st_size)
+
+    def _checked(self, data: bytes) -> bytes:
+        if self.tell() > self._most:
+            problem = f"unpacks to over {self._most:,} bytes, more than text of its size could hold"
+            raise DataError(problem, file=self._path, remedy="download the file again")
+        return data
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._checked(super().readline(size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._checked(super().read1(size))
+
+
+def unpacks_within(path: Path) -> None:
+    """Raise DataError when an archive in zip's format says that it unpacks to more than numbers or text could."""
+    if not zipfile.is_zipfile(path):
+        return
+    most = max(_ARCHIVED, _TIMES * path.stat().st_size)
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > most:
+            raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy="download the file again")
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """An error about a file that cannot be read at all."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    remedy = reading_remedy(error, path, "download the file again")
+    return DataError(f"cannot be read: {reason}", file=path, remedy=remedy)

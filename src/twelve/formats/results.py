@@ -1,0 +1,117 @@
+"""Reading result files: what is wrong with one is said with its record and with what a record should look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twelve.errors import DataError, MissingData
+from twelve.formats.records import REMEDY, Record, describe, read_json
+
+Value = TypeVar("Value")
+_GENERAL = (REMEDY, "download the file again", None)
+"""Remedies for official files; a result file is mended otherwise."""
+
+
+class Mismatch(DataError):
+    """Predictions and truth are each well written, but do not belong together."""
+
+
+@contextmanager
+def mended_by(path: Path, remedy: str) -> Iterator[None]:
+    """Errors about the result file ``path`` from within say what to do about a file that one wrote oneself."""
+    try:
+        yield
+    except DataError as error:
+        if error.file != path or error.remedy not in _GENERAL:
+            raise
+        raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
+
+
+def written_like(path: Path, sample: str) -> AbstractContextManager[None]:
+    """Errors about the result file ``path`` from within say what a prediction looks like."""
+    return mended_by(path, f"write each prediction as {sample}")
+
+
+def by_id(records: Iterable[Record], key_of: Callable[[Record], str]) -> dict[str, Record]:
+    """Id -> record, in file order; raises DataError when two records have the same id."""
+    found: dict[str, Record] = {}
+    for record in records:
+        key = key_of(record)
+        if key in found:
+            raise record.error(
+                f"{key} is predicted twice, first in {found[key].place}", "predict everything once, keep one of the two"
+            )
+        found[key] = record
+    return found
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A file that is one JSON object, whose keys are ids.
+
+    Raises:
+        DataError: unreadable, no object, or a key that occurs twice.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DataError(
+            f"expected an object whose keys are ids, found {describe(content)}", file=path, record=None, remedy=REMEDY
+        )
+    return content
+
+
+def complete(wanted: Collection[str], predicted: Collection[str], path: Path, what: str = "examples") -> None:
+    """Raise Mismatch when something has no prediction, MissingData when there is nothing to predict."""
+    if not wanted:
+        raise MissingData(
+            f"the official files hold no {what}", file=path, remedy="give the files of the split that was predicted"
+        )
+    missing = [key for key in wanted if key not in predicted]
+    if missing:
+        raise Mismatch(
+            f"{len(missing):,} of {len(wanted):,} {what} have no prediction",
+            file=path,
+            record=missing[0],
+            remedy="predict all of them, or check that predictions and truth are of the same split",
+        )
+
+
+def known(predicted: Iterable[str], truth: Collection[str], path: Path, what: str = "truth") -> None:
+    """Raise Mismatch when something was predicted that the truth does not have."""
+    foreign = [key for key in predicted if key not in truth]
+    if foreign:
+        raise Mismatch(
+            f"{len(foreign):,} predictions are of nothing in the {what}",
+            file=path,
+            record=foreign[0],
+            remedy="leave them out, or check that predictions and truth are of the same split",
+        )
+
+
+def only(paths: Collection[Path], what: str) -> Path:
+    """The one file; raises DataError when there are several or none."""
+    files = list(paths)
+    if len(files) != 1:
+        raise DataError(
+            f"expected one file, {what}, found {len(files)}",
+            file=files[1] if files else None,
+            remedy=f"give {what} and no other",
+        )
+    return files[0]
+
+
+def one(found: Mapping[str, list[Value]], kind: str, path: Path, remedy: str) -> Value:
+    """The one file of a kind among those that were given; raises DataError when there are several or none."""
+    those = found.get(kind, [])
+    if len(those) != 1:
+        raise DataError(
+            f"{'no' if not those else 'more than one'} file of {kind} among the truth", file=path, remedy=remedy
+        )
+    return those[0]
+
+
+def passed_over(count: int, what: str) -> list[str]:
+    """The note about predictions that do not count, if there are any."""
+    return [f"{count:,} predictions are {what}, and passed over"] if count else []

@@ -1,0 +1,93 @@
+"""What a configuration that goes on from a run need not repeat: it takes that from the run's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twelve.errors import ConfigError
+from twelve.io import paths
+from twelve.io.files import reading_remedy
+from twelve.io.paths import CONFIG
+from twelve.io.yaml_text import read_yaml
+
+TAKEN = ("data", "regions", "sources", "hold_out", "val_fraction", "seed", "vocabulary", "optimizer", "evaluation")
+"""Keys that a configuration without ``data`` takes from the run that it goes on from; the same seed and share hold back
+the same images, so that scores before and after can be compared."""
+ALL = "all"
+
+
+def inherited(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration's tree with what follows from the run that it goes on from.
+
+    - ``init`` on its own is ``model.init``.
+    - Without ``data``, the keys of :data:`TAKEN` come from that run, and so do its tasks' settings; what the tree says
+      itself, counts.
+    - Tasks to replay join the run's tasks, with the settings that they had; ``replay: all`` means all others that the
+      run has.
+
+    Raises:
+        ConfigError: the run that something is to be taken from is not there.
+    """
+    tree = dict(tree)
+    model = tree.get("model") or {}
+    if "init" in tree and isinstance(model, Mapping):
+        tree["model"] = model = {**model, "init": tree.pop("init")}
+    init = model.get("init") if isinstance(model, Mapping) else None
+    if init is None:
+        return tree
+    tasks, replay = by_name(tree.get("tasks")), tree.get("replay")
+    names = [replay] if isinstance(replay, str) else replay
+    if not isinstance(names, list | tuple):
+        names = []  # what is neither is refused with all other wrong types
+    joining = [name for name in names if name not in tasks] if isinstance(tasks, Mapping) else []
+    if "data" in tree and not joining:
+        return tree
+    begun = _configuration(Path(str(init)))
+    if "data" not in tree:
+        tree |= {key: _over(begun.get(key), tree.get(key)) for key in TAKEN if key in begun or key in tree}
+    if not isinstance(tasks, Mapping):
+        return tree
+    known = by_name(begun.get("tasks"))
+    known = known if isinstance(known, Mapping) else {}
+    if ALL in joining:
+        joining = names = [name for name in known if name not in tasks]
+    chosen = {**dict.fromkeys(joining), **tasks}
+    tree["tasks"] = {name: _over(known.get(name), settings) for name, settings in chosen.items()}
+    return tree | ({"replay": list(names)} if names else {})
+
+
+def _over(below: Any, above: Any) -> Any:
+    """``above``, or where both are mappings, both."""
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        return {**below, **above}
+    return below if above is None else above
+
+
+def by_name(tasks: Any) -> Any:
+    """A list of tasks as a mapping to their settings."""
+    return dict.fromkeys(tasks) if isinstance(tasks, list | tuple) and all(isinstance(t, str) for t in tasks) else tasks
+
+
+def _configuration(init: Path) -> dict[str, Any]:
+    """The configuration of a run, named by its folder or by the model in it."""
+    for folder in (init, init.parent):
+        file = folder / CONFIG
+        if not file.is_file():
+            continue
+        try:
+            tree = read_yaml(file.read_text(encoding="utf-8"), file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"cannot be read: {error}", file=file, remedy=reading_remedy(error, file, "copy the run again")
+            ) from None
+        if isinstance(tree, dict):
+            return paths.of_run(tree, file)
+        raise ConfigError("must be a mapping of keys to values", file=file, remedy="copy the run again")
+    raise ConfigError(
+        "no run to go on from: it holds no config.yaml that says what it was trained on",
+        file=init,
+        record="model.init",
+        remedy="name a run's folder (--set init=RUN), or give data and the names of the tasks to replay",
+    )

@@ -1,0 +1,238 @@
+"""JSON from outside, read without trusting it: the one reader of every file of JSON that is read as a whole.
+
+Nothing is waited for (a pipe), nothing without an end is read (a device, a file of 2 GB of nothing), nothing is nested
+deeper, longer or larger than anything meant, and no key stands twice in an object. (Files of gigabytes are streamed:
+:mod:`twelve.formats.json_streams`.)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from twelve.errors import CheckpointError, TwelveError
+
+SMALL = 1 << 26
+"""Bytes of a file that describes a model: a vocabulary of a million words is half as large."""
+LARGE = 1 << 32
+"""Bytes of a dataset's file that is not streamed."""
+DEEP = 100
+"""Nesting that no file has."""
+_WHOLE = 1 << 63
+"""Whole numbers lie below."""
+_PIECE = 1 << 20
+_MARK, _DIGITS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]'), re.compile(r"[0-9]{1000}")
+
+
+class Flaw(ValueError):
+    """What is wrong with a text of JSON, and where in it, in words for people."""
+
+    def __init__(self, problem: str, place: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.place = problem, place
+
+
+class _Twice(ValueError):
+    """A key that occurs twice in an object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of a JSON object, each of which stands there once."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _Twice(next(key for number, key in enumerate(keys) if key in keys[:number]))
+    return members
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_once)
+"""Reads JSON; raises ValueError for a key that occurs twice, of whose values only one would be read."""
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file (or a link to one), open for reading its bytes.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, a pipe or a device, none of which is read or waited for.
+    """
+    stream = open(path, "rb", opener=_at_once)  # noqa: SIM115 (the caller closes it)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(0, "no regular file", str(path))
+    return stream
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe would wait for its writer
+
+
+def read(
+    path: Path,
+    error: type[TwelveError] = CheckpointError,
+    *,
+    remedy: str,
+    most: int = SMALL,
+    strict: bool = True,
+) -> Any:
+    """The value in a file of JSON.
+
+    Args:
+        error: what to raise.
+        remedy: its advice: where a good file comes from.
+        most: bytes.
+        strict: see :func:`decode`.
+
+    Raises:
+        TwelveError: of type ``error``; names the file, the place in it and what is wrong.
+    """
+    try:
+        return decode(read_text(path, error, remedy=remedy, most=most), strict=strict)
+    except Flaw as flaw:
+        raise error(flaw.problem, file=path, record=flaw.place, remedy=remedy) from None
+
+
+def read_text(path: Path, error: type[TwelveError] = CheckpointError, *, remedy: str, most: int = SMALL) -> str:
+    """The text in a file, in UTF-8 with or without a byte order mark; as :func:`read`."""
+    try:
+        return _text(path, most)
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or problem
+        raise error(f"cannot be read: {why}", file=path, remedy=remedy) from None
+    except Flaw as flaw:
+        raise error(flaw.problem, file=path, record=flaw.place, remedy=remedy) from None
+
+
+def read_object(
+    path: Path,
+    error: type[TwelveError] = CheckpointError,
+    *,
+    remedy: str,
+    most: int = SMALL,
+) -> dict[str, Any]:
+    """The JSON object in a file; as :func:`read`, strictly."""
+    tree = read(path, error, remedy=remedy, most=most)
+    if not isinstance(tree, dict):
+        raise error(f"expected a JSON object, found {type(tree).__name__}", file=path, remedy=remedy)
+    return tree
+
+
+def read_or_none(path: Path, *, most: int = SMALL) -> Any:
+    """The value in a file of JSON that may be lost or damaged, None if it is."""
+    try:
+        return decode(_text(path, most))
+    except (OSError, UnicodeDecodeError, Flaw):
+        return None
+
+
+def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
+    """The value of a text of JSON.
+
+    Args:
+        first: something may follow the value.
+        strict: also refuse what JSON's reader lets pass and no file that is meant has: nesting of more than
+            :data:`DEEP`, whole numbers of more than 64 bits, numbers that are not finite, halves of characters.
+
+    Raises:
+        Flaw: says what is wrong, and where.
+    """
+    try:
+        tree = DECODER.raw_decode(text)[0] if first else DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise Flaw(f"not valid JSON: {error.msg}", f"line {error.lineno}, column {error.colno}") from None
+    except _Twice as error:
+        raise Flaw("this key occurs twice in an object", str(error)) from None
+    except (ValueError, RecursionError) as error:
+        place = _beyond(text, deep=isinstance(error, RecursionError))
+        raise Flaw(f"not JSON that can be read: {limit(error)}", place) from None
+    if strict:
+        _check(tree)
+    return tree
+
+
+def limit(error: Exception) -> str:
+    """What is wrong with JSON, in words for people."""
+    if isinstance(error, Flaw):
+        return error.problem
+    if isinstance(error, _Twice):
+        return f"the key {str(error)[:60]!r} occurs twice in an object"
+    if isinstance(error, RecursionError):
+        return "lists or objects within each other, too deep"
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "a number of thousands of digits" if "digits" in str(error) else str(error)
+
+
+def _text(path: Path, most: int) -> str:
+    """A file's text, with or without a byte order mark; raises OSError, UnicodeDecodeError or Flaw."""
+    parts: list[bytes] = []
+    size = 0
+    with opened(path) as stream:
+        if (there := os.fstat(stream.fileno()).st_size) > most:
+            raise Flaw(f"expected at most {most:,} bytes, found {there:,}")
+        while piece := stream.read(_PIECE):
+            if (at := piece.find(b"\0")) >= 0 and not (size == 0 and at < 4):  # UTF-16 begins with one, and is said so
+                raise Flaw("no text: it holds NUL", f"byte {size + at + 1}")
+            size += len(piece)
+            if size > most:
+                raise Flaw(f"expected at most {most:,} bytes, found more")
+            parts.append(piece)
+    return b"".join(parts).decode("utf-8-sig")
+
+
+def _beyond(text: str, *, deep: bool) -> str | None:
+    """Line and column of what is nested too deep, or of the number that is too long, in a JSON text."""
+    depth, at = 0, None
+    for found in (_MARK if deep else _DIGITS).finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > DEEP or not deep:
+            at = found.start()
+            break
+    if at is None:
+        return None
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _check(tree: Any) -> None:
+    """Raise Flaw for what :func:`decode` refuses of values."""
+    # (value, its place as (place of what holds it, its key), how deep); never recursive: the tree may be deep
+    waiting: list[tuple[Any, Any, int]] = [(tree, None, 0)]
+    while waiting:
+        value, place, depth = waiting.pop()
+        if isinstance(value, dict | list):
+            if depth >= DEEP:
+                raise Flaw("not JSON that can be read: lists or objects within each other, too deep", _place(place))
+            if isinstance(value, dict):
+                for key, item in value.items():
+                    _check_plain(key, (place, key))
+                    waiting.append((item, (place, key), depth + 1))
+            else:
+                waiting.extend((item, (place, number), depth + 1) for number, item in enumerate(value))
+        else:
+            _check_plain(value, place)
+
+
+def _check_plain(value: Any, place: Any) -> None:
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise Flaw("text with characters that are none", _place(place)) from None
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise Flaw(f"expected a finite number, found {value}", _place(place))
+    elif isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
+        raise Flaw("expected a whole number of 64 bits, found a longer one", _place(place))
+
+
+def _place(place: Any) -> str | None:
+    keys: list[str] = []
+    while place is not None and len(keys) < DEEP:
+        place, key = place
+        keys.append(str(key)[:60])
+    return ".".join(reversed(keys)) or None

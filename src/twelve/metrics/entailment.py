@@ -1,0 +1,82 @@
+"""Three-way accuracy for SNLI-VE: all classes together and each alone (there is no official program)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from twelve.errors import DataError
+from twelve.formats.json_streams import read_elements
+from twelve.formats.records import Record, read_lines, text_lines
+from twelve.formats.results import by_id, read_mapping, written_like
+from twelve.io.json_file import DECODER
+from twelve.metrics import classes
+from twelve.metrics.classes import Scores
+
+CLASSES = ("entailment", "neutral", "contradiction")
+RESULT = '{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"} a line, or in one JSON list, or {pairID: class}'
+
+
+def evaluate(labels: Sequence[str], predictions: Sequence[str]) -> Scores:
+    """Accuracy of class names against class names."""
+    return classes.evaluate(labels, predictions, CLASSES)
+
+
+def read_results(path: Path) -> list[str] | dict[str, str]:
+    """Predicted classes by pair, from :data:`RESULT` (``label`` is read as ``prediction``); as a list, in the file's
+    order, where no record names its pair.
+
+    Raises:
+        DataError: a record is malformed, names no class, or holds what is right instead of a prediction; or a pair was
+            predicted twice.
+    """
+    with written_like(path, RESULT):
+        if _is_mapping(path):
+            return {key: _class(Record({_KEYS[0]: value}, path, key)) for key, value in read_mapping(path).items()}
+        records = list(_records(path))
+        found = [_class(record) for record in records]
+        if not any(_PAIR in record.fields for record in records):
+            return found
+        return dict(zip(by_id(records, lambda record: record.text(_PAIR)), found, strict=True))
+
+
+_KEYS = ("prediction", "label")
+_PAIR = "pairID"
+_OFFICIAL = ("gold_label", "sentence2")
+"""Fields of the official file: beside them a ``label`` may be the true one."""
+
+
+def _class(record: Record) -> str:
+    official = [key for key in _OFFICIAL if key in record.fields]
+    if official and _KEYS[0] not in record.fields:
+        raise record.error(f"a pair of the official file, with its {official[0]!r} and no field {_KEYS[0]!r}")
+    key = record.one_of(*_KEYS)
+    name = record.text(key)
+    if name not in CLASSES:
+        raise record.error(f"field {key!r} must be one of {', '.join(CLASSES)}, found {name!r}")
+    return name
+
+
+def _beginning(path: Path) -> str:
+    """The first line that is not empty."""
+    return next((line.strip() for _, line in text_lines(path) if line.strip()), "")
+
+
+def _is_mapping(path: Path) -> bool:
+    """Whether the file is one JSON object whose keys are pairs, not a line an object."""
+    beginning = _beginning(path)
+    if not beginning.startswith("{"):
+        return False
+    try:
+        return not any(key in DECODER.decode(beginning) for key in (*_KEYS, *_OFFICIAL))
+    except (ValueError, RecursionError):  # an object over several lines, or what read_mapping refuses
+        return True
+
+
+def _records(path: Path) -> Iterator[Record]:
+    found = False
+    for record in read_elements(path) if _beginning(path).startswith("[") else read_lines(path):
+        found = True
+        yield record
+    if not found:
+        raise DataError("holds no prediction", file=path)

@@ -1,0 +1,222 @@
+"""GQA's metrics, equal to the dataset's eval.py ("GQA: A New Dataset for Real-World Visual Reasoning and Compositional
+Question Answering", Hudson and Manning 2019).
+
+Answers are compared as they are, nothing is normalised. Only balanced questions count; consistency also looks at what
+was predicted for the questions that follow from a question, balanced or not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from twelve.errors import DataError
+
+Name = TypeVar("Name", str, int)
+Value = TypeVar("Value")
+
+OPEN = "query"
+"""Structural type of the open questions; all others are binary."""
+_COMMON = "Common"
+_COMMON_ANSWERS = ("color", "material", "shape")
+"""What questions whose detailed type says "Common" may be answered, whatever the choices say."""
+_NO_STEPS = ("exist", "query: name", "choose name")
+"""Operations of a question's program that are not counted as steps of reasoning."""
+
+Region = tuple[float, float, float, float]
+"""x1, y1, x2, y2 as shares of the image's width and height."""
+Attention = Sequence[Sequence[float]]
+"""Attention to the cells of a square map; the first index counts cells from left to right, the second down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the metrics know of a question.
+
+    Attributes:
+        group: questions that the same answers could be given to (``groups.global``), over which answers' frequencies
+            are compared; None for none.
+        steps: see :func:`count_steps`.
+        balanced: whether it counts.
+    """
+
+    answer: str
+    structural: str
+    semantic: str
+    detailed: str
+    group: str | None
+    steps: int
+    balanced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Answers that are possible of such a question at all (valid), and that something in the world could have."""
+
+    valid: Sequence[str]
+    plausible: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """In per cent, but ``distribution``: a distance, lower is better. None where nothing could be measured.
+
+    Attributes:
+        correct: each balanced question.
+        per_structural, per_semantic, per_words, per_steps: name -> (accuracy, questions).
+    """
+
+    accuracy: float
+    open: float | None
+    binary: float | None
+    validity: float | None
+    plausibility: float | None
+    consistency: float | None
+    grounding: float | None
+    distribution: float | None
+    correct: Mapping[str, bool]
+    per_structural: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    per_semantic: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    per_words: Mapping[int, tuple[float, int]] = field(default_factory=dict)
+    per_steps: Mapping[int, tuple[float, int]] = field(default_factory=dict)
+
+
+def count_steps(program: Sequence[tuple[str, str]]) -> int:
+    """Steps of reasoning in a question's program of (operation, argument)."""
+    steps = (f"{operation}: {argument}" for operation, argument in program)
+    return sum(not any(part in step for part in _NO_STEPS) for step in steps)
+
+
+def evaluate(
+    questions: Mapping[str, Question],
+    texts: Mapping[str, str],
+    predictions: Mapping[str, str],
+    *,
+    entailed: Mapping[str, Sequence[str]] | None = None,
+    choices: Mapping[str, Choices] | None = None,
+    regions: Mapping[str, Sequence[Region]] | None = None,
+    attentions: Mapping[str, Attention] | None = None,
+) -> Scores:
+    """The official evaluation.
+
+    Args:
+        questions: question id -> question; the balanced ones count.
+        texts: question id -> its words, for the accuracy by length.
+        predictions: question id -> answer.
+        entailed: question id -> questions whose answers follow from its own; measures consistency.
+        choices: question id -> possible answers; measures validity and plausibility.
+        regions, attentions: question id -> what it speaks of, and where the model looked; measure grounding.
+
+    Raises:
+        DataError: nothing counts, a question has no prediction, or something that was given leaves a question out.
+    """
+    balanced = {key: question for key, question in questions.items() if question.balanced}
+    if not balanced:
+        raise DataError("no question is balanced", remedy="measure on a file that holds balanced questions")
+    predicted = {key: _of(predictions, key, "prediction") for key in balanced}
+    correct = {key: predicted[key] == question.answer for key, question in balanced.items()}
+    answer = {key: "open" if question.structural == OPEN else "binary" for key, question in balanced.items()}
+    by_answer = _shares(answer, correct)
+    validity = plausibility = grounding = None
+    if choices is not None:
+        possible = {key: _of(choices, key, "choices") for key in balanced}
+        validity = _per_cent([_among(predicted[key], possible[key].valid, balanced[key]) for key in balanced])
+        plausibility = _per_cent([_among(predicted[key], possible[key].plausible, balanced[key]) for key in balanced])
+    if regions is not None and attentions is not None:
+        found = [grounding_score(_of(regions, k, "regions"), _of(attentions, k, "attention")) for k in balanced]
+        grounding = _per_cent(found)
+    return Scores(
+        accuracy=_per_cent(list(correct.values())),
+        open=by_answer.get("open", (None, 0))[0],
+        binary=by_answer.get("binary", (None, 0))[0],
+        validity=validity,
+        plausibility=plausibility,
+        consistency=None if entailed is None else _consistency(questions, predictions, correct, entailed),
+        grounding=grounding,
+        distribution=_distribution(balanced, predicted),
+        correct=correct,
+        per_structural=_shares({key: question.structural for key, question in balanced.items()}, correct),
+        per_semantic=_shares({key: question.semantic for key, question in balanced.items()}, correct),
+        per_words=_shares({key: len(texts[key].split()) for key in balanced}, correct),
+        per_steps=_shares({key: question.steps for key, question in balanced.items()}, correct),
+    )
+
+
+def _of(values: Mapping[str, Value], key: str, what: str) -> Value:
+    if key not in values:
+        raise DataError(f"this question has no {what}", record=key, remedy="give all questions of the split theirs")
+    return values[key]
+
+
+def _per_cent(values: Sequence[float]) -> float:
+    return 100 * (sum(values) / len(values))
+
+
+def _shares(names: Mapping[str, Name], correct: Mapping[str, bool]) -> dict[Name, tuple[float, int]]:
+    """Name -> (accuracy in per cent, questions), sorted."""
+    groups: dict[Name, list[bool]] = {}
+    for key, name in names.items():
+        groups.setdefault(name, []).append(correct[key])
+    return {name: (_per_cent(groups[name]), len(groups[name])) for name in sorted(groups)}
+
+
+def _among(answer: str, possible: Sequence[str], question: Question) -> bool:
+    return answer in (_COMMON_ANSWERS if _COMMON in question.detailed else possible)
+
+
+def _consistency(
+    questions: Mapping[str, Question],
+    predictions: Mapping[str, str],
+    correct: Mapping[str, bool],
+    entailed: Mapping[str, Sequence[str]],
+) -> float | None:
+    """Mean, over the questions that were answered right and entail others, of the share of those answered right."""
+    shares = []
+    for key, right in correct.items():
+        others = [other for other in entailed.get(key, ()) if other != key]
+        if right and others:
+            hits = [_of(predictions, other, "prediction") == _of(questions, other, "record").answer for other in others]
+            shares.append(sum(hits) / len(hits))
+    return _per_cent(shares) if shares else None
+
+
+def _distribution(questions: Mapping[str, Question], predictions: Mapping[str, str]) -> float | None:
+    """How far the predicted answers' frequencies are from the right ones': chi squared within each group, averaged by
+    the groups' sizes, over 100. Answers that are never right in a group are passed over."""
+    right: dict[str, Counter[str]] = {}
+    given: dict[str, Counter[str]] = {}
+    for key, question in questions.items():
+        if question.group is not None:
+            right.setdefault(question.group, Counter())[question.answer] += 1
+            given.setdefault(question.group, Counter())[predictions[key]] += 1
+    if not right:
+        return None
+    total = 0.0
+    for group, expected in right.items():
+        chi_squared = sum((given[group][answer] - count) ** 2 / count for answer, count in expected.items())
+        total += chi_squared * expected.total()
+    return total / sum(counts.total() for counts in right.values()) / 100
+
+
+def grounding_score(regions: Sequence[Region], attention: Attention) -> float:
+    """Attention that falls on the regions: of each cell as much as the region covers of it. Regions count one by one,
+    so that overlapping ones count twice."""
+    size = len(attention)
+    total = 0.0
+    for region in regions:
+        for i, column in enumerate(attention):
+            for j, weight in enumerate(column):
+                cell = (i / size, j / size, (i + 1) / size, (j + 1) / size)
+                total += weight * _covered(cell, region)
+    return total
+
+
+def _covered(cell: Region, region: Region) -> float:
+    """Share of the cell's area that lies in the region."""
+    width = min(cell[2], region[2]) - max(cell[0], region[0])
+    height = min(cell[3], region[3]) - max(cell[1], region[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / ((cell[2] - cell[0]) * (cell[3] - cell[1]))

@@ -1,0 +1,86 @@
+"""The guesser's error on GuessWhat?!, equal to the official code's (GuessWhatGame/guesswhat; de Vries et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.errors import DataError
+from twelve.formats.records import describe, finite
+from twelve.formats.results import read_mapping, written_like
+
+RESULT = '"5": 1001 (game and object), or "5": {"1001": 0.7, "1002": 0.3}, in one JSON object'
+SUCCESS = "success"
+STATUSES = (SUCCESS, "failure", "incomplete")
+"""Status of the games that count: the questioner found the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """One game: how it ended, the object that was meant, and the one that the model selected (their ids)."""
+
+    status: str
+    object_id: str
+    selected_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """``error`` in 0..1 over the games that count; ``correct`` in their order."""
+
+    error: float
+    correct: Sequence[bool]
+
+
+def counts(status: str) -> bool:
+    """Whether games of a status are measured."""
+    return status == SUCCESS
+
+
+def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: int | None = None) -> Scores:
+    """Official metric: share of the successful games in which another object was selected.
+
+    Args:
+        every_status: count failed and incomplete games as well.
+        batch_size: average the errors of batches of this size, as the official program does; a short last batch then
+            weighs as much as a full one. All games weigh the same when absent.
+
+    Raises:
+        DataError: no game counts.
+    """
+    correct = [game.object_id == game.selected_id for game in games if every_status or counts(game.status)]
+    if not correct:
+        raise DataError(f"no game has status {SUCCESS!r}", remedy="measure on another split")
+    size = batch_size or len(correct)
+    batches = [correct[start : start + size] for start in range(0, len(correct), size)]
+    errors = [1 - sum(batch) / len(batch) for batch in batches]
+    return Scores(sum(errors) / len(errors), correct)
+
+
+def read_results(path: Path) -> dict[str, str]:
+    """Game id -> id of the selected object, from one JSON object of :data:`RESULT`.
+
+    Of objects with scores the highest one is selected, the first of equals.
+
+    Raises:
+        DataError: a value is neither an object's id nor scores, or a game occurs twice.
+    """
+    with written_like(path, RESULT):
+        return {game: _selected(value, path, game) for game, value in read_mapping(path).items()}
+
+
+def _selected(value: object, path: Path, game: str) -> str:
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, Mapping) or not value:
+        raise DataError(
+            f"expected an object's id, or ids with scores, found {describe(value)}", file=path, record=f"game {game}"
+        )
+    for key, score in value.items():
+        if not finite(score) and score not in (math.inf, -math.inf):
+            raise DataError(
+                f"the score of object {key} must be a number, found {describe(score)}", file=path, record=f"game {game}"
+            )
+    return str(max(value, key=lambda key: float(value[key])))

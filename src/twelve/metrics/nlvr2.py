@@ -1,0 +1,129 @@
+"""NLVR2's accuracy and consistency, equal to lil-lab/nlvr's nlvr2/eval (Suhr et al. 2019)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.errors import DataError
+from twelve.formats.records import check_regular, unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """In 0..1. ``consistency``: share of the sentences judged right with every pair of images they are said of."""
+
+    accuracy: float
+    consistency: float
+    correct: Mapping[str, bool]
+
+
+def sentence_key(identifier: str) -> str:
+    """``dev-850-0-1`` -> ``dev-850--1``: the sentence within its set, whatever the pair of images."""
+    split, images, _, sentence = identifier.split("-")
+    return f"{split}-{images}--{sentence}"
+
+
+def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Scores:
+    """Official metric over all identifiers of ``labels``.
+
+    Case does not matter; a word that is neither true nor false is wrong; predictions of unknown identifiers are passed
+    over. (The official program ends without a score where this one raises.)
+
+    Raises:
+        DataError: an identifier has no prediction.
+    """
+    missing = [identifier for identifier in labels if identifier not in predictions]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(labels)} examples have no prediction",
+            record=missing[0],
+            remedy="predict every example of the split",
+        )
+    correct = {key: predictions[key].lower() == label.lower() for key, label in labels.items()}
+    sentences: dict[str, bool] = {}
+    for identifier, right in correct.items():
+        key = sentence_key(identifier)
+        sentences[key] = sentences.get(key, True) and right
+    return Scores(_share(correct.values()), _share(sentences.values()), correct)
+
+
+def accuracy_among(scores: Scores, identifiers: Collection[str]) -> float:
+    """Accuracy in 0..1 over some of the examples: those of a balanced file, those of a category."""
+    return _share([scores.correct[identifier] for identifier in identifiers])
+
+
+def by_category(
+    scores: Scores, sentences: Mapping[str, str], categories: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[float, int]]:
+    """Category -> (accuracy in 0..1, examples), sorted by name.
+
+    Args:
+        sentences: identifier -> sentence.
+        categories: sentence -> its categories, see :func:`read_categories`.
+    """
+    members: dict[str, list[str]] = {}
+    for identifier, sentence in sentences.items():
+        for category in categories.get(sentence, ()):
+            members.setdefault(category, []).append(identifier)
+    return {name: (accuracy_among(scores, those), len(those)) for name, those in sorted(members.items())}
+
+
+def _share(flags: Collection[bool]) -> float:
+    return sum(flags) / len(flags)
+
+
+def read_predictions(path: Path) -> dict[str, str]:
+    """Identifier -> what was predicted, from lines ``identifier,True`` or ``identifier,False``.
+
+    Raises:
+        DataError: a line has not two fields, or an identifier occurs twice.
+    """
+    predictions: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            for number, row in enumerate(csv.reader(stream), 1):
+                if len(row) != 2:
+                    raise DataError(
+                        f"expected identifier,True or identifier,False, found {len(row)} fields",
+                        file=path,
+                        record=f"line {number}",
+                        remedy="write one prediction a line, without a header",
+                    )
+                if row[0] in predictions:
+                    raise DataError(
+                        f"{row[0]} is predicted twice", file=path, record=f"line {number}", remedy="keep one of the two"
+                    )
+                predictions[row[0]] = row[1]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(path, error) from None
+    return predictions
+
+
+def read_categories(path: Path) -> dict[str, list[str]]:
+    """Sentence -> its linguistic categories, from the official annotated examples.
+
+    A block is a sentence and lines ``- category`` (or ``* category``), blocks are parted by an empty line.
+
+    Raises:
+        DataError: the file cannot be read, or holds no sentence with a category.
+    """
+    categories: dict[str, list[str]] = {}
+    sentence = ""
+    try:
+        check_regular(path)
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
+    for line in lines:
+        text = line.strip()
+        if text[:2] in ("- ", "* ") and sentence:
+            categories[sentence].append(text[2:])
+        elif text:
+            sentence = text
+            categories.setdefault(sentence, [])
+    if not any(categories.values()):
+        raise DataError("holds no sentence with a category", file=path, remedy="download the file again")
+    return categories

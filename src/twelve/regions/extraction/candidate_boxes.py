@@ -1,0 +1,134 @@
+"""Boxes that datasets give: the candidates of a question, the things that phrases speak of.
+
+Their features lie beside the detected regions, in ``<out>/<source>/given/*.arrow``, so that no output ever has to be
+content with a detection that is merely near a candidate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.errors import MissingData, RegionError
+from twelve.formats.data_root import DataRoot
+from twelve.regions.extraction.box_sources import BoxSource
+from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.tasks.base import Task, get
+from twelve.types.examples import Box
+from twelve.types.regions import Regions
+
+PREFIX = "given:"
+"""``--boxes given:TASK``."""
+
+
+class GivenBoxes(BoxSource):
+    """Boxes that datasets give, each once, clipped to the image.
+
+    Args:
+        boxes: image id -> boxes, xyxy pixels.
+        tasks: who gives them, for the metadata.
+        stored: image id -> regions that finished files hold; their boxes are left out.
+    """
+
+    def __init__(
+        self, boxes: Mapping[str, Sequence[Box]], tasks: Sequence[str], stored: Mapping[str, Sequence[Regions]]
+    ) -> None:
+        self._boxes: dict[str, NDArray[np.float32]] = {}
+        digest = hashlib.blake2b(digest_size=4)
+        for image_id, own in boxes.items():
+            left = _without(np.array(own, dtype=np.float32).reshape(-1, 4), stored.get(image_id, ()))
+            if len(left):
+                self._boxes[image_id] = left
+                digest.update(image_id.encode() + left.tobytes())
+        # The digest lets a resumed extraction notice that the datasets have other boxes.
+        self.origin = f"given by {', '.join(tasks)} #{digest.hexdigest()}"
+
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        own = self._boxes.get(image_id, np.empty((0, 4), dtype=np.float32))
+        if not np.isfinite(own).all():
+            raise ValueError("a given box is not finite")
+        return Regions(image_id, width, height, _distinct(_clipped(own, width, height)))
+
+    def __contains__(self, image_id: str) -> bool:
+        """Whether an image has boxes that no finished file holds."""
+        return image_id in self._boxes
+
+
+def given_boxes(root: DataRoot, tasks: Sequence[str]) -> dict[str, list[Box]]:
+    """Every box that these tasks give, by image, over all their splits that the data root has.
+
+    Raises:
+        ConfigError: there is no such task.
+        MissingData: a task has no split here at all.
+        DataError: a file is malformed.
+    """
+    found: list[Mapping[str, Sequence[Box]]] = []
+    for name in tasks:
+        task, missing, before = get(name, root.own_tasks), None, len(found)
+        for split in _splits(task):
+            try:
+                with root.mended():
+                    found.append(task.given_boxes(root, split))
+            except MissingData as error:
+                missing = error
+        if missing is not None and len(found) == before:
+            raise missing
+    return joined(found)
+
+
+def _splits(task: Task) -> list[str]:
+    """The official splits that a task speaks of: the one it trains on, the one it reports, those held out."""
+    held_out = [split for splits in task.held_out_splits.values() for split in splits]
+    return list(dict.fromkeys([task.train_split, task.test_split, *held_out]))
+
+
+def stored_boxes(folder: Path, mark: str) -> dict[str, list[Regions]]:
+    """Image id -> given regions that the finished files of a source's folder hold.
+
+    Raises:
+        RegionError: a file is damaged, or of another extractor than ``mark``.
+    """
+    found: dict[str, list[Regions]] = {}
+    for path in sorted((folder / GIVEN).glob("*.arrow")):
+        file = RegionFile(path)
+        if file.fingerprint != mark:
+            raise RegionError(
+                f"holds regions of another extractor (fingerprint {file.fingerprint}, now {mark})",
+                file=path,
+                remedy="give another --out, or delete that file",
+            )
+        for regions in file:
+            found.setdefault(regions.image_id, []).append(regions)
+    return found
+
+
+def joined(collections: Iterable[Mapping[str, Sequence[Box]]]) -> dict[str, list[Box]]:
+    """The boxes of several collections, by image."""
+    found: dict[str, list[Box]] = {}
+    for collection in collections:
+        for image_id, boxes in collection.items():
+            found.setdefault(image_id, []).extend(boxes)
+    return found
+
+
+def _clipped(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    return np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
+
+
+def _distinct(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each box once, where it first stands."""
+    _, first = np.unique(boxes, axis=0, return_index=True)
+    return boxes[np.sort(first)]
+
+
+def _without(boxes: NDArray[np.float32], stored: Sequence[Regions]) -> NDArray[np.float32]:
+    """The boxes that none of the stored regions has."""
+    if not stored:
+        return boxes
+    clipped = _clipped(boxes, stored[0].width, stored[0].height)
+    there = {tuple(box) for regions in stored for box in regions.boxes.tolist()}
+    return boxes[[tuple(box) not in there for box in clipped.tolist()]]

@@ -1,0 +1,326 @@
+"""One region file is a job; the jobs of a source run together, so that the network looks at every image once.
+
+Killed at any point, a job goes on where it stopped when it is run again; finished, it does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from twelve.errors import RegionError
+from twelve.io.files import replacing
+from twelve.progress import Track
+from twelve.regions.detectors.x152.fidelity import Fidelity
+from twelve.regions.extraction.box_sources import BoxSource, Cells, Detected
+from twelve.regions.extraction.candidate_boxes import GivenBoxes, stored_boxes
+from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.fidelity import fidelities
+from twelve.regions.extraction.pipeline import Pipeline
+from twelve.regions.extraction.shards import Shard
+from twelve.regions.recipe import Made
+from twelve.regions.store.arrow_format import MAX_IMAGES
+from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
+from twelve.types.examples import Box
+from twelve.types.regions import Regions
+
+__all__ = ["ExtractReport", "Extractor", "Job", "Pipeline", "detected_job", "given_job", "run_jobs"]
+
+_SECONDS_AT_RISK = 60.0
+"""A slow network's regions are written at least this often, so that a kill costs no more."""
+
+_SHOWN = 20
+"""Images left out that a report names; all are in the file beside the regions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractReport:
+    """What an extraction did.
+
+    Attributes:
+        source: image source; ``<source>/given`` for boxes that datasets give.
+        file: the region file written, or None when there was nothing to do.
+        written: images in that file, those of earlier unfinished runs included.
+        resumed: how many of them earlier unfinished runs had left.
+        present: images asked for that finished files already held.
+        failed: {image id: why} of images left out.
+        failed_file: lists them, one a line; None where none was left out.
+        fingerprint, feature_size: of the features.
+        seconds: wall time.
+        fidelity: of these regions to those in fp32, where they were made with less precision.
+        given: of the boxes that datasets give, where those were extracted beside these.
+    """
+
+    source: str
+    file: Path | None
+    written: int
+    resumed: int
+    present: int
+    failed: Mapping[str, str]
+    fingerprint: str
+    feature_size: int
+    seconds: float
+    failed_file: Path | None = None
+    fidelity: Fidelity | None = None
+    given: ExtractReport | None = None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether any image was, of those with boxes that datasets give too."""
+        return bool(self.failed) or (self.given is not None and self.given.left_out)
+
+    def __str__(self) -> str:
+        if self.file is None:
+            text = f"{self.source}: nothing to do, all {self.present} images are extracted"
+        else:
+            text = f"{self.source}: {self.written} images in {self.file} ({self.seconds:.0f} s)"
+            text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
+            text += f"; {self.present} were extracted before" if self.present else ""
+        text += f"; beside fp32: {self.fidelity}" if self.fidelity else ""
+        if self.failed:
+            shown = list(self.failed.items())[:_SHOWN]
+            text += f"; {len(self.failed)} left out:" + "".join(f"\n  {key}: {why}" for key, why in shown)
+            if len(self.failed) > _SHOWN:
+                text += f"\n  ... all in {self.failed_file}"
+        return text if self.given is None else f"{text}\n{self.given}"
+
+
+@dataclass(slots=True)
+class Job:
+    """A region file to be made.
+
+    Attributes:
+        supply: its boxes.
+        target: the file.
+        todo: images that no finished file holds, by id.
+        present: those of the images asked for that finished files hold.
+        failures: the file that lists images left out.
+        shard: the part of a whole that this is.
+        fidelity: of its regions, where they are made with less precision than fp32.
+    """
+
+    supply: BoxSource
+    target: Path
+    todo: dict[str, Path]
+    present: set[str]
+    failures: Path
+    shard: Shard | None = None
+    writer: PartWriter | None = None
+    resumed: int = 0
+    fidelity: Fidelity | None = None
+    buffer: list[Regions] = field(default_factory=list)
+
+    def add(self, regions: Regions) -> None:
+        if self.writer is not None and regions.image_id in self.todo and regions.image_id not in self.writer.done:
+            self.buffer.append(regions)
+
+    def flush(self) -> None:
+        if self.writer is not None and self.buffer:
+            self.writer.write(self.buffer)
+            self.buffer = []
+
+
+def detected_job(
+    extractor: Extractor,
+    supply: BoxSource,
+    paths: Mapping[str, Path],
+    folder: Path,
+    name: str,
+    shard: Shard | None = None,
+) -> Job:
+    """What is left to do of a source's regions, ``<folder>/<name>.arrow``; of a shard's images alone,
+    ``<folder>/<name>-<shard>.arrow``.
+
+    Raises:
+        ConfigError: the network finds no boxes, and should.
+        RegionError: finished files are of another extractor, or have other boxes for one of these images.
+    """
+    extractor.check(supply)
+    remove_leftovers(folder)
+    paths, name = _part(paths, name, shard)
+    present = _present(folder, paths, Made(extractor.mark, extractor.recipe(supply)), supply)
+    todo = {key: path for key, path in paths.items() if key not in present}
+    return Job(supply, free_name(folder, name), todo, present, _failures(folder, name), shard)
+
+
+def given_job(
+    extractor: Extractor,
+    boxes: Mapping[str, Sequence[Box]],
+    tasks: Sequence[str],
+    paths: Mapping[str, Path],
+    folder: Path,
+    shard: Shard | None = None,
+) -> Job:
+    """What is left to do of the boxes that datasets give, ``<folder>/given/<tasks>.arrow``; of a shard's images alone,
+    ``<folder>/given/<tasks>-<shard>.arrow``.
+
+    Raises:
+        RegionError: finished files are of another extractor.
+    """
+    paths, name = _part(paths, "+".join(tasks), shard)
+    asked = {key: boxes[key] for key in paths if key in boxes}
+    remove_leftovers(folder / GIVEN)
+    supply = GivenBoxes(asked, tasks, stored_boxes(folder, extractor.mark))
+    todo = {key: paths[key] for key in asked if key in supply}
+    present = asked.keys() - todo.keys()
+    return Job(supply, free_name(folder / GIVEN, name), todo, present, _failures(folder / GIVEN, name), shard)
+
+
+def _failures(folder: Path, name: str) -> Path:
+    return folder / f"{name}.failed.tsv"
+
+
+def _part(paths: Mapping[str, Path], name: str, shard: Shard | None) -> tuple[Mapping[str, Path], str]:
+    """The images of a shard and the name of its file."""
+    return (paths, name) if shard is None else (shard.of(paths), f"{name}-{shard}")
+
+
+def run_jobs(
+    extractor: Extractor, source: str, jobs: Sequence[Job], *, progress: bool, started: float | None = None
+) -> ExtractReport:
+    """Make the files of some jobs of one source (the detected regions' first), every image being looked at once.
+
+    Raises:
+        RegionError: none of a job's images could be extracted, or the disk is full.
+    """
+    started = time.monotonic() if started is None else started
+    failed: dict[str, str] = {}
+    active = [job for job in jobs if job.todo]
+    with ExitStack() as stack:
+        left: dict[str, Path] = {}
+        for job in active:
+            job.writer = stack.enter_context(PartWriter(job.target, extractor.schema(job.supply, source)))
+            job.resumed = len(job.writer.done)
+            _refuse_twice(job)
+            left.update((key, path) for key, path in job.todo.items() if key not in job.writer.done)
+        # Of what is to be done, not of what is left of it: however often it was killed, the same images count.
+        measured = fidelities(extractor, [(job.supply, job.todo) for job in active], progress=progress)
+        for job, fidelity in zip(active, measured, strict=True):
+            job.fidelity = fidelity
+        if active:
+            run = extractor.pipeline([job.supply for job in active], failed)
+            with Track(f"extracting {source}", len(left), "images", shown=progress) as bar:
+                _fill(active, run.regions(left), bar)
+        for job in active:
+            _finish(job, failed)
+    for job in jobs:
+        _list_failed(job, failed)
+    first, *others = (_report(extractor, source, job, failed, time.monotonic() - started) for job in jobs)
+    return replace(first, given=others[0]) if others else first
+
+
+def _fill(jobs: Sequence[Job], found: Iterator[Sequence[Regions]], bar: Track) -> None:
+    """Write regions as they come."""
+    saved = time.monotonic()
+    for regions in found:
+        for job, own in zip(jobs, regions, strict=True):
+            job.add(own)
+        bar.advance(1)
+        late = time.monotonic() - saved > _SECONDS_AT_RISK
+        for job in jobs:
+            if late or len(job.buffer) == MAX_IMAGES:
+                job.flush()
+        saved = time.monotonic() if late else saved
+    for job in jobs:
+        job.flush()
+
+
+def _refuse_twice(job: Job) -> None:
+    """Raise RegionError if an unfinished run left images here that other files have got since."""
+    assert job.writer is not None
+    if twice := sorted(job.writer.done & job.present):
+        raise RegionError(
+            f"an unfinished extraction here holds {len(twice)} images that finished files hold too ({twice[0]}, ...)",
+            file=job.writer.folder,
+            remedy="delete that folder and run again",
+        )
+
+
+def _list_failed(job: Job, failed: Mapping[str, str]) -> None:
+    """One line an image left out, beside the regions; the list of an earlier run is replaced or removed."""
+    own = {key: why for key, why in failed.items() if key in job.todo}
+    if not own:
+        job.failures.unlink(missing_ok=True)
+        return
+    with replacing(job.failures) as partial:
+        partial.write_text("".join(f"{key}\t{why}\n" for key, why in own.items()), encoding="utf-8")
+
+
+def _finish(job: Job, failed: Mapping[str, str]) -> None:
+    assert job.writer is not None
+    own = {key: why for key, why in failed.items() if key in job.todo}
+    if job.writer.done:
+        extra = {"failed": json.dumps(own, sort_keys=True)} if own else {}
+        job.writer.finish(extra | ({"fidelity": str(job.fidelity)} if job.fidelity else {}))
+    elif not job.present and job.shard is None:
+        first, why = next(iter(own.items()))
+        raise RegionError(
+            f"none of the {len(job.todo)} images could be extracted ({first}: {why})",
+            file=next(iter(job.todo.values())).parent,
+            remedy="check --images and --boxes",
+        )
+
+
+def _report(extractor: Extractor, source: str, job: Job, failed: Mapping[str, str], seconds: float) -> ExtractReport:
+    written = len(job.writer.done) if job.writer is not None else 0
+    own = {key: why for key, why in failed.items() if key in job.todo}
+    return ExtractReport(
+        source=f"{source}/{GIVEN}" if isinstance(job.supply, GivenBoxes) else source,
+        file=job.target if written else None,
+        written=written,
+        resumed=job.resumed,
+        present=len(job.present),
+        failed=own,
+        failed_file=job.failures if own else None,
+        fidelity=job.fidelity,
+        fingerprint=extractor.mark,
+        feature_size=extractor.feature_size,
+        seconds=seconds,
+    )
+
+
+def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxSource) -> set[str]:
+    """Ids among ``paths`` that finished files hold.
+
+    Raises:
+        RegionError: those files are of another extractor, have boxes of another kind, or other boxes for one of these
+            images.
+    """
+    present: set[str] = set()
+    for path in sorted(folder.glob("*.arrow")):
+        file = RegionFile(path)
+        for made in file.made:
+            if differs := made.difference(wanted):
+                raise RegionError(
+                    f"holds other regions ({differs[0]}, now {differs[1]})",
+                    file=path,
+                    remedy="give another --out, or delete that file",
+                )
+        for image in file:
+            if image.image_id not in paths:
+                continue
+            present.add(image.image_id)
+            if _other_boxes(image, supply):
+                raise RegionError(
+                    "holds other boxes for this image",
+                    file=path,
+                    record=image.image_id,
+                    remedy="give another --out, or delete that file",
+                )
+    return present
+
+
+def _other_boxes(image: Regions, supply: BoxSource) -> bool:
+    if isinstance(supply, Cells | Detected):  # they are not known before the network has looked
+        return False
+    try:
+        return not np.array_equal(supply.boxes(image.image_id, image.width, image.height).boxes, image.boxes)
+    except ValueError:  # no boxes for this image, or of an image of another size
+        return True

@@ -1,0 +1,56 @@
+"""An extraction divided among processes or machines: which of them does which image."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part ``index`` of ``count``, counted from 0."""
+
+    index: int
+    count: int
+
+    def __contains__(self, image_id: str) -> bool:
+        """Whether an image is of this part: decided by its id alone, so that every machine decides alike."""
+        digest = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
+        return int.from_bytes(digest) % self.count == self.index
+
+    def __str__(self) -> str:
+        return f"shard-{self.index}-of-{self.count}"
+
+    def of(self, paths: Mapping[str, Path]) -> dict[str, Path]:
+        """The images of this part."""
+        return {key: path for key, path in paths.items() if key in self}
+
+
+def shard_of(text: str | None, environment: Mapping[str, str] = os.environ) -> Shard | None:
+    """What ``--shard i/n`` names, or else the part of this process among those that ``accelerate launch`` or
+    ``torchrun`` have started (``RANK`` of ``WORLD_SIZE``); None where there is but one.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if text is None:
+        size = environment.get("WORLD_SIZE", "")
+        if not size.isdecimal() or int(size) < 2:
+            return None
+        text = f"{environment.get('RANK', '')}/{size}"
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if match is None or int(match[1]) >= int(match[2]):
+        raise ConfigError(f"--shard {text} is no part of a whole", remedy="write 0/4, 1/4, 2/4 and 3/4 for four parts")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def local_device(device: str, environment: Mapping[str, str] = os.environ) -> str:
+    """``cuda`` as the card that a launcher has assigned to this process (``LOCAL_RANK``), if one has."""
+    rank = environment.get("LOCAL_RANK", "")
+    return f"cuda:{rank}" if device == "cuda" and rank.isdecimal() else device

@@ -1,0 +1,1 @@
+"""Regions on disk: written so that nothing is lost, read without a copy."""

@@ -1,0 +1,180 @@
+"""What a region store holds, and whether it is as it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twelve.errors import RegionError, one_line
+from twelve.io import json_file
+from twelve.regions.store.arrow_format import BatchView, checksum
+from twelve.regions.store.region_store import RegionFile
+from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, metadata_checksum
+from twelve.types.half_precision import as_float32
+
+_DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
+"""Of a source, of a store, and of the boxes given in it (a source's own are at the second depth)."""
+
+_LONG = 48
+"""Characters of a setting that are shown whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One region file.
+
+    Attributes:
+        problem: what is wrong with it, or None.
+        unchecked: record batches without a recorded checksum.
+        verified: whether everything was read and compared.
+        metadata: what its writer recorded, and the program read from JSON: ``boxes_origin``, ``classes``, ``settings``,
+            ``recipe`` and the like.
+    """
+
+    path: Path
+    images: int = 0
+    regions: int = 0
+    feature_size: int | None = None
+    fingerprint: str = ""
+    problem: str | None = None
+    unchecked: int = 0
+    verified: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.problem:
+            return one_line(f"{self.path}: {self.problem}")
+        if self.verified:
+            return f"{self._line()}: {'ok' if not self.unchecked else 'as far as it can be checked, ok'}"
+        return "\n  ".join([self._line(), *map(one_line, self._made())])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is written to JSON."""
+        return {
+            "path": str(self.path),
+            "problem": self.problem,
+            "images": self.images,
+            "regions": self.regions,
+            "feature_size": self.feature_size,
+            "fingerprint": self.fingerprint,
+            "metadata": dict(self.metadata),
+        }
+
+    def _made(self) -> list[str]:
+        """How it was made, a line a thing; nothing of what its writer did not record."""
+        lines = []
+        if origin := self.metadata.get("boxes_origin"):
+            lines.append(f"boxes: {origin}")
+        if fidelity := self.metadata.get("fidelity"):
+            lines.append(f"beside fp32: {fidelity}")
+        classes = self.metadata.get("classes")
+        if isinstance(classes, list):
+            lines.append(f"classes: {len(classes):,} ({', '.join(map(str, classes[:3]))}, ...)")
+        for key in ("settings", "recipe"):
+            found = self.metadata.get(key)
+            if isinstance(found, dict):
+                told = (f"{name} {_short(value)}" for name, value in found.items() if value not in (None, "", False))
+                lines.append(f"{key}: {', '.join(told)}")
+        return lines
+
+    def _line(self) -> str:
+        size = "boxes only" if self.feature_size is None else f"{self.feature_size} features"
+        text = f"{self.path}: {self.images:,} images, {self.regions:,} regions, {size}"
+        if self.fingerprint and self.feature_size is not None:
+            text += f", extractor {self.fingerprint}"
+        return one_line(text) + (f", {self.unchecked} batches without a checksum" if self.unchecked else "")
+
+
+def _short(value: Any) -> str:
+    """A setting on a line: lists and mappings without their brackets and quotes, hashes by their beginning."""
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_short(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ",".join(map(_short, value))
+    return str(value) if len(str(value)) <= _LONG else f"{str(value)[:12]}..."
+
+
+def _read(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata with what is JSON read."""
+    found: dict[str, Any] = {}
+    for key, text in metadata.items():
+        try:
+            found[key] = json_file.decode(text) if text[:1] in ("{", "[") else text
+        except json_file.Flaw:
+            found[key] = text
+    return found
+
+
+def inspect(path: Path, *, verify: bool = False) -> Iterator[FileReport]:
+    """Report every region file at ``path``: a file, a source's folder or a store.
+
+    Args:
+        verify: read everything and compare with the recorded checksums.
+
+    Raises:
+        RegionError: there is no region file here.
+    """
+    files = [path] if path.is_file() else [file for depth in _DEPTHS for file in sorted(path.glob(depth))]
+    if not files:
+        raise RegionError("no region files here", file=path, remedy="make some: twelve regions extract --help")
+    for file in files:
+        try:
+            yield _report(RegionFile(file), verify)
+        except RegionError as error:
+            yield FileReport(file, problem=error.problem)
+
+
+def _report(file: RegionFile, verify: bool) -> FileReport:
+    problem, unchecked = None, 0
+    if verify:
+        recorded = file.checksums()
+        unchecked = recorded.count(None)
+        bad = [
+            number
+            for number, (found, batch) in enumerate(zip(recorded, file.views, strict=True))
+            if found is not None and found != checksum(batch)
+        ]
+        if bad:
+            problem = f"damaged: record batch {bad[0]} is not what was written ({len(bad)} of {len(recorded)} batches)"
+        problem = problem or _unsound(file)
+        stamp = file.metadata.get(METADATA_CHECKSUM)
+        if stamp is not None and stamp != metadata_checksum(file.metadata):
+            problem = "damaged: its metadata is not what was written"
+    return FileReport(
+        path=file.path,
+        images=len(file),
+        regions=sum(int(view.bounds[-1] - view.bounds[0]) for view in file.views if len(view.ids)),
+        feature_size=file.feature_size,
+        fingerprint=file.fingerprint,
+        problem=problem,
+        unchecked=unchecked,
+        verified=verify,
+        metadata=_read(file.metadata),
+    )
+
+
+def _unsound(file: RegionFile) -> str | None:
+    """What no region file that is meant holds, whether or not a checksum says that it was written so."""
+    seen: set[str] = set()
+    for number, batch in enumerate(file.views):
+        for name in batch.ids:
+            if name in seen:
+                return f"the image {name} is in it twice"
+            seen.add(name)
+        if (what := _not_finite(batch)) is not None:
+            return f"record batch {number} holds {what} that are not finite numbers"
+    return None
+
+
+def _not_finite(batch: BatchView) -> str | None:
+    for what, halves in (("features", batch.features), ("mean features", batch.means)):
+        if halves is not None and not np.isfinite(as_float32(halves)).all():
+            return what
+    for what, values in (("boxes", batch.boxes), ("scores", batch.scores)):
+        if values is not None and not np.isfinite(values).all():
+            return what
+    return None

@@ -1,0 +1,291 @@
+"""Several region files of one source, or very many small ones, made into one.
+
+The images keep the order of the files. Every record batch is compared with its checksum before anything is written, and
+the new file has checksums of its own. It takes its place only when it is whole; killed, a merge goes on where it
+stopped. The regions of one batch are in memory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from twelve.errors import ConfigError, RegionError
+from twelve.io import json_file
+from twelve.io.files import write_error
+from twelve.progress import Track
+from twelve.regions.store.arrow_format import MAX_IMAGES
+from twelve.regions.store.inspect import inspect
+from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, PartWriter, remove_leftovers
+from twelve.types.regions import Regions, joined
+
+_BATCH_BYTES = 2**26
+_OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What a merge did.
+
+    Attributes:
+        target: the file merged into.
+        written: whether it was written; False if everything was in it already.
+        files: that were read.
+        images, regions: in the file.
+        equal: images (of given boxes: boxes) that were there twice, and are there once now.
+        removed: files that were deleted afterwards.
+    """
+
+    target: Path
+    written: bool
+    files: int
+    images: int
+    regions: int
+    equal: int
+    removed: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.target}: {self.images:,} images, {self.regions:,} regions, of {self.files} files"
+        if not self.written:
+            text = f"{self.target}: nothing to do, it holds all {self.images:,} images"
+        text += f"; {self.equal} were there twice, equal" if self.equal else ""
+        return text + (f"; {self.removed} files removed" if self.removed else "")
+
+
+def merge(paths: Sequence[Path], out: Path, *, remove: bool = False, progress: bool = True) -> list[MergeReport]:
+    """Merge region files of one source into ``out``, and those of given boxes into ``given/<name of out>`` beside it.
+
+    An image in two files is dropped once where the two are equal in everything, and is an error where they differ.
+    Files of given boxes may share images: such an image's boxes are joined, every box once. A file that is at ``out``
+    already is the first of those merged.
+
+    Args:
+        paths: region files, or folders of a source with their ``given`` folder.
+        remove: delete the other files once the new one stands (in one folder with it they would be there twice).
+
+    Raises:
+        ConfigError: nothing to merge; ``out`` would stand beside its parts.
+        RegionError: a file is damaged; files are of different extractors, sources or columns, or differ in an image
+            (both are named); the disk is full.
+    """
+    detected, given = _inputs(paths)
+    pairs = [(detected, out, False), (given, out if out.parent.name == GIVEN else out.parent / GIVEN / out.name, True)]
+    merges = [_Merge(_with(target, files), target, whole) for files, target, whole in pairs if files]
+    if detected and out.parent.name == GIVEN:
+        raise ConfigError(
+            f"{detected[0].name} holds detected regions, which {GIVEN}/ does not", remedy="give another --out"
+        )
+    if not merges:
+        raise ConfigError("no region files to merge", remedy="name files, or the folder of a source")
+    for one in merges:
+        one.check(merges[0].files[0], remove)
+    return [one.run(remove, progress) for one in merges]
+
+
+def _inputs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Files of detected regions, and of given boxes; each once."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise RegionError("no such file", file=path, remedy="check the path")
+        inside = [*sorted(path.glob("*.arrow")), *sorted(path.glob(f"{GIVEN}/*.arrow"))]
+        for file in inside if path.is_dir() else [path]:
+            found.setdefault(file.resolve(), file)
+    files = list(found.values())
+    return [f for f in files if f.resolve().parent.name != GIVEN], [
+        f for f in files if f.resolve().parent.name == GIVEN
+    ]
+
+
+def _with(target: Path, files: list[Path]) -> list[Path]:
+    """The files, that at the target first."""
+    there = target.resolve()
+    return [*([target] if target.exists() else []), *(file for file in files if file.resolve() != there)]
+
+
+class _Merge:
+    """One file to be made of several.
+
+    Args:
+        joins: whether images that several files have are joined, as regions of given boxes are.
+    """
+
+    def __init__(self, paths: Sequence[Path], target: Path, joins: bool) -> None:
+        self.target, self.joins = target, joins
+        self.files = [RegionFile(path) for path in paths]
+        # Image id -> its places (file, record batch, row), in order of first appearance.
+        self.places: dict[str, list[tuple[int, int, int]]] = {}
+        for k, file in enumerate(self.files):
+            for number, view in enumerate(file.views):
+                for row, image_id in enumerate(view.ids):
+                    self.places.setdefault(image_id, []).append((k, number, row))
+        self.equal = 0
+
+    def check(self, first: RegionFile, remove: bool) -> None:
+        """Raise unless the files can be one; ``first`` is the file that all are compared with."""
+        for file in self.files:
+            # Given boxes are compared with detected regions, too, which are always other boxes.
+            differs = file.difference(first, boxes=not self.joins) or _other_source(file, first)
+            other = first
+            if not differs:
+                differs, other = _other_columns(file, self.files[0]), self.files[0]
+            if differs:
+                raise RegionError(
+                    f"cannot be one with {other.path}: {differs[0]} here, {differs[1]} there",
+                    file=file.path,
+                    remedy="merge the files of one extractor and one source only",
+                )
+            beside = file.path.resolve().parent == self.target.resolve().parent
+            if beside and not remove and file.path.resolve() != self.target.resolve():
+                raise ConfigError(
+                    f"{self.target.name} would stand beside {file.path.name}, and every image be there twice",
+                    remedy="let the merged files be removed (--remove), or give an --out elsewhere",
+                )
+
+    def run(self, remove: bool, progress: bool) -> MergeReport:
+        """Verify, write unless the target holds everything, remove the others if they are not wanted any more."""
+        remove_leftovers(self.target.parent)
+        with Track(f"merging {self.target.name}", 2 * len(self.places), "images", shown=progress) as bar:
+            self._verify(bar)
+            regions, new = self._compare()
+            if new:
+                self._write(bar)
+        report = MergeReport(self.target, new, len(self.files), len(self.places), regions, self.equal)
+        others = [file.path for file in self.files if file.path != self.target] if remove else []
+        for path in others:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise write_error(error, path) from error
+        return replace(report, removed=len(others))
+
+    def _verify(self, bar: Track) -> None:
+        for file in self.files:
+            (found,) = inspect(file.path, verify=True)
+            if found.problem:
+                raise RegionError(
+                    found.problem, file=file.path, remedy="delete it and extract or import its images again"
+                )
+            bar.advance(len(file))
+
+    def _compare(self) -> tuple[int, bool]:
+        """Regions of all images together, and whether the target lacks any; counts what is there twice."""
+        regions, new = 0, self.files[0].path != self.target
+        for image_id, places in self.places.items():
+            count = len(self._image(image_id).boxes)
+            own = sum(self._regions(place).boxes.shape[0] for place in places if place[0] == 0)
+            regions, new = regions + count, new or own != count or (places[0][0] != 0)
+            self.equal += (
+                sum(len(self._regions(place).boxes) for place in places) - count if self.joins else len(places) - 1
+            )
+        return regions, new
+
+    def _regions(self, place: tuple[int, int, int]) -> Regions:
+        file, batch, row = place
+        return self.files[file].views[batch].regions(row)
+
+    def _image(self, image_id: str) -> Regions:
+        """The one set of regions of an image; raises RegionError if files differ in it."""
+        first, *others = self.places[image_id]
+        image = self._regions(first)
+        if self.joins:
+            return _distinct(joined([image, *map(self._regions, others)])) if others else image
+        for place in others:
+            if not _equal(image, self._regions(place)):
+                raise RegionError(
+                    f"the image is other than in {self.files[first[0]].path}",
+                    file=self.files[place[0]].path,
+                    record=image_id,
+                    remedy="remove the file that is out of date",
+                )
+        return image
+
+    def _write(self, bar: Track) -> None:
+        with PartWriter(self.target, self._schema()) as writer:
+            batch: list[Regions] = []
+            size = 0
+            for image_id in self.places:
+                bar.advance()
+                if image_id in writer.done:
+                    continue
+                batch.append(self._image(image_id))
+                size += sum(part.nbytes for name in _OPTIONAL if (part := getattr(batch[-1], name)) is not None)
+                if len(batch) == MAX_IMAGES or size >= _BATCH_BYTES:
+                    writer.write(batch)
+                    batch, size = [], 0
+            if batch:
+                writer.write(batch)
+            writer.finish({})
+
+    def _schema(self) -> pa.Schema:
+        try:
+            metadata = combined([file.metadata for file in self.files])
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            problem = f"what it, or one merged with it, records of images left out cannot be read ({error})"
+            raise RegionError(
+                problem, file=self.files[0].path, remedy="delete it and extract its images again"
+            ) from error
+        return self.files[0].schema.with_metadata(metadata)
+
+
+def combined(all_metadata: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What several files record, as one: equal values once, others side by side, counts summed."""
+    found: dict[str, list[str]] = {}
+    for metadata in all_metadata:
+        for key, value in metadata.items():
+            if key != METADATA_CHECKSUM and value not in found.setdefault(key, []):
+                found[key].append(value)
+    result = {key: " + ".join(values) for key, values in found.items()}
+    if "failed" in found:
+        result["failed"] = json.dumps({k: v for text in found["failed"] for k, v in json_file.decode(text).items()})
+    if "changed" in found:
+        counts: Counter[str] = Counter()
+        for metadata in all_metadata:
+            counts.update(json_file.decode(metadata.get("changed", "{}")))
+        result["changed"] = json.dumps(counts, sort_keys=True)
+    return result
+
+
+def _columns(file: RegionFile) -> list[str]:
+    return [f"{field.name} {field.type}" for field in file.schema]
+
+
+def _other_columns(file: RegionFile, first: RegionFile) -> tuple[str, str] | None:
+    own, others = _columns(file), _columns(first)
+    if own == others:
+        return None
+    only = (sorted(set(own) - set(others)), sorted(set(others) - set(own)))
+    return f"columns {', '.join(only[0]) or 'fewer'}", ", ".join(only[1]) or "fewer"
+
+
+def _other_source(file: RegionFile, first: RegionFile) -> tuple[str, str] | None:
+    own, others = (_sources(one) for one in (file, first))
+    return (f"source {', '.join(own)}", ", ".join(others)) if own and others and own != others else None
+
+
+def _sources(file: RegionFile) -> list[str]:
+    return sorted({image_id.partition("/")[0] for view in file.views for image_id in view.ids})
+
+
+def _equal(one: Regions, other: Regions) -> bool:
+    arrays = [(getattr(one, name), getattr(other, name)) for name in ("boxes", *_OPTIONAL)]
+    same = all((a is None and b is None) or np.array_equal(a, b) for a, b in arrays)
+    return same and (one.width, one.height) == (other.width, other.height)
+
+
+def _distinct(image: Regions) -> Regions:
+    """Every box once, where it first stands."""
+    _, first = np.unique(image.boxes, axis=0, return_index=True)
+    rows = np.sort(first)
+    optional: dict[str, Any] = {
+        name: None if (part := getattr(image, name)) is None else part[rows] for name in _OPTIONAL
+    }
+    return replace(image, boxes=image.boxes[rows], **optional)

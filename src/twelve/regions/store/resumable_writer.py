@@ -1,0 +1,272 @@
+"""Writing a region file so that nothing is lost when the extraction is killed.
+
+While extracting, record batches go to Arrow streams in ``.<name>.parts/`` beside the file to be: of a stream that
+was cut anywhere, every whole batch can still be read (an IPC file without its footer cannot). At the end the whole
+batches of all parts become one IPC file under a temporary name, which then takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import pyarrow as pa
+
+from twelve.errors import RegionError
+from twelve.io import json_file
+from twelve.io.files import sync_folder
+from twelve.regions.store.arrow_format import CHECKSUM, checksum, record_batch, view
+from twelve.regions.store.headers import check_stream
+from twelve.types.regions import Regions
+
+METADATA_CHECKSUM = "checksum"
+"""Key of the schema metadata that holds the checksum of all the others."""
+
+
+_NUMBERED = re.compile(r"[0-9]{4,9}")
+_COUNTS = b"counts"
+"""Key of what the writer counted while it made a batch, in the batch's own metadata."""
+
+
+def free_name(folder: Path, name: str) -> Path:
+    """``<name>.arrow``, or the first ``<name>-2.arrow`` ... that no finished file has."""
+    path, number = folder / f"{name}.arrow", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}.arrow"
+    return path
+
+
+def metadata_checksum(metadata: Mapping[str, str]) -> str:
+    """BLAKE2b of the schema metadata, the checksum itself left out."""
+    items = sorted((key, value) for key, value in metadata.items() if key != METADATA_CHECKSUM)
+    return hashlib.blake2b(repr(items).encode(), digest_size=16).hexdigest()
+
+
+def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str, int]]]:
+    """Record batches of a stream, their checksums and counts, up to where it was cut or damaged (a checksum that
+    fails)."""
+    try:
+        if not path.is_file():
+            return
+        with pa.memory_map(str(path)) as source:
+            whole = source.read_buffer()
+        check_stream(memoryview(whole).cast("B"))
+        reader = pa.ipc.open_stream(whole)
+    except (pa.ArrowException, OSError, ValueError):
+        return
+    while True:
+        try:
+            batch, metadata = reader.read_next_batch_with_custom_metadata()
+            found = checksum(view(batch, path, 0))
+            if metadata is None or metadata.get(CHECKSUM) != found.encode():
+                return
+            counts = json_file.decode(metadata.get(_COUNTS, b"{}").decode())
+            if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
+                return
+        except (pa.ArrowException, OSError, ValueError, TypeError, RecursionError, RegionError, StopIteration):
+            return
+        yield batch, found, counts
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the parts of finished files: the extraction was killed after the file took its place."""
+    for parts in folder.glob(".*.arrow.parts"):
+        if (folder / parts.name.removeprefix(".").removesuffix(".parts")).exists():
+            with contextlib.suppress(_Busy), _Lock(parts):
+                shutil.rmtree(parts)
+
+
+class _Busy(Exception):
+    """Another process holds the lock."""
+
+
+class _Lock:
+    """Exclusive use of a folder among processes; the system lets go of it when the process dies."""
+
+    def __init__(self, folder: Path) -> None:
+        # What is a pipe is refused at once: opening it to write would wait for a reader.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+        self._file = open(os.open(folder / "lock", flags, 0o666), "wb")  # noqa: SIM115 (held until released)
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise _Busy from error
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+class PartWriter:
+    """An extraction under way: what earlier runs left, and a stream for this run.
+
+    A context manager; leaving it early keeps what was written.
+
+    Args:
+        target: the IPC file to be.
+        schema: its columns, with the metadata that says how the regions are made.
+
+    Attributes:
+        done: ids of the images that whole batches of earlier runs hold.
+        counts: what the writer of those batches counted, summed.
+
+    Raises:
+        RegionError: another process is extracting to ``target``, or the earlier runs had other settings.
+    """
+
+    def __init__(self, target: Path, schema: pa.Schema) -> None:
+        self.target = target
+        self.folder = target.parent / f".{target.name}.parts"
+        self.schema = schema
+        self.done: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self._writer: Any = None
+        self._sink: IO[bytes] | None = None
+        self._made = [part for part in self.folder.parents if not part.exists()]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _Lock(self.folder)
+        except _Busy as error:
+            raise RegionError(
+                "another extraction is writing here", file=target, remedy="wait for it, or stop it and run again"
+            ) from error
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        try:
+            for path in self._parts():
+                self._adopt(path)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, images: Sequence[Regions], counts: Mapping[str, int] | None = None) -> None:
+        """Append one record batch and force it to disk; ``counts`` are kept with it and summed in :attr:`counts`.
+
+        Raises:
+            RegionError: the disk is full; what was written before stays.
+        """
+        batch = record_batch(images, self.schema)
+        try:
+            if self._writer is None:
+                number = max((int(path.stem) for path in self._parts()), default=-1) + 1
+                self._sink = open(self.folder / f"{number:04d}.arrows", "xb", buffering=0)  # noqa: SIM115
+                self._writer = pa.ipc.new_stream(self._sink, self.schema)
+            assert self._sink is not None
+            metadata = {CHECKSUM: checksum(view(batch, self.target, 0)), _COUNTS: json.dumps(counts or {})}
+            self._writer.write_batch(batch, custom_metadata=metadata)
+            os.fsync(self._sink.fileno())
+        except OSError as error:
+            self._abandon()
+            raise self._cannot_write(error) from error
+        self.done.update(image.image_id for image in images)
+        self.counts.update(counts or {})
+
+    def finish(self, extra: Mapping[str, str]) -> None:
+        """Turn all parts into the IPC file; ``extra`` joins its metadata.
+
+        Raises:
+            RegionError: the disk is full; the parts stay, and no file appears under the final name.
+        """
+        self._end_stream()
+        metadata = {k.decode(): v.decode() for k, v in (self.schema.metadata or {}).items()} | dict(extra)
+        metadata[METADATA_CHECKSUM] = metadata_checksum(metadata)
+        schema = self.schema.with_metadata(metadata)
+        temporary = self.folder / self.target.name
+        try:
+            with open(temporary, "wb") as sink:
+                with pa.ipc.new_file(sink, schema) as writer:
+                    for path in self._parts():
+                        for batch, found, _ in whole_batches(path):
+                            writer.write_batch(
+                                batch.replace_schema_metadata(metadata), custom_metadata={CHECKSUM: found}
+                            )
+                sink.flush()
+                os.fsync(sink.fileno())
+            os.replace(temporary, self.target)
+            sync_folder(self.target.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise self._cannot_write(error) from error
+        shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """End the stream of this run and let others go on with the folder."""
+        self._end_stream()
+        if self.folder.is_dir() and not self._parts():
+            shutil.rmtree(self.folder)
+            with contextlib.suppress(OSError):  # others have put something there meanwhile
+                for folder in self._made:
+                    folder.rmdir()
+        self._lock.release()
+
+    def _parts(self) -> list[Path]:
+        return sorted(
+            path for path in self.folder.glob("*.arrows") if _NUMBERED.fullmatch(path.stem) and path.is_file()
+        )
+
+    def _adopt(self, path: Path) -> None:
+        """Count what an earlier run left, or remove a stream that was cut before its first batch."""
+        found = False
+        for batch, _, counts in whole_batches(path):
+            if not found and not batch.schema.equals(self.schema, check_metadata=True):
+                raise RegionError(
+                    "an unfinished extraction with other settings is here",
+                    file=self.folder,
+                    remedy="run it again with its settings, or delete that folder",
+                )
+            found = True
+            self.done.update(batch.column("image_id").to_pylist())
+            self.counts.update(counts)
+        if not found:
+            path.unlink()
+
+    def _end_stream(self) -> None:
+        if self._writer is None:
+            return
+        with contextlib.suppress(OSError):  # the disk is full: a stream without its end marker reads as well
+            self._writer.close()
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Drop the stream without writing to it any more."""
+        if self._sink is not None:
+            self._sink.close()
+        self._writer = self._sink = None
+
+    def _cannot_write(self, error: OSError) -> RegionError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return RegionError(
+            f"cannot write ({error.strerror or error}); {len(self.done)} images extracted so far are kept",
+            file=self.target,
+            remedy=("free space on that disk" if full else "make the folder writable") + " and run the command again",
+        )

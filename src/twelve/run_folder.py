@@ -1,0 +1,52 @@
+"""Folders of runs: their configuration and their model. Imports nothing heavy: a mistyped path is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twelve.config import load
+from twelve.errors import CheckpointError, ConfigError, quoted
+from twelve.io import files
+from twelve.io.paths import CONFIG as CONFIG
+from twelve.settings import RunConfig
+
+VALIDATION_IMAGES = "validation_images.json"
+"""Which training images a run did not train on, in its folder."""
+TRAINED = "trained.json"
+"""Written when the last iteration is done: a model folder alone may be that of the best validation so far."""
+STAGES = "stages.json"
+"""Stage of a quickstart -> seconds it took."""
+EVALUATION = "evaluation.json"
+METRICS = "metrics.jsonl"
+"""In a run's folder."""
+
+
+def model_folder(path: Path) -> Path:
+    """The folder that from_pretrained opens: ``path`` itself or a run's ``model``.
+
+    Raises:
+        CheckpointError: neither is one.
+    """
+    files.settle(path / "model")
+    for folder in (path / "model", path):
+        if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
+            return folder
+    if (path / CONFIG).is_file():
+        raise CheckpointError(
+            "this run has no model yet",
+            file=path,
+            remedy=f"train on: twelve train {quoted(path / CONFIG)} --continue",
+        )
+    raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
+
+
+def open_run(folder: Path) -> RunConfig:
+    """Configuration of an existing run.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    if not (folder / CONFIG).is_file():
+        problem = "this folder holds no run" if folder.is_dir() else "no run here, the folder does not exist"
+        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
+    return load(folder / CONFIG)

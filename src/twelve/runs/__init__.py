@@ -1,0 +1,1 @@
+"""What a run does from its folder: training, evaluating, converting, model cards."""

@@ -1,0 +1,194 @@
+"""``twelve evaluate``: measure a run and print its table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
+
+from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
+from twelve.evaluation import record
+from twelve.evaluation.compare import comparison, earlier
+from twelve.evaluation.evaluate import Evaluator, Result, write_results
+from twelve.evaluation.submission import unlabelled, write_submission
+from twelve.io import json_file
+from twelve.io.files import check_folder
+from twelve.metrics.bootstrap import Interval
+from twelve.model.opening import open_saved
+from twelve.model.vilbert import Twelve
+from twelve.progress import clock
+from twelve.run_folder import STAGES, VALIDATION_IMAGES, model_folder
+from twelve.runs.asked import asked
+from twelve.runs.run_card import kept_scores, write_run_card
+from twelve.threads import given_back
+from twelve.training.provenance import machine
+
+FEW = 10
+"""Groups from which on an interval that resamples them says whether a baseline is beaten."""
+
+
+@given_back()
+def evaluate_run(
+    folder: Path,
+    *,
+    tasks: Sequence[str] | None = None,
+    split: str | None = None,
+    full: bool = False,
+    baselines: bool = True,
+    submit: Path | None = None,
+    allow_other_features: bool = False,
+    settings: Sequence[str] = (),
+    console: Console | None = None,
+) -> list[Result]:
+    """Measure the run's tasks, print the table and write evaluation.json into its folder.
+
+    Args:
+        submit: where to write the official file of results of one task; a split without labels is then predicted and
+            not measured.
+        allow_other_features: regions of another extractor than the model was trained on are a warning, not an error.
+
+    Raises:
+        ConfigError: the folder holds no run, the run has no such task, or ``submit`` is for several.
+    """
+    console = console or Console()
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
+    config, names = asked(folder, tasks, submit, settings)
+    whole = not tasks and split is None and baselines and not settings
+    if whole:
+        check_folder(folder)
+    saved = model_folder(folder)
+    model, processor = open_saved(saved)
+    if torch.cuda.is_available():
+        torch.nn.Module.to(model, "cuda")
+    processor.allow_other_features = allow_other_features
+
+    def prepared(with_baselines: bool) -> Prepared | None:
+        if with_baselines and not (folder / VALIDATION_IMAGES).is_file():
+            return None  # what was held back follows from all tasks' files
+        held_back = (
+            ValidationImages.read(folder / VALIDATION_IMAGES)
+            if with_baselines
+            else ValidationImages(frozenset(), frozenset())
+        )
+        return prepare_measuring(
+            config, processor.vocabularies, names, held_back, baselines=with_baselines, recipes=processor.region_recipes
+        )
+
+    evaluator = Evaluator(
+        config, model, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None)
+    )
+    for lacking in evaluator.data.lacking.values():
+        console.print(lacking, highlight=False, soft_wrap=True, markup=False)
+    results = []
+    for name in names:
+        started, predictions = time.monotonic(), None
+        if submit is not None:
+            examples, predictions = evaluator.predict(name, split)
+            write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
+            console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
+            if unlabelled(examples):
+                return []
+            evaluator.prepare(prepared(baselines))  # training files are read for the baselines alone
+        result = evaluator.measure(name, split, predictions)
+        results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
+    facts = _facts(folder, model, results)
+    show(results, facts, console)
+    for line in comparison(earlier(config.model.init), results):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    name = "evaluation-full.json" if full else "evaluation.json"
+    if whole:
+        write_results(folder / name, results, facts)
+    if whole and not full:
+        record.write(folder / record.FILE, evaluator.recorded)
+        made_by = str(facts["machine"].get("processor", ""))
+        write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
+    return results
+
+
+def _facts(folder: Path, model: Twelve, results: Sequence[Result]) -> dict[str, Any]:
+    """What the model cost, and the machine."""
+    stages = stage_seconds(folder)
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "training_seconds": _training_seconds(folder),
+        "evaluation_seconds": sum(result.seconds for result in results),
+        "machine": machine(),
+    } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
+
+
+def stage_seconds(folder: Path) -> dict[str, float]:
+    """What each stage before the measuring took, if ``twelve quickstart`` made the run."""
+    found = json_file.read_or_none(folder / STAGES)
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {name: float(spent) for name, spent in pairs if isinstance(spent, int | float)}
+
+
+def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:
+    """Print the table, the protocols, and what the model cost."""
+    console.print(table(results), highlight=False, soft_wrap=True, markup=False)
+    for result in results:
+        console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"one model, {facts['parameters'] / 1e6:.1f} M parameters; trained in {clock(facts['training_seconds'])}, "
+        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
+        highlight=False,
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """Every score with its interval and, below it, each baseline with the model's advantage; at most 80 columns
+    wide."""
+    lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'gain':>7}"]
+    for result in results:
+        score = result.score
+        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")
+        for baseline in result.baselines.values():
+            verdict = "too few to tell" if result.groups < FEW else "beaten" if baseline.beaten else "NOT beaten"
+            gain = f"{baseline.advantage.mean:+7.1f} {_range(baseline.advantage, '+.1f'):<17}"
+            lines.append(f"  over {baseline.name:<26}{baseline.score:6.1f} {gain}{verdict}")
+        if result.upper_bound is not None:
+            gone = f"{result.closed:7.1f} % of the way from the best baseline" if result.closed is not None else ""
+            lines.append(f"  {'of at most':<31}{result.upper_bound:6.1f} {gone}".rstrip())
+    return "\n".join(lines)
+
+
+def _range(found: Interval, form: str) -> str:
+    return f"[{found.low:{form}}, {found.high:{form}}]"
+
+
+def protocol_line(result: Result) -> str:
+    """Everything one must know to compare the number with another's."""
+    protocol = result.protocol
+    parts = [
+        f"split {protocol.split}",
+        f"{result.examples:,} examples, resampled by {result.groups:,} groups",
+        f"{protocol.boxes} boxes",
+        f"ties: {protocol.ties}",
+    ]
+    if protocol.gallery:
+        parts.append(f"gallery of {protocol.gallery}")
+    if protocol.note:
+        parts.append(protocol.note)
+    others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
+    if result.calibration_error is not None:
+        others.append(f"calibration error {result.calibration_error:.2f}")
+    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"
+
+
+def _training_seconds(folder: Path) -> float:
+    seconds = 0.0
+    path = folder / "metrics.jsonl"
+    if path.is_file():
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                try:
+                    seconds = max(seconds, float(json_file.decode(line).get("seconds", 0.0)))
+                except (ValueError, TypeError, AttributeError):
+                    continue  # the last line of a run that was killed while writing it
+    return seconds

@@ -1,0 +1,99 @@
+"""What the runs of a study begin with: per seed one model of random weights and one division of the data, for all arms.
+
+The model is made once, for all tasks together, and saved. An arm that trains a task alone takes from it everything but
+the heads of other tasks, and of the data that one task's part. So parameters, tokenizer, answers, the scale of the
+regions and both parts of the training set are equal in all arms, whatever else trains beside a task.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twelve.config import parse
+from twelve.data.prepare import Prepared, prepare
+from twelve.io import files
+from twelve.model.opening import open_saved
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vilbert import Twelve
+from twelve.runs.train import Start, beginning
+from twelve.settings import RunConfig
+
+
+def of_seed(config: RunConfig, seed: int, folder: Path, worlds: bool) -> RunConfig:
+    """The configuration of one seed; ``folder`` is the seed's own, where its world is drawn if it has one."""
+    tree = config.model_dump(mode="json") | {"seed": seed}
+    if worlds:
+        tree |= {"data": str(folder / "data"), "regions": str(folder / "regions")}
+    return parse(tree)
+
+
+def draw_world(config: RunConfig) -> None:
+    """Draw the microworld of a configuration and look at its images; what is there already is kept."""
+    from twelve.microworld.make import make_microworld
+    from twelve.microworld.world import Sizes
+    from twelve.regions.extraction.data_root import COMPLETE, extract_root
+
+    make_microworld(Path(config.data), config.seed, Sizes().scaled(config.microworld.scale))
+    if not (config.regions_folder / COMPLETE).is_file():
+        extract_root(Path(config.data), config.regions_folder)
+
+
+class Beginning:
+    """One seed's start.
+
+    Args:
+        config: of the seed, with all tasks.
+        folder: the seed's; the model is kept in ``start`` there.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path) -> None:
+        self.config, self.folder = config, folder / "start"
+        self.data: Prepared
+        if (self.folder / "config.json").is_file():
+            processor = TwelveProcessor.from_pretrained(self.folder)
+            self.data = prepare(config, processor.vocabularies)
+        else:
+            model, processor, self.data, _ = beginning(config)
+            save(model, processor, self.folder)
+
+    def start(self, names: Sequence[str], folder: Path | None = None) -> Start:
+        """What a run of these tasks begins with.
+
+        Args:
+            folder: another saved model to begin with, of all tasks.
+        """
+        folder = folder or self.folder
+        model, processor = open_saved(folder)
+        part = self.part(names)
+        keys = {task.task.output for task in part.tasks.values() if task.output.own_head}
+        processor.task_outputs = {task: key for task, key in processor.task_outputs.items() if key in keys}
+        processor.vocabularies = {key: labels for key, labels in processor.vocabularies.items() if key in keys}
+        return only(model, keys), processor, part, []
+
+    def part(self, names: Sequence[str]) -> Prepared:
+        """The data of these tasks alone, divided as all tasks together divide them."""
+        return replace(self.data, tasks={name: self.data.tasks[name] for name in names})
+
+
+def save(model: Twelve, processor: TwelveProcessor, folder: Path) -> None:
+    """Write a model and its processor; the folder appears complete or not at all."""
+    with files.replacing(folder) as partial:
+        model.save_pretrained(partial)
+        processor.save_pretrained(partial)
+
+
+def only(model: Twelve, heads: set[str]) -> Twelve:
+    """The same model without other heads than these."""
+    kept: Mapping[str, Any] = {key: head for key, head in model.config.heads.items() if key in heads}
+    if len(kept) == len(model.config.heads):
+        return model
+    settings = copy.deepcopy(model.config)
+    settings.heads = dict(kept)
+    smaller = Twelve(settings)
+    names = set(smaller.state_dict())
+    smaller.load_state_dict({name: value for name, value in model.state_dict().items() if name in names})
+    return smaller

@@ -1,0 +1,217 @@
+"""Visual Dialog 1.0: which of 100 answers comes next in a dialogue about an image (Das et al. 2017). An extra task.
+
+Of ``visdial_1.0_val.json``; questions, answers and options are indices into two lists::
+
+    {"split": "val", "version": "1.0",
+     "data": {"questions": ["is it sunny", ...], "answers": ["yes", ...],
+              "dialogs": [{"image_id": 185565, "caption": "a dog on a lawn",
+                           "dialog": [{"question": 7, "answer": 0, "answer_options": [0, 41, ...], "gt_index": 0},
+                                      ...]}]}}
+
+In the test split only the last round has options, and none has an answer. ``visdial_1.0_val_dense_annotations.json``
+says of one round an image how relevant each option is; where it is there, NDCG is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.errors import DataError
+from twelve.formats.data_root import DataRoot
+from twelve.formats.json_streams import read_items
+from twelve.formats.records import Record, read_object
+from twelve.formats.results import complete, known, only
+from twelve.metrics import visdial as metric
+from twelve.tasks.base import Defaults, Task, register
+from twelve.tasks.formats.shared import some_of, unknown_split
+from twelve.types.examples import SEPARATOR, Example
+from twelve.types.measurement import Measurement, Protocol, Scored
+
+OPTIONS = 100
+_SPLITS = ("train", "val", "test")
+_PREFIX = {"train": "COCO_train2014", "val": "VisualDialog_val2018", "test": "VisualDialog_test2018"}
+"""What the images' file names begin with: train's (of COCO's train2014 and val2014) are known by their numbers alone,
+those of the other splits are no images of COCO and have numbers of their own."""
+
+
+@register
+class VisualDialog(Task):
+    """VisDial 1.0. Before the options stand the caption, the round before and the question, as in the original; an
+    example's id is image-round."""
+
+    name: ClassVar[str] = "visdial"
+    title: ClassVar[str] = "Visual Dialog"
+    output: ClassVar[str] = "alignment"
+    kind: ClassVar[str] = "options"
+    token: ClassVar[int] = 3
+    source: ClassVar[str] = "visdial"
+    extra: ClassVar[bool] = True
+    page: ClassVar[str] = "https://visualdialog.org/data"
+    # The original's longest text, 16 pieces, cuts caption, round and question to their beginnings.
+    defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=60)
+    test_split: ClassVar[str] = "val"
+    held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
+
+    def files(self, split: str) -> tuple[str, ...]:
+        if split not in _SPLITS:
+            raise unknown_split(self.name, split, _SPLITS)
+        return (f"visdial_1.0_{split}.json",)
+
+    def read(self, root: DataRoot, split: str) -> list[Example]:
+        return list(self.iterate(root, split))
+
+    def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
+        path = root.file(self.name, *self.files(split), page=self.page)
+        dense = _dense(path)
+        relevance = metric.read_relevance(dense, OPTIONS) if dense.is_file() else {}
+        source = root.image_source(self, _PREFIX[split])
+        left = dict(relevance)
+        for example in some_of(rounds_of(path, split, source, relevance), path, split):
+            left.pop(example.id, None)
+            yield example
+        known(left, (), dense, f"rounds of {path.name}")
+
+    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        (path,) = super().sources(root, split)
+        return (path, _dense(path)) if _dense(path).is_file() else (path,)
+
+    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+        return Protocol(split=split, note=f"all {OPTIONS} options of a round are ranked")
+
+    def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        return _measured(examples, np.array(_ranks(predictions), dtype=np.int64))
+
+    def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
+        """The truth is the dialogues, and for NDCG the dense annotations beside them, in either order."""
+        dense = [path for path in truth if _is_list(path)]
+        path = only([path for path in truth if path not in dense], "the dialogues, visdial_1.0_val.json")
+        split, results = read_object(path).text("split"), only(predictions, "the official list of ranks")
+        relevance = metric.read_relevance(only(dense, "the dense annotations"), OPTIONS) if dense else {}
+        rounds = {example.id: example for example in rounds_of(path, split.rstrip("0123456789"), "", relevance)}
+        if any(example.target is None for example in rounds.values()):
+            raise DataError("holds no answers", file=path, remedy="score predictions of the validation split")
+        known(relevance, rounds, dense[0] if dense else path, "dialogues")
+        ranks = metric.read_results(results, OPTIONS)
+        complete(rounds, ranks, results, "rounds")
+        known(ranks, rounds, results, "dialogues")
+        measured = _measured(list(rounds.values()), np.array([ranks[key] for key in rounds], dtype=np.int64))
+        counts = {name: len(relevance) if name == "NDCG" else len(rounds) for name in measured.metrics}
+        notes = [] if dense else ["no NDCG: it needs the dense annotations as a further file of truth"]
+        rules = f"split {split}, all rounds; NDCG over as many places as options are relevant"
+        return Scored(measured, rules, counts, notes=notes)
+
+    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+        """The official list ``{"image_id": 185565, "round_id": 1, "ranks": [...]}``, of rounds that have options."""
+        rows = [
+            {"image_id": example.facts["image_id"], "round_id": example.facts["round_id"], "ranks": ranks}
+            for example, ranks in zip(examples, _ranks(predictions), strict=True)
+        ]
+        return json.dumps(rows) + "\n"
+
+
+def _ranks(predictions: Sequence[Any]) -> list[list[int]]:
+    """Of every prediction the place of each option, from 1."""
+    return [metric.ranks_of([option for option, _ in prediction.alternatives]) for prediction in predictions]
+
+
+def _measured(examples: Sequence[Example], ranks: NDArray[np.int64]) -> Measurement:
+    """``ranks`` (N, 100): the place of every option of every example."""
+    relevance = {row: e.facts["relevance"] for row, e in enumerate(examples) if "relevance" in e.facts}
+    scores = metric.evaluate(ranks, [example.target for example in examples], relevance)  # type: ignore[misc]
+    metrics = {f"R@{most}": 100 * share for most, share in scores.recall.items()}
+    metrics |= {"MRR": 100 * scores.mrr, "mean rank": scores.mean_rank}
+    if scores.ndcg is not None:
+        metrics["NDCG"] = 100 * scores.ndcg
+    right = np.asarray(scores.places == 1, dtype=np.float64)
+    return Measurement("R@1", metrics, right, [example.group for example in examples])
+
+
+def _dense(path: Path) -> Path:
+    """The dense annotations that belong to a split's dialogues."""
+    return path.with_name(f"{path.stem}_dense_annotations.json")
+
+
+def _is_list(path: Path) -> bool:
+    """Whether a JSON file begins as a list."""
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        return stream.read(4096).lstrip().startswith("[")
+
+
+def rounds_of(path: Path, split: str, source: str, relevance: Mapping[str, tuple[float, ...]]) -> Iterator[Example]:
+    """One example for every round that has options, in file order. Target: the index of the right option.
+
+    Args:
+        source: of the images.
+        relevance: image-round -> relevance of its options, where it is known.
+
+    Raises:
+        DataError: a record is malformed, an index is not in its list, a dialogue occurs twice, or (but for the test
+            split) a round has no options or no answer.
+    """
+    questions, answers = _texts(path)
+    seen: set[int] = set()
+    for index, (place, content) in enumerate(read_items(path, "data.dialogs")):
+        dialog = Record(content, path, f"{place}[{index}]")
+        number = dialog.integer("image_id")
+        if number in seen:
+            raise dialog.error(f"image_id {number} occurs twice")
+        seen.add(number)
+        image = f"{source}/{number}" if split == "train" else f"{source}/{_PREFIX.get(split, split)}_{number:012d}"
+        before = dialog.text("caption")
+        for round_id, turn in enumerate(dialog.records("dialog"), 1):
+            question = _listed(turn, "question", questions)
+            if split != "test" or "answer_options" in turn.fields:
+                key = f"{number}-{round_id}"
+                facts: dict[str, Any] = {"image_id": number, "round_id": round_id}
+                facts |= {"relevance": relevance[key]} if key in relevance else {}
+                yield Example(
+                    id=key,
+                    text=before + SEPARATOR + question,
+                    images=(image,),
+                    target=_right(turn, split),
+                    group=image,
+                    options=_options(turn, answers),
+                    facts=facts,
+                )
+            if split != "test" or "answer" in turn.fields:
+                said = f"{question} {_listed(turn, 'answer', answers)}"
+                before = dialog.text("caption") + SEPARATOR + said
+
+
+def _texts(path: Path) -> tuple[list[str], list[str]]:
+    """The file's questions and its answers."""
+    found: dict[str, list[Any]] = {}
+    for place, text in read_items(path, "data.questions", "data.answers"):
+        found.setdefault(place.removeprefix("data."), []).append(text)
+    data = Record(found, path, "data")
+    return data.strings("questions"), data.strings("answers")
+
+
+def _listed(turn: Record, key: str, texts: Sequence[str]) -> str:
+    index = turn.integer(key)
+    if not 0 <= index < len(texts):
+        raise turn.error(f"field {key!r} is {index}, but the file has {len(texts)} of these")
+    return texts[index]
+
+
+def _options(turn: Record, answers: Sequence[str]) -> tuple[str, ...]:
+    indices = turn.items("answer_options")
+    whole = len(indices) == OPTIONS and set(map(type, indices)) == {int}
+    if not whole or min(indices) < 0 or max(indices) >= len(answers):
+        raise turn.error(f"field 'answer_options' must hold {OPTIONS} places in the file's {len(answers)} answers")
+    return tuple(map(answers.__getitem__, indices))
+
+
+def _right(turn: Record, split: str) -> int | None:
+    if split == "test" and "gt_index" not in turn.fields:
+        return None
+    index = turn.integer("gt_index")
+    if not 0 <= index < OPTIONS:
+        raise turn.error(f"field 'gt_index' must be 0 to {OPTIONS - 1}, found {index}")
+    return index

@@ -1,0 +1,1 @@
+"""Official layouts that several tasks share, and the reading of result files."""

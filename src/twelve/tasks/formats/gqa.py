@@ -1,0 +1,130 @@
+"""The questions and choices of GQA's files (their records: tasks/gqa.py), and what its metric knows of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twelve.errors import DataError
+from twelve.formats.json_streams import read_members
+from twelve.formats.records import Record
+from twelve.formats.unique import unique
+from twelve.metrics import gqa as metric
+from twelve.types.examples import Example
+
+
+def metrics_of(scores: metric.Scores) -> Iterator[tuple[str, float]]:
+    """Name -> number, of those that were measured."""
+    names = ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "grounding", "distribution")
+    for name in names:
+        value = getattr(scores, name)
+        if value is not None:
+            yield name, value
+    for kind in ("structural", "semantic", "words", "steps"):
+        for part, (accuracy, _) in getattr(scores, f"per_{kind}").items():
+            yield f"accuracy, {kind} {part}", accuracy
+
+
+def question_of(example: Example) -> metric.Question:
+    """What the metric knows of a question; raises DataError when its answer is not public."""
+    question = example.facts.get("question")
+    if not isinstance(question, metric.Question):
+        raise DataError("this question's answer is not public", record=example.id, remedy="measure on another split")
+    return question
+
+
+def entailments(
+    examples: Sequence[Example], questions: Mapping[str, metric.Question]
+) -> dict[str, Sequence[str]] | None:
+    """Question id -> those that a balanced one entails; None where some of them are not among the examples."""
+    entailed = {example.id: example.facts.get("entailed", ()) for example in examples if questions[example.id].balanced}
+    if not any(entailed.values()) or any(other not in questions for others in entailed.values() for other in others):
+        return None
+    return entailed
+
+
+def choices_of(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
+    """Question id -> its choices; None where a balanced question has none."""
+    found = {example.id: example.facts["choices"] for example in examples if "choices" in example.facts}
+    return found if all(example.id in found or not question_of(example).balanced for example in examples) else None
+
+
+def read_questions(paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None) -> list[Example]:
+    """What :func:`iterate_questions` says, in a list."""
+    return list(iterate_questions(paths, source, choices=choices))
+
+
+def iterate_questions(
+    paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None, entailments: bool = True
+) -> Iterator[Example]:
+    """One example a question, in file order, file by file; unlabelled where the answers are not public.
+
+    Millions of questions have few distinct targets and facts, which they share.
+
+    Args:
+        choices: the file of possible answers that belongs to the questions.
+        entailments: keep which questions follow from which; only consistency needs it.
+
+    Raises:
+        DataError: a record is malformed, or a question id occurs twice.
+    """
+    shared: dict[Hashable, Any] = {}
+    possible = {} if choices is None else dict(_read_choices(choices, shared))
+    nothing: Mapping[str, Any] = {}
+    members = (member for path in paths for member in read_members(path))
+    for key, record in unique(members, "this question id occurs twice"):
+        image = f"{source}/{record.identifier('imageId')}"
+        images = shared.setdefault(("images", image), (image,))
+        target, facts = _label(record, shared) if "answer" in record.fields else (None, nothing)
+        extra: dict[str, Any] = {}
+        if entailments and target is not None and record.items("entailed"):
+            extra["entailed"] = tuple(other for other in record.strings("entailed") if other != key)
+        if key in possible:
+            extra["choices"] = possible[key]
+        yield Example(
+            id=key,
+            text=record.text("question"),
+            images=images,
+            target=target,
+            group=images[0],
+            facts={**facts, **extra} if extra else facts,
+        )
+
+
+def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+    """Target and facts of a labelled question, the same objects for questions that agree in them."""
+    types, groups = record.record("types"), record.record("groups")
+    question = metric.Question(
+        answer=sys.intern(record.text("answer")),
+        structural=sys.intern(types.text("structural")),
+        semantic=sys.intern(types.text("semantic")),
+        detailed=sys.intern(types.text("detailed")),
+        group=None if groups.fields[groups.one_of("global")] is None else sys.intern(groups.text("global")),
+        steps=metric.count_steps(
+            [(step.text("operation"), step.text("argument")) for step in record.records("semantic")]
+        ),
+        balanced=record.flag("isBalanced"),
+    )
+    target = shared.setdefault(("target", question.answer), {question.answer: 1.0})
+    return target, shared.setdefault(question, {"label": question.answer, "question": question})
+
+
+def read_choices(path: Path) -> dict[str, metric.Choices]:
+    """Question id -> possible answers, of a file of choices.
+
+    Raises:
+        DataError: a record is malformed, or there is none.
+    """
+    return dict(_read_choices(path, {}))
+
+
+def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str, metric.Choices]]:
+    key = None
+    for key, record in read_members(path):
+        valid, plausible = (tuple(map(sys.intern, record.strings(name))) for name in ("valid", "plausible"))
+        choices = metric.Choices(valid, plausible)
+        yield key, shared.setdefault(choices, choices)
+    if key is None:
+        raise DataError("holds no choices", file=path, remedy="download the file again, or move it away")

@@ -1,0 +1,192 @@
+"""Scoring result files of GQA (gqa.py), in the layout that its eval.py and its leaderboard read::
+
+    [{"questionId": "201307251", "prediction": "white"}, ...]
+
+and, for grounding, a second file in which the model's attention to a map of 7x7 cells stands, columns first::
+
+    [{"questionId": "201307251", "attention": [[0.01, 0.02, ...], ...]}, ...]
+
+The images' scene graphs are a JSON object, of which grounding needs the boxes (x, y, w, h in pixels)::
+
+    "2375429": {"width": 640, "height": 480, "objects": {"1058498": {"name": "fence", "x": 0, "y": 9, "w": 300, ...}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from twelve.errors import DataError
+from twelve.formats.json_streams import read_elements, read_members
+from twelve.formats.records import FURTHEST, Record, finite
+from twelve.formats.results import by_id, complete, one, passed_over, written_like
+from twelve.metrics import gqa as metric
+from twelve.tasks.formats.gqa import choices_of, entailments, metrics_of, question_of, read_questions
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Scored
+
+_RESULT = '{"questionId": "201307251", "prediction": "white"}, in one JSON list'
+_ATTENTION = '{"questionId": "201307251", "attention": [[0.1, ...], ...]}, a square map in one JSON list'
+_KINDS = {"questions": "question", "choices": "plausible", "scene graphs": "objects"}
+"""Kind of an official file -> a field that each of its members has."""
+_REMEDY = "give testdev_balanced_questions.json or the questions' file of another split whose answers are public"
+_NOTES = {
+    "consistency": "consistency is left out: it needs the file of all questions, and predictions for them",
+    "validity": "validity and plausibility are left out: they need the split's file of choices",
+    "grounding": "grounding is left out: it needs the scene graphs, and a second file of predictions, the attentions",
+}
+
+
+def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Scored:
+    """See :meth:`twelve.tasks.gqa.GQA.score`."""
+    files = _kinds(truth)
+    if not files["questions"]:
+        raise DataError("no file of questions among the truth", file=truth[0], remedy=_REMEDY)
+    choices = one(files, "choices", truth[0], "give that of one split") if files["choices"] else None
+    examples = read_questions(files["questions"], source, choices=choices)
+    questions = {example.id: question_of(example) for example in examples}
+    balanced = [example for example in examples if questions[example.id].balanced]
+    path = predictions[0]
+    predicted = _answers(path)
+    complete([example.id for example in balanced], predicted, path, "balanced questions")
+    entailed = _entailed(examples, questions, predicted)
+    if entailed is not None:
+        others = {other: None for key in entailed for other in entailed[key]}
+        complete(others, predicted, path, "questions that follow from others, which consistency looks at,")
+    regions, attentions = None, None
+    if files["scene graphs"] and len(predictions) > 1:
+        scenes = one(files, "scene graphs", truth[0], "give that of one split")
+        attentions = _attentions(predictions[1])
+        complete([example.id for example in balanced], attentions, predictions[1], "balanced questions")
+        regions = _regions(files["questions"], scenes)
+    scores = metric.evaluate(
+        questions,
+        {example.id: example.text for example in examples},
+        predicted,
+        entailed=entailed,
+        choices=choices_of(examples),
+        regions=regions,
+        attentions=attentions,
+    )
+    group_of = {example.id: example.group for example in balanced}
+    each = np.array(list(scores.correct.values()), dtype=np.float64)
+    notes = [note for name, note in _NOTES.items() if getattr(scores, name) is None]
+    return Scored(
+        Measurement("accuracy", dict(metrics_of(scores)), each, [group_of[key] for key in scores.correct]),
+        "exact answers of the balanced questions, not normalised; distribution: chi squared / 100, lower is better",
+        _counts(scores, [questions[example.id] for example in balanced]) | _others(scores, questions, entailed),
+        notes=notes + passed_over(sum(key not in questions for key in predicted), "of other questions"),
+    )
+
+
+def _kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Kind -> those of the official files."""
+    found: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
+    for path in paths:
+        key, first = next(read_members(path), (None, None))
+        kind = next((kind for kind, field in _KINDS.items() if first is not None and field in first.fields), None)
+        if kind is None:
+            raise DataError("neither questions, nor choices, nor scene graphs", file=path, record=key, remedy=_REMEDY)
+        found[kind].append(path)
+    return found
+
+
+def _answers(path: Path) -> dict[str, str]:
+    with written_like(path, _RESULT):
+        records = by_id(read_elements(path), lambda record: record.text("questionId"))
+        return {key: record.text("prediction") for key, record in records.items()}
+
+
+def _attentions(path: Path) -> dict[str, metric.Attention]:
+    with written_like(path, _ATTENTION):
+        records = by_id(read_elements(path), lambda record: record.text("questionId"))
+        return {key: _map(record) for key, record in records.items()}
+
+
+def _map(record: Record) -> metric.Attention:
+    columns = record.items("attention")
+    if not columns:
+        raise record.error("field 'attention' must be a square map, found nothing")
+    for column in columns:
+        if not isinstance(column, list) or len(column) != len(columns):
+            raise record.error(f"field 'attention' must be a square map, found {len(columns)} columns of other lengths")
+        if not all(map(finite, column)):
+            raise record.error("field 'attention' must hold finite numbers")
+    return columns
+
+
+def _entailed(
+    examples: Sequence[Example], questions: Mapping[str, metric.Question], predicted: Mapping[str, str]
+) -> dict[str, Sequence[str]] | None:
+    """What consistency looks at; None where it needs questions that the truth does not have, or where only balanced
+    questions were predicted."""
+    entailed = entailments(examples, questions)
+    if any(key in questions and not questions[key].balanced for key in predicted):
+        return entailed
+    needed = {other for others in (entailed or {}).values() for other in others}
+    return entailed if all(other in predicted for other in needed) else None
+
+
+def _regions(questions: Sequence[Path], scenes: Path) -> dict[str, list[metric.Region]]:
+    """Question id -> boxes of what it and its full answer speak of, as shares of the image, of balanced questions."""
+    things = read_scenes(scenes)
+    found = {}
+    for path in questions:
+        for key, record in read_members(path):
+            if not record.flag("isBalanced"):
+                continue
+            image, notes = record.text("imageId"), record.record("annotations")
+            named = [notes.record(part) for part in ("question", "fullAnswer")]
+            ids = [part.text(word) for part in named for word in part.fields]
+            if image not in things or any(thing not in things[image] for thing in ids):
+                raise record.error(f"{scenes.name} lacks image {image} or an object of it", "give that of this split")
+            found[key] = [things[image][thing] for thing in ids]
+    return found
+
+
+def read_scenes(scenes: Path) -> dict[str, dict[str, metric.Region]]:
+    """Image -> object -> its box, x1 y1 x2 y2 as shares of the image, of a file of scene graphs.
+
+    Raises:
+        DataError: a record is malformed, an image occurs twice, or there is none.
+    """
+    things: dict[str, dict[str, metric.Region]] = {}
+    for image, scene in read_members(scenes):
+        wide, high = scene.integer("width"), scene.integer("height")
+        if wide < 1 or high < 1:
+            raise scene.error(f"an image of {wide}x{high} pixels")
+        if image in things:
+            raise scene.error("this image occurs twice")
+        things[image] = {}
+        objects = scene.record("objects")
+        for key in objects.fields:
+            x, y, w, h = box = tuple(objects.record(key).integer(name) for name in ("x", "y", "w", "h"))
+            if w < 0 or h < 0 or max(map(abs, box)) > FURTHEST:
+                raise objects.record(key).error(f"a box of {w}x{h} pixels at {x}, {y}")
+            things[image][key] = (x / wide, y / high, (x + w) / wide, (y + h) / high)
+    if not things:
+        raise DataError("holds no scene graph", file=scenes, remedy="download the file again, or move it away")
+    return things
+
+
+def _counts(scores: metric.Scores, balanced: Sequence[metric.Question]) -> dict[str, int]:
+    """Name of an accuracy -> its questions."""
+    counts = {"accuracy": len(balanced)}
+    counts["open"] = sum(question.structural == metric.OPEN for question in balanced)
+    counts["binary"] = len(balanced) - counts["open"]
+    for kind in ("structural", "semantic", "words", "steps"):
+        parts: Mapping[str | int, tuple[float, int]] = getattr(scores, f"per_{kind}")
+        counts |= {f"accuracy, {kind} {part}": count for part, (_, count) in parts.items()}
+    return counts
+
+
+def _others(
+    scores: metric.Scores, questions: Mapping[str, metric.Question], entailed: Mapping[str, Sequence[str]] | None
+) -> dict[str, int]:
+    """Name of any other number -> the balanced questions it is about."""
+    counts = dict.fromkeys(("validity", "plausibility", "grounding"), len(scores.correct))
+    counts["distribution"] = sum(questions[key].group is not None for key in scores.correct)
+    follow = {key for key, others in (entailed or {}).items() if {*others} - {key}}
+    return counts | {"consistency": sum(right and key in follow for key, right in scores.correct.items())}

@@ -1,0 +1,156 @@
+"""Scoring result files of caption retrieval (karpathy.py).
+
+There is no official layout. Read are scores of every caption with every image, higher for what belongs together, as
+numpy's archive or as JSON; the ids may be left out where the order is that of the official file::
+
+    numpy.savez("scores.npz", scores=..., caption_ids=[770337, ...], image_ids=[391895, ...])
+    {"scores": [[1.76, 0.86, ...], ...], "caption_ids": [770337, ...], "image_ids": [391895, ...]}
+
+and rankings, best first, of either direction or both, as JSON::
+
+    {"text_to_image": {"770337": [391895, 184613, ...], ...}, "image_to_text": {"391895": [770337, ...], ...}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.errors import DataError, MissingData
+from twelve.formats.records import read_object
+from twelve.formats.results import only
+from twelve.metrics import retrieval as metric
+from twelve.tasks.formats.karpathy import SPLITS, captions_of, check_dataset
+from twelve.tasks.formats.retrieval_files import Both, Matrix, Ranking, read_results, short_id
+from twelve.types.examples import Example
+from twelve.types.measurement import Measurement, Scored
+
+_GALLERIES = {"1k": (1, 1000), "1k-5fold": (5, 1000), "5k": (1, 5000)}
+"""Protocol -> (galleries, images of each)."""
+_DIRECTIONS = ("", "image to text ")
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Captions that are measured together, the first five of each image, and their images in file order."""
+
+    captions: tuple[Example, ...]
+
+    @property
+    def images(self) -> list[str]:
+        return list(dict.fromkeys(short_id(example.images[0]) for example in self.captions))
+
+
+def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, source: str) -> Scored:
+    """See :meth:`twelve.tasks.formats.captions.CaptionTask.score`."""
+    path = only(truth, "dataset_*.json of the captions' split")
+    results = only(predictions, "the file of scores or rankings")
+    content = read_object(path)
+    check_dataset(content, source)
+    splits = {split: captions_of(content, split, lambda name: source) for split in SPLITS}
+    found = read_results(results)
+    split = _split(found, splits)
+    if not splits[split]:
+        problem = f"holds no caption of split {split!r}"
+        raise MissingData(problem, file=path, remedy="give the file of the whole dataset")
+    galleries = _galleries(splits[split], protocol, path)
+    if isinstance(found, Matrix):
+        found = found.named(_orders(splits[split], galleries), results)
+    measurement, counts, exact = _measure(galleries, [found.ranks(gallery.captions, results) for gallery in galleries])
+    images = f"{len(galleries[0].images):,} images"
+    return Scored(
+        measurement,
+        f"split {split}, {f'{len(galleries)} galleries of ' if len(galleries) > 1 else ''}{images}, "
+        f"the first {metric.CAPTIONS} captions of each; ties are {metric.TIES}; there is no official program",
+        counts,
+        notes=[] if exact else ["median and mean ranks are left out: some lists end before what is right"],
+    )
+
+
+def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> tuple[Measurement, dict[str, int], bool]:
+    """(numbers, name -> captions or images they are about, whether all ranks are known) of each gallery's ranks."""
+    metrics: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    contributions: dict[str, tuple[NDArray[np.float64], list[str]]] = {}
+    exact = True
+    for number, direction in enumerate(_DIRECTIONS):
+        found = [ranks for part in parts if (ranks := part[number]) is not None]
+        if not found:
+            continue
+        known = all(ranks.exact for ranks in found)
+        exact = exact and known
+        summary = {direction + name: value for name, value in _summary([e.ranks for e in found], known).items()}
+        metrics |= summary
+        hits = np.concatenate([each.ranks == 0 for each in found]).astype(np.float64)
+        counts |= dict.fromkeys(summary, len(hits))
+        groups = [group for gallery in galleries for group in _groups(gallery, number)]
+        contributions[f"{direction}R@1"] = hits, groups
+    means = [metrics[name] for direction in _DIRECTIONS if (name := f"{direction}mean recall") in metrics]
+    if len(means) == len(_DIRECTIONS):
+        metrics["mean recall of both directions"] = sum(means) / len(means)
+    primary = next(iter(contributions))
+    return Measurement(primary, metrics, *contributions[primary]), counts, exact
+
+
+def _summary(folds: Sequence[NDArray[np.int64]], exact: bool) -> dict[str, float]:
+    """Numbers of one direction, averaged over the galleries."""
+    each = [metric.recall(ranks) for ranks in folds]
+
+    def mean(value: Callable[[metric.Recall], float]) -> float:
+        return float(np.mean([value(recall) for recall in each]))
+
+    metrics = {"R@1": mean(lambda r: r.r1), "R@5": mean(lambda r: r.r5), "R@10": mean(lambda r: r.r10)}
+    metrics["mean recall"] = (metrics["R@1"] + metrics["R@5"] + metrics["R@10"]) / 3
+    if exact:
+        metrics |= {"median rank": mean(lambda r: r.median_rank), "mean rank": mean(lambda r: r.mean_rank)}
+    return metrics
+
+
+def _groups(gallery: Gallery, direction: int) -> list[str]:
+    """Image of every caption, or the images themselves."""
+    return [short_id(example.images[0]) for example in gallery.captions] if direction == 0 else gallery.images
+
+
+def _split(found: Matrix | Ranking, splits: dict[str, list[Example]]) -> str:
+    """The split of the first caption or image that the results name; test where they name none."""
+    key = found.first
+    for split, examples in splits.items():
+        if any(key in (example.id, short_id(example.images[0])) for example in examples):
+            return split
+    return "test"
+
+
+def _galleries(examples: list[Example], protocol: str, path: Path) -> list[Gallery]:
+    images = [example.images[0] for example in examples]
+    rows = metric.gallery_rows(images, None)
+    distinct = list(dict.fromkeys(images))
+    folds, size = _GALLERIES.get(protocol, (1, len(distinct)))
+    if len(distinct) < folds * size:
+        raise DataError(
+            f"protocol {protocol} needs {folds * size:,} images, the split has {len(distinct):,}",
+            file=path,
+            remedy=f"give the file of the whole dataset, or --protocol {metric.ALL}",
+        )
+    fold_of = {image: number // size for number, image in enumerate(distinct[: folds * size])}
+    captions: list[list[Example]] = [[] for _ in range(folds)]
+    for row in rows:
+        if images[row] in fold_of:
+            captions[fold_of[images[row]]].append(examples[row])
+    return [Gallery(tuple(those)) for those in captions]
+
+
+def _orders(examples: list[Example], galleries: list[Gallery]) -> list[tuple[list[str], list[str]]]:
+    """(caption ids, image ids) that a matrix without ids may stand for: the galleries', the split's with five captions
+    an image, the split's with all."""
+    rows = metric.gallery_rows([example.images[0] for example in examples], None)
+    orders: list[list[Any]] = [
+        [example for gallery in galleries for example in gallery.captions],
+        [examples[row] for row in rows],
+        examples,
+    ]
+    return [([e.id for e in those], list(dict.fromkeys(short_id(e.images[0]) for e in those))) for those in orders]

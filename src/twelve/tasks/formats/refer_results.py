@@ -1,0 +1,201 @@
+"""Scoring result files of referring expressions (refer.py): the box that was predicted for each sentence.
+
+There is no official layout for the refer releases. Read is a JSON list in the style of the Google toolbox's, with
+boxes x, y, width, height in pixels; instead of ``box``, ``boxes`` may hold several, the best first::
+
+    [{"sent_id": 41, "box": [225.8, 134.6, 278.8, 149.2]}, ...]
+
+and that toolbox's own (mjhucla/Google_Refexp_toolbox), against its ``google_refexp_*_coco.json``::
+
+    [{"annotation_id": 1008, "refexp_id": 0, "predicted_bounding_boxes": [[225.8, 134.6, 278.8, 149.2], ...]}, ...]
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twelve.errors import DataError
+from twelve.formats.data_root import image_key
+from twelve.formats.json_streams import read_elements
+from twelve.formats.records import Record, read_object
+from twelve.formats.results import by_id, complete, known, only, written_like
+from twelve.metrics import referring as metric
+from twelve.tasks.base import all_tasks
+from twelve.tasks.formats.refer import INSTANCES, examples_of, instances_of, referred_box
+from twelve.tasks.formats.shared import corners
+from twelve.types.examples import Box
+from twelve.types.measurement import Measurement, Scored
+
+_RESULT = '{"sent_id": 41, "box": [x, y, width, height]}, or "boxes" with the best first, in one JSON list'
+_RELEASE, _TOOLBOX = f"the release's refs(...).p and {INSTANCES}", "a google_refexp_*_coco.json"
+_PICKLES = (".p", ".pkl")
+_IDS = ("sent_id", "refexp_id")
+_BOXES = ("predicted_bounding_boxes", "boxes")
+_MOST = 10
+"""Precision is told among the first so many boxes at most."""
+_SUSPICIOUS = 0.1
+"""Share of boxes beyond their images from which on their layout is doubted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What a phrase refers to."""
+
+    box: Box
+    image: str
+    split: str
+    owner: str
+    """Id of the reference (of the annotation, in the Google toolbox's file) that the phrase belongs to."""
+    size: tuple[int, int] | None
+    """Width and height of the image in pixels; None where no file gives them."""
+
+
+def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, source: str, *, toolbox: bool) -> Scored:
+    """See :meth:`twelve.tasks.formats.referring.ReferTask.score`; ``toolbox``: a file of the Google toolbox may be
+    the truth."""
+    sentences = _truth(truth, source, toolbox)
+    path = only(predictions, "the JSON list of boxes")
+    with written_like(path, _RESULT):
+        records = by_id(read_elements(path), lambda record: str(record.integer(record.one_of(*_IDS))))
+        boxes = {key: _boxes(record) for key, record in records.items()}
+    known(records, sentences, path)
+    for key, record in records.items():
+        _belongs(record, sentences[key])
+    splits = sorted({sentences[key].split for key in records}) or sorted({each.split for each in sentences.values()})
+    asked = {key: each for key, each in sentences.items() if each.split in splits}
+    where = f"sentences of split {' and '.join(splits)}" if any(splits) else "sentences"
+    complete(asked, boxes, path, where)
+    ranked, referred = [boxes[key] for key in asked], [each.box for each in asked.values()]
+    hits = metric.first_hits(1, ranked, referred, protocol)
+    metrics, counts = {"accuracy": 100 * float(np.mean(hits))}, {"accuracy": len(hits)}
+    for split, size in sorted(Counter(each.split for each in asked.values()).items()) if len(splits) > 1 else ():
+        part = [hit for hit, each in zip(hits, asked.values(), strict=True) if each.split == split]
+        metrics[f"accuracy, {split}"], counts[f"accuracy, {split}"] = 100 * float(np.mean(part)), size
+    most = min(_MOST, max(map(len, ranked)))
+    for k in range(1, most + 1) if most > 1 else ():
+        metrics[f"precision@{k}"] = 100 * float(np.mean(metric.first_hits(k, ranked, referred, protocol)))
+        counts[f"precision@{k}"] = len(hits)
+    without = sum(not each for each in ranked)
+    notes = [f"{without:,} predictions hold no box, and are wrong"] if without else []
+    return Scored(
+        Measurement("accuracy", metrics, np.array(hits, dtype=np.float64), [each.image for each in asked.values()]),
+        "one prediction a sentence; all " + where,
+        counts,
+        notes=notes + _layout(zip(asked.values(), ranked, strict=True)),
+    )
+
+
+def _truth(paths: Sequence[Path], source: str, toolbox: bool) -> dict[str, Sentence]:
+    """Sentence id -> what it refers to, of all splits in the files."""
+    refs = [path for path in paths if path.suffix in _PICKLES]
+    if len(refs) > 1:
+        raise DataError(
+            f"several files of references, {' and '.join(path.name for path in refs)}, each of which splits otherwise",
+            file=refs[1],
+            remedy="give the one whose split was predicted",
+        )
+    others = {path: read_object(path) for path in paths if path not in refs}
+    google = next((content for content in others.values() if "refexps" in content.fields), None)
+    if google is not None and not toolbox:
+        names = [name for name, task in all_tasks().items() if getattr(task, "toolbox", False)]
+        raise google.error("the file of another dataset", f"give {_RELEASE}, or score {' or '.join(names)}")
+    remedy = f"give {_RELEASE}{f', or {_TOOLBOX}' if toolbox else ''}"
+    if google is not None and len(paths) == 1:
+        return dict(_google(google, source))
+    if google is not None:
+        raise google.error("the Google toolbox's file stands alone", remedy)
+    if len(others) != 1 or not refs:
+        missing = "no refs(...).p" if not refs else f"no {INSTANCES}" if not others else f"more than one {INSTANCES}"
+        raise DataError(f"{missing} among the files of truth", file=paths[0], remedy=remedy)
+    (content,) = others.values()
+    return dict(_released(refs[0], content, source, remedy))
+
+
+def _released(refs: Path, content: Record, source: str, remedy: str) -> Iterator[tuple[str, Sentence]]:
+    """The sentences of the refer releases."""
+    instances = instances_of(content)
+    images = {image_key(str(record.fields.get("file_name"))): record for record in instances[1].values()}
+    seen: set[str] = set()
+    for example in examples_of(refs, instances, None, lambda name: source):
+        assert isinstance(example.target, tuple)
+        if example.id in seen:
+            raise DataError("this sent_id occurs twice", file=refs, record=example.id, remedy=remedy)
+        seen.add(example.id)
+        size = _size(images[example.group.partition("/")[2]])
+        owner = str(example.facts["ref_id"])
+        yield example.id, Sentence(example.target, example.group, example.facts["split"], owner, size)
+
+
+def read_toolbox(path: Path) -> dict[str, Sentence]:
+    """Sentence id -> what it refers to, of a file of the Google toolbox.
+
+    Raises:
+        DataError: a record is malformed, or there is none.
+    """
+    found = dict(_google(read_object(path), ""))
+    if not found:
+        raise DataError("holds no expression", file=path, remedy="download the file again, or move it away")
+    return found
+
+
+def _google(content: Record, source: str) -> Iterable[tuple[str, Sentence]]:
+    """The Google toolbox's file: annotations by id, each with the ids of its expressions; one split a file."""
+    annotations, images = content.record("annotations"), content.record("images")
+    for key in annotations.fields:
+        annotation = annotations.record(key)
+        image = str(annotation.integer("image_id"))
+        about = images.record(image)
+        box = referred_box(annotation, about)
+        for sentence in annotation.integers("refexp_ids"):
+            yield str(sentence), Sentence(box, f"{source}/{image}", "", key, _size(about))
+
+
+def _size(image: Record) -> tuple[int, int] | None:
+    """Width and height in pixels; None where the file does not give them."""
+    if "width" not in image.fields or "height" not in image.fields:
+        return None
+    return image.integer("width"), image.integer("height")
+
+
+def _layout(boxes: Iterable[tuple[Sentence, Sequence[Box]]]) -> list[str]:
+    """The note about boxes that look as if they were written in another layout than the one that is read."""
+    sized = [(each.size, ranked[0]) for each, ranked in boxes if each.size is not None and ranked]
+    beyond = [(size, box) for size, box in sized if not _inside(box, size)]
+    if not beyond or len(beyond) < _SUSPICIOUS * len(sized):
+        return []
+    note = f"{len(beyond):,} of {len(sized):,} boxes reach beyond their images; they are read as x, y, width, height"
+    as_corners = ((size, (x1, y1, x2 - x1, y2 - y1)) for size, (x1, y1, x2, y2) in beyond)
+    if all(_inside(box, size) and box[0] < box[2] and box[1] < box[3] for size, box in as_corners):
+        note += ", and would not if they were x1, y1, x2, y2"
+    return [note]
+
+
+def _inside(box: Box, size: tuple[int, int]) -> bool:
+    """Whether no more than a pixel of a box, x1 y1 x2 y2, lies outside an image."""
+    return min(box[:2]) >= -1 and box[2] <= size[0] + 1 and box[3] <= size[1] + 1
+
+
+def _boxes(record: Record) -> list[Box]:
+    """The predicted boxes, best first."""
+    if "box" in record.fields:
+        return [corners(record, "box")]
+    key = record.one_of(*_BOXES, "box")
+    return [
+        corners(Record({"box": box}, record.file, f"{record.place}.{key}[{index}]"), "box")
+        for index, box in enumerate(record.items(key))
+    ]
+
+
+def _belongs(record: Record, sentence: Sentence) -> None:
+    """Raise DataError when a prediction names another reference or annotation than its sentence's."""
+    for key in ("ref_id", "annotation_id"):
+        if key in record.fields and str(record.integer(key)) != sentence.owner:
+            raise record.error(
+                f"{key} {record.fields[key]} is not the one of this sentence, {sentence.owner}",
+                "check that predictions and truth are of the same release",
+            )

@@ -1,0 +1,1 @@
+"""What passes between the rooms: examples, images' regions, batches, measurements."""

@@ -1,0 +1,38 @@
+"""One record of a dataset, ready for any output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in absolute pixels, origin top left."""
+
+Target: TypeAlias = "Mapping[str, float] | Box | bool | str | int | None"
+"""What is right, as the example's output understands it: soft answers {answer: score in 0..1} (answer), the
+referred box or the index of the right candidate (region), the index of the right option (options), True or False
+(pair, truth), a class name (entailment, reply), nothing (alignment, pretraining: the pairing itself; or an unlabelled
+split)."""
+
+SEPARATOR = " [SEP] "
+"""Between the parts of a text (a question, an answer): one word piece of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One record of a dataset, ready for any output.
+
+    ``images`` holds ids with their source (``coco/391895``). ``group`` is the unit that intervals resample
+    (the image, or NLVR2's sentence). ``options`` are texts of which one belongs after ``text``; a task's examples
+    have equally many. ``facts`` is what only the metric or the vocabulary needs.
+    """
+
+    id: str
+    text: str
+    images: tuple[str, ...]
+    target: Target = None
+    group: str = ""
+    candidates: tuple[Box, ...] = ()
+    options: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)

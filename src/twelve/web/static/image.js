@@ -1,0 +1,147 @@
+// One image: chosen, dropped or a sample; looked at by the service; with boxes drawn over it.
+
+import * as api from "./api.js";
+import { dropped, fileInput, sampleButtons } from "./choosing.js";
+import { el, pressed, svg, unique } from "./dom.js";
+
+const NARROW = matchMedia("(max-width: 760px)");
+
+/** Whether two boxes are one, up to what rounding does to it. */
+export const sameBox = (one, other) => one.every((edge, k) => Math.abs(edge - other[k]) < 0.1);
+
+/** Fires `looked` when another image was looked at; `detail` is the sample it is, if it is one. */
+export class ImageView extends EventTarget {
+  constructor(title, samples) {
+    super();
+    this.scene = null;
+    this.blob = null;
+    this.wanted = null;
+    const heading = unique("image");
+    this.image = el("img", { alt: "", hidden: true });
+    this.overlay = svg("svg", { class: "overlay", role: "group", "aria-label": "Regions", "aria-hidden": "true" });
+    this.stage = el("div", { class: "stage empty" }, this.image, this.overlay, el("p", { class: "hint" }, "Drop an image here"));
+    this.status = el("p", { role: "status", class: "status" });
+    this.summary = el("summary", {}, "Another image");
+    // On a phone it closes once an image is there, so that image and question fit the screen together.
+    this.chooser = el(
+      "details",
+      { class: "chooser", open: true },
+      this.summary,
+      el("label", { class: "file" }, fileInput(([file]) => this.use(file)), "Choose an image"),
+      sampleButtons(samples, (sample) => this.use(api.sample(sample.name), sample)),
+    );
+    this.element = el(
+      "div",
+      { class: "image", role: "group", "aria-labelledby": heading },
+      el("h2", { id: heading }, title),
+      this.stage,
+      this.status,
+      this.chooser,
+    );
+    dropped(this.element, ([file]) => this.use(file));
+    this.image.addEventListener("error", () => this.say("The browser cannot show this kind of file; boxes are right."));
+  }
+
+  say(text, wrong = false) {
+    this.status.textContent = text;
+    this.status.classList.toggle("wrong", wrong);
+  }
+
+  /** Look at a file, or at the promise of one. The image before stays, with all that was said of it, until then. */
+  async use(file, sample = null) {
+    this.wanted = file;
+    this.say("Looking …");
+    try {
+      const blob = await file;
+      const scene = await api.look(blob);
+      if (this.wanted === file) this.become(blob, scene, sample);
+      else api.forget(scene); // another image was chosen meanwhile
+    } catch (error) {
+      if (this.wanted !== file) return;
+      const stays = this.scene ? " The image before stays." : "";
+      this.say(`${file.name ? `${file.name}: ` : ""}${error.message}${stays}`, true);
+      this.chooser.open = true;
+    }
+  }
+
+  become(blob, scene, sample) {
+    api.forget(this.scene);
+    this.scene = scene;
+    this.blob = blob;
+    URL.revokeObjectURL(this.image.src);
+    this.image.src = URL.createObjectURL(blob);
+    this.image.alt = sample ? sample.alt : `The image ${blob.name || "you chose"}`;
+    this.image.hidden = false;
+    this.stage.classList.remove("empty");
+    this.stage.style.setProperty("--ratio", scene.width / scene.height);
+    this.overlay.setAttribute("viewBox", `0 0 ${scene.width} ${scene.height}`);
+    this.show([]);
+    this.describe();
+    this.fold();
+    this.dispatchEvent(new CustomEvent("looked", { detail: sample }));
+  }
+
+  describe() {
+    this.say(`${this.scene.width} × ${this.scene.height} pixels, ${this.scene.boxes.length} regions`);
+  }
+
+  /** A question is asked about this image: that another could not be read is over. */
+  settle() {
+    if (!this.status.classList.contains("wrong")) return;
+    this.describe();
+    this.fold();
+  }
+
+  /** Close the chooser on a phone; a focus that was in it goes to what opens it again. */
+  fold() {
+    const focused = this.chooser.contains(document.activeElement);
+    this.chooser.open = !NARROW.matches;
+    if (focused && !this.chooser.open) this.summary.focus({ preventScroll: true });
+  }
+
+  /** Send the image again: the service has forgotten it. */
+  async again() {
+    if (this.blob) this.scene = { ...this.scene, id: (await api.look(this.blob)).id };
+  }
+
+  /** What a request calls this image. */
+  get reference() {
+    return { scene: this.scene.id };
+  }
+
+  /** What people call a box: the number that stands on it, and its name in texts. They count from 1. */
+  called(box) {
+    const { width, height, boxes, labels } = this.scene;
+    if (sameBox(box, [0, 0, width, height])) return { number: null, name: "the whole image" };
+    const k = boxes.findIndex((one) => sameBox(one, box));
+    if (k < 0) return { number: null, name: box.map(Math.round).join(", ") };
+    return { number: `${k + 1}`, name: labels ? `${k + 1} ${labels[k]}` : `${k + 1}` };
+  }
+
+  /**
+   * Draw boxes, the first on top.
+   * @param frames {box, kind, text, heat, label, press}: `press` makes it a button, which `label` names
+   */
+  show(frames) {
+    this.overlay.replaceChildren(...[...frames].reverse().map((frame) => this.frame(frame)));
+    const buttons = frames.some((frame) => frame.press);
+    this.overlay.setAttribute("aria-hidden", String(!buttons));
+  }
+
+  /** Draw one box more, above all, until another is pointed at; null: none. */
+  point(box) {
+    this.overlay.querySelector(".pointed")?.remove();
+    if (box) this.overlay.append(this.frame({ box, kind: "pointed" }));
+  }
+
+  frame({ box: [x1, y1, x2, y2], kind, text = null, heat = null, label = null, press = null, on = false }) {
+    const area = svg("rect", { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) });
+    const size = Math.max(this.scene.width, this.scene.height) / 26;
+    const said = text && svg("text", { x: x1 + size / 4, y: Math.max(y1, 0) + size, "font-size": size }, text);
+    const attributes = press ? { role: "button", tabindex: 0, "aria-label": label, "aria-pressed": String(on) } : {};
+    const group = svg("g", { class: `frame ${kind}${on ? " on" : ""}`, ...attributes }, area, said);
+    if (heat !== null) group.style.setProperty("--heat", heat);
+    if (press) pressed(group, press);
+    return group;
+  }
+}

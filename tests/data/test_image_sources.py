@@ -1,0 +1,187 @@
+"""Images that belong to another source than the task's own: said where they are missed, told on the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import tiny_own
+import yaml
+from PIL import Image
+from test_clean import Invented
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve.config import parse
+from twelve.data.exclusions import find_exclusions
+from twelve.data.prepare import prepare
+from twelve.data.sources import elsewhere, parse_sources
+from twelve.errors import ConfigError, DataError, RegionError
+from twelve.formats.data_root import DataRoot
+from twelve.settings import TaskSettings
+from twelve.tasks import base
+from twelve.tasks.custom import KINDS, from_settings
+
+
+def images(root: Path, source: str, *names: str) -> None:
+    (root / "images" / source).mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.new("RGB", (40, 30), (number, 0, 0)).save(root / "images" / source / name)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """RefCOCO in the layout of :mod:`tiny`; its images are files of flickr30k, without regions."""
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    (root / "sources.json").unlink(missing_ok=True)
+    for file in (root / "regions").rglob("*.arrow"):
+        file.unlink()
+    keys = {image.partition("/")[2] for split in ("train", "val") for image in images_of(root, split)}
+    images(root, "flickr30k", *(f"{key}.jpg" for key in sorted(keys)))
+    return root
+
+
+def images_of(root: Path, split: str) -> list[str]:
+    return list(dict.fromkeys(example.images[0] for example in base.get("refcoco").read(DataRoot(root), split)))
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+def test_check_says_where_the_images_are_and_the_remedy_works(root: Path) -> None:
+    shown = run("data", "check", root, "--task", "refcoco")
+    assert shown.exit_code == 1 and "cannot run" in shown.output
+    assert "4 of 4 have the names of images in images/flickr30k" in shown.output
+    assert "--source refcoco=flickr30k" in shown.output and '{"refcoco": "flickr30k"}' in shown.output
+    assert "have neither" not in run("data", "check", root, "--task", "refcoco", "--source", "refcoco=flickr30k").output
+    (root / "sources.json").write_text('{"refcoco": "flickr30k"}')
+    assert "have neither" not in run("data", "check", root, "--task", "refcoco").output
+
+
+def test_a_few_that_are_missing_are_no_other_source(root: Path) -> None:
+    images(root, "coco", *(f"{image.partition('/')[2]}.jpg" for image in images_of(root, "train")[:2]))
+    shown = run("data", "check", root, "--task", "refcoco").output
+    assert "have neither a file nor regions" in shown and "train: error: 2 of 4" in shown
+    assert "images/flickr30k" not in shown.split("train: error:")[1].splitlines()[0]
+
+
+def test_files_that_name_their_source_are_moved(tmp_path: Path) -> None:
+    images(tmp_path, "mine", "COCO_train2014_000000000007.jpg")
+    found = elsewhere(DataRoot(tmp_path), base.get("vqa"), ["coco/7"])
+    assert found is not None and "move these into images/coco" in found and "--source" not in found
+
+
+def test_clean_warns_of_both(tmp_path: Path) -> None:
+    tasks = {"a": Invented(train=["x/1", "x/2"]), "b": Invented(train=["z/1"], test=["x/2"])}
+    for name, task in tasks.items():
+        task.name = name  # type: ignore[misc]
+    tasks["b"].source = "z"  # type: ignore[misc]
+    bare = find_exclusions(DataRoot(tmp_path), tasks=tasks, progress=False)
+    assert bare.warnings == (
+        "a: not one image is here (source x), so they were compared by their ids alone",
+        "b: not one image is here (source x, z), so they were compared by their ids alone",
+    )
+    assert not find_exclusions(DataRoot(tmp_path), tasks=tasks, pixels=False, progress=False).warnings
+    images(tmp_path, "w", "1.png", "2.png")
+    for pixels in (True, False):
+        found = find_exclusions(DataRoot(tmp_path), tasks=tasks, pixels=pixels, progress=False)
+        assert "2 of 2 have the names of images in images/w: if they are these, say so: --source a=w" in str(found)
+    found = find_exclusions(DataRoot(tmp_path, {"a": "w", "b": "w"}), tasks={"a": tasks["a"]}, progress=False)
+    assert "x/1" not in str(found)
+    images(tmp_path, "x", "1.png")
+    assert not [w for w in find_exclusions(DataRoot(tmp_path), tasks=tasks, progress=False).warnings if w[0] == "a"]
+
+
+def test_clean_and_stats_take_sources(root: Path, tmp_path: Path) -> None:
+    shown = run("data", "clean", root, "--out", tmp_path / "out", "--source", "refcoco=flickr30k").output
+    assert "--source refcoco=" not in shown
+    record = json.loads((tmp_path / "out" / "refcoco.json").read_text())
+    assert record["examples_before"] == 12
+    assert run("data", "stats", root, "--task", "refcoco", "--source", "refcoco=flickr30k").exit_code == 0
+    warned = run("data", "clean", root, "--out", tmp_path / "out").output
+    assert "warning: refcoco: none of its" in warned and "--source refcoco=flickr30k" in warned
+
+
+def test_reasons_are_told_once(tmp_path: Path) -> None:
+    tasks = {"a": Invented(train=["x/1"]), "b": Invented(), "c": Invented()}
+    lines = str(find_exclusions(DataRoot(tmp_path), tasks=tasks, progress=False)).splitlines()
+    left_out = [line for line in lines if line.startswith("left out:")]
+    assert left_out == [
+        "left out: a test, b test, c test, b train, c train (the data root has no folder for it)",
+    ]
+
+
+def test_words_that_are_no_source() -> None:
+    assert parse_sources(["vqa=mine", "refcoco+=x"]) == {"vqa": "mine", "refcoco+": "x"}
+    for word in ("vqa", "=x", "vqa="):
+        with pytest.raises(ConfigError, match=r"is not TASK=SOURCE -> give"):
+            parse_sources([word])
+    with pytest.raises(ConfigError, match=r'unknown task .refcocoo. \(did you mean "refcoco'):
+        parse_sources(["refcocoo=x"])
+
+
+def own_config(root: Path, tmp_path: Path) -> Path:
+    file = tmp_path / "mugs.yaml"
+    mugs = tiny_own.settings(root, "answer", train=4, val=2)
+    file.write_text(yaml.safe_dump(tiny.tree(root, tmp_path / "run", sources={}, tasks={"mugs": mugs})))
+    return file
+
+
+def test_tasks_of_ones_own_are_checked_and_counted(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    with pytest.raises(ConfigError, match=r"unknown task 'mugs'.*--config FILE"):
+        CliRunner().invoke(cli.app, ["data", "check", str(root), "--task", "mugs"], catch_exceptions=False)
+    config = own_config(root, tmp_path)
+    for words in (["--task", "mugs"], []):
+        shown = run("data", "check", root, "--config", config, *words).output
+        assert "mugs (mugs): can" in shown and "answer/train.jsonl: 4 examples on 4 images" in shown
+        assert "mugs answer/val.jsonl: 2 examples" in run("data", "stats", root, "--config", config, *words).output
+    (root / "answer" / "val.jsonl").unlink()
+    assert "missing answer/val.jsonl" in run("data", "check", root, "--config", config).output
+
+
+def test_a_missing_image_is_named_before_too_few_are(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    mugs = tiny_own.settings(root, "answer", train=1, val=1)
+    tree = tiny.tree(root, tmp_path / "run", sources={}, tasks={"mugs": mugs})
+    with pytest.raises(DataError, match="too few to validate on"):
+        prepare(parse(tree))
+    tiny.write_lines(root / "answer" / "train.jsonl", [{"text": "what ?", "image": "gone.jpg", "target": "cup"}])
+    with pytest.raises(RegionError, match=r"no regions, the first is flickr30k/gone"):
+        prepare(parse(tree))
+
+
+def page_blocks(language: str) -> list[str]:
+    """What docs/add-a-task.md shows in a language."""
+    page = (Path(__file__).parents[2] / "docs" / "add-a-task.md").read_text(encoding="utf-8")
+    return [body for name, body in re.findall(r"```(\w+)\n(.*?)```", page, flags=re.S) if name == language]
+
+
+def test_the_page_on_own_data_holds_a_configuration_and_lines_that_are_read(tmp_path: Path) -> None:
+    """And a line that is wrong is put down to that page."""
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    tree = yaml.safe_load(page_blocks("yaml")[0])
+    tree = tree | {"data": str(root), "run": str(tmp_path / "run"), "model": tiny.tree(root, tmp_path / "run")["model"]}
+    names = [f"mugs/{number}" for number in range(6)]
+    tiny.write_regions(root / "regions", dict(zip(names, range(6), strict=True)))
+    for split, numbers in (("train", range(4)), ("val", range(4, 6))):
+        lines = [{"text": "what is it ?", "image": f"mugs/{number}", "target": "red"} for number in numbers]
+        tiny.write_lines(root / "mugs" / f"{split}.jsonl", lines)
+    data = prepare(parse(tree))
+    assert len(data.tasks["mugs"].train) + len(data.tasks["mugs"].validation) == 4
+    assert data.vocabularies == {"answer": ["red"]}
+    shown = [json.loads(line) for line in page_blocks("json")[0].splitlines()]
+    assert len(shown) == len(KINDS)
+    for kind, line in zip(KINDS, shown, strict=True):
+        tree["tasks"] = {"mine": {"kind": kind, "train": "mine.jsonl", "test_split": "mine.jsonl"}}
+        task = from_settings({"mine": TaskSettings(**tree["tasks"]["mine"])})["mine"]
+        tiny.write_lines(root / "mine.jsonl", [line])
+        assert len(task.read(DataRoot(root), "mine.jsonl")) == 1
+        (root / "mine.jsonl").write_text("{}\n")
+        with pytest.raises(DataError, match=r"mine\.jsonl.*-> .*docs/add-a-task\.md"):
+            task.read(DataRoot(root), "mine.jsonl")

@@ -1,0 +1,71 @@
+"""Upper bounds: the oracle's answers, the best region, the best answer of the vocabulary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from twelve.errors import DataError
+from twelve.evaluation.upper_bound import closed, gallery_upper_bound, upper_bound
+from twelve.formats.data_root import DataRoot
+from twelve.outputs import OUTPUTS
+from twelve.outputs.alignment import RetrievalScores
+from twelve.tasks.base import Task, get
+from twelve.types.examples import Example
+from twelve.types.regions import Regions
+
+
+def root_with(folder: Path, task: str, answers: dict[str, Any]) -> DataRoot:
+    (folder / task).mkdir()
+    (folder / task / "oracle.json").write_text(json.dumps({"val": answers}))
+    return DataRoot(folder)
+
+
+def no_regions(example: Example) -> Regions:
+    raise AssertionError("no regions are needed here")
+
+
+def statement(key: str, target: bool) -> Example:
+    return Example(key, "text", ("x/1", "x/2"), target, group=key, facts={"identifier": key})
+
+
+def nlvr2() -> Task:
+    return get("nlvr2")
+
+
+def test_oracle_is_measured_by_the_official_metric(tmp_path: Path) -> None:
+    examples = [statement("val-0-0-0", True), statement("val-1-0-0", False), statement("val-2-0-0", True)]
+    root = root_with(tmp_path, "nlvr2", {"val-0-0-0": True, "val-1-0-0": False, "val-2-0-0": False})
+    found = upper_bound(nlvr2(), OUTPUTS["pair"], root, "val", examples, no_regions, [])
+    assert found == pytest.approx(200 / 3)
+    with pytest.raises(DataError, match="val-9"):
+        upper_bound(nlvr2(), OUTPUTS["pair"], root, "val", [statement("val-9", True)], no_regions, [])
+    assert upper_bound(nlvr2(), OUTPUTS["pair"], root, "train", examples, no_regions, []) is None
+
+
+def test_vocabulary_and_regions_bound_what_can_be_reached(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path)
+    questions = [Example(str(k), "", ("x/1",), {answer: 1.0}) for k, answer in enumerate(("red", "blue"))]
+    assert upper_bound(get("vqa"), OUTPUTS["answer"], root, "val", questions, no_regions, ["red"]) == 50
+    seen = Regions("x/1", 100, 100, np.array([[0, 0, 10, 10]], dtype=np.float32))
+    phrases = [Example(str(k), "", ("x/1",), box) for k, box in enumerate([(0, 0, 10, 11), (50, 50, 60, 60)])]
+    oracle = root_with(tmp_path, "refcoco", {"0": [0, 0, 10, 11], "1": [50, 50, 60, 60]})
+    found = upper_bound(get("refcoco"), OUTPUTS["region"], oracle, "val", phrases, lambda _: seen, [])
+    assert found == 50  # the second thing was not detected: knowing its box does not help
+    assert upper_bound(get("refcoco"), OUTPUTS["region"], oracle, "val", phrases[:1], lambda _: seen, []) == 100
+
+
+def test_a_caption_that_is_true_of_two_images(tmp_path: Path) -> None:
+    scores = RetrievalScores(np.zeros((2, 3), np.float32), ("a", "b"), ("x/1", "x/2", "x/3"), np.array([0, 1]))
+    root = root_with(tmp_path, "flickr30k", {"a": ["x/1", "x/3", "x/99"], "b": ["x/2"]})
+    assert gallery_upper_bound(get("flickr30k"), root, "val", scores) == 75
+    assert gallery_upper_bound(get("flickr30k"), root, "test", scores) is None
+
+
+def test_closed() -> None:
+    assert closed(75, [10, 50], 100) == 50
+    assert closed(75, [10, 50], None) is None and closed(75, [80], 80) is None and closed(75, [], 80) is None

@@ -1,0 +1,81 @@
+"""One meaning a word, one word a thing: words that were given up stay out of code, keys, names of files and pages.
+
+What may still hold one stands in :data:`ALLOWED`, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GIVEN_UP = {
+    "picture": "image",
+    "floor": "baseline",
+    "ceiling": "upper bound",
+    "carve": "val_fraction, hold back",
+    "look_every": "eval_every",
+    "look_examples": "eval_examples",
+    "recompute": "gradient_checkpointing",
+    "report_split": "test_split",
+}
+"""Word -> what is said instead."""
+_WORD = re.compile("|".join(GIVEN_UP), re.IGNORECASE)
+ALLOWED: tuple[tuple[str, str, str], ...] = (
+    ("tests/goldens/*", ".*", "recordings of the original programs"),
+    ("tests/test_words.py", ".*", "names the words"),
+    ("docs/renamed.md", ".*", "tells what was renamed"),
+    ("CHANGELOG.md", ".*", "tells what was renamed"),
+    ("*", r"\b(math|np|numpy|torch|Math|position)\.floor\b", "the function"),
+    ("src/twelve/microworld/writers/*", r'"[^"]*picture[^"]*\?"', "questions as people ask them"),
+    ("tests/microworld/*", r'"[^"]*picture[^"]*"', "questions as people ask them"),
+    ("src/twelve/tasks/guesswhat.py", r'"picture(_id)?"', "a field of the dataset"),
+    ("tests/tasks/*", r'"picture(_id)?"', "a field of the dataset"),
+    ("*", r"\brecomputed\b", "computed again"),
+)
+"""(files, what in them, why)."""
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    return list(filter(None, listed.stdout.decode().split("\0")))
+
+
+def found_in(name: str, text: str) -> list[str]:
+    """Lines of a file, and its name, with a word that was given up."""
+    for files, what, _ in ALLOWED:
+        if Path(name).match(files) or (files.endswith("/*") and name.startswith(files[:-1])):
+            text = re.sub(what, "", text)
+            name = "" if what == ".*" else name
+    lines = [(0, name), *enumerate(text.splitlines(), 1)]
+    return [f"{name}:{number}: {line.strip()[:120]}" for number, line in lines if _WORD.search(line)]
+
+
+def test_words_that_were_given_up_stay_out() -> None:
+    found = []
+    for name in tracked():
+        path = ROOT / name
+        if path.is_file():
+            try:
+                found += found_in(name, path.read_text(encoding="utf-8"))
+            except UnicodeDecodeError:
+                continue
+    assert not found, "\n".join(found[:50])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("src/twelve/data/check.py", "def pictures() -> None: ..."),
+        ("docs/data.md", "A floor is beaten."),
+        ("src/twelve/evaluation/floors.py", ""),
+        ("src/twelve/settings.py", "    look_every: int"),
+    ],
+)
+def test_a_word_that_was_given_up_is_seen(name: str, text: str) -> None:
+    assert found_in(name, text)
