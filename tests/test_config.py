@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,22 @@ def test_later_mistakes_are_placed_as_well(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught, config.naming(file, ["schedule.name=x"]):
             raise ConfigError("wrong", record=record)
         assert caught.value.file == place
+
+
+def test_a_file_larger_than_any_configuration_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(MINIMAL))
+    os.truncate(file, 20 << 30)
+    with pytest.raises(ConfigError, match=r"config\.yaml: expected at most 1,048,576 bytes, found 21,474,836,480 -> "):
+        config.load(file)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(":".join(["59"] * 3000), "more than 64 bits"), ('"\\ud800"', "half a character")],
+)
+def test_values_that_nothing_can_write_are_refused(value: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"run: r\nseed: {value}\n")
+    with pytest.raises(ConfigError, match=rf"config\.yaml \[line 2\]: .*{words}"):
+        config.load(file)

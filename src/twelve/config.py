@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
-from twelve.io import files, paths
+from twelve.io import paths
 from twelve.io.inheriting import by_name, inherited
-from twelve.io.yaml_text import read_yaml
+from twelve.io.yaml_text import read_text, read_yaml
 from twelve.settings import RunConfig, TaskSettings
 
 SHIPPED = Path(__file__).parent / "configs"
@@ -41,22 +41,6 @@ def find(path: str | Path) -> Path:
     raise ConfigError(
         "no such configuration" + nearest(path.stem, stems), file=path, remedy=f"shipped ones: {', '.join(known)}"
     )
-
-
-def read_text(file: Path) -> str:
-    """The text of a configuration.
-
-    Raises:
-        ConfigError: it cannot be read, or is no text.
-    """
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}", file=file, remedy=files.reading_remedy(error, file, "copy it again")
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import fake_run
 import pytest
 from PIL import Image
 
+from twelve.errors import CheckpointError
 from twelve.formats.data_root import DataRoot
 from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, thinned, ticks
 from twelve.report.drawing import DRAWINGS, draw
@@ -39,6 +41,19 @@ def test_history_of_a_resumed_run_counts_the_later_lines(tmp_path: Path) -> None
     history = read_history(path)
     assert history.losses == {"vqa": [(2, 3.0), (4, 2.0)]} and history.scores == {"vqa": [(4, 0.75)]}
     assert (history.iterations, history.pairs, history.seconds) == (4, 10, 5.0)
+
+
+def test_a_log_of_any_size_is_read_line_by_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "metrics.jsonl", [{"kind": "step", "iteration": 2, "losses": {"vqa": 3.0}}])
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write('{"kind": "event", "event": "' + "x" * (3 << 20) + '"}\n')
+        stream.write('{"kind": "step", "iteration": 4, "losses": {"vqa": 2.0}}\n')
+    assert read_history(path).losses == {"vqa": [(2, 3.0), (4, 2.0)]}
+    os.truncate(path, 20 << 30)
+    with pytest.raises(
+        CheckpointError, match=r"metrics\.jsonl: expected at most .*, found 21,474,836,480 -> move"
+    ):
+        read_history(path)
 
 
 def test_history_of_stops(tmp_path: Path) -> None:

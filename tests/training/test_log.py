@@ -16,10 +16,28 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.errors import ConfigError
 from twelve.runs.train import train
-from twelve.training.log import check_trackers, flat
+from twelve.settings import TrainingSettings
+from twelve.training.devices import Devices
+from twelve.training.log import RunLog, check_trackers, flat
 from twelve.training.provenance import commit
 
 QUIET = Console(quiet=True)
+
+
+def test_a_resumed_run_keeps_whole_lines_of_every_kind_up_to_its_checkpoint(tmp_path: Path) -> None:
+    first = '{"kind": "event", "iteration": 1, "event": "stop"}\n'
+    lines = [
+        first,
+        '{"iteration": 1}\n',
+        '{"kind": "kept", "iteration": 1}\n',
+        '{"kind": "step", "iteration": 3}\n',
+        '{"k',
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join([first, *gone]))
+    log = RunLog(tmp_path, Devices(TrainingSettings(), tmp_path), ())
+    log.keep_until(2)
+    assert (tmp_path / "metrics.jsonl").read_text() == first and log.lines == 1
+    assert log.events() == [{"iteration": 1, "event": "stop"}]
 
 
 @pytest.fixture(scope="module")

@@ -197,7 +197,8 @@ def tasks() -> None:
 @app.command(epilog="Example: twelve configs real-sample.yaml > mine.yaml")
 def configs(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
     """List the configurations that come with the package, or print one."""
-    from twelve.config import find, read_text, shipped
+    from twelve.config import find, shipped
+    from twelve.io.yaml_text import read_text
 
     if name is not None:
         typer.echo(read_text(find(name)), nl=False)

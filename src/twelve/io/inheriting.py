@@ -8,9 +8,8 @@ from typing import Any
 
 from twelve.errors import ConfigError
 from twelve.io import paths
-from twelve.io.files import reading_remedy
 from twelve.io.paths import CONFIG
-from twelve.io.yaml_text import read_yaml
+from twelve.io.yaml_text import read_text, read_yaml
 
 TAKEN = ("data", "regions", "sources", "hold_out", "val_fraction", "seed", "vocabulary", "optimizer", "evaluation")
 """Keys that a configuration without ``data`` takes from the run that it goes on from; the same seed and share hold back
@@ -76,12 +75,7 @@ def _configuration(init: Path) -> dict[str, Any]:
         file = folder / CONFIG
         if not file.is_file():
             continue
-        try:
-            tree = read_yaml(file.read_text(encoding="utf-8"), file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"cannot be read: {error}", file=file, remedy=reading_remedy(error, file, "copy the run again")
-            ) from None
+        tree = read_yaml(read_text(file), file)
         if isinstance(tree, dict):
             return paths.of_run(tree, file)
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="copy the run again")

@@ -12,6 +12,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,8 @@ SMALL = 1 << 26
 """Bytes of a file that describes a model: a vocabulary of a million words is half as large."""
 LARGE = 1 << 32
 """Bytes of a dataset's file that is not streamed."""
+_LOG = 1 << 29
+"""Bytes of a log of more than a million lines."""
 DEEP = 100
 """Nesting that no file has."""
 _WHOLE = 1 << 63
@@ -127,6 +130,29 @@ def read_or_none(path: Path, *, most: int = SMALL) -> Any:
         return decode(_text(path, most))
     except (OSError, UnicodeDecodeError, Flaw):
         return None
+
+
+def log_lines(path: Path) -> Iterator[str]:
+    """The lines, with their ends, of a log that may be missing or damaged; those of more than 1 MB are left out.
+
+    Raises:
+        CheckpointError: it cannot be read, or is larger than any log.
+    """
+    if not path.is_file():
+        return
+    remedy = "move it away: a run goes on without it"
+    try:
+        with opened(path) as stream:
+            if (there := os.fstat(stream.fileno()).st_size) > _LOG:
+                raise CheckpointError(f"expected at most {_LOG:,} bytes, found {there:,}", file=path, remedy=remedy)
+            begun = False  # whether what is read next is the rest of a line that is too long
+            while line := stream.readline(_PIECE):
+                ends = line.endswith(b"\n")
+                if not begun and (ends or len(line) < _PIECE):
+                    yield line.decode("utf-8", errors="replace")
+                begun = not ends
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror}", file=path, remedy=remedy) from None
 
 
 def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:

@@ -9,6 +9,11 @@ from typing import Any
 import yaml
 
 from twelve.errors import ConfigError, found_in
+from twelve.io import json_file
+from twelve.io.files import reading_remedy
+
+_LARGEST = 1 << 20
+"""Bytes of a configuration; the longest meant have a few thousand."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -25,6 +30,41 @@ class _StrictLoader(yaml.SafeLoader):
                 raise ConfigError(problem, record=f"line {line}", remedy="remove one of the two")
             lines[key.value] = line
         return super().construct_mapping(node, deep)
+
+    def _whole_number(self, node: yaml.ScalarNode) -> int:
+        if abs(value := self.construct_yaml_int(node)) >= 1 << 63:
+            raise yaml.constructor.ConstructorError(None, None, "a whole number of more than 64 bits", node.start_mark)
+        return value
+
+    def _words(self, node: yaml.ScalarNode) -> str:
+        if not (text := self.construct_yaml_str(node)).isascii() and any("\ud800" <= mark <= "\udfff" for mark in text):
+            raise yaml.constructor.ConstructorError(None, None, "a text with half a character", node.start_mark)
+        return text
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader._whole_number)
+_StrictLoader.add_constructor("tag:yaml.org,2002:str", _StrictLoader._words)
+
+
+def read_text(file: Path) -> str:
+    """The text of a configuration.
+
+    Raises:
+        ConfigError: it cannot be read, is no text, or is larger than any that is meant.
+    """
+    try:
+        with json_file.opened(file) as stream:
+            content = stream.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            problem = f"expected at most {_LARGEST:,} bytes, found {file.stat().st_size:,}"
+            raise ConfigError(problem, file=file, remedy="start from a shipped one: twelve configs NAME")
+        return content.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", file=file, remedy=reading_remedy(error, file, "copy it again")
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
 
 
 def read_yaml(text: str, origin: str | Path) -> Any:

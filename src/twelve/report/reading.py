@@ -14,7 +14,8 @@ from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
 from twelve.formats.records import finite, read_object
 from twelve.formats.results import mended_by
-from twelve.io.json_file import decode
+from twelve.io.json_file import decode, log_lines
+from twelve.io.yaml_text import read_text
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
@@ -89,7 +90,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         config=config,
-        config_text=path.read_text(encoding="utf-8"),
+        config_text=read_text(path),
         data=_tree(folder / "data.json", again),
         machine=_tree(folder / "machine.json", again),
         evaluation=_tree(folder / "evaluation.json", f"measure it again: twelve evaluate {quoted(folder)}"),
@@ -102,7 +103,7 @@ def read_history(path: Path) -> History:
     """What a run logged. A run that was resumed has some iterations twice: the later ones count."""
     lines: list[dict[str, Any]] = []
     step = latest = 0
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+    for text in log_lines(path):
         try:
             line = decode(text, strict=False)
         except ValueError:  # the last line of a run that was killed while writing it

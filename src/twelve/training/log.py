@@ -86,23 +86,20 @@ class RunLog:
         self.lines = 0
         if not self.devices.main or not self.path.is_file():
             return
-        kept = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
-            try:
-                tree = json_file.decode(line, strict=False)
-                if line.endswith("\n") and tree["iteration"] <= iteration and tree.get("kind") != "kept":
-                    kept.append(line)
-            except (ValueError, LookupError, TypeError):
-                continue
-        with files.replacing(self.path) as partial:
-            partial.write_text("".join(kept), encoding="utf-8")
-        self.lines = len(kept)
+        with files.replacing(self.path) as partial, open(partial, "w", encoding="utf-8") as kept:
+            for line in json_file.log_lines(self.path):
+                try:
+                    tree = json_file.decode(line, strict=False)
+                    stays = line.endswith("\n") and tree["iteration"] <= iteration and tree["kind"] != "kept"
+                except (ValueError, LookupError, TypeError):
+                    continue
+                if stays:
+                    kept.write(line)
+                    self.lines += 1
 
     def events(self) -> list[dict[str, Any]]:
         """Every event so far: who stopped or went again, and when."""
-        if not self.path.is_file():
-            return []
-        lines = (json_file.decode(line, strict=False) for line in self.path.read_text(encoding="utf-8").splitlines())
+        lines = (json_file.decode(line, strict=False) for line in json_file.log_lines(self.path))
         return [
             {key: value for key, value in line.items() if key != "kind"} for line in lines if line["kind"] == "event"
         ]
@@ -112,7 +109,7 @@ def logged(folder: Path) -> int:
     """The last iteration that a run's metrics.jsonl has losses of; 0 where it has none."""
     last = 0
     path = folder / METRICS
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+    for line in json_file.log_lines(path):
         try:
             tree = json_file.decode(line, strict=False)
             last = max(last, int(tree["iteration"]) if tree["kind"] == "step" else 0)
