@@ -14,7 +14,7 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.errors import TwelveError
 from twelve.evaluation import record
-from twelve.evaluation.evaluate import read_results
+from twelve.evaluation.results import read_results
 from twelve.model.vilbert import Twelve
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train

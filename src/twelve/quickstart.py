@@ -168,7 +168,7 @@ def _short(there: object, asked: object) -> str:
 
 def _show(folder: Path) -> None:
     """Print the table of a measured run."""
-    from twelve.evaluation.evaluate import read_results
+    from twelve.evaluation.results import read_results
     from twelve.runs.evaluate import show
 
     show(*read_results(folder / "evaluation.json"), Console())

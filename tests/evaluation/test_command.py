@@ -18,7 +18,8 @@ from twelve import config as configuration
 from twelve.data.clean import HeldOut, HeldOutImages
 from twelve.data.prepare import ValidationImages, prepare, prepare_measuring
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
-from twelve.evaluation.evaluate import Baseline, Evaluator, Result
+from twelve.evaluation.evaluate import Evaluator
+from twelve.evaluation.results import Baseline, Result
 from twelve.metrics.bootstrap import Interval
 from twelve.runs.evaluate import FEW, evaluate_run, table
 from twelve.runs.train import train

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from twelve.errors import DataError
-from twelve.evaluation.upper_bound import closed, gallery_upper_bound, upper_bound
+from twelve.evaluation.results import closed
+from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import OUTPUTS
 from twelve.outputs.alignment import RetrievalScores

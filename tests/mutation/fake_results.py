@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from twelve.evaluation.evaluate import Baseline, Result, write_results
 from twelve.evaluation.record import Recorded
+from twelve.evaluation.results import Baseline, Result, write_results
 from twelve.metrics.bootstrap import Interval
 from twelve.types.measurement import Protocol
 

@@ -11,8 +11,8 @@ from harness import LEAST, Reader
 
 from twelve.data.prepare import ValidationImages
 from twelve.evaluation import record
-from twelve.evaluation.evaluate import Result, read_results
 from twelve.evaluation.record import Recorded
+from twelve.evaluation.results import Result, read_results
 from twelve.report.reading import History, read_history
 
 _NUMBERS = (

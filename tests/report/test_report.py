@@ -177,3 +177,26 @@ def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"evaluation\.json.*twelve evaluate"):
         write_report(run)
     assert (run / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("facts", "parameters"), "many"),
+        (("facts", "parameters"), 10**4000),
+        (("facts", "machine"), {"processor": "\ud800"}),
+        (("tasks", "vqa", "score"), True),
+        (("tasks", "vqa", "baselines", "majority"), {}),
+        (("tasks", "vqa", "metric"), None),
+    ],
+)
+def test_an_evaluation_that_is_none_is_named(place: tuple[str, ...], value: object, root: Path, tmp_path: Path) -> None:
+    run = fake_run.make(tmp_path / "run", root)
+    tree = json.loads((run / "evaluation.json").read_text())
+    node = tree
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    (run / "evaluation.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"evaluation\.json.* -> .*evaluat"):
+        write_report(run)

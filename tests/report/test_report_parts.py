@@ -50,9 +50,7 @@ def test_a_log_of_any_size_is_read_line_by_line(tmp_path: Path) -> None:
         stream.write('{"kind": "step", "iteration": 4, "losses": {"vqa": 2.0}}\n')
     assert read_history(path).losses == {"vqa": [(2, 3.0), (4, 2.0)]}
     os.truncate(path, 20 << 30)
-    with pytest.raises(
-        CheckpointError, match=r"metrics\.jsonl: expected at most .*, found 21,474,836,480 -> move"
-    ):
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: expected at most .*, found 21,474,836,480 -> move"):
         read_history(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ def test_a_foreign_or_changed_file_is_one_line(tmp_path: Path, damage: str) -> N
     checkpoint.save(tmp_path / "step-1", STATE)
     DAMAGE[damage](tmp_path / "step-1")
     with pytest.raises(CheckpointError, match=r"step-1: (damaged checkpoint|the checksum).*-> remove this folder"):
+        checkpoint.load(tmp_path / "step-1")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+@pytest.mark.parametrize("name", ["state.json", "tensors.safetensors"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "step-1", STATE)
+    (tmp_path / "step-1" / name).unlink()
+    os.mkfifo(tmp_path / "step-1" / name)
+    with pytest.raises(CheckpointError, match=r"step-1: damaged checkpoint.*no regular file.*-> remove this folder"):
         checkpoint.load(tmp_path / "step-1")
 
 

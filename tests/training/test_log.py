@@ -26,8 +26,7 @@ QUIET = Console(quiet=True)
 
 def test_a_resumed_run_keeps_whole_lines_of_every_kind_up_to_its_checkpoint(tmp_path: Path) -> None:
     first = '{"kind": "event", "iteration": 1, "event": "stop"}\n'
-    lines = [
-        first,
+    gone = [
         '{"iteration": 1}\n',
         '{"kind": "kept", "iteration": 1}\n',
         '{"kind": "step", "iteration": 3}\n',

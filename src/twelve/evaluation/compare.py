@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twelve.errors import DataError
-from twelve.evaluation.evaluate import Result, read_results
+from twelve.evaluation.results import Result, read_results
 from twelve.run_folder import EVALUATION
 
 

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from twelve.data.batch import Collator, seen_regions
 from twelve.data.cache import read_examples
 from twelve.data.columns import distinct_images
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
-from twelve.errors import ConfigError, DataError
+from twelve.errors import ConfigError
 from twelve.evaluation import record
 from twelve.evaluation.baselines import bag_of_words, derangement, majority
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
 from twelve.evaluation.calibration import expected_calibration_error
 from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
+from twelve.evaluation.results import Baseline, Result
 from twelve.evaluation.submission import check_labelled
-from twelve.evaluation.upper_bound import closed, gallery_upper_bound, upper_bound
-from twelve.formats.records import REMEDY, read_object
-from twelve.formats.results import mended_by
-from twelve.io import files
+from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
 from twelve.metrics.bootstrap import Interval, interval
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -42,53 +36,6 @@ from twelve.types.measurement import Measurement, Protocol
 
 LEARNT = 100_000
 """Training examples that the baselines learn from at most: the scores of all of them stand in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """A score that needs no image, and the model's advantage over it.
-
-    Attributes:
-        score: the baseline's headline number, in the metric's units.
-        advantage: the model's headline number minus the baseline's, with its 95 % interval, per cent.
-    """
-
-    name: str
-    score: float
-    advantage: Interval
-
-    @property
-    def beaten(self) -> bool:
-        return self.advantage.low > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One task measured on one split."""
-
-    task: str
-    title: str
-    protocol: Protocol
-    examples: int
-    groups: int
-    metric: str
-    score: Interval
-    metrics: Mapping[str, float]
-    baselines: Mapping[str, Baseline]
-    upper_bound: float | None = None
-    """What could be reached at most (see evaluation/upper bound.py); None where nothing bounds it."""
-    seconds: float = 0.0
-    calibration_error: float | None = None
-    """Expected calibration error of the scores of single predictions, per cent; None where a gallery is ranked."""
-
-    @property
-    def closed(self) -> float | None:
-        """Per cent of the way from the best baseline to the upper bound that the score has gone."""
-        return closed(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)
-
-    @property
-    def beats_baselines(self) -> bool:
-        return all(baseline.beaten for baseline in self.baselines.values())
 
 
 class Evaluator:
@@ -326,42 +273,3 @@ def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:
     swapped = derangement(scores.image_ids, seed)
     order = [columns[str(swapped[image])] for image in scores.image_ids]
     return replace(scores, scores=np.ascontiguousarray(scores.scores[:, order]))
-
-
-def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
-    """Results and facts that :func:`write_results` wrote.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
-    found, task = [], "tasks"
-    with mended_by(path, "run twelve evaluate again"):
-        tree = read_object(path)
-        facts, tasks = tree.record("facts"), tree.record("tasks")
-        for name in ("parameters", "training_seconds", "evaluation_seconds"):
-            facts.number(name)
-        if "machine" in facts.fields:
-            facts.record("machine")
-        try:
-            json.dumps(facts.fields, allow_nan=False)
-            for task in tasks.fields:
-                result = json.dumps(tasks.record(task).fields, allow_nan=False)
-                found.append(_RESULT.validate_json(result, strict=True))
-                json.dumps(asdict(found[-1]), allow_nan=False)  # a number too large for a float has become infinite
-                if found[-1].task != task:
-                    raise ValueError("it is of another task")
-        except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
-            problem = f"not the results of an evaluation: {str(error)[:300]}"
-            raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
-    return found, dict(facts.fields)
-
-
-_RESULT = TypeAdapter(Result)
-
-
-def write_results(path: Path, results: Sequence[Result], facts: Mapping[str, Any]) -> Path:
-    """Write the results of a run."""
-    tree = {"facts": dict(facts), "tasks": {result.task: asdict(result) for result in results}}
-    with files.replacing(path) as partial:
-        partial.write_text(json.dumps(tree, indent=1), encoding="utf-8")
-    return path

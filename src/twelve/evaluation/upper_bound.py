@@ -64,14 +64,6 @@ def gallery_upper_bound(task: Task, root: DataRoot, split: str, scores: Retrieva
     return 100 * float(np.mean(found))
 
 
-def closed(score: float, baselines: Sequence[float], upper_bound: float | None) -> float | None:
-    """Share, per cent, of the way from the best baseline to the upper bound that ``score`` has gone; None without an
-    upper bound above the baselines."""
-    if upper_bound is None or not baselines or upper_bound <= max(baselines):
-        return None
-    return 100 * (score - max(baselines)) / (upper_bound - max(baselines))
-
-
 def _oracle(task: Task, root: DataRoot, split: str) -> Mapping[str, Any] | None:
     path = root.path / task.name / FILE
     if not path.is_file():

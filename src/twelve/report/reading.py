@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from twelve.config import load
-from twelve.errors import ConfigError, quoted
+from twelve.errors import ConfigError, DataError, quoted
 from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
-from twelve.formats.records import finite, read_object
-from twelve.formats.results import mended_by
-from twelve.io.json_file import decode, log_lines
+from twelve.evaluation.results import read_results
+from twelve.formats.records import finite
+from twelve.io.json_file import decode, log_lines, read_object
 from twelve.io.yaml_text import read_text
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
@@ -85,7 +85,9 @@ def read_run(folder: Path) -> Run:
         problem = "this folder holds no run" if folder.is_dir() else "no such run"
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     config = load(path)
-    predictions = folder / record.FILE
+    predictions, evaluation = folder / record.FILE, folder / "evaluation.json"
+    if evaluation.is_file():
+        read_results(evaluation)  # nothing of it is shown before all of it is sound
     again = f"it is written again by: twelve train {quoted(path)} --resume"
     return Run(
         folder=folder,
@@ -93,7 +95,7 @@ def read_run(folder: Path) -> Run:
         config_text=read_text(path),
         data=_tree(folder / "data.json", again),
         machine=_tree(folder / "machine.json", again),
-        evaluation=_tree(folder / "evaluation.json", f"measure it again: twelve evaluate {quoted(folder)}"),
+        evaluation=_tree(evaluation, f"measure it again: twelve evaluate {quoted(folder)}"),
         history=read_history(folder / "metrics.jsonl"),
         predictions=record.read(predictions) if predictions.is_file() else {},
     )
@@ -153,5 +155,4 @@ def _take(history: History, line: Mapping[str, Any]) -> None:
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
-    with mended_by(path, remedy):
-        return read_object(path).fields
+    return read_object(path, DataError, remedy=remedy)

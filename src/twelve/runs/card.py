@@ -18,7 +18,7 @@ from twelve.tasks.base import Task, all_tasks
 from twelve.version import __version__
 
 if TYPE_CHECKING:
-    from twelve.evaluation.evaluate import Result
+    from twelve.evaluation.results import Result
 
 FILE = "README.md"
 

@@ -15,7 +15,8 @@ from transformers.utils.logging import disable_progress_bar
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
 from twelve.evaluation import record
 from twelve.evaluation.compare import comparison, earlier
-from twelve.evaluation.evaluate import Evaluator, Result, write_results
+from twelve.evaluation.evaluate import Evaluator
+from twelve.evaluation.results import Result, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
 from twelve.io import json_file
 from twelve.io.files import check_folder

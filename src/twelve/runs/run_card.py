@@ -14,7 +14,7 @@ from twelve.runs.card import origin_of_run, write_card
 from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
-    from twelve.evaluation.evaluate import Result
+    from twelve.evaluation.results import Result
     from twelve.model.processor import TwelveProcessor
     from twelve.model.vilbert import Twelve
 

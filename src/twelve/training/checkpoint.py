@@ -124,7 +124,7 @@ def _text_digest(tree: Any) -> str:
 
 
 def _digest(path: Path) -> str:
-    with open(path, "rb") as stream:
+    with json_file.opened(path) as stream:  # a pipe would wait for its writer
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -1,0 +1,112 @@
+"""What a measured task says, as evaluation.json holds it; needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from twelve.errors import DataError
+from twelve.formats.records import REMEDY, read_object
+from twelve.formats.results import mended_by
+from twelve.io import files
+from twelve.metrics.bootstrap import Interval
+from twelve.types.measurement import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A score that needs no image, and the model's advantage over it.
+
+    Attributes:
+        score: the baseline's headline number, in the metric's units.
+        advantage: the model's headline number minus the baseline's, with its 95 % interval, per cent.
+    """
+
+    name: str
+    score: float
+    advantage: Interval
+
+    @property
+    def beaten(self) -> bool:
+        return self.advantage.low > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One task measured on one split."""
+
+    task: str
+    title: str
+    protocol: Protocol
+    examples: int
+    groups: int
+    metric: str
+    score: Interval
+    metrics: Mapping[str, float]
+    baselines: Mapping[str, Baseline]
+    upper_bound: float | None = None
+    """What could be reached at most (see evaluation/upper bound.py); None where nothing bounds it."""
+    seconds: float = 0.0
+    calibration_error: float | None = None
+    """Expected calibration error of the scores of single predictions, per cent; None where a gallery is ranked."""
+
+    @property
+    def closed(self) -> float | None:
+        """Per cent of the way from the best baseline to the upper bound that the score has gone."""
+        return closed(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)
+
+    @property
+    def beats_baselines(self) -> bool:
+        return all(baseline.beaten for baseline in self.baselines.values())
+
+
+def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
+    """Results and facts that :func:`write_results` wrote.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    found, task = [], "tasks"
+    with mended_by(path, "run twelve evaluate again"):
+        tree = read_object(path)
+        facts, tasks = tree.record("facts"), tree.record("tasks")
+        for name in ("parameters", "training_seconds", "evaluation_seconds"):
+            facts.number(name)
+        if "machine" in facts.fields:
+            facts.record("machine")
+        try:
+            json.dumps(facts.fields, allow_nan=False)
+            for task in tasks.fields:
+                result = json.dumps(tasks.record(task).fields, allow_nan=False)
+                found.append(_RESULT.validate_json(result, strict=True))
+                json.dumps(asdict(found[-1]), allow_nan=False)  # a number too large for a float has become infinite
+                if found[-1].task != task:
+                    raise ValueError("it is of another task")
+        except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
+            problem = f"not the results of an evaluation: {str(error)[:300]}"
+            raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
+    return found, dict(facts.fields)
+
+
+_RESULT = TypeAdapter(Result)
+
+
+def write_results(path: Path, results: Sequence[Result], facts: Mapping[str, Any]) -> Path:
+    """Write the results of a run."""
+    tree = {"facts": dict(facts), "tasks": {result.task: asdict(result) for result in results}}
+    with files.replacing(path) as partial:
+        partial.write_text(json.dumps(tree, indent=1), encoding="utf-8")
+    return path
+
+
+def closed(score: float, baselines: Sequence[float], upper_bound: float | None) -> float | None:
+    """Share, per cent, of the way from the best baseline to the upper bound that ``score`` has gone; None without an
+    upper bound above the baselines."""
+    if upper_bound is None or not baselines or upper_bound <= max(baselines):
+        return None
+    return 100 * (score - max(baselines)) / (upper_bound - max(baselines))
