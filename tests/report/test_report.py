@@ -200,3 +200,19 @@ def test_an_evaluation_that_is_none_is_named(place: tuple[str, ...], value: obje
     (run / "evaluation.json").write_text(json.dumps(tree))
     with pytest.raises(DataError, match=r"evaluation\.json.* -> .*evaluat"):
         write_report(run)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("tasks",), 3), (("tasks", "vqa"), "x"), (("cleaned", "overlap", "vqa", "vqa test"), "x"), (("coverage",), [1])],
+)
+def test_data_of_another_kind_are_named(place: tuple[str, ...], value: object, root: Path, tmp_path: Path) -> None:
+    run = fake_run.make(tmp_path / "run", root)
+    tree = json.loads((run / "data.json").read_text())
+    node = tree
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    (run / "data.json").write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=rf"data\.json \[{'.'.join(place)}\].*, found .* -> it is written again by"):
+        write_report(run)

@@ -13,8 +13,9 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from twelve.errors import CheckpointError, TwelveError
 
@@ -57,7 +58,7 @@ DECODER = json.JSONDecoder(object_pairs_hook=_once)
 """Reads JSON; raises ValueError for a key that occurs twice, of whose values only one would be read."""
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """A regular file (or a link to one), open for reading its bytes.
 
     Raises:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from twelve.config import load
 from twelve.errors import ConfigError, DataError, quoted
 from twelve.evaluation import record
@@ -19,6 +21,28 @@ from twelve.io.yaml_text import read_text
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
+
+
+@dataclass(frozen=True, slots=True)
+class _Cleaned:
+    removed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    overlap: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    train: int = 0
+    validation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What the report takes from data.json."""
+
+    cleaned: _Cleaned = field(default_factory=_Cleaned)
+    tasks: Mapping[str, _Sizes] = field(default_factory=dict)
+    coverage: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -93,7 +117,7 @@ def read_run(folder: Path) -> Run:
         folder=folder,
         config=config,
         config_text=read_text(path),
-        data=_tree(folder / "data.json", again),
+        data=_data(folder / "data.json", again),
         machine=_tree(folder / "machine.json", again),
         evaluation=_tree(evaluation, f"measure it again: twelve evaluate {quoted(folder)}"),
         history=read_history(folder / "metrics.jsonl"),
@@ -150,6 +174,18 @@ def _take(history: History, line: Mapping[str, Any]) -> None:
     elif kind == "event" and line.get("event") == "reset":  # every task goes again
         for task in history.changes:
             history.changes[task].append((iteration, "go"))
+
+
+def _data(path: Path, remedy: str) -> Mapping[str, Any]:
+    tree = _tree(path, remedy)
+    try:
+        TypeAdapter(_Data).validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{first['msg']}, found {repr(first['input'])[:40]}"
+        record = ".".join(map(str, first["loc"]))
+        raise DataError(problem, file=path, record=record, remedy=remedy) from None
+    return tree
 
 
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:

@@ -398,7 +398,7 @@ class Trainer:
                 continue
             noted += self._changes(state, folder, allow_changed_data)
             self._restore(state, folder)
-            lines = int(state.get("logged", 0))
+            lines = logged if isinstance(logged := state.get("logged"), int) else 0
             break
         else:
             if found:
