@@ -131,3 +131,11 @@ def test_the_commit_of_a_checkout(tmp_path: Path) -> None:
     assert commit(tmp_path) == head
     (package / "__init__.py").write_text("changed = 1")
     assert commit(tmp_path) == head + "+"
+
+
+def test_a_checkpoint_that_miscounts_its_log_is_resumed(root: Path, tmp_path: Path) -> None:
+    train(parsed(root, tmp_path / "run"), console=QUIET)
+    state = max((tmp_path / "run" / "checkpoints").glob("step-*/state.json"))
+    tree = json.loads(state.read_text())
+    state.write_text(json.dumps({"tensors": tree["tensors"], "state": tree["state"] | {"logged": "x"}}))
+    train(parsed(root, tmp_path / "run"), console=QUIET, resume=True)
