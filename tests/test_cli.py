@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -259,3 +261,18 @@ def test_a_flaw_is_one_line(
     assert found == code and text.count("\n") == 1 and text.startswith(f"twelve: {said}") and "Traceback" not in text
     monkeypatch.setenv("TWELVE_DEBUG", "1")
     assert ("Traceback" in fails(monkeypatch, capsys, "tasks")[1]) == (code == 3)
+
+
+def test_interrupted_while_modules_are_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "twelve.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "twelve.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_module("twelve", run_name="__main__")
+    assert leaving.value.code == 130 and capsys.readouterr().err == "twelve: interrupted\n"
