@@ -102,8 +102,13 @@ def write_released(model: Twelve) -> dict[str, Tensor]:
     """The model's weights under the released names, complete with the tied decoder and the unused projections.
 
     Raises:
-        CheckpointError: a head has no place in the released files.
+        CheckpointError: a head, or the trunk, has no place in the released files.
     """
+    if not model.trunk.released:
+        raise CheckpointError(
+            f"the released files have no place for the trunk {model.config.trunk!r}",
+            remedy='give a model of the trunk "two_stream"',
+        )
     kinds = kinds_of(model.config)
     for key, kind in kinds.items():
         if not is_kind(key, kind):
@@ -114,7 +119,7 @@ def write_released(model: Twelve) -> dict[str, Tensor]:
     state = {released_name(name, kinds): value.detach().clone() for name, value in model.state_dict().items()}
     if model.pretraining is not None:
         state[TIED] = state[WORDS].clone()  # safetensors refuses two names for one storage
-    for index in range(len(model.connections)):
+    for index in range(len(model.config.t_biattention_id)):
         for side in (1, 2):
             prefix = f"bert.encoder.c_layer.{index}.biOutput"
             for part in ("weight", "bias"):

@@ -1,6 +1,7 @@
-"""What enters the two streams: words and regions.
+"""What enters and leaves a trunk: embeddings of words and of regions, and the pooled first positions.
 
-Axes: T texts, I images, L text length, R regions (region 0 global), F feature size, H text width, V visual width.
+Axes: T texts, I images, P pairs, L text length, R regions (region 0 global), F feature size, H text width,
+V visual width, B fused width.
 """
 
 from __future__ import annotations
@@ -59,13 +60,13 @@ class TextEmbedding(nn.Module):
 
 
 class ImageEmbedding(nn.Module):
-    """Projected region features + projected box numbers."""
+    """Projected region features + projected box numbers, ``width`` (V) wide."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: Settings, width: int) -> None:
         super().__init__()
-        self.features = nn.Linear(config.v_feature_size, config.v_hidden_size)
-        self.boxes = nn.Linear(5, config.v_hidden_size)
-        self.norm = nn.LayerNorm(config.v_hidden_size, eps=LAYER_NORM_EPS)
+        self.features = nn.Linear(config.v_feature_size, width)
+        self.boxes = nn.Linear(5, width)
+        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)  # the text stream's rate, as in the original
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
@@ -87,3 +88,15 @@ class ImageEmbedding(nn.Module):
         scale = torch.where(std > 0, std, 1).to(weight)
         weight.div_(scale)
         self.features.bias.sub_(weight @ mean.to(weight))
+
+
+class Poolers(nn.Module):
+    """First position of the words (H) and of the regions (V) -> Linear -> ReLU, (P, B)."""
+
+    def __init__(self, text: int, image: int, fused: int) -> None:
+        super().__init__()
+        self.text = nn.Linear(text, fused)
+        self.image = nn.Linear(image, fused)
+
+    def forward(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+        return self.text(words[:, 0]).relu(), self.image(regions[:, 0]).relu()

@@ -1,4 +1,4 @@
-"""The text stream from a pretrained encoder of BERT's architecture."""
+"""The layers that read the text from a pretrained encoder of BERT's architecture."""
 
 from __future__ import annotations
 
@@ -75,14 +75,16 @@ def load_text_encoder(model: Twelve, source: str | Path) -> None:
     file = inside(folder, name)
     state = plain(load_weights(file))
     state = {name if name.startswith("bert.") else f"bert.{name}": value for name, value in state.items()}
-    wanted = {name: value for name, value in model.text.named_parameters() if name != "embedding.tasks.weight"}
     with torch.no_grad():
-        for name, parameter in wanted.items():
-            theirs = released_name(f"text.{name}")
+        for name, parameter in model.named_parameters():
+            role = model.trunk.counterpart(name)
+            if not role.startswith("text.") or name.startswith(f"{model.trunk.tokens}."):
+                continue
+            theirs = released_name(role)
             if theirs not in state:
                 raise CheckpointError(f"the encoder lacks {theirs}", file=file, remedy="use its complete weights")
             value = state[theirs]
-            if name in ("embedding.positions.weight", "embedding.segments.weight"):
+            if name in ("text.embedding.positions.weight", "text.embedding.segments.weight"):
                 value = value[: len(parameter)]
             _must_fit(file, theirs, tuple(value.shape), tuple(parameter.shape), value.shape == parameter.shape)
             parameter.copy_(value)

@@ -1,4 +1,4 @@
-"""The model: two streams over distinct texts and distinct images, connected pair by pair, with the outputs' heads.
+"""The model: a trunk over distinct texts and distinct images, fused pair by pair, with the outputs' heads.
 
 Axes: T texts, I images, P pairs, L text length (one more inside, with a task token), R regions (region 0 global),
 F feature size, H text width, V visual width, B fused width.
@@ -19,19 +19,9 @@ from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads, without_task
 from twelve.model.saved_settings import settings_of
 from twelve.model.settings import Settings
-from twelve.model.streams import (
-    Connection,
-    ImageStream,
-    Layers,
-    Need,
-    Planned,
-    Record,
-    TextStream,
-    gather,
-    identity_as_none,
-    plan,
-)
+from twelve.model.streams import Need, Record, gather, identity_as_none
 from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
+from twelve.model.trunk import Trunk, trunk_class
 from twelve.model.weights import check_finite
 from twelve.outputs import get_output
 
@@ -46,20 +36,9 @@ MASKED = -10000.0
 """Added to the logit of a region that is not there."""
 
 
-class Poolers(nn.Module):
-    """First position of each stream -> Linear -> ReLU, (P, B)."""
-
-    def __init__(self, config: Settings) -> None:
-        super().__init__()
-        self.text = nn.Linear(config.hidden_size, config.bi_hidden_size)
-        self.image = nn.Linear(config.v_hidden_size, config.bi_hidden_size)
-
-    def forward(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        return self.text(words[:, 0]).relu(), self.image(regions[:, 0]).relu()
-
-
 class Network(nn.Module):
-    """ViLBERT (Lu et al. 2019) with the heads of ``config.heads``, computing what the released model's program does.
+    """The trunk that ``config.trunk`` names, with the heads of ``config.heads``. With two streams it is ViLBERT (Lu et
+    al. 2019) and computes what the released model's program does.
 
     ``outputs`` names what a call computes: keys of ``config.heads``, "word_logit", "pretraining.words",
     "pretraining.regions", "pretraining.alignment", "pretraining" for these three at hidden positions alone, and "words"
@@ -70,6 +49,7 @@ class Network(nn.Module):
     """
 
     config: Settings
+    trunk: Trunk
 
     def __init__(self, config: Settings) -> None:
         config.check()
@@ -78,10 +58,10 @@ class Network(nn.Module):
         self._build(config)
 
     def _build(self, config: Settings) -> None:
-        self.text = TextStream(config)
-        self.image = ImageStream(config)
-        self.connections = nn.ModuleList(Connection(config) for _ in config.t_biattention_id)
-        self.poolers = Poolers(config)
+        trunk = trunk_class(config)(config)
+        for name, part in trunk.named_children():  # parameters are named as they were before there were trunks
+            self.add_module(name, part)
+        object.__setattr__(self, "trunk", trunk)  # unregistered: its parts are the model's
         self.dropout = nn.Dropout(config.pooled_dropout)
         self.heads = nn.ModuleDict()
         self._reads: dict[str, str] = {}
@@ -90,10 +70,8 @@ class Network(nn.Module):
                 raise ConfigError(f"{key!r} cannot name a head", remedy="choose another key")
             output = get_output(head["kind"])
             self._reads[key] = output.reads
-            self.heads[key] = output.head(
-                fused_size=config.bi_hidden_size, visual_size=config.v_hidden_size, size=head["size"]
-            )
-        self.pretraining = PretrainingHeads(config) if config.pretraining else None
+            self.heads[key] = output.head(fused_size=trunk.fused_size, visual_size=trunk.visual_size, size=head["size"])
+        self.pretraining = PretrainingHeads(config, trunk.visual_size) if config.pretraining else None
         self.word_logit = nn.Linear(config.hidden_size, 1) if config.word_logit else None
 
     @property
@@ -111,7 +89,7 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TextStates:
-        """Distinct texts up to the first connection.
+        """Distinct texts, as far as no image decides them.
 
         Args:
             input_ids: (T, L) int64 word pieces.
@@ -120,10 +98,7 @@ class Network(nn.Module):
             task_rows: (T,) int64 rows of the task-token table; required exactly when there is one.
         """
         record = Record(return_states, return_attention)
-        states, mask = self.text.embedding(input_ids, text_mask, segment_ids, task_rows)
-        record.keep("text.embedding", states)
-        steps = [Planned("text", i, text=Need.ALL) for kind, i in self._before_fusion if kind == "text"]
-        states, _ = self._layers.run(steps, states, mask, states, None, record)
+        states, mask = self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, record)
         return TextStates(states, mask, record)
 
     def encode_images(
@@ -135,7 +110,7 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> ImageStates:
-        """Distinct images up to the first connection.
+        """Distinct images, as far as no text decides them.
 
         Args:
             features: (I, R, F) of any float type; region 0 is the mean.
@@ -143,10 +118,7 @@ class Network(nn.Module):
             region_mask: (I, R) bool, None when nothing is padded.
         """
         record = Record(return_states, return_attention)
-        states = self.image.embedding(features, boxes)
-        record.keep("image.embedding", states)
-        steps = [Planned("image", i, image=Need.ALL) for kind, i in self._before_fusion if kind == "image"]
-        _, states = self._layers.run(steps, states, None, states, region_mask, record)
+        states = self.trunk.encode_images(features, boxes, region_mask, record)
         return ImageStates(states, region_mask, record)
 
     def fuse(
@@ -162,7 +134,7 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TwelveOutput:
-        """Pairs of encoded texts and images through the connected layers and the heads asked for.
+        """Pairs of encoded texts and images through the rest of the trunk and the heads asked for.
 
         Args:
             pair_text, pair_image: (P,) int64 rows of texts and of images; None pairs row i with row i.
@@ -187,8 +159,7 @@ class Network(nn.Module):
         needs = [(Need.ALL, Need.ALL)] if everything else [self._need(name) for name in names]
         text_need = max((need for need, _ in needs), default=Need.NONE)
         image_need = max((need for _, need in needs), default=Need.NONE)
-        steps = plan(self._after_encoding, text_need, image_need, dynamic=self.config.dynamic_attention)
-        text, image = self._layers.run(steps, text, text_mask, image, image_mask, record)
+        text, image = self.trunk.fuse(text, text_mask, image, image_mask, text_need, image_need, record)
         result = TwelveOutput(
             words=text if text_need is Need.ALL else None,
             regions=image if image_need is Need.ALL else None,
@@ -198,7 +169,7 @@ class Network(nn.Module):
             states=record.states,
         )
         if everything or any(Need.NONE not in self._need(name) for name in names):
-            result.pooled_text, result.pooled_image = self.poolers(text, image)
+            result.pooled_text, result.pooled_image = self.trunk.pool(text, image)
             product = self.config.fusion_method == "mul"
             pooled = (result.pooled_text, result.pooled_image)
             result.fused = pooled[0] * pooled[1] if product else pooled[0] + pooled[1]
@@ -231,23 +202,6 @@ class Network(nn.Module):
         return self.fuse(texts, images, pair_text, pair_image, **asked, **keep)
 
     # --- what is read ------------------------------------------------------------------------------------------
-    @property
-    def _layers(self) -> Layers:
-        return Layers(self.text.layers, self.image.layers, self.connections)
-
-    @property
-    def _before_fusion(self) -> list[tuple[str, int]]:
-        """Steps that one text or one image decides alone: those before the first connection (with dynamic attention
-        only the text's). Without connections there are none: the original's order has the gate see bare embeddings."""
-        steps = self.config.steps
-        first = next((place for place, (kind, _) in enumerate(steps) if kind == "connection"), 0)
-        return [step for step in steps[:first] if step[0] == "text" or not self.config.dynamic_attention]
-
-    @property
-    def _after_encoding(self) -> list[Any]:
-        done = set(self._before_fusion)
-        return [step for step in self.config.steps if step not in done]
-
     def _wanted(self, outputs: Sequence[str] | None) -> tuple[str, ...]:
         known = (*self.heads, *(PRETRAINING if self.pretraining else ()), *(("word_logit",) if self.word_logit else ()))
         if outputs is None:
@@ -295,15 +249,15 @@ class Network(nn.Module):
             elif self.word_logit is not None and name == "word_logit":
                 result.logits[name] = self.word_logit(read("words")).squeeze(-1)
             elif self.pretraining is not None and name == "pretraining.words":
-                result.logits[name] = self.pretraining.words(result.words, self.text.embedding.words.weight)
+                result.logits[name] = self.pretraining.words(result.words, self.trunk.words)
             elif self.pretraining is not None and name == "pretraining.regions":
                 result.logits[name] = self.pretraining.regions(result.regions)
             elif self.pretraining is not None and name == "pretraining.alignment":
                 result.logits[name] = self.pretraining.alignment(read("fused"))
             elif self.pretraining is not None and name == ASKED:
                 assert result.words is not None and result.regions is not None  # planned by _need
-                words = result.words if self.text.embedding.tasks is None else without_task(result.words)
-                states = words, result.regions, read("fused"), self.text.embedding.words.weight
+                words = without_task(result.words) if self.config.task_specific_tokens else result.words
+                states = words, result.regions, read("fused"), self.trunk.words
                 result.logits[name] = self.pretraining.asked(*states, hidden_words, hidden_regions)
 
     # --- starting points ---------------------------------------------------------------------------------------
@@ -313,7 +267,7 @@ class Network(nn.Module):
         Args:
             mean, std: (F,) of the training images' region features.
         """
-        self.image.embedding.standardise(mean, std)
+        self.trunk.standardise_regions(mean, std)
 
 
 class _Unfilled(TorchFunctionMode):

@@ -54,10 +54,10 @@ class WordHead(nn.Module):
 class RegionHead(nn.Module):
     """What a region shows: class scores or its feature, (..., C) from regions (..., V)."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: Settings, width: int) -> None:
         super().__init__()
-        self.transform = Transform(config.v_hidden_size, config.hidden_act)  # the text's activation, as in the original
-        self.decoder = nn.Linear(config.v_hidden_size, config.v_target_size)
+        self.transform = Transform(width, config.hidden_act)  # the text's activation, as in the original
+        self.decoder = nn.Linear(width, config.v_target_size)
 
     def forward(self, regions: Tensor) -> Tensor:
         scores: Tensor = self.decoder(self.transform(regions))
@@ -65,12 +65,13 @@ class RegionHead(nn.Module):
 
 
 class PretrainingHeads(nn.Module):
-    """Masked words, masked regions, alignment (P, 2): column 0 says that text and image belong together."""
+    """Masked words, masked regions (V: ``visual_size``), alignment (P, 2): column 0 says that text and image belong
+    together."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: Settings, visual_size: int) -> None:
         super().__init__()
         self.words = WordHead(config)
-        self.regions = RegionHead(config)
+        self.regions = RegionHead(config, visual_size)
         self.alignment = nn.Linear(config.bi_hidden_size, 2)
         self.visual_target = config.visual_target
 

@@ -66,6 +66,7 @@ class Settings:
     :class:`twelve.TwelveConfig` is the same as a configuration of transformers.
 
     Attributes:
+        trunk: name in :data:`twelve.model.trunk.TRUNKS`. What is said of streams and connections is of "two_stream".
         vocab_size, max_position_embeddings, type_vocab_size: rows of the text embeddings' tables.
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: of the text stream.
         v_feature_size: width of the detector's region features.
@@ -85,6 +86,7 @@ class Settings:
         word_logit: whether the head that scores each word exists.
     """
 
+    trunk: str = "two_stream"
     vocab_size: int = 30522
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -149,7 +151,8 @@ class Settings:
                     f"{width} {values[width]} is not a multiple of {heads} {values[heads]}",
                     remedy="choose sizes of which each head gets an equal part",
                 )
-        _check_pattern(values)
+        if values["trunk"] == "two_stream":
+            _check_pattern(values)
         _check_heads(values["heads"])
         if (count := _parameters(values)) > MOST_PARAMETERS:
             raise ConfigError(
@@ -207,6 +210,8 @@ def _check_types(values: Mapping[str, Any]) -> None:
     def refuse(key: str, wanted: str) -> None:
         raise ConfigError(f"{key} must be {wanted}, not {values[key]!r}", remedy=f"set {key} to {wanted}")
 
+    if not isinstance(values["trunk"], str):
+        refuse("trunk", "a name")
     for key, most in _SIZES.items():
         if type(values[key]) is not int or values[key] < 1:
             refuse(key, "a whole number of at least 1")

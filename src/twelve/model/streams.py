@@ -169,7 +169,7 @@ class ImageStream(nn.Module):
 
     def __init__(self, config: Settings) -> None:
         super().__init__()
-        self.embedding = ImageEmbedding(config)
+        self.embedding = ImageEmbedding(config, config.v_hidden_size)
         self.layers = nn.ModuleList(ImageLayer(config) for _ in range(config.v_num_hidden_layers))
 
 

@@ -83,7 +83,7 @@ def _losses(model: Twelve, inputs: Inputs, labels: Mapping[str, Tensor], *, drop
     return pretraining_losses(
         model.pretraining,
         output,
-        embedding=model.text.embedding.words.weight,
+        embedding=model.trunk.words,
         has_task=model.config.task_specific_tokens,
         **labels,
         only_alignment_when_mismatched=drop,

@@ -23,9 +23,10 @@ class Attention:
     Attributes:
         words: L word pieces; "[TASK]" is the task's token.
         boxes: R boxes, xyxy pixels; the first is the whole image.
-        maps: probabilities (N, queries, keys) by step: ``connection.3.text`` words over regions (N, L, R),
+        maps: probabilities (N, queries, keys) by step, in order: ``connection.3.text`` words over regions (N, L, R),
             ``connection.3.image`` regions over words (N, R, L), ``text.5`` words over words (N, L, L), ``image.2``
-            regions over regions (N, R, R). Steps are counted from 0; every row of keys sums to 1.
+            regions over regions (N, R, R). Steps are counted from 0; every row of keys sums to 1. With one stream,
+            ``layers.3`` is (N, L + R, L + R), and ``layers.3.text`` and ``.image`` are connections too.
         image: the photograph, if it is at hand.
     """
 
@@ -39,8 +40,12 @@ class Attention:
 
     @property
     def connections(self) -> int:
-        """How many connections there are between the streams."""
-        return sum(name.startswith("connection.") and name.endswith(".text") for name in self.maps)
+        """How many steps there are at which words look at regions and back."""
+        return len(self._steps)
+
+    @property
+    def _steps(self) -> list[str]:
+        return [name.removesuffix(".text") for name in self.maps if name.endswith(".text")]
 
     def words_to_regions(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
         """(L, R): where each word looks. The mean over connections and heads, or one of them, counted from 0.
@@ -98,7 +103,7 @@ class Attention:
         numbers: Sequence[int] = range(self.connections) if connection is None else [connection]
         if not self.connections or not set(numbers) <= {*range(self.connections)}:
             raise ValueError(f"no connection {connection} among the model's {self.connections}")
-        parts = [self.maps[f"connection.{number}.{side}"] for number in numbers]
+        parts = [self.maps[f"{self._steps[number]}.{side}"] for number in numbers]
         heads = len(parts[0])
         if head is not None and not -heads <= head < heads:
             raise ValueError(f"no head {head} among the {heads} of a connection")

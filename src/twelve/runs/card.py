@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twelve.io import files
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
+from twelve.model.trunk import trunk_class
 from twelve.tasks.base import Task, all_tasks
 from twelve.version import __version__
 
@@ -159,18 +160,16 @@ def _tasks(config: TwelveConfig, processor: TwelveProcessor, origin: Origin, kno
 
 def _sizes(config: TwelveConfig, processor: TwelveProcessor, parameters: int) -> str:
     marks = sorted(set(processor.region_fingerprints.values()))
-    depth = config.v_num_hidden_layers, config.v_hidden_size, config.v_num_attention_heads
-    fused = len(config.t_biattention_id), config.bi_hidden_size, config.bi_num_attention_heads
+    more = {
+        "text": f"; {config.vocab_size:,} word pieces",
+        "image": f"; regions of {config.v_feature_size} features, extractor {', '.join(marks) or 'not recorded'}",
+    }
     lines = [
         "",
         "## Sizes",
         "",
         f"- {parameters / 1e6:.1f} M parameters",
-        f"- text: {config.num_hidden_layers} layers of {config.hidden_size}, {config.num_attention_heads} heads; "
-        f"{config.vocab_size:,} word pieces",
-        "- image: {} layers of {}, {} heads; ".format(*depth)
-        + f"regions of {config.v_feature_size} features, extractor {', '.join(marks) or 'not recorded'}",
-        "- {} connections of {}, {} heads".format(*fused),
+        *(f"- {what}: {size}{more.get(what, '')}" for what, size in trunk_class(config).sizes(config).items()),
     ]
     if processor.temperatures:
         lines.append(

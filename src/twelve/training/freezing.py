@@ -1,41 +1,27 @@
 """Fine-tuning layer by layer: how deep each parameter lies, how fast it learns for that, and which do not train.
 
-Depth is counted from the top: heads and poolers lie at 0, the last layer of either stream at 1, an embedding below all
-layers of its stream. A direction of a connection lies as deep as the layer of its stream that follows it. Task tokens
-are a task's own, as its head is: they lie at 0, and no layer takes them along.
+Depth is counted from the top: heads and poolers lie at 0, the last layers at 1, an embedding below all layers that read
+it; the trunk knows. Task tokens are a task's own, as its head is: they lie at 0, and no layer takes them along.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from twelve.errors import ConfigError
 from twelve.model.config import TwelveConfig
+from twelve.model.trunk import trunk_class
 from twelve.model.vilbert import Twelve
 from twelve.settings import FreezeSettings
 from twelve.training.prefixes import check_prefixes, under, under_any
 
 HEADS = ("heads", "pretraining", "word_logit")
 """Prefixes of the parameters of heads."""
-TOKENS = "text.embedding.tasks"
-"""Prefix of the task-token table."""
-_LAYER = re.compile(r"(text|image)\.layers\.(\d+)\.")
-_CONNECTION = re.compile(r"connections\.(\d+)\.(text|image)\.")
 
 
 def depth_of(name: str, config: TwelveConfig) -> int:
     """How many layers a parameter lies below the heads."""
-    layers = {"text": config.num_hidden_layers, "image": config.v_num_hidden_layers}
-    if layer := _LAYER.match(name):
-        return layers[layer[1]] - int(layer[2])
-    if connection := _CONNECTION.match(name):
-        places = config.t_biattention_id if connection[2] == "text" else config.v_biattention_id
-        return layers[connection[2]] - places[int(connection[1])]
-    for stream, count in layers.items():
-        if under(name, f"{stream}.embedding") and not under(name, TOKENS):
-            return count + 1
-    return 0
+    return trunk_class(config).depth(name, config)
 
 
 def rates_by_depth(config: TwelveConfig, decay: float) -> Callable[[str], float]:
@@ -53,26 +39,23 @@ def freeze(model: Twelve, settings: FreezeSettings, *, new_tasks: bool = False) 
     Raises:
         ConfigError: there are fewer layers, no parameter has one of the prefixes, or nothing would train.
     """
-    names = [name for name, _ in model.named_parameters()]
+    names, trunk = [name for name, _ in model.named_parameters()], model.trunk
     check_prefixes(settings.names, names, "freeze.names")
     check_prefixes(settings.but, names, "freeze.but")
     fixed = {name for name in names if under_any(name, settings.names)}
     if settings.all_but_heads:
-        fixed |= {name for name in names if not under_any(name, (*HEADS, TOKENS) if new_tasks else HEADS)}
-    for stream, count, most in (
-        ("text", settings.text_layers, model.config.num_hidden_layers),
-        ("image", settings.image_layers, model.config.v_num_hidden_layers),
-    ):
+        fixed |= {name for name in names if not under_any(name, (*HEADS, trunk.tokens) if new_tasks else HEADS)}
+    for stream, count in (("text", settings.text_layers), ("image", settings.image_layers)):
         if count is None:
             continue
-        if count > most:
+        if count > (most := trunk.stream_layers(model.config)[stream]):
             raise ConfigError(
                 f"the stream has {most} layers, not {count}",
                 record=f"freeze.{stream}_layers",
                 remedy=f"give at most {most}",
             )
-        lowest = [f"{stream}.embedding", *(f"{stream}.layers.{layer}" for layer in range(count))]
-        fixed |= {name for name in names if under_any(name, lowest) and not under(name, TOKENS)}
+        lowest = trunk.lowest(stream, count)
+        fixed |= {name for name in names if under_any(name, lowest) and not under(name, trunk.tokens)}
     fixed -= {name for name in names if under_any(name, settings.but)}
     if fixed == set(names):
         raise ConfigError("nothing is left to train", record="freeze", remedy="freeze less, or name it in freeze.but")

@@ -6,7 +6,6 @@ after the update, to the updated parameter. All of it runs inside torch's own fu
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, overload
 
@@ -149,8 +148,12 @@ def parameter_groups(
     if released_name is None:
         from twelve.model import checkpoints  # imports transformers, which takes seconds
 
-        config = cast(Any, model).config
-        released_name = functools.partial(checkpoints.released_name, kinds=checkpoints.kinds_of(config))
+        config, counterpart = cast(Any, model).config, cast(Any, model).trunk.counterpart
+        kinds = checkpoints.kinds_of(config)
+
+        def released_name(name: str) -> str:
+            return checkpoints.released_name(counterpart(name), kinds)
+
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     factors = dict(factors or {})
     check_prefixes(factors, [name for name, _ in model.named_parameters()], "optimizer.factors")

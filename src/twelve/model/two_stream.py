@@ -1,0 +1,134 @@
+"""The released models' trunk: a stream of words and a stream of regions, connected (Lu et al. 2019).
+
+Axes: T texts, I images, P pairs, L text length (task token included), R regions (region 0 global), F feature size,
+H text width, V visual width, B fused width.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from twelve.model.embeddings import Poolers
+from twelve.model.settings import Settings
+from twelve.model.streams import Connection, ImageStream, Layers, Need, Planned, Record, TextStream, plan
+
+_LAYER = re.compile(r"(text|image)\.layers\.(\d+)\.")
+_CONNECTION = re.compile(r"connections\.(\d+)\.(text|image)\.")
+
+
+class TwoStream(nn.Module):
+    """See :class:`twelve.model.trunk.Trunk`. Layers and positions that nothing reads are left out."""
+
+    tokens: ClassVar[str] = "text.embedding.tasks"
+    released: ClassVar[bool] = True
+
+    def __init__(self, config: Settings) -> None:
+        super().__init__()
+        self.config = config
+        self.visual_size, self.fused_size = config.v_hidden_size, config.bi_hidden_size
+        self.text = TextStream(config)
+        self.image = ImageStream(config)
+        self.connections = nn.ModuleList(Connection(config) for _ in config.t_biattention_id)
+        self.poolers = Poolers(config.hidden_size, config.v_hidden_size, config.bi_hidden_size)
+
+    @property
+    def words(self) -> Tensor:
+        return self.text.embedding.words.weight
+
+    # --- the way through ---------------------------------------------------------------------------------------
+    def encode_texts(
+        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, record: Record
+    ) -> tuple[Tensor, Tensor | None]:
+        """Distinct texts up to the first connection."""
+        states, mask = self.text.embedding(ids, mask, segments, tasks)
+        record.keep("text.embedding", states)
+        steps = [Planned("text", i, text=Need.ALL) for kind, i in self._before_fusion if kind == "text"]
+        states, _ = self._layers.run(steps, states, mask, states, None, record)
+        return states, mask
+
+    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, record: Record) -> Tensor:
+        """Distinct images up to the first connection; with ``dynamic_attention``, whose layers read the text, their
+        embeddings."""
+        states = self.image.embedding(features, boxes)
+        record.keep("image.embedding", states)
+        steps = [Planned("image", i, image=Need.ALL) for kind, i in self._before_fusion if kind == "image"]
+        return self._layers.run(steps, states, None, states, mask, record)[1]
+
+    def fuse(
+        self,
+        text: Tensor,
+        text_mask: Tensor | None,
+        image: Tensor,
+        image_mask: Tensor | None,
+        text_need: Need,
+        image_need: Need,
+        record: Record,
+    ) -> tuple[Tensor, Tensor]:
+        steps = plan(self._after_encoding, text_need, image_need, dynamic=self.config.dynamic_attention)
+        return self._layers.run(steps, text, text_mask, image, image_mask, record)
+
+    def pool(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+        pooled: tuple[Tensor, Tensor] = self.poolers(words, regions)
+        return pooled
+
+    def standardise_regions(self, mean: Tensor, std: Tensor) -> None:
+        self.image.embedding.standardise(mean, std)
+
+    @property
+    def _layers(self) -> Layers:
+        return Layers(self.text.layers, self.image.layers, self.connections)
+
+    @property
+    def _before_fusion(self) -> list[tuple[str, int]]:
+        """Steps that one text or one image decides alone: those before the first connection (with dynamic attention
+        only the text's). Without connections there are none: the original's order has the gate see bare embeddings."""
+        steps = self.config.steps
+        first = next((place for place, (kind, _) in enumerate(steps) if kind == "connection"), 0)
+        return [step for step in steps[:first] if step[0] == "text" or not self.config.dynamic_attention]
+
+    @property
+    def _after_encoding(self) -> list[Any]:
+        done = set(self._before_fusion)
+        return [step for step in self.config.steps if step not in done]
+
+    # --- what others ask of its configuration ------------------------------------------------------------------
+    @classmethod
+    def depth(cls, name: str, config: Settings) -> int:
+        """The last layer of either stream lies at 1, an embedding below all layers of its stream. A direction of a
+        connection lies as deep as the layer of its stream that follows it."""
+        layers = cls.stream_layers(config)
+        if layer := _LAYER.match(name):
+            return layers[layer[1]] - int(layer[2])
+        if connection := _CONNECTION.match(name):
+            places = config.t_biattention_id if connection[2] == "text" else config.v_biattention_id
+            return layers[connection[2]] - places[int(connection[1])]
+        for stream, count in layers.items():
+            if name.startswith(f"{stream}.embedding.") and not name.startswith(f"{cls.tokens}."):
+                return count + 1
+        return 0
+
+    @classmethod
+    def stream_layers(cls, config: Settings) -> Mapping[str, int]:
+        return {"text": config.num_hidden_layers, "image": config.v_num_hidden_layers}
+
+    @classmethod
+    def lowest(cls, stream: str, count: int) -> Sequence[str]:
+        return [f"{stream}.embedding", *(f"{stream}.layers.{layer}" for layer in range(count))]
+
+    @classmethod
+    def counterpart(cls, name: str) -> str:
+        return name
+
+    @classmethod
+    def sizes(cls, config: Settings) -> Mapping[str, str]:
+        return {
+            "text": f"{config.num_hidden_layers} layers of {config.hidden_size}, {config.num_attention_heads} heads",
+            "image": f"{config.v_num_hidden_layers} layers of {config.v_hidden_size}, "
+            f"{config.v_num_attention_heads} heads",
+            "connections": f"{len(config.t_biattention_id)} of {config.bi_hidden_size}, "
+            f"{config.bi_num_attention_heads} heads",
+        }
