@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import tiny
 import tiny_model
+import tiny_others
+import tiny_web_captions
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -252,6 +254,21 @@ def test_it_trains_evaluates_and_goes_on(trunk: str, root: Path, tmp_path: Path)
     assert Twelve.from_pretrained(more / "model").config.trunk == trunk
 
 
+@pytest.mark.parametrize("trunk", sorted(TRUNKS.keys() - {"two_stream"}))
+def test_it_trains_on_all_twelve_and_pretrains(trunk: str, tmp_path: Path) -> None:
+    """Two streams: tests/test_contract.py, tests/training/test_pretraining_run.py."""
+    root = tiny_web_captions.make(tiny_others.make(tmp_path / "root", train=12, val=4))
+    tree = tiny.tree(root, tmp_path / "run", training={"iterations": 2, "eval_every": 2, "threads": 1})
+    tree["tasks"] = {task: tiny_others.settings(root, task) for task in tiny_others.ALL_TASKS}
+    tree["model"]["architecture"] |= {"trunk": trunk}
+    run = train(configuration.parse(tree), console=QUIET)
+    assert {result.task for result in evaluate_run(run, baselines=False, console=QUIET)} == {*tiny_others.ALL_TASKS}
+    captions = "conceptual_captions"
+    tree |= {"run": str(tmp_path / "other"), "tasks": {captions: tiny_web_captions.settings(captions)}, "sources": {}}
+    model = Twelve.from_pretrained(train(configuration.parse(tree), console=QUIET) / "model")
+    assert model.config.trunk == trunk and model.pretraining is not None
+
+
 @pytest.fixture
 def folder(trunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model that can be asked everything, with this trunk."""
@@ -299,6 +316,12 @@ def test_an_unknown_trunk(name: str, tmp_path: Path) -> None:
     for load in (Twelve.from_pretrained, load_network):
         with pytest.raises(ConfigError, match="expected one of two_stream"):
             load(tmp_path)
+
+
+def test_only_two_streams_have_a_pattern() -> None:
+    with pytest.raises(ConfigError, match="names layer 6, but num_hidden_layers is 4"):
+        Settings(num_hidden_layers=4)
+    assert Settings(num_hidden_layers=4, trunk="single_stream").num_hidden_layers == 4
 
 
 def test_a_trunk_that_is_no_name() -> None:

@@ -16,7 +16,7 @@ from twelve.model.streams import Record
 
 @dataclass
 class TextStates:
-    """Distinct texts up to the first connection: ``states`` (T, L, H), ``mask`` (T, L) bool or None."""
+    """Distinct texts, as far as no image decides them: ``states`` (T, L, H), ``mask`` (T, L) bool or None."""
 
     states: Tensor
     mask: Tensor | None
@@ -25,10 +25,7 @@ class TextStates:
 
 @dataclass
 class ImageStates:
-    """Distinct images up to the first connection: ``states`` (I, R, V), ``mask`` (I, R) bool or None.
-
-    With ``dynamic_attention`` the visual layers depend on the text, so these are the embeddings.
-    """
+    """Distinct images, as far as no text decides them: ``states`` (I, R, V), ``mask`` (I, R) bool or None."""
 
     states: Tensor
     mask: Tensor | None
