@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from twelve.errors import DataError
+from twelve.errors import DataError, quoted
 from twelve.formats.records import REMEDY, read_object
 from twelve.formats.results import mended_by
 from twelve.io import files
@@ -72,7 +72,7 @@ def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
         DataError: the file is missing or damaged.
     """
     found, task = [], "tasks"
-    with mended_by(path, "run twelve evaluate again"):
+    with mended_by(path, f"run: twelve evaluate {quoted(path.parent)}"):
         tree = read_object(path)
         facts, tasks = tree.record("facts"), tree.record("tasks")
         for name in ("parameters", "training_seconds", "evaluation_seconds"):

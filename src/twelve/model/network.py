@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, found_in
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads, without_task
 from twelve.model.saved_settings import settings_of
@@ -292,7 +292,7 @@ def load_network(folder: Path, settings: tuple[Settings, str | None] | None = No
     """
     config, kind = settings_of(folder) if settings is None else settings
     weights = weights_of(folder)
-    with torch.device("meta"), _Unfilled():
+    with found_in(folder / CONFIG), torch.device("meta"), _Unfilled():
         network = Network(config)
     check_fit(folder, network, weights)
     state = read_weights(weights)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, initialization
 
+from twelve.errors import found_in
 from twelve.io.hub import HUB, resolve
 from twelve.model.config import TwelveConfig
 from twelve.model.network import SAVED, Network, check_fit, refuse_differences
@@ -60,7 +61,7 @@ class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, u
         if config is None:
             config, kwargs = TwelveConfig.from_pretrained(folder, return_unused_kwargs=True, **kwargs)
         weights = weights_of(folder)
-        with torch.device("meta"):
+        with found_in(folder / "config.json"), torch.device("meta"):
             check_fit(folder, cls(config), weights)  # before anything of that size is built
         state = read_weights(weights)
         check_finite(state, folder)
