@@ -27,7 +27,7 @@ from PIL import Image
 from torch import nn
 
 from twelve.io.files import replacing
-from twelve.regions.detectors import backbones, torchvision_detector
+from twelve.regions.detectors import building, torchvision_detector
 from twelve.regions.detectors import shipped as detector
 from twelve.regions.detectors.network import Looker, MapLooker
 from twelve.regions.detectors.x152 import build as build_x152
@@ -35,7 +35,7 @@ from twelve.regions.detectors.x152_network import X152Looker
 from twelve.regions.extraction.box_sources import Cells, Detected
 from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.sizes import InputSize
-from twelve.runs.train import machine
+from twelve.training.provenance import machine
 
 WAYS = ("plain", "folded", "both")
 SIDE = 320
@@ -59,7 +59,7 @@ def sources() -> Mapping[str, Source]:
         levels = ("head",) if patches else None
 
         def make(fold: bool) -> Looker:
-            return MapLooker(backbones.build(name, None if size is None else "random", levels), size, patches=patches)
+            return MapLooker(building.build(name, None if size is None else "random", levels), size, patches=patches)
 
         return Source(make, boxes)
 
@@ -81,7 +81,7 @@ def sources() -> Mapping[str, Source]:
 @contextlib.contextmanager
 def folding(wanted: bool) -> Iterator[None]:
     """Within, networks are built with their norms folded or as they are."""
-    users: tuple[Any, ...] = (backbones, detector, torchvision_detector)
+    users: tuple[Any, ...] = (building, detector, torchvision_detector)
     before = [user.fold_norms for user in users]
     for user in users:
         user.fold_norms = user.fold_norms if wanted else lambda network: 0

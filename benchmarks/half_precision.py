@@ -21,8 +21,8 @@ from unittest import mock
 import torch
 from speed import SHAPES, batch, model_of
 
-from twelve.runs.train import machine
 from twelve.training.optimizer import AdamW, parameter_groups
+from twelve.training.provenance import machine
 
 WAYS = ("fp32", "bf16", "bf16, fused attention")
 

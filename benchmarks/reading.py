@@ -285,7 +285,7 @@ def step(kind: str, *arguments: str) -> Any:
         make_microworld(Path(arguments[0]), 1, Sizes(**sizes))
         return None
     if kind == "machine":
-        from twelve.runs.train import machine
+        from twelve.training.provenance import machine
 
         return machine()
     if kind == "build":

@@ -28,8 +28,8 @@ from torch.profiler import ProfilerActivity, profile
 from twelve.config import load
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
-from twelve.runs.train import machine
 from twelve.training.optimizer import AdamW, parameter_groups
+from twelve.training.provenance import machine
 
 HEADS = {
     "answer": {"kind": "answer", "size": 225},

@@ -43,7 +43,7 @@ import torch
 from twelve.regions.store.arrow_format import schema
 from twelve.regions.store.region_store import RegionFile, RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
-from twelve.runs.train import machine
+from twelve.training.provenance import machine
 from twelve.types.regions import Regions
 
 SIZES = (16, 64, 256)

@@ -32,7 +32,7 @@ from twelve.regions.detectors.x152.pooling import pool
 from twelve.regions.detectors.x152.preprocessing import Prepared, batch, prepare, resize
 from twelve.regions.detectors.x152.proposals import closed, propose
 from twelve.regions.detectors.x152.selection import OVERLAP, select, survivors
-from twelve.runs.train import machine
+from twelve.training.provenance import machine
 
 
 def drawn(width: int = 800, height: int = 600) -> Image.Image:

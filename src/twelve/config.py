@@ -2,7 +2,7 @@
 
 A file is YAML; ``--set a.b=c`` changes one value. An unknown key is an error that names the nearest known one.
 Files are looked for as given, then among those the package ships (``configs/real-sample.yaml``). Paths in them are
-relative to the folder one stands in; those of a run's own config.yaml lead to the same files from anywhere (paths.py).
+relative to the current folder; those of a run's own config.yaml lead to the same files from anywhere (io/paths.py).
 """
 
 from __future__ import annotations

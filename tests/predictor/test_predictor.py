@@ -196,6 +196,11 @@ def test_what_looked_at_what(scene: Scene) -> None:
     assert attention.draw().size[1] > scene.regions.height
     with pytest.raises(ValueError, match="no word 'dog'"):
         attention.draw("dog")
+    for connection in (2, -1):
+        with pytest.raises(ValueError, match=f"no connection {connection} among the model's 2"):
+            attention.words_to_regions(connection)
+    with pytest.raises(ValueError, match="no head 99 among the"):
+        attention.regions_to_words(0, head=99)
     json.dumps(attention.to_dict())
 
 

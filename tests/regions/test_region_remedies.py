@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,15 @@ from twelve.errors import RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.model.processor import TwelveProcessor, wordpieces
-from twelve.regions.extract_command import extract_command
+from twelve.regions.extract_command import extract_command, usual
 from twelve.regions.extraction.extract import extract
 from twelve.regions.extraction.feature_extractor import Extractor
-from twelve.regions.recipe import Recipe
+from twelve.regions.recipe import KEY, Recipe
 from twelve.regions.sizes import FixedSize, InputSize
 from twelve.regions.store.merge import merge
 from twelve.regions.store.region_store import RegionStore
 from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import _check_one_extractor as check_one_extractor
 from twelve.runs.train import train
 from twelve.tasks.base import all_tasks
 
@@ -260,3 +262,18 @@ def test_what_a_command_cannot_say_is_said_beside_it(tmp_path: Path) -> None:
 
 def test_tasks_that_give_boxes_say_so() -> None:
     assert {name for name, task in all_tasks().items() if task.gives_boxes} >= {"guesswhat", "visual7w"}
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_regions_of_two_extractors_name_the_command(tmp_path: Path, known: int) -> None:
+    """It makes those again that are to be like the others: of these the recipe is known."""
+    recipe = replace(usual(None), fingerprint=f"f{known}")
+    for number, source in enumerate("ab"):
+        told = {KEY: recipe.to_json()} if number == known else {}
+        write(tmp_path / source / "x.arrow", [regions(f"{source}/1")], fingerprint=f"f{number}", **told)
+    with pytest.raises(RegionError, match="the regions are of extractor f1, those of 'a' of extractor f0") as caught:
+        check_one_extractor(RegionStore(tmp_path), ["a", "b"])
+    wrong = "ba"[known]
+    command = RegionStore(tmp_path).command(wrong, like=recipe)
+    assert caught.value.remedy == f"move {tmp_path / wrong} elsewhere and run: {command}"
+    assert f"--backbone {recipe.backbone}" in command and f"images/{wrong}" in command

@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from twelve import cli
 from twelve.errors import RegionError
 from twelve.regions.store.arrow_format import checksum, record_batch, schema, view
 from twelve.regions.store.inspect import inspect
+from twelve.regions.store.merge import merge
 from twelve.regions.store.region_store import BOXES_ONLY, RegionFile, RegionStore, normalise_boxes
 from twelve.types.regions import Regions
 
@@ -207,6 +209,33 @@ def test_verify_finds_every_changed_byte_that_matters(tmp_path: Path) -> None:
         (report,) = inspect(other, verify=True)
         assert report.problem is not None, place
         os.unlink(other)
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        (lambda found: [*found, found[0]], "the image a/0 is in it twice"),
+        (
+            lambda found: [replace(found[1], features=found[1].features * np.float16("nan"))],
+            "features that are not fin",
+        ),
+        (lambda found: [replace(found[1], boxes=found[1].boxes * np.float32("inf"))], "boxes that are not finite"),
+        (lambda found: [replace(found[1], scores=found[1].scores * np.float32("nan"))], "scores that are not finite"),
+    ],
+)
+def test_verify_finds_what_no_checksum_tells(tmp_path: Path, harm: Callable[..., list[Regions]], problem: str) -> None:
+    """Files of other programs have no checksums."""
+    kind = schema(feature_size=FEATURES, scores=True, class_ids=True, metadata={})
+    for name, found in (("sound", images()), ("harmed", harm(images()))):
+        path = tmp_path / name / "x.arrow"
+        path.parent.mkdir()
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, kind) as writer:
+            writer.write_batch(record_batch(found, kind))
+        (report,) = inspect(path, verify=True)
+        assert report.unchecked == 1
+        assert (report.problem is None) if name == "sound" else (problem in str(report.problem))
+    with pytest.raises(RegionError, match=problem):
+        merge([path], tmp_path / "out" / "x.arrow", progress=False)
 
 
 @pytest.mark.parametrize("side", [0, -1])

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import fake_run
 import pytest
 from PIL import Image
 
+from twelve import report
 from twelve.errors import CheckpointError
 from twelve.formats.data_root import DataRoot
 from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, thinned, ticks
@@ -192,3 +194,15 @@ def test_a_metric_is_explained_with_its_part() -> None:
     assert "first five" in metric("image to text R@5", "alignment") and "each image" in metric("image to text R@5", "")
     assert "“number”" in metric("accuracy, number", "answer")
     assert metric("something new", "answer") == "Number of the dataset's own scorer."
+
+
+def test_every_kind_of_bar_has_its_look() -> None:
+    templates = Path(str(report.__file__)).parent / "templates"
+    kinds = {
+        kind for path in templates.glob("*.html") for kind in re.findall(r'scale\([^,]+, "(.+?)"', path.read_text())
+    }
+    style = (templates / "style.css").read_text()
+    assert kinds >= {"model", "upper_bound"}
+    assert not [
+        kind for kind in kinds - {"baseline"} if f"\n.{kind} .fill" not in style
+    ]  # a baseline's is the plain one

@@ -21,8 +21,6 @@ from twelve.types.batch import Batch
 from twelve.types.examples import Example
 from twelve.types.regions import Regions, first_regions
 
-__all__ = ["Batch", "Collator", "first_regions", "has_candidates", "mask_beyond", "seen_regions"]
-
 if TYPE_CHECKING:
     from twelve.regions.store.region_store import RegionStore
     from twelve.types.processor import TextProcessor

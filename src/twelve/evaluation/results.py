@@ -50,7 +50,7 @@ class Result:
     metrics: Mapping[str, float]
     baselines: Mapping[str, Baseline]
     upper_bound: float | None = None
-    """What could be reached at most (see evaluation/upper bound.py); None where nothing bounds it."""
+    """What could be reached at most (see evaluation/upper_bound.py); None where nothing bounds it."""
     seconds: float = 0.0
     calibration_error: float | None = None
     """Expected calibration error of the scores of single predictions, per cent; None where a gallery is ranked."""

@@ -77,7 +77,7 @@ def recall(ranks: NDArray[np.int64]) -> Recall:
 
 
 def gallery_rows(images: Sequence[str], most: int | None, captions: int = CAPTIONS) -> list[int]:
-    """Which captions are measured: of the first ``images`` images (None: of all), the first ``captions`` each.
+    """Which captions are measured: of the first ``most`` images (None: of all), the first ``captions`` each.
 
     Args:
         images: the image of every caption, in file order.

@@ -125,7 +125,7 @@ def _use(config: TwelveConfig, processor: TwelveProcessor, origin: Origin) -> st
         "entailment": 'entails("a boat is red")',
     }
     call = next((call for kind, call in calls.items() if kind in kinds), None)
-    image = "A IMAGE OF THE DRAWN WORLD" if origin.drawn else "PATH OF A PHOTOGRAPH"
+    image = "AN IMAGE OF THE DRAWN WORLD" if origin.drawn else "PATH OF A PHOTOGRAPH"
     return "" if call is None else _USE.format(call=call, image=image)
 
 

@@ -44,7 +44,7 @@ class Plan(Strict):
     """Iterations of pretraining, as a share of the joint run's."""
     config: Mapping[str, Any]
     """The configuration, complete; its seed and run, and data that are drawn, are each seed's own. Other paths are
-    absolute, and found again after a move as those of a run (places.py)."""
+    absolute, and found again after a move as those of a run (io/paths.py)."""
 
     @field_validator("arms")
     @classmethod

@@ -1,9 +1,8 @@
 """What a run writes down while it trains: metrics.jsonl, and the same numbers to whatever trackers are on.
 
 A line holds its ``kind`` and ``iteration`` and, by kind: ``step`` mean losses since the line before; ``validation`` a
-    task's
-score on the validation split; ``event`` what the schedule or the run did; ``kept`` what a task scored before the
-first step and what the model scores that is kept.
+task's score on the validation split; ``event`` what the schedule or the run did; ``kept`` what a task scored before the
+first step, and what the saved model scores.
 """
 
 from __future__ import annotations
