@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.abc
+import os
 import runpy
 import subprocess
 import sys
@@ -276,3 +277,23 @@ def test_interrupted_while_modules_are_imported(
     with pytest.raises(SystemExit) as leaving:
         runpy.run_module("twelve", run_name="__main__")
     assert leaving.value.code == 130 and capsys.readouterr().err == "twelve: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "spins"),
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ids=["nothing", "spins", "policy"],
+)
+def test_threads_that_wait_soon_sleep(
+    told: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """OpenMP reads its settings once, when torch is loaded; what a person set stays."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    monkeypatch.setattr(os, "environ", environment | told)
+    monkeypatch.setattr(sys, "argv", ["twelve", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("twelve", run_name="__main__")
+    capsys.readouterr()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
