@@ -8,8 +8,8 @@ import sys
 SPINS = {"free": "3000", "busy": "1000"}
 """How often a thread of torch's GNU OpenMP looks for work before it sleeps; its own default is 300,000.
 
-A thread that spins keeps its core from the thread that it waits for, where other processes hold the other cores. A step of
-configs/real-sample.yaml with two threads, on two cores beside two busy processes: 6.5 s by default, 4.1 s with 3,000,
+A thread that spins keeps its core from the thread that it waits for, where other processes hold the other cores. A step
+with two threads (configs/real-sample.yaml, two cores) beside two busy processes: 6.5 s by default, 4.1 s with 3,000,
 3.4 s with 1,000; alone, 1.8 s each. A small model with 1,000 is 15 % slower alone.
 """
 
