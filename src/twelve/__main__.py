@@ -34,10 +34,8 @@ which takes 0.12 of 1.4 s.
 def main() -> None:
     """Run the command line. Interrupted while it is being imported, say so as it does later."""
     gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault(
-            "GOMP_SPINCOUNT", SPINS["busy" if _busy() else "free"]
-        )  # torch reads it once, when loaded
+    if "OMP_WAIT_POLICY" not in os.environ:  # torch reads both once, when it is loaded
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS["busy" if _busy() else "free"])
     try:
         from twelve.cli import main as run
     except KeyboardInterrupt:
