@@ -10,10 +10,10 @@ import harness
 from harness import LEAST, Reader
 
 from twelve.data.prepare import ValidationImages
-from twelve.evaluation import record
-from twelve.evaluation.record import Recorded
+from twelve.evaluation import recorded
 from twelve.evaluation.results import Result, read_results
 from twelve.report.reading import History, read_history
+from twelve.types.predictions import RecordedPrediction
 
 _NUMBERS = (
     "mean",
@@ -31,9 +31,9 @@ _NUMBERS += ("groups", "closed")
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
-    path = record.write(tmp_path / record.FILE, fake_results.predictions())
+    path = recorded.write(tmp_path / recorded.FILE, fake_results.predictions())
 
-    def sane(found: dict[str, list[Recorded]]) -> None:
+    def sane(found: dict[str, list[RecordedPrediction]]) -> None:
         for each in (each for those in found.values() for each in those):
             assert each.images is not None and math.isfinite(each.score) and math.isfinite(each.right)
 
@@ -51,7 +51,7 @@ def test_damaged_predictions(tmp_path: Path) -> None:
         "*[]: number": "sides of boxes are numbers of any kind",
         "*[]: fraction": "sides of boxes are numbers of any kind",
     }
-    tally = harness.torture(Reader("predictions", (path,), lambda: record.read(path), sane, tolerated))
+    tally = harness.torture(Reader("predictions", (path,), lambda: recorded.read(path), sane, tolerated))
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from twelve.errors import ConfigError, RegionError
-from twelve.outputs import OUTPUTS, RetrievalScores
-from twelve.outputs import neighbours as module
-from twelve.outputs.neighbours import HardPool, mean_features, nearest_rows
+from twelve.outputs import OUTPUTS
+from twelve.outputs.alignment import RetrievalScores
+from twelve.outputs.parts import neighbours as module
+from twelve.outputs.parts.neighbours import HardPool, mean_features, nearest_rows
 from twelve.types.examples import Example
 from twelve.types.regions import Regions
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twelve.errors import ConfigError
 from twelve.outputs import OUTPUTS, get_output
-from twelve.outputs.losses import mean_over_classes, sum_over_labels
+from twelve.outputs.parts.losses import mean_over_classes, sum_over_labels
 
 
 def cross_entropy_by_hand(logit: float, label: float) -> float:

@@ -25,7 +25,7 @@ from twelve.evaluation.submission import write_submission
 from twelve.formats.data_root import DataRoot
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.outputs import RetrievalScores
+from twelve.outputs.alignment import RetrievalScores
 from twelve.report.write import write_report
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train

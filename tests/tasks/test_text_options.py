@@ -19,9 +19,9 @@ from twelve.data.clean import held_out_images
 from twelve.data.stats import root_stats
 from twelve.errors import ConfigError, DataError, MissingData
 from twelve.formats.data_root import DataRoot
-from twelve.outputs.base import Prediction
 from twelve.tasks.base import get, tasks_of
 from twelve.tasks.extra.vcr import names_of
+from twelve.types.predictions import Prediction
 
 TASKS = tuple(tiny_extra_options.REPORTS)
 # token, longest text, batch, learning rate, epochs (the original's task table; Visual Dialog's longest text is ours)

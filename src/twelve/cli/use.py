@@ -76,8 +76,8 @@ def match(
 ) -> None:
     """Search images with sentences; exit code 1 when some could not be read."""
     from twelve.errors import RegionError, one_line
+    from twelve.outputs.parts.result import percent
     from twelve.predictor import command, lines, loading
-    from twelve.predictor.results import percent
 
     files = lines.images_in(images)
     lines.check_images(files)

@@ -18,6 +18,7 @@ from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabular
 from twelve.errors import ConfigError, MissingData, quoted
 from twelve.formats.data_root import DataRoot
 from twelve.io.files import check_file, replacing
+from twelve.outputs import OUTPUTS, get_output
 from twelve.tasks.base import get, tasks_of
 from twelve.types.examples import Example
 
@@ -135,12 +136,10 @@ def write_vocabulary(
     check_file(out)
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     task = get(name, root.own_tasks)
-    if task.kind != "answer":
-        problem, remedy = (
-            f"{name} has no answers to choose from (its kind is {task.kind})",
-            "name a task of kind answer",
-        )
-        raise ConfigError(problem, remedy=remedy)
+    if not get_output(task.kind).needs_vocabulary:
+        kinds = " or ".join(kind for kind, output in OUTPUTS.items() if output.needs_vocabulary)
+        problem = f"{name} has no answers to choose from (its kind is {task.kind})"
+        raise ConfigError(problem, remedy=f"name a task of kind {kinds}")
     first, *others = (read_examples(task, root, split) for split in splits or (task.train_split,))
     examples = [*first, *(example for part in others for example in part)] if others else first
     vocabulary = build_vocabulary([examples], min_count=min_count)

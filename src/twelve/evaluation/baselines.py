@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from twelve.outputs.base import Prediction
+from twelve.types.predictions import Prediction
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """Weights of the squared norm that the bag of words chooses from, on held-back training examples."""

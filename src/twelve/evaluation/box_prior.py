@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twelve.outputs.base import Prediction
 from twelve.outputs.region import THRESHOLD, overlap_with
 from twelve.types.examples import Box, Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
 Lookup = Callable[[str], Regions]

@@ -14,7 +14,7 @@ from twelve.data.columns import distinct_images
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
 from twelve.errors import ConfigError
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.evaluation.baselines import bag_of_words, derangement, majority
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
 from twelve.evaluation.calibration import expected_calibration_error
@@ -27,12 +27,12 @@ from twelve.metrics.bootstrap import Interval, interval
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
-from twelve.outputs.base import Prediction
 from twelve.progress import tell
 from twelve.settings import EvaluationSettings, RunConfig
 from twelve.threads import Threads
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol
+from twelve.types.predictions import Prediction, RecordedPrediction
 
 LEARNT = 100_000
 """Training examples that the baselines learn from at most: the scores of all of them stand in memory."""
@@ -62,7 +62,7 @@ class Evaluator:
         self.threads = Threads(config.training.threads, tell, auto=model.device.type == "cpu")
         self.prepare(data)
         self.settings: EvaluationSettings = config.evaluation
-        self.recorded: list[record.Recorded] = []
+        self.recorded: list[RecordedPrediction] = []
         """Single predictions of every task measured so far, for the report."""
         self.measurements: dict[str, Measurement] = {}
         """What every example of the tasks measured so far contributed."""
@@ -164,7 +164,7 @@ class Evaluator:
         of = (task.task.name, task.task.kind, protocol.split)
         rows = range(len(examples)) if ours.rows is None else ours.rows
         counted = [examples[row] for row in rows]
-        self.recorded += record.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
+        self.recorded += recorded.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
         if not self.baselines:
             return ours, {}, None
         vocabulary = self.processor.vocabularies.get(task.task.output, [])
@@ -200,7 +200,7 @@ class Evaluator:
         )
         ours = task.task.measure(captions, scores)
         of = (task.task.name, task.task.kind, protocol.split)
-        self.recorded += record.ranked(*of, captions, scores, ours.per_example)
+        self.recorded += recorded.ranked(*of, captions, scores, ours.per_example)
         if not self.baselines:
             return captions, ours, {}, None
         shuffled = [
@@ -215,9 +215,11 @@ class Evaluator:
         output = task.output
         learnt = subset(task.train, LEARNT, self.config.seed)
         untaught = task.task.name in self.data.lacking
-        if any(example.options for example in examples):
+        if output.image_free == "none":
+            return {}
+        if output.image_free == "options":
             return {} if untaught else {"bag of words": bag_of_options(learnt, task.validation, examples)}
-        if any(output.label(example) is None for example in (examples if untaught else learnt)):
+        if output.image_free == "boxes":
             lookup = self.data.store.get
             train = [example for example in learnt if example.images[0] in self.data.store]
             prior = {"box prior": confident_and_large(examples, lookup)}

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from twelve.evaluation.baselines import PENALTIES, terms
-from twelve.outputs.base import Prediction
 from twelve.progress import Track
 from twelve.types.examples import SEPARATOR, Example
+from twelve.types.predictions import Prediction
 
 LEARNT, CHOSEN = 4000, 1000
 """Examples, drawn at random, that the weights are learnt from, and that the penalty is chosen on."""

@@ -17,11 +17,11 @@ from twelve.data.batch import Collator, mask_beyond
 from twelve.data.loader import passes
 from twelve.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
-from twelve.outputs.base import Prediction
 from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.threads import Threads, unchanged
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import RegionBatch, Regions
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from twelve.errors import ConfigError, DataError
 from twelve.io import files
-from twelve.outputs.base import Prediction
 from twelve.tasks.base import Task
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 
 
 def unlabelled(examples: Sequence[Example]) -> bool:

@@ -17,9 +17,10 @@ from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_object
 from twelve.outputs.alignment import RetrievalScores
-from twelve.outputs.base import Output, Prediction
+from twelve.outputs.base import Output
 from twelve.tasks.base import Task
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
 FILE = "oracle.json"

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from twelve.errors import ConfigError
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.losses import precise
-from twelve.outputs.neighbours import HardPool
+from twelve.outputs.base import Output, Prospects, register
+from twelve.outputs.parts.later import F, Tensor, nn, torch
+from twelve.outputs.parts.losses import precise
+from twelve.outputs.parts.neighbours import HardPool
 from twelve.types.examples import Example
+from twelve.types.predictions import Card, CardImage, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
 
 PAIRS = 4
@@ -54,13 +52,35 @@ class RetrievalScores:
             raise ValueError("a caption's own image is not in the gallery")
 
 
-class Alignment(Output):
+class Ranking(Output):
+    """What is measured by ranking a gallery of images for each caption: how it is shown."""
+
+    ranks_gallery = True
+    image_free = "none"
+    legend = "The five images that the model ranks first; the caption's own follows if it is further down."
+    methods = ("match",)
+
+    def card(self, record: RecordedPrediction) -> Card:
+        best = [str(image) for image, _ in record.alternatives]
+        shown = [
+            CardImage(image, scale=0.5, label=f"{place}.", own=image == record.target)
+            for place, image in enumerate(best, start=1)
+        ]
+        rank = best.index(record.target) + 1 if record.rank is None and record.target in best else record.rank
+        if record.target not in best:
+            shown.append(CardImage(str(record.target), scale=0.5, label=f"{rank or '?'}.", own=True))
+        says = "puts its own image first" if record.value == record.target else "puts another image first"
+        wanted = f"the image marked as its own, in place {rank or 'unknown'} of the gallery"
+        return Card(record.text, shown, says, wanted, strip=True)
+
+
+@register
+class Alignment(Ranking):
     """A logit for each pair, higher where caption and image belong together."""
 
-    kind: ClassVar[str] = "alignment"
-    skill: ClassVar[str] = "retrieval"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    ranks_gallery: ClassVar[bool] = True
+    kind = "alignment"
+    skill = "retrieval"
+    asks = "Find the image that a caption describes, among all images of a gallery."
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, 1)."""

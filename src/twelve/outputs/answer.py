@@ -7,44 +7,68 @@ Answering" (Anderson et al. 2018); the classifier is ViLBERT's (Lu et al. 2019).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from twelve.errors import CheckpointError
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.heads import Classifier
-from twelve.outputs.losses import label_at_best, log_odds, precise, sum_over_labels
+from twelve.outputs.base import Output, Prospects, register
+from twelve.outputs.parts.later import Tensor, nn, torch
+from twelve.outputs.parts.losses import label_at_best, log_odds, precise, sum_over_labels
+from twelve.outputs.parts.result import Context, Result, ranked
 from twelve.types.examples import Example
+from twelve.types.predictions import Card, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
 
 SHOWN = 5
 """How many of the best answers a prediction carries."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered(Result):
+    """An answer to a question.
+
+    Attributes:
+        alternatives: the best answers with their scores, best first.
+    """
+
+    answer: str
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def said(self) -> str:
+        return ranked(self.answer, self.score, self.alternatives)
+
+
+@register
 class Answer(Output):
     """One of A answers. ``Example.target`` is {answer: soft score in 0..1}, or None where it is not known."""
 
-    kind: ClassVar[str] = "answer"
-    skill: ClassVar[str] = "answering"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    needs_vocabulary: ClassVar[bool] = True
+    kind = "answer"
+    skill = "answering"
+    needs_vocabulary = True
+    graded = True
+    asks = "Answer a question about an image, with one answer out of a fixed list."
+    legend = "Bars: the answers the model finds likeliest, each with its own probability; ✓ marks what is right."
+    metrics: ClassVar = {
+        "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is right."
+    }
+    methods = ("answer",)
+    example_call = 'answer("what colour is the boat?")'
 
     def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
         return vocabulary
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, A); ``size`` is A."""
+        from twelve.outputs.parts.heads import Classifier
+
         return Classifier(fused_size, size)
 
-    @torch.no_grad()
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
-        assert isinstance(head, Classifier)
-        last = head[-1]
-        assert isinstance(last, nn.Linear)
-        last.bias.copy_(log_odds(targets["target"].mean(0)))
+        with torch.no_grad():
+            cast(Any, head)[-1].bias.copy_(log_odds(targets["target"].mean(0)))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy over (E, A) logits: summed over the answers, averaged over the examples."""
@@ -105,3 +129,18 @@ class Answer(Output):
             ranked = tuple((vocabulary[column], score) for column, score in zip(columns, scores, strict=True))
             found.append(Prediction(*ranked[0], alternatives=ranked))
         return found
+
+    def card(self, record: RecordedPrediction) -> Card:
+        target = record.target if isinstance(record.target, Mapping) else {}
+        accepted = sorted(target, key=lambda answer: (-target[answer], answer))
+        wanted = ", ".join(answer if target[answer] == 1 else f"{answer} ({target[answer]:.0%})" for answer in accepted)
+        return Card(
+            text=record.text,
+            images=self.card_images(record),
+            says=str(record.value) or "(no answer)",
+            wanted=wanted or "no accepted answer",
+            choices=self.choices(record, target.keys()),
+        )
+
+    def result(self, found: Prediction, context: Context) -> Answered:
+        return Answered(answer=found.value, alternatives=found.alternatives, **context.fields)

@@ -1,7 +1,7 @@
-"""What an output is: a head, a loss, a score and a decoding, with the data each needs.
+"""What an output is: a head, a loss, a score, a decoding, and the presentation of what it decodes.
 
-Outputs are stateless; one instance per kind lives in :data:`OUTPUTS`. The trainer, the collate function
-and the evaluator call this interface and never ask which kind they hold.
+Outputs are stateless; :func:`register` adds one instance of each kind to :data:`OUTPUTS`. The trainer, the collator,
+the evaluator, the predictor and the report call this interface and never ask which kind they hold.
 
 Axes: E examples, P pairs, R regions (region 0 is the global one), A answers, C candidates, B fused width,
 V visual width.
@@ -12,34 +12,21 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from twelve.tasks.base import HEADS
-from twelve.types.examples import Example
-from twelve.types.regions import Regions
+from twelve.outputs.parts.result import Context, Judged, Result, named
+from twelve.types.predictions import Card, CardImage, Choice, Prediction, RecordedPrediction
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
     from twelve.types.batch import Batch
+    from twelve.types.examples import Example
     from twelve.types.processor import TextProcessor
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A decoded output of one example.
-
-    Attributes:
-        value: an answer, a box (xyxy pixels), the index of a candidate, a bool or a class name.
-        score: of that value, in 0..1.
-        alternatives: the best values with their scores, best first; the chosen one is the first of them.
-    """
-
-    value: Any
-    score: float
-    alternatives: tuple[tuple[Any, float], ...] = ()
+    from twelve.types.regions import Regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +43,16 @@ class Prospects:
 
 
 class Output(abc.ABC):
+    """One kind of output. Subclass it in a file of its own and decorate the class with :func:`register`."""
+
     kind: ClassVar[str]
+    """Its name in configurations and in :attr:`twelve.tasks.base.Task.kind`."""
     skill: ClassVar[str] = "other"
-    """What the tasks of one of the paper's four groups have in common: answering, retrieval, pointing, verification."""
-    reads: ClassVar[Literal["fused", "regions"]]
-    """Which representation the head is applied to: fused (P, B) or regions (P, R, V)."""
-
-    @property
-    def head_kind(self) -> str:
-        """The kind whose head is applied: several kinds may use one."""
-        return HEADS.get(self.kind, self.kind)
-
+    """Group of tasks that it belongs to in the paper: answering, retrieval, pointing, verification."""
+    reads: ClassVar[Literal["fused", "regions"]] = "fused"
+    """Representation that the head is applied to: fused (P, B) or regions (P, R, V)."""
+    images: ClassVar[int] = 1
+    """Images of an example."""
     needs_vocabulary: ClassVar[bool] = False
     ranks_gallery: ClassVar[bool] = False
     """Measured by ranking every image of a gallery for every text, not example by example."""
@@ -75,10 +61,65 @@ class Output(abc.ABC):
     shares: ClassVar[bool] = True
     """Texts and images that occur twice in a batch are the same rows of it; else each pair has its own."""
     shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "sigmoid"
-    """What makes a score in 0..1 of logits: of each by itself, or of all classes together."""
+    """Function that turns logits into scores in 0..1: of each logit by itself, or of all classes together."""
+    image_free: ClassVar[Literal["classes", "boxes", "options", "none"]] = "classes"
+    """Baselines without images: of :meth:`label` from the text, of a box from its geometry, of the options' texts."""
+
+    # --- presentation: data and words; pages and windows are made by their callers -------------------------------
+    asks: ClassVar[str] = ""
+    """What a task of this kind asks for, as a sentence in the report."""
+    legend: ClassVar[str] = ""
+    """How to read its cards in the report."""
+    metrics: ClassVar[Mapping[str, str]] = {}
+    """Meanings of official metrics that differ between kinds: {name: sentence}."""
+    methods: ClassVar[tuple[str, ...]] = ()
+    """Methods of :class:`twelve.Predictor` that ask it; a task may name one, the first is the default. None: a model
+    cannot be asked for it."""
+    example_call: ClassVar[str] = ""
+    """A call of such a method, for a model's card."""
+    values: ClassVar[tuple[type, ...]] = (str,)
+    """JSON types of its values in ``predictions.jsonl``; a list is a box."""
+    index_of: ClassVar[Literal["candidates", "options"] | None] = None
+    """Field of the example that int values are indices of; None: they are numbers."""
+    graded: ClassVar[bool] = False
+    """Whether ``Example.target`` is {value: score in 0..1} instead of a value."""
+
+    def name(self, value: Any) -> str:
+        """A value in words."""
+        return named(value)
+
+    def card(self, record: RecordedPrediction) -> Card:
+        """How the report shows a prediction: images, the value in words, and the alternatives as bars."""
+        return Card(
+            text=record.text,
+            images=self.card_images(record),
+            says=self.name(record.value),
+            wanted=self.name(record.target),
+            choices=self.choices(record, {record.target}),
+        )
+
+    def card_images(self, record: RecordedPrediction) -> list[CardImage]:
+        return [CardImage(image) for image in record.images]
+
+    def choices(self, record: RecordedPrediction, wanted: Any) -> list[Choice]:
+        """The alternatives as bars; those in ``wanted`` are marked as right."""
+        return [
+            Choice(self.name(value), min(1.0, max(0.0, share)), value in wanted, value == record.value)
+            for value, share in record.alternatives
+        ]
+
+    def result(self, found: Prediction, context: Context) -> Result:
+        """What the predictor returns: from Python, the shell and the service."""
+        alternatives = tuple((self.name(value), share) for value, share in found.alternatives)
+        return Judged(label=self.name(found.value), alternatives=alternatives, **context.fields)
+
+    @property
+    def head_kind(self) -> str:
+        """The kind whose head is applied; several kinds may use one."""
+        return self.kind
 
     def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
-        """What the head's classes are, in order; empty where it scores regions or pairs instead.
+        """The head's classes, in order; empty if it scores regions or pairs instead.
 
         Args:
             vocabulary: the head's labels in the processor, if it has any.
@@ -182,3 +223,16 @@ class Output(abc.ABC):
     ) -> NDArray[np.float64]:
         """(E,) how sure each prediction is, 0..1: the scores that :meth:`decode` gives."""
         return np.array([found.score for found in self.decode(logits, examples, regions, vocabulary)])
+
+
+OUTPUTS: dict[str, Output] = {}
+"""Every registered output by kind."""
+_Class = TypeVar("_Class", bound=type[Output])
+
+
+def register(cls: _Class) -> _Class:
+    """Class decorator: make a kind of output known under its name."""
+    if cls.kind in OUTPUTS and type(OUTPUTS[cls.kind]) is not cls:
+        raise ValueError(f"two outputs are of kind {cls.kind!r}")
+    OUTPUTS[cls.kind] = cls()
+    return cls

@@ -6,16 +6,16 @@ Axes: E examples, P pairs, A classes, B fused width.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from twelve.errors import DataError, nearest
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
+from twelve.outputs.base import Output, Prospects
+from twelve.outputs.parts.later import Tensor, nn, torch
+from twelve.outputs.parts.losses import as_rows, label_at_best, mean_over_classes
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
 
@@ -24,8 +24,8 @@ class Classes(Output):
 
     classes: ClassVar[tuple[str | bool, ...]]
     """In the order of the logits."""
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+    shown_as = "softmax"
+    legend = "Bars: the model's probability of each class; ✓ marks what is right."
 
     def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
         return self.classes

@@ -9,17 +9,18 @@ Axes: E examples, P pairs, O options of an example.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from twelve.outputs.alignment import Alignment
-from twelve.outputs.base import Output, Prediction, Prospects
+from twelve.outputs.base import Output, Prospects, register
 from twelve.outputs.classes import rank
-from twelve.outputs.losses import precise
+from twelve.outputs.parts.later import Tensor, nn, torch
+from twelve.outputs.parts.losses import precise
 from twelve.types.examples import SEPARATOR, Example
+from twelve.types.predictions import Card, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
 
 TRAINED = 4
@@ -30,15 +31,29 @@ _PAIRS = Alignment()
 """Whose head and loss these are."""
 
 
+@register
 class Options(Output):
     """One of ``Example.options``; ``Example.target`` is the index of the right one, None where it is not known.
 
     The pairs of an example have the right option first, then the others in their order; :meth:`decode` puts them back.
     """
 
-    kind: ClassVar[str] = "options"
-    skill: ClassVar[str] = "answering"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
+    kind = "options"
+    skill = "answering"
+    image_free = "options"
+    values = (int,)
+    index_of = "options"
+    asks = "Choose among texts that are given with the image: the right answer, its reason, the next turn."
+    legend = "Bars: the texts the model finds likeliest; ✓ marks what is right."
+    metrics: ClassVar = {
+        "R@1": "Recall at 1: share of the examples whose right text is ranked first.",
+        "R@5": "Recall at 5: share of the examples whose right text is among the first five.",
+        "R@10": "Recall at 10: share of the examples whose right text is among the first ten.",
+    }
+
+    @property
+    def head_kind(self) -> str:
+        return _PAIRS.kind
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, 1), the alignment head."""
@@ -86,6 +101,19 @@ class Options(Output):
         order = torch.tensor([_order(example) for example in examples], device=rows.device)
         own = torch.empty_like(rows).scatter_(1, order, rows)
         return rank(range(own.shape[1]), own)
+
+    def card(self, record: RecordedPrediction) -> Card:
+        def text(index: Any) -> Any:
+            return record.options[index] if index in range(len(record.options)) else index
+
+        named = replace(
+            record,
+            text=record.text.replace(SEPARATOR, " / "),
+            value=text(record.value),
+            target=text(record.target),
+            alternatives=tuple((text(index), share) for index, share in record.alternatives),
+        )
+        return super().card(named)
 
 
 def _order(example: Example) -> list[int]:

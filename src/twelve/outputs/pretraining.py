@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from twelve.errors import ConfigError, RegionError
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.losses import precise
-from twelve.outputs.masking import choose_regions, hide_words, without
+from twelve.outputs.alignment import Ranking
+from twelve.outputs.base import Prospects, register
+from twelve.outputs.parts.later import F, Tensor, nn, torch
+from twelve.outputs.parts.losses import precise
+from twelve.outputs.parts.masking import choose_regions, hide_words, without
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
 if TYPE_CHECKING:
@@ -100,15 +100,16 @@ def _not_offered(visual_target: object) -> ConfigError:
     )
 
 
-class Pretraining(Output):
+@register
+class Pretraining(Ranking):
     """Captions with hidden words beside images with hidden regions."""
 
-    kind: ClassVar[str] = "pretraining"
-    skill: ClassVar[str] = "pretraining"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    ranks_gallery: ClassVar[bool] = True
-    own_head: ClassVar[bool] = False
-    shares: ClassVar[bool] = False
+    kind = "pretraining"
+    skill = "pretraining"
+    asks = "Find the image that a caption describes, with what hidden words and regions alone have taught."
+    methods = ()
+    own_head = False
+    shares = False
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         raise ConfigError("the heads of pretraining are not among a model's heads", remedy="set pretraining: true")

@@ -8,29 +8,90 @@ Axes: E examples, P pairs, R regions (0 is the whole image), C candidates, V vis
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from twelve.errors import RegionError
 from twelve.metrics.referring import iou
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.heads import RegionScorer
-from twelve.outputs.losses import label_at_best, log_odds, sum_over_labels
+from twelve.outputs.base import Output, Prospects, register
+from twelve.outputs.parts.later import Tensor, nn, torch
+from twelve.outputs.parts.losses import label_at_best, log_odds, sum_over_labels
+from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, percent
 from twelve.types.examples import Box, Example
+from twelve.types.predictions import Card, CardImage, Frame, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
 
 THRESHOLD = 0.5
 """Overlap from which a region counts as the one meant; targets below it are 0."""
-SHOWN = 10
-"""How many of the best boxes a prediction carries: recall is told among the first ten."""
+KEPT = 10
+"""How many of the best boxes a prediction carries: recall is measured among the first ten."""
 SAME_BOX = 1.0
 """Pixels by which a candidate may differ from the region that was extracted for it (rounding, clipping)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Located(Result):
+    """Where in the image a phrase points.
+
+    Attributes:
+        box: xyxy pixels of the upright image; None if the best box scores below the threshold.
+        alternatives: the best boxes with their scores, best first, whatever the threshold.
+    """
+
+    box: Box | None
+    alternatives: tuple[tuple[Box, float], ...] = ()
+
+    @property
+    def found(self) -> bool:
+        return self.box is not None
+
+    @property
+    def said(self) -> str:
+        if self.box is None:
+            return f"not in the image (at most {percent(self.score)})"
+        x1, y1, x2, y2 = self.box
+        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.score)})"
+
+    @property
+    def frames(self) -> Sequence[tuple[Box, float]]:
+        return () if self.box is None else ((self.box, 1.0), *self.alternatives[1 : 1 + SHOWN])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Result):
+    """One of several candidate boxes.
+
+    Attributes:
+        index, box: the chosen one, counted from 0 (text and pages count boxes from 1); None if it scores below the
+            threshold.
+        alternatives: (index, score) of all of them, best first, whatever the threshold.
+    """
+
+    index: int | None
+    box: Box | None
+    alternatives: tuple[tuple[int, float], ...] = ()
+    boxes: tuple[Box, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
+
+    @property
+    def found(self) -> bool:
+        return self.index is not None
+
+    @property
+    def said(self) -> str:
+        if self.index is None:
+            return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
+        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.score)})"
+
+    @property
+    def frames(self) -> Sequence[tuple[Box, float]]:
+        others = [(self.boxes[index], score) for index, score in self.alternatives if index != self.index]
+        return others if self.box is None else ((self.box, 1.0), *others)
+
+
+@register
 class Region(Output):
     """A region of the image.
 
@@ -38,18 +99,27 @@ class Region(Output):
     where it is not known. The regions of an example with candidates must hold the candidates' boxes, anywhere.
     """
 
-    kind: ClassVar[str] = "region"
-    skill: ClassVar[str] = "pointing"
-    reads: ClassVar[Literal["fused", "regions"]] = "regions"
+    kind = "region"
+    skill = "pointing"
+    reads = "regions"
+    image_free = "boxes"
+    values = (int, list)
+    index_of = "candidates"
+    asks = "Point at the thing in an image that a phrase or a question means."
+    legend = "Solid frame: the thing that was meant. Dashed frame: what the model points at."
+    metrics: ClassVar = {"accuracy": "Share of the examples in which the right thing was pointed at."}
+    methods = ("locate", "choose", "guess")
+    example_call = 'locate("the small red cup")'
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, R, V) -> (P, R)."""
-        return RegionScorer(visual_size)
+        from twelve.outputs.parts.heads import PositionScorer
 
-    @torch.no_grad()
+        return PositionScorer(visual_size)
+
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
-        assert isinstance(head, RegionScorer)
-        head.bias.copy_(log_odds(targets["target"][targets["valid"]].mean()))
+        with torch.no_grad():
+            cast(Any, head).bias.copy_(log_odds(targets["target"][targets["valid"]].mean()))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy of (E, R) logits with soft overlaps, summed over regions (or candidates), averaged over
@@ -124,12 +194,34 @@ class Region(Output):
                 row, values, shown = row[columns], range(len(columns)), len(columns)
             else:
                 values = [cast(Box, tuple(box)) for box in _with_whole(seen).tolist()]
-                row, shown = row[: len(values)], SHOWN
+                row, shown = row[: len(values)], KEPT
             order = np.argsort(-row, kind="stable")[:shown]
             shares = torch.sigmoid(torch.from_numpy(row[order])).tolist()
             ranked = tuple((values[column], share) for column, share in zip(order, shares, strict=True))
             found.append(Prediction(*ranked[0], alternatives=ranked))
         return found
+
+    def card(self, record: RecordedPrediction) -> Card:
+        meant, predicted = _shown(record, record.target), _shown(record, record.value)
+        others = [box for box in record.candidates if box not in (meant, predicted)]
+        frames = [Frame(box, "candidate") for box in others]
+        frames += [Frame(meant, "wanted")] if meant is not None else []
+        frames += [Frame(predicted, "predicted")] if predicted is not None else []
+        says = f"the dashed frame, with confidence {record.score:.0%}"
+        if record.candidates:
+            says += f", out of {len(record.candidates)} candidates"
+        wanted = "the solid frame"
+        if meant is not None and predicted is not None:
+            wanted += f"; the two overlap by {iou(meant, predicted):.0%}"
+        return Card(record.text, [CardImage(image, frames) for image in record.images[:1]], says, wanted)
+
+    def result(self, found: Prediction, context: Context) -> Located | Chosen:
+        value = found.value if context.threshold is None or found.score >= context.threshold else None
+        if not context.boxes:
+            return Located(box=value, alternatives=found.alternatives, **context.fields)
+        box = None if value is None else context.boxes[value]
+        found_all = {"alternatives": found.alternatives, "boxes": context.boxes}
+        return Chosen(index=value, box=box, **found_all, **context.fields)
 
 
 def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float32]:
@@ -216,3 +308,12 @@ def _index(example: Example) -> int:
     if not 0 <= example.target < len(example.candidates):
         raise ValueError(f"{example.id}: candidate {example.target} of {len(example.candidates)}")
     return example.target
+
+
+def _shown(record: RecordedPrediction, value: Any) -> Box | None:
+    """The box to draw for a target or a value: itself, or the candidate with this index."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(record.candidates):
+        return record.candidates[value]
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 4:
+        return float(value[0]), float(value[1]), float(value[2]), float(value[3])
+    return None

@@ -9,27 +9,36 @@ Axes: E examples, P pairs, R regions (0 is the whole image), A classes, V visual
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import ClassVar
 
 from twelve.errors import DataError
-from twelve.outputs.base import Prediction
+from twelve.outputs.base import register
 from twelve.outputs.classes import Classes
+from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.region import candidate_columns
 from twelve.types.examples import Example
+from twelve.types.predictions import CardImage, Frame, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
 
 
+@register
 class Reply(Classes):
     """One of :attr:`classes` about the object in the only box of ``Example.candidates``, which must be among the
     regions, anywhere."""
 
-    kind: ClassVar[str] = "reply"
-    skill: ClassVar[str] = "answering"
-    classes: ClassVar[tuple[str | bool, ...]] = ("Yes", "No", "N/A")
-    reads: ClassVar[Literal["fused", "regions"]] = "regions"
+    kind = "reply"
+    skill = "answering"
+    classes = ("Yes", "No", "N/A")
+    reads = "regions"
+    asks = "Answer a question about one given thing in an image with yes, no or not applicable."
+    legend = "Frame: the thing asked about. Bars: the model's probability of each answer; ✓ marks what is right."
+    metrics: ClassVar = {
+        "accuracy": "Share of the questions answered rightly with one of three answers; guessing gives about 33."
+    }
+
+    def card_images(self, record: RecordedPrediction) -> list[CardImage]:
+        frames = [Frame(box, "wanted") for box in record.candidates]
+        return [CardImage(image, frames) for image in record.images[:1]]
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, R, V) -> (P, R, A)."""

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from twelve.outputs.base import register
 from twelve.outputs.classes import Classes
 
 
+@register
 class Truth(Classes):
     """True or False; ``Example.target`` is a bool, or None where it is not known."""
 
-    kind: ClassVar[str] = "truth"
-    skill: ClassVar[str] = "verification"
-    classes: ClassVar[tuple[str | bool, ...]] = (True, False)
+    kind = "truth"
+    skill = "verification"
+    classes = (True, False)
+    values = (bool,)
+    asks = "Say whether a statement is true of an image."
+    legend = "Bars: the model's probability of true and of false; ✓ marks what is right."
+    metrics: ClassVar = {"accuracy": "Share of the statements judged rightly; guessing gives about 50."}
+    methods = ("entails",)

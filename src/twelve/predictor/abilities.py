@@ -9,19 +9,10 @@ from typing import Any
 from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.model.processor import TwelveProcessor
+from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import Turn, check_shape, check_text, turns_of
 from twelve.tasks.base import Task, all_tasks
 from twelve.types.examples import Box
-
-METHODS = {
-    "answer": "answer",
-    "alignment": "match",
-    "region": "locate",
-    "pair": "verify",
-    "entailment": "entails",
-    "truth": "entails",
-}
-"""What asks a task of a kind, where the task itself names nothing else."""
 
 
 def check_head(name: str, heads: Mapping[str, object], run: str | Path) -> None:
@@ -60,8 +51,9 @@ class Abilities:
         for name, key in processor.task_outputs.items():
             kind = heads[key]["kind"] if key in heads else None
             task = known.get(name)
-            said = task.method if task is not None and task.kind == kind else ""
-            if method := said or METHODS.get(str(kind), ""):
+            own_method = task.method if task is not None and task.kind == kind else ""
+            methods = (own_method,) if own_method else OUTPUTS[kind].methods[:1] if kind in OUTPUTS else ()
+            for method in methods:
                 self.methods.setdefault(method, []).append(name)
 
     def task_for(self, method: str, task: str | None = None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.predictor.drawing import caption_below, framed, heated
+from twelve.outputs.parts.drawing import caption_below, framed, heated
 from twelve.types.examples import Box
 
 

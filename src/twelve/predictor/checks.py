@@ -11,14 +11,15 @@ import numpy as np
 
 from twelve.errors import ConfigError
 from twelve.formats.records import describe, writable
+from twelve.outputs import OUTPUTS
 from twelve.types.examples import Box
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-SINGLE = ("answer", "locate", "entails", "choose", "guess")
-"""Methods that are asked of one image."""
+IMAGES = {method: output.images for output in OUTPUTS.values() for method in output.methods if method != "match"}
+"""Methods that ask a question, and the number of images that they take."""
 CHOOSING = ("choose", "guess")
 """Methods that are asked of given boxes."""
 FINDING = ("locate", *CHOOSING)
@@ -110,7 +111,7 @@ def check_shape(method: str, boxes: bool, threshold: object, images: int | None 
     if threshold is not None and method not in FINDING:
         raise ConfigError(f"a threshold is not for {method}", remedy=f"leave it out: it is for {', '.join(FINDING)}")
     check_threshold(threshold)
-    wanted = 1 if method in SINGLE else 2
+    wanted = IMAGES.get(method, 1)
     if images == 0:
         raise ConfigError("there is no image to ask about", remedy="give the scene of an image")
     if images is not None and images != wanted:

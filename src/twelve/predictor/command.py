@@ -15,8 +15,9 @@ from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_
 from twelve.formats.data_root import image_key
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode
+from twelve.outputs.parts.result import Result, json_text
 from twelve.predictor.lines import Asked
-from twelve.predictor.results import Matched, Result, json_text
+from twelve.predictor.matched import Matched
 from twelve.progress import Track
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ Paths are relative to the file. Turns of a dialogue may also be ``{"question": "
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +24,14 @@ from twelve.errors import ConfigError, DataError, RegionError, nearest
 from twelve.formats.records import Record, read_lines
 from twelve.formats.results import mended_by
 from twelve.io.image_suffixes import SUFFIXES, flaw
-from twelve.predictor.checks import FINDING, SINGLE, Turns, check_shape, corners, readable, turns_of
-from twelve.predictor.results import Answer, Chosen, Judged, Located, Verified
+from twelve.outputs.parts.result import field_names
+from twelve.predictor.checks import FINDING, IMAGES, Turns, check_shape, corners, readable, turns_of
 from twelve.types.examples import Box
 
-METHODS = (*SINGLE, "verify")
 OPTIONS = ("image", "images", "boxes", "task", "threshold")
 """Fields of a line beside what it asks."""
-REPLY = frozenset(
-    {"method", "error", "image", "images"}
-    | {
-        each.name
-        for kind in (Answer, Located, Chosen, Judged, Verified)
-        for each in fields(kind)
-        if not each.metadata.get("hidden")
-    }
-)
-"""Fields of replies, which nothing that comes back with them may be called."""
+REPLY = frozenset({"method", "error", "image", "images"} | field_names())
+"""Fields of results, which no other field of a line may be called."""
 _REMEDY = "mend this line; docs/predict.md shows one of every kind"
 
 
@@ -162,15 +153,15 @@ def _asked(record: Record, folder: Path, task: str | None, threshold: float | No
 
 def _method(record: Record) -> str:
     """What a line asks."""
-    methods = [name for name in METHODS if name in record.fields]
+    methods = [name for name in IMAGES if name in record.fields]
     if len(methods) == 1:
         return methods[0]
     hints = [f"; {name!r} is none of them{hint}" for name in record.fields if (hint := _meant(name))]
     raise record.error(
-        f"a line asks one thing ({', '.join(METHODS)}), this one {len(methods)}{hints[0] if hints else ''}"
+        f"a line asks one thing ({', '.join(IMAGES)}), this one {len(methods)}{hints[0] if hints else ''}"
     )
 
 
 def _meant(name: str) -> str:
     """The method that a field's name may mean."""
-    return "" if name in (*METHODS, *OPTIONS, "id") else nearest(name, METHODS)
+    return "" if name in (*IMAGES, *OPTIONS, "id") else nearest(name, IMAGES)

@@ -22,12 +22,14 @@ from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
 from twelve.model.processor import CONFIG_FILE, TwelveProcessor
 from twelve.outputs import get_output
+from twelve.outputs.pair import Verified
+from twelve.outputs.parts.result import Context, Result
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.attention import Attention
 from twelve.predictor.checks import Turn, check_threshold, corners, readable, share_inside, texts_of, turns_of
-from twelve.predictor.questions import Question, result_of
-from twelve.predictor.results import Matched, Result, Verified
+from twelve.predictor.matched import Matched
+from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
 from twelve.predictor.store import MemoryStore
 from twelve.regions.extraction.feature_extractor import Extractor
@@ -339,10 +341,20 @@ class Predictor(Abilities):
         vocabulary = self.processor.vocabularies.get(batch.output, [])
         decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
         attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None
-        return [
-            result_of(question, each, threshold, attention, warnings.of_question(self.processor, question))
-            for question, each in zip(questions, decoded, strict=True)
-        ]
+        results = []
+        for question, found in zip(questions, decoded, strict=True):
+            images = tuple(scene.image for scene in question.scenes)
+            fields = {
+                "text": question.text,
+                "task": question.task,
+                "score": found.score,
+                "warnings": warnings.of_question(self.processor, question),
+                "image": images[0],
+                "attention": attention,
+            }
+            least = threshold if question.threshold is None else question.threshold
+            results.append(collator.output.result(found, Context(fields, question.boxes, least, images)))
+        return results
 
     def _attention(self, out: TwelveOutput, input_ids: Tensor, question: Question, seen: Regions) -> Attention:
         """What the first pair's words and regions looked at."""

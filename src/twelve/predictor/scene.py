@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from PIL import Image
 
+from twelve.outputs.answer import Answered
+from twelve.outputs.parts.result import Judged
+from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import Turn, corners, texts_of, turns_of
-from twelve.predictor.results import Answer, Chosen, Judged, Located
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
@@ -59,12 +61,12 @@ class Scene:
         return f"Scene({self.name!r}, {self.regions.width} x {self.regions.height}, {len(self.regions.boxes)} regions)"
 
     @overload
-    def answer(self, question: str, *, task: str | None = None, explain: bool = False) -> Answer: ...
+    def answer(self, question: str, *, task: str | None = None, explain: bool = False) -> Answered: ...
     @overload
-    def answer(self, question: list[str], *, task: str | None = None, explain: bool = False) -> list[Answer]: ...
+    def answer(self, question: list[str], *, task: str | None = None, explain: bool = False) -> list[Answered]: ...
     def answer(
         self, question: str | list[str], *, task: str | None = None, explain: bool = False
-    ) -> Answer | list[Answer]:
+    ) -> Answered | list[Answered]:
         """The answer to a question, or to several."""
         return self._asked("answer", question, task, explain)  # type: ignore[no-any-return]
 

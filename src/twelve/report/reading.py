@@ -12,8 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from twelve.config import load
 from twelve.errors import ConfigError, DataError, quoted
-from twelve.evaluation import record
-from twelve.evaluation.record import Recorded
+from twelve.evaluation import recorded
 from twelve.evaluation.results import read_results
 from twelve.formats.records import finite
 from twelve.io.json_file import decode, log_lines, read_object
@@ -21,6 +20,7 @@ from twelve.io.yaml_text import read_text
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
+from twelve.types.predictions import RecordedPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Run:
     machine: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     history: History
-    predictions: Mapping[str, Sequence[Recorded]]
+    predictions: Mapping[str, Sequence[RecordedPrediction]]
 
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""
@@ -109,7 +109,7 @@ def read_run(folder: Path) -> Run:
         problem = "this folder holds no run" if folder.is_dir() else "no such run"
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     config = load(path)
-    predictions, evaluation = folder / record.FILE, folder / "evaluation.json"
+    predictions, evaluation = folder / recorded.FILE, folder / "evaluation.json"
     if evaluation.is_file():
         read_results(evaluation)  # nothing of it is shown before all of it is sound
     again = f"it is written again by: twelve train {quoted(path)} --resume"
@@ -121,7 +121,7 @@ def read_run(folder: Path) -> Run:
         machine=_tree(folder / "machine.json", again),
         evaluation=_tree(evaluation, f"measure it again: twelve evaluate {quoted(folder)}"),
         history=read_history(folder / "metrics.jsonl"),
-        predictions=record.read(predictions) if predictions.is_file() else {},
+        predictions=recorded.read(predictions) if predictions.is_file() else {},
     )
 
 

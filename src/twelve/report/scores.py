@@ -68,7 +68,6 @@ class TaskScore:
 
     task: str
     title: str
-    kind: str
     metric: str
     meaning: str
     bar: Bar
@@ -98,8 +97,8 @@ class TaskScore:
         return "beats every baseline" if self.beats_all else f"does not beat: {', '.join(self.unbeaten)}"
 
 
-def task_score(tree: Mapping[str, Any], kind: str) -> TaskScore:
-    """A task of evaluation.json; ``kind`` is its output's."""
+def task_score(tree: Mapping[str, Any], meanings: Mapping[str, str]) -> TaskScore:
+    """A task of evaluation.json; ``meanings`` are those of its output's metrics."""
     found = dict(tree.get("baselines", {}))
     upper_bound = _bar(tree.get("oracle")) or _bar(found.pop("oracle", None)) or _bar(tree.get("upper_bound"))
     baselines = tuple(_baseline(name, baseline) for name, baseline in found.items())
@@ -112,16 +111,15 @@ def task_score(tree: Mapping[str, Any], kind: str) -> TaskScore:
     return TaskScore(
         task=tree["task"],
         title=tree["title"],
-        kind=kind,
         metric=name,
-        meaning=words.metric(name, kind),
+        meaning=words.metric(name, meanings),
         bar=score,
         baselines=baselines,
         upper_bound=upper_bound,
         closed=closed,
         protocol=tuple(_protocol(tree)),
         others=tuple(
-            (other, float(value), words.metric(other, kind))
+            (other, float(value), words.metric(other, meanings))
             for other, value in tree.get("metrics", {}).items()
             if other != name
         ),

@@ -1,35 +1,10 @@
-"""What the report says in words: the meaning of every kind of output, metric and baseline, for a reader new to it."""
+"""What the report says in words: the meaning of metrics and baselines, for a reader new to them."""
 
 from __future__ import annotations
 
-from twelve.evaluation.record import KEPT
+from collections.abc import Mapping
 
-KINDS = {
-    "answer": "Answer a question about an image, with one answer out of a fixed list.",
-    "alignment": "Find the image that a caption describes, among all images of a gallery.",
-    "pretraining": "Find the image that a caption describes, with what hidden words and regions alone have taught.",
-    "region": "Point at the thing in an image that a phrase or a question means.",
-    "pair": "Say whether a statement is true of two images.",
-    "entailment": "Say whether an image proves a statement, contradicts it or leaves it open.",
-    "truth": "Say whether a statement is true of an image.",
-    "reply": "Answer a question about one given thing in an image with yes, no or not applicable.",
-    "options": "Choose among texts that are given with the image: the right answer, its reason, the next turn.",
-}
-
-_ACCURACY = {
-    "answer": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is right.",
-    "region": "Share of the examples in which the right thing was pointed at.",
-    "pair": "Share of the statements judged rightly; guessing gives about 50.",
-    "entailment": "Share of the statements put into the right one of three classes; guessing gives about 33.",
-    "truth": "Share of the statements judged rightly; guessing gives about 50.",
-    "reply": "Share of the questions answered rightly with one of three answers; guessing gives about 33.",
-}
-
-_OPTIONS = {
-    "R@1": "Recall at 1: share of the examples whose right text is ranked first.",
-    "R@5": "Recall at 5: share of the examples whose right text is among the first five.",
-    "R@10": "Recall at 10: share of the examples whose right text is among the first ten.",
-}
+from twelve.evaluation.recorded import KEPT
 
 METRICS = {
     "recall@1": "Share of the phrases whose best box is right.",
@@ -86,25 +61,16 @@ DRAWN = (
     "first ones that were right and the first that were wrong."
 )
 
-_SHOWN = {
-    "answer": "Bars: the answers the model finds likeliest, each with its own probability; ✓ marks what is right.",
-    "alignment": "The five images that the model ranks first; the caption's own follows if it is further down.",
-    "pretraining": "The five images that the model ranks first; the caption's own follows if it is further down.",
-    "region": "Solid frame: the thing that was meant. Dashed frame: what the model points at.",
-    "pair": "Bars: the model's probability of true and of false; ✓ marks what is right.",
-    "entailment": "Bars: the model's probability of each class; ✓ marks what is right.",
-    "truth": "Bars: the model's probability of true and of false; ✓ marks what is right.",
-    "reply": "Frame: the thing asked about. Bars: the model's probability of each answer; ✓ marks what is right.",
-    "options": "Bars: the texts the model finds likeliest; ✓ marks what is right.",
-}
 
+def metric(name: str, own: Mapping[str, str]) -> str:
+    """What a metric means; its part after a comma ("accuracy, number") is the subset it was computed on.
 
-def metric(name: str, kind: str) -> str:
-    """What a metric means; its part after a comma ("accuracy, number") is the subset it was taken on."""
+    Args:
+        own: meanings that take precedence: those of the task's output.
+    """
     head, _, part = name.partition(", ")
     base = head.removeprefix("image to text ")
-    named = METRICS | _OPTIONS if kind == "options" else METRICS
-    meaning = _ACCURACY.get(kind, "") if base == "accuracy" else named.get(base, "")
+    meaning = own.get(base) or METRICS.get(base)
     if not meaning:
         return "Number of the dataset's own scorer."
     if base != head:
@@ -115,11 +81,6 @@ def metric(name: str, kind: str) -> str:
 def baseline(name: str) -> str:
     """What a baseline is."""
     return BASELINES.get(name, "A score that needs no image.")
-
-
-def shown(kind: str) -> str:
-    """How to read the examples of a kind of output."""
-    return _SHOWN.get(kind, "")
 
 
 def minutes(seconds: float) -> str:

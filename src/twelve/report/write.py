@@ -12,6 +12,7 @@ from typing import Any
 
 from twelve.errors import ConfigError, quoted
 from twelve.io import files
+from twelve.outputs import get_output
 from twelve.report import words
 from twelve.report.curves import Chart, chart
 from twelve.report.gallery import Gallery, galleries
@@ -27,8 +28,8 @@ class Section:
 
     name: str
     title: str
-    kind: str
     asks: str
+    legend: str
     score: TaskScore | None
     loss: Chart | None
     validation: Chart | None
@@ -108,15 +109,16 @@ def sections(run: Run) -> list[Section]:
     history, found = run.history, []
     for name in dict.fromkeys([*run.config.tasks, *measured]):
         task = run.task(name)
+        output = get_output(task.kind)
         spans = history.stopped(name)
         validations = [(at, 100 * score) for at, score in history.scores.get(name, ())]
         found.append(
             Section(
                 name=name,
                 title=task.title,
-                kind=task.kind,
-                asks=words.KINDS.get(task.kind, ""),
-                score=task_score(measured[name], task.kind) if name in measured else None,
+                asks=output.asks,
+                legend=output.legend,
+                score=task_score(measured[name], output.metrics) if name in measured else None,
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,

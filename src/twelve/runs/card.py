@@ -15,6 +15,7 @@ from twelve.io import files
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.trunk import trunk_class
+from twelve.outputs import get_output
 from twelve.tasks.base import Task, all_tasks
 from twelve.version import __version__
 
@@ -118,13 +119,8 @@ def write_card(
 
 
 def _use(config: TwelveConfig, processor: TwelveProcessor, origin: Origin) -> str:
-    kinds = {config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads}
-    calls = {
-        "answer": 'answer("what colour is the boat?")',
-        "region": 'locate("the small red cup")',
-        "entailment": 'entails("a boat is red")',
-    }
-    call = next((call for kind, call in calls.items() if kind in kinds), None)
+    kinds = [config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads]
+    call = next(filter(None, (get_output(kind).example_call for kind in kinds)), None)
     image = "AN IMAGE OF THE DRAWN WORLD" if origin.drawn else "PATH OF A PHOTOGRAPH"
     return "" if call is None else _USE.format(call=call, image=image)
 

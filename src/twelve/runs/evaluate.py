@@ -13,7 +13,7 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator
 from twelve.evaluation.results import Result, write_results
@@ -106,7 +106,7 @@ def evaluate_run(
     if whole:
         write_results(folder / name, results, facts)
     if whole and not full:
-        record.write(folder / record.FILE, evaluator.recorded)
+        recorded.write(folder / recorded.FILE, evaluator.recorded)
         made_by = str(facts["machine"].get("processor", ""))
         write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
     return results
