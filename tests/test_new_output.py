@@ -28,7 +28,7 @@ import twelve
 from twelve import config
 from twelve.evaluation import recorded
 from twelve.export.export import export
-from twelve.predictor.lines import asked_in
+from twelve.predictor.lines import requests_in
 from twelve.report.write import write_report
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
@@ -50,7 +50,7 @@ if __name__ == "__main__":
         "methods": model.methods,
         "result": result.to_dict(),
         "said": str(result),
-        "asked": [asked.method for asked in asked_in(folder / "ask.jsonl")],
+        "asked": [asked.method for asked in requests_in(folder / "ask.jsonl")],
         "recorded": recorded.read(run / recorded.FILE)["counting"][0].value,
         "page": page,
         "card": (run / "model" / "README.md").read_text(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from twelve.evaluation.results import Baseline, Result, write_results
+from twelve.evaluation.results import Baseline, TaskResult, write_results
 from twelve.metrics.bootstrap import Interval
 from twelve.types.measurement import Protocol
 from twelve.types.predictions import RecordedPrediction as Kept
@@ -31,7 +31,7 @@ def write_evaluation(path: Path) -> Path:
     score = Interval(51.5, 49.25, 53.75)
     facts = {"parameters": 1000, "training_seconds": 12.5, "evaluation_seconds": 2.5, "machine": {"cores": 2}}
     results = [
-        Result(
+        TaskResult(
             task=task,
             title=task.upper(),
             protocol=Protocol(split="val", gallery=gallery, note="measured"),

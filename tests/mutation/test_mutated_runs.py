@@ -11,7 +11,7 @@ from harness import LEAST, Reader
 
 from twelve.data.prepare import ValidationImages
 from twelve.evaluation import recorded
-from twelve.evaluation.results import Result, read_results
+from twelve.evaluation.results import TaskResult, read_results
 from twelve.report.reading import History, read_history
 from twelve.types.predictions import RecordedPrediction
 
@@ -58,10 +58,11 @@ def test_damaged_predictions(tmp_path: Path) -> None:
 def test_damaged_results(tmp_path: Path) -> None:
     path = fake_results.write_evaluation(tmp_path / "evaluation.json")
 
-    def sane(found: tuple[list[Result], dict[str, object]]) -> None:
+    def sane(found: tuple[list[TaskResult], dict[str, object]]) -> None:
         for result in found[0]:
             assert all(type(value) in (int, float) and math.isfinite(value) for value in result.metrics.values())
-            assert math.isfinite(result.score.mean) and isinstance(result.beats_baselines, bool)
+            assert math.isfinite(result.score.mean)
+            assert all(isinstance(baseline.beaten, bool) for baseline in result.baselines.values())
 
     numbers = ("number", "fraction", "as a float", "1e30", "30 digits")
     tolerated = {f"*.{name}: {what}": "any number will do" for what in numbers for name in _NUMBERS}

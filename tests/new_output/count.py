@@ -31,7 +31,7 @@ class Counted(Result):
     count: int
 
     @property
-    def said(self) -> str:
+    def words(self) -> str:
         return f"{self.count} things ({percent(self.score)})"
 
 
@@ -71,8 +71,9 @@ class Count(Output):
     def targets(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
     ) -> dict[str, Tensor]:
-        """``target``: (E,) int64."""
-        return {"target": torch.tensor([example.target for example in examples], dtype=torch.int64)}
+        """``target``: (E,) int64, -1 if it is unknown."""
+        counts = [-1 if example.target is None else example.target for example in examples]
+        return {"target": torch.tensor(counts, dtype=torch.int64)}
 
     def prospects(
         self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]

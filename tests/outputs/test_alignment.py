@@ -133,7 +133,7 @@ def test_decoding() -> None:
 def test_retrieval_scores_fit_together() -> None:
     scores = np.zeros((2, 3), dtype=np.float32)
     RetrievalScores(scores, ("a", "b"), ("x", "y", "z"), np.array([0, 2]))
-    with pytest.raises(ValueError, match="do not go with scores"):
+    with pytest.raises(ValueError, match="expected scores of shape"):
         RetrievalScores(scores, ("a",), ("x", "y", "z"), np.array([0]))
     with pytest.raises(ValueError, match="not in the gallery"):
         RetrievalScores(scores, ("a", "b"), ("x", "y", "z"), np.array([0, 3]))

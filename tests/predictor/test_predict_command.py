@@ -115,7 +115,7 @@ def test_images_of_one_name_are_told_apart(model: Path, images: Path, tmp_path: 
 
 @pytest.mark.parametrize("caption", ["", "  ", "\u200b"])
 def test_a_caption_says_something(model: Path, images: Path, caption: str) -> None:
-    with pytest.raises(ConfigError, match="nothing asked"):
+    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
         twelve("match", model, caption, "--images", images / "0.png")
 
 
@@ -151,7 +151,7 @@ def test_outputs_are_looked_at_before_the_work(model: Path, images: Path, tmp_pa
         (["--out", tmp_path], "this is a folder"),
         (["--out", tmp_path / "0.png"], "0.png: would be replaced"),
         (["--out", tmp_path / "link.png"], "link.png: would be replaced"),
-        (["--out", notes], "notes.txt: would be replaced, and holds something else than answers"),
+        (["--out", notes], "notes.txt: this file would be replaced, and is not a file of results"),
         (["--draw", tmp_path / "0.png"], "this is a file"),
         (["--draw", tmp_path], "00000-0.png: would be replaced"),
     ):

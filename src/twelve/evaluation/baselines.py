@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -47,16 +47,22 @@ def bag_of_words(
     bags = _bags([text for text, _ in train], words)
     held = _bags([text for text, _ in choose], words)
     held_gold = torch.tensor([index.get(label, -1) for _, label in choose])
-    best: tuple[float, nn.Module] | None = None
-    for penalty in PENALTIES:
-        model = _fit(bags, gold, len(words), len(classes), penalty)
-        with torch.no_grad():
-            accuracy = float((model(*held).argmax(1) == held_gold).double().mean()) if len(choose) else -penalty
-        if best is None or accuracy > best[0]:
-            best = (accuracy, model)
-    assert best is not None
+
+    def fitted(penalty: float) -> _BagModel:
+        model = _BagModel(len(words), len(classes))
+        minimise(
+            model.parameters(),
+            lambda: nn.functional.cross_entropy(model(*bags), gold) + penalty / 2 * model.weights.weight.square().sum(),
+        )
+        return model
+
+    @torch.no_grad()
+    def accuracy(model: _BagModel) -> float:
+        return float((model(*held).argmax(1) == held_gold).double().mean()) if len(choose) else 0.0
+
+    best = max(map(fitted, PENALTIES), key=accuracy)
     with torch.no_grad():
-        scores, rows = best[1](*_bags(test, words)).softmax(1).max(1)
+        scores, rows = best(*_bags(test, words)).softmax(1).max(1)
     return [Prediction(classes[int(row)], float(score)) for row, score in zip(rows, scores, strict=True)]
 
 
@@ -102,17 +108,14 @@ class _BagModel(nn.Module):
         return torch.as_tensor(self.weights(flat, starts) + self.bias)
 
 
-def _fit(bags: tuple[Tensor, Tensor], gold: Tensor, words: int, classes: int, penalty: float) -> _BagModel:
-    """Full-batch L-BFGS on cross-entropy plus ``penalty`` / 2 x the squared norm of the weights."""
-    model = _BagModel(words, classes)
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+def minimise(parameters: Iterable[Tensor], loss: Callable[[], Tensor], *, steps: int = 60, history: int = 10) -> None:
+    """Minimise a loss over its whole data with L-BFGS."""
+    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, history_size=history, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(*bags), gold)
-        loss = loss + penalty / 2 * model.weights.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        found = loss()
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return model

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twelve.evaluation.baselines import minimise
 from twelve.outputs.region import THRESHOLD, overlap_with
 from twelve.types.examples import Box, Example
 from twelve.types.predictions import Prediction
@@ -74,16 +75,12 @@ def _fit(rows: Sequence[NDArray[np.float64]], meant: Sequence[NDArray[np.bool_]]
         inputs[k, : len(row)], valid[k, : len(row)] = torch.from_numpy(row), 1
         right[k, : len(row)] = torch.from_numpy(hit)
     weights = torch.zeros(len(NAMES), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+    def loss() -> Tensor:
         shares = (inputs @ weights).masked_fill(valid == 0, -torch.inf).softmax(1)
-        loss = -(shares * right).sum(1).clamp_min(1e-12).log().mean() + PENALTY * weights.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        return -(shares * right).sum(1).clamp_min(1e-12).log().mean() + PENALTY * weights.square().sum()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    minimise([weights], loss, steps=100, history=100)
     return weights.detach()
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twelve.errors import DataError
-from twelve.evaluation.results import Result, read_results
+from twelve.evaluation.results import TaskResult, read_results
 from twelve.run_folder import EVALUATION
 
 
-def earlier(init: str | None) -> list[Result]:
+def earlier(init: str | None) -> list[TaskResult]:
     """What ``twelve evaluate`` measured of the run that a configuration goes on from; nothing where it has not, or its
     file is damaged."""
     for folder in () if init is None else (Path(init), Path(init).parent):
@@ -22,7 +22,7 @@ def earlier(init: str | None) -> list[Result]:
     return []
 
 
-def comparison(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
+def comparison(before: Sequence[TaskResult], after: Sequence[TaskResult]) -> list[str]:
     """One line a task that both measured in the same way, with the score's change; "forgot" where the two 95 %
     intervals, which hold for either model alone, do not meet."""
     known, lines = {result.task: result for result in before}, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
 from twelve.evaluation.calibration import expected_calibration_error
 from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
-from twelve.evaluation.results import Baseline, Result
+from twelve.evaluation.results import Baseline, TaskResult
 from twelve.evaluation.submission import check_labelled
 from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
 from twelve.metrics.bootstrap import Interval, interval
@@ -84,9 +84,11 @@ class Evaluator:
         if task.output.ranks_gallery:
             raise ConfigError(f"{task.task.title} has no predictions of single examples", remedy="choose another task")
         examples = self._read(task, split or task.test_split)
-        return examples, self._predicted(task, self._collator(task), examples)
+        return examples, self._answers(self._collator(task), examples, task.task.title)
 
-    def measure(self, name: str, split: str | None = None, predictions: Sequence[Prediction] | None = None) -> Result:
+    def measure(
+        self, name: str, split: str | None = None, predictions: Sequence[Prediction] | None = None
+    ) -> TaskResult:
         """Measure one task.
 
         Args:
@@ -107,13 +109,13 @@ class Evaluator:
             examples, ours, baselines, most = self._ranked(task, collator, examples, protocol)
         else:
             check_labelled(examples, task.task, split, self.data.root.path)
-            predictions = predictions or self._predicted(task, collator, examples)
+            predictions = predictions or self._answers(collator, examples, task.task.title)
             ours, baselines, most = self._decoded(task, collator, examples, protocol, predictions)
             rows = range(len(examples)) if ours.rows is None else ours.rows
             error = 100 * expected_calibration_error([predictions[row].score for row in rows], ours.per_example)
         self.measurements[name] = ours
         score = self._interval(ours.per_example, ours.groups)
-        return Result(
+        return TaskResult(
             task=name,
             title=task.task.title,
             protocol=protocol,
@@ -138,9 +140,6 @@ class Evaluator:
 
     def _collator(self, task: TaskData) -> Collator:
         return Collator(task.task.name, task.output, task.task.output, self.processor, self.data.store)
-
-    def _predicted(self, task: TaskData, collator: Collator, examples: Sequence[Example]) -> list[Prediction]:
-        return self._answers(collator, examples, task.task.title)
 
     def _answers(self, collator: Collator, examples: Sequence[Example], label: str) -> list[Prediction]:
         size = self.settings.batch_size
@@ -183,7 +182,7 @@ class Evaluator:
         most = upper_bound(
             task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
         )
-        return ours, {"chance": self._chance(ours, chance)} | self._baselines(ours, baselines), most
+        return ours, self._baselines(ours, chance, baselines), most
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
@@ -203,11 +202,10 @@ class Evaluator:
         self.recorded += recorded.ranked(*of, captions, scores, ours.per_example)
         if not self.baselines:
             return captions, ours, {}, None
-        shuffled = [
-            task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in range(self.settings.derangements)
-        ]
+        seeds = range(self.settings.derangements)
+        shuffled = [task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in seeds]
         chance = np.full(len(captions), 1 / len(scores.image_ids))
-        baselines = {"chance": self._chance(ours, chance)} | self._baselines(ours, {"shuffled images": shuffled})
+        baselines = self._baselines(ours, chance, {"shuffled images": shuffled})
         return captions, ours, baselines, gallery_upper_bound(task.task, self.data.root, protocol.split, scores)
 
     def _image_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
@@ -224,31 +222,26 @@ class Evaluator:
             train = [example for example in learnt if example.images[0] in self.data.store]
             prior = {"box prior": confident_and_large(examples, lookup)}
             return prior if untaught else prior | {"trained box prior": trained_box_prior(train, examples, lookup)}
-        known: Callable[[Sequence[Example]], list[tuple[str, Hashable]]] = lambda split: [  # noqa: E731
-            (example.text, output.label(example)) for example in split
-        ]
         most = Prediction(majority([output.label(example) for example in examples]), 1.0)
-        constant = {"majority": [most] * len(examples)}
-        if untaught:
-            return constant
-        return constant | {
-            "bag of words": bag_of_words(known(learnt), known(task.validation), [example.text for example in examples])
+        found = {"majority": [most] * len(examples)}
+        if not untaught:
+            train, choose = ([(one.text, output.label(one)) for one in part] for part in (learnt, task.validation))
+            found["bag of words"] = bag_of_words(train, choose, [example.text for example in examples])
+        return found
+
+    def _baselines(
+        self, ours: Measurement, chance: NDArray[np.float64], measured: Mapping[str, Sequence[Measurement]]
+    ) -> dict[str, Baseline]:
+        """Baselines by name: chance, (N,) each example's in 0..1, and the mean of each of the measured ones."""
+        found = {"chance": (100 * float(chance.mean()), chance)}
+        for name, each in measured.items():
+            if each:
+                headline = float(np.mean([measurement.headline for measurement in each]))
+                found[name] = headline, np.mean([measurement.per_example for measurement in each], axis=0)
+        return {
+            name: Baseline(name, score, self._interval(ours.per_example - per_example, ours.groups))
+            for name, (score, per_example) in found.items()
         }
-
-    def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Baseline:
-        """``chance`` (N,) is each example's, 0..1."""
-        return Baseline("chance", 100 * float(chance.mean()), self._interval(ours.per_example - chance, ours.groups))
-
-    def _baselines(self, ours: Measurement, baselines: Mapping[str, Sequence[Measurement]]) -> dict[str, Baseline]:
-        return {name: self._baseline(name, ours, found) for name, found in baselines.items() if found}
-
-    def _baseline(self, name: str, ours: Measurement, found: Sequence[Measurement]) -> Baseline:
-        per_example = np.mean([measurement.per_example for measurement in found], axis=0)
-        return Baseline(
-            name=name,
-            score=float(np.mean([measurement.headline for measurement in found])),
-            advantage=self._interval(ours.per_example - per_example, ours.groups),
-        )
 
     def _interval(self, values: NDArray[np.float64], groups: Sequence[str]) -> Interval:
         found = interval(values, groups, resamples=self.settings.resamples)

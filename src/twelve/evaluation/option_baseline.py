@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twelve.evaluation.baselines import PENALTIES, terms
+from twelve.evaluation.baselines import PENALTIES, minimise, terms
 from twelve.progress import Track
 from twelve.types.examples import SEPARATOR, Example
 from twelve.types.predictions import Prediction
@@ -45,18 +45,15 @@ def bag_of_options(train: Sequence[Example], choose: Sequence[Example], test: Se
     held = [_drawn(example, rng) for example in _some(choose, CHOSEN, rng)]
     counts = Counter(term for text, options, _ in learnt for option in options for term in set(_features(text, option)))
     rows = {term: row for row, term in enumerate(sorted(term for term, count in counts.items() if count >= 2))}
-    best: tuple[float, _Weights] | None = None
-    for penalty in PENALTIES:
-        model = _fit(learnt, rows, penalty)
-        accuracy = model.accuracy(held) if held else -penalty
-        if best is None or accuracy > best[0]:
-            best = (accuracy, model)
-    assert best is not None
+    best = max(
+        (_fit(learnt, rows, penalty) for penalty in PENALTIES),
+        key=lambda model: model.accuracy(held) if held else 0.0,
+    )
     found: list[Prediction] = []
     with Track("words alone", len(test), "examples") as track:
         for start in range(0, len(test), BLOCK):
             block = [(example.text, list(example.options), 0) for example in test[start : start + BLOCK]]
-            found += best[1].predictions(block)
+            found += best.predictions(block)
             track.advance(len(block))
     return found
 
@@ -127,17 +124,13 @@ class _Weights(nn.Module):
 
 
 def _fit(choices: Sequence[Choice], rows: dict[str, int], penalty: float) -> _Weights:
-    """Full-batch L-BFGS on cross-entropy over the options plus ``penalty`` / 2 x the squared norm of the weights."""
+    """Weights of the least cross-entropy over the options plus ``penalty`` / 2 x their squared norm."""
     model = _Weights(rows)
     bags, right = model.bags(choices), torch.tensor([index for _, _, index in choices])
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=60, history_size=10, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(*bags, len(choices)), right)
-        loss = loss + penalty / 2 * model.weights.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    def loss() -> Tensor:
+        logits = model(*bags, len(choices))
+        return nn.functional.cross_entropy(logits, right) + penalty / 2 * model.weights.weight.square().sum()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    minimise(model.parameters(), loss)
     return model

@@ -37,7 +37,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TaskResult:
     """One task measured on one split."""
 
     task: str
@@ -60,12 +60,8 @@ class Result:
         """Per cent of the way from the best baseline to the upper bound that the score has gone."""
         return closed(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)
 
-    @property
-    def beats_baselines(self) -> bool:
-        return all(baseline.beaten for baseline in self.baselines.values())
 
-
-def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
+def read_results(path: Path) -> tuple[list[TaskResult], dict[str, Any]]:
     """Results and facts that :func:`write_results` wrote.
 
     Raises:
@@ -80,11 +76,10 @@ def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
         if "machine" in facts.fields:
             facts.record("machine")
         try:
-            json.dumps(facts.fields, allow_nan=False)
+            _text(facts.fields)
             for task in tasks.fields:
-                result = json.dumps(tasks.record(task).fields, allow_nan=False)
-                found.append(_RESULT.validate_json(result, strict=True))
-                json.dumps(asdict(found[-1]), allow_nan=False)  # a number too large for a float has become infinite
+                found.append(_RESULT.validate_json(_text(tasks.record(task).fields), strict=True))
+                _text(asdict(found[-1]))  # a number too large for a float has become infinite
                 if found[-1].task != task:
                     raise ValueError("it is of another task")
         except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
@@ -93,10 +88,15 @@ def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
     return found, dict(facts.fields)
 
 
-_RESULT = TypeAdapter(Result)
+_RESULT = TypeAdapter(TaskResult)
 
 
-def write_results(path: Path, results: Sequence[Result], facts: Mapping[str, Any]) -> Path:
+def _text(tree: Any) -> bytes:
+    """JSON as UTF-8; raises ValueError for numbers that are not finite and unpaired surrogates."""
+    return json.dumps(tree, allow_nan=False, ensure_ascii=False).encode()
+
+
+def write_results(path: Path, results: Sequence[TaskResult], facts: Mapping[str, Any]) -> Path:
     """Write the results of a run."""
     tree = {"facts": dict(facts), "tasks": {result.task: asdict(result) for result in results}}
     with files.replacing(path) as partial:

@@ -1,4 +1,4 @@
-"""An answer out of a vocabulary: visual question answering as classification with soft labels.
+"""An answer from a vocabulary: visual question answering as classification with soft labels.
 
 Soft targets and their score follow "Bottom-Up and Top-Down Attention for Image Captioning and Visual Question
 Answering" (Anderson et al. 2018); the classifier is ViLBERT's (Lu et al. 2019).
@@ -13,13 +13,12 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from twelve.errors import CheckpointError
-from twelve.outputs.base import Output, Prospects, register
+from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, precise, sum_over_labels
 from twelve.outputs.parts.result import Context, Result, ranked
 from twelve.types.examples import Example
 from twelve.types.predictions import Card, Prediction, RecordedPrediction
-from twelve.types.regions import Regions
 
 SHOWN = 5
 """How many of the best answers a prediction carries."""
@@ -37,13 +36,13 @@ class Answered(Result):
     alternatives: tuple[tuple[str, float], ...] = ()
 
     @property
-    def said(self) -> str:
+    def words(self) -> str:
         return ranked(self.answer, self.score, self.alternatives)
 
 
 @register
 class Answer(Output):
-    """One of A answers. ``Example.target`` is {answer: soft score in 0..1}, or None where it is not known."""
+    """One of A answers. ``Example.target`` is {answer: soft score in 0..1}, or None if it is unknown."""
 
     kind = "answer"
     skill = "answering"
@@ -79,14 +78,12 @@ class Answer(Output):
         return label_at_best(logits, targets["target"])
 
     def label(self, example: Example) -> Hashable | None:
-        """The answer with the highest soft score, the first of equals; "" where there is none."""
+        """The answer with the highest soft score, the first of equals; "" if there is none."""
         if not isinstance(example.target, Mapping) or not example.target:
             return ""
         return max(example.target, key=example.target.__getitem__)
 
-    def targets(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> dict[str, Tensor]:
+    def targets(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> dict[str, Tensor]:
         """``target``: (E, A) float32 soft scores; answers that the vocabulary lacks are left out."""
         index = {answer: column for column, answer in enumerate(vocabulary)}
         target = torch.zeros(len(examples), len(vocabulary))
@@ -94,16 +91,14 @@ class Answer(Output):
             if example.target is None:
                 continue
             if not isinstance(example.target, Mapping):
-                raise TypeError(f"{example.id}: an answer's target is a mapping, not {example.target!r}")
+                raise TypeError(f"{example.id}: expected {{answer: score}} as target, found {example.target!r}")
             for answer, score in example.target.items():
                 if answer in index:
                     target[row, index[answer]] = score
         return {"target": target}
 
-    def prospects(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> Prospects:
-        """An answer drawn uniformly from the vocabulary, and the best answer in it."""
+    def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:
+        """Those of an answer drawn uniformly from the vocabulary, and of the best answer in it."""
         known = frozenset(vocabulary)
         scores = [
             [score for answer, score in (example.target or {}).items() if answer in known]  # type: ignore[union-attr]
@@ -114,10 +109,8 @@ class Answer(Output):
             best=np.array([max(found, default=0.0) for found in scores]),
         )
 
-    def decode(
-        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> list[Prediction]:
-        """The best answer of each row of (E, A) logits, its sigmoid as score, and the best five."""
+    def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
+        """The best answer of each row of (E, A) logits with its sigmoid as score, and the best five."""
         if logits.shape[1] != len(vocabulary):
             raise CheckpointError(
                 f"the head has {logits.shape[1]} answers, the vocabulary {len(vocabulary)}",

@@ -1,4 +1,4 @@
-"""Does an image entail a statement, contradict it, or leave it open (SNLI-VE: Xie et al. 2019)."""
+"""Whether an image entails a statement, contradicts it, or leaves it open (SNLI-VE: Xie et al. 2019)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twelve.outputs.classes import Classes
 
 @register
 class Entailment(Classes):
-    """A class name, or None where it is not known."""
+    """``Example.target`` is a class name, or None if it is unknown."""
 
     kind = "entailment"
     skill = "verification"

@@ -1,19 +1,15 @@
-"""Is a statement true of two images (NLVR2: Suhr et al. 2019)."""
+"""Whether a statement is true of two images (NLVR2: Suhr et al. 2019)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from twelve.errors import DataError
-from twelve.outputs.base import register
+from twelve.outputs.base import Examples, Rng, TextImagePairs, register
 from twelve.outputs.classes import Classes
 from twelve.outputs.parts.later import nn
 from twelve.outputs.parts.result import HIDDEN, NO_IMAGE, Context, Result, named, percent
-from twelve.types.examples import Example
 from twelve.types.predictions import CardImage, Prediction, RecordedPrediction
 
 if TYPE_CHECKING:
@@ -32,7 +28,7 @@ class Verified(Result):
     right: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     @property
-    def said(self) -> str:
+    def words(self) -> str:
         return f"{named(self.true)} ({percent(self.score)})"
 
     def draw(self) -> Image.Image:
@@ -68,9 +64,7 @@ class Pair(Classes):
 
         return PairClassifier(fused_size, len(self.classes))
 
-    def pairs(
-        self, examples: Sequence[Example], rng: np.random.Generator | None = None, pool: Any = None
-    ) -> list[list[tuple[str, str]]]:
+    def pairs(self, examples: Examples, rng: Rng | None = None, pool: Any = None) -> TextImagePairs:
         """Two pairs an example: the text with the first image, the text with the second."""
         for example in examples:
             if len(example.images) != 2:

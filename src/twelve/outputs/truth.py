@@ -1,7 +1,7 @@
-"""Is a statement true of one image (FOIL: Shekhar et al. 2017).
+"""Whether a statement is true of one image (FOIL: Shekhar et al. 2017).
 
-The original gave this the head of two images (outputs/pair.py), which halves a batch and so never fitted one; here
-it has a head of its own.
+The original uses the head for two images (outputs/pair.py), which merges every two rows of a batch. Here the output has
+a head of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twelve.outputs.classes import Classes
 
 @register
 class Truth(Classes):
-    """True or False; ``Example.target`` is a bool, or None where it is not known."""
+    """True or False; ``Example.target`` is a bool, or None if it is unknown."""
 
     kind = "truth"
     skill = "verification"

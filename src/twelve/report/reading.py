@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from twelve.config import load
 from twelve.errors import ConfigError, DataError, quoted
 from twelve.evaluation import recorded
-from twelve.evaluation.results import read_results
+from twelve.evaluation.results import TaskResult, read_results
 from twelve.formats.records import finite
 from twelve.io.json_file import decode, log_lines, read_object
 from twelve.io.yaml_text import read_text
@@ -81,14 +81,15 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The files of a run folder, as plain trees; those that are not there are empty."""
+    """The files of a run folder; a missing one is empty."""
 
     folder: Path
     config: RunConfig
     config_text: str
     data: Mapping[str, Any]
     machine: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
+    results: Mapping[str, TaskResult]
+    facts: Mapping[str, Any]
     history: History
     predictions: Mapping[str, Sequence[RecordedPrediction]]
 
@@ -110,8 +111,7 @@ def read_run(folder: Path) -> Run:
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     config = load(path)
     predictions, evaluation = folder / recorded.FILE, folder / "evaluation.json"
-    if evaluation.is_file():
-        read_results(evaluation)  # nothing of it is shown before all of it is sound
+    results, facts = read_results(evaluation) if evaluation.is_file() else ([], {})
     again = f"it is written again by: twelve train {quoted(path)} --resume"
     return Run(
         folder=folder,
@@ -119,7 +119,8 @@ def read_run(folder: Path) -> Run:
         config_text=read_text(path),
         data=_data(folder / "data.json", again),
         machine=_tree(folder / "machine.json", again),
-        evaluation=_tree(evaluation, f"measure it again: twelve evaluate {quoted(folder)}"),
+        results={result.task: result for result in results},
+        facts=facts,
         history=read_history(folder / "metrics.jsonl"),
         predictions=recorded.read(predictions) if predictions.is_file() else {},
     )

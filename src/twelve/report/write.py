@@ -104,10 +104,9 @@ def render(run: Run) -> str:
 
 def sections(run: Run) -> list[Section]:
     """One section a task, in the configuration's order; tasks measured in another order or later come after."""
-    measured: Mapping[str, Any] = run.evaluation.get("tasks", {})
     shown = galleries(run.config, run.predictions)
     history, found = run.history, []
-    for name in dict.fromkeys([*run.config.tasks, *measured]):
+    for name in dict.fromkeys([*run.config.tasks, *run.results]):
         task = run.task(name)
         output = get_output(task.kind)
         spans = history.stopped(name)
@@ -118,7 +117,7 @@ def sections(run: Run) -> list[Section]:
                 title=task.title,
                 asks=output.asks,
                 legend=output.legend,
-                score=task_score(measured[name], output.metrics) if name in measured else None,
+                score=task_score(run.results[name], output.metrics) if name in run.results else None,
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
@@ -130,7 +129,7 @@ def sections(run: Run) -> list[Section]:
 
 def summary(run: Run, parts: Sequence[Section]) -> str:
     """The run in two or three sentences."""
-    facts, history = run.evaluation.get("facts", {}), run.history
+    facts, history = run.facts, run.history
     size = f" of {facts['parameters'] / 1e6:.1f} million parameters" if "parameters" in facts else ""
     tasks = "one task" if len(parts) == 1 else f"{len(parts)} tasks"
     text = f"One model{size}, trained on {tasks}"
@@ -201,15 +200,14 @@ def _readable(run: Run, split: str) -> str:
 def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
     """(stage, time) of everything that was timed."""
     rows = []
-    facts = run.evaluation.get("facts", {})
     if run.history.seconds:
         rows.append(("training, validation included", words.minutes(run.history.seconds)))
-    for key, value in facts.items():
+    for key, value in run.facts.items():
         stage = key.removesuffix("_seconds")
         if stage != key and stage not in ("training", "evaluation"):
             rows.append((stage.replace("_", " "), words.minutes(float(value))))
-    if "evaluation_seconds" in facts:
-        rows.append(("measuring, baselines included", words.minutes(float(facts["evaluation_seconds"]))))
+    if "evaluation_seconds" in run.facts:
+        rows.append(("measuring, baselines included", words.minutes(float(run.facts["evaluation_seconds"]))))
         rows += [
             (f"of it, {part.title}", words.minutes(part.score.seconds)) for part in parts if part.score is not None
         ]
@@ -219,7 +217,7 @@ def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
 def machine(run: Run) -> list[tuple[str, str]]:
     """(what, which) of the machine that trained, and of the one that measured where it is another."""
     rows = _named(run.machine)
-    other = run.evaluation.get("facts", {}).get("machine", {})
+    other = run.facts.get("machine", {})
     if other and {key: other.get(key) for key in run.machine} != dict(run.machine):
         rows += [(f"measured on: {key}", value) for key, value in _named(other)]
     return rows

@@ -20,7 +20,7 @@ from twelve.tasks.base import Task, all_tasks
 from twelve.version import __version__
 
 if TYPE_CHECKING:
-    from twelve.evaluation.results import Result
+    from twelve.evaluation.results import TaskResult
 
 FILE = "README.md"
 
@@ -81,7 +81,7 @@ class Origin:
     drawn: bool = False
     data: Mapping[str, str] = field(default_factory=dict)
     validations: Mapping[str, float] = field(default_factory=dict)
-    results: Sequence[Result] = ()
+    results: Sequence[TaskResult] = ()
     machine: str = ""
 
 
@@ -194,7 +194,7 @@ def origin_of_run(
     drawn: bool,
     began: str | None,
     validations: Mapping[str, float],
-    results: Sequence[Result] = (),
+    results: Sequence[TaskResult] = (),
     machine: str = "",
 ) -> Origin:
     """The origin of a model that a run trained.

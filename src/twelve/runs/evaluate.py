@@ -16,7 +16,7 @@ from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
 from twelve.evaluation import recorded
 from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator
-from twelve.evaluation.results import Result, write_results
+from twelve.evaluation.results import TaskResult, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
 from twelve.io import json_file
 from twelve.io.files import check_folder
@@ -46,7 +46,7 @@ def evaluate_run(
     allow_other_features: bool = False,
     settings: Sequence[str] = (),
     console: Console | None = None,
-) -> list[Result]:
+) -> list[TaskResult]:
     """Measure the run's tasks, print the table and write evaluation.json into its folder.
 
     Args:
@@ -112,7 +112,7 @@ def evaluate_run(
     return results
 
 
-def _facts(folder: Path, model: Twelve, results: Sequence[Result]) -> dict[str, Any]:
+def _facts(folder: Path, model: Twelve, results: Sequence[TaskResult]) -> dict[str, Any]:
     """What the model cost, and the machine."""
     stages = stage_seconds(folder)
     return {
@@ -130,7 +130,7 @@ def stage_seconds(folder: Path) -> dict[str, float]:
     return {name: float(spent) for name, spent in pairs if isinstance(spent, int | float)}
 
 
-def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:
+def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Console) -> None:
     """Print the table, the protocols, and what the model cost."""
     console.print(table(results), highlight=False, soft_wrap=True, markup=False)
     for result in results:
@@ -142,7 +142,7 @@ def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) 
     )
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[TaskResult]) -> str:
     """Every score with its interval and, below it, each baseline with the model's advantage; at most 80 columns
     wide."""
     lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'gain':>7}"]
@@ -163,7 +163,7 @@ def _range(found: Interval, form: str) -> str:
     return f"[{found.low:{form}}, {found.high:{form}}]"
 
 
-def protocol_line(result: Result) -> str:
+def protocol_line(result: TaskResult) -> str:
     """Everything one must know to compare the number with another's."""
     protocol = result.protocol
     parts = [

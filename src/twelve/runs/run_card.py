@@ -14,7 +14,7 @@ from twelve.runs.card import origin_of_run, write_card
 from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
-    from twelve.evaluation.results import Result
+    from twelve.evaluation.results import TaskResult
     from twelve.model.processor import TwelveProcessor
     from twelve.model.vilbert import Twelve
 
@@ -24,7 +24,7 @@ def write_run_card(
     model: Twelve,
     processor: TwelveProcessor,
     validations: Mapping[str, float],
-    results: Sequence[Result] = (),
+    results: Sequence[TaskResult] = (),
     machine: str = "",
 ) -> None:
     """Write the card of a run's model, with its results once it has been measured.

@@ -43,10 +43,10 @@ class Result:
     attention: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     def __str__(self) -> str:
-        return "\n".join((self.said, *(f"warning: {warning}" for warning in self.warnings)))
+        return "\n".join((self.words, *(f"warning: {warning}" for warning in self.warnings)))
 
     @property
-    def said(self) -> str:
+    def words(self) -> str:
         """The result in words, without the warnings."""
         raise NotImplementedError
 
@@ -105,7 +105,7 @@ class Judged(Result):
     alternatives: tuple[tuple[str, float], ...] = ()
 
     @property
-    def said(self) -> str:
+    def words(self) -> str:
         return ranked(self.label, self.score, self.alternatives)
 
 
