@@ -130,7 +130,7 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     try:
         found = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one: tensors with gradients
-        raise ConfigError("expected boxes, found something else", remedy=_BOXES) from None
+        raise ConfigError("these are not boxes", remedy=_BOXES) from None
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
         raise ConfigError(f"expected boxes of shape (C, 4), found {found.shape}", remedy=_BOXES)
     if len(found) > MOST_BOXES:  # the cost grows with their square
