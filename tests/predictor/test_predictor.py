@@ -221,7 +221,7 @@ def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:
     assert blind.answer("is it red ?").score == pytest.approx(scene.answer("is it red ?").score, abs=1e-6)
     with pytest.raises(ValueError, match="no image to draw on"):
         blind.answer("is it red ?").draw()
-    with pytest.raises(RegionError, match="given boxes need the image"):
+    with pytest.raises(RegionError, match="boxes need an image"):
         blind.choose("red ?", [[0, 0, 5, 5]])
 
 
@@ -278,5 +278,5 @@ def test_a_model_of_imported_regions_says_what_it_needs(folder: Path, tmp_path: 
     config = json.loads((copy / "processor_config.json").read_text())
     config["region_recipes"] = {}
     (copy / "processor_config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match="does not say how the regions"):
+    with pytest.raises(ConfigError, match="does not record how its training regions"):
         twelve.load(copy).look(Image.new("RGB", (64, 64)))

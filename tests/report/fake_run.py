@@ -88,7 +88,7 @@ def evaluation() -> dict[str, Any]:
 
 
 def history(iterations: int = 40) -> list[dict[str, Any]]:
-    """A log in which the second task stands still in iterations 20 to 30, the last one from 30 on."""
+    """A log in which the second task is stopped in iterations 20 to 30, the last one from 30 on."""
     lines: list[dict[str, Any]] = []
     for at in range(2, iterations + 1, 2):
         losses = {task: round(2.5 / (1 + at / (5 + place)), 5) for place, task in enumerate(KINDS)}

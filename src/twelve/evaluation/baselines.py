@@ -1,9 +1,9 @@
-"""Baselines: what a score must beat before it means that images were looked at.
+"""Baselines: scores that a model must beat to show that it uses the images.
 
-majority      the best constant answer, chosen with hindsight: the most frequent one of the split itself
-image-free  a TRAINED model that sees no image: bag of words for classes; box_prior.py for boxes
-chance        a value drawn uniformly from all that could be answered (Output.prospects)
-shuffled      the model itself with every image replaced by another one of the split
+majority    the best constant answer, chosen with hindsight: the most frequent one of the split itself
+image-free  a TRAINED model without images: bag of words for classes; box_prior.py for boxes
+chance      a value drawn uniformly from all possible ones (Output.prospects)
+shuffled    the model itself with every image replaced by another one of the split
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from twelve.types.predictions import Prediction
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-"""Weights of the squared norm that the bag of words chooses from, on held-back training examples."""
+"""Weights of the squared norm; the best one on held-back training examples is chosen."""
 
 
 def majority(labels: Sequence[Hashable]) -> Hashable:
-    """The most frequent label; the first of equals in sorted order, so that it does not depend on file order."""
+    """The most frequent label; the first of equals in sorted order, whatever the file's order."""
     counts = Counter(labels)
     return min(counts, key=lambda label: (-counts[label], str(label)))
 
@@ -67,10 +67,10 @@ def bag_of_words(
 
 
 def derangement(items: Sequence[Hashable], seed: int) -> Mapping[Hashable, Hashable]:
-    """A fixed permutation of the distinct items that leaves none in its place (one item stays: there is no other)."""
+    """A fixed permutation of the distinct items without fixed points (a single item stays)."""
     distinct = sorted(set(items), key=str)
     order = np.random.default_rng(seed).permutation(len(distinct))
-    # A random cycle: every item is replaced by the one after it in random order.
+    # A cycle: every item is replaced by the next one in random order.
     return {distinct[order[i]]: distinct[order[(i + 1) % len(order)]] for i in range(len(order))}
 
 
@@ -82,13 +82,13 @@ def _vocabulary(texts: object) -> dict[str, int]:
 
 
 def terms(text: str) -> list[str]:
-    """Words and pairs of neighbouring words, in lower case."""
+    """Words and pairs of adjacent words, in lower case."""
     words = re.findall(r"[\w']+", text.lower())
     return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
 
 
 def _bags(texts: Sequence[str], words: Mapping[str, int]) -> tuple[Tensor, Tensor]:
-    """Word indices of all texts end to end and where each text starts (the layout of nn.EmbeddingBag)."""
+    """Word indices of all texts, concatenated, and the start of each text (the layout of nn.EmbeddingBag)."""
     bags: list[NDArray[np.int64]] = [
         np.unique([words[term] for term in terms(text) if term in words]).astype(np.int64) for text in texts
     ]

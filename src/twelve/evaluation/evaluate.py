@@ -1,4 +1,4 @@
-"""Official numbers of a trained model, each with its protocol, its interval and the baselines it must beat."""
+"""Official numbers of a trained model, each with its protocol, its interval and its baselines."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from twelve.types.measurement import Measurement, Protocol
 from twelve.types.predictions import Prediction, RecordedPrediction
 
 LEARNT = 100_000
-"""Training examples that the baselines learn from at most: the scores of all of them stand in memory."""
+"""Most training examples of the baselines, whose scores are all in memory."""
 
 
 class Evaluator:
-    """Measures a model on the reported split of each task.
+    """Measures a model on the test split of each task.
 
     Args:
         config: the run's configuration.
-        full: measure with the complete protocol (retrieval: the whole gallery).
-        data: the run's data, or that of the tasks that will be measured; read from all tasks' files when absent.
+        full: use the complete protocol (retrieval: the whole gallery).
+        data: data of the run, or of the tasks to measure; None to read all tasks' files.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class Evaluator:
         self.recorded: list[RecordedPrediction] = []
         """Single predictions of every task measured so far, for the report."""
         self.measurements: dict[str, Measurement] = {}
-        """What every example of the tasks measured so far contributed."""
+        """Measurements of every task measured so far."""
 
     def prepare(self, data: Prepared | None) -> None:
-        """Measure with these data from now on; read all tasks' files when there are none."""
+        """Use these data from now on; None to read all tasks' files."""
         self.data: Prepared = data or prepare(
             self.config, self.processor.vocabularies, texts_only=True, recipes=self.processor.region_recipes
         )
 
     def predict(self, name: str, split: str | None = None) -> tuple[Sequence[Example], list[Prediction]]:
-        """The examples of a split, which need no labels, and the model's predictions.
+        """The examples of a split, with or without labels, and the model's predictions.
 
         Raises:
             ConfigError: the task ranks a gallery, which is measured as a whole.
@@ -92,7 +92,7 @@ class Evaluator:
         """Measure one task.
 
         Args:
-            predictions: what :meth:`predict` found for this split; predicted here when absent.
+            predictions: those of :meth:`predict` for this split; None to make them here.
 
         Raises:
             DataError, RegionError: the split or its regions cannot be read.
@@ -153,7 +153,7 @@ class Evaluator:
         protocol: Protocol,
         answers: Sequence[Prediction],
     ) -> tuple[Measurement, dict[str, Baseline], float | None]:
-        """Outputs that answer example by example."""
+        """The measurement, the baselines and the upper bound of an output that decodes each example."""
 
         def measured(predictions: Sequence[Prediction]) -> Measurement:
             return task.task.measure(examples, predictions)
@@ -187,7 +187,7 @@ class Evaluator:
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
     ) -> tuple[list[Example], Measurement, dict[str, Baseline], float | None]:
-        """Outputs that rank a gallery of images for every text."""
+        """The captions, the measurement, the baselines and the upper bound of an output that ranks a gallery."""
         captions, scores = retrieve(
             self.model,
             collator,
@@ -209,7 +209,7 @@ class Evaluator:
         return captions, ours, baselines, gallery_upper_bound(task.task, self.data.root, protocol.split, scores)
 
     def _image_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
-        """Predictions of the baselines that never see an image."""
+        """Predictions of the image-free baselines."""
         output = task.output
         learnt = subset(task.train, LEARNT, self.config.seed)
         untaught = task.task.name in self.data.lacking
@@ -249,9 +249,9 @@ class Evaluator:
 
 
 def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -> Collator:
-    """The same collator with every example's images replaced by another example's, one fixed derangement.
+    """The same collator with the images of every example replaced by another example's, in a fixed derangement.
 
-    Outputs that point at regions keep each image's boxes, and only the features are another image's.
+    For outputs that point at regions, each image keeps its boxes and gets another image's features.
     """
     units = [example.images for example in examples]
     swapped = derangement(units, seed)
@@ -263,7 +263,7 @@ def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -
 
 
 def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:
-    """What the scores would be if every image showed another one: the same matrix with its columns deranged."""
+    """The scores with every image replaced by another one: the same matrix with its columns deranged."""
     columns = {image: column for column, image in enumerate(scores.image_ids)}
     swapped = derangement(scores.image_ids, seed)
     order = [columns[str(swapped[image])] for image in scores.image_ids]

@@ -1,7 +1,8 @@
-"""The baseline of a choice among texts: a trained model that reads the text and the options and never sees an image.
+"""The image-free baseline of a choice among texts: a model trained on the text and the options alone.
 
-A logit for every option, linear in its words and word pairs, in its words together with how each part of the text
-begins ("why", "how many"), in its length and in how many of its words the text has; one softmax over the options.
+The logit of an option is linear in its words and word pairs, its words combined with the first words of each part of
+the text ("why", "how many"), its length, and the number of its words that occur in the text. One softmax over the
+options.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ from twelve.types.examples import SEPARATOR, Example
 from twelve.types.predictions import Prediction
 
 LEARNT, CHOSEN = 4000, 1000
-"""Examples, drawn at random, that the weights are learnt from, and that the penalty is chosen on."""
+"""Examples, drawn at random, for the weights and for the choice of the penalty."""
 OPTIONS = 20
-"""Options of an example that are learnt from: the right one and others, drawn at random."""
+"""Options of an example in training: the right one and others, drawn at random."""
 BLOCK = 500
-"""Examples that are scored together."""
+"""Examples scored together."""
 LONGEST, SHARED = 20, 5
-"""Words from which on options are equally long, and equally many of them are the text's."""
+"""Largest values of the length and of the number of shared words."""
 
 Choice = tuple[str, list[str], int]
 """A text, options, and the index of the right one."""
 
 
 def bag_of_options(train: Sequence[Example], choose: Sequence[Example], test: Sequence[Example]) -> list[Prediction]:
-    """Predictions as the output of options decodes them: the best option's index, all options ranked.
+    """Predictions of the index of the best option, with all options ranked.
 
     Args:
-        train: examples with their right options.
-        choose: further ones, on which the penalty of the weights is chosen.
-        test: examples to predict; their right options are not looked at.
+        train: labelled examples.
+        choose: further labelled examples, for the choice of the penalty.
+        test: examples to predict; their labels are not used.
     """
     rng = np.random.default_rng(0)
     learnt = [_drawn(example, rng) for example in _some(train, LEARNT, rng)]
@@ -85,7 +86,7 @@ def _features(text: str, option: str) -> Iterator[str]:
 
 
 class _Weights(nn.Module):
-    """A weight for every feature of an option. Axes: E examples, O options, as many in each."""
+    """A weight for every feature of an option. Axes: E examples, O options, equally many in each."""
 
     def __init__(self, rows: dict[str, int]) -> None:
         super().__init__()
@@ -94,7 +95,7 @@ class _Weights(nn.Module):
         nn.init.zeros_(self.weights.weight)
 
     def bags(self, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
-        """Features of all options of all choices end to end, and where each option's start (as EmbeddingBag reads)."""
+        """Features of all options of all choices, concatenated, and the start of each option (as for EmbeddingBag)."""
         found = [
             sorted({self.rows[term] for term in _features(text, option) if term in self.rows})
             for text, options, _ in choices

@@ -26,14 +26,14 @@ _FILES = ("*.json", "*.safetensors")
 
 
 def find(path: str | Path) -> Path:
-    """The folder of a model's files, by the names that :func:`load` takes.
+    """The folder of a model's files, for a name that :func:`load` takes.
 
     Raises:
         CheckpointError: there is no model.
-        ConfigError: the path is none.
+        ConfigError: this is no path.
     """
     if not isinstance(path, str | os.PathLike) or not str(path):
-        raise ConfigError(f"this is no path of a model: {describe(path)}", remedy="name a run folder")
+        raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
     folder = Path(path).expanduser()
     if not folder.exists():
         if not str(path).startswith((HUB_NAME, PACKAGE)):
@@ -44,12 +44,12 @@ def find(path: str | Path) -> Path:
             )
         folder = resolve(path, *_FILES)
     if (folder / CONFIG).is_file():
-        open_run(folder)  # a flaw in it shows now
+        open_run(folder)  # raises here if its configuration is damaged
     return model_folder(folder)
 
 
 def _beside(folder: Path) -> str:
-    """The folder that a misspelt name may mean, as a hint."""
+    """A hint at the folder that a misspelt name may mean."""
     try:
         return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
     except OSError:
@@ -57,7 +57,7 @@ def _beside(folder: Path) -> str:
 
 
 def abilities_of(folder: Path) -> Abilities:
-    """What the model in a folder of :func:`find` can be asked, without its network.
+    """What the model in a folder of :func:`find` can be asked; its network is not read.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -94,9 +94,9 @@ def load(
 
     Raises:
         CheckpointError: there is no model, or it is damaged.
-        ConfigError: the path is none, or the device cannot be used.
+        ConfigError: this is no path, or the device cannot be used.
     """
-    found = find(path)  # what is wrong shows before anything heavy is imported
+    found = find(path)  # raises before anything heavy is imported
     from twelve.model.opening import open_network
     from twelve.predictor.predictor import Predictor
 

@@ -15,7 +15,7 @@ from twelve.outputs.parts.result import HIDDEN, SHOWN, json_text, percent
 
 
 class HasId(Protocol):
-    """A scene, as far as results know one."""
+    """A scene, as far as this module knows one."""
 
     @property
     def id(self) -> str: ...
@@ -23,15 +23,15 @@ class HasId(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Matched:
-    """How well captions and images go together.
+    """How well captions and images match.
 
     Attributes:
         captions: C texts.
         images: names of I images.
-        logits: (C, I) float32, higher where they go together; comparable within a row and within a column.
-        temperature: what they are divided by where they become shares.
-        task: whose kind of question it was taken for.
-        warnings: why shares may mean nothing; those of images name them.
+        logits: (C, I) float32, higher for better matches; comparable within a row and within a column.
+        temperature: divisor of the logits in shares.
+        task: the task that it was asked as.
+        warnings: why shares may be meaningless; those of images name them.
     """
 
     captions: tuple[str, ...]
@@ -46,7 +46,7 @@ class Matched:
         """All images with their shares (which sum to 1) for a caption, best first.
 
         Args:
-            caption: its place, from 0, or itself.
+            caption: its index, or its text.
 
         Raises:
             ConfigError: there is no such caption.
@@ -58,7 +58,7 @@ class Matched:
         """All captions with their shares (which sum to 1) for an image, best first.
 
         Args:
-            image: its place, from 0, its name, or the scene.
+            image: its index, its name, or the scene.
 
         Raises:
             ConfigError: there is no such image, or several have this name.
@@ -93,7 +93,7 @@ class Matched:
 
 
 def _place(which: object, names: Sequence[str], what: str) -> int:
-    """The place of a caption or image, given that or its name."""
+    """The index of a caption or image, from its index or name."""
     if isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names):
         return int(which)
     if isinstance(which, str) and names.count(which) == 1:

@@ -1,4 +1,4 @@
-"""An image that was looked at once, and may be asked any number of questions."""
+"""An image whose regions were extracted once, for any number of questions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Asks(Protocol):
-    """What answers questions about scenes: :class:`twelve.predictor.predictor.Predictor`."""
+    """The part of :class:`twelve.predictor.predictor.Predictor` that a scene uses."""
 
     @property
     def question(self) -> Callable[..., Any]: ...
@@ -35,13 +35,13 @@ _NUMBERS = itertools.count()
 
 
 class Scene:
-    """Made by :meth:`Predictor.look`.
+    """An image with its regions; :meth:`Predictor.look` makes it.
 
     Attributes:
-        name: what it is called in results (the file's name, if it came from a file).
-        regions: what the model sees.
-        image: the photograph, upright; None if only its regions were given.
-        warnings: why answers about it may mean nothing (:func:`twelve.predictor.warnings.of_regions`).
+        name: its name in results (the file's name, if it came from a file).
+        regions: the model's input.
+        image: the photograph, upright; None if the scene was made from regions.
+        warnings: why results about it may be meaningless (:func:`twelve.predictor.warnings.of_regions`).
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Scene:
         self.predictor, self.regions, self.image, self.name = predictor, regions, image, name
         self.warnings = warnings
         self.id = f"scene/{next(_NUMBERS)}"
-        self._given: dict[tuple[Box, ...], Regions] = {}
+        self._candidates: dict[tuple[Box, ...], Regions] = {}
 
     def __repr__(self) -> str:
         return f"Scene({self.name!r}, {self.regions.width} x {self.regions.height}, {len(self.regions.boxes)} regions)"
@@ -86,7 +86,7 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Located | list[Located]:
-        """The box that a phrase means, or None where the best one's score is below ``threshold`` (0..1)."""
+        """The box that a phrase refers to, or None if the best one's score is below ``threshold`` (0..1)."""
         return self._asked("locate", phrase, task, explain, threshold=threshold)  # type: ignore[no-any-return]
 
     @overload
@@ -96,7 +96,7 @@ class Scene:
     def entails(
         self, statement: str | list[str], *, task: str | None = None, explain: bool = False
     ) -> Judged | list[Judged]:
-        """Whether the image shows that a statement is so: entailment, neutral or contradiction."""
+        """Whether the image proves a statement: entailment, neutral or contradiction."""
         return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
 
     def choose(
@@ -120,21 +120,21 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Chosen:
-        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, questions and their answers are about.
+        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, a dialogue is about.
 
         Args:
-            dialogue: every turn as (question, answer) or {"question": ..., "answer": ...}; answers are yes, no or n/a.
+            dialogue: turns, each as (question, answer) or {"question": ..., "answer": ...}; answers are yes, no or n/a.
 
         Raises:
-            ConfigError: a turn is not of this kind; names it.
+            ConfigError: a turn has another form; names it.
         """
         return self._chosen("guess", turns_of(dialogue), boxes, threshold, task, explain)
 
     def regions_of(self, boxes: tuple[Box, ...]) -> Regions:
-        """The regions of given boxes, looked at once."""
-        if boxes not in self._given:
-            self._given[boxes] = self.predictor.describe(self, boxes)
-        return self._given[boxes]
+        """The regions of boxes, extracted once."""
+        if boxes not in self._candidates:
+            self._candidates[boxes] = self.predictor.describe(self, boxes)
+        return self._candidates[boxes]
 
     def _asked(self, method: str, texts: str | list[str], task: str | None, explain: bool, **options: Any) -> Any:
         several = texts_of(texts)
@@ -151,8 +151,7 @@ class Scene:
         task: str | None,
         explain: bool,
     ) -> Chosen:
-        given = corners(boxes)
-        ask = self.predictor.question(method, text, (self,), task=task, boxes=given, threshold=threshold)
+        ask = self.predictor.question(method, text, (self,), task=task, boxes=corners(boxes), threshold=threshold)
         found = self.predictor.ask([ask], explain=explain)[0]
         assert isinstance(found, Chosen)
         return found

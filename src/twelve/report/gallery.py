@@ -1,4 +1,4 @@
-"""Which predictions are shown: the first right and the first wrong ones of a random draw, as cards."""
+"""Predictions that the report shows as cards: the first right and the first wrong ones of a random draw."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from twelve.settings import RunConfig
 from twelve.types.predictions import Card, RecordedPrediction
 
 SHOWN = 4
-"""Right ones and wrong ones of a task, each."""
+"""Right predictions of a task, and wrong ones."""
 HALF = 0.5
-"""Mark from which an answer counts as right here; partial marks are written out."""
+"""Least mark that counts as right here; partial marks are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Gallery:
     """A task's examples.
 
     Attributes:
-        drawn: how many examples were recorded; ``count_right`` of them were right.
+        drawn: number of recorded examples, ``count_right`` of which are right.
         note: what is missing, in words, or "".
     """
 
@@ -57,7 +57,7 @@ class Gallery:
 
 
 def galleries(config: RunConfig, predictions: Mapping[str, Sequence[RecordedPrediction]]) -> dict[str, Gallery]:
-    """The gallery of every task that has predictions; all together stay within the budget of the page."""
+    """The gallery of every task with predictions, together within the page's budget."""
     try:
         root, problem = DataRoot(config.data, config.sources), ""
     except DataError:
@@ -67,7 +67,7 @@ def galleries(config: RunConfig, predictions: Mapping[str, Sequence[RecordedPred
 
 
 def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: str = "") -> Gallery:
-    """Up to four right and four wrong predictions, of different images as far as there are enough."""
+    """Up to four right and four wrong predictions, of different images if there are enough."""
     right = [record for record in records if record.right >= HALF]
     wrong = [record for record in records if record.right < HALF]
     chosen = [varied(part) for part in (right, wrong)]
@@ -87,7 +87,7 @@ def draw(record: RecordedPrediction, images: ImageFiles) -> ShownCard:
 
 
 def varied(records: Sequence[RecordedPrediction], count: int = SHOWN) -> list[RecordedPrediction]:
-    """The first ``count`` records, those that repeat an image or a text after those that do not."""
+    """The first ``count`` records; those that repeat an image or a text come last."""
     seen: set[object] = set()
     fresh: list[RecordedPrediction] = []
     repeated: list[RecordedPrediction] = []

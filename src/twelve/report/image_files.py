@@ -16,7 +16,7 @@ SIDE = 320
 """Longest side in pixels of a single image."""
 QUALITY = 68
 BUDGET = 3_000_000
-"""Characters that all images of a page may take."""
+"""Most characters of all images of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ShownImage:
     """An image to show.
 
     Attributes:
-        uri: data URI of the JPEG, or "" where the data root has no such image.
+        uri: data URI of the JPEG, or "" if the data root has no such image.
         width, height: of the original, in pixels.
         label: text below it.
         own: whether it is marked as the right one.
@@ -41,10 +41,10 @@ class ShownImage:
 
 @dataclass(slots=True)
 class ImageFiles:
-    """Images of a data root as data URIs; counts what is missing and what has been spent.
+    """Images of a data root as data URIs, within a budget.
 
     Args:
-        root: None when the data root is not there; then every image is missing.
+        root: None without a data root; then every image is missing.
         budget: characters left.
     """
 

@@ -1,4 +1,4 @@
-"""A run folder as the report reads it: everything but the configuration may be missing."""
+"""The files of a run folder; all but the configuration may be missing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Sizes:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """What the report takes from data.json."""
+    """The parts of data.json that the report uses."""
 
     cleaned: _Cleaned = field(default_factory=_Cleaned)
     tasks: Mapping[str, _Sizes] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class _Data:
 
 @dataclass(slots=True)
 class History:
-    """What metrics.jsonl tells, task by task; iterations are counted from 1.
+    """The contents of metrics.jsonl by task; iterations are counted from 1.
 
     Attributes:
-        losses: task -> (iteration, mean loss since the line before).
+        losses: task -> (iteration, mean loss since the previous line).
         scores: task -> (iteration, score in 0..1 on the validation split).
         changes: task -> (iteration, "stop" or "go").
-        kept: task that was learnt in an earlier run -> its score before the first step, and that of the model kept.
-        iterations, pairs, seconds: where the run stands.
+        kept: task of an earlier run -> its score before the first step, and that of the model kept.
+        iterations, pairs, seconds: so far.
     """
 
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class History:
     seconds: float = 0.0
 
     def stopped(self, task: str) -> list[tuple[int, int]]:
-        """(from, to) iterations in which a task stood still."""
+        """(from, to) iterations in which a task was stopped."""
         spans, since = [], None
         for iteration, change in self.changes.get(task, ()):
             if change == "stop" and since is None:
@@ -127,13 +127,13 @@ def read_run(folder: Path) -> Run:
 
 
 def read_history(path: Path) -> History:
-    """What a run logged. A run that was resumed has some iterations twice: the later ones count."""
+    """The log of a run. A resumed run has some iterations twice; the later ones count."""
     lines: list[dict[str, Any]] = []
     step = latest = 0
     for text in log_lines(path):
         try:
             line = decode(text, strict=False)
-        except ValueError:  # the last line of a run that was killed while writing it
+        except ValueError:  # the last line of a killed run
             continue
         if not isinstance(line, dict) or type(line.get("iteration")) is not int:
             continue
@@ -145,7 +145,7 @@ def read_history(path: Path) -> History:
         lines.append(line)
     history = History()
     for line in lines:
-        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):  # a damaged line says nothing
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):  # a damaged line is skipped
             _take(history, line)
     return history
 

@@ -1,6 +1,6 @@
-"""``twelve report``: gather everything a run folder knows and write report.html into it.
+"""``twelve report``: write report.html into a run folder.
 
-The page is one file without anything from outside: styles, curves (SVG) and images (JPEG data URIs) are inside.
+The page is one file: styles, curves (SVG) and images (JPEG data URIs) are inside.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILE = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Everything about one task; what the run does not know is None."""
+    """Everything about one task; unknown parts are None."""
 
     name: str
     title: str
@@ -39,11 +39,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class DataRow:
-    """What one task was trained on.
+    """The training data of one task.
 
     Attributes:
-        left: why images left: "120 in NAME SPLIT", by number.
-        coverage: which answers can be given at all, in words, or "".
+        removed: images that are in held-out splits: "120 in NAME SPLIT", by number.
+        coverage: how many answers the vocabulary covers, in words, or "".
     """
 
     title: str
@@ -53,7 +53,7 @@ class DataRow:
     images_after: int
     train: int
     validation: int
-    left: Sequence[str]
+    removed: Sequence[str]
     coverage: str
 
 
@@ -73,7 +73,7 @@ def write_report(run: Path) -> Path:
 
 
 def render(run: Run) -> str:
-    """The page of a run as HTML; every text from outside is escaped by the template."""
+    """The page of a run as HTML; the template escapes every text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -103,7 +103,7 @@ def render(run: Run) -> str:
 
 
 def sections(run: Run) -> list[Section]:
-    """One section a task, in the configuration's order; tasks measured in another order or later come after."""
+    """One section per task, in the configuration's order, then further measured tasks."""
     shown = galleries(run.config, run.predictions)
     history, found = run.history, []
     for name in dict.fromkeys([*run.config.tasks, *run.results]):
@@ -128,7 +128,7 @@ def sections(run: Run) -> list[Section]:
 
 
 def summary(run: Run, parts: Sequence[Section]) -> str:
-    """The run in two or three sentences."""
+    """The run in a few sentences."""
     facts, history = run.facts, run.history
     size = f" of {facts['parameters'] / 1e6:.1f} million parameters" if "parameters" in facts else ""
     tasks = "one task" if len(parts) == 1 else f"{len(parts)} tasks"
@@ -148,13 +148,13 @@ def summary(run: Run, parts: Sequence[Section]) -> str:
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
-    """(task, score before the first step, score of the model kept), of 100, of what an earlier run had learnt."""
+    """(task, score before the first step, score of the model kept), per cent, for tasks of an earlier run."""
     kept = ((name, scores) for name, scores in run.history.kept.items() if name in run.config.tasks)
     return [(run.task(name).title, 100 * old, 100 * new) for name, (old, new) in kept]
 
 
 def file_rows(run: Run) -> list[tuple[str, str]]:
-    """(official file, size and the beginning of its SHA-256) of what was read; damaged entries say nothing."""
+    """(official file, size and beginning of its SHA-256) of the files that were read, without damaged entries."""
     files = run.data.get("files")
     found = files.items() if isinstance(files, Mapping) else ()
     return [
@@ -181,7 +181,7 @@ def data_rows(run: Run) -> list[DataRow]:
                 images_after=int(removed.get("images_after", 0)),
                 train=int(sizes.get("train", 0)),
                 validation=int(sizes.get("validation", 0)),
-                left=[f"{count:,} in {_readable(run, split)}" for count, split in causes],
+                removed=[f"{count:,} in {_readable(run, split)}" for count, split in causes],
                 coverage=str(coverage.get(name, "")),
             )
         )
@@ -193,12 +193,12 @@ def _readable(run: Run, split: str) -> str:
     name, _, part = split.partition(" ")
     try:
         return f"{run.task(name).title} {part}"
-    except ConfigError:  # a task that is no longer there
+    except ConfigError:  # a task that no longer exists
         return split
 
 
 def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
-    """(stage, time) of everything that was timed."""
+    """(stage, time) of every timed stage."""
     rows = []
     if run.history.seconds:
         rows.append(("training, validation included", words.minutes(run.history.seconds)))
@@ -215,7 +215,7 @@ def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
 
 
 def machine(run: Run) -> list[tuple[str, str]]:
-    """(what, which) of the machine that trained, and of the one that measured where it is another."""
+    """(property, value) of the machine that trained, and of the one that measured if it is another."""
     rows = _named(run.machine)
     other = run.facts.get("machine", {})
     if other and {key: other.get(key) for key in run.machine} != dict(run.machine):
@@ -228,7 +228,7 @@ def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def commands(run: Run) -> list[str]:
-    """What makes this run and this page again."""
+    """Commands that make this run and this page again."""
     config = run.folder / "config.yaml"
     return [
         f"twelve train {quoted(config)} --set run=ANOTHER_FOLDER",
