@@ -84,7 +84,7 @@ def fitted(
     help."""
     best = windows.copy()
     score = correlations(thumbnails, rows, others, windows)
-    step = np.zeros(len(rows), dtype=np.int64)  # place in _STEPS; past its end a window rests
+    step = np.zeros(len(rows), dtype=np.int64)  # place in _STEPS; past its end a window stays
     left = np.arange(len(rows))
     while len(left):
         moved, window = _moved(thumbnails, rows[left], others[left], best[left], _STEPS[step[left]])

@@ -10,16 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from twelve.outputs.answer import Answered
-    from twelve.outputs.pair import Verified
-    from twelve.outputs.parts.result import Judged, Result
-    from twelve.outputs.region import Chosen, Located
-    from twelve.predictor.attention import Attention
-    from twelve.predictor.loading import load
-    from twelve.predictor.matched import Matched
-    from twelve.predictor.predictor import Predictor
-    from twelve.predictor.questions import Question
-    from twelve.predictor.scene import Scene
+    from twelve.outputs.answer import Answered as Answered
+    from twelve.outputs.pair import Verified as Verified
+    from twelve.outputs.parts.result import Judged as Judged
+    from twelve.outputs.parts.result import Result as Result
+    from twelve.outputs.region import Chosen as Chosen
+    from twelve.outputs.region import Located as Located
+    from twelve.predictor.attention import Attention as Attention
+    from twelve.predictor.loading import load as load
+    from twelve.predictor.matched import Matched as Matched
+    from twelve.predictor.predictor import Predictor as Predictor
+    from twelve.predictor.questions import Question as Question
+    from twelve.predictor.scene import Scene as Scene
 
 # Imported when first used, so that what is asked can be checked before torch is there.
 _LAZY = {
@@ -36,20 +38,7 @@ _LAZY = {
     "Scene": "predictor.scene",
     "Verified": "outputs.pair",
 }
-__all__ = [
-    "Answered",
-    "Attention",
-    "Chosen",
-    "Judged",
-    "Located",
-    "Matched",
-    "Predictor",
-    "Question",
-    "Result",
-    "Scene",
-    "Verified",
-    "load",
-]
+__all__ = [*_LAZY]
 
 
 def __getattr__(name: str) -> Any:

@@ -51,9 +51,9 @@ class Abilities:
         for name, key in processor.task_outputs.items():
             kind = heads[key]["kind"] if key in heads else None
             task = known.get(name)
-            own_method = task.method if task is not None and task.kind == kind else ""
-            methods = (own_method,) if own_method else OUTPUTS[kind].methods[:1] if kind in OUTPUTS else ()
-            for method in methods:
+            chosen = task.method if task is not None and task.kind == kind else ""
+            output = OUTPUTS.get(str(kind))
+            for method in (chosen,) if chosen else output.methods[:1] if output is not None else ():
                 self.methods.setdefault(method, []).append(name)
 
     def task_for(self, method: str, task: str | None = None) -> str:

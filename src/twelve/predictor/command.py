@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -113,9 +114,10 @@ def predict(predictor: Predictor, requests: Sequence[Request]) -> Iterator[Outco
     check(predictor, requests)
     _ = predictor.extractor  # an extractor that cannot be opened is no fault of the first image
     with Track("asking", len(requests), "questions") as track:
-        for part in _by_images(requests):
-            yield from _of_images(predictor, part)
-            track.advance(len(part))
+        for _, part in groupby(requests, key=lambda request: request.images):
+            outcomes = _of_images(predictor, list(part))
+            yield from outcomes
+            track.advance(len(outcomes))
 
 
 def check(abilities: Abilities, requests: Iterable[Request]) -> None:
@@ -125,71 +127,36 @@ def check(abilities: Abilities, requests: Iterable[Request]) -> None:
         ConfigError, DataError: the model has no task for a question, or a text is empty.
     """
     for request in requests:
-        _check(abilities, request)
+        try:
+            abilities.check(**request.arguments)
+        except ConfigError as error:
+            if (line := request.place) is None:
+                raise
+            remedy = error.remedy or "remove the line"
+            raise DataError(error.problem, file=line.file, record=line.place, remedy=remedy) from None
 
 
-def _check(abilities: Abilities, request: Request) -> None:
-    try:
-        abilities.check(
-            request.method, request.content, task=request.task, boxes=request.boxes, threshold=request.threshold
-        )
-    except ConfigError as error:
-        if request.place is None:
-            raise
-        raise DataError(
-            error.problem, file=request.place.file, record=request.place.place, remedy=error.remedy or "remove the line"
-        ) from None
-
-
-def _by_images(requests: Sequence[Request]) -> Iterator[list[Request]]:
-    """Groups of consecutive questions about the same images."""
-    part: list[Request] = []
-    for request in requests:
-        if part and request.images != part[0].images:
-            yield part
-            part = []
-        part.append(request)
-    if part:
-        yield part
-
-
-def _of_images(predictor: Predictor, part: Sequence[Request]) -> list[Outcome]:
+def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcome]:
+    """The outcomes of questions about the same images."""
     scenes: list[Scene] = []
-    for image in part[0].images:
+    for image in requests[0].images:
         try:
             scenes.append(predictor.look(image))
         except RegionError as error:
-            which = f"{image}: " if len(part[0].images) > 1 else ""
-            return [Outcome(request, None, which + error.problem) for request in part]
+            which = f"{image}: " if len(requests[0].images) > 1 else ""
+            return [Outcome(request, None, which + error.problem) for request in requests]
+    return _of_scenes(predictor, requests, scenes)
+
+
+def _of_scenes(predictor: Predictor, requests: Sequence[Request], scenes: Sequence[Scene]) -> list[Outcome]:
     try:
-        return [Outcome(request, found) for request, found in zip(part, _ask(predictor, part, scenes), strict=True)]
+        questions = [predictor.question(scenes=scenes, **request.arguments) for request in requests]
+        return [Outcome(*pair) for pair in zip(requests, predictor.ask(questions), strict=True)]
     except TwelveError as error:
-        if len(part) == 1:
-            return [Outcome(part[0], None, error.problem)]
-    return [_alone(predictor, request, scenes) for request in part]  # one of them has an error: only that one fails
-
-
-def _alone(predictor: Predictor, request: Request, scenes: Sequence[Scene]) -> Outcome:
-    try:
-        return Outcome(request, _ask(predictor, [request], scenes)[0])
-    except TwelveError as error:
-        return Outcome(request, None, error.problem)
-
-
-def _ask(predictor: Predictor, part: Sequence[Request], scenes: Sequence[Scene]) -> list[Result]:
-    return predictor.ask(
-        [
-            predictor.question(
-                request.method,
-                request.content,
-                scenes,
-                task=request.task,
-                boxes=request.boxes,
-                threshold=request.threshold,
-            )
-            for request in part
-        ]
-    )
+        if len(requests) == 1:
+            return [Outcome(requests[0], None, error.problem)]
+    # One of them has an error: only that one fails.
+    return [outcome for request in requests for outcome in _of_scenes(predictor, [request], scenes)]
 
 
 def write(

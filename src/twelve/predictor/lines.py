@@ -56,6 +56,12 @@ class Request:
     place: Record | None = None
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of :meth:`Predictor.question`, without the scenes."""
+        options = {"task": self.task, "boxes": self.boxes, "threshold": self.threshold}
+        return {"method": self.method, "text": self.content, **options}
+
+    @property
     def text(self) -> str:
         """For people."""
         return self.content if isinstance(self.content, str) else readable(self.content)

@@ -58,8 +58,8 @@ STOPPED = (
     "score drops."
 )
 DRAWN = (
-    f"Not hand-picked: the first right and the first wrong ones of {KEPT} examples of the split, drawn at random (all if "
-    "there are fewer)."
+    f"Not hand-picked: the first right and the first wrong ones of {KEPT} examples of the split, drawn at random (all "
+    "if there are fewer)."
 )
 
 

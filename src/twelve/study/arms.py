@@ -34,7 +34,7 @@ BASE, OPPONENT = "stop-and-go", "single-longer"
 ARMS = {
     arm.name: arm
     for arm in (
-        Arm(BASE, "one model, a task that no longer improves rests"),
+        Arm(BASE, "one model, a task that no longer improves is stopped"),
         Arm("always-go", "one model, every task in every iteration", schedule="always-go"),
         Arm("single", "a model for each task, as many updates as the task has in stop-and-go", alone=True),
         Arm(

@@ -37,12 +37,12 @@ def verdict(found: Findings) -> str:
     elif gain.high < 0:
         said = f"**{names[0]} closes less than {names[1]}**: {numbers}."
     else:
-        said = f"**{names[0]} and {names[1]} cannot be told apart**: {numbers}."
+        said = f"**the difference between {names[0]} and {names[1]} is not significant**: {numbers}."
     said = said.replace("**the", "**The")
     up = [row.title for row in found.rows if row.closed[opponent].low > 0]
     down = [row.title for row in found.rows if row.closed[opponent].high < 0]
     rest = len(found.rows) - len(up) - len(down)
-    return f"{said} {_list('Better', up)} {_list('Worse', down)} Cannot be told on {rest}."
+    return f"{said} {_list('Better', up)} {_list('Worse', down)} Not significant on {rest}."
 
 
 def _list(word: str, titles: Sequence[str]) -> str:

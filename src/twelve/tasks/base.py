@@ -147,7 +147,7 @@ class Task(abc.ABC):
         """Official metric of a result file in the dataset's own format, whoever's predictions it holds.
 
         Args:
-            truth: official files; they are told apart by what they hold.
+            truth: official files; they are recognised by their contents.
             predictions: the result file, first.
             protocol: one of :attr:`scoring_protocols`.
 

@@ -93,7 +93,7 @@ class AdamW(torch.optim.AdamW):
 
         With ``fill`` they become zeros: a part of the model that once had a gradient and that the next batch does not
         use moves on its momentum and decays, as in the original, whose framework zero-filled. Without, they are
-        dropped, and such a part rests. A parameter that never had a gradient rests in either case. The choice is kept
+        dropped, and such a part stays. A parameter that never had a gradient stays in either case. The choice is kept
         in the state, so that a resumed run goes on the same way.
         """
         fill = not set_to_none if fill is None else fill
