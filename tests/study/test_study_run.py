@@ -53,9 +53,7 @@ def test_a_task_alone_has_the_updates_that_it_had_beside_others(finished: Path) 
     found = results(finished)
     assert len(found) == 3 * len(TASKS)
     joint = found["seed-3/results/stop-and-go/vqa.json"]["batches"]
-    assert min(joint.values()) < 6, (
-        "no task was ever stopped: iterations that are counted for updates would not be noticed"
-    )
+    assert min(joint.values()) < 6, "no task was stopped: iterations that are counted for updates would not be noticed"
     for task in TASKS:
         assert found[f"seed-3/results/single/{task}.json"]["batches"] == {task: joint[task]}
         assert found[f"seed-3/results/single-longer/{task}.json"]["batches"] == {task: 2 * joint[task]}

@@ -107,7 +107,7 @@ class Abilities:
         check_text(text)
         assert isinstance(text, str)
         if not text.strip():
-            raise ConfigError("expected a text, found an empty one", remedy="ask something")
+            raise ConfigError("expected a text, found an empty one", remedy="give a text")
         pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
         if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
-            raise ConfigError(f"this text has no words: {describe(text)}", remedy="ask something")
+            raise ConfigError(f"this text has no words: {describe(text)}", remedy="give a text")
