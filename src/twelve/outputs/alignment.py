@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class Ranking(Output):
     ranks_gallery = True
     image_free = "none"
     legend = "The five images that the model ranks first; the caption's own follows if it is further down."
-    methods = ("match",)
+    methods: ClassVar[tuple[str, ...]] = ("match",)
 
     def card(self, record: RecordedPrediction) -> Card:
         best = [str(image) for image, _ in record.alternatives]

@@ -214,8 +214,7 @@ class Region(Output):
         if not context.boxes:
             return Located(box=value, alternatives=found.alternatives, **context.fields)
         box = None if value is None else context.boxes[value]
-        found_all = {"alternatives": found.alternatives, "boxes": context.boxes}
-        return Chosen(index=value, box=box, **found_all, **context.fields)
+        return Chosen(index=value, box=box, alternatives=found.alternatives, boxes=context.boxes, **context.fields)
 
 
 def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float32]:
