@@ -225,8 +225,9 @@ class Evaluator:
         most = Prediction(majority([output.label(example) for example in examples]), 1.0)
         found = {"majority": [most] * len(examples)}
         if not untaught:
-            known = [[(one.text, output.label(one)) for one in part] for part in (learnt, task.validation)]
-            found["bag of words"] = bag_of_words(*known, [example.text for example in examples])
+            taught = [(example.text, output.label(example)) for example in learnt]
+            held_back = [(example.text, output.label(example)) for example in task.validation]
+            found["bag of words"] = bag_of_words(taught, held_back, [example.text for example in examples])
         return found
 
     def _baselines(
