@@ -55,7 +55,7 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
         ({"image": "0.png", "guess": ["x"], "boxes": [[1, 2, 3, 4]]}, "turn 1: expected a question and its answer"),
         ({"image": "0.png", "answer": " "}, "field 'answer' is empty"),
         ({"image": "0.png", "anwer": "x"}, "'anwer' is none of them .did you mean \"answer\".*-> mend this line"),
-        ({"image": "0.png", "images": ["0.png"], "answer": "x"}, "both 'image' and 'images'"),
+        ({"image": "0.png", "images": ["0.png"], "answer": "x"}, "expected 'image' or 'images', found both"),
         ({"image": "0.png", "answer": "x", "task": "vqaa"}, 'line 1.*did you mean "vqa"'),
         ({"image": "0.png", "answer": "x", "task": 5}, "line 1.*field 'task' must be a string"),
         ({"image": "0.png", "locate": "x", "threshold": 2}, "line 1.*threshold is 2"),

@@ -49,7 +49,7 @@ def expected_calibration_error(
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
+class _Marked:
     """The logits of a batch, and the mark of each of its predictions (0..1)."""
 
     batch: Batch
@@ -72,13 +72,13 @@ def fit_temperatures(
         for name, collator in collators.items():
             examples = validations[name][:EXAMPLES]
             if examples and collator.output.own_head:  # pretraining makes no predictions with scores
-                found[name] = round(_fit(collator, list(_scored(model, collator, examples, seed))), 4)
+                found[name] = round(_fit(collator, list(_marked(model, collator, examples, seed))), 4)
             track.advance()
     return found
 
 
 @torch.no_grad()
-def _scored(model: Twelve, collator: Collator, examples: Sequence[Example], seed: int) -> list[_Scored]:
+def _marked(model: Twelve, collator: Collator, examples: Sequence[Example], seed: int) -> list[_Marked]:
     found = []
     # Outputs that rank a gallery choose among drawn negatives here, as in training.
     draws = collator.output.ranks_gallery
@@ -87,13 +87,13 @@ def _scored(model: Twelve, collator: Collator, examples: Sequence[Example], seed
         batch = collator(examples[start : start + step], np.random.default_rng((seed, start)) if draws else None)
         logits = model(**batch.inputs(model.device), outputs=(batch.output,)).logits[batch.output].float().cpu()
         right = collator.output.score(logits, batch.targets).double().numpy()
-        found.append(_Scored(batch, logits, right))
+        found.append(_Marked(batch, logits, right))
     return found
 
 
-def _fit(collator: Collator, scored: Sequence[_Scored]) -> float:
+def _fit(collator: Collator, marked: Sequence[_Marked]) -> float:
     """The temperature with the least logarithmic loss, by golden-section search over its logarithm."""
-    right = np.concatenate([part.right for part in scored])
+    right = np.concatenate([part.right for part in marked])
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
 
     def loss(logarithm: float) -> float:
@@ -102,7 +102,7 @@ def _fit(collator: Collator, scored: Sequence[_Scored]) -> float:
                 collator.output.confidence(
                     part.logits / float(np.exp(logarithm)), part.batch.examples, part.batch.regions, vocabulary
                 )
-                for part in scored
+                for part in marked
             ]
         )
         sure = np.clip(scores, 1e-6, 1 - 1e-6)

@@ -217,17 +217,17 @@ class Network(nn.Module):
                 raise ConfigError(f"the model has no head {name!r}", remedy=f"it has {', '.join(known) or 'none'}")
         return {name: self._heads[name] for name in outputs}
 
-    def _run_heads(self, heads: Mapping[str, Head], result: TwelveOutput, given: Mapping[str, Tensor | None]) -> None:
+    def _run_heads(self, heads: Mapping[str, Head], result: TwelveOutput, others: Mapping[str, Tensor | None]) -> None:
         """Fill ``result.logits``; dropout is drawn once for each representation, as in the original.
 
         Args:
-            given: what heads read beside the states.
+            others: arguments beside the states.
         """
         dropped: dict[str, Tensor] = {}
 
         def read(what: str, dropout: bool) -> Tensor | None:
-            if what in given:
-                return given[what]
+            if what in others:
+                return others[what]
             states: Tensor = getattr(result, what)
             if not dropout and what != "fused":
                 return states

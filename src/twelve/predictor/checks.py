@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-IMAGES = {method: output.images for output in OUTPUTS.values() for method in output.methods if method != "match"}
+METHODS = {method: output.images for output in OUTPUTS.values() for method in output.methods if method != "match"}
 """Methods that ask a question, and the number of images that they take."""
 CHOOSING = ("choose", "guess")
 """Methods that choose among candidate boxes."""
@@ -113,7 +113,7 @@ def check_shape(method: str, boxes: bool, threshold: object, images: int | None 
     if threshold is not None and method not in FINDING:
         raise ConfigError(f"a threshold is not for {method}", remedy=f"leave it out: it is for {', '.join(FINDING)}")
     check_threshold(threshold)
-    wanted = IMAGES.get(method, 1)
+    wanted = METHODS.get(method, 1)
     if images == 0:
         raise ConfigError("there is no image to ask about", remedy="give the scene of an image")
     if images is not None and images != wanted:

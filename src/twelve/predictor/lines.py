@@ -25,7 +25,7 @@ from twelve.formats.records import Record, read_lines
 from twelve.formats.results import mended_by
 from twelve.io.image_suffixes import SUFFIXES, flaw
 from twelve.outputs.parts.result import field_names
-from twelve.predictor.checks import FINDING, IMAGES, Turns, check_shape, corners, readable, turns_of
+from twelve.predictor.checks import FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
 from twelve.types.examples import Box
 
 OPTIONS = ("image", "images", "boxes", "task", "threshold")
@@ -136,7 +136,7 @@ def requests_in(file: Path, task: str | None = None, threshold: float | None = N
 def _request(record: Record, folder: Path, task: str | None, threshold: float | None) -> Request:
     method = _method(record)
     if "image" in record.fields and "images" in record.fields:
-        raise record.error("both 'image' and 'images' are given", "keep one of the two")
+        raise record.error("expected 'image' or 'images', found both", "keep one of the two")
     paths = record.strings("images") if "images" in record.fields else [record.text("image")]
     extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}
     if taken := sorted(REPLY & set(extra)):
@@ -159,15 +159,15 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
 
 def _method(record: Record) -> str:
     """The method of a line."""
-    methods = [name for name in IMAGES if name in record.fields]
+    methods = [name for name in METHODS if name in record.fields]
     if len(methods) == 1:
         return methods[0]
     hints = [f"; {name!r} is none of them{hint}" for name in record.fields if (hint := _meant(name))]
     raise record.error(
-        f"a line asks one thing ({', '.join(IMAGES)}), this one {len(methods)}{hints[0] if hints else ''}"
+        f"a line asks one thing ({', '.join(METHODS)}), this one {len(methods)}{hints[0] if hints else ''}"
     )
 
 
 def _meant(name: str) -> str:
     """A hint at the method that a misspelt field may be."""
-    return "" if name in (*IMAGES, *OPTIONS, "id") else nearest(name, IMAGES)
+    return "" if name in (*METHODS, *OPTIONS, "id") else nearest(name, METHODS)

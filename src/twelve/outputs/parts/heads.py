@@ -36,7 +36,7 @@ class PairClassifier(nn.Sequential):
 
     def forward(self, fused: Tensor) -> Tensor:
         if fused.shape[0] % 2:
-            raise ValueError(f"a head for two images was given {fused.shape[0]} rows: an even number is needed")
+            raise ValueError(f"expected an even number of rows, two images each, found {fused.shape[0]}")
         logits: Tensor = super().forward(fused.reshape(fused.shape[0] // 2, 2 * fused.shape[1]))  # type: ignore[no-untyped-call]
         return logits
 
