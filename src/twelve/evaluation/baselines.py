@@ -15,7 +15,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from twelve.types.predictions import Prediction
@@ -42,10 +41,10 @@ def bag_of_words(
     """
     classes = sorted({label for _, label in train}, key=str)
     index = {label: i for i, label in enumerate(classes)}
-    words = _vocabulary(text for text, _ in train)
+    words = rows_of(terms(text) for text, _ in train)
     gold = torch.tensor([index[label] for _, label in train])
-    bags = _bags([text for text, _ in train], words)
-    held = _bags([text for text, _ in choose], words)
+    parts = ([text for text, _ in train], [text for text, _ in choose], test)
+    bags, held, tested = (bags_of(map(terms, texts), words) for texts in parts)
     held_gold = torch.tensor([index.get(label, -1) for _, label in choose])
 
     def fitted(penalty: float) -> _BagModel:
@@ -62,7 +61,7 @@ def bag_of_words(
 
     best = max(map(fitted, PENALTIES), key=accuracy)
     with torch.no_grad():
-        scores, rows = best(*_bags(test, words)).softmax(1).max(1)
+        scores, rows = best(*tested).softmax(1).max(1)
     return [Prediction(classes[int(row)], float(score)) for row, score in zip(rows, scores, strict=True)]
 
 
@@ -74,11 +73,10 @@ def derangement(items: Sequence[Hashable], seed: int) -> Mapping[Hashable, Hasha
     return {distinct[order[i]]: distinct[order[(i + 1) % len(order)]] for i in range(len(order))}
 
 
-def _vocabulary(texts: object) -> dict[str, int]:
-    words: Counter[str] = Counter()
-    for text in texts:  # type: ignore[attr-defined]
-        words.update(set(terms(text)))
-    return {word: i for i, word in enumerate(sorted(word for word, count in words.items() if count >= 2))}
+def rows_of(texts: Iterable[Iterable[str]]) -> dict[str, int]:
+    """Row of every term that at least two texts have."""
+    counts = Counter(term for text in texts for term in set(text))
+    return {term: row for row, term in enumerate(sorted(term for term, count in counts.items() if count >= 2))}
 
 
 def terms(text: str) -> list[str]:
@@ -87,14 +85,11 @@ def terms(text: str) -> list[str]:
     return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
 
 
-def _bags(texts: Sequence[str], words: Mapping[str, int]) -> tuple[Tensor, Tensor]:
-    """Word indices of all texts, concatenated, and the start of each text (the layout of nn.EmbeddingBag)."""
-    bags: list[NDArray[np.int64]] = [
-        np.unique([words[term] for term in terms(text) if term in words]).astype(np.int64) for text in texts
-    ]
-    starts = np.concatenate([[0], np.cumsum([len(bag) for bag in bags])[:-1]]) if bags else np.zeros(0)
-    flat = np.concatenate(bags) if bags else np.zeros(0)
-    return torch.from_numpy(flat.astype(np.int64)), torch.from_numpy(starts.astype(np.int64))
+def bags_of(texts: Iterable[Iterable[str]], rows: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+    """Rows of the terms of all texts, concatenated, and the start of each text (as for nn.EmbeddingBag)."""
+    bags = [sorted({rows[term] for term in text if term in rows}) for text in texts]
+    starts = np.cumsum([0, *map(len, bags)], dtype=np.int64)[: len(bags)]
+    return torch.tensor([row for bag in bags for row in bag], dtype=torch.int64), torch.from_numpy(starts)
 
 
 class _BagModel(nn.Module):

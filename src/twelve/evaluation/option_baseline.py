@@ -8,14 +8,14 @@ options.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twelve.evaluation.baselines import PENALTIES, minimise, terms
+from twelve.evaluation.baselines import PENALTIES, bags_of, minimise, rows_of, terms
+from twelve.outputs.classes import rank
 from twelve.progress import Track
 from twelve.types.examples import SEPARATOR, Example
 from twelve.types.predictions import Prediction
@@ -44,8 +44,7 @@ def bag_of_options(train: Sequence[Example], choose: Sequence[Example], test: Se
     rng = np.random.default_rng(0)
     learnt = [_drawn(example, rng) for example in _some(train, LEARNT, rng)]
     held = [_drawn(example, rng) for example in _some(choose, CHOSEN, rng)]
-    counts = Counter(term for text, options, _ in learnt for option in options for term in set(_features(text, option)))
-    rows = {term: row for row, term in enumerate(sorted(term for term, count in counts.items() if count >= 2))}
+    rows = rows_of(_features(text, option) for text, options, _ in learnt for option in options)
     best = max(
         (_fit(learnt, rows, penalty) for penalty in PENALTIES),
         key=lambda model: model.accuracy(held) if held else 0.0,
@@ -95,15 +94,8 @@ class _Weights(nn.Module):
         nn.init.zeros_(self.weights.weight)
 
     def bags(self, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
-        """Features of all options of all choices, concatenated, and the start of each option (as for EmbeddingBag)."""
-        found = [
-            sorted({self.rows[term] for term in _features(text, option) if term in self.rows})
-            for text, options, _ in choices
-            for option in options
-        ]
-        starts = np.cumsum([0, *(len(bag) for bag in found[:-1])])
-        flat = np.array([row for bag in found for row in bag], dtype=np.int64)
-        return torch.from_numpy(flat), torch.from_numpy(starts.astype(np.int64))
+        """Features of all options of all choices."""
+        return bags_of((_features(text, option) for text, options, _ in choices for option in options), self.rows)
 
     def forward(self, flat: Tensor, starts: Tensor, examples: int) -> Tensor:
         """(E, O) logits."""
@@ -116,12 +108,8 @@ class _Weights(nn.Module):
 
     @torch.no_grad()
     def predictions(self, choices: Sequence[Choice]) -> list[Prediction]:
-        shares = self(*self.bags(choices), len(choices)).double().softmax(1)
-        found = []
-        for row in shares.tolist():
-            ranked = tuple(sorted(enumerate(row), key=lambda item: -item[1]))
-            found.append(Prediction(*ranked[0], alternatives=ranked))
-        return found
+        logits = self(*self.bags(choices), len(choices))
+        return rank(range(logits.shape[1]), logits)
 
 
 def _fit(choices: Sequence[Choice], rows: dict[str, int], penalty: float) -> _Weights:

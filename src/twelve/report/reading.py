@@ -24,25 +24,27 @@ from twelve.types.predictions import RecordedPrediction
 
 
 @dataclass(frozen=True, slots=True)
-class _Cleaned:
+class Cleaned:
+    mode: Any = None
     removed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     overlap: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
+class Sizes:
     train: int = 0
     validation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Data:
+class Data:
     """The parts of data.json that the report uses."""
 
-    cleaned: _Cleaned = field(default_factory=_Cleaned)
-    tasks: Mapping[str, _Sizes] = field(default_factory=dict)
+    cleaned: Cleaned = field(default_factory=Cleaned)
+    tasks: Mapping[str, Sizes] = field(default_factory=dict)
     coverage: Mapping[str, str] = field(default_factory=dict)
+    files: Any = None
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ class Run:
     folder: Path
     config: RunConfig
     config_text: str
-    data: Mapping[str, Any]
+    data: Data
     machine: Mapping[str, Any]
     results: Mapping[str, TaskResult]
     facts: Mapping[str, Any]
@@ -177,16 +179,14 @@ def _take(history: History, line: Mapping[str, Any]) -> None:
             history.changes[task].append((iteration, "go"))
 
 
-def _data(path: Path, remedy: str) -> Mapping[str, Any]:
-    tree = _tree(path, remedy)
+def _data(path: Path, remedy: str) -> Data:
     try:
-        TypeAdapter(_Data).validate_python(tree)
+        return TypeAdapter(Data).validate_python(_tree(path, remedy))
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{first['msg']}, found {repr(first['input'])[:40]}"
         record = ".".join(map(str, first["loc"]))
         raise DataError(problem, file=path, record=record, remedy=remedy) from None
-    return tree
 
 
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:

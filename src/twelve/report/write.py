@@ -94,7 +94,7 @@ def render(run: Run) -> str:
         kept=kept_rows(run),
         data=data_rows(run),
         files=file_rows(run),
-        cleaned=run.data.get("cleaned", {}),
+        cleaned=run.data.cleaned,
         stages=stages(run, parts),
         machine=machine(run),
         commands=commands(run),
@@ -155,8 +155,7 @@ def kept_rows(run: Run) -> list[tuple[str, float, float]]:
 
 def file_rows(run: Run) -> list[tuple[str, str]]:
     """(official file, size and beginning of its SHA-256) of the files that were read, without damaged entries."""
-    files = run.data.get("files")
-    found = files.items() if isinstance(files, Mapping) else ()
+    found = run.data.files.items() if isinstance(run.data.files, Mapping) else ()
     return [
         (str(name), f"{entry['bytes']:,} bytes, {entry['sha256'][:16]}…")
         for name, entry in found
@@ -166,23 +165,20 @@ def file_rows(run: Run) -> list[tuple[str, str]]:
 
 def data_rows(run: Run) -> list[DataRow]:
     """Sizes of the training sets before and after cleaning, from data.json."""
-    cleaned, coverage = run.data.get("cleaned", {}), run.data.get("coverage", {})
-    rows = []
-    for name, sizes in run.data.get("tasks", {}).items():
-        removed = cleaned.get("removed", {}).get(name, {})
-        overlap = cleaned.get("overlap", {}).get(name, {})
+    cleaned, rows = run.data.cleaned, []
+    for name, sizes in run.data.tasks.items():
+        counts = cleaned.removed.get(name, {})
+        names = ("examples_before", "examples_after", "images_before", "images_after")
+        overlap = cleaned.overlap.get(name, {})
         causes = sorted(((count, split) for split, count in overlap.items() if count), key=lambda each: -each[0])
         rows.append(
             DataRow(
-                title=run.task(name).title,
-                examples_before=int(removed.get("examples_before", 0)),
-                examples_after=int(removed.get("examples_after", 0)),
-                images_before=int(removed.get("images_before", 0)),
-                images_after=int(removed.get("images_after", 0)),
-                train=int(sizes.get("train", 0)),
-                validation=int(sizes.get("validation", 0)),
+                run.task(name).title,
+                *(counts.get(each, 0) for each in names),
+                train=sizes.train,
+                validation=sizes.validation,
                 removed=[f"{count:,} in {_readable(run, split)}" for count, split in causes],
-                coverage=str(coverage.get(name, "")),
+                coverage=run.data.coverage.get(name, ""),
             )
         )
     return rows
