@@ -11,6 +11,7 @@ from twelve.errors import DataError
 from twelve.evaluation import record
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Prediction
+from twelve.run_folder import RunFolder
 from twelve.types.examples import Example
 
 
@@ -39,7 +40,7 @@ def some_records() -> list[record.Recorded]:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     records = some_records()
-    path = record.write(tmp_path / record.FILE, records)
+    path = record.write(RunFolder(tmp_path).predictions, records)
     assert record.read(path) == {"mine": records}
     one = next(each for each in records if each.id == "7")
     assert (one.right, one.value, one.target) == (0.3, "mug", {"cup": 1.0, "mug": 0.3})
@@ -65,15 +66,15 @@ def test_a_caption_keeps_its_best_images_and_the_rank_of_its_own() -> None:
 
 @pytest.mark.parametrize("line", ["{", '{"task": "mine"}', "[]", '{"task": "mine", "surplus": 1}'])
 def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
-    path = record.write(tmp_path / record.FILE, some_records())
+    path = record.write(RunFolder(tmp_path).predictions, some_records())
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(DataError, match=r"predictions.jsonl \[line 4\].*twelve evaluate"):
         record.read(path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = record.write(tmp_path / record.FILE, some_records())
+    path = record.write(RunFolder(tmp_path).predictions, some_records())
     before = path.read_bytes()
     with pytest.raises(TypeError):
         record.write(path, [record.Recorded("t", "k", "s", "1", "", (), object(), None, 0.0, (), 0.0)])
-    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [record.FILE]
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["predictions.jsonl"]

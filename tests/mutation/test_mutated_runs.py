@@ -14,6 +14,7 @@ from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
 from twelve.evaluation.results import Result, read_results
 from twelve.report.reading import History, read_history
+from twelve.run_folder import RunFolder
 
 _NUMBERS = (
     "mean",
@@ -31,7 +32,7 @@ _NUMBERS += ("groups", "closed")
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
-    path = record.write(tmp_path / record.FILE, fake_results.predictions())
+    path = record.write(RunFolder(tmp_path).predictions, fake_results.predictions())
 
     def sane(found: dict[str, list[Recorded]]) -> None:
         for each in (each for those in found.values() for each in those):
@@ -106,6 +107,8 @@ def test_damaged_log(tmp_path: Path) -> None:
         numbers += [value for those in (*found.losses.values(), *found.scores.values()) for _, value in those]
         assert all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
 
-    reader = Reader("log", (path,), lambda: read_history(path), sane, {"*": "what cannot be read is passed over"})
+    reader = Reader(
+        "log", (path,), lambda: read_history(RunFolder(path.parent)), sane, {"*": "what cannot be read is passed over"}
+    )
     tally = harness.torture(reader)
     assert sum(tally.values()) >= LEAST and tally["refused"] == 0

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
+from twelve.run_folder import RunFolder
 
 KINDS = {"vqa": "answer", "flickr30k": "alignment", "refcoco": "region", "nlvr2": "pair", "snli_ve": "entailment"}
 SPLITS = {"vqa": "val", "flickr30k": "val", "refcoco": "val", "nlvr2": "dev", "snli_ve": "dev"}
@@ -187,5 +188,5 @@ def make(run: Path, root: Path, *, measured: bool = True, text: str = "what is o
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history()))
     if measured:
         (run / "evaluation.json").write_text(json.dumps(evaluation()))
-        record.write(run / record.FILE, predictions(text))
+        record.write(RunFolder(run).predictions, predictions(text))
     return run

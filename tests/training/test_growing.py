@@ -69,7 +69,9 @@ def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
 
 
 def test_a_task_that_falls_is_woken(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "validate", lambda self, name: 0.5 if self.iteration == 0 or name != "vqa" else 0.4)
+    monkeypatch.setattr(
+        Trainer, "validate", lambda self, name: 0.5 if self.state.iteration == 0 or name != "vqa" else 0.4
+    )
     run = grow(trained, tmp_path / "grown")
     assert {(e["iteration"], e["task"], e["event"]) for e in lines(run, "event")} >= {(4, "vqa", "go")}
     assert [line["iteration"] for line in lines(run, "step") if "vqa" in line["losses"]] == [1, 5, 6, 7, 8]

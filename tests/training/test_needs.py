@@ -46,7 +46,7 @@ def trainer_of(config: configuration.RunConfig, folder: Path) -> Trainer:
 
 def really_kept(trainer: Trainer, name: str) -> int:
     """Bytes that autograd keeps in a forward pass that is computed."""
-    batch, model = trainer.longest_batch(name), trainer.model.train()
+    batch, model = trainer.streams[name].longest(), trainer.model.train()
     fixed = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     held: dict[int, torch.Tensor] = {}
 
@@ -63,7 +63,7 @@ def really_kept(trainer: Trainer, name: str) -> int:
 @pytest.mark.parametrize("name", tiny.TASKS)
 def test_activations_are_those_of_a_real_step(root: Path, tmp_path: Path, name: str) -> None:
     trainer = trainer_of(parsed(root, tmp_path), tmp_path)
-    kept, recomputed = memory.activations(trainer.model, trainer.longest_batch(name))
+    kept, recomputed = memory.activations(trainer.model, trainer.streams[name].longest())
     assert kept == pytest.approx(really_kept(trainer, name), rel=0.05)
     assert 0 < recomputed < kept
 

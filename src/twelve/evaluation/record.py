@@ -1,4 +1,4 @@
-"""What an evaluation keeps of single predictions, for the report: predictions.jsonl in the run's folder.
+"""What an evaluation keeps of single predictions, for the report: a file in the run's folder.
 
 One JSON object a line, at most :data:`KEPT` examples a task, drawn once at random and not by how well they went.
 """
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from twelve.outputs.alignment import RetrievalScores
     from twelve.outputs.base import Prediction
 
-FILE = "predictions.jsonl"
 KEPT = 200
 """Examples of a task that are kept."""
 BEST = 5

@@ -1,4 +1,4 @@
-"""What a measured task says, as evaluation.json holds it; needs no torch."""
+"""What a measured task says, as an evaluation writes it; needs no torch."""
 
 from __future__ import annotations
 

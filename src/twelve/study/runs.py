@@ -16,7 +16,7 @@ from twelve.evaluation.evaluate import Evaluator
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.model.opening import open_saved
-from twelve.run_folder import TRAINED
+from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.train import Start, train
 from twelve.settings import RunConfig
 from twelve.study.arms import Arm
@@ -72,17 +72,17 @@ def run_config(
 
 
 def trained(config: RunConfig, start: Callable[[], Start]) -> History:
-    """Train, go on with what was interrupted, or leave what is finished; returns what trained.json says of it.
+    """Train a run, resume it where it was interrupted, or leave it where it is finished; returns its summary.
 
     Raises:
-        DataError: that file is damaged.
+        DataError: the file with the summary is damaged.
     """
-    folder = Path(config.run)
-    if not (folder / TRAINED).is_file():
+    run = RunFolder(config.run)
+    if not run.trained.is_file():
         train(config, go_on=True, console=Console(quiet=True), start=start())
-    if (folder / "checkpoints").is_dir():
-        files.remove(folder / "checkpoints")
-    return checked(History, read_object(folder / TRAINED), "remove this run's folder and go on: --resume")
+    if run.checkpoints.is_dir():
+        files.remove(run.checkpoints)
+    return checked(History, read_object(run.trained), "remove this run's folder and go on: --resume")
 
 
 def validation_score(history: History) -> float:
@@ -94,8 +94,7 @@ def validation_score(history: History) -> float:
 def measure(config: RunConfig, data: Prepared, *, baselines: bool) -> list[dict[str, Any]]:
     """Measure a trained run: fields of :class:`twelve.study.results.Result` for each of its tasks, the baselines and
     the upper bound if asked for."""
-    saved = Path(config.run) / "model"
-    model, processor = open_saved(saved)
+    model, processor = open_saved(model_folder(Path(config.run)))
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
     evaluator = Evaluator(config, model, processor, baselines=baselines, data=data)

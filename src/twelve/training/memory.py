@@ -78,7 +78,7 @@ def need_of(trainer: Trainer) -> Need:
     everything = sum(parameter.numel() for parameter in model.parameters()) * FLOAT // share
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad) * FLOAT // share
     task = _largest(trainer)
-    kept, recomputed = activations(model, trainer.longest_batch(task))
+    kept, recomputed = activations(model, trainer.streams[task].longest())
     half = HALF if settings.precision != "fp32" else 1.0
     chosen = recomputed if settings.gradient_checkpointing else kept
     return Need(

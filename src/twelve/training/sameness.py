@@ -19,6 +19,7 @@ from twelve.data.codec import Codec
 from twelve.data.columns import Examples, distinct_images, texts_of
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.errors import ConfigError, DataError, quoted
+from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.types.examples import Example
 
@@ -166,7 +167,7 @@ def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
         raise ConfigError(
             f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
             record=place[1:],
-            remedy=f"to go on as it was begun: twelve train {quoted(folder / 'config.yaml')} --resume",
+            remedy=f"to go on as it was begun: twelve train {quoted(RunFolder(folder).config)} --resume",
         )
 
 

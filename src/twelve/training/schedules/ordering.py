@@ -8,6 +8,7 @@ from typing import ClassVar, Unpack
 
 from twelve.errors import ConfigError, DataError
 from twelve.formats.records import read_lines
+from twelve.run_folder import RunFolder
 from twelve.training.schedules.base import Schedule, Setting
 
 CONVERGED = 0.99
@@ -88,14 +89,14 @@ class ByGroup(Schedule):
 
 
 def convergence_of(run: Path) -> dict[str, int]:
-    """Task -> the iteration at which a validations of a run first saw :data:`CONVERGED` of the best they ever saw.
+    """Task -> the iteration at which the validations of a run first saw :data:`CONVERGED` of the best they ever saw.
 
     Raises:
         ConfigError: the folder holds no run that validated anything.
     """
     validations: dict[str, list[tuple[int, float]]] = {}
     try:
-        for line in read_lines(run / "metrics.jsonl"):
+        for line in read_lines(RunFolder(run).metrics):
             if line.fields.get("kind") == "validation":
                 validations.setdefault(line.text("task"), []).append((line.integer("iteration"), line.number("score")))
     except DataError as error:

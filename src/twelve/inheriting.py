@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError
-from twelve.io import paths
-from twelve.io.paths import CONFIG
 from twelve.io.yaml_text import read_text, read_yaml
+from twelve.run_folder import RunFolder, of_run
 
 TAKEN = ("data", "regions", "sources", "hold_out", "val_fraction", "seed", "vocabulary", "optimizer", "evaluation")
 """Keys that a configuration without ``data`` takes from the run that it goes on from; the same seed and share hold back
@@ -72,15 +71,15 @@ def by_name(tasks: Any) -> Any:
 def _configuration(init: Path) -> dict[str, Any]:
     """The configuration of a run, named by its folder or by the model in it."""
     for folder in (init, init.parent):
-        file = folder / CONFIG
+        file = RunFolder(folder).config
         if not file.is_file():
             continue
         tree = read_yaml(read_text(file), file)
         if isinstance(tree, dict):
-            return paths.of_run(tree, file)
+            return of_run(tree, file)
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="copy the run again")
     raise ConfigError(
-        "no run to go on from: it holds no config.yaml that says what it was trained on",
+        "no run to go on from: no configuration here says what the model was trained on",
         file=init,
         record="model.init",
         remedy="name a run's folder (--set init=RUN), or give data and the names of the tasks to replay",
