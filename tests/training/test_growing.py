@@ -125,7 +125,7 @@ def test_a_grown_run_is_resumed_exactly(trained: Path, tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["schedule={name: always-go}"], r"schedule\.name\]: schedule 'always-go' stops no task"),
+        (["schedule={name: always-go}"], r"schedule\.name\]: schedule 'always-go' never stops a task"),
         (["replay=[nlvr2]", "tasks.nlvr2.batch_size=8"], r"\[replay\]: the model has not learnt nlvr2"),
     ],
 )
@@ -142,7 +142,7 @@ def test_what_cannot_be_replayed(
 
 def test_a_resting_task_wakes_below_its_first_score_and_rests_again_after_a_reset() -> None:
     schedule = make_schedule("stop-and-go-as-worded", {}, tasks=["a", "b"], sizes={"a": 1, "b": 1})
-    schedule.rest("a", 0.5)
+    schedule.begin_stopped("a", 0.5)
     assert schedule.stopped == {"a"} and schedule.tasks_at(1) == ["b"] and schedule.tasks_at(4) == ["a", "b"]
     assert schedule.observe("a", 0.4980) is None
     event = schedule.observe("a", 0.4974)

@@ -33,7 +33,7 @@ from twelve.training.log import check_trackers
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
-from twelve.training.schedules import check_stops
+from twelve.training.schedules import check_options, check_stops
 from twelve.types.half_precision import as_tensor
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def train(
     resume = resume or (go_on and run.config.is_file() and run.holds_training())
     _check_folder(config, run, resume)
     check_trackers(config.training.trackers)
+    check_options(config.schedule.name, config.schedule.options)
     if config.replay:
         check_stops(config.schedule.name)
     if config.training.threads != "auto":

@@ -163,7 +163,7 @@ class Trainer:
                 score = self.state.before[name] = self.validate(name)
                 self._log("validation", task=name, score=round(score, 5), seconds=0.0)
         for name in self.config.replay:
-            self.schedule.rest(name, self.state.before[name])
+            self.schedule.begin_stopped(name, self.state.before[name])
             self._log("event", task=name, event="stop", best=self.state.before[name])
 
     def fit(self) -> None:
