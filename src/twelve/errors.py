@@ -12,6 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class Again(str):
+    """A remedy that gets a file again, for whoever does not know where it came from; a caller that does may say more."""
+
+    __slots__ = ()
+
+
 class TwelveError(Exception):
     """A mistake of the user's or a flaw in the user's data.
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from twelve.errors import DataError, MissingData, nearest
+from twelve.errors import Again, DataError, MissingData, nearest
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular, read_object, unreadable
 from twelve.io import json_file
@@ -122,18 +122,15 @@ class DataRoot:
 
     @contextmanager
     def mended(self) -> Iterator[None]:
-        """Errors from within about a file that is not what its name says (mistaken.py) say what it is; those that say
-        to download a file say to draw the world again, where it is a drawn one."""
+        """Improve errors from within: about a file that is not what its name says, say what it is (mistaken.py); in a
+        drawn world, say how to draw it again, not to download a file."""
         try:
             yield
         except DataError as error:
             problem, record, remedy = error.problem, error.record, error.remedy
-            found = None if error.file is None else what_is(Path(error.file))
-            if found is not None:
+            if error.file is not None and (found := what_is(Path(error.file))) is not None:
                 (problem, remedy), record = found, None
-            elif "download" not in (remedy or "") or not (self.path / DRAWN).is_file():
-                raise
-            if "download" in (remedy or "") and (self.path / DRAWN).is_file():
+            if isinstance(remedy, Again) and (self.path / DRAWN).is_file():
                 remedy = f"remove {self.path} and draw the world again: {drawing_again(self.path)}"
             raise type(error)(problem, file=error.file, record=record, remedy=remedy) from None
 
@@ -165,7 +162,7 @@ class DataRoot:
             raise MissingData(
                 NO_FILE,
                 file=folder / name,
-                remedy=f"download {name}{origin} into this folder{nearest(name, there)}",
+                remedy=Again(f"download {name}{origin} into this folder{nearest(name, there)}"),
             )
         return folder / name
 

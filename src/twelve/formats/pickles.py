@@ -1,8 +1,8 @@
 """Pickles from outside, read without trusting them.
 
 A pickle is a program. This reader runs only the steps that build lists, dicts, tuples, strings, numbers and None and,
-where asked for, arrays of numbers as numpy writes them in Python 2 and 3. No function that a pickle names is called: for
-the few names in arrays, functions of this file stand in; every other name is refused.
+where asked for, arrays of numbers as numpy writes them in Python 2 and 3. No function that a pickle names is called:
+functions of this file stand in for the few names in arrays, and every other name is refused.
 
 Harmless steps can be abused as well: a pickle can number a place in the reader's memory in the billions, or hash a
 tuple that holds itself twice, sixty times over. So the memory is a dict, keys are plain, and the size is bounded. The

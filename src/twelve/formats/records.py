@@ -19,12 +19,13 @@ from itertools import count as counting
 from pathlib import Path
 from typing import IO, Any
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.io import json_file
 from twelve.io.files import reading_remedy
 from twelve.io.json_file import DECODER, limit
 
-REMEDY = "compare this record with the official file, or download the file again"
+AGAIN = Again("download the file again")
+REMEDY = Again("compare this record with the official file, or download the file again")
 LONGEST = 1 << 26
 """Bytes or characters that one record may have; thousands of times what any dataset's has."""
 FURTHEST = 1e6
@@ -277,7 +278,7 @@ def check_regular(path: Path) -> None:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise DataError(f"is {what}, not a file", file=path, remedy="move it away and download the file again")
+        raise DataError(f"is {what}, not a file", file=path, remedy=Again("move it away and download the file again"))
 
 
 def _open(path: Path) -> BufferedReader | _Unpacked:
@@ -295,7 +296,7 @@ class _Unpacked(gzip.GzipFile):
     def _checked(self, data: bytes) -> bytes:
         if self.tell() > self._most:
             problem = f"unpacks to over {self._most:,} bytes, more than text of its size could hold"
-            raise DataError(problem, file=self._path, remedy="download the file again")
+            raise DataError(problem, file=self._path, remedy=AGAIN)
         return data
 
     def readline(self, size: int | None = -1) -> bytes:
@@ -312,11 +313,11 @@ def unpacks_within(path: Path) -> None:
     most = max(_ARCHIVED, _TIMES * path.stat().st_size)
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:
-            raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy="download the file again")
+            raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy=AGAIN)
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
     """An error about a file that cannot be read at all."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    remedy = reading_remedy(error, path, "download the file again")
+    remedy = reading_remedy(error, path, AGAIN)
     return DataError(f"cannot be read: {reason}", file=path, remedy=remedy)

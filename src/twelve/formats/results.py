@@ -7,12 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twelve.errors import DataError, MissingData
+from twelve.errors import Again, DataError, MissingData
 from twelve.formats.records import REMEDY, Record, describe, read_json
 
 Value = TypeVar("Value")
-_GENERAL = (REMEDY, "download the file again", None)
-"""Remedies for official files; a result file is mended otherwise."""
 
 
 class Mismatch(DataError):
@@ -21,11 +19,11 @@ class Mismatch(DataError):
 
 @contextmanager
 def mended_by(path: Path, remedy: str) -> Iterator[None]:
-    """Errors about the result file ``path`` from within say what to do about a file that one wrote oneself."""
+    """Errors from within about ``path``, which the user wrote, get this remedy in place of downloading it again."""
     try:
         yield
     except DataError as error:
-        if error.file != path or error.remedy not in _GENERAL:
+        if error.file != path or not (error.remedy is None or isinstance(error.remedy, Again)):
             raise
         raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
 

@@ -20,8 +20,8 @@ CONVERGED = 0.99
 class Curriculum(Schedule):
     """Tasks that converge early train from the beginning, the others join later.
 
-    How long each task takes to converge is read from the logs of earlier runs, or given as a number. The k-th of n tasks
-    joins after a share ``spread`` (k - 1) / (n - 1) of the run, and then trains in every iteration.
+    How long each task takes to converge is read from the logs of earlier runs, or given as a number. The k-th of n
+    tasks joins after a share ``spread`` (k - 1) / (n - 1) of the run, and then trains in every iteration.
 
     Args:
         measured: folders of runs that validated these tasks; of several that did, the last one counts.
