@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Again(str):
-    """A remedy that gets a file again, for whoever does not know where it came from; a caller that does may say more."""
+    """A remedy that gets a file again. A caller that knows where the file came from replaces it by a better one."""
 
     __slots__ = ()
 

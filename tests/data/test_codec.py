@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.data.codec import Codec
+from twelve.data.examples.codec import Codec
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ import tiny
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve.data.codec import Codec
-from twelve.data.columns import take
-from twelve.data.stored import open_examples, write_examples
+from twelve.data.examples.codec import Codec
+from twelve.data.examples.columns import take
+from twelve.data.examples.store import open_examples, write_examples
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train

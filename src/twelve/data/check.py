@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from twelve.data.cache import read_examples
-from twelve.data.columns import distinct_images, have_candidates, take, texts_of
+from twelve.data.examples.columns import distinct_images, have_candidates, take, texts_of
+from twelve.data.examples.reading import read_examples
 from twelve.data.sources import MOST, elsewhere
 from twelve.errors import DataError, MissingData, TwelveError
 from twelve.formats.data_root import NO_FILE, DataRoot

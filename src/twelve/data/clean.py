@@ -15,8 +15,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from twelve.data.columns import distinct_images, distinct_pairs, groups_of, images_of, take
-from twelve.data.reading import reading
+from twelve.data.examples.columns import distinct_images, distinct_pairs, groups_of, images_of, take
+from twelve.data.examples.reading import reading
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.tasks.base import Task, tasks_of

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from twelve.data.clean import HeldOutImages, Mode, Removed, by_reason, clean_splits, held_out_images, why_missing
-from twelve.data.columns import images_of, take
 from twelve.data.duplicates import Duplicate, duplicates
+from twelve.data.examples.columns import images_of, take
+from twelve.data.examples.reading import reading
 from twelve.data.fingerprints import fingerprints
-from twelve.data.reading import reading
 from twelve.data.sources import elsewhere
 from twelve.errors import DataError, MissingData, quoted
 from twelve.formats.data_root import IMAGES, DataRoot

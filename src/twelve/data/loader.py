@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from twelve.data.batch import Collator
-from twelve.data.columns import Examples
+from twelve.data.examples.store import Examples
 from twelve.errors import TwelveError
 from twelve.types.batch import Batch
 from twelve.types.examples import Example

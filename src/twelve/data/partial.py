@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from twelve.data.columns import images_of, take
+from twelve.data.examples.columns import images_of, take
 from twelve.errors import RegionError
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.cache import read_examples
 from twelve.data.clean import CleanReport, HeldOutImages, clean_splits, held_out_images, split_validation
-from twelve.data.columns import distinct_images, groups_of, have_candidates, images_of, take, texts_of
+from twelve.data.examples.columns import distinct_images, groups_of, have_candidates, images_of, take, texts_of
+from twelve.data.examples.reading import read_examples
 from twelve.data.partial import with_regions
 from twelve.data.vocabulary import (
     Coverage,

@@ -1,15 +1,18 @@
-"""Which source a task's images belong to, where it is not the task's own; and how to find out that it is another."""
+"""The sources of tasks' images: as a command or a configuration names them, and found where the images lie."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from twelve.config import load
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, get
+from twelve.tasks.custom import own_tasks
 
 MOST = 0.9
 """Share of a task's images that is missing when it looks as if all of them lay elsewhere."""
@@ -30,6 +33,35 @@ def parse_sources(words: Sequence[str] | None, own: Mapping[str, Task] | None = 
             )
         found[get(task, own).name] = source
     return found
+
+
+def opened(
+    path: Path, tasks: Sequence[str] | None = None, sources: Sequence[str] | None = None, config: str | None = None
+) -> tuple[DataRoot, list[str] | None]:
+    """The data root that a command names, and its tasks; None for all tasks that the root has.
+
+    Args:
+        tasks: names; by default, those of the configuration.
+        sources: ``TASK=SOURCE``; these precede those of the configuration, which precede ``sources.json``.
+        config: a configuration file; its own tasks can be named.
+
+    Raises:
+        ConfigError: an unknown task, or a mistake in the configuration or in ``sources``.
+        DataError: no such data root.
+    """
+    named: Mapping[str, str] = {}
+    own: Mapping[str, Task] = {}
+    if config is not None:
+        parsed = load(config)
+        named, tasks, own = parsed.sources, tasks or list(parsed.tasks), own_tasks(parsed.tasks)
+    try:
+        chosen = [get(name, own).name for name in tasks or ()]
+    except ConfigError as error:
+        if config is not None:
+            raise
+        remedy = f"{error.remedy}; a task of your own is found with --config FILE, the configuration that defines it"
+        raise ConfigError(error.problem, remedy=remedy) from None
+    return DataRoot(path, {**named, **parse_sources(sources, own)}, own), chosen or None
 
 
 def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:

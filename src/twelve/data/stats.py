@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.data.cache import read_examples
 from twelve.data.check import splits_of
-from twelve.data.columns import distinct_images
-from twelve.data.reading import reading
+from twelve.data.examples.columns import distinct_images
+from twelve.data.examples.reading import read_examples, reading
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
 from twelve.errors import ConfigError, MissingData, quoted
 from twelve.formats.data_root import DataRoot

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve.data.columns import counted
+from twelve.data.examples.columns import counted
 from twelve.errors import DataError
 from twelve.formats.records import describe, read_json, writable
 from twelve.types.examples import Example

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from twelve.data.columns import distinct_images
+from twelve.data.examples.columns import distinct_images
 from twelve.data.prepare import Prepared, prepare, sources_of
 from twelve.errors import ConfigError, RegionError, quoted
 from twelve.model.checkpoints import load_text_encoder, text_config_from

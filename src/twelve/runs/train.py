@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from twelve.config import load_run
-from twelve.data.columns import distinct_images
+from twelve.data.examples.columns import distinct_images
 from twelve.data.prepare import Prepared
 from twelve.errors import CheckpointError, ConfigError, quoted
 from twelve.io import files

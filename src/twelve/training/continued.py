@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from twelve.data.batch import seen_regions
-from twelve.data.columns import distinct_images
+from twelve.data.examples.columns import distinct_images
 from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.opening import open_saved

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from twelve.data.examples.store import checksum
 from twelve.data.prepare import Prepared, sources_of
-from twelve.data.stored import checksum
 from twelve.progress import Track
 from twelve.settings import RunConfig
 from twelve.tasks.base import tasks_of

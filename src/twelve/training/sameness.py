@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twelve.data.codec import Codec
-from twelve.data.columns import Examples, distinct_images, texts_of
+from twelve.data.examples.codec import Codec
+from twelve.data.examples.columns import distinct_images, texts_of
+from twelve.data.examples.store import Examples
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.errors import ConfigError, DataError, quoted
 from twelve.run_folder import RunFolder
