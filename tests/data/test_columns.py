@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, split_validation
-from twelve.data.examples import columns
+from twelve.data.examples import columns, store
 from twelve.data.examples.codec import Codec
 from twelve.data.examples.store import Examples, open_examples, write_examples
 from twelve.data.prepare import ValidationImages, check_regions, subset, text_lengths

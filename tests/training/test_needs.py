@@ -16,6 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from twelve import config as configuration
 from twelve.runs import train as run
+from twelve.runs.new_model import new_model
 from twelve.runs.train import train
 from twelve.training import memory
 from twelve.training.devices import Devices
@@ -40,7 +41,7 @@ def parsed(root: Path, folder: Path, **changes: Any) -> configuration.RunConfig:
 
 
 def trainer_of(config: configuration.RunConfig, folder: Path) -> Trainer:
-    model, processor, data, known = run._new(config, config.seed)
+    model, processor, data, known = new_model(config)
     return Trainer(config, data, model, processor, folder, Devices(config.training, folder), known)
 
 

@@ -1,8 +1,8 @@
 """The example store: millions of examples from official files, in little memory, opened at once.
 
-Official files are JSON of up to gigabytes. Small ones are read into a list of :class:`twelve.types.examples.Example` at
-every start. Of large ones, each split is read once into a folder of Apache Arrow files, which every later start maps into
-memory; the processes of a run share the mapped pages::
+Official files are JSON of up to gigabytes. Small ones are read into a list of :class:`twelve.types.examples.Example`
+at every start. Of large ones, each split is read once into a folder of Apache Arrow files, which every later start maps
+into memory; the processes of a run share the mapped pages::
 
     reading.py    read_examples(task, root, split): a list, or Examples from the cache; progress of reading many splits
     cache.py      finds the folder of a split by a hash of everything that decides what the reader returns: the bytes of
