@@ -15,7 +15,7 @@ from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
 
 MOST = 0.9
-"""Share of a task's images that is missing when it looks as if all of them lay elsewhere."""
+"""If this share of a task's images is missing, all of them may be elsewhere."""
 
 
 def parse_sources(words: Sequence[str] | None, own: Mapping[str, Task] | None = None) -> dict[str, str]:
@@ -65,11 +65,11 @@ def opened(
 
 
 def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:
-    """Where images of a task that are not under its source lie, and what to do about it; None where nowhere.
+    """Where the missing images of a task are, and what to do about it; None where they are not found.
 
     Args:
-        missing: image ids, of which only those under the task's source are looked for.
-        store: regions are looked for too.
+        missing: image ids; those of another source than the task's are ignored.
+        store: also searched, for regions.
     """
     source = root.image_source(task)
     keys = [image.partition("/")[2] for image in missing if image.partition("/")[0] == source]
@@ -96,15 +96,15 @@ def _others(root: DataRoot, source: str, store: RegionStore | None) -> list[str]
 
 
 def _held(root: DataRoot, source: str, keys: Sequence[str], store: RegionStore | None) -> int:
-    """How many of these images a source has, as files or regions."""
+    """Number of these images that a source has, as files or regions."""
     names = [f"{source}/{key}" for key in keys]
     try:
         return sum(root.image_file(name) is not None or (store is not None and name in store) for name in names)
-    except RegionError:  # said where these regions are asked for
+    except RegionError:  # reported where these regions are needed
         return 0
 
 
 def _named_coco(root: DataRoot, source: str, keys: Sequence[str]) -> bool:
-    """Whether the files of these images have COCO's long names, which name their source themselves."""
+    """Whether the files of these images have the long names of COCO, which include their source."""
     path = next((path for key in keys if (path := root.image_file(f"{source}/{key}")) is not None), None)
     return path is not None and path.name.startswith("COCO_") and image_key(path.name).isdigit()

@@ -1,4 +1,4 @@
-"""What a data root holds, in numbers; and the list of answers of a task as a file."""
+"""``twelve data stats`` and ``twelve data vocabulary``: statistics of a data root; the answers of a task as a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from twelve.tasks.base import get, tasks_of
 from twelve.types.examples import Example
 
 FREQUENT = 5
-"""Answers that are named."""
+"""Most frequent answers that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class SplitStats:
     """One split of a task.
 
     Attributes:
-        words: least, median, mean and most words of a text.
-        answers: distinct answers (labels, classes); 0 where there are none.
-        frequent: the most frequent answers and their shares in 0..1.
-        candidates: mean number of given boxes of an example; 0 where none are given.
+        words: minimum, median, mean and maximum number of words of a text.
+        answers: number of distinct answers (labels, classes); 0 where there are none.
+        frequent: the most frequent answers -> their shares, 0..1.
+        candidates: mean number of candidate boxes of an example.
     """
 
     task: str
@@ -59,7 +59,7 @@ class SplitStats:
 
 
 def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) -> list[SplitStats]:
-    """Of every split that the data root has and that training or measuring reads.
+    """Statistics of every split in the data root that training or evaluation reads.
 
     Raises:
         DataError: no such data root, or a file is malformed.
@@ -88,7 +88,7 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
 
 
 def split_stats(task: str, split: str, examples: Sequence[Example]) -> SplitStats:
-    """Of at least one example."""
+    """Statistics of a split, which has at least one example."""
     lengths = np.array([len(example.text.split()) for example in examples])
     counts = Counter(answer for example in examples if (answer := answer_of(example)) is not None)
     total = sum(counts.values())
@@ -106,7 +106,7 @@ def split_stats(task: str, split: str, examples: Sequence[Example]) -> SplitStat
 
 
 def answer_of(example: Example) -> str | None:
-    """What is right, as a word to count; None for boxes and where nothing is."""
+    """The right answer as text; None for boxes, and where there is none."""
     if "label" in example.facts:
         return str(example.facts["label"])
     if isinstance(example.target, bool | str):
@@ -122,10 +122,10 @@ def write_vocabulary(
     min_count: int = OFFICIAL_MIN_COUNT,
     splits: Sequence[str] | None = None,
 ) -> Coverage:
-    """Write the answers of a task, in the order of a head's rows, as a JSON list; says what they cover.
+    """Write the answers of a task, in the order of a head's rows, as a JSON list; returns their coverage.
 
     Args:
-        splits: counted together; the training split when absent.
+        splits: splits to count; by default the training split.
 
     Raises:
         DataError: a file is missing or malformed, or no answer is frequent enough.
