@@ -114,10 +114,11 @@ def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "step-1")
 
 
-def test_a_checkpoint_without_a_checksum_of_its_plain_values_is_read(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_checksum_of_its_plain_values_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "step-1", STATE)
     changed(lambda tree: {key: tree[key] for key in ("tensors", "state")})(tmp_path / "step-1")
-    assert checkpoint.load(tmp_path / "step-1")["text"] == "plain"
+    with pytest.raises(CheckpointError, match="damaged checkpoint"):
+        checkpoint.load(tmp_path / "step-1")
 
 
 def test_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

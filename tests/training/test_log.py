@@ -18,6 +18,7 @@ from twelve.errors import ConfigError
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.settings import TrainingSettings
+from twelve.training import checkpoint
 from twelve.training.devices import Devices
 from twelve.training.log import RunLog, check_trackers, flat
 from twelve.training.provenance import commit
@@ -136,7 +137,6 @@ def test_the_commit_of_a_checkout(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_miscounts_its_log_is_resumed(root: Path, tmp_path: Path) -> None:
     train(parsed(root, tmp_path / "run"), console=QUIET)
-    state = max((tmp_path / "run" / "checkpoints").glob("step-*/state.json"))
-    tree = json.loads(state.read_text())
-    state.write_text(json.dumps({"tensors": tree["tensors"], "state": tree["state"] | {"logged": "x"}}))
+    folder = RunFolder(tmp_path / "run").saved()[-1]
+    checkpoint.save(folder, checkpoint.load(folder) | {"logged": "x"})
     train(parsed(root, tmp_path / "run"), console=QUIET, resume=True)

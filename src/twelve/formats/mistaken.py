@@ -1,6 +1,6 @@
-"""What a file is that is not what its name says: what downloading, unpacking and exporting really leave behind.
+"""Recognises files that are not what their names say, as downloads, archives and exports leave them.
 
-Looked at only after a reader has refused a file, or has not found it, so that it costs nothing where all is well.
+Used only after a reader has refused a file, or has not found it, so it costs nothing otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from twelve.errors import Again
 
 _BEGINNING = 512
-"""Bytes that tell."""
+"""Bytes at the beginning of a file that are read."""
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<script", b"<body")
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
@@ -21,7 +21,7 @@ _AGAIN = Again("download the file again")
 
 
 def what_is(path: Path) -> tuple[str, str] | None:
-    """(what is wrong with a file, what to do); None where nothing of the kind is seen."""
+    """(what is wrong with a file, what to do), or None."""
     try:
         if not path.exists():
             return _elsewhere(path)
@@ -64,7 +64,7 @@ def _begins(path: Path, beginning: bytes) -> tuple[str, str] | None:
 
 
 def _elsewhere(path: Path) -> tuple[str, str] | None:
-    """Where a file is that is not in its place: in a folder below, or in an archive beside it."""
+    """The same for a missing file that is in a folder below its place, or in an archive beside it."""
     folder, name = path.parent, path.name
     for pattern in (f"*/{name}", f"*/*/{name}"):
         found = next(iter(sorted(folder.glob(pattern))), None)

@@ -25,11 +25,11 @@ _PATHS = (
 )
 """Keys whose values are paths; ``*`` stands for every key or place below."""
 _MAYBE = ("text_encoder", "tokenizer")
-"""The last part of those that may also be another name: of a hub's model, of a module."""
+"""Last parts of keys whose values may also be names on the hub or of modules."""
 
 
 def absolute(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration's tree with its paths absolute, from the folder one stands in."""
+    """A configuration's tree with absolute paths, from the current folder."""
 
     def whole(path: str, key: str) -> str:
         return path if key in _MAYBE and not os.path.exists(path) else os.path.abspath(path)
@@ -38,7 +38,8 @@ def absolute(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def moved(tree: Mapping[str, Any], was: str, now: Path) -> dict[str, Any]:
-    """A configuration's tree with every path that is there beside ``now`` as it was beside ``was``; others stay."""
+    """A configuration's tree after its run was moved from ``was`` to ``now``: a path that exists at the same place
+    relative to ``now`` is changed, others stay."""
     if not was or os.path.abspath(was) == os.path.abspath(now):
         return dict(tree)
 
@@ -55,7 +56,7 @@ def moved(tree: Mapping[str, Any], was: str, now: Path) -> dict[str, Any]:
 
 
 def _changed(tree: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
-    """A copy whose paths went through ``change``, which also gets the key; what is no path is left as it is."""
+    """A copy with ``change(path, key)`` in place of every path."""
 
     def below(node: Any, parts: list[str], key: str) -> Any:
         if not parts:

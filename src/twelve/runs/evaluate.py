@@ -31,7 +31,7 @@ from twelve.threads import given_back
 from twelve.training.provenance import machine
 
 FEW = 10
-"""Groups from which on an interval that resamples them says whether a baseline is beaten."""
+"""With fewer groups to resample, an interval does not show whether a baseline is beaten."""
 
 
 @given_back()
@@ -47,15 +47,17 @@ def evaluate_run(
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[Result]:
-    """Measure the run's tasks, print the table and write evaluation.json into its folder.
+    """Evaluate the tasks of a run, print the table of results, and write them into the run's folder.
 
     Args:
-        submit: where to write the official file of results of one task; a split without labels is then predicted and
-            not measured.
-        allow_other_features: regions of another extractor than the model was trained on are a warning, not an error.
+        tasks: names; by default all tasks of the run.
+        split: the split to evaluate on; by default each task's test split.
+        full: use the complete protocol (retrieval: the whole gallery).
+        submit: file for the official results of one task; a split without labels is then predicted, not evaluated.
+        allow_other_features: regions of another extractor than that of the training data are a warning, not an error.
 
     Raises:
-        ConfigError: the folder holds no run, the run has no such task, or ``submit`` is for several.
+        ConfigError: see :func:`twelve.runs.asked.asked`.
     """
     console = console or Console()
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
@@ -93,7 +95,7 @@ def evaluate_run(
             console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
             if unlabelled(examples):
                 return []
-            evaluator.prepare(prepared(baselines))  # training files are read for the baselines alone
+            evaluator.prepare(prepared(baselines))  # only baselines need the training files
         result = evaluator.measure(name, split, predictions)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
     facts = _facts(run, model, results)
@@ -127,7 +129,7 @@ def stage_seconds(run: RunFolder) -> dict[str, float]:
 
 
 def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:
-    """Print the table, the protocols, and what the model cost."""
+    """Print the table, the protocols, and the size and the training time of the model."""
     console.print(table(results), highlight=False, soft_wrap=True, markup=False)
     for result in results:
         console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
@@ -139,8 +141,7 @@ def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) 
 
 
 def table(results: Sequence[Result]) -> str:
-    """Every score with its interval and, below it, each baseline with the model's advantage; at most 80 columns
-    wide."""
+    """Every score with its interval and, below it, each baseline with the model's advantage; 80 columns wide."""
     lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'gain':>7}"]
     for result in results:
         score = result.score
@@ -160,7 +161,7 @@ def _range(found: Interval, form: str) -> str:
 
 
 def protocol_line(result: Result) -> str:
-    """Everything one must know to compare the number with another's."""
+    """Everything that is needed to compare a score with that of another model."""
     protocol = result.protocol
     parts = [
         f"split {protocol.split}",

@@ -1,4 +1,4 @@
-"""One run of a study: its configuration, its training, its measurement."""
+"""One run of a study: its configuration, its training, and its evaluation."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def run_config(
         config: of the seed, with all tasks.
         iterations: of the run at its full length.
         factor: of all learning rates.
-        share: of the full length that is trained; validations come as much more often.
-        start: the saved model that it begins with.
+        share: of the full length; intervals between validations shrink by the same share.
+        start: the saved model that the run begins with.
     """
     tree = config.model_dump(mode="json")
     rates = {name: data.tasks[name].learning_rate * factor for name in names}
@@ -86,14 +86,14 @@ def trained(config: RunConfig, start: Callable[[], Start]) -> History:
 
 
 def validation_score(history: History) -> float:
-    """Mean over the run's tasks of the scores that the kept model has on the validation split, 0..1."""
+    """Mean validation score, 0..1, of the saved model over the run's tasks."""
     scores = history.kept.values()
     return float(sum(scores) / len(scores))
 
 
 def measure(config: RunConfig, data: Prepared, *, baselines: bool) -> list[dict[str, Any]]:
-    """Measure a trained run: fields of :class:`twelve.study.results.Result` for each of its tasks, the baselines and
-    the upper bound if asked for."""
+    """Evaluate a trained run: fields of :class:`twelve.study.results.Result` of each task. ``baselines`` adds these and
+    the upper bound."""
     model, processor = open_saved(model_folder(Path(config.run)))
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
