@@ -170,14 +170,14 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read) for split in default)
-    looked = {path for split in default for path in task.sources(root, split)}
+    checked = {path for split in default for path in task.sources(root, split)}
     others = []
     for split in task.splits:
         paths = task.sources(root, split)
         here = any(os.path.exists(root.path / task.folder / name) for name in task.files(split))
-        if here and not looked.issuperset(paths):
+        if here and not checked.issuperset(paths):
             others.append(_check_split(root, task, split, seen, {}, needed=False))
-            looked |= {*paths}
+            checked |= {*paths}
     notes, errors = [], []
     folder = root.path / task.folder
     if folder.is_dir():
@@ -193,7 +193,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
                 with root.mended():
                     reader(path)
             except DataError as error:
-                if path not in looked:  # else reported with its split
+                if path not in checked:  # else reported with its split
                     errors.append(str(error))
     errors += _repeated(task, read)
     return TaskCheck(

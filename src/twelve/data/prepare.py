@@ -151,9 +151,9 @@ def prepare(
     """
     root, store = open_root(config, config.tasks, recipes)
     chosen = {name: get(name, root.own_tasks) for name in config.tasks}
-    reports = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}
+    tested = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}
     everything = {name: _trained_on(task, root, config.tasks[name]) for name, task in chosen.items()}
-    held_out = held_out_images(root, mode=config.hold_out, required=reports)
+    held_out = held_out_images(root, mode=config.hold_out, required=tested)
     kept, cleaned = clean_splits(everything, held_out)
     kept, found = ({**kept}, {}) if texts_only else with_regions(kept, chosen, store)
     given: Mapping[str, Sequence[Example]] = {
@@ -181,15 +181,22 @@ def prepare(
         for name, data in tasks.items()
         if data.output.needs_vocabulary
     }
-    same = held_out.same
-    banned = {same.get(image, image) for image in held_out.images}
-    known = set(distinct_images(*everything.values()))
-    left_out = frozenset(image for image in known if same.get(image, image) in banned)
-    validated = set(distinct_images(*(validation for _, validation in parts.values())))
-    twins = {same.get(image, image) for image in validated}
-    validated |= {image for image in known - left_out if same.get(image, image) in twins}
-    held_back = ValidationImages(left_out, frozenset(validated))
+    validated = distinct_images(*(validation for _, validation in parts.values()))
+    held_back = _held_back(distinct_images(*everything.values()), validated, held_out)
     return Prepared(root, store, tasks, cleaned, built, held_back, covered, found)
+
+
+def _held_back(known: Sequence[str], validated: Sequence[str], held_out: HeldOutImages) -> ValidationImages:
+    """Of the ``known`` images of the training sets, those that are held out, and those that are ``validated``; either
+    includes the same photographs in other sources."""
+    identity = {image: held_out.same.get(image, image) for image in (*known, *validated, *held_out.images)}
+    banned = {identity[image] for image in held_out.images}
+    left_out = frozenset(image for image in known if identity[image] in banned)
+    seen = {identity[image] for image in validated}
+    return ValidationImages(
+        left_out,
+        frozenset(validated).union(image for image in known if image not in left_out and identity[image] in seen),
+    )
 
 
 def prepare_measuring(

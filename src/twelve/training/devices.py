@@ -30,7 +30,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ProcessLost(TwelveError):
-    """Another process of the run has ended, so this one cannot go on. Exit code 1: it is no mistake of the user."""
+    """Another process of the run has ended, so this one cannot continue. Exit code 1: it is no mistake of the user."""
 
     exit_code = 1
 

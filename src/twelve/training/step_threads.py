@@ -53,7 +53,7 @@ class StepThreads:
         return self._watch is not None
 
     def choose(self, iteration: int, *, alarm: bool = False) -> bool:
-        """Measure, and go on with the fastest number of threads; returns whether it changed.
+        """Measure, and set the fastest number of threads; returns whether it changed.
 
         Args:
             iteration: where the run stands, for the message.
@@ -94,7 +94,7 @@ class StepThreads:
         return {"number": self._threads.number, "expected": expected}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the threads of a checkpoint, unless this machine has fewer: then they are measured again."""
+        """Set the number of threads of a checkpoint; if this machine has fewer, they are measured again."""
         number = int(state["number"])
         if self.auto and 1 <= number <= self._threads.most:
             self._threads.set(number)

@@ -9,11 +9,11 @@ into memory; the processes of a run share the mapped pages::
                   its files, task and split, the source of its images, and this package's source code
     store.py      writes and opens a folder; Examples, a sequence that builds an example when it is asked for one
     codec.py      values of examples as text and back
-    columns.py    what is done to all examples at once: take some, find distinct images, count answers
+    columns.py    operations on all examples at once: take some, find distinct images, count answers
 
 A folder holds ``rows.arrow``, with one row for each example: its id, its text and, for every other field, the number of
 its value in ``values.arrow``. A value that many examples have (an answer, the image of several questions) is written
-once and decoded once, so the functions of columns.py look at each distinct value once. Memory does not grow with the
+once and decoded once, so the functions of columns.py visit each distinct value once. Memory does not grow with the
 number of examples, neither while writing nor while reading. ``entry.json`` holds the checksums of both files: a damaged
 entry is never used, but written again.
 """

@@ -1,5 +1,5 @@
-"""What is done to all examples at once, be they a list or :class:`twelve.data.examples.store.Examples`, of which each
-distinct value is looked at once. Axes: N examples, D distinct values."""
+"""Operations on all examples at once: a list, or :class:`twelve.data.examples.store.Examples`, of which each distinct
+value is visited once. Axes: N examples, D distinct values."""
 
 from __future__ import annotations
 

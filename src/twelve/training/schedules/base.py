@@ -38,7 +38,7 @@ class Event:
     best: float
 
     def __str__(self) -> str:
-        change = "stops" if self.change == "stop" else "goes again"
+        change = "stops" if self.change == "stop" else "continues"
         return f"{self.task} {change} at {self.score:.4f} (best {self.best:.4f})"
 
 
