@@ -234,7 +234,7 @@ def split_validation(
     Raises:
         DataError: a task has too few images for both sides.
     """
-    links = _Links()
+    links = Links()
     same = same or {}
     columns = {task: images_of(examples) for task, examples in train.items()}
     for task, examples in train.items():
@@ -245,8 +245,8 @@ def split_validation(
                 raise DataError("an example without an image", record=examples[first].id)
             links.join(together, (task, group) if group else None)
         for image in (image for together in images.values for image in together if image in same):
-            links.join((image, same[image]), None)
-    draws = {name: _draw(name, seed) for name in links.names()}
+            links.join((image, same[image]))
+    draws = {name: _draw(name, seed) for name in set(links.names().values())}
     validation = {name for name, draw in draws.items() if draw < fraction}
     names_of = {task: [links.name(images[0]) for images in column.values] for task, column in columns.items()}
     parts = {task: set(names) for task, names in names_of.items()}
@@ -271,7 +271,7 @@ def _draw(name: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-class _Links:
+class Links:
     """Images that belong together, directly or through others (a disjoint-set forest).
 
     The name of a set is the smallest image id in it, which does not depend on the order of joining.
@@ -282,6 +282,7 @@ class _Links:
         self._of_group: dict[tuple[str, str], str] = {}
 
     def name(self, image: str) -> str:
+        """The name of the set of an image."""
         above = self._above
         top = image
         while above[top] != top:
@@ -290,10 +291,11 @@ class _Links:
             above[image], image = top, above[image]
         return top
 
-    def names(self) -> set[str]:
-        return {self.name(image) for image in self._above}
+    def names(self) -> dict[str, str]:
+        """Image -> name of its set."""
+        return {image: self.name(image) for image in self._above}
 
-    def join(self, images: Sequence[str], group: tuple[str, str] | None) -> None:
+    def join(self, images: Sequence[str], group: tuple[str, str] | None = None) -> None:
         for image in images:
             self._above.setdefault(image, image)
         partners = [*images]

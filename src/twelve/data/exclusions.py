@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve.data.clean import HeldOutImages, Mode, Removed, by_reason, clean_splits, held_out_images, why_missing
+from twelve.data.clean import HeldOutImages, Links, Mode, Removed, by_reason, clean_splits, held_out_images, why_missing
 from twelve.data.duplicates import Duplicate, duplicates
 from twelve.data.examples.columns import images_of, take
 from twelve.data.examples.reading import reading
@@ -221,20 +221,10 @@ def _without_files(
 
 def joined(same: Mapping[str, str], pairs: Sequence[Duplicate]) -> dict[str, str]:
     """Image id -> one id for all images that show the same photograph, by ``same``, ``pairs``, or chains of these."""
-    above: dict[str, str] = {}
-
-    def top(image: str) -> str:
-        path = []
-        while above.get(image, image) != image:
-            path.append(image)
-            image = above[image]
-        above.update(dict.fromkeys(path, image))
-        return image
-
-    for first, second in [*same.items(), *((pair.image, pair.of) for pair in pairs)]:
-        a, b = top(first), top(second)
-        above[max(a, b)] = min(a, b)
-    return {image: top(image) for image in list(above)}
+    links = Links()
+    for images in [*same.items(), *((pair.image, pair.of) for pair in pairs)]:
+        links.join(images)
+    return links.names()
 
 
 def _exclusions(
