@@ -18,6 +18,7 @@ from twelve.evaluation import recorded
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
 from twelve.report.write import write_report
+from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 
@@ -61,7 +62,7 @@ def test_they_learn_to_look(trained: Path) -> None:
     assert answerer.baselines["bag of words"].score == 75 and answerer.score.mean > 85
     assert answerer.protocol.boxes == "given" and "box around all" in results["flickr30k_entities"].protocol.note
 
-    kept = recorded.read(trained / recorded.FILE)
+    kept = recorded.read(RunFolder(trained).predictions)
     assert {task: lines[0].kind for task, lines in kept.items()} == {
         "foil": "truth",
         "flickr30k_entities": "region",

@@ -30,6 +30,7 @@ from twelve.evaluation import recorded
 from twelve.export.export import export
 from twelve.predictor.lines import requests_in
 from twelve.report.write import write_report
+from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 
@@ -51,7 +52,7 @@ if __name__ == "__main__":
         "result": result.to_dict(),
         "said": str(result),
         "asked": [asked.method for asked in requests_in(folder / "ask.jsonl")],
-        "recorded": recorded.read(run / recorded.FILE)["counting"][0].value,
+        "recorded": recorded.read(RunFolder(run).predictions)["counting"][0].value,
         "page": page,
         "card": (run / "model" / "README.md").read_text(),
         "labels": json.loads((folder / "exported" / "export.json").read_text())["labels"] if exported else None,

@@ -10,6 +10,7 @@ import pytest
 from twelve.errors import DataError
 from twelve.evaluation import recorded
 from twelve.outputs.alignment import RetrievalScores
+from twelve.run_folder import RunFolder
 from twelve.types.examples import Example
 from twelve.types.predictions import Prediction, RecordedPrediction
 
@@ -39,7 +40,7 @@ def some_records() -> list[RecordedPrediction]:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     records = some_records()
-    path = recorded.write(tmp_path / recorded.FILE, records)
+    path = recorded.write(RunFolder(tmp_path).predictions, records)
     assert recorded.read(path) == {"mine": records}
     one = next(each for each in records if each.id == "7")
     assert (one.right, one.value, one.target) == (0.3, "mug", {"cup": 1.0, "mug": 0.3})
@@ -65,15 +66,15 @@ def test_a_caption_keeps_its_best_images_and_the_rank_of_its_own() -> None:
 
 @pytest.mark.parametrize("line", ["{", '{"task": "mine"}', "[]", '{"task": "mine", "surplus": 1}'])
 def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
-    path = recorded.write(tmp_path / recorded.FILE, some_records())
+    path = recorded.write(RunFolder(tmp_path).predictions, some_records())
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(DataError, match=r"predictions.jsonl \[line 4\].*twelve evaluate"):
         recorded.read(path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = recorded.write(tmp_path / recorded.FILE, some_records())
+    path = recorded.write(RunFolder(tmp_path).predictions, some_records())
     before = path.read_bytes()
     with pytest.raises(TypeError):
         recorded.write(path, [RecordedPrediction("t", "k", "s", "1", "", (), object(), None, 0.0, (), 0.0)])
-    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [recorded.FILE]
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["predictions.jsonl"]

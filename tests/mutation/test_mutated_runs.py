@@ -13,6 +13,7 @@ from twelve.data.prepare import ValidationImages
 from twelve.evaluation import recorded
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.report.reading import History, read_history
+from twelve.run_folder import RunFolder
 from twelve.types.predictions import RecordedPrediction
 
 _NUMBERS = (
@@ -31,7 +32,7 @@ _NUMBERS += ("groups", "closed")
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
-    path = recorded.write(tmp_path / recorded.FILE, fake_results.predictions())
+    path = recorded.write(RunFolder(tmp_path).predictions, fake_results.predictions())
 
     def sane(found: dict[str, list[RecordedPrediction]]) -> None:
         for each in (each for those in found.values() for each in those):
@@ -107,6 +108,8 @@ def test_damaged_log(tmp_path: Path) -> None:
         numbers += [value for those in (*found.losses.values(), *found.scores.values()) for _, value in those]
         assert all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
 
-    reader = Reader("log", (path,), lambda: read_history(path), sane, {"*": "what cannot be read is passed over"})
+    reader = Reader(
+        "log", (path,), lambda: read_history(RunFolder(path.parent)), sane, {"*": "what cannot be read is passed over"}
+    )
     tally = harness.torture(reader)
     assert sum(tally.values()) >= LEAST and tally["refused"] == 0

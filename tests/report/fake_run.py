@@ -10,6 +10,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from twelve.evaluation import recorded
+from twelve.run_folder import RunFolder
 from twelve.types.predictions import RecordedPrediction
 
 KINDS = {"vqa": "answer", "flickr30k": "alignment", "refcoco": "region", "nlvr2": "pair", "snli_ve": "entailment"}
@@ -187,5 +188,5 @@ def make(run: Path, root: Path, *, measured: bool = True, text: str = "what is o
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history()))
     if measured:
         (run / "evaluation.json").write_text(json.dumps(evaluation()))
-        recorded.write(run / recorded.FILE, predictions(text))
+        recorded.write(RunFolder(run).predictions, predictions(text))
     return run

@@ -11,9 +11,9 @@ import fake_run
 import pytest
 
 from twelve.errors import ConfigError, DataError
-from twelve.evaluation import recorded
 from twelve.report.image_files import BUDGET
 from twelve.report.write import write_report
+from twelve.run_folder import RunFolder
 
 
 class Page(HTMLParser):
@@ -148,7 +148,7 @@ def test_a_run_without_images_is_shown_without_them(tmp_path: Path) -> None:
 
 def test_measured_without_predictions_or_baselines(root: Path, tmp_path: Path) -> None:
     run = fake_run.make(tmp_path / "run", root)
-    (run / recorded.FILE).unlink()
+    RunFolder(run).predictions.unlink()
     tree = json.loads((run / "evaluation.json").read_text())
     for task in tree["tasks"].values():
         task["baselines"] = {}

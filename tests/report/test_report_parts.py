@@ -28,6 +28,7 @@ from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
 from twelve.report.write import file_rows, kept_rows, render
+from twelve.run_folder import RunFolder
 from twelve.types.predictions import CardImage, Frame
 
 
@@ -44,7 +45,7 @@ def test_history_of_a_resumed_run_counts_the_later_lines(tmp_path: Path) -> None
     lines += [step | {"iteration": 4, "losses": {"vqa": 2.0}}, validation | {"iteration": 4, "score": 0.75}]
     path = write(tmp_path / "metrics.jsonl", lines)
     path.write_text(path.read_text() + '{"kind": "step", "iter')  # killed while writing
-    history = read_history(path)
+    history = read_history(RunFolder(path.parent))
     assert history.losses == {"vqa": [(2, 3.0), (4, 2.0)]} and history.scores == {"vqa": [(4, 0.75)]}
     assert (history.iterations, history.pairs, history.seconds) == (4, 10, 5.0)
 
@@ -54,14 +55,15 @@ def test_a_log_of_any_size_is_read_line_by_line(tmp_path: Path) -> None:
     with open(path, "a", encoding="utf-8") as stream:
         stream.write('{"kind": "event", "event": "' + "x" * (3 << 20) + '"}\n')
         stream.write('{"kind": "step", "iteration": 4, "losses": {"vqa": 2.0}}\n')
-    assert read_history(path).losses == {"vqa": [(2, 3.0), (4, 2.0)]}
+    assert read_history(RunFolder(path.parent)).losses == {"vqa": [(2, 3.0), (4, 2.0)]}
     os.truncate(path, 20 << 30)
     with pytest.raises(CheckpointError, match=r"metrics\.jsonl: expected at most .*, found 21,474,836,480 -> move"):
-        read_history(path)
+        read_history(RunFolder(path.parent))
 
 
 def test_history_of_stops(tmp_path: Path) -> None:
-    history = read_history(write(tmp_path / "metrics.jsonl", fake_run.history()))
+    write(tmp_path / "metrics.jsonl", fake_run.history())
+    history = read_history(RunFolder(tmp_path))
     assert history.stopped("flickr30k") == [(20, 30)] and history.stopped("snli_ve") == [(30, 40)]
     assert history.stopped("vqa") == []
     assert len(history.losses["vqa"]) == 20 and history.scores["vqa"][0] == (10, 0.25)

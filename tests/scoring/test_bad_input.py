@@ -105,7 +105,7 @@ def test_lists(case: Build, task: str, tmp_path: Path) -> None:
         check(full, rows[1:], f"{re.escape(str(rows[0][key]))}.*1 of .* have no prediction", tmp_path)
     if task not in ("gqa", "vg_qa"):
         foreign = {**rows[0], key: 987654321}
-        check(full, [*rows, foreign], r"\[987654321\]: 1 predictions are of nothing in the", tmp_path)
+        check(full, [*rows, foreign], r"\[987654321\]: 1 predictions have no counterpart in the", tmp_path)
 
 
 def test_nlvr2(case: Build, tmp_path: Path) -> None:
@@ -176,7 +176,8 @@ def test_answers_of_two_splits(case: Build, tmp_path: Path) -> None:
     full = case("visual7w")
     other = json.loads(full.predictions[0].with_name("result_visual7w-pointing_mc_val.json").read_text())
     rows = json.loads(full.predictions[0].read_text())
-    check(full, rows + other[:1], rf"\[{other[0]['qa_id']}\]: 1 predictions are of nothing in the split test", tmp_path)
+    words = rf"\[{other[0]['qa_id']}\]: 1 predictions have no counterpart in the split test"
+    check(full, rows + other[:1], words, tmp_path)
 
 
 def test_boxes(case: Build, tmp_path: Path) -> None:

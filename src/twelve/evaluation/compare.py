@@ -7,16 +7,16 @@ from pathlib import Path
 
 from twelve.errors import DataError
 from twelve.evaluation.results import TaskResult, read_results
-from twelve.run_folder import EVALUATION
+from twelve.run_folder import RunFolder
 
 
 def earlier(init: str | None) -> list[TaskResult]:
     """Results of the run that a configuration is initialised from; none if it was not evaluated, or its file is
     damaged."""
     for folder in () if init is None else (Path(init), Path(init).parent):
-        if (folder / EVALUATION).is_file():
+        if (file := RunFolder(folder).evaluation).is_file():
             try:
-                return read_results(folder / EVALUATION)[0]
+                return read_results(file)[0]
             except DataError:
                 return []
     return []

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.data.batch import Collator, seen_regions
-from twelve.data.cache import read_examples
-from twelve.data.columns import distinct_images
+from twelve.data.examples.columns import distinct_images
+from twelve.data.examples.reading import read_examples
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
 from twelve.errors import ConfigError

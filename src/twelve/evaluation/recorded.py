@@ -1,4 +1,4 @@
-"""Single predictions that an evaluation keeps for the report: predictions.jsonl in the run's folder.
+"""Single predictions that an evaluation keeps for the report: a file in the run's folder.
 
 One JSON object a line, at most :data:`KEPT` examples a task, drawn at random once, whether they are right or wrong.
 """
@@ -24,7 +24,6 @@ from twelve.types.predictions import Prediction, RecordedPrediction
 if TYPE_CHECKING:
     from twelve.outputs.alignment import RetrievalScores
 
-FILE = "predictions.jsonl"
 KEPT = 200
 """Examples of a task that are kept."""
 BEST = 5

@@ -1,4 +1,4 @@
-"""Results of measured tasks, as in evaluation.json; needs no torch."""
+"""Results of measured tasks, as an evaluation writes them; needs no torch."""
 
 from __future__ import annotations
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelve.config import load_run
 from twelve.errors import CheckpointError, ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, inside, resolve
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
 from twelve.predictor.abilities import Abilities
-from twelve.run_folder import CONFIG, model_folder, open_run
+from twelve.run_folder import RunFolder, model_folder
 from twelve.tasks.base import Task
 from twelve.tasks.custom import own_tasks
 
@@ -43,8 +44,6 @@ def find(path: str | Path) -> Path:
                 remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
             )
         folder = resolve(path, *_FILES)
-    if (folder / CONFIG).is_file():
-        open_run(folder)  # raises here if its configuration is damaged
     return model_folder(folder)
 
 
@@ -75,7 +74,7 @@ def abilities_of(folder: Path) -> Abilities:
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:
     """The own tasks of the run that a model's folder belongs to."""
-    return own_tasks(open_run(folder.parent).tasks) if (folder.parent / CONFIG).is_file() else {}
+    return own_tasks(load_run(folder.parent).tasks) if RunFolder(folder.parent).config.is_file() else {}
 
 
 def load(
@@ -96,9 +95,10 @@ def load(
         CheckpointError: there is no model, or it is damaged.
         ConfigError: this is no path, or the device cannot be used.
     """
-    found = find(path)  # raises before anything heavy is imported
+    found = find(path)
+    own = _own_tasks(found)  # whatever is wrong shows before anything heavy is imported
     from twelve.model.opening import open_network
     from twelve.predictor.predictor import Predictor
 
     model, processor = open_network(found)
-    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=_own_tasks(found))
+    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=own)

@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from twelve.config import load
-from twelve.errors import ConfigError, DataError, quoted
+from twelve.config import load_run
+from twelve.errors import DataError, quoted
 from twelve.evaluation import recorded
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.formats.records import finite
-from twelve.io.json_file import decode, log_lines, read_object
+from twelve.io.json_file import read_object
 from twelve.io.yaml_text import read_text
+from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
@@ -107,38 +108,28 @@ def read_run(folder: Path) -> Run:
         ConfigError: the folder holds no run, or its configuration is not valid.
         DataError: one of its files is damaged; names it.
     """
-    path = folder / "config.yaml"
-    if not path.is_file():
-        problem = "this folder holds no run" if folder.is_dir() else "no such run"
-        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
-    config = load(path)
-    predictions, evaluation = folder / recorded.FILE, folder / "evaluation.json"
-    results, facts = read_results(evaluation) if evaluation.is_file() else ([], {})
-    again = f"it is written again by: twelve train {quoted(path)} --resume"
+    files = RunFolder(folder)
+    config = load_run(folder)
+    results, facts = read_results(files.evaluation) if files.evaluation.is_file() else ([], {})
+    again = f"it is written again by: twelve train {quoted(files.config)} --resume"
     return Run(
         folder=folder,
         config=config,
-        config_text=read_text(path),
-        data=_data(folder / "data.json", again),
-        machine=_tree(folder / "machine.json", again),
+        config_text=read_text(files.config),
+        data=_data(files.data, again),
+        machine=_tree(files.machine, again),
         results={result.task: result for result in results},
         facts=facts,
-        history=read_history(folder / "metrics.jsonl"),
-        predictions=recorded.read(predictions) if predictions.is_file() else {},
+        history=read_history(files),
+        predictions=recorded.read(files.predictions) if files.predictions.is_file() else {},
     )
 
 
-def read_history(path: Path) -> History:
+def read_history(run: RunFolder) -> History:
     """The log of a run. A resumed run has some iterations twice; the later ones count."""
     lines: list[dict[str, Any]] = []
     step = latest = 0
-    for text in log_lines(path):
-        try:
-            line = decode(text, strict=False)
-        except ValueError:  # the last line of a killed run
-            continue
-        if not isinstance(line, dict) or type(line.get("iteration")) is not int:
-            continue
+    for line in run.logged():
         at, kind = line["iteration"], line.get("kind")
         if kind in ("step", "validation"):
             if at < latest or (kind == "step" and at == step):

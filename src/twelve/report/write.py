@@ -18,8 +18,7 @@ from twelve.report.curves import Chart, chart
 from twelve.report.gallery import Gallery, galleries
 from twelve.report.reading import Run, read_run
 from twelve.report.scores import TaskScore, task_score
-
-FILE = "report.html"
+from twelve.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +63,12 @@ def write_report(run: Path) -> Path:
         ConfigError: the folder holds no run.
         DataError: one of its files is damaged; names it.
     """
-    read = read_run(run)
+    read, file = read_run(run), RunFolder(run).report
     files.check_folder(run)
     page = render(read)
-    with files.replacing(run / FILE) as partial:
+    with files.replacing(file) as partial:
         partial.write_text(page, encoding="utf-8")
-    return run / FILE
+    return file
 
 
 def render(run: Run) -> str:
@@ -224,10 +223,9 @@ def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def commands(run: Run) -> list[str]:
-    """Commands that make this run and this page again."""
-    config = run.folder / "config.yaml"
+    """What makes this run and this page again."""
     return [
-        f"twelve train {quoted(config)} --set run=ANOTHER_FOLDER",
+        f"twelve train {quoted(RunFolder(run.folder).config)} --set run=ANOTHER_FOLDER",
         f"twelve evaluate {quoted(run.folder)}",
         f"twelve report {quoted(run.folder)}",
     ]
