@@ -40,7 +40,7 @@ if __name__ == "__main__":
     (measured,) = evaluate_run(run, console=Console(quiet=True))
     model = twelve.load(run)
     scene = model.look(tiny.regions_of("coco/30", 30))
-    (result,) = model.ask([model.question("count", "how many is it ?", scene)])
+    result = scene.ask("count", "how many is it ?")
     (folder / "ask.jsonl").write_text(json.dumps({"image": "a.png", "count": "how many is it ?"}))
     page = write_report(run).read_text()
     exported = export(run, folder / "exported", output="count") if "--export" in sys.argv else None

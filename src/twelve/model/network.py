@@ -20,7 +20,7 @@ from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
 from twelve.model.saved_settings import settings_of
 from twelve.model.settings import Settings
-from twelve.model.streams import Need, Record, gather, identity_as_none
+from twelve.model.streams import Need, Trace, gather, identity_as_none
 from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
 from twelve.model.weights import check_finite
@@ -99,9 +99,9 @@ class Network(nn.Module):
             segment_ids: (T, L) int64, None for segment 0.
             task_rows: (T,) int64 rows of the task-token table; required exactly when there is one.
         """
-        record = Record(return_states, return_attention)
-        states, mask = self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, record)
-        return TextStates(states, mask, record)
+        trace = Trace(return_states, return_attention)
+        states, mask = self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, trace)
+        return TextStates(states, mask, trace)
 
     def encode_images(
         self,
@@ -119,9 +119,9 @@ class Network(nn.Module):
             boxes: (I, R, 5) x1/W, y1/H, x2/W, y2/H, area share; region 0 is 0 0 1 1 1.
             region_mask: (I, R) bool, None when nothing is padded.
         """
-        record = Record(return_states, return_attention)
-        states = self.trunk.encode_images(features, boxes, region_mask, record)
-        return ImageStates(states, region_mask, record)
+        trace = Trace(return_states, return_attention)
+        states = self.trunk.encode_images(features, boxes, region_mask, trace)
+        return ImageStates(states, region_mask, trace)
 
     def fuse(
         self,
@@ -155,18 +155,18 @@ class Network(nn.Module):
         image_mask = None if images.mask is None else gather(images.mask, pair_image)
         if text.shape[0] != image.shape[0]:
             raise ValueError(f"{len(text)} texts cannot be paired row by row with {len(image)} images: give the pairs")
-        record = Record(return_states, return_attention)
-        record.take(texts.record, pair_text)
-        record.take(images.record, pair_image)
+        trace = Trace(return_states, return_attention)
+        trace.take(texts.trace, pair_text)
+        trace.take(images.trace, pair_image)
         text_need, image_need = (Need.ALL, Need.ALL) if everything else needs(heads.values())
-        text, image = self.trunk.fuse(text, text_mask, image, image_mask, text_need, image_need, record)
+        text, image = self.trunk.fuse(text, text_mask, image, image_mask, text_need, image_need, trace)
         result = TwelveOutput(
             words=text if text_need is Need.ALL else None,
             regions=image if image_need is Need.ALL else None,
             text_mask=text_mask,
             region_mask=image_mask,
-            attentions=record.attentions,
-            states=record.states,
+            attentions=trace.attentions,
+            states=trace.states,
         )
         if everything or any("fused" in head.reads for head in heads.values()):
             result.pooled_text, result.pooled_image = self.trunk.pool(text, image)

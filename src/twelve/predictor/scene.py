@@ -109,7 +109,8 @@ class Scene:
         explain: bool = False,
     ) -> Chosen:
         """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, answers a question."""
-        return self._chosen("choose", question, boxes, threshold, task, explain)
+        options = {"threshold": threshold, "task": task, "explain": explain}
+        return self.ask("choose", question, boxes=corners(boxes), **options)  # type: ignore[no-any-return]
 
     def guess(
         self,
@@ -128,7 +129,12 @@ class Scene:
         Raises:
             ConfigError: a turn has another form; names it.
         """
-        return self._chosen("guess", turns_of(dialogue), boxes, threshold, task, explain)
+        options = {"threshold": threshold, "task": task, "explain": explain}
+        return self.ask("guess", turns_of(dialogue), boxes=corners(boxes), **options)  # type: ignore[no-any-return]
+
+    def ask(self, method: str, text: str | Iterable[Turn], *, explain: bool = False, **options: Any) -> Any:
+        """The result of any of :attr:`Predictor.methods`; ``options`` are those of :meth:`Predictor.question`."""
+        return self.predictor.ask([self.predictor.question(method, text, (self,), **options)], explain=explain)[0]
 
     def regions_of(self, boxes: tuple[Box, ...]) -> Regions:
         """The regions of boxes, extracted once."""
@@ -141,17 +147,3 @@ class Scene:
         asks = [self.predictor.question(method, text, (self,), task=task, **options) for text in several]
         found = self.predictor.ask(asks, explain=explain)
         return found[0] if isinstance(texts, str) else found
-
-    def _chosen(
-        self,
-        method: str,
-        text: str | Iterable[Turn],
-        boxes: ArrayLike,
-        threshold: float | None,
-        task: str | None,
-        explain: bool,
-    ) -> Chosen:
-        ask = self.predictor.question(method, text, (self,), task=task, boxes=corners(boxes), threshold=threshold)
-        found = self.predictor.ask([ask], explain=explain)[0]
-        assert isinstance(found, Chosen)
-        return found

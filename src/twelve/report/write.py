@@ -167,13 +167,15 @@ def data_rows(run: Run) -> list[DataRow]:
     cleaned, rows = run.data.cleaned, []
     for name, sizes in run.data.tasks.items():
         counts = cleaned.removed.get(name, {})
-        names = ("examples_before", "examples_after", "images_before", "images_after")
         overlap = cleaned.overlap.get(name, {})
         causes = sorted(((count, split) for split, count in overlap.items() if count), key=lambda each: -each[0])
         rows.append(
             DataRow(
-                run.task(name).title,
-                *(counts.get(each, 0) for each in names),
+                title=run.task(name).title,
+                examples_before=counts.get("examples_before", 0),
+                examples_after=counts.get("examples_after", 0),
+                images_before=counts.get("images_before", 0),
+                images_after=counts.get("images_after", 0),
                 train=sizes.train,
                 validation=sizes.validation,
                 removed=[f"{count:,} in {_readable(run, split)}" for count, split in causes],
