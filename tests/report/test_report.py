@@ -166,7 +166,7 @@ def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:
 
 
 def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such run.*twelve train"):
+    with pytest.raises(ConfigError, match=r"no run here, the folder does not exist -> train one: twelve train"):
         write_report(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="holds no run"):
         write_report(tmp_path)

@@ -120,7 +120,7 @@ def test_a_finished_study_trains_nothing_and_shows_the_same(
 def test_arms_may_be_added_and_seeds_that_lack_them_do_not_count(config: Path, tmp_path: Path) -> None:
     two = SHORT | {"seeds": 2, "arms": []}
     out = run(config, out=tmp_path / "study", **two)
-    assert "One arm alone" in (out / "results.md").read_text()
+    assert "There is only one arm" in (out / "results.md").read_text()
     run(config, out=out, resume=True, **two | {"arms": ["always-go-equal"]})
     assert read(out).arms == ("stop-and-go", "always-go-equal")
     found = results(out)

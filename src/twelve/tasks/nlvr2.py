@@ -106,7 +106,10 @@ class NLVR2(Task):
             self.protocol("").note,
             counts,
             "sentences",
-            [*notes, *passed_over(sum(key not in labels for key in predicted), f"of nothing in {whole.name}")],
+            [
+                *notes,
+                *passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {whole.name}"),
+            ],
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
