@@ -179,7 +179,10 @@ def test_tables_that_are_refused(
 def test_more_than_the_truth_is_passed_over(lines: list[dict[str, Any]], tmp_path: Path) -> None:
     rows = rows_of(lines)
     path = write_table(tmp_path / "all.csv", [*rows, {**rows[0], "annot_id": "val-99"}])
-    assert "1 predictions are without a counterpart in val.jsonl" in score("vcr_qa", [tmp_path / "val.jsonl"], path).notes[0]
+    assert (
+        "1 predictions are without a counterpart in val.jsonl"
+        in score("vcr_qa", [tmp_path / "val.jsonl"], path).notes[0]
+    )
 
 
 def test_no_protocol_but_the_official(lines: list[dict[str, Any]], tmp_path: Path) -> None:
