@@ -245,9 +245,9 @@ def test_wrong_things_in_the_right_place(
 @pytest.mark.parametrize(
     ("error", "said", "code"),
     [
-        (RuntimeError("a\nb\x1b[2J"), "RuntimeError: a b\\x1b[2J: this is a flaw in twelve", 3),
-        (RecursionError(), "RecursionError: this is a flaw in twelve", 3),
-        (MemoryError(), "out of memory -> ask for less", 3),
+        (RuntimeError("a\nb\x1b[2J"), "RuntimeError: a b\\x1b[2J: this is a bug in twelve", 3),
+        (RecursionError(), "RecursionError: this is a bug in twelve", 3),
+        (MemoryError(), "out of memory -> reduce the batch size", 3),
         (KeyboardInterrupt(), "interrupted", 130),
     ],
 )

@@ -118,7 +118,7 @@ def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatc
     [
         (["data", "clean", "x", "--out", "y"], "twelve: interrupted\n"),
         (["train", "x.yaml"], "twelve: interrupted; with --continue"),
-        (["regions", "import", "x"], "twelve: interrupted; given again, it goes on"),
+        (["regions", "import", "x"], "twelve: interrupted; run it again to resume"),
     ],
 )
 def test_an_interrupt_promises_what_is_kept(

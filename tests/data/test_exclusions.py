@@ -102,4 +102,4 @@ def test_the_command_says_where_its_lists_are(tmp_path: Path) -> None:
     out = tmp_path / "lists"
     result = CliRunner().invoke(app, ["data", "clean", str(root), "--no-pixels", "--out", str(out)])
     assert result.exit_code == 0 and (out / "report.txt").is_file()
-    assert result.output.splitlines()[-1] == f"the lists are in {out}"
+    assert result.output.splitlines()[-1] == f"wrote the lists to {out}"

@@ -42,5 +42,5 @@ def test_one_long_name_does_not_cost_as_much_for_each() -> None:
 
 
 def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="3 values, 2 groups"):
+    with pytest.raises(ValueError, match="3 values and 2 groups"):
         interval(np.ones(3), ["a", "b"])

@@ -30,7 +30,7 @@ def test_visual7w_equals_the_toolkit(goldens: Path, name: str) -> None:
 
 def test_visual7w_compares_words_whatever_their_case() -> None:
     assert visual7w.evaluate({"1": "A Cup", "2": 7}, {"1": "a cup", "2": "7"}).accuracy == 1
-    with pytest.raises(DataError, match=r"\[3\]: a prediction of no question"):
+    with pytest.raises(DataError, match=r"\[3\]: this prediction belongs to no question"):
         visual7w.evaluate({"1": 1}, {"3": 1})
     with pytest.raises(DataError, match="no question was answered"):
         visual7w.evaluate({"1": 1}, {})

@@ -69,7 +69,7 @@ def test_a_folder_with_a_damaged_image(model: Path, images: Path, tmp_path: Path
 
 
 def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(TwelveError, match="nothing to ask"):
+    with pytest.raises(TwelveError, match="no question to ask"):
         twelve("predict", model, "--image", images)
     with pytest.raises(TwelveError, match="no such image"):
         twelve("predict", model, "--image", tmp_path / "x.png", "--ask", "x")
@@ -91,7 +91,7 @@ def test_searching_with_a_sentence(model: Path, images: Path, tmp_path: Path) ->
     assert twelve("regions", "extract", *extract, "--out", store)[0] == 0
     code, shown = twelve("match", model, "a red ball", "--images", images, "--json", "--regions", store)
     assert np.allclose(json.loads(shown)["logits"], fresh["logits"], atol=1e-5)
-    with pytest.raises(RegionError, match="nope: no regions here"):
+    with pytest.raises(RegionError, match="nope: no such region store"):
         twelve("match", model, "a red ball", "--images", images, "--regions", tmp_path / "nope")
 
 
@@ -133,7 +133,7 @@ def test_task_and_threshold_of_all_questions(model: Path, images: Path) -> None:
         twelve(*asked, "--task", "refcocoo")
     with pytest.raises(ConfigError, match="threshold is 2"):
         twelve(*asked, "--threshold", 2)
-    with pytest.raises(ConfigError, match="--threshold is for --locate"):
+    with pytest.raises(ConfigError, match="--threshold requires --locate"):
         twelve("predict", model, "--image", images / "0.png", "--ask", "is it red ?", "--threshold", 0.5)
 
 

@@ -91,7 +91,7 @@ def test_help_lists_every_protocol() -> None:
         name for task in all_tasks().values() if len(task.scoring_protocols) > 1 for name in task.scoring_protocols
     }
     assert wanted <= words, wanted - words
-    assert "docs/score.md" in text and "listed by the command: twelve tasks" in text
+    assert "docs/score.md" in text and "run twelve tasks for a list" in text
 
 
 def test_no_torch(case: Build) -> None:

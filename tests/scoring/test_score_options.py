@@ -74,7 +74,7 @@ def test_without_dense_annotations(files: Files) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda rows: rows[3]["ranks"].__setitem__(0, rows[3]["ranks"][1]), r"\[\[3\]\]: .*every place from 1 to 100"),
+        (lambda rows: rows[3]["ranks"].__setitem__(0, rows[3]["ranks"][1]), r"\[\[3\]\]: .*each rank from 1 to 100"),
         (lambda rows: rows[3].pop("ranks"), r"\[\[3\]\]: field 'ranks' is missing"),
         (lambda rows: rows[3].update(ranks=[1, 2]), r"\[\[3\]\]: .* 1 to 100 once, found 2 of 100 ranks"),
         (lambda rows: rows[3].update(round_id=1), r"\[\[3\]\]: 100-1 is predicted twice"),
@@ -150,7 +150,7 @@ def test_divided_among_two_files(lines: list[dict[str, Any]], tmp_path: Path) ->
     assert score("vcr_qar", truth, [answers, reasons]).numbers["Q->AR"].value == 40
     with pytest.raises(DataError, match="what VCR answers is measured on is not predicted"):
         score("vcr_qa", truth, reasons)
-    with pytest.raises(DataError, match="is predicted in two files"):
+    with pytest.raises(DataError, match="predicted in two files"):
         score("vcr_qa", truth, [answers, answers])
 
 
@@ -159,10 +159,10 @@ def test_divided_among_two_files(lines: list[dict[str, Any]], tmp_path: Path) ->
     [
         (lambda rows: rows[1].update(answer_2="x"), r"\[line 3, answer_2\]: expected a number, found str 'x'"),
         (lambda rows: rows[1].update(answer_2=float("nan")), r"\[line 3, answer_2\]: expected a number"),
-        (lambda rows: rows[1].update(answer_2=""), r"\[val-1, answer_2\]: no number where other questions"),
+        (lambda rows: rows[1].update(answer_2=""), r"\[val-1, answer_2\]: no score, although other questions"),
         (lambda rows: rows[1].update(annot_id="val-0"), r"\[line 3\]: val-0 is predicted twice"),
         (lambda rows: rows.pop(), r"\[val-4\]: 1 of 5 questions have no prediction"),
-        (lambda rows: rows.clear() or rows.append({"a": 1}), "not a table of predictions"),
+        (lambda rows: rows.clear() or rows.append({"a": 1}), "expected a table of predictions"),
     ],
 )
 def test_tables_that_are_refused(

@@ -1,4 +1,4 @@
-"""The command line: one thin function a command. Nothing heavy is imported before a command runs."""
+"""The command line: one thin function per command. Heavy imports wait until a command runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 DEBUG = "TWELVE_DEBUG"
-"""Environment variable: a flaw of this program shows its traceback."""
+"""Environment variable that prints the traceback of unexpected errors."""
 app.add_typer(regions_app, name="regions")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
@@ -44,7 +44,7 @@ Setting = Annotated[
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(f"twelve {__version__}")
@@ -53,10 +53,10 @@ def _root(
 
 @app.command(epilog="Example: twelve quickstart")
 def quickstart(
-    config: Annotated[str, typer.Argument(help="A configuration on a microworld.")] = "quickstart.yaml",
+    config: Annotated[str, typer.Argument(help="A configuration that uses the microworld.")] = "quickstart.yaml",
     settings: Setting = None,
 ) -> None:
-    """The whole way on the embedded default: draw, extract regions, train, measure, report. What is there stays."""
+    """Try everything on a small drawn world: data, regions, training, evaluation, report. Finished steps are kept."""
     from twelve.config import naming
     from twelve.quickstart import quickstart as run
 
@@ -68,22 +68,20 @@ def quickstart(
     epilog="Example: twelve score nlvr2 --truth dev.json --truth balanced_dev.json --predictions predictions.csv"
 )
 def score(
-    task: Annotated[str, typer.Argument(help="A task's name, as listed by the command: twelve tasks")],
-    truth: Annotated[list[Path], typer.Option(help="An official file (may be given several times).")],
-    predictions: Annotated[
-        list[Path], typer.Option(help="The result file in the official format (may be given several times).")
-    ],
+    task: Annotated[str, typer.Argument(help="The name of a task (run twelve tasks for a list).")],
+    truth: Annotated[list[Path], typer.Option(help="An official file (repeatable).")],
+    predictions: Annotated[list[Path], typer.Option(help="A result file in the official format (repeatable).")],
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Where numbers are published in several ways, which (else the usual one, which the output names). "
+            help="The protocol, for tasks with several (the output names the default). "
             "Retrieval: 1k, 1k-5fold, 5k, all. Referring expressions: google, mattnet, original. GuessWhat: success, "
             "all. Flickr30k Entities: union, any, original."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """The official metric of anybody's predictions, without a model. docs/score.md says which files each task reads."""
+    """Compute the official metric of a result file, without a model. docs/score.md lists the files for each task."""
     from twelve.score import as_json as to_json
     from twelve.score import score as run
     from twelve.score import table
@@ -93,8 +91,8 @@ def score(
 
 
 @app.command(epilog="Example: twelve report runs/real-sample")
-def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by twelve evaluate.")]) -> None:
-    """Write report.html: the table, the curves, right and wrong predictions on their images."""
+def report(run: Annotated[Path, typer.Argument(help="A run's folder, after twelve evaluate.")]) -> None:
+    """Write report.html: scores, curves, and correct and wrong predictions on their images."""
     from twelve.report.write import write_report
 
     typer.echo(str(write_report(run)))
@@ -102,23 +100,23 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, measured by
 
 @app.command(epilog="Example: twelve train configs/real-sample.yaml --set run=runs/first")
 def train(
-    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one (twelve configs).")],
+    config: Annotated[
+        str, typer.Argument(help="A YAML file, or the name of a shipped one (run twelve configs for a list).")
+    ],
     settings: Setting = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run where its last checkpoint stands.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run from its last checkpoint.")] = False,
     go_on: Annotated[
         bool,
-        typer.Option("--continue", help="Begin, or go on if the run has begun: the same command however often."),
+        typer.Option("--continue", help="Start the run, or resume it if it exists."),
     ] = False,
     allow_changed_data: Annotated[
-        bool, typer.Option("--allow-changed-data", help="Go on though the run was begun with other data.")
+        bool, typer.Option("--allow-changed-data", help="Resume although the data changed since the run started.")
     ] = False,
 ) -> None:
     """Train one model on the tasks of a configuration."""
     from twelve.config import load, naming
 
-    parsed = load(config, settings or ())  # before torch is imported, which takes longer than to say what is misspelt
+    parsed = load(config, settings or ())  # before importing torch, to report mistakes at once
     from twelve.runs.train import train as run
 
     with naming(config, settings or ()):
@@ -128,24 +126,27 @@ def train(
 @app.command(epilog="Example: twelve evaluate runs/real-sample")
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    task: Annotated[list[str] | None, typer.Option(help="Only this task (may be given several times).")] = None,
-    split: Annotated[str | None, typer.Option(help="Another split than the reported one.")] = None,
-    full: Annotated[bool, typer.Option(help="The complete protocol: retrieval ranks the whole gallery.")] = False,
-    baselines: Annotated[bool, typer.Option(help="Measure the baselines as well.")] = True,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task (repeatable).")] = None,
+    split: Annotated[str | None, typer.Option(help="The split to evaluate, instead of the test split.")] = None,
+    full: Annotated[bool, typer.Option(help="Use the complete protocol: retrieval ranks the whole gallery.")] = False,
+    baselines: Annotated[bool, typer.Option(help="Also measure the baselines.")] = True,
     submit: Annotated[
         Path | None,
-        typer.Option(help="Write the official file of results of one task here; the split may lack labels."),
+        typer.Option(help="Write one task's official result file here; the split may be unlabelled."),
     ] = None,
     allow_other_features: Annotated[
-        bool, typer.Option("--allow-other-features", help="Take regions of another extractor than the model's.")
+        bool,
+        typer.Option(
+            "--allow-other-features", help="Accept regions of another extractor than the model was trained on."
+        ),
     ] = False,
     settings: Setting = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Measure a trained model with the official metrics, and the baselines it must beat."""
+    """Evaluate a trained model with the official metrics, beside the baselines it should beat."""
     from twelve.runs.asked import asked
 
-    asked(run, task, submit, settings or ())  # before torch is imported
+    asked(run, task, submit, settings or ())  # before importing torch, to report mistakes at once
     from rich.console import Console
 
     from twelve.runs.evaluate import evaluate_run
@@ -170,9 +171,9 @@ def evaluate(
 
 @app.command(epilog="Example: twelve parity tests/goldens/model")
 def parity(
-    path: Annotated[Path, typer.Argument(help="A recorded reference: its folder, a folder of such, or a file.")],
+    path: Annotated[Path, typer.Argument(help="A recording: a file, its folder, or a folder of recordings.")],
 ) -> None:
-    """Compare with recordings of the original program; exit code 0 within the tolerances, 1 otherwise."""
+    """Compare with recordings of the original program. Exits with 1 if a difference exceeds its tolerance."""
     from twelve.parity import run
 
     raise typer.Exit(run(path))
@@ -180,13 +181,13 @@ def parity(
 
 @app.command(epilog="Example: twelve tasks")
 def tasks() -> None:
-    """List the tasks, their outputs, tokens and reported splits."""
+    """List the tasks with their outputs, tokens and test splits."""
     from rich.console import Console
     from rich.table import Table
 
     from twelve.tasks.base import all_tasks
 
-    table = Table("task", "dataset", "output", "token", "reported split", box=None, pad_edge=False)
+    table = Table("task", "dataset", "output", "token", "test split", box=None, pad_edge=False)
     for task in sorted(all_tasks().values(), key=lambda task: task.token):
         table.add_row(
             task.name, task.title + (" (extra)" if task.extra else ""), task.output, str(task.token), task.test_split
@@ -195,8 +196,8 @@ def tasks() -> None:
 
 
 @app.command(epilog="Example: twelve configs real-sample.yaml > mine.yaml")
-def configs(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
-    """List the configurations that come with the package, or print one."""
+def configs(name: Annotated[str | None, typer.Argument(help="The configuration to print.")] = None) -> None:
+    """List the shipped configurations, or print one."""
     from twelve.config import find, shipped
     from twelve.io.yaml_text import read_text
 
@@ -215,19 +216,19 @@ app.command(epilog="Example: twelve convert multi_task_model.bin released --labe
 
 
 def main() -> None:
-    """Entry point: prints a person's mistake as one line and exits with its code, without a traceback; a flaw of this
-    program too (code 3), of which the environment variable TWELVE_DEBUG=1 shows the traceback."""
+    """Entry point. Prints errors as one line and exits with their code. Unexpected errors exit with code 3; set the
+    environment variable TWELVE_DEBUG=1 to see their traceback."""
     if sys.getfilesystemencoding() != "utf-8":
-        # A locale without most letters: YAML, tokenizers and safetensors could not be told a file's name in it.
+        # In such locales, YAML, tokenizers and safetensors cannot open files with most names.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # an error output that is no file
-        faulthandler.enable()  # a file that is cut while it is read ends a process; it says at least where
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr is not a file
+        faulthandler.enable()  # shows where the process dies if a memory-mapped file is truncated
     try:
         app(standalone_mode=True)
     except TwelveError as error:
         _fail(str(error), getattr(error, "exit_code", 2))
     except SystemExit as leaving:
-        if leaving.code == 130:  # typer's own answer to an interrupt
+        if leaving.code == 130:  # how typer reports an interrupt
             _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
         if not isinstance(leaving.__context__, BrokenPipeError):  # which typer turns into an exit
             raise
@@ -236,34 +237,34 @@ def main() -> None:
         _stop_talking()
     except OSError as error:
         _fail(f"{error.filename or 'the system refused something'}: {error.strerror or error}", 2)
-    except KeyboardInterrupt:  # beyond typer's reach
+    except KeyboardInterrupt:  # outside typer
         _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
     except MemoryError as error:
         _trace()
-        _fail(one_line(f"out of memory -> ask for less at once, or use a larger machine {error}"), 3)
+        _fail(one_line(f"out of memory -> reduce the batch size, or use a machine with more memory {error}"), 3)
     except Exception as error:
         _trace()
         what = one_line(f"{type(error).__name__}: {str(error)[:600]}".rstrip(": "))
-        _fail(f"{what}: this is a flaw in twelve {__version__} -> report it with what {DEBUG}=1 shows", 3)
+        _fail(f"{what}: this is a bug in twelve {__version__} -> report it with the traceback that {DEBUG}=1 prints", 3)
 
 
 def _trace() -> None:
-    """The traceback, where somebody looks for a flaw."""
+    """Print the traceback if TWELVE_DEBUG is set."""
     if os.environ.get(DEBUG, "") not in ("", "0"):
         traceback.print_exc()
 
 
 def _stop_talking() -> None:
-    """The reader of our output has gone (| head): nothing is wrong, and nothing more can be said."""
+    """Discard further output: its reader has closed the pipe (| head), which is no error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _how_on(words: list[str]) -> str:
-    """How an interrupted command goes on where it stopped; nothing for those that keep nothing."""
+    """Describe how to resume an interrupted command; empty for commands that keep nothing."""
     if words[:1] == ["train"]:
-        return "; with --continue it goes on from its last checkpoint, if it has written one"
+        return "; run it with --continue to resume from the last checkpoint, if there is one"
     goes_on = words[:1] == ["quickstart"] or words[:2] in (["regions", "extract"], ["regions", "import"])
-    return "; given again, it goes on where it stopped" if goes_on else ""
+    return "; run it again to resume" if goes_on else ""
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,4 +1,4 @@
-"""``twelve data``: official files, drawn worlds, clean splits."""
+"""``twelve data``: check and clean data, draw the microworld."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ data_app = typer.Typer(
 
 @data_app.command("make-microworld", epilog="Example: twelve data make-microworld --out microworld --seed 0")
 def make_microworld(
-    out: Annotated[Path, typer.Option(help="Data root to write.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
-    scale: Annotated[float, typer.Option(min=0.05, max=100, help="Times as many images to train on.")] = 1.0,
-    oracle: Annotated[bool, typer.Option(help="Measure what one who reads the scenes would score.")] = True,
+    out: Annotated[Path, typer.Option(help="The data root to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed writes the same bytes.")] = 0,
+    scale: Annotated[float, typer.Option(min=0.05, max=100, help="Multiplies the number of training images.")] = 1.0,
+    oracle: Annotated[bool, typer.Option(help="Also measure an oracle that reads the scenes.")] = True,
 ) -> None:
-    """Draw a small world and write all twelve datasets about it, in their official layouts."""
+    """Draw a small world and write all twelve datasets about it in their official layouts."""
     from rich.console import Console
 
     from twelve.microworld.make import make_microworld as make
@@ -33,19 +33,17 @@ def make_microworld(
     console.print(summary(tallies, oracle_scores(out) if oracle else None))
 
 
-Root = Annotated[Path, typer.Argument(help="A data root: one folder a dataset.")]
-Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task (may be given several times).")]
+Root = Annotated[Path, typer.Argument(help="The data root, with one folder per dataset.")]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task (repeatable).")]
 Sources = Annotated[
     list[str] | None,
     typer.Option(
         "--source",
         metavar="TASK=SOURCE",
-        help="A task's images lie in images/SOURCE (may be given several times); else ROOT/sources.json says so.",
+        help="Read a task's images from images/SOURCE (repeatable); ROOT/sources.json is the default.",
     ),
 ]
-Config = Annotated[
-    str | None, typer.Option(help="A configuration: its own tasks (files of JSON lines) and its sources count.")
-]
+Config = Annotated[str | None, typer.Option(help="Use the tasks and sources that this configuration defines.")]
 
 
 @data_app.command(epilog="Example: twelve data check ROOT --task vqa")
@@ -54,14 +52,12 @@ def check(
     task: Tasks = None,
     regions: Annotated[
         Path | None,
-        typer.Option(
-            help="The region store: an image may have regions instead of a file.", show_default="ROOT/regions"
-        ),
+        typer.Option(help="A region store; images with regions need no file.", show_default="ROOT/regions"),
     ] = None,
     source: Sources = None,
     config: Config = None,
 ) -> None:
-    """Say what is present, missing or inconsistent; exit code 1 when a task cannot run."""
+    """Report what is present, missing or inconsistent. Exits with 1 if a task cannot run."""
     from twelve.data.check import check_root
     from twelve.data.sources import opened
 
@@ -74,23 +70,23 @@ def check(
 @data_app.command(epilog="Example: twelve data clean ROOT --hold-out test --out exclusions")
 def clean(
     root: Root,
-    out: Annotated[Path, typer.Option(help="Folder for the lists.")],
+    out: Annotated[Path, typer.Option(help="The folder to write the lists to.")],
     hold_out: Annotated[str, typer.Option(help="test or test+val.")] = "test",
-    pixels: Annotated[bool, typer.Option(help="Compare images themselves, besides their ids.")] = True,
+    pixels: Annotated[bool, typer.Option(help="Compare pixels as well as ids.")] = True,
     source: Sources = None,
 ) -> None:
-    """Find the training images that some task is measured on, and write lists of them that others can use."""
+    """Find training images that some task is evaluated on, and write them as lists for other programs."""
     from twelve.data.exclusions import check_out, find_exclusions
     from twelve.data.sources import opened
 
     if hold_out not in ("test", "test+val"):
-        raise ConfigError(f"--hold-out is {hold_out!r}", remedy="choose test or test+val")
+        raise ConfigError(f"expected --hold-out test or test+val, found {hold_out!r}", remedy="choose one of them")
     check_out(out)
     data, _ = opened(root, sources=source)
     found = find_exclusions(data, "test" if hold_out == "test" else "test+val", pixels=pixels)
     found.write(out)
     typer.echo(str(found))
-    typer.echo(f"the lists are in {out}")
+    typer.echo(f"wrote the lists to {out}")
 
 
 @data_app.command(epilog="Example: twelve data stats ROOT")
@@ -107,11 +103,13 @@ def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config
 def vocabulary(
     root: Root,
     task: Annotated[str, typer.Argument(help="A task with answers.")],
-    out: Annotated[Path, typer.Option(help="JSON list to write.")],
-    min_count: Annotated[int, typer.Option(min=1, help="An answer needs so many training questions.")] = 9,
-    split: Annotated[list[str] | None, typer.Option(help="Counted together; by default the training split.")] = None,
+    out: Annotated[Path, typer.Option(help="The JSON list to write.")],
+    min_count: Annotated[int, typer.Option(min=1, help="Minimum number of training questions with an answer.")] = 9,
+    split: Annotated[
+        list[str] | None, typer.Option(help="A split to count (repeatable); by default the training split.")
+    ] = None,
 ) -> None:
-    """Write the answers that a head can give, and say what they cover."""
+    """Write the answer vocabulary of a task and report its coverage."""
     from twelve.data.stats import write_vocabulary
 
     typer.echo(str(write_vocabulary(root, task, out, min_count=min_count, splits=split)))
@@ -119,11 +117,11 @@ def vocabulary(
 
 @data_app.command("train-detector", epilog="Example: twelve data train-detector --out microworld.safetensors")
 def train_detector(
-    out: Annotated[Path, typer.Option(help="Weights file to write.")],
+    out: Annotated[Path, typer.Option(help="The weights file to write.")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    minutes: Annotated[float, typer.Option(min=0.1, help="About how long, on one core.")] = 8.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Approximate training time on one core.")] = 8.0,
 ) -> None:
-    """Train the detector of the microworld on scenes drawn for it."""
+    """Train the microworld's detector on scenes drawn for it."""
     from twelve.microworld.train_detector import train_detector as run
 
     typer.echo(str(run(out, seed, minutes)))

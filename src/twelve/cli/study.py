@@ -1,4 +1,4 @@
-"""``twelve study``: many runs that differ in one thing, and what they show."""
+"""``twelve study``: controlled comparisons over many runs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,36 @@ from typing import Annotated
 
 import typer
 
-study_app = typer.Typer(help="Controlled comparisons of ways to train.", no_args_is_help=True, rich_markup_mode=None)
+study_app = typer.Typer(help="Controlled comparisons of training methods.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @study_app.command(
     "joint-vs-single", epilog="Example: twelve study joint-vs-single --config configs/study-microworld.yaml --seeds 3"
 )
 def joint_vs_single(
-    config: Annotated[str, typer.Option(help="The joint run: a YAML file, or the name of a shipped one.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Models, and where data are drawn, worlds.")] = 3,
+    config: Annotated[
+        str, typer.Option(help="The joint run's configuration: a YAML file, or the name of a shipped one.")
+    ],
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Number of random seeds; each also draws its own microworld, if the study uses one."),
+    ] = 3,
     out: Annotated[Path | None, typer.Option(help="The study's folder.")] = None,
-    arms: Annotated[str | None, typer.Option(help="Names of arms, with commas (docs/joint-vs-single.md).")] = None,
-    factors: Annotated[str, typer.Option(help="What the search multiplies all rates by, with commas.")] = "0.3,1,3",
-    search: Annotated[float, typer.Option(help="Length of a search's run, as a share of the arm's.")] = 0.25,
-    longer: Annotated[float, typer.Option(help="Times the updates that a task alone may have.")] = 2.0,
-    pretraining: Annotated[float, typer.Option(help="Iterations of pretraining, as a share of the joint run's.")] = 1.0,
+    arms: Annotated[
+        str | None, typer.Option(help="Names of the arms, separated by commas (docs/joint-vs-single.md).")
+    ] = None,
+    factors: Annotated[
+        str, typer.Option(help="Factors on the learning rate that the search tries, separated by commas.")
+    ] = "0.3,1,3",
+    search: Annotated[float, typer.Option(help="Length of a search run, as a fraction of the arm's.")] = 0.25,
+    longer: Annotated[float, typer.Option(help="Factor on the number of updates of single-task models.")] = 2.0,
+    pretraining: Annotated[
+        float, typer.Option(help="Number of pretraining iterations, as a fraction of the joint run's.")
+    ] = 1.0,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the study in its folder.")] = False,
+    resume: Annotated[bool, typer.Option(help="Resume the study in its folder.")] = False,
 ) -> None:
-    """One model for all tasks against a model for each: equal starts, data, order and search; hours."""
+    """Compare one joint model with one model per task with equal starts, data, order and search. Takes hours."""
     from twelve.config import naming
     from twelve.errors import ConfigError
     from twelve.study.arms import MAIN
@@ -34,7 +45,8 @@ def joint_vs_single(
     try:
         grid = tuple(float(factor) for factor in factors.split(","))
     except ValueError:
-        raise ConfigError(f"factors are {factors!r}", remedy="write numbers with commas: --factors 0.3,1,3") from None
+        problem = f"expected numbers separated by commas as --factors, found {factors!r}"
+        raise ConfigError(problem, remedy="write --factors 0.3,1,3") from None
     names = arms.split(",") if arms else MAIN
     with naming(config, settings or ()):
         run(
@@ -45,7 +57,7 @@ def joint_vs_single(
 
 @study_app.command(epilog="Example: twelve study show runs/microworld-study")
 def show(study: Annotated[Path, typer.Argument(help="A study's folder.")]) -> None:
-    """Table and plots of a study from its results, without any training."""
+    """Show the table and plots of a study from its results, without training."""
     from twelve.study.show import show as run
 
     run(study)

@@ -1,4 +1,4 @@
-"""``twelve predict``, ``twelve match``: a trained model and images."""
+"""``twelve predict``, ``match``, ``serve``, ``export`` and ``convert``: using a trained model."""
 
 from __future__ import annotations
 
@@ -10,44 +10,42 @@ from typing import Annotated
 import typer
 
 Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
-Images = Annotated[list[Path] | None, typer.Option("--image", help="An image, or a folder of them (several times).")]
+Images = Annotated[list[Path] | None, typer.Option("--image", help="An image or a folder of images (repeatable).")]
 Texts = list[str] | None
-Weights = Annotated[str | None, typer.Option(help="The region network's weights, if they came from a file.")]
+Weights = Annotated[str | None, typer.Option(help="The feature extractor's weights, if it needs a file.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-TASK = "Whose kind of question it is (twelve tasks); the model's first if absent."
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+TASK = "The task whose kind of question it is (see twelve tasks); by default the model's first."
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 def predict(
     run: Run,
     image: Images = None,
-    ask: Annotated[Texts, typer.Option(help="A question (several times).")] = None,
-    locate: Annotated[Texts, typer.Option(help="A phrase to point at (several times).")] = None,
-    entails: Annotated[Texts, typer.Option(help="A statement to judge (several times).")] = None,
+    ask: Annotated[Texts, typer.Option(help="A question (repeatable).")] = None,
+    locate: Annotated[Texts, typer.Option(help="A phrase to locate (repeatable).")] = None,
+    entails: Annotated[Texts, typer.Option(help="A statement to judge (repeatable).")] = None,
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Below this score (0..1), nothing counts as found by --locate.")
-    ] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="A file that asks one thing a line (docs/predict.md).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write one JSON object a line here.")] = None,
-    draw: Annotated[Path | None, typer.Option(help="Write the images, drawn on, into this folder.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Minimum score (0..1) for --locate to report a box.")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="A file with one question per line (docs/predict.md).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write one JSON object per line to this file.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Write the annotated images to this folder.")] = None,
     as_json: Json = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Ask a trained model about images; exit code 1 when some could not be answered."""
+    """Ask a trained model about images. Exits with 1 if a question could not be answered."""
     from twelve.errors import ConfigError
     from twelve.predictor import command, lines, loading
     from twelve.predictor.checks import check_threshold
 
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
     if jsonl is None and not (image and any(texts.values())):
-        raise ConfigError("nothing to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
+        raise ConfigError("no question to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
     if jsonl is not None and (image or any(texts.values())):
-        raise ConfigError("--jsonl names its images and questions itself", remedy="leave the other options out")
+        raise ConfigError("--jsonl already names images and questions", remedy="leave out the other options")
     check_threshold(threshold)
     if threshold is not None and jsonl is None and not locate:
-        raise ConfigError("--threshold is for --locate, which is not given", remedy="leave it out")
+        raise ConfigError("--threshold requires --locate", remedy="leave it out, or add --locate")
     if jsonl is not None:
         requests = lines.requests_in(jsonl, task, threshold)
     else:
@@ -65,16 +63,16 @@ def predict(
 
 def match(
     run: Run,
-    captions: Annotated[list[str], typer.Argument(help="Sentences to search the images with.")],
-    images: Annotated[list[Path], typer.Option(help="A folder of images, or an image (several times).")],
+    captions: Annotated[list[str], typer.Argument(help="Captions to search the images for.")],
+    images: Annotated[list[Path], typer.Option(help="An image or a folder of images (repeatable).")],
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
-    top: Annotated[int, typer.Option(min=1, help="Show the best so many.")] = 5,
-    regions: Annotated[Path | None, typer.Option(help="A region store that holds some of the images.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print requests as JSON.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="Number of best matches to show.")] = 5,
+    regions: Annotated[Path | None, typer.Option(help="A region store with regions of some of the images.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Search images with sentences; exit code 1 when some could not be read."""
+    """Find the images that match captions. Exits with 1 if an image could not be read."""
     from twelve.errors import RegionError, one_line
     from twelve.outputs.parts.result import percent
     from twelve.predictor import command, lines, loading
@@ -82,14 +80,16 @@ def match(
     files = lines.images_in(images)
     lines.check_images(files)
     if regions is not None and not regions.exists():
-        raise RegionError("no regions here", file=regions, remedy="name a folder of twelve regions extract")
+        raise RegionError(
+            "no such region store", file=regions, remedy="name a folder written by twelve regions extract"
+        )
     folder = loading.find(run)
     command.check_captions(loading.abilities_of(folder), captions, task)
     command.check_extractor(weights, device)
     predictor = loading.load(folder, weights=weights, device=device)
     found, failed = command.match(predictor, files, captions, regions=regions, task=task)
     for file, why in failed.items():
-        print(one_line(f"left out: {file}: {why}"), file=sys.stderr)
+        print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
     command.warn(found.warnings, set())
     if as_json:
         typer.echo(found.to_json())
@@ -105,17 +105,23 @@ def match(
 def convert(
     weights: Annotated[Path, typer.Argument(help="A released checkpoint, e.g. multi_task_model.bin.")],
     out: Annotated[Path, typer.Argument(help="The model folder to write.")],
-    config: Annotated[Path | None, typer.Option(help="Its JSON configuration.", show_default="the paper's")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The checkpoint's JSON configuration.", show_default="the paper's")
+    ] = None,
     tokenizer: Annotated[
         str, typer.Option(help="vocab.txt, a folder, package:MODULE or a hub name.")
     ] = "bert-base-uncased",
     labels: Annotated[
         list[str] | None,
-        typer.Option(metavar="HEAD=FILE", help="A head's answers in order: JSON or the released pickle."),
+        typer.Option(
+            metavar="HEAD=FILE", help="A head's answers in order, as JSON or the released pickle (repeatable)."
+        ),
     ] = None,
-    detector: Annotated[Path | None, typer.Option(help="detectron_model.pth: to look at images as well.")] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="detectron_model.pth, so that the model can read images.")
+    ] = None,
 ) -> None:
-    """Turn a released checkpoint into a folder that requests here opens."""
+    """Convert a released checkpoint into a model folder that every command opens."""
     from twelve.errors import ConfigError
     from twelve.runs.convert import convert as run
 
@@ -134,14 +140,18 @@ def convert(
 def export(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a model folder.")],
     out: Annotated[Path, typer.Argument(help="The folder to write.")],
-    output: Annotated[str, typer.Option(help="Which head, e.g. answer (the model card names them).")],
-    int8: Annotated[bool, typer.Option("--int8", help="Quantise the layers, and measure what that costs.")] = False,
+    output: Annotated[str, typer.Option(help="The head to export, e.g. answer (the model card lists them).")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Also quantize the layers, and measure the loss in accuracy.")
+    ] = False,
 ) -> None:
-    """Write an ONNX graph of one output, checked against the model."""
+    """Export one output as an ONNX graph, checked against the model."""
     from twelve.predictor import loading
     from twelve.predictor.abilities import check_head
 
-    check_head(output, loading.abilities_of(loading.find(str(run))).heads, run)  # before torch is imported
+    check_head(
+        output, loading.abilities_of(loading.find(str(run))).heads, run
+    )  # before importing torch, to report mistakes at once
     from twelve.export.export import export as write
 
     for line in write(run, out, output=output, int8=int8).lines():
@@ -150,23 +160,26 @@ def export(
 
 def serve(
     run: Run,
-    host: Annotated[str, typer.Option(help="Where to listen; by default this machine alone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8012,
-    name: Annotated[list[str] | None, typer.Option(help="A further host name it answers to (several times).")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on; by default only this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 chooses a free one.")] = 8012,
+    name: Annotated[list[str] | None, typer.Option(help="An additional host name to accept (repeatable).")] = None,
     token: Annotated[
         str | None,
-        typer.Option(envvar="TWELVE_TOKEN", help="A secret that whoever asks must send; as an option, it shows in ps."),
+        typer.Option(
+            envvar="TWELVE_TOKEN",
+            help="A secret that clients must send. Prefer the variable: options are visible in ps.",
+        ),
     ] = None,
-    no_token: Annotated[bool, typer.Option("--no-token", help="Whoever can reach it may ask.")] = False,
+    no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Serve a trained model: a page and an HTTP API (docs/service.md). Keeps no upload on disk."""
+    """Serve a trained model: a web page and an HTTP API (docs/service.md). Uploads are not stored."""
     from twelve.predictor import command, loading
 
     command.check_extractor(weights, device)
     loading.abilities_of(loading.find(run))
-    from twelve.web import serve as run_service  # says what to install where the extra is missing
+    from twelve.web import serve as run_service  # raises an error that names the missing extra
 
     run_service(
         run, host=host, port=port, names=name or (), weights=weights, device=device, token=token, no_token=no_token
@@ -183,6 +196,6 @@ EXAMPLES: dict[Callable[..., None], str] = {
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands."""
+    """Add these commands to ``app``."""
     for command, example in EXAMPLES.items():
         app.command(epilog=f"Example: {example}")(command)

@@ -1,4 +1,4 @@
-"""Confidence intervals by resampling groups (images, or sentences where images come in near-copies).
+"""Confidence intervals by resampling whole groups (images, or sentences whose images are near duplicates).
 
 Examples of one image are not independent; resampling them one by one would give intervals that are too narrow
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and its percentile interval, in the units of the values (here 0..1 or a difference of such)."""
+    """A mean and its percentile interval, in the units of the values (0..1, or a difference of two scores)."""
 
     mean: float
     low: float
@@ -27,18 +27,20 @@ def interval(
 ) -> Interval:
     """Percentile interval of the mean of ``values`` (N,), resampling whole groups with replacement.
 
-    The mean of a resample is the mean over its examples, so large groups weigh more, as they do in the score itself.
+    The mean of a resample is taken over its examples, so large groups weigh more, as they do in the score itself.
     """
     if len(values) != len(groups) or len(values) == 0:
-        raise ValueError(f"need as many groups as values and at least one: {len(values)} values, {len(groups)} groups")
-    # Not by numpy, all of whose strings are as long as the longest: one odd id of a file would cost gigabytes.
+        raise ValueError(
+            f"expected at least one value and one group per value, found {len(values)} values and {len(groups)} groups"
+        )
+    # Not np.unique: NumPy pads every string to the longest, so one long id in a file could cost gigabytes.
     rows = {group: row for row, group in enumerate(sorted(set(groups)))}
     index = np.fromiter(map(rows.__getitem__, groups), dtype=np.int64, count=len(groups))
     sums = np.bincount(index, weights=values)
     counts = np.bincount(index).astype(np.float64)
     rng = np.random.default_rng(seed)
     means = np.empty(resamples)
-    # In chunks: one resample of a large split is a vector as long as its groups.
+    # In chunks: a resample is a vector as long as the number of groups.
     chunk = max(1, 4_000_000 // len(sums))
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)

@@ -1,4 +1,4 @@
-"""Accuracy of classes: of all examples, and of those of each class alone."""
+"""Accuracy over all examples and over those of each class."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """In 0..1; ``per_class`` over the examples whose label is that class, classes without any left out.
+    """Accuracies in 0..1; ``per_class`` covers the examples labelled with that class and omits classes without any.
 
     Attributes:
-        counts: class -> examples whose label it is.
-        correct: of each example, in their order.
+        counts: class -> number of examples labelled with it.
+        correct: one entry per example, in order.
     """
 
     accuracy: float
@@ -22,7 +22,7 @@ class Scores:
 
 
 def evaluate(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> Scores:
-    """Accuracy of class names against class names, of at least one example; ``classes`` in the order of telling."""
+    """Compare predicted class names with the labels (at least one); ``classes`` sets the order of ``per_class``."""
     correct = [label == prediction for label, prediction in zip(labels, predictions, strict=True)]
     per_class, counts = {}, {}
     for name in classes:

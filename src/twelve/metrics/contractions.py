@@ -1,4 +1,4 @@
-"""The contractions that the official VQA evaluation restores: a list of words, kept exactly as it is there.
+"""The contractions that the official VQA evaluation restores, copied unchanged.
 
 From GT-Vision-Lab/VQA @ a013f0043c1e, PythonEvaluationTools/vqaEvaluation/vqaEval.py, under this licence:
 
@@ -20,8 +20,8 @@ SERVICES; LOSS OF USE, DATA, OR PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSE
 WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF
 THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
-Keys with capitals never apply, because the text is lower-case by then; "its" and "shes" are not in the list, though
-"hes" is. Both are so in the original.
+Keys with capitals never match, because the text is already in lower case; "its" and "shes" are missing, though
+"hes" is present. Both are oddities of the original.
 """
 
 CONTRACTIONS: dict[str, str] = {

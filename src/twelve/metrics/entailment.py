@@ -1,4 +1,4 @@
-"""Three-way accuracy for SNLI-VE: all classes together and each alone (there is no official program)."""
+"""Three-way accuracy for SNLI-VE, overall and per class (there is no official program)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ RESULT = '{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"} a line, or 
 
 
 def evaluate(labels: Sequence[str], predictions: Sequence[str]) -> Scores:
-    """Accuracy of class names against class names."""
+    """Compare predicted class names with the labels."""
     return classes.evaluate(labels, predictions, CLASSES)
 
 
 def read_results(path: Path) -> list[str] | dict[str, str]:
-    """Predicted classes by pair, from :data:`RESULT` (``label`` is read as ``prediction``); as a list, in the file's
-    order, where no record names its pair.
+    """Predicted classes by pair, from :data:`RESULT` (``label`` is read as ``prediction``). Returns a list in the
+    file's order if no record names its pair.
 
     Raises:
-        DataError: a record is malformed, names no class, or holds what is right instead of a prediction; or a pair was
-            predicted twice.
+        DataError: a record is malformed, names no class, or is a record of the official file; or a pair is predicted
+            twice.
     """
     with written_like(path, RESULT):
         if _is_mapping(path):
@@ -43,13 +43,15 @@ def read_results(path: Path) -> list[str] | dict[str, str]:
 _KEYS = ("prediction", "label")
 _PAIR = "pairID"
 _OFFICIAL = ("gold_label", "sentence2")
-"""Fields of the official file: beside them a ``label`` may be the true one."""
+"""Fields of the official file: beside them, ``label`` may be the true label."""
 
 
 def _class(record: Record) -> str:
     official = [key for key in _OFFICIAL if key in record.fields]
     if official and _KEYS[0] not in record.fields:
-        raise record.error(f"a pair of the official file, with its {official[0]!r} and no field {_KEYS[0]!r}")
+        raise record.error(
+            f"expected a prediction, found a record of the official file ({official[0]!r} but no {_KEYS[0]!r})"
+        )
     key = record.one_of(*_KEYS)
     name = record.text(key)
     if name not in CLASSES:
@@ -58,18 +60,18 @@ def _class(record: Record) -> str:
 
 
 def _beginning(path: Path) -> str:
-    """The first line that is not empty."""
+    """Return the first nonempty line."""
     return next((line.strip() for _, line in text_lines(path) if line.strip()), "")
 
 
 def _is_mapping(path: Path) -> bool:
-    """Whether the file is one JSON object whose keys are pairs, not a line an object."""
+    """Whether the file is one JSON object keyed by pair, rather than one object per line."""
     beginning = _beginning(path)
     if not beginning.startswith("{"):
         return False
     try:
         return not any(key in DECODER.decode(beginning) for key in (*_KEYS, *_OFFICIAL))
-    except (ValueError, RecursionError):  # an object over several lines, or what read_mapping refuses
+    except (ValueError, RecursionError):  # an object over several lines, or one that read_mapping rejects
         return True
 
 
@@ -79,4 +81,4 @@ def _records(path: Path) -> Iterator[Record]:
         found = True
         yield record
     if not found:
-        raise DataError("holds no prediction", file=path)
+        raise DataError("contains no predictions", file=path)

@@ -1,8 +1,8 @@
 """GQA's metrics, equal to the dataset's eval.py ("GQA: A New Dataset for Real-World Visual Reasoning and Compositional
 Question Answering", Hudson and Manning 2019).
 
-Answers are compared as they are, nothing is normalised. Only balanced questions count; consistency also looks at what
-was predicted for the questions that follow from a question, balanced or not.
+Answers are compared exactly, without normalization. Only balanced questions count; consistency also reads the
+predictions for the questions that a question entails, balanced or not.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ OPEN = "query"
 """Structural type of the open questions; all others are binary."""
 _COMMON = "Common"
 _COMMON_ANSWERS = ("color", "material", "shape")
-"""What questions whose detailed type says "Common" may be answered, whatever the choices say."""
+"""Valid answers to questions whose detailed type contains "Common", whatever the choices say."""
 _NO_STEPS = ("exist", "query: name", "choose name")
-"""Operations of a question's program that are not counted as steps of reasoning."""
+"""Operations of a question's program that do not count as reasoning steps."""
 
 Region = tuple[float, float, float, float]
-"""x1, y1, x2, y2 as shares of the image's width and height."""
+"""x1, y1, x2, y2 as fractions of the image's width and height."""
 Attention = Sequence[Sequence[float]]
-"""Attention to the cells of a square map; the first index counts cells from left to right, the second down."""
+"""Attention over the cells of a square map, indexed [column][row]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the metrics know of a question.
+    """The facts about a question that the metrics need.
 
     Attributes:
-        group: questions that the same answers could be given to (``groups.global``), over which answers' frequencies
-            are compared; None for none.
+        group: questions that share a set of possible answers (``groups.global``), within which answer frequencies are
+            compared; None for none.
         steps: see :func:`count_steps`.
-        balanced: whether it counts.
+        balanced: whether the question counts.
     """
 
     answer: str
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Answers that are possible of such a question at all (valid), and that something in the world could have."""
+    """Answers that fit the type of question (valid), and those that also make sense in the world (plausible)."""
 
     valid: Sequence[str]
     plausible: Sequence[str]
@@ -61,11 +61,11 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """In per cent, but ``distribution``: a distance, lower is better. None where nothing could be measured.
+    """Percentages, except ``distribution``, a distance (lower is better). None where nothing could be measured.
 
     Attributes:
-        correct: each balanced question.
-        per_structural, per_semantic, per_words, per_steps: name -> (accuracy, questions).
+        correct: balanced question id -> whether its answer is correct.
+        per_structural, per_semantic, per_words, per_steps: name -> (accuracy, number of questions).
     """
 
     accuracy: float
@@ -84,7 +84,7 @@ class Scores:
 
 
 def count_steps(program: Sequence[tuple[str, str]]) -> int:
-    """Steps of reasoning in a question's program of (operation, argument)."""
+    """Count the reasoning steps in a question's program of (operation, argument)."""
     steps = (f"{operation}: {argument}" for operation, argument in program)
     return sum(not any(part in step for part in _NO_STEPS) for step in steps)
 
@@ -99,18 +99,18 @@ def evaluate(
     regions: Mapping[str, Sequence[Region]] | None = None,
     attentions: Mapping[str, Attention] | None = None,
 ) -> Scores:
-    """The official evaluation.
+    """Compute the official metrics.
 
     Args:
-        questions: question id -> question; the balanced ones count.
-        texts: question id -> its words, for the accuracy by length.
+        questions: question id -> question; only balanced ones count.
+        texts: question id -> its text, for accuracy by length.
         predictions: question id -> answer.
-        entailed: question id -> questions whose answers follow from its own; measures consistency.
-        choices: question id -> possible answers; measures validity and plausibility.
-        regions, attentions: question id -> what it speaks of, and where the model looked; measure grounding.
+        entailed: question id -> questions that its answer entails; required for consistency.
+        choices: question id -> possible answers; required for validity and plausibility.
+        regions, attentions: question id -> regions it refers to, and the model's attention; required for grounding.
 
     Raises:
-        DataError: nothing counts, a question has no prediction, or something that was given leaves a question out.
+        DataError: no question is balanced, or a question lacks a prediction or another of the inputs.
     """
     balanced = {key: question for key, question in questions.items() if question.balanced}
     if not balanced:
@@ -146,7 +146,9 @@ def evaluate(
 
 def _of(values: Mapping[str, Value], key: str, what: str) -> Value:
     if key not in values:
-        raise DataError(f"this question has no {what}", record=key, remedy="give all questions of the split theirs")
+        raise DataError(
+            f"this question has no {what}", record=key, remedy=f"provide the {what} of every question of the split"
+        )
     return values[key]
 
 
@@ -155,7 +157,7 @@ def _per_cent(values: Sequence[float]) -> float:
 
 
 def _shares(names: Mapping[str, Name], correct: Mapping[str, bool]) -> dict[Name, tuple[float, int]]:
-    """Name -> (accuracy in per cent, questions), sorted."""
+    """Name -> (accuracy in per cent, number of questions), sorted by name."""
     groups: dict[Name, list[bool]] = {}
     for key, name in names.items():
         groups.setdefault(name, []).append(correct[key])
@@ -172,7 +174,7 @@ def _consistency(
     correct: Mapping[str, bool],
     entailed: Mapping[str, Sequence[str]],
 ) -> float | None:
-    """Mean, over the questions that were answered right and entail others, of the share of those answered right."""
+    """Mean share of entailed questions answered correctly, over correctly answered questions that entail any."""
     shares = []
     for key, right in correct.items():
         others = [other for other in entailed.get(key, ()) if other != key]
@@ -183,8 +185,8 @@ def _consistency(
 
 
 def _distribution(questions: Mapping[str, Question], predictions: Mapping[str, str]) -> float | None:
-    """How far the predicted answers' frequencies are from the right ones': chi squared within each group, averaged by
-    the groups' sizes, over 100. Answers that are never right in a group are passed over."""
+    """Distance between the frequencies of predicted and correct answers: chi squared within each group, averaged by
+    group size, over 100. Answers that are never correct in a group are ignored."""
     right: dict[str, Counter[str]] = {}
     given: dict[str, Counter[str]] = {}
     for key, question in questions.items():
@@ -201,8 +203,8 @@ def _distribution(questions: Mapping[str, Question], predictions: Mapping[str, s
 
 
 def grounding_score(regions: Sequence[Region], attention: Attention) -> float:
-    """Attention that falls on the regions: of each cell as much as the region covers of it. Regions count one by one,
-    so that overlapping ones count twice."""
+    """Attention on the regions: each cell's weight times the share of the cell that a region covers. Overlapping
+    regions count twice."""
     size = len(attention)
     total = 0.0
     for region in regions:
@@ -214,7 +216,7 @@ def grounding_score(regions: Sequence[Region], attention: Attention) -> float:
 
 
 def _covered(cell: Region, region: Region) -> float:
-    """Share of the cell's area that lies in the region."""
+    """Share of the cell's area inside the region."""
     width = min(cell[2], region[2]) - max(cell[0], region[0])
     height = min(cell[3], region[3]) - max(cell[1], region[1])
     if width <= 0 or height <= 0:

@@ -1,8 +1,7 @@
-"""Phrase grounding on Flickr30k Entities: recall among the first boxes, at an IoU of at least one half.
+"""Phrase grounding on Flickr30k Entities: recall among the first boxes at an IoU of at least 0.5.
 
-There is no official program. Where an entity has several boxes, papers differ in what counts: the box around all of
-them, or any one of them ("MDETR", Kamath et al. 2021, tells both). The original 12-in-1 code took the first. Overlap
-is referring.py's.
+There is no official program. Where an entity has several boxes, papers differ in what counts: the union box, or any one
+of them ("MDETR", Kamath et al. 2021, reports both). The original 12-in-1 code took the first. IoU as in referring.py.
 """
 
 from __future__ import annotations
@@ -22,17 +21,16 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "12-in-1 code",
     }
 )
-"""When a box is right, by name, in words."""
+"""Protocol -> when it counts a box as correct."""
 TYPES = ("people", "clothing", "bodyparts", "animals", "vehicles", "instruments", "scene", "other")
-"""Types of entities, in the order in which papers tell them."""
+"""Types of entities, in the order in which papers report them."""
 FIRST = (1, 5, 10)
-"""Recall is told among so many first boxes."""
+"""Values of k for which recall@k is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """What is known of a phrase: the entity's boxes (x1, y1, x2, y2 in pixels), of which there is one at least, and its
-    types."""
+    """The boxes (x1, y1, x2, y2 in pixels; at least one) and the types of a phrase's entity."""
 
     boxes: Sequence[Box]
     types: Sequence[str]
@@ -40,13 +38,13 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """In 0..1.
+    """Shares in 0..1.
 
     Attributes:
-        recall: k -> share of the phrases of whose first k boxes one is right; those k that some prediction reaches.
-        by_type: type -> recall of the first box over the phrases of that type; a phrase may have several.
-        counts: type -> phrases.
-        correct: whether the first box is right, of each phrase.
+        recall: k -> share of phrases with a correct box among the first k, for each k that some prediction reaches.
+        by_type: type -> recall@1 over the phrases of that type; a phrase may have several types.
+        counts: type -> number of phrases.
+        correct: (N,) whether the first box of each phrase is correct.
     """
 
     recall: Mapping[int, float]
@@ -56,7 +54,7 @@ class Scores:
 
 
 def evaluate(phrases: Sequence[Phrase], ranked: Sequence[Sequence[Box]], protocol: str = UNION) -> Scores:
-    """Recall of at least one phrase; ``ranked`` holds the predicted boxes of each, the best first, or none."""
+    """Recall over at least one phrase; ``ranked`` lists the predicted boxes of each, best first, and may be empty."""
     right = _RIGHT[protocol]
     places = [
         next((place for place, box in enumerate(boxes[: FIRST[-1]]) if right(box, phrase.boxes)), None)
@@ -78,7 +76,7 @@ def evaluate(phrases: Sequence[Phrase], ranked: Sequence[Sequence[Box]], protoco
 
 
 def union(boxes: Sequence[Box]) -> tuple[float, float, float, float]:
-    """The smallest box around all of them."""
+    """The smallest box that contains all of them."""
     x1, y1, x2, y2 = zip(*boxes, strict=True)
     return min(x1), min(y1), max(x2), max(y2)
 

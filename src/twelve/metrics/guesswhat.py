@@ -1,4 +1,4 @@
-"""The guesser's error on GuessWhat?!, equal to the official code's (GuessWhatGame/guesswhat; de Vries et al. 2017)."""
+"""The guesser's error on GuessWhat?!, as in the official code (GuessWhatGame/guesswhat; de Vries et al. 2017)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from twelve.formats.results import read_mapping, written_like
 RESULT = '"5": 1001 (game and object), or "5": {"1001": 0.7, "1002": 0.3}, in one JSON object'
 SUCCESS = "success"
 STATUSES = (SUCCESS, "failure", "incomplete")
-"""Status of the games that count: the questioner found the object."""
+"""Only games with status ``success`` count: the questioner found the object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """One game: how it ended, the object that was meant, and the one that the model selected (their ids)."""
+    """A game: its outcome, the id of the target object, and the id of the one that the model selected."""
 
     status: str
     object_id: str
@@ -28,24 +28,24 @@ class Game:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """``error`` in 0..1 over the games that count; ``correct`` in their order."""
+    """``error`` in 0..1 over the games that count; ``correct`` in the same order."""
 
     error: float
     correct: Sequence[bool]
 
 
 def counts(status: str) -> bool:
-    """Whether games of a status are measured."""
+    """Whether games with this status are measured."""
     return status == SUCCESS
 
 
 def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: int | None = None) -> Scores:
-    """Official metric: share of the successful games in which another object was selected.
+    """Official metric: the share of successful games in which the wrong object was selected.
 
     Args:
-        every_status: count failed and incomplete games as well.
+        every_status: also count failed and incomplete games.
         batch_size: average the errors of batches of this size, as the official program does; a short last batch then
-            weighs as much as a full one. All games weigh the same when absent.
+            weighs as much as a full one. None weighs all games equally.
 
     Raises:
         DataError: no game counts.
@@ -62,10 +62,10 @@ def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: i
 def read_results(path: Path) -> dict[str, str]:
     """Game id -> id of the selected object, from one JSON object of :data:`RESULT`.
 
-    Of objects with scores the highest one is selected, the first of equals.
+    Where objects have scores, the highest is selected; the first one wins ties.
 
     Raises:
-        DataError: a value is neither an object's id nor scores, or a game occurs twice.
+        DataError: a value is neither an object id nor scores, or a game occurs twice.
     """
     with written_like(path, RESULT):
         return {game: _selected(value, path, game) for game, value in read_mapping(path).items()}
@@ -76,11 +76,13 @@ def _selected(value: object, path: Path, game: str) -> str:
         return str(value)
     if not isinstance(value, Mapping) or not value:
         raise DataError(
-            f"expected an object's id, or ids with scores, found {describe(value)}", file=path, record=f"game {game}"
+            f"expected an object id, or ids with scores, found {describe(value)}", file=path, record=f"game {game}"
         )
     for key, score in value.items():
         if not finite(score) and score not in (math.inf, -math.inf):
             raise DataError(
-                f"the score of object {key} must be a number, found {describe(score)}", file=path, record=f"game {game}"
+                f"expected a number as the score of object {key}, found {describe(score)}",
+                file=path,
+                record=f"game {game}",
             )
     return str(max(value, key=lambda key: float(value[key])))

@@ -1,4 +1,4 @@
-"""NLVR2's accuracy and consistency, equal to lil-lab/nlvr's nlvr2/eval (Suhr et al. 2019)."""
+"""NLVR2's accuracy and consistency, as in lil-lab/nlvr's nlvr2/eval (Suhr et al. 2019)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twelve.formats.records import check_regular, unreadable
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """In 0..1. ``consistency``: share of the sentences judged right with every pair of images they are said of."""
+    """Shares in 0..1. ``consistency``: sentences judged correctly for every image pair they occur with."""
 
     accuracy: float
     consistency: float
@@ -21,7 +21,7 @@ class Scores:
 
 
 def sentence_key(identifier: str) -> str:
-    """``dev-850-0-1`` -> ``dev-850--1``: the sentence within its set, whatever the pair of images."""
+    """``dev-850-0-1`` -> ``dev-850--1``: identifies the sentence within its set, regardless of the image pair."""
     split, images, _, sentence = identifier.split("-")
     return f"{split}-{images}--{sentence}"
 
@@ -29,8 +29,8 @@ def sentence_key(identifier: str) -> str:
 def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Scores:
     """Official metric over all identifiers of ``labels``.
 
-    Case does not matter; a word that is neither true nor false is wrong; predictions of unknown identifiers are passed
-    over. (The official program ends without a score where this one raises.)
+    Case does not matter; words other than true and false are wrong; predictions for unknown identifiers are ignored.
+    (Where this function raises, the official program stops without a score.)
 
     Raises:
         DataError: an identifier has no prediction.
@@ -38,7 +38,7 @@ def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Score
     missing = [identifier for identifier in labels if identifier not in predictions]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(labels)} examples have no prediction",
+            f"{len(missing):,} of {len(labels):,} examples have no prediction",
             record=missing[0],
             remedy="predict every example of the split",
         )
@@ -51,14 +51,14 @@ def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Score
 
 
 def accuracy_among(scores: Scores, identifiers: Collection[str]) -> float:
-    """Accuracy in 0..1 over some of the examples: those of a balanced file, those of a category."""
+    """Accuracy in 0..1 over a subset of the examples, such as a balanced file or a category."""
     return _share([scores.correct[identifier] for identifier in identifiers])
 
 
 def by_category(
     scores: Scores, sentences: Mapping[str, str], categories: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[float, int]]:
-    """Category -> (accuracy in 0..1, examples), sorted by name.
+    """Category -> (accuracy in 0..1, number of examples), sorted by name.
 
     Args:
         sentences: identifier -> sentence.
@@ -76,10 +76,10 @@ def _share(flags: Collection[bool]) -> float:
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Identifier -> what was predicted, from lines ``identifier,True`` or ``identifier,False``.
+    """Identifier -> prediction, from lines ``identifier,True`` or ``identifier,False``.
 
     Raises:
-        DataError: a line has not two fields, or an identifier occurs twice.
+        DataError: a line does not have two fields, or an identifier occurs twice.
     """
     predictions: dict[str, str] = {}
     try:
@@ -90,11 +90,11 @@ def read_predictions(path: Path) -> dict[str, str]:
                         f"expected identifier,True or identifier,False, found {len(row)} fields",
                         file=path,
                         record=f"line {number}",
-                        remedy="write one prediction a line, without a header",
+                        remedy="write one prediction per line, without a header",
                     )
                 if row[0] in predictions:
                     raise DataError(
-                        f"{row[0]} is predicted twice", file=path, record=f"line {number}", remedy="keep one of the two"
+                        f"{row[0]} is predicted twice", file=path, record=f"line {number}", remedy="keep one prediction"
                     )
                 predictions[row[0]] = row[1]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -105,7 +105,7 @@ def read_predictions(path: Path) -> dict[str, str]:
 def read_categories(path: Path) -> dict[str, list[str]]:
     """Sentence -> its linguistic categories, from the official annotated examples.
 
-    A block is a sentence and lines ``- category`` (or ``* category``), blocks are parted by an empty line.
+    A block is a sentence followed by lines ``- category`` (or ``* category``); empty lines separate blocks.
 
     Raises:
         DataError: the file cannot be read, or holds no sentence with a category.
@@ -125,5 +125,5 @@ def read_categories(path: Path) -> dict[str, list[str]]:
             sentence = text
             categories.setdefault(sentence, [])
     if not any(categories.values()):
-        raise DataError("holds no sentence with a category", file=path, remedy=Again("download the file again"))
+        raise DataError("contains no sentence with a category", file=path, remedy=Again("download the file again"))
     return categories

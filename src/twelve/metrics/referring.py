@@ -1,7 +1,7 @@
-"""Is the predicted box the referred thing: intersection over union of at least one half.
+"""Whether a predicted box matches the referred object: intersection over union of at least 0.5.
 
-The official programs differ in what an overlap is, so each convention has its name. The one that counts here is the
-Google toolbox's (mjhucla/Google_Refexp_toolbox; Mao et al. 2016). Boxes are x1, y1, x2, y2 in pixels.
+The official programs define overlap differently, so each convention has a name. The default is the Google toolbox's
+(mjhucla/Google_Refexp_toolbox; Mao et al. 2016). Boxes are x1, y1, x2, y2 in pixels.
 """
 
 from __future__ import annotations
@@ -15,35 +15,26 @@ THRESHOLD = 0.5
 
 
 def iou(a: Box, b: Box) -> float:
-    """Plain areas, as the Google toolbox; 0 for boxes without area."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    return _share(width * height, (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+    """The Google toolbox's IoU, on plain areas; 0 for boxes without area."""
+    return _iou(a, b)
 
 
 def iou_mattnet(a: Box, b: Box) -> float:
-    """MAttNet's: the last pixel belongs to the box, but overlaps of one pixel or less are none (Yu et al. 2018)."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 1 or height <= 1:
-        return 0.0
-    return _share(width * height, (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+    """MAttNet's IoU (Yu et al. 2018), where overlaps of at most one pixel in width or height count as none."""
+    return _iou(a, b, least=1)
 
 
 def iou_inclusive(a: Box, b: Box) -> float:
-    """The original 12-in-1 code's: both edge pixels belong to a box, so widths are x2 - x1 + 1."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]) + 1, min(a[3], b[3]) - max(a[1], b[1]) + 1
-    if width <= 0 or height <= 0:
+    """The original 12-in-1 code's IoU, where a box includes both edge pixels: its width is x2 - x1 + 1."""
+    return _iou(a, b, edge=1)
+
+
+def _iou(a: Box, b: Box, edge: float = 0, least: float = 0) -> float:
+    width, height = (min(a[end], b[end]) - max(a[end - 2], b[end - 2]) + edge for end in (2, 3))
+    if width <= least or height <= least:
         return 0.0
-    return _share(
-        width * height,
-        (a[2] - a[0] + 1) * (a[3] - a[1] + 1),
-        (b[2] - b[0] + 1) * (b[3] - b[1] + 1),
-    )
-
-
-def _share(overlap: float, area_a: float, area_b: float) -> float:
-    return overlap / (area_a + area_b - overlap)
+    area_a, area_b = ((box[2] - box[0] + edge) * (box[3] - box[1] + edge) for box in (a, b))
+    return width * height / (area_a + area_b - width * height)
 
 
 CONVENTIONS: Mapping[str, Callable[[Box, Box], bool]] = MappingProxyType(
@@ -53,7 +44,7 @@ CONVENTIONS: Mapping[str, Callable[[Box, Box], bool]] = MappingProxyType(
         "original": lambda a, b: iou_inclusive(a, b) > THRESHOLD,
     }
 )
-"""When a predicted box is right, by the name of the program that decides so. ``original`` asks for more than half."""
+"""Name of a program -> its test of a predicted box. ``original`` requires an IoU above 0.5."""
 
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
@@ -63,11 +54,11 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "original": "IoU of more than 0.5, both edge pixels belong to a box, as the original 12-in-1 code",
     }
 )
-"""The conventions in words."""
+"""Descriptions of the conventions."""
 
 
 def hits(predicted: Sequence[Box], referred: Sequence[Box], convention: str = "google") -> list[bool]:
-    """Whether each predicted box is right."""
+    """Whether each predicted box is correct."""
     right = CONVENTIONS[convention]
     return [right(prediction, truth) for prediction, truth in zip(predicted, referred, strict=True)]
 
@@ -75,12 +66,6 @@ def hits(predicted: Sequence[Box], referred: Sequence[Box], convention: str = "g
 def first_hits(
     k: int, ranked: Sequence[Sequence[Box]], referred: Sequence[Box], convention: str = "google"
 ) -> list[bool]:
-    """Whether any of the first ``k`` boxes is right; none is where there is no box."""
+    """Whether any of the first ``k`` boxes is correct; False where there is no box."""
     right = CONVENTIONS[convention]
     return [any(right(box, truth) for box in boxes[:k]) for boxes, truth in zip(ranked, referred, strict=True)]
-
-
-def precision_at(k: int, ranked: Sequence[Sequence[Box]], referred: Sequence[Box]) -> float:
-    """Google toolbox's precision@k in 0..1: any of the first ``k`` boxes is right."""
-    found = first_hits(k, ranked, referred)
-    return sum(found) / len(found)

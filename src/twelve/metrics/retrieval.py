@@ -1,8 +1,8 @@
 """Recall and ranks of caption-image retrieval.
 
-There is no official program; SCAN, VSE++ and ALBEF agree on the numbers computed here (UNITER's counts too many hits).
-They leave ties to the order that a sort happens to give: here a tie counts against the model, so that equal scores for
-everything earn nothing. Axes: C captions, I images.
+There is no official program; SCAN, VSE++ and ALBEF agree on the numbers computed here (UNITER counts too many hits).
+They break ties by sort order; here a tie counts against the model, so a constant score earns nothing.
+Axes: C captions, I images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CAPTIONS = 5
-"""Captions of an image that are measured: the first five, as every published number has it."""
+"""Only the first five captions of an image are measured, as in all published numbers."""
 TIES = "counted against the model"
 ALL = "all"
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
@@ -27,12 +27,12 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         ALL: "all images of the split",
     }
 )
-"""Galleries that numbers are published on."""
+"""Galleries used for published numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Of one direction. ``r1``, ``r5``, ``r10`` in per cent; ranks count from 1."""
+    """Scores of one direction: ``r1``, ``r5``, ``r10`` in per cent; ranks from 1."""
 
     r1: float
     r5: float
@@ -42,28 +42,28 @@ class Recall:
 
 
 def text_to_image_ranks(scores: NDArray[np.floating[Any]], target: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rank from 0 of every caption's own image.
+    """Rank, from 0, of every caption's own image.
 
     Args:
-        scores: (C, I), higher is better. A score that is not a number loses against every other.
+        scores: (C, I), higher is better. NaN loses against every other score.
         target: (C,) column of each caption's own image.
 
     Returns:
-        (C,) images other than the own one whose score is not lower.
+        (C,) number of other images whose score is not lower.
     """
     own = scores[np.arange(len(target)), target]
     return np.asarray((~(scores < own[:, None])).sum(axis=1) - 1, dtype=np.int64)
 
 
 def image_to_text_ranks(scores: NDArray[np.floating[Any]], target: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Best rank from 0 of any of every image's own captions.
+    """Best rank, from 0, among every image's own captions.
 
     Returns:
-        (I',) captions of other images that score no lower than the best own one, for the I' images that have any.
+        (I',) number of other images' captions that score no lower than the best own one, for images with captions.
     """
     own = scores[np.arange(len(target)), target]
     best = np.full(scores.shape[1], -np.inf, dtype=scores.dtype)
-    with np.errstate(invalid="ignore"):  # what is not a number is meant to spread
+    with np.errstate(invalid="ignore"):  # NaN must propagate
         np.maximum.at(best, target, own)
     at_least = (~(scores < best[None, :])).sum(axis=0)
     at_least -= np.bincount(target[~(own < best[target])], minlength=scores.shape[1])
@@ -71,13 +71,13 @@ def image_to_text_ranks(scores: NDArray[np.floating[Any]], target: NDArray[np.in
 
 
 def recall(ranks: NDArray[np.int64]) -> Recall:
-    """Summary of ranks that count from 0."""
+    """Summarize ranks that count from 0."""
     r1, r5, r10 = (100 * float((ranks < k).mean()) for k in (1, 5, 10))
     return Recall(r1, r5, r10, float(np.floor(np.median(ranks)) + 1), float(ranks.mean() + 1))
 
 
 def gallery_rows(images: Sequence[str], most: int | None, captions: int = CAPTIONS) -> list[int]:
-    """Which captions are measured: of the first ``most`` images (None: of all), the first ``captions`` each.
+    """Select the measured captions: the first ``captions`` of each of the first ``most`` images (None: all images).
 
     Args:
         images: the image of every caption, in file order.

@@ -1,4 +1,4 @@
-"""VCR's accuracies (Zellers et al. 2019): answers (Q->A), reasons of the right answer (QA->R), and both (Q->AR)."""
+"""VCR's accuracies (Zellers et al. 2019): answers (Q->A), reasons for the right answer (QA->R), both (Q->AR)."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ ANSWERS = tuple(f"answer_{choice}" for choice in range(CHOICES))
 REASONS = tuple(
     tuple(f"rationale_conditioned_on_a{answer}_{choice}" for choice in range(CHOICES)) for answer in range(CHOICES)
 )
-"""Columns of the official result file, for each answer that the reason would be given for."""
+"""Columns of the official result file, by the answer that the reason is for."""
 REMEDY = (
     f"write a CSV file with the columns {KEY}, {ANSWERS[0]} to {ANSWERS[-1]} and {REASONS[0][0]} to {REASONS[-1][-1]}, "
-    "of the answers or of the reasons alone if need be: a number for every choice, the highest is chosen"
+    "with a number for every choice (the highest is chosen); answers or reasons alone will do"
 )
 
 Scores = Mapping[str, float]
-"""Column -> number, of one question."""
+"""Column -> score, for one question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Which questions were answered rightly, in their order; None where that was not predicted."""
+    """Whether each question was answered correctly, in order; None for parts that were not predicted."""
 
     answers: Sequence[bool] | None
     reasons: Sequence[bool] | None
 
     @property
     def both(self) -> Sequence[bool] | None:
-        """Q->AR: the answer, and the reason that is chosen when the right answer is told."""
+        """Q->AR: correct answer, and correct reason given the right answer."""
         if self.answers is None or self.reasons is None:
             return None
         return [a and r for a, r in zip(self.answers, self.reasons, strict=True)]
@@ -48,16 +48,20 @@ def evaluate(labels: Mapping[str, tuple[int, int]], predicted: Mapping[str, Scor
 
     Args:
         labels: annot_id -> right answer and right reason.
-        predicted: annot_id -> numbers; has all of ``labels``.
-        path: where they were read, for errors.
+        predicted: annot_id -> scores; contains all of ``labels``.
+        path: file they come from, named in errors.
 
     Raises:
-        DataError: a question has answers (reasons), another one none; or nothing of this was predicted at all.
+        DataError: only some questions have answers (or reasons), or nothing was predicted at all.
     """
     answers = _chosen(predicted, {key: ANSWERS for key in labels}, path)
     reasons = _chosen(predicted, {key: REASONS[answer] for key, (answer, _) in labels.items()}, path)
     if answers is None and reasons is None:
-        raise DataError("neither answers nor reasons of the right answers are predicted", file=path, remedy=REMEDY)
+        raise DataError(
+            "expected predictions of answers or of reasons for the right answers, found neither",
+            file=path,
+            remedy=REMEDY,
+        )
     return Right(
         None if answers is None else [answers[key] == answer for key, (answer, _) in labels.items()],
         None if reasons is None else [reasons[key] == reason for key, (_, reason) in labels.items()],
@@ -65,7 +69,7 @@ def evaluate(labels: Mapping[str, tuple[int, int]], predicted: Mapping[str, Scor
 
 
 def _chosen(predicted: Mapping[str, Scores], columns: Mapping[str, Sequence[str]], path: Path) -> dict[str, int] | None:
-    """annot_id -> choice with the highest number, the first of equals; None when there are numbers of no question."""
+    """annot_id -> choice with the highest score (the first one wins ties); None if no question has scores."""
     found: dict[str, int] = {}
     lacking = ""
     for key, names in columns.items():
@@ -76,17 +80,17 @@ def _chosen(predicted: Mapping[str, Scores], columns: Mapping[str, Sequence[str]
         else:
             lacking = lacking or f"{key}, {names[numbers.index(None)]}"
     if found and lacking:
-        raise DataError("no number where other questions have one", file=path, record=lacking, remedy=REMEDY)
+        raise DataError("no score, although other questions have one", file=path, record=lacking, remedy=REMEDY)
     return found or None
 
 
 def read_results(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """annot_id -> column -> number, from files of the official layout, whose columns may be divided among them.
+    """annot_id -> column -> score, from files of the official layout. Several files may share the columns.
 
-    Cells may be empty where nothing was predicted.
+    Cells without a prediction may be empty.
 
     Raises:
-        DataError: a file is no table of these columns, a cell no number, or a question is in one file twice.
+        DataError: a file lacks these columns, a cell is not a number, or a question occurs twice in a file.
     """
     found: dict[str, dict[str, float]] = {}
     for path in paths:
@@ -95,7 +99,7 @@ def read_results(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
                 row = found.setdefault(key, {})
                 twice = sorted(row.keys() & numbers.keys())
                 if twice:
-                    raise DataError("is predicted in two files", file=path, record=f"{key}, {twice[0]}")
+                    raise DataError("predicted in two files", file=path, record=f"{key}, {twice[0]}")
                 row |= numbers
     return found
 
@@ -108,12 +112,12 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot be read: {error}", file=path) from None
     if not lines or KEY not in lines[0] or not wanted & lines[0].keys():
-        raise DataError("not a table of predictions", file=path)
+        raise DataError("expected a table of predictions, found none of its columns", file=path)
     found: dict[str, dict[str, float]] = {}
     for number, line in enumerate(lines, 2):
         key = line[KEY]
         if not key:
-            raise DataError(f"a line without {KEY}", file=path, record=f"line {number}")
+            raise DataError(f"this line has no {KEY}", file=path, record=f"line {number}")
         if key in found:
             raise DataError(f"{key} is predicted twice", file=path, record=f"line {number}")
         cells = {name: cell for name, cell in line.items() if name in wanted and cell not in ("", None)}

@@ -1,8 +1,8 @@
-"""Visual Dialog's ranking metrics, equal (in float32) to metrics.py of batra-mlp-lab/visdial-challenge-starter-pytorch.
+"""Visual Dialog's ranking metrics, as (in float32) in metrics.py of batra-mlp-lab/visdial-challenge-starter-pytorch.
 
-Recall at 1, 5 and 10, mean rank and mean reciprocal rank of the answer that was given (Das et al. 2017); and, with the
-relevance that several people gave to every option, the normalised discounted cumulative gain over as many places as
-there are relevant options. Axes: N rounds, O options.
+Recall at 1, 5 and 10, mean rank and mean reciprocal rank of the human answer (Das et al. 2017). With dense relevance
+annotations for the options, also the normalized discounted cumulative gain (NDCG), cut off at the number of relevant
+options. Axes: N rounds, O options.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from twelve.formats.records import Record
 from twelve.formats.results import by_id, written_like
 
 RECALLS = (1, 5, 10)
-RESULT = '{"image_id": 185565, "round_id": 1, "ranks": [the place of every option: 1 to 100, each once]}, in one list'
+RESULT = '{"image_id": 185565, "round_id": 1, "ranks": [rank of every option: 1 to 100, each once]}, in one list'
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a ranking scores.
+    """Scores of a ranking.
 
     Attributes:
-        places: (N,) rank of the right option, from 1.
-        recall: 1, 5 and 10 -> share in 0..1 of the rounds whose right option is that high.
+        places: (N,) rank of the correct option, from 1.
+        recall: k -> share in 0..1 of the rounds whose correct option is among the first k (1, 5, 10).
         mean_rank, mrr: over all rounds; mrr in 0..1.
-        ndcg: in 0..1, over the rounds whose relevance is known; None without any.
+        ndcg: in 0..1, over rounds with relevance annotations; None without any.
     """
 
     places: NDArray[np.int64]
@@ -45,9 +45,9 @@ def evaluate(ranks: NDArray[np.int64], right: Sequence[int], relevance: Mapping[
     """Official metrics.
 
     Args:
-        ranks: (N, O) place of every option, from 1.
-        right: (N,) index of the option that was the answer.
-        relevance: row of ``ranks`` -> (O,) relevance of its options, for the rounds where it is known.
+        ranks: (N, O) rank of every option, from 1.
+        right: (N,) index of the correct option.
+        relevance: row of ``ranks`` -> (O,) relevance of its options, for annotated rounds.
     """
     places = ranks[np.arange(len(ranks)), np.asarray(right, dtype=np.int64)]
     gains = [gain(ranks[row], values) for row, values in relevance.items()]
@@ -61,11 +61,11 @@ def evaluate(ranks: NDArray[np.int64], right: Sequence[int], relevance: Mapping[
 
 
 def gain(ranks: NDArray[np.int64], relevance: Sequence[float]) -> float:
-    """Normalised discounted cumulative gain in 0..1 of one round, over as many places as options are relevant.
+    """NDCG of one round in 0..1, cut off at the number of relevant options.
 
     Args:
-        ranks: (O,) place of every option, from 1.
-        relevance: (O,) of every option, at least one of them not 0.
+        ranks: (O,) rank of every option, from 1.
+        relevance: (O,) relevance of every option, not all 0.
     """
     values = np.asarray(relevance, dtype=np.float64)
     count = int(np.count_nonzero(values))
@@ -75,7 +75,7 @@ def gain(ranks: NDArray[np.int64], relevance: Sequence[float]) -> float:
 
 
 def ranks_of(ordered: Sequence[int]) -> list[int]:
-    """Place of every option, from 1, of options in the order that was predicted, best first."""
+    """Rank of every option, from 1, given the options in predicted order, best first."""
     places = [0] * len(ordered)
     for place, option in enumerate(ordered, 1):
         places[option] = place
@@ -83,17 +83,17 @@ def ranks_of(ordered: Sequence[int]) -> list[int]:
 
 
 def round_key(record: Record) -> str:
-    """Image and round of a record: ``185565-1``."""
+    """Image and round of a record, e.g. ``185565-1``."""
     return f"{record.integer('image_id')}-{record.integer('round_id')}"
 
 
 def read_results(path: Path, options: int) -> dict[str, list[int]]:
-    """``185565-1`` -> place of every option, from a file of the official result layout::
+    """``185565-1`` -> rank of every option, from a file of the official result layout::
 
         [{"image_id": 185565, "round_id": 1, "ranks": [31, 4, ...]}]
 
     Raises:
-        DataError: a record is malformed, its ranks are not 1 to ``options`` each once, or a round was answered twice.
+        DataError: a record is malformed, its ranks are not 1 to ``options`` each once, or a round is predicted twice.
     """
     with written_like(path, RESULT):
         records = by_id(read_elements(path), round_key)
@@ -104,7 +104,7 @@ def _ranks(record: Record, options: int) -> list[int]:
     ranks = record.integers("ranks")
     if sorted(ranks) != list(range(1, options + 1)):
         found = f", found {len(ranks)} of {options} ranks" if len(ranks) != options else ""
-        raise record.error(f"field 'ranks' must hold every place from 1 to {options} once{found}")
+        raise record.error(f"field 'ranks' must hold each rank from 1 to {options} once{found}")
     return ranks
 
 
@@ -123,8 +123,8 @@ def read_relevance(path: Path, options: int) -> dict[str, tuple[float, ...]]:
         if key in found:
             raise record.error(f"round {key} occurs twice")
         if min(values) < 0 or max(values) == 0:
-            raise record.error("some option must be relevant, and none less than not at all")
+            raise record.error("expected no negative relevance and at least one above 0")
         found[key] = values
     if not found:
-        raise DataError("holds no annotation", file=path, remedy=Again("download the file again"))
+        raise DataError("contains no annotations", file=path, remedy=Again("download the file again"))
     return found

@@ -1,8 +1,8 @@
-"""VQA accuracy and VQA soft scores, equal to the programs that published numbers come from.
+"""VQA accuracy and soft scores, equal to the programs behind published numbers.
 
-Accuracy: vqaEval.py of GT-Vision-Lab/VQA ("VQA: Visual Question Answering", Antol et al. 2015), oddities included,
-because every published number has them. Soft scores: compute_softscore.py of the bottom-up-attention VQA code
-(hengyuan-hu), which the released checkpoints were trained on.
+Accuracy: vqaEval.py of GT-Vision-Lab/VQA ("VQA: Visual Question Answering", Antol et al. 2015), oddities included.
+Soft scores: compute_softscore.py of the bottom-up-attention VQA code (hengyuan-hu), on which the released checkpoints
+were trained.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _NUMBERS = {"none": "0", **{word: str(digit) for digit, word in enumerate(_DIGIT
 _DIGIT_COMMA_DIGIT = re.compile(r"[0-9],[0-9]")
 _DOT = re.compile(r"\.(?![0-9])")
 _DOTS_REMOVED = 32
-"""The official program passes a flag of value 32 where the number of replacements belongs."""
+"""The official program passes a regex flag of value 32 as the number of replacements."""
 PEOPLE = 10
-"""Who answer a question."""
+"""Answers per question."""
 _SOFT_SCORES = (0.0, 0.3, 0.6, 0.9, 1.0)
-"""By how many of the ten people gave an answer; 1 from four on."""
+"""Score by the number of people who gave an answer; 1 for four or more."""
 
 
 def strip(text: str) -> str:
-    """Line ends and tabs become spaces; the ends are trimmed."""
+    """Replace line breaks and tabs by spaces and trim both ends."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
 def process_punctuation(text: str) -> str:
-    """Remove punctuation marks, or replace them by a space, as the official program decides.
+    """Remove punctuation marks or replace them by spaces, as the official program does.
 
-    A mark goes without a trace if it touches a space anywhere in the text, or if the text holds a comma between
-    digits; else it becomes a space. Full stops go unless a digit follows.
+    A mark is removed if it touches a space anywhere in the text, or if the text contains a comma between digits;
+    otherwise it becomes a space. Full stops are removed unless a digit follows.
     """
     processed = text
     digits = _DIGIT_COMMA_DIGIT.search(text) is not None
@@ -53,27 +53,26 @@ def process_punctuation(text: str) -> str:
 
 
 def process_words(text: str) -> str:
-    """Lower case, number words as digits, no articles, contractions with their apostrophes."""
+    """Lower the case, write number words as digits, drop articles and restore contractions."""
     words = (_NUMBERS.get(word, word) for word in text.lower().split())
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
 def normalise(text: str) -> str:
-    """The form in which the official accuracy compares answers when the people did not all agree."""
+    """The form in which the official accuracy compares answers, unless all people agree."""
     return process_words(process_punctuation(strip(text)))
 
 
 def accuracy(answers: Sequence[str], prediction: str) -> float:
     """Official accuracy of one question, in 0..1.
 
-    The mean over the people of min(1, others who gave the prediction / 3). Nothing is normalised when all people gave
-    the same answer. With ten people: 0, .3, .6, .9, 1 for 0, 1, 2, 3, 4 or more who agree.
+    The mean over the people of min(1, number of others who gave the prediction / 3). If all people agree, nothing is
+    normalized. With ten people: 0, .3, .6, .9, 1 for 0, 1, 2, 3, 4 or more who agree.
     """
     given = [strip(answer) for answer in answers]
     predicted = strip(prediction)
     if len(set(given)) > 1:
-        given = [process_words(process_punctuation(answer)) for answer in given]
-        predicted = process_words(process_punctuation(predicted))
+        given, predicted = [normalise(answer) for answer in given], normalise(predicted)
     agree = given.count(predicted)
     shares = [min(1.0, (agree - (answer == predicted)) / 3) for answer in given]
     return sum(shares) / len(shares)
@@ -81,7 +80,7 @@ def accuracy(answers: Sequence[str], prediction: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the official accuracy knows of a question: what people answered, and its two types."""
+    """The answers and the two types of a question, as the official accuracy needs them."""
 
     answers: tuple[str, ...]
     question_type: str
@@ -90,7 +89,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class VQAScores:
-    """Per cent, rounded as the official program rounds; per question as well."""
+    """Percentages, rounded as by the official program."""
 
     overall: float
     per_question_type: Mapping[str, float]
@@ -99,22 +98,22 @@ class VQAScores:
 
 
 def evaluate(questions: Mapping[str, Question], predictions: Mapping[str, str], decimals: int = 2) -> VQAScores:
-    """The official evaluation.
+    """Compute the official metrics.
 
     Args:
-        questions: question id -> what people said.
-        predictions: question id -> answer; exactly the same ids.
+        questions: question id -> its answers and types.
+        predictions: question id -> answer, for exactly the same ids.
         decimals: the official program's default is 2.
 
     Raises:
-        DataError: questions without a prediction, or predictions without a question.
+        DataError: some question has no prediction, or some prediction no question.
     """
     if questions.keys() != predictions.keys():
         missing, extra = questions.keys() - predictions.keys(), predictions.keys() - questions.keys()
         raise DataError(
-            f"{len(missing)} questions have no prediction and {len(extra)} predictions have no question",
+            f"{len(missing):,} questions have no prediction and {len(extra):,} predictions have no question",
             record=min(missing or extra),
-            remedy="predict every question of the split, and no other",
+            remedy="predict exactly the questions of the split",
         )
     scores = {key: accuracy(question.answers, predictions[key]) for key, question in questions.items()}
     by_question: dict[str, list[float]] = {}
@@ -137,7 +136,7 @@ def read_results(path: Path) -> dict[str, str]:
     """Question id -> answer, from a file of the official result layout: a JSON list of :data:`RESULT`.
 
     Raises:
-        DataError: a record is malformed, or a question was answered twice.
+        DataError: a record is malformed, or a question is answered twice.
     """
     with written_like(path, RESULT):
         answers = by_id(read_elements(path), lambda record: str(record.integer("question_id")))
@@ -149,22 +148,22 @@ def _per_cent(scores: Sequence[float], decimals: int) -> float:
 
 
 def round_away(value: float, decimals: int) -> float:
-    """Round as Python 2 did, halves away from zero; Python 3 rounds them to even digits."""
+    """Round halves away from zero, as Python 2 did; Python 3 rounds them to even."""
     return float(Decimal(value).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP))
 
 
 def soft_scores(answers: Sequence[str]) -> dict[str, float]:
-    """Training target of a question: raw answer -> 0.3, 0.6, 0.9 or 1, by how many people gave it.
+    """Training target of a question: raw answer -> 0.3, 0.6, 0.9 or 1, by the number of people who gave it.
 
-    The answers are counted as they were typed; only the vocabulary is normalised. An answer spelt otherwise than its
-    label in the vocabulary therefore trains nothing, as in the original.
+    Only the vocabulary is normalized, not these answers: as in the original, an answer spelled differently from its
+    vocabulary label trains nothing.
     """
     return {answer: _SOFT_SCORES[min(count, 4)] for answer, count in Counter(answers).items()}
 
 
 def vocabulary_label(answer: str) -> str:
-    """The form in which a question's most common answer is counted for the vocabulary: normalised, but not trimmed.
+    """A question's most common answer as the vocabulary counts it: normalized, but not trimmed.
 
-    (The original removes commas once more; none can be left.)
+    (The original removes commas once more, but none can be left.)
     """
     return process_words(process_punctuation(answer))

@@ -1,1 +1,1 @@
-"""What passes between the rooms: examples, images' regions, batches, measurements."""
+"""Types shared by the packages: examples, regions, batches, measurements."""

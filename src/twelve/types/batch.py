@@ -1,4 +1,4 @@
-"""What one forward pass reads.
+"""The input of one forward pass.
 
 Axes: T distinct texts, I distinct images, P pairs, E examples, L text length, R regions (0 global), F features.
 """
@@ -17,20 +17,20 @@ from twelve.types.regions import Regions
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one forward pass reads, with the examples it came from.
+    """The input of one forward pass, with the examples it was built from.
 
     Attributes:
-        input_ids: (T, L) int64 word pieces, 0 beyond a text's end.
-        text_mask: (T, L) bool, True at word pieces; None when no text is shorter than L.
+        input_ids: (T, L) int64 word-piece ids, padded with 0.
+        text_mask: (T, L) bool, True at word pieces; None if no text is padded.
         task_rows: (T,) int64 rows of the task-token table.
-        features: (I, R, F) float16, zero beyond an image's regions.
+        features: (I, R, F) float16, zero in padding.
         boxes: (I, R, 5) float32 x1/W, y1/H, x2/W, y2/H, area fraction.
-        region_mask: (I, R) bool, True at regions; None when every image has R.
-        pair_text, pair_image: (P,) int64 rows of texts and images; None where pair i is row i.
-        targets: what the output's loss and score read.
-        everywhere: examples of the batch in all processes of the run.
-        hidden_words, hidden_regions: (T, L) and (I, R - 1) bool, True where the model is asked what it cannot see; None
-            where it is asked for nothing of the kind.
+        region_mask: (I, R) bool, True at regions; None if no image is padded.
+        pair_text, pair_image: (P,) int64 rows of texts and images; None if pair i is row i.
+        targets: what the output needs to compute loss and score.
+        everywhere: number of examples in the batch over all processes of the run.
+        hidden_words, hidden_regions: (T, L) and (I, R - 1) bool, True at masked positions to predict; None without
+            masking.
     """
 
     task: str
@@ -51,7 +51,7 @@ class Batch:
     hidden_regions: Tensor | None = None
 
     def inputs(self, device: torch.device | str = "cpu") -> dict[str, Tensor | None]:
-        """Arguments of the model's forward pass, on ``device``."""
+        """Keyword arguments of the model's forward pass, on ``device``."""
         names = ("input_ids", "text_mask", "task_rows", "features", "boxes", "region_mask", "pair_text", "pair_image")
         asked = () if self.hidden_words is None else ("hidden_words", "hidden_regions")
         tensors = ((name, getattr(self, name)) for name in (*names, *asked))

@@ -1,4 +1,4 @@
-"""One record of a dataset, ready for any output."""
+"""The record type that all datasets share."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ Box: TypeAlias = tuple[float, float, float, float]
 """x1, y1, x2, y2 in absolute pixels, origin top left."""
 
 Target: TypeAlias = "Mapping[str, float] | Box | bool | str | int | None"
-"""What is right, as the example's output understands it: soft answers {answer: score in 0..1} (answer), the
-referred box or the index of the right candidate (region), the index of the right option (options), True or False
-(pair, truth), a class name (entailment, reply), nothing (alignment, pretraining: the pairing itself; or an unlabelled
-split)."""
+"""The ground truth, by kind of output: soft answers {answer: score in 0..1} (answer), the referred box or the index of
+the right candidate (region), the index of the right option (options), True or False (pair, truth), a class name
+(entailment, reply). None in unlabelled splits, and where text and image need no further target (alignment,
+pretraining)."""
 
 SEPARATOR = " [SEP] "
-"""Between the parts of a text (a question, an answer): one word piece of its own."""
+"""Separates the parts of a text (a question, an answer); a word piece of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One record of a dataset, ready for any output.
 
-    ``images`` holds ids with their source (``coco/391895``). ``group`` is the unit that intervals resample
-    (the image, or NLVR2's sentence). ``options`` are texts of which one belongs after ``text``; a task's examples
-    have equally many. ``facts`` is what only the metric or the vocabulary needs.
+    ``images`` holds ids with their source (``coco/391895``). ``group`` is the unit that confidence intervals resample
+    (the image, or NLVR2's sentence). ``options`` are texts one of which belongs after ``text``; all examples of a task
+    have the same number. ``facts`` holds what only the metric or the vocabulary needs.
     """
 
     id: str

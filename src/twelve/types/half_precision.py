@@ -1,7 +1,7 @@
-"""Half-precision features: float16, and bfloat16, which neither numpy nor Apache Arrow has.
+"""Half-precision features: float16, and bfloat16, which neither NumPy nor Apache Arrow supports.
 
-A bfloat16 is the upper half of a float32. It is stored as those 16 bits in an unsigned integer; the column's field says
-``dtype: bfloat16``, so that any Arrow reader sees what they are. Both become torch tensors without a copy.
+A bfloat16 is the upper half of a float32, stored here as its 16 bits in an unsigned integer. The Arrow field is marked
+``dtype: bfloat16`` so that other readers can tell. Both types become torch tensors without a copy.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Halves: TypeAlias = NDArray[np.float16] | NDArray[np.uint16]
 """float16 numbers, or the bits of bfloat16 numbers."""
 
 DTYPES: dict[str, np.dtype[Any]] = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}
-"""How the features of each name lie in numpy arrays and Arrow columns."""
+"""Name -> NumPy type that stores such features."""
 
 _FIELD_KEY = b"dtype"
 
 
 def feature_field(name: str, kind: pa.DataType, dtype: str) -> pa.Field:
-    """The field of a column of halves, labelled where the type alone does not say what its numbers are."""
+    """The field of a half-precision column; bfloat16 is marked in its metadata."""
     return pa.field(name, kind, metadata={_FIELD_KEY: dtype} if dtype == "bfloat16" else None)
 
 
 def dtype_of(field: pa.Field) -> str | None:
-    """``float16`` or ``bfloat16``: what the values of a feature column are; None if they are neither."""
+    """``float16`` or ``bfloat16``, the type of a feature column; None if neither."""
     kind = field.type
     while hasattr(kind, "value_type"):
         kind = kind.value_type
@@ -40,11 +40,11 @@ def dtype_of(field: pa.Field) -> str | None:
 
 
 def as_tensor(halves: Halves) -> torch.Tensor:
-    """The same memory as a float16 or bfloat16 tensor; only to be read where the array is a view of a file."""
+    """A float16 or bfloat16 tensor on the same memory; do not write to it if the array is a view of a file."""
     if halves.flags.writeable:
         return _tensor(halves)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch warns of arrays that cannot be written
+        warnings.simplefilter("ignore", UserWarning)  # torch warns of read-only arrays
         return _tensor(halves)
 
 
@@ -55,13 +55,13 @@ def _tensor(halves: Halves) -> torch.Tensor:
 
 
 def as_float32(halves: Halves) -> NDArray[np.float32]:
-    """The numbers, exactly."""
+    """Convert to float32, exactly."""
     numbers: NDArray[np.float32] = as_tensor(halves).float().numpy()
     return numbers
 
 
 def as_halves(values: NDArray[Any], dtype: str) -> Halves:
-    """Numbers, or halves, as halves of ``dtype``; rounded to the nearest, ties to even."""
+    """Convert to ``dtype`` (``float16`` or ``bfloat16``), rounding to nearest, ties to even."""
     stored = DTYPES[dtype]
     if values.dtype == stored:
         return values

@@ -1,4 +1,4 @@
-"""What a measurement says, and how it was made."""
+"""Measured numbers and how they were obtained."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a number was measured: everything one must know to compare it with another's.
+    """How a number was measured: everything needed to compare it with others.
 
     Attributes:
         split: official name of the split.
-        boxes: "detected" or "given".
-        ties: how equal scores are ranked, when that matters.
-        gallery: images a retrieval query is ranked against (None: all of the split).
-        note: anything else that a reader must know.
+        boxes: "detected", or "given" by the dataset.
+        ties: how equal scores are ranked, where that matters.
+        gallery: number of images that a retrieval query is ranked against (None: all of the split).
+        note: anything else a reader must know.
     """
 
     split: str
@@ -30,14 +30,14 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Official numbers of one task on one split.
+    """Official metrics of one task on one split.
 
     Attributes:
-        primary: key of the headline number in ``metrics``.
-        metrics: official metric name -> value, in per cent unless its name says otherwise.
-        per_example: (N,) what each example contributes to the headline number, 0..1.
+        primary: key of the headline metric in ``metrics``.
+        metrics: name -> value, in per cent unless the name says otherwise.
+        per_example: (N,) contribution of each example to the headline metric, in 0..1.
         groups: (N,) resampling unit of each example.
-        rows: (N,) place, among the examples that were given, of those that the metric is about; None: all are.
+        rows: (N,) indices of the measured examples among those passed in; None if all are measured.
     """
 
     primary: str
@@ -53,14 +53,14 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Official numbers of a result file.
+    """Official metrics of a result file.
 
     Attributes:
-        measurement: the numbers, and what each example contributes to the headline number.
-        rules: how they were measured, in words: everything one must know to compare them with others.
-        counts: name of a number in ``measurement.metrics`` -> examples it is about, where that is a part of them.
-        unit: what the groups are that intervals resample.
-        notes: what was left out, passed over or assumed.
+        measurement: the metrics.
+        rules: how they were measured, in words: everything needed to compare them with others.
+        counts: name in ``measurement.metrics`` -> number of examples it covers, where it does not cover all.
+        unit: what confidence intervals resample.
+        notes: what was omitted, ignored or assumed.
     """
 
     measurement: Measurement

@@ -1,8 +1,8 @@
-"""Many objects in two arrays, for processes that only read them.
+"""Many objects in two arrays, for worker processes that only read them.
 
-A process that is forked shares its parent's memory until somebody writes to it. Python writes whenever it looks at an
-object: it counts references in the object itself. So a worker that reads a list of hundreds of thousands of examples
-ends up with a copy of them. Bytes in an array are not counted ("Demystify RAM Usage in Multi-Process Data Loaders",
+A forked process shares its parent's memory until one of them writes to it. Reading a Python object writes to it, since
+its reference count is stored in the object: a worker that reads a list of hundreds of thousands of examples ends up
+with a copy of them. Bytes in an array have no reference counts ("Demystify RAM Usage in Multi-Process Data Loaders",
 Wu 2022).
 """
 
@@ -18,9 +18,9 @@ Value = TypeVar("Value")
 
 
 class Packed(Sequence[Value], Generic[Value]):
-    """A sequence that holds its values pickled, one behind the other, and builds one when it is asked for.
+    """A sequence that stores its values pickled in one buffer and unpickles each on access.
 
-    The pickles never leave memory: nothing from outside is read.
+    The pickles never leave memory, so no foreign pickle is ever loaded.
     """
 
     def __init__(self, values: Iterable[Value]) -> None:
@@ -46,7 +46,7 @@ class Packed(Sequence[Value], Generic[Value]):
             return [self[row] for row in range(*index.indices(len(self)))]
         row = int(index)
         if not -len(self) <= row < len(self):
-            raise IndexError(f"value {row} of {len(self)}")
+            raise IndexError(f"index {row} is out of range for {len(self)} values")
         start, end = self._ends[row % len(self) :][:2].tolist()
         value: Value = pickle.loads(self._bytes[start:end].data)
         return value

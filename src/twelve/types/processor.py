@@ -1,4 +1,4 @@
-"""What turns texts into word pieces, as far as batches and outputs know it (:class:`twelve.TwelveProcessor`)."""
+"""The part of :class:`twelve.TwelveProcessor` that batches and outputs use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Protocol
 
 class TextProcessor(Protocol):
     """Attributes:
-    temperatures: task -> what its logits are divided by.
-    max_regions: detected regions that are kept of an image.
-    max_text: task -> word pieces that are kept of a text, [CLS] and [SEP] included.
-    token_rows: task -> its row of the task-token table.
-    vocabularies: key of an output -> its labels.
+    temperatures: task -> divisor of its logits.
+    max_regions: number of detected regions kept per image.
+    max_text: task -> number of word pieces kept per text, including [CLS] and [SEP].
+    token_rows: task -> its row in the task-token table.
+    vocabularies: output key -> its labels.
     """
 
     temperatures: dict[str, float]
@@ -30,5 +30,5 @@ class TextProcessor(Protocol):
     def vocab_size(self) -> int: ...
 
     def tokenize(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
-        """Ids of each text's word pieces, [CLS] and [SEP] included, ``max_length`` at most."""
+        """Word-piece ids of each text, including [CLS] and [SEP], at most ``max_length``."""
         ...

@@ -1,4 +1,4 @@
-"""What one image looks like to the model."""
+"""The regions of images: boxes, features and detector output."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """The regions of one image, without the global region (the batch adds it).
+    """The regions of one image, without the global region, which the batch adds.
 
     Attributes:
         image_id: id with its source, e.g. ``coco/391895``.
-        width, height: of the photograph, pixels.
-        boxes: (R, 4) float32, xyxy absolute pixels.
-        features: (R, F) float16, or the bits of bfloat16 in uint16 (:mod:`twelve.types.half_precision`); a view of the
-            memory map, never a copy. None for boxes-only files.
+        width, height: size of the image in pixels.
+        boxes: (R, 4) float32 x1, y1, x2, y2 in pixels.
+        features: (R, F) float16, or the bits of bfloat16 in uint16 (:mod:`twelve.types.half_precision`), as a view of
+            the memory map. None for files with boxes only.
         scores: (R,) float32 detector confidence in 0..1, or None.
         class_ids: (R,) int16 detector class, or None.
-        class_probabilities: (R, C) float16 distribution over the detector's classes (pretraining), or None.
+        class_probabilities: (R, C) float16 distribution over detector classes (for pretraining), or None.
     """
 
     image_id: str
@@ -52,7 +52,7 @@ def first_regions(regions: Regions, most: int | None) -> Regions:
 
 
 def joined(parts: Sequence[Regions]) -> Regions:
-    """Several sets of regions of one image as one, in order. What one of them lacks (scores, classes), all lack."""
+    """Concatenate sets of regions of one image. A field that one of them lacks (scores, classes) is dropped."""
     if len(parts) == 1:
         return parts[0]
     optional: dict[str, Any] = {}
@@ -64,13 +64,12 @@ def joined(parts: Sequence[Regions]) -> Regions:
 
 @dataclass(frozen=True, slots=True)
 class RegionBatch:
-    """The regions of several images, padded, with the global region in row 0. R counts it.
+    """The padded regions of several images. Row 0, counted in R, is the global region.
 
     Attributes:
-        features: (I, R, F) float16 or bfloat16, as the files have it; row 0 is the mean of all the image's features;
-            zero beyond ``counts``.
-        boxes: (I, R, 5) float32: x1/W, y1/H, x2/W, y2/H, area fraction; row 0 is (0, 0, 1, 1, 1); zero beyond.
-        counts: (I,) int64 number of rows that hold something, the global one included.
+        features: (I, R, F) float16 or bfloat16, as stored; row 0 is the mean of the image's features; zero in padding.
+        boxes: (I, R, 5) float32 x1/W, y1/H, x2/W, y2/H, area fraction; row 0 is (0, 0, 1, 1, 1); zero in padding.
+        counts: (I,) int64 number of rows that are not padding, including the global one.
     """
 
     features: torch.Tensor
