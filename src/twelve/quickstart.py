@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,9 +123,9 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
     marked = run.regions_folder / "complete.json"
     return [
         Stage("microworld", drawn, draw),
-        Stage("regions", marked.is_file, extract),
-        Stage("training", (folder / TRAINED).is_file, train),
-        Stage("measuring", (folder / "evaluation.json").is_file, evaluate),
+        Stage("regions", partial(files.is_there, marked), extract),
+        Stage("training", partial(files.is_there, folder / TRAINED), train),
+        Stage("measuring", partial(files.is_there, folder / "evaluation.json"), evaluate),
         Stage("report", lambda: False, report),  # half a second: an old page never outlives what it shows
     ]
 
@@ -146,7 +147,7 @@ def _check(run: RunConfig) -> None:
             "this configuration is not about a drawn world", record="microworld", remedy="train it: twelve train CONFIG"
         )
     file = Path(run.run) / "config.yaml"
-    if not file.is_file():
+    if not files.is_there(file, ConfigError):
         return
     asked, there = run.absolute(), load(file).absolute()
     for key in asked:

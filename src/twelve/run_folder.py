@@ -25,13 +25,13 @@ def model_folder(path: Path) -> Path:
     """The folder that from_pretrained opens: ``path`` itself or a run's ``model``.
 
     Raises:
-        CheckpointError: neither is one.
+        CheckpointError: neither is one, or something that is no file is in a file's place.
     """
     files.settle(path / "model")
     for folder in (path / "model", path):
-        if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
+        if all([files.is_there(folder / name, CheckpointError) for name in ("config.json", "processor_config.json")]):
             return folder
-    if (path / CONFIG).is_file():
+    if files.is_there(path / CONFIG, CheckpointError):
         raise CheckpointError(
             "this run has no model yet",
             file=path,
@@ -46,7 +46,7 @@ def open_run(folder: Path) -> RunConfig:
     Raises:
         ConfigError: the folder holds no run.
     """
-    if not (folder / CONFIG).is_file():
+    if not files.is_there(folder / CONFIG, ConfigError):
         problem = "this folder holds no run" if folder.is_dir() else "no run here, the folder does not exist"
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     return load(folder / CONFIG)

@@ -21,6 +21,7 @@ from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
 from twelve.runs.train import train
 from twelve.settings import RunConfig
+from twelve.training.checkpoint import text_digest
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -127,7 +128,7 @@ def test_a_checkpoint_of_something_else_is_refused(root: Path, run: Path, change
     file = run / "checkpoints" / "step-0000004" / "state.json"
     tree = json.loads(file.read_text())
     change(tree["state"])
-    file.write_text(json.dumps({"tensors": tree["tensors"], "state": tree["state"]}))
+    file.write_text(json.dumps(tree | {"plain": text_digest(tree["state"])}))
     with pytest.raises(CheckpointError, match="step-0000004: does not fit this run"):
         train(parsed(root, run), resume=True, console=QUIET)
 

@@ -63,6 +63,17 @@ def test_stops_gracefully(model_folder: Path) -> None:
         assert process.wait(30) == 0
 
 
+def test_head_over_a_connection(model_folder: Path) -> None:
+    """As a load balancer asks: the reply ends, and the connection takes the next request."""
+    with served(model_folder) as (_, address):
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+        for method in ("HEAD", "GET", "HEAD"):
+            connection.request(method, "/health")
+            reply = connection.getresponse()
+            assert reply.status == 200 and bool(reply.read()) == (method == "GET")
+        connection.close()
+
+
 _BUSY = """
 import sys, time
 from twelve.predictor import Predictor

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from twelve.errors import shown
+
 regions_app = typer.Typer(
     help="Regions of photographs: extract, import, info, verify, merge, parity.", no_args_is_help=True
 )
@@ -82,6 +84,11 @@ def extract(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when images were left out.")] = False,
 ) -> None:
     """Turn a folder of images into regions; killed, it goes on where it stopped when called again."""
+    from twelve.regions.asked import check_extract
+
+    check_extract(
+        images, boxes, out, weights=weights, dtype=dtype, shard=shard, device=device, data=data, config=config
+    )
     from twelve.regions.extraction.command import run_extract
     from twelve.regions.images import MAX_PIXELS
 
@@ -109,7 +116,7 @@ def extract(
         data=data,
         config=config,
     )
-    typer.echo(str(report))
+    typer.echo(shown(str(report)))
     raise typer.Exit(int(strict and report.left_out))
 
 
@@ -119,26 +126,31 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Everything that is recorded, as JSON.")] = False,
 ) -> None:
     """Say what a region store holds and how it was made."""
-    import json
+    from twelve.io.json_file import readable
+    from twelve.regions.asked import region_files
 
+    region_files(path)  # before torch is imported
     from twelve.regions.store.inspect import inspect
 
     reports = inspect(path)
     if as_json:
-        typer.echo(json.dumps([report.to_dict() for report in reports], indent=1, ensure_ascii=False))
+        typer.echo(readable([report.to_dict() for report in reports], indent=1))
         return
     for report in reports:
-        typer.echo(str(report))
+        typer.echo(shown(str(report)))
 
 
 @regions_app.command(epilog="Example: twelve regions verify DATA/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
     """Read everything and compare with the recorded checksums; exit code 1 when a file is damaged."""
+    from twelve.regions.asked import region_files
+
+    region_files(path)  # before torch is imported
     from twelve.regions.store.inspect import inspect
 
     reports = list(inspect(path, verify=True))
     for report in reports:
-        typer.echo(str(report))
+        typer.echo(shown(str(report)))
     raise typer.Exit(int(any(report.problem for report in reports)))
 
 
@@ -174,6 +186,9 @@ def import_(
     dtype: Annotated[Literal["float16", "bfloat16"], typer.Option(help="Of stored features.")] = "float16",
 ) -> None:
     """Take over region features of other programs; killed, it goes on where it stopped when called again."""
+    from twelve.regions.asked import check_there
+
+    check_there([path])
     from twelve.regions.importers import import_regions
 
     report = import_regions(
@@ -187,7 +202,7 @@ def import_(
         class_probabilities=class_probabilities,
         dtype=dtype,
     )
-    typer.echo(str(report))
+    typer.echo(shown(str(report)))
 
 
 @regions_app.command(
@@ -199,7 +214,10 @@ def merge(
     remove: Annotated[bool, typer.Option("--remove", help="Remove the files that were merged.")] = False,
 ) -> None:
     """Make one region file of several, shards for instance."""
+    from twelve.regions.asked import check_there
+
+    check_there(paths)
     from twelve.regions.store.merge import merge as run
 
     for report in run(paths, out, remove=remove):
-        typer.echo(str(report))
+        typer.echo(shown(str(report)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twelve.errors import DataError
 from twelve.evaluation.results import Result, read_results
+from twelve.io.files import is_there
 from twelve.run_folder import EVALUATION
 
 
@@ -14,7 +15,7 @@ def earlier(init: str | None) -> list[Result]:
     """What ``twelve evaluate`` measured of the run that a configuration goes on from; nothing where it has not, or its
     file is damaged."""
     for folder in () if init is None else (Path(init), Path(init).parent):
-        if (folder / EVALUATION).is_file():
+        if is_there(folder / EVALUATION, DataError):
             try:
                 return read_results(folder / EVALUATION)[0]
             except DataError:

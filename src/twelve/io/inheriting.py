@@ -8,6 +8,7 @@ from typing import Any
 
 from twelve.errors import ConfigError
 from twelve.io import paths
+from twelve.io.files import is_there
 from twelve.io.paths import CONFIG
 from twelve.io.yaml_text import read_text, read_yaml
 
@@ -73,7 +74,7 @@ def _configuration(init: Path) -> dict[str, Any]:
     """The configuration of a run, named by its folder or by the model in it."""
     for folder in (init, init.parent):
         file = folder / CONFIG
-        if not file.is_file():
+        if not is_there(file, ConfigError):
             continue
         tree = read_yaml(read_text(file), file)
         if isinstance(tree, dict):

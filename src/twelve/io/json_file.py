@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import CheckpointError, TwelveError
+from twelve.io.files import is_there
 
 SMALL = 1 << 26
 """Bytes of a file that describes a model: a vocabulary of a million words is half as large."""
@@ -67,7 +68,7 @@ def opened(path: Path) -> BufferedReader:
     stream = open(path, "rb", opener=_at_once)  # noqa: SIM115 (the caller closes it)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise OSError(0, "no regular file", str(path))
+        raise OSError(0, "is not a regular file", str(path))
     return stream
 
 
@@ -126,9 +127,13 @@ def read_object(
 
 
 def read_or_none(path: Path, *, most: int = SMALL) -> Any:
-    """The value in a file of JSON that may be lost or damaged, None if it is."""
+    """The value in a file of JSON that may be lost or damaged, None if it is.
+
+    Raises:
+        CheckpointError: something is in its place that is no file.
+    """
     try:
-        return decode(_text(path, most))
+        return decode(_text(path, most)) if is_there(path, CheckpointError) else None
     except (OSError, UnicodeDecodeError, Flaw):
         return None
 
@@ -137,9 +142,9 @@ def log_lines(path: Path) -> Iterator[str]:
     """The lines, with their ends, of a log that may be missing or damaged; those of more than 1 MB are left out.
 
     Raises:
-        CheckpointError: it cannot be read, or is larger than any log.
+        CheckpointError: it cannot be read, is no file, or is larger than any log.
     """
-    if not path.is_file():
+    if not is_there(path, CheckpointError):
         return
     remedy = "move it away: a run goes on without it"
     try:
@@ -179,6 +184,13 @@ def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
     if strict:
         _check(tree)
     return tree
+
+
+def readable(tree: Any, *, indent: int | None = None) -> str:
+    """JSON of plain values in characters as they are, but for those that a terminal may take for a command, and half
+    ones (of the name of a file that is not UTF-8)."""
+    text = json.dumps(tree, ensure_ascii=False, indent=indent)
+    return "".join(mark if mark.isprintable() or mark == "\n" else json.dumps(mark)[1:-1] for mark in text)
 
 
 def limit(error: Exception) -> str:

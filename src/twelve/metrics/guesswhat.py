@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,12 @@ STATUSES = (SUCCESS, "failure", "incomplete")
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """One game: how it ended, the object that was meant, and the one that the model selected (their ids)."""
+    """One game: how it ended, the object that was meant, and the one that the model selected (their ids), None where it
+    did not decide."""
 
     status: str
     object_id: str
-    selected_id: str
+    selected_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,20 @@ def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: i
     return Scores(sum(errors) / len(errors), correct)
 
 
-def read_results(path: Path) -> dict[str, str]:
+def read_results(path: Path) -> dict[str, str | None]:
     """Game id -> id of the selected object, from one JSON object of :data:`RESULT`.
 
-    Of objects with scores the highest one is selected, the first of equals.
+    Of objects with scores the highest one is selected; None where several have it: whoever gives all objects the same
+    score has found none. (The official program takes the first, in an order that a result file does not have.)
 
     Raises:
-        DataError: a value is neither an object's id nor scores, or a game occurs twice.
+        DataError: a value is neither an object's id nor scores, a score is not finite, or a game occurs twice.
     """
     with written_like(path, RESULT):
         return {game: _selected(value, path, game) for game, value in read_mapping(path).items()}
 
 
-def _selected(value: object, path: Path, game: str) -> str:
+def _selected(value: object, path: Path, game: str) -> str | None:
     if isinstance(value, int | str) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, Mapping) or not value:
@@ -79,8 +80,12 @@ def _selected(value: object, path: Path, game: str) -> str:
             f"expected an object's id, or ids with scores, found {describe(value)}", file=path, record=f"game {game}"
         )
     for key, score in value.items():
-        if not finite(score) and score not in (math.inf, -math.inf):
+        if not finite(score):
             raise DataError(
-                f"the score of object {key} must be a number, found {describe(score)}", file=path, record=f"game {game}"
+                f"the score of object {key} must be a finite number, found {describe(score)}",
+                file=path,
+                record=f"game {game}",
             )
-    return str(max(value, key=lambda key: float(value[key])))
+    highest = max(value.values())
+    best = [key for key, score in value.items() if score == highest]
+    return str(best[0]) if len(best) == 1 else None

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from twelve.device import check_name
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
 from twelve.formats.data_root import image_key
 from twelve.io.files import check_file, check_folder, replacing
-from twelve.io.json_file import decode
+from twelve.io.json_file import decode, readable
 from twelve.predictor.lines import Asked
-from twelve.predictor.results import Matched, Result, json_text
-from twelve.progress import Track
+from twelve.predictor.results import Matched, Result
+from twelve.progress import Track, tell
+from twelve.regions.asked import check_weights
 
 if TYPE_CHECKING:
     from twelve.predictor.abilities import Abilities
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
     from twelve.regions.store.region_store import RegionStore
 
 
-WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
-"""How files of weights end: what ends so is a path, not the name of a package or of published weights."""
-
+MANY = 256
+"""Questions, or pairs of a caption and an image, from which on measuring threads takes less time than it saves."""
 _LINE = 1 << 24
 """Bytes of a file's first line that are read to see whether it is an answer."""
 
@@ -112,10 +113,31 @@ def predict(predictor: Predictor, everything: Sequence[Asked]) -> Iterator[Said]
     """
     check(predictor, everything)
     _ = predictor.extractor  # what cannot look at all is no fault of the first image
-    with Track("asking", len(everything), "questions") as track:
+    with measured(predictor, len(everything)), Track("asking", len(everything), "questions") as track:
         for part in _by_images(everything):
             yield from _of_images(predictor, part)
             track.advance(len(part))
+
+
+@contextmanager
+def measured(predictor: Predictor, count: int) -> Iterator[None]:
+    """Within, the fastest number of threads is measured where there is enough to ask that it pays.
+
+    Args:
+        count: of questions, or of pairs of a caption and an image.
+    """
+    from twelve.threads import given_back
+
+    if count < MANY:
+        yield
+        return
+    before = predictor.threads
+    with given_back():
+        predictor.measure_threads(tell)
+        try:
+            yield
+        finally:
+            predictor.threads = before
 
 
 def check(abilities: Abilities, everything: Iterable[Asked]) -> None:
@@ -207,7 +229,7 @@ def write(
 
 def _json(said: Said) -> str:
     """A line of JSON."""
-    return json_text(said.to_dict())
+    return readable(said.to_dict())
 
 
 def _write(said: Iterable[Said], text: Callable[[Said], str], draw: Path | None, stream: IO[str]) -> int:
@@ -272,7 +294,8 @@ def match(
             track.advance()
     if not scenes:
         raise RegionError("none of the images can be read", remedy="name a folder of images")
-    return predictor.match(scenes, captions, task=task), failed
+    with measured(predictor, len(scenes) * len(captions)):
+        return predictor.match(scenes, captions, task=task), failed
 
 
 def check_looking(weights: str | None, device: str) -> None:
@@ -281,9 +304,7 @@ def check_looking(weights: str | None, device: str) -> None:
     Raises:
         ConfigError, RegionError: names the option.
     """
-    is_path = weights is not None and (weights.startswith((".", "/", "~")) or weights.endswith(WEIGHT_FILES))
-    if weights is not None and is_path and not Path(weights).expanduser().exists():
-        raise RegionError("no such weight file", file=weights, remedy="check --weights")
+    check_weights(weights)
     check_name(device)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twelve.errors import CheckpointError, ConfigError, nearest
 from twelve.formats.records import describe
+from twelve.io.files import is_there
 from twelve.io.hub import HUB_NAME, PACKAGE, inside, resolve
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
@@ -43,7 +44,7 @@ def find(path: str | Path) -> Path:
                 remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
             )
         folder = resolve(path, *_FILES)
-    if (folder / CONFIG).is_file():
+    if is_there(folder / CONFIG, ConfigError):
         open_run(folder)  # a flaw in it shows now
     return model_folder(folder)
 
@@ -75,7 +76,7 @@ def abilities_of(folder: Path) -> Abilities:
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:
     """The own tasks of the run that a model's folder belongs to."""
-    return own_tasks(open_run(folder.parent).tasks) if (folder.parent / CONFIG).is_file() else {}
+    return own_tasks(open_run(folder.parent).tasks) if is_there(folder.parent / CONFIG, ConfigError) else {}
 
 
 def load(

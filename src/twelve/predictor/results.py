@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from twelve.errors import ConfigError, nearest
-from twelve.formats.records import describe, writable
+from twelve.formats.records import describe
+from twelve.io.json_file import readable
 from twelve.predictor.drawing import caption_below, framed, side_by_side
 from twelve.types.examples import Box
 
@@ -67,7 +67,7 @@ class Result:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
 
     def to_json(self) -> str:
-        return json_text(self.to_dict())
+        return readable(self.to_dict())
 
     def draw(self) -> Image.Image:
         """The image with what was said about it.
@@ -260,7 +260,7 @@ class Matched:
         }
 
     def to_json(self) -> str:
-        return json_text(self.to_dict())
+        return readable(self.to_dict())
 
     def __str__(self) -> str:
         lines = []
@@ -276,13 +276,6 @@ def percent(share: float) -> str:
     if 0 < share < 0.0005:
         return "<0.1%"
     return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
-
-
-def json_text(tree: Any) -> str:
-    """JSON of plain values in characters as they are; where they hold half characters (such as the name of a file that
-    is not UTF-8), in ASCII."""
-    text = json.dumps(tree, ensure_ascii=False)
-    return text if writable(text) else json.dumps(tree)
 
 
 def _place(which: object, names: Sequence[str], what: str) -> int:

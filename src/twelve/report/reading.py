@@ -16,6 +16,7 @@ from twelve.evaluation import record
 from twelve.evaluation.record import Recorded
 from twelve.evaluation.results import read_results
 from twelve.formats.records import finite
+from twelve.io.files import is_there
 from twelve.io.json_file import decode, log_lines, read_object
 from twelve.io.yaml_text import read_text
 from twelve.settings import RunConfig
@@ -105,12 +106,12 @@ def read_run(folder: Path) -> Run:
         DataError: one of its files is damaged; names it.
     """
     path = folder / "config.yaml"
-    if not path.is_file():
+    if not is_there(path, ConfigError):
         problem = "this folder holds no run" if folder.is_dir() else "no such run"
         raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
     config = load(path)
     predictions, evaluation = folder / record.FILE, folder / "evaluation.json"
-    if evaluation.is_file():
+    if is_there(evaluation, DataError):
         read_results(evaluation)  # nothing of it is shown before all of it is sound
     again = f"it is written again by: twelve train {quoted(path)} --resume"
     return Run(
@@ -121,7 +122,7 @@ def read_run(folder: Path) -> Run:
         machine=_tree(folder / "machine.json", again),
         evaluation=_tree(evaluation, f"measure it again: twelve evaluate {quoted(folder)}"),
         history=read_history(folder / "metrics.jsonl"),
-        predictions=record.read(predictions) if predictions.is_file() else {},
+        predictions=record.read(predictions) if is_there(predictions, DataError) else {},
     )
 
 
@@ -189,6 +190,6 @@ def _data(path: Path, remedy: str) -> Mapping[str, Any]:
 
 
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:
-    if not path.is_file():
+    if not is_there(path, DataError):
         return {}
     return read_object(path, DataError, remedy=remedy)

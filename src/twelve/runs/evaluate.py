@@ -13,18 +13,19 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
+from twelve.errors import DataError
 from twelve.evaluation import record
 from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator
 from twelve.evaluation.results import Result, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
 from twelve.io import json_file
-from twelve.io.files import check_folder
+from twelve.io.files import check_folder, is_there
 from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
-from twelve.progress import clock
-from twelve.run_folder import STAGES, VALIDATION_IMAGES, model_folder
+from twelve.progress import clock, tell
+from twelve.run_folder import METRICS, STAGES, VALIDATION_IMAGES, model_folder
 from twelve.runs.asked import asked
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.threads import given_back
@@ -70,7 +71,7 @@ def evaluate_run(
     processor.allow_other_features = allow_other_features
 
     def prepared(with_baselines: bool) -> Prepared | None:
-        if with_baselines and not (folder / VALIDATION_IMAGES).is_file():
+        if with_baselines and not is_there(folder / VALIDATION_IMAGES, DataError):
             return None  # what was held back follows from all tasks' files
         held_back = (
             ValidationImages.read(folder / VALIDATION_IMAGES)
@@ -85,14 +86,14 @@ def evaluate_run(
         config, model, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None)
     )
     for lacking in evaluator.data.lacking.values():
-        console.print(lacking, highlight=False, soft_wrap=True, markup=False)
+        tell(lacking, console)
     results = []
     for name in names:
         started, predictions = time.monotonic(), None
         if submit is not None:
             examples, predictions = evaluator.predict(name, split)
             write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
-            console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
+            tell(f"{len(predictions):,} predictions are in {submit}", console)
             if unlabelled(examples):
                 return []
             evaluator.prepare(prepared(baselines))  # training files are read for the baselines alone
@@ -101,7 +102,7 @@ def evaluate_run(
     facts = _facts(folder, model, results)
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        tell(line, console)
     name = "evaluation-full.json" if full else "evaluation.json"
     if whole:
         write_results(folder / name, results, facts)
@@ -132,13 +133,13 @@ def stage_seconds(folder: Path) -> dict[str, float]:
 
 def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:
     """Print the table, the protocols, and what the model cost."""
-    console.print(table(results), highlight=False, soft_wrap=True, markup=False)
+    tell(table(results), console)
     for result in results:
-        console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
-    console.print(
+        tell(protocol_line(result), console)
+    tell(
         f"one model, {facts['parameters'] / 1e6:.1f} M parameters; trained in {clock(facts['training_seconds'])}, "
         f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
-        highlight=False,
+        console,
     )
 
 
@@ -184,12 +185,9 @@ def protocol_line(result: Result) -> str:
 
 def _training_seconds(folder: Path) -> float:
     seconds = 0.0
-    path = folder / "metrics.jsonl"
-    if path.is_file():
-        with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                try:
-                    seconds = max(seconds, float(json_file.decode(line).get("seconds", 0.0)))
-                except (ValueError, TypeError, AttributeError):
-                    continue  # the last line of a run that was killed while writing it
+    for line in json_file.log_lines(folder / METRICS):
+        try:
+            seconds = max(seconds, float(json_file.decode(line).get("seconds", 0.0)))
+        except (ValueError, TypeError, AttributeError):
+            continue  # the last line of a run that was killed while writing it
     return seconds

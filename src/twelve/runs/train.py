@@ -30,7 +30,7 @@ from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
 from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
-from twelve.progress import clock
+from twelve.progress import clock, tell
 from twelve.regions.recipe import recipe_of
 from twelve.regions.store.region_store import RegionStore
 from twelve.run_folder import CONFIG, TRAINED, VALIDATION_IMAGES, model_folder
@@ -90,7 +90,7 @@ def train(
     console = console or Console(stderr=True)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     folder = Path(config.run)
-    resume = resume or (go_on and (folder / CONFIG).is_file() and holds_training(folder))
+    resume = resume or (go_on and files.is_there(folder / CONFIG, ConfigError) and holds_training(folder))
     _check_folder(config, folder, resume)
     check_trackers(config.training.trackers)
     if config.replay:
@@ -131,7 +131,7 @@ def _train(
     devices.draw_apart(config.seed)
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True, markup=False)
+        tell(text, console)
 
     trainer = Trainer(config, data, model, processor, folder, devices, known, say)
     trainer.record = record_of(config, data, processor, iterations=trainer.total, processes=devices.count)
@@ -154,13 +154,11 @@ def _train(
         calibrate(folder, trainer)
         _write_json(folder / TRAINED, history(trainer))
     for line in remembered(trainer):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-    console.print(
+        tell(line, console)
+    tell(
         f"trained {trainer.iteration} iterations, {trainer.pairs:,} pairs in {clock(trainer.seconds)}; "
         f"next: twelve evaluate {quoted(folder)}",
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
+        console,
     )
 
 
@@ -225,7 +223,7 @@ def _familiar(data: Prepared, most: int) -> Familiarity | None:
 
 def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:
     """Nothing trained is overwritten, and what is resumed is the same run."""
-    exists = (folder / CONFIG).is_file()
+    exists = files.is_there(folder / CONFIG, ConfigError)
     if exists and not resume and holds_training(folder):
         raise ConfigError("this folder already holds a run", file=folder, remedy="add --resume, or --set run=ANOTHER")
     if resume and not exists:
@@ -236,7 +234,7 @@ def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:
     begun = load(folder / CONFIG)
     check_same(config, begun, folder)
     if not checkpoints(folder / "checkpoints") and (
-        (folder / TRAINED).is_file() or logged(folder) > begun.training.save_every
+        files.is_there(folder / TRAINED, CheckpointError) or logged(folder) > begun.training.save_every
     ):
         raise CheckpointError(
             "its checkpoints are gone", file=folder, remedy="copy them back, or train anew: --set run=ANOTHER"

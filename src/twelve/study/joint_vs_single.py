@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from twelve.config import load
 from twelve.errors import ConfigError
 from twelve.io import files
-from twelve.progress import Track, clock
+from twelve.progress import Track, clock, tell
 from twelve.progress import console as progress_console
 from twelve.settings import RunConfig
 from twelve.study import plan as plans
@@ -144,7 +144,7 @@ def _carry_out(plan: Plan, out: Path, console: Console) -> None:
                 pace.readied(_timed(seed.ready))
             took = _timed(partial(seed.take, step))
             said = f"{number + 1}/{len(left)} {step}: {clock(took)}; {pace.taken(took)}"
-            console.print(said, highlight=False, soft_wrap=True, markup=False)
+            tell(said, console)
             track.advance(_parts(step), note=str(step))
 
 
@@ -190,4 +190,4 @@ def _announce(plan: Plan, left: Sequence[Step], console: Console) -> None:
         "runs; how long that is, the first step will tell"
     )
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        tell(line, console)

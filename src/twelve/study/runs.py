@@ -12,6 +12,7 @@ from rich.console import Console
 
 from twelve.config import parse
 from twelve.data.prepare import Prepared
+from twelve.errors import DataError
 from twelve.evaluation.evaluate import Evaluator
 from twelve.formats.records import read_object
 from twelve.io import files
@@ -78,7 +79,7 @@ def trained(config: RunConfig, start: Callable[[], Start]) -> History:
         DataError: that file is damaged.
     """
     folder = Path(config.run)
-    if not (folder / TRAINED).is_file():
+    if not files.is_there(folder / TRAINED, DataError):
         train(config, go_on=True, console=Console(quiet=True), start=start())
     if (folder / "checkpoints").is_dir():
         files.remove(folder / "checkpoints")

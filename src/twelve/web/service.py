@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from twelve.predictor import Matched, Predictor, Result, Scene
 from twelve.predictor.checks import Turn
@@ -30,6 +31,7 @@ LARGE = 4_000_000
 """Pixels from which on an image is a large one."""
 PAIRS = 64
 """Of a caption and an image, in a step of a search: more at once take no less time a pair."""
+_BLANK = (320, 240)
 _SMOOTHING = 0.98
 """Of the pace: a moment in which the machine did something else must not send everyone away for long."""
 
@@ -110,6 +112,17 @@ class Service:
                 self._pace = _SMOOTHING * self._pace + (1 - _SMOOTHING) * (now - self._last)
             self._last = now if self.waiting else None
 
+    def warm_up(self) -> None:
+        """Ask something of an image of nothing, before anybody asks: what is slow once, or measured, is so then."""
+        methods = self.predictor.methods
+        method = next((one for one in ("answer", "locate", "entails") if one in methods), None)
+        if method is not None:
+            self.worker.do(lambda: self._asked_of_nothing(method))
+
+    def _asked_of_nothing(self, method: str) -> None:
+        image = Image.new("RGB", _BLANK)
+        self.predictor.ask([self.predictor.question(method, "what is it", self.predictor.look(image))])
+
     # --- images ---------------------------------------------------------------------------------------------
     async def look(self, data: bytes) -> Scene:
         """Look at a file's bytes.
@@ -126,6 +139,7 @@ class Service:
         return self._large if pixels > LARGE else self._small
 
     def _looked(self, data: bytes) -> Scene:
+        self.predictor.threads.here()
         return self.predictor.look(uploads.decoded(data, self.limits), name="image")
 
     async def _checked(self, images: Sequence[ImageOf]) -> list[int]:
