@@ -170,9 +170,7 @@ def test_outputs_are_looked_at_before_the_work(model: Path, images: Path, tmp_pa
     assert len(lines((tmp_path / "said.jsonl").read_text())) == 1
 
 
-def test_threads_are_measured_where_much_is_asked(
-    model: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_threads_are_measured_where_much_is_asked(model: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One question costs no measuring; many, and a search, are answered as before."""
     measured: list[int] = []
     real = threads.measure
@@ -190,7 +188,7 @@ def test_threads_are_measured_where_much_is_asked(
     before = torch.get_num_threads()
     monkeypatch.setattr(commands, "MANY", 3)
     assert [twelve(*asked), twelve(*search)] == usual and len(measured) == 2
-    assert torch.get_num_threads() == before and capsys.readouterr().err.count(" a step") == 2
+    assert torch.get_num_threads() == before
 
 
 def test_what_no_terminal_may_be_told(model: Path, images: Path, tmp_path: Path) -> None:

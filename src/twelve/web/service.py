@@ -17,7 +17,7 @@ from twelve.predictor.checks import Turn
 from twelve.predictor.predictor import NoNumber
 from twelve.regions.extraction.pipeline import NotFinite
 from twelve.types.examples import Box
-from twelve.web import uploads
+from twelve.web import memory, uploads
 from twelve.web.limits import Limits
 from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
@@ -31,6 +31,8 @@ LARGE = 4_000_000
 """Pixels from which on an image is a large one."""
 PAIRS = 64
 """Of a caption and an image, in a step of a search: more at once take no less time a pair."""
+MUCH = 16_000_000
+"""Bytes of images that were freed, of which some are then given back to the system."""
 _BLANK = (320, 240)
 _SMOOTHING = 0.98
 """Of the pace: a moment in which the machine did something else must not send everyone away for long."""
@@ -64,6 +66,7 @@ class Service:
         self._small, self._large = Line("images"), Line("large images")
         self.waiting, self.held = 0, 0
         self.stop_by = math.inf
+        self._decoded = 0  # bytes of all pixels so far, some of which are freed when they were looked at
         self._pace = 0.05  # seconds from one reply to the next, while others wait
         self._last: float | None = None
 
@@ -140,7 +143,11 @@ class Service:
 
     def _looked(self, data: bytes) -> Scene:
         self.predictor.threads.here()
-        return self.predictor.look(uploads.decoded(data, self.limits), name="image")
+        image = uploads.decoded(data, self.limits)
+        try:
+            return self.predictor.look(image, name="image")
+        finally:
+            self._decoded += 3 * image.width * image.height
 
     async def _checked(self, images: Sequence[ImageOf]) -> list[int]:
         """The pixels of each image. Raise ServiceError, before any is decoded, if one is not there, or cannot be
@@ -238,10 +245,14 @@ class Service:
 
     # --- life -------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
-        """Forget expired images, also while nobody asks anything."""
+        """Forget expired images, also while nobody asks anything, and give back what images took."""
+        before = 0
         while True:
             await asyncio.sleep(min(5.0, self.limits.scene_seconds))
             self.scenes.expire()
+            if (freed := self.scenes.dropped + self._decoded) - before > MUCH:
+                before = freed
+                await asyncio.to_thread(memory.give_back)
 
     def stop(self) -> None:
         """Accept nothing any more. What was accepted has ``stop_seconds`` left; told again, it has nothing left."""
