@@ -364,6 +364,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
         "images are not of the size that the files state, the first is",
     ),
     ("gqa", lambda f: _copied(f, "train_sceneGraphs.json", "val_sceneGraphs.json"), "it is of another split -> put"),
+    ("gqa", lambda f: _copied(f, "train_choices.json", "val_choices.json"), "it is of another split -> put"),
     ("nlvr2", lambda f: _swapped(f / "dev.json", f / "test1.json"), "is not of dev -> put dev.json of that split here"),
     ("nlvr2", lambda f: _copied(f, "train.json", "dev.json"), "is not of dev -> put dev.json of that split here"),
     ("nlvr2", lambda f: _copied(f, "test1.json", "balanced_dev.json"), "is not of dev -> put balanced_dev.json"),

@@ -12,6 +12,7 @@ import pytest
 
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
+from twelve.score import score
 from twelve.tasks.base import get
 
 
@@ -88,8 +89,9 @@ def test_files_about_the_questions_of_another_split(goldens: Path, recorded: Dat
     choices.write_text(json.dumps({f"9{key}": row for key, row in rows.items()}))
     with pytest.raises(DataError, match=r"val_choices\.json: holds none of the questions .* -> put the official"):
         read_beside()
+    truth = [tmp_path / "gqa" / "val_all_questions.json", choices]
     with pytest.raises(DataError, match=r"val_choices\.json: holds the choices of none of the [0-9]+ questions"):
-        get("gqa").read(root, "val_balanced")
+        score("gqa", truth, golden / "val_predictions.json")
 
 
 def question(**changes: Any) -> dict[str, Any]:

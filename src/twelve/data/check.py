@@ -181,6 +181,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
             others.append(_check_split(root, task, split, seen, {}, needed=False))
             looked |= {*paths}
     notes, errors = [], []
+    said = {error for split in (train, *measured, *others) for error in split.errors}
     folder = root.path / task.folder
     if folder.is_dir():
         try:
@@ -195,7 +196,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
                 with root.mended():
                     reader(path)
             except DataError as error:
-                if path not in looked:  # said where the split is read
+                if str(error) not in said:  # where a split is read
                     errors.append(str(error))
     errors += _repeated(task, read)
     return TaskCheck(

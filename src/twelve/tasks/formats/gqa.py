@@ -68,13 +68,12 @@ def iterate_questions(
         entailments: keep which questions follow from which; only consistency needs it.
 
     Raises:
-        DataError: a record is malformed, a question id occurs twice, or the choices are those of other questions.
+        DataError: a record is malformed, or a question id occurs twice.
     """
     shared: dict[Hashable, Any] = {}
     possible = {} if choices is None else dict(_read_choices(choices, shared))
     nothing: Mapping[str, Any] = {}
     members = (member for path in paths for member in read_members(path))
-    asked, known = 0, False
     for key, record in unique(members, "this question id occurs twice"):
         image = f"{source}/{record.identifier('imageId')}"
         images = shared.setdefault(("images", image), (image,))
@@ -82,9 +81,8 @@ def iterate_questions(
         extra: dict[str, Any] = {}
         if entailments and target is not None and record.items("entailed"):
             extra["entailed"] = tuple(other for other in record.strings("entailed") if other != key)
-        asked += 1
         if key in possible:
-            extra["choices"], known = possible[key], True
+            extra["choices"] = possible[key]
         yield Example(
             id=key,
             text=record.text("question"),
@@ -92,12 +90,6 @@ def iterate_questions(
             target=target,
             group=images[0],
             facts={**facts, **extra} if extra else facts,
-        )
-    if choices is not None and asked and not known:
-        raise DataError(
-            f"holds the choices of none of the {asked:,} questions: it is of another split",
-            file=choices,
-            remedy=f"put the choices of {paths[0].name} here, or move the file away",
         )
 
 
