@@ -243,6 +243,38 @@ def test_wrong_things_in_the_right_place(
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "{name}"],
+        ["evaluate", "{name}"],
+        ["train", "{name}"],
+        ["train", "quickstart.yaml", "--set", "run={name}"],
+        ["train", "quickstart.yaml", "--set", "data={name}"],
+        ["predict", "x", "--image", "{name}", "--ask", "what"],
+        ["data", "check", "{name}"],
+        ["data", "clean", "{root}", "--out", "{name}"],
+        ["regions", "info", "{name}"],
+        ["score", "vqa", "--truth", "{name}", "--predictions", "{name}"],
+        ["export", "{name}", "out", "--output", "answer"],
+        ["convert", "{name}", "out"],
+        ["study", "show", "{name}"],
+        ["serve", "{name}"],
+        ["quickstart", "--set", "run={name}"],
+        ["configs", "{name}"],
+        ["parity", "{name}"],
+    ],
+    ids=lambda value: " ".join(value)[:40],
+)
+def test_a_name_without_an_end_is_shortened(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """A path of 5,000 characters is none, and nobody wants to read it."""
+    code, shown = fails(monkeypatch, capsys, *(part.format(name="x" * 5000, root=root) for part in command))
+    assert code == 2 and "Traceback" not in shown and len(shown.splitlines()) == 1
+    assert "xxx" in shown and len(shown) < 3000 and "x" * 1500 not in shown, len(shown)
+
+
+@pytest.mark.parametrize(
     ("error", "said", "code"),
     [
         (RuntimeError("a\nb\x1b[2J"), "RuntimeError: a b\\x1b[2J: this is a bug in twelve", 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from twelve import config
 from twelve.errors import ConfigError
+from twelve.renamed import KEYS, TASK
 
 MINIMAL = {"run": "r", "data": "d", "tasks": ["vqa", "snli_ve"]}
 
@@ -80,6 +82,27 @@ def test_only_a_close_name_is_suggested(name: str, meant: str | None) -> None:
         config.load(name)
     assert ("did you mean" in str(caught.value)) == (meant is not None)
     assert meant is None or f'"{meant}"' in str(caught.value)
+
+
+@pytest.mark.parametrize("old,new", KEYS.items())
+def test_a_key_of_an_earlier_version_is_told_its_name(tmp_path: Path, old: str, new: str) -> None:
+    file = written(tmp_path, yaml.safe_dump(MINIMAL))
+    task = next(iter(MINIMAL["tasks"]))
+    old, new = old.replace(TASK, task), new.replace(TASK, task)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, [f"{old}=3"])
+    said = f"--set {old}=3 [{old}]: a key of an earlier version -> it is called {new} now: rename it"
+    assert str(caught.value) == said
+    if old.startswith("training."):  # as somebody types it who leaves the section out
+        with pytest.raises(ConfigError, match=f"it is called {new} now"):
+            config.load(file, [f"{old.partition('.')[2]}=3"])
+
+
+def test_the_page_shows_the_same_table() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "renamed.md").read_text(encoding="utf-8")
+    keys = page.partition("## Keys of a configuration")[2].partition("\n## ")[0]
+    shown = dict(re.findall(r"^\| `(.+)` \| `(.+)` \|$", keys, flags=re.MULTILINE))
+    assert shown == KEYS, "docs/renamed.md and twelve/renamed.py name the same keys"
 
 
 def test_not_yaml(tmp_path: Path) -> None:

@@ -12,7 +12,27 @@ import pytest
 
 from twelve.errors import ConfigError, TwelveError
 from twelve.io import files
-from twelve.io.files import alone, append, check_file, check_folder, check_replaceable, replacing, settle
+from twelve.io.files import alone, append, check_file, check_folder, check_replaceable, is_there, replacing, settle
+from twelve.io.json_file import log_lines, read_or_none
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+def test_a_pipe_is_neither_there_nor_missing(tmp_path: Path) -> None:
+    """Adding to one would wait for its reader."""
+    pipe = tmp_path / "metrics.jsonl"
+    assert not is_there(pipe)
+    os.mkfifo(pipe)
+    for look in (is_there, read_or_none, lambda path: list(log_lines(path))):
+        with pytest.raises(TwelveError, match=r"metrics\.jsonl: is not a regular file but a pipe or a device"):
+            look(pipe)
+    with pytest.raises(TwelveError, match=r"metrics\.jsonl: is a device or a pipe"):
+        append(pipe, "line")
+    with pytest.raises(ConfigError, match="is a folder, where a file is expected"):
+        is_there(tmp_path, ConfigError)
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert not is_there(tmp_path / "link")
+    (tmp_path / "file").touch()
+    assert is_there(tmp_path / "link")
 
 
 def test_failure_inside_leaves_the_old_file(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ LAYERS = (
     ("formats",),
     ("run_folder", "types"),
     ("io", "device", "threads"),
-    ("errors", "progress", "version"),
+    ("progress",),
+    ("errors", "renamed", "version"),
 )
 """From the top; packages and modules of one layer do not import each other."""
 

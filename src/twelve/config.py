@@ -17,7 +17,9 @@ from pydantic import BaseModel, ValidationError
 from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
 from twelve.inheriting import by_name, inherited
+from twelve.io.files import is_there
 from twelve.io.yaml_text import read_text, read_yaml
+from twelve.renamed import renamed
 from twelve.run_folder import RunFolder, of_run
 from twelve.settings import RunConfig, TaskSettings
 
@@ -32,7 +34,7 @@ def shipped() -> dict[str, Path]:
 def find(path: str | Path) -> Path:
     """The file itself if it exists, else the shipped configuration of that name."""
     path = Path(path)
-    if path.is_file():
+    if not path.is_dir() and is_there(path, ConfigError):
         return path
     known = shipped()
     if path.name in known and path.parent in (Path(), Path("configs")):
@@ -106,6 +108,8 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
             known = _keys_at(RunConfig, where[:-1])
             message = f"unknown key{nearest(where[-1], known)}"
             remedy = f"known here: {', '.join(known)}"
+            if (name := renamed(where)) is not None:
+                message, remedy = "a key of an earlier version", f"it is called {name} now: rename it"
         elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
             message, remedy = "two numbers are needed", "write [0.9, 0.999]"
         elif first["type"] in ("dict_type", "model_type"):

@@ -37,12 +37,12 @@ class TwelveError(Exception):
         remedy: str | None = None,
     ) -> None:
         self.problem, self.file, self.record, self.remedy = problem, file, record, remedy
-        where = "" if file is None else _short(f"{file}")
+        where = "" if file is None else shortened(f"{file}")
         if record is not None:
-            where += f" [{_short(str(record))}]" if where else f"[{_short(str(record))}]"
-        text = f"{where}: {_short(problem)}" if where else _short(problem)
+            where += f" [{shortened(str(record))}]" if where else f"[{shortened(str(record))}]"
+        text = f"{where}: {shortened(problem)}" if where else shortened(problem)
         if remedy:
-            text += f" -> {remedy}"
+            text += f" -> {shortened(remedy, 2400)}"
         super().__init__(one_line(text))
 
     def located(self, file: str | Path) -> TwelveError:
@@ -52,7 +52,7 @@ class TwelveError(Exception):
         return type(self)(self.problem, file=file, record=self.record, remedy=self.remedy)
 
 
-def _short(text: str, most: int = 600) -> str:
+def shortened(text: str, most: int = 600) -> str:
     """Text without its middle where it is long: a flaw in a file can be of any length."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
@@ -61,6 +61,11 @@ def one_line(text: str) -> str:
     """Text as one line that every terminal can show as it stands: what files hold must not steer one."""
     shown = "".join(mark if mark.isprintable() or mark.isspace() else ascii(mark)[1:-1] for mark in text)
     return " ".join(shown.split())
+
+
+def shown(text: str) -> str:
+    """Text of several lines as every terminal can show it; as :func:`one_line`, but lines and spaces stay."""
+    return "".join(mark if mark.isprintable() or mark == "\n" else ascii(mark)[1:-1] for mark in text)
 
 
 @contextmanager

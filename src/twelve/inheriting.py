@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError
+from twelve.io.files import is_there
 from twelve.io.yaml_text import read_text, read_yaml
 from twelve.run_folder import RunFolder, of_run
 
@@ -71,7 +72,7 @@ def _configuration(init: Path) -> dict[str, Any]:
     """The configuration of a run; ``init`` is its folder, or that of the model in it."""
     for folder in (init, init.parent):
         file = RunFolder(folder).config
-        if not file.is_file():
+        if not is_there(file, ConfigError):
             continue
         tree = read_yaml(read_text(file), file)
         if isinstance(tree, dict):

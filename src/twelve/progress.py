@@ -10,6 +10,8 @@ from typing import ClassVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from twelve.errors import shown
+
 console = Console(stderr=True)
 LINE_EVERY = 20.0
 """Seconds between lines when the output is not a terminal."""
@@ -17,9 +19,9 @@ FIRST_AFTER = 5.0
 """Seconds until the first of them."""
 
 
-def tell(text: str) -> None:
-    """A line for people, above the bar if one is shown."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+def tell(text: str, to: Console | None = None) -> None:
+    """Lines for people as they stand, above the bar if one is shown."""
+    (to or console).print(shown(text), highlight=False, soft_wrap=True, markup=False)
 
 
 class Track:
@@ -82,7 +84,7 @@ class Track:
             self.last = now
             left = (self.total - self.done) / max(self.rate, 1e-9)
             parts = [f"{self.label} {self.done}/{self.total}", rate, f"{clock(left)} left", note]
-            print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
+            print(shown(", ".join(part for part in parts if part)), file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

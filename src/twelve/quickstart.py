@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,9 +117,9 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
     marked = asked.regions_folder / "complete.json"
     return [
         Stage("microworld", drawn, draw),
-        Stage("regions", marked.is_file, extract),
-        Stage("training", run.trained.is_file, train),
-        Stage("measuring", run.evaluation.is_file, evaluate),
+        Stage("regions", partial(files.is_there, marked), extract),
+        Stage("training", partial(files.is_there, run.trained), train),
+        Stage("measuring", partial(files.is_there, run.evaluation), evaluate),
         Stage("report", lambda: False, report),  # takes half a second, so a report is never out of date
     ]
 
@@ -135,7 +136,7 @@ def _check(asked: RunConfig, run: RunFolder) -> None:
         raise ConfigError(
             "this configuration is not about a drawn world", record="microworld", remedy="train it: twelve train CONFIG"
         )
-    if not run.config.is_file():
+    if not files.is_there(run.config, ConfigError):
         return
     ours, there = asked.absolute(), load(run.config).absolute()
     for key in ours:

@@ -54,7 +54,7 @@ class RunFolder:
 
     def check(self) -> None:
         """Raise ConfigError where the folder holds no run."""
-        if not self.config.is_file():
+        if not files.is_there(self.config, ConfigError):
             problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
             raise ConfigError(problem, file=self.path, remedy="train one: twelve train CONFIG")
 
@@ -100,7 +100,9 @@ class RunFolder:
 def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """The tree of the configuration ``file``; where that is a run's own, with its paths as they are now."""
     run = RunFolder(file.parent)
-    if file.name != CONFIG or not (run.machine.is_file() or run.validation_images.is_file()):  # a person's own
+    if file.name != CONFIG or not any(
+        files.is_there(each, ConfigError) for each in (run.machine, run.validation_images)
+    ):  # a person's own
         return dict(tree)
     return {**paths.moved(tree, str(tree.get("run", "")), run.path), "run": str(run.path)}
 
@@ -109,14 +111,14 @@ def model_folder(path: Path) -> Path:
     """The folder that from_pretrained opens: a run's ``model``, or ``path`` itself.
 
     Raises:
-        CheckpointError: neither holds a model.
+        CheckpointError: neither holds a model, or one of its files is a folder, a pipe or a device.
     """
     run = RunFolder(path)
     files.settle(run.model)
     for folder in (run.model, path):
-        if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
+        if all([files.is_there(folder / name, CheckpointError) for name in ("config.json", "processor_config.json")]):
             return folder
-    if run.config.is_file():
+    if files.is_there(run.config, CheckpointError):
         raise CheckpointError(
             "this run has no model yet", file=path, remedy=f"train on: twelve train {quoted(run.config)} --continue"
         )

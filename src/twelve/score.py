@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from twelve.errors import ConfigError, DataError, MissingData, TwelveError, found_in, nearest
+from twelve.errors import ConfigError, DataError, MissingData, TwelveError, found_in, nearest, one_line
 from twelve.formats.results import Mismatch
+from twelve.io.json_file import readable
 from twelve.metrics.bootstrap import Interval, interval
 from twelve.tasks.base import Task, all_tasks, broken
 
@@ -178,7 +178,7 @@ def _per_cent(found: Interval) -> Interval:
 
 def as_json(scores: Scores) -> str:
     """All of it, for programs; the fields are those of :class:`Scores`."""
-    return json.dumps(asdict(scores), indent=1, ensure_ascii=False)
+    return readable(asdict(scores), indent=1)
 
 
 def table(scores: Scores) -> str:
@@ -190,12 +190,12 @@ def table(scores: Scores) -> str:
         f"{scores.headline.high:.2f}]",
         f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}",
         f"protocol {scores.protocol}{choice}: {scores.rules}",
-        *(f"note: {note}" for note in scores.notes),
+        *(one_line(f"note: {note}") for note in scores.notes),
         "",
     ]
-    width = max(len(name) for name in scores.numbers) + 2
+    width = max(len(one_line(name)) for name in scores.numbers) + 2
     lines.append(f"{'':<{width}}{'score':>8}{'examples':>10}")
-    for name, number in scores.numbers.items():
+    for name, number in ((one_line(name), number) for name, number in scores.numbers.items()):
         examples = "" if number.examples is None else f"{number.examples:,}"
         lines.append(f"{name:<{width}}{number.value:8.2f}{examples:>10}".rstrip())
     return "\n".join(lines)

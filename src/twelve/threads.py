@@ -224,6 +224,11 @@ class Threads:
         torch.set_num_threads(number)
         self.number = number
 
+    def here(self) -> None:
+        """Compute with the number that was measured in this thread too: torch keeps one for each."""
+        if self.auto and torch.get_num_threads() != self.number:
+            torch.set_num_threads(self.number)
+
     def choose(self, works: Sequence[Callable[[], object]], *, rounds: int = ROUNDS) -> Measured:
         """Measure, see :func:`measure`, and set the fastest number of threads."""
         try:

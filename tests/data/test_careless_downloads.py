@@ -348,6 +348,23 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
         ),
         "field 'type' must be 'which', found str 'what'",
     ),
+    (
+        "visual7w",
+        lambda f: _edited(f / "dataset_v7w_pointing.json", lambda v: v.update(dataset="visual7w-telling")),
+        "dataset_v7w_pointing.json [dataset]: expected a file of Visual7W's pointing questions, found",
+    ),
+    (
+        "visual7w",
+        lambda f: _edited(f / "dataset_v7w_pointing.json", lambda v: v["images"][3].update(image_id=7)),
+        "image_id is 7, but the image's file is",
+    ),
+    (
+        "guesswhat",
+        lambda f: _edited(f / "guesswhat.valid.jsonl.gz", _each("", lambda row: row["image"].update(width=9999))),
+        "images are not of the size that the files state, the first is",
+    ),
+    ("gqa", lambda f: _copied(f, "train_sceneGraphs.json", "val_sceneGraphs.json"), "it is of another split -> put"),
+    ("gqa", lambda f: _copied(f, "train_choices.json", "val_choices.json"), "it is of another split -> put"),
     ("nlvr2", lambda f: _swapped(f / "dev.json", f / "test1.json"), "is not of dev -> put dev.json of that split here"),
     ("nlvr2", lambda f: _copied(f, "train.json", "dev.json"), "is not of dev -> put dev.json of that split here"),
     ("nlvr2", lambda f: _copied(f, "test1.json", "balanced_dev.json"), "is not of dev -> put balanced_dev.json"),

@@ -79,6 +79,36 @@ def test_boxes(tmp_path: Path, task: Boxed, box: Box, problem: str, fatal: bool)
     assert report.ok is not fatal
 
 
+def test_sizes_that_the_files_state(tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = [("x/1", (100, 50)), ("x/2", (100, 50))]
+    monkeypatch.setattr(Boxed, "image_sizes", lambda self, root, split: iter(stated if split == "train" else []))
+    assert check_root(tmp_path, ["boxed"]).ok
+    stated[1] = "x/2", (200, 50)
+    report = check_root(tmp_path, ["boxed"])
+    problem = "1 of 2 images are not of the size that the files state, the first is x/2: 200x50 stated, 100x50 found"
+    assert not report.ok and report.tasks[0].train.errors[0].startswith(problem)
+    for path in (tmp_path / "images" / "x").iterdir():
+        path.unlink()
+    tiny.write_regions(tmp_path / "regions", {"x/1": 1, "x/2": 2, "x/3": 3})  # of images of 100x100
+    assert "2 of 2 images are not of the size" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
+    stated[:] = [("y/1", (100, 50)), ("y/1", (50, 100))]  # neither an image nor regions are here
+    assert "y/1: 50x100 stated, 100x50 before" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
+
+
+def test_nothing_that_a_file_holds_steers_the_terminal(
+    tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Image ids come from files: one with an escape in it stands in an error, in a note and in a box's place."""
+    evil = "x/\x1b[2J\x9b\u202e1\nboxed (Boxed): can run"
+    box = (10.0, 10.0, 10.0, 20.0)
+    found = [Example("0", "what", (evil,), None, evil, (box,))]
+    monkeypatch.setattr(Boxed, "read", lambda self, root, split: found)
+    monkeypatch.setattr(Boxed, "image_sizes", lambda self, root, split: iter([(evil, (1, 1)), (evil, (2, 2))]))
+    text = str(check_root(tmp_path, ["boxed"]))
+    assert "\\x1b[2J" in text and "\x1b" not in text and "\x9b" not in text and "\u202e" not in text
+    assert sum(line.startswith("boxed (") for line in text.splitlines()) == 1
+
+
 def test_given_boxes_without_regions_are_noted(tmp_path: Path, task: Boxed) -> None:
     tiny.write_regions(tmp_path / "regions", {"x/1": 1, "x/2": 2})
     assert check_root(tmp_path, ["boxed"]).tasks[0].train.notes == ("2 examples, officially 3",)

@@ -64,6 +64,23 @@ def test_guesswhat_equals_the_official_evaluator(goldens: Path, split: str) -> N
         )
 
 
+def test_a_tie_selects_nothing(tmp_path: Path) -> None:
+    """In whatever order the objects stand."""
+    path = tmp_path / "results.json"
+    path.write_text('{"1": {"7": 0.5, "8": 0.5}, "2": {"8": 0.5, "7": 0.5}, "3": {"7": 0.1, "8": 0.5}, "4": {"7": -9}}')
+    assert guesswhat.read_results(path) == {"1": None, "2": None, "3": "8", "4": "7"}
+    games = [guesswhat.Game("success", "7", chosen) for chosen in (None, "7")]
+    assert guesswhat.evaluate(games).error == 0.5
+
+
+@pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity", "1e400", "true", "null", '"1"'])
+def test_scores_are_finite_numbers(tmp_path: Path, score: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(f'{{"1": {{"7": {score}, "8": 0.5}}}}')
+    with pytest.raises(DataError, match=r"results\.json \[game 1\]: the score of object 7 must be a finite number"):
+        guesswhat.read_results(path)
+
+
 def test_guesswhat_needs_a_game_that_counts() -> None:
     game = guesswhat.Game("failure", "1", "1")
     assert guesswhat.evaluate([game], every_status=True).error == 0

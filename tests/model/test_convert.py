@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve import cli
-from twelve.errors import ConfigError, DataError, TwelveError
+from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
+from twelve.model.checkpoints import load_released
 from twelve.model.vilbert import Twelve
 from twelve.runs.convert import PAPER, convert
 from twelve.types.regions import Regions
@@ -63,8 +64,6 @@ def test_a_converted_folder_is_the_original(released: dict[str, Path], goldens: 
     rows = model.processor.token_rows
     assert (rows["vqa"], rows["vg_qa"], rows["nlvr2"], rows["guesswhat"]) == (1, 2, 12, 17)
     assert model.processor.vocabularies["answer"][5] == "a5" and model.processor.vocabularies["answer_gqa"][2] == "g2"
-    from twelve.model.checkpoints import load_released
-
     other = load_released(released["multi_task_model.bin"], released["config.json"]).state_dict()
     assert all(torch.equal(value, other[name]) for name, value in Twelve.from_pretrained(folder).state_dict().items())
     card = (folder / "README.md").read_text()
@@ -97,6 +96,16 @@ def test_files_that_do_not_fit(released: dict[str, Path], tmp_path: Path, change
     with pytest.raises(TwelveError, match=message):
         convert(released["multi_task_model.bin"], tmp_path / "out", **(options(released) | change), labels=labels)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_lacks_weights_is_named(released: dict[str, Path], tmp_path: Path) -> None:
+    state = torch.load(released["multi_task_model.bin"], weights_only=True)
+    state.pop("module.bert.t_pooler.dense.weight")
+    torch.save(state, tmp_path / "part.bin")
+    with pytest.raises(CheckpointError, match=r"part\.bin: the checkpoint lacks 1 weights: bert\.t_pooler.*-> use"):
+        convert(tmp_path / "part.bin", tmp_path / "out", **options(released))
+    with pytest.raises(CheckpointError, match=r"part\.bin: the checkpoint lacks 1 weights"):
+        load_released(tmp_path / "part.bin", released["config.json"])
 
 
 def test_only_an_earlier_model_is_replaced(released: dict[str, Path], tmp_path: Path) -> None:

@@ -74,6 +74,50 @@ MISTAKES = {
     "train": ("train none.yaml", "no such configuration"),
     "train's key": ("train quickstart.yaml --set training.epocs=3", "did you mean"),
     "evaluate": ("evaluate {folder}/none", "no run here"),
+    "extract": ("regions extract --images {folder}/none --boxes grid --backbone resnet18 --out out", "no such folder"),
+    "extract's images": ("regions extract --images {folder}/empty --boxes grid --backbone x152 --out out", "no image"),
+    "extract's boxes": ("regions extract --images {images} --boxes gird:3 --backbone x152 --out out", "did you mean"),
+    "extract's grid": (
+        "regions extract --images {images} --boxes grid:3y4 --backbone x152 --out out",
+        "write grid:SIZE",
+    ),
+    "extract's box file": (
+        "regions extract --images {images} --boxes no.arrow --backbone x152 --out out",
+        "no such file",
+    ),
+    "extract's task": (
+        "regions extract --images {images} --boxes given:vqaa --backbone x152 --out out",
+        "did you mean",
+    ),
+    "extract's weights": (
+        "regions extract --images {images} --boxes grid --backbone x152 --out out --weights no.pth",
+        "no such weight file",
+    ),
+    "extract's dtype": (
+        "regions extract --images {images} --boxes grid --backbone x152 --out out --dtype flaot16",
+        "did you mean",
+    ),
+    "extract's shard": (
+        "regions extract --images {images} --boxes grid --backbone x152 --out out --shard 4/4",
+        "no part of a whole",
+    ),
+    "extract's device": (
+        "regions extract --images {images} --boxes grid --backbone x152 --out out --device cud",
+        "cannot be used",
+    ),
+    "extract's data": (
+        "regions extract --images {images} --boxes given:vqa --backbone x152 --out out --data none",
+        "no such data root",
+    ),
+    "extract's place": (
+        "regions extract --images {images} --boxes grid --backbone x152 --out {folder}/notes.txt",
+        "this is a file",
+    ),
+    "info": ("regions info {folder}/none", "no such file or folder"),
+    "info's store": ("regions info {folder}/empty", "no region files here"),
+    "verify": ("regions verify {folder}/none", "no such file or folder"),
+    "merge": ("regions merge {folder}/none --out all.arrow", "no such file"),
+    "import": ("regions import {folder}/none --source vg --detector x152 --out out", "no such file"),
     "export": ("export {folder}/none {folder}/out --output answer", "no such folder"),
     "export's output": ("export {model} {folder}/out --output anwser", "did you mean"),
 }
@@ -88,7 +132,8 @@ def test_a_mistake_is_told_before_anything_heavy(
     (tmp_path / "bad.jsonl").write_text(json.dumps({"image": str(image), "anser": "what"}))
     (tmp_path / "away.jsonl").write_text(json.dumps({"image": "away.png", "answer": "what"}))
     tiny_model.make(tmp_path / "answers", {"vqa": ("answer", "answer")})
-    filled = [word.format(model=model, image=image, folder=tmp_path) for word in words.split(" ")]
+    places = {"model": model, "image": image, "images": image.parent, "folder": tmp_path}
+    filled = [word.format(**places) for word in words.split(" ")]
     code, said, imported = run(filled, tmp_path)
     assert code == 2 and message in said and len(said.splitlines()) == 1, said
     assert not imported & set(HEAVY)

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_model
+import torch
 from typer.testing import CliRunner
 
-from twelve import cli
+from twelve import cli, threads
 from twelve.errors import ConfigError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.predictor import Matched
+from twelve.predictor import command as commands
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +168,27 @@ def test_outputs_are_looked_at_before_the_work(model: Path, images: Path, tmp_pa
     for _ in range(2):  # nothing, and answers of before, are replaced
         assert twelve("predict", model, *asked)[0] == 0
     assert len(lines((tmp_path / "said.jsonl").read_text())) == 1
+
+
+def test_threads_are_measured_where_much_is_asked(model: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One question costs no measuring; many, and a search, are answered as before."""
+    measured: list[int] = []
+    real = threads.measure
+
+    def measure(*arguments: Any, **options: Any) -> Any:
+        measured.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(threads, "measure", measure)
+    monkeypatch.setattr(threads, "most", lambda processes=1: 2)
+    asked = ["predict", model, "--image", images / "0.png", *["--ask", "is it red ?"] * 3]
+    search = ["match", model, "a red ball", "a thing", "--images", images]
+    usual = [twelve(*asked), twelve(*search)]
+    assert not measured
+    before = torch.get_num_threads()
+    monkeypatch.setattr(commands, "MANY", 3)
+    assert [twelve(*asked), twelve(*search)] == usual and len(measured) == 2
+    assert torch.get_num_threads() == before
 
 
 def test_what_no_terminal_may_be_told(model: Path, images: Path, tmp_path: Path) -> None:

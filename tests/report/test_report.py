@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import fake_run
 import pytest
 
-from twelve.errors import ConfigError, DataError
+from twelve.errors import ConfigError, DataError, TwelveError
 from twelve.report.image_files import BUDGET
 from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
@@ -64,6 +65,26 @@ def html(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def page(html: str) -> Page:
     return Page(html)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+@pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "data.json", "machine.json", "evaluation.json", "metrics.jsonl", "predictions.jsonl"]
+)
+def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, name: str, what: str) -> None:
+    """Nor waited for: a run whose files are pipes has lost none of them."""
+    run = fake_run.make(tmp_path / "run", root)
+    (run / name).unlink()
+    if what == "pipe":
+        os.mkfifo(run / name)
+    elif what == "device":
+        (run / name).symlink_to("/dev/zero")
+    else:
+        (run / name).mkdir()
+    said = "is a folder" if what == "folder" else "is not a regular file"
+    with pytest.raises(TwelveError, match=rf"run/{name}: {said}.* -> "):
+        write_report(run)
 
 
 def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:

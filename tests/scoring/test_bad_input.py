@@ -139,6 +139,37 @@ def test_pairs_by_their_ids(case: Build, tmp_path: Path) -> None:
     check(full, [{**rows[0], "label": "maybe"}, *rows[1:]], r"\[\[0\]\]: field 'label' must be one of", tmp_path)
 
 
+def test_pairs_in_the_files_order_are_checked_by_what_they_name(case: Build, tmp_path: Path) -> None:
+    full = case("snli_ve")
+    truth = [json.loads(line) for line in full.truth[0].read_text().splitlines()]
+    truth = [row for row in truth if row["gold_label"] != "-"]
+    image = next(key for key in ("Flickr30K_ID", "Flikr30kID") if key in truth[0])
+    rows = [{"prediction": "neutral"} for _ in truth]
+    path = tmp_path / "order.jsonl"
+
+    def warning(rows: list[dict[str, str]]) -> str:
+        path.write_text("\n".join(map(json.dumps, rows)))
+        (note,) = run(replace(full, predictions=[path])).notes
+        assert note.startswith("warning: predictions name no pairs and were taken in the file's order; ")
+        return note
+
+    assert "none of them name" in warning(rows)
+    rows[0]["sentence2"] = truth[0]["sentence2"]
+    assert "1 of them name" in warning(rows)
+    named = [row | {image: pair[image], "sentence2": pair["sentence2"]} for row, pair in zip(rows, truth, strict=True)]
+    assert "all of them name" in warning(named)
+    place = next(number for number, pair in enumerate(truth) if pair["sentence2"] != truth[0]["sentence2"])
+    named[place]["sentence2"] = truth[0]["sentence2"]
+    path.write_text("\n".join(map(json.dumps, named)))
+    with pytest.raises(DataError, match=rf"\[line {place + 1}\]: sentence2 is .*, that of the pair in this place is"):
+        run(replace(full, predictions=[path]))
+    place = next(number for number, pair in enumerate(truth) if pair[image] != truth[0][image])
+    rows[place][image] = truth[0][image]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match=rf"\[line {place + 1}\]: the image is .*, that of the pair in this place is"):
+        run(replace(full, predictions=[path]))
+
+
 def test_as_many_lines_as_pairs(case: Build, tmp_path: Path) -> None:
     full = case("snli_ve")
     path = tmp_path / "short.jsonl"
@@ -156,9 +187,20 @@ def test_selected_objects(case: Build, tmp_path: Path) -> None:
     check(full, {**games, "987654321": 5}, r"\[987654321\]: 1 predictions have no counterpart", tmp_path)
     check(full, {**games, key: 5}, rf"\[game {key}\]: object 5 is none of the game's", tmp_path)
     check(full, {**games, key: []}, rf"\[game {key}\]: expected an object id", tmp_path)
-    check(full, text.replace(json.dumps(games[key]), '{"1": NaN}'), "expected a number", tmp_path)
+    check(full, text.replace(json.dumps(games[key]), '{"1": NaN}'), "expected a finite number", tmp_path)
     del games[key]
     check(full, games, rf"\[{key}\]: 1 of 106 games that count have no prediction", tmp_path)
+
+
+def test_a_tie_does_not_count_in_favour_of_the_prediction(case: Build, tmp_path: Path) -> None:
+    """All objects with one score, the right one first, was a perfect result."""
+    full = case("guesswhat")
+    games = json.loads(full.predictions[0].read_text())
+    path = tmp_path / "tied.json"
+    path.write_text(json.dumps({key: dict.fromkeys(scores, 1.0) for key, scores in games.items()}))
+    found = run(replace(full, predictions=[path]))
+    assert found.numbers["accuracy"].value == 0
+    assert found.notes[0] == "106 games give their highest score to several objects, and count as wrong"
 
 
 def test_games_that_do_not_count_need_no_prediction(case: Build, goldens: Path, tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ def chosen(*indices: int) -> list[SimpleNamespace]:
 
 
 # --- Visual7W -------------------------------------------------------------------------------------------------------
-def v7w(root: Path, *boxes: dict[str, Any], **changes: Any) -> DataRoot:
+def v7w(root: Path, *boxes: dict[str, Any], dataset: Any = "visual7w-pointing", **changes: Any) -> DataRoot:
     sizes = [(9, 10, 20), (3, -1, 5), (7, 0, -1), (5, 2, 2)]  # box id, x, y
     plain = [{"box_id": key, "name": "cup", "x": x, "y": y, "width": 30, "height": 40} for key, x, y in sizes]
     pair = {"qa_id": 1, "question": "Which cup?", "type": "which", "answer": 7, "multiple_choices": [9, 3, 5]} | changes
     image = {"image_id": 4, "filename": "v7w_4.jpg", "split": "val", "qa_pairs": [pair]}
     (root / "visual7w").mkdir(exist_ok=True)
-    content = {"dataset": "visual7w-pointing", "boxes": list(boxes) or plain, "images": [image]}
+    content = {"dataset": dataset, "boxes": list(boxes) or plain, "images": [image]}
     (root / "visual7w" / "dataset_v7w_pointing.json").write_text(json.dumps(content))
     return DataRoot(root)
 
@@ -63,6 +63,27 @@ def test_malformed_pointing_questions(tmp_path: Path, change: dict[str, Any], pr
         get("visual7w").read(v7w(tmp_path, **change), "val")
 
 
+@pytest.mark.parametrize("dataset", ["visual7w-pointing", "v7w_pointing", "Visual7W", "pointing"])
+def test_what_the_file_may_call_itself(tmp_path: Path, dataset: str) -> None:
+    assert get("visual7w").read(v7w(tmp_path, dataset=dataset), "val")
+
+
+@pytest.mark.parametrize("dataset", ["visual7w-telling", "v7w_telling", "coco", "", 7, None])
+def test_a_file_of_another_dataset(tmp_path: Path, dataset: Any) -> None:
+    with pytest.raises(DataError, match=r"dataset_v7w_pointing\.json \[dataset\]: .*(expected a|must be a string)"):
+        get("visual7w").read(v7w(tmp_path, dataset=dataset), "val")
+
+
+def test_an_image_id_that_is_not_its_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"images\[0\]\.qa_pairs\[0\]\]: image_id is 5, .* file is 'v7w_4\.jpg'"):
+        get("visual7w").read(v7w(tmp_path, image_id=5), "val")
+    assert get("visual7w").read(v7w(tmp_path, image_id=4), "val")
+    file = tmp_path / "visual7w" / "dataset_v7w_pointing.json"
+    file.write_text(file.read_text().replace("v7w_4.jpg", "v7w_6.jpg"))
+    with pytest.raises(DataError, match=r"\[images\[0\]\]: image_id is 4, but the image's file is 'v7w_6\.jpg'"):
+        get("visual7w").read(DataRoot(tmp_path), "val")
+
+
 def test_a_box_of_negative_size(tmp_path: Path) -> None:
     boxes = [{"box_id": key, "x": 1, "y": 1, "width": -2, "height": 4} for key in (3, 5, 7, 9)]
     with pytest.raises(DataError, match=r"boxes\[\d\]\]: the box has a negative size, -2x4"):
@@ -90,7 +111,7 @@ def test_visual7w_measures_as_the_toolkit(goldens: Path, tmp_path: Path, name: s
 def game(**changes: Any) -> dict[str, Any]:
     things = [{"id": key, "bbox": [key, 0, 10.5, 20], "category": "cup"} for key in (1002, 999, 1001)]
     turns = [{"id": 2, "question": "Is it a cup?", "answer": "Yes"}, {"id": 1, "question": "Left?", "answer": "N/A"}]
-    image = {"id": 42, "file_name": "COCO_val2014_000000000042.jpg", "width": 640, "height": 480}
+    image = {"id": 42, "file_name": "COCO_val2014_000000000042.jpg", "width": 1280, "height": 480}
     return {"id": 5, "status": "success", "object_id": 1001, "image": image, "objects": things, "qas": turns} | changes
 
 
@@ -138,6 +159,14 @@ def test_damaged_archive(tmp_path: Path) -> None:
         ({"objects": {"1001": {"bbox": [1, 2, 3]}}}, r"line 1\.objects\.1001\]: field 'bbox' must be 4 finite numbers"),
         ({"objects": [{"id": 1001, "bbox": [1, 2, -3, 4]}]}, "a negative size"),
         ({"image": {}}, r"line 1\.image\]: field 'file_name' is missing"),
+        (
+            {"image": {"file_name": "COCO_val2014_000000000042.jpg", "width": 1001, "height": 480}},
+            r"line 1\]: object 1002 lies outside its image of 1001x480 pixels, x 1002 to 1012\.5, y 0 to 20",
+        ),
+        (
+            {"image": {"file_name": "COCO_val2014_000000000042.jpg", "width": 0, "height": 480}},
+            r"line 1\.image\]: expected an image's width and height in pixels, found 0x480",
+        ),
         ({"qas": [{"id": 1, "answer": "Yes"}]}, "field 'question' or 'q' is missing"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
+from twelve.score import score
 from twelve.tasks.base import get
 
 
@@ -63,6 +64,34 @@ def test_choices_need_not_be_there(goldens: Path, recorded: DataRoot, tmp_path: 
     (tmp_path / "gqa" / "val_choices.json").write_text('{"1": {"valid": ["x"], "plausible": [1]}}')
     with pytest.raises(DataError, match=r"val_choices\.json \[1\]: field 'plausible' must be strings, found int 1"):
         get("gqa").read(DataRoot(tmp_path), "val_balanced")
+
+
+def test_files_about_the_questions_of_another_split(goldens: Path, recorded: DataRoot, tmp_path: Path) -> None:
+    """Training scene graphs, and choices, under the names of val's."""
+    shutil.copytree(recorded.path / "gqa", tmp_path / "gqa")
+    golden, root = goldens / "metrics" / "gqa", DataRoot(tmp_path)
+    scenes = tmp_path / "gqa" / "val_sceneGraphs.json"
+    shutil.copy(golden / "val_sceneGraphs.json", scenes)
+
+    def read_beside() -> None:
+        for path, reader in get("gqa").beside(root):
+            reader(path)
+
+    read_beside()
+    graphs = json.loads(scenes.read_text())
+    scenes.write_text(json.dumps({f"9{image}": graph for image, graph in graphs.items()}))
+    with pytest.raises(DataError, match=r"val_sceneGraphs\.json: holds none of the images .* of another split -> put"):
+        read_beside()
+    scenes.rename(tmp_path / "gqa" / "train_sceneGraphs.json")  # whose questions are not here
+    read_beside()
+    choices = tmp_path / "gqa" / "val_choices.json"
+    rows = json.loads(choices.read_text())
+    choices.write_text(json.dumps({f"9{key}": row for key, row in rows.items()}))
+    with pytest.raises(DataError, match=r"val_choices\.json: holds none of the questions .* -> put the official"):
+        read_beside()
+    truth = [tmp_path / "gqa" / "val_all_questions.json", choices]
+    with pytest.raises(DataError, match=r"val_choices\.json: holds the choices of none of the [0-9]+ questions"):
+        score("gqa", truth, golden / "val_predictions.json")
 
 
 def question(**changes: Any) -> dict[str, Any]:

@@ -71,12 +71,14 @@ def test_only_tensors_and_plain_values(tmp_path: Path) -> None:
         checkpoint.save(tmp_path / "step-1", {"a": {"b": object()}})
 
 
-def changed(change: Callable[[Any], Any]) -> Callable[[Path], None]:
-    """A state.json that is JSON, but not the one that was written."""
+def changed(change: Callable[[Any], Any], *, stamped: bool = False) -> Callable[[Path], None]:
+    """A state.json that is JSON, but not the one that was written; ``stamped`` with the checksum of what it holds."""
 
     def apply(folder: Path) -> None:
-        tree = json.loads((folder / "state.json").read_text())
-        (folder / "state.json").write_text(json.dumps(change(tree)))
+        tree = change(json.loads((folder / "state.json").read_text()))
+        if stamped:
+            tree["plain"] = checkpoint.text_digest(tree["state"])
+        (folder / "state.json").write_text(json.dumps(tree))
 
     return apply
 
@@ -85,10 +87,10 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a list": changed(lambda tree: [tree]),
     "nothing": changed(lambda tree: None),
     "no state": changed(lambda tree: {"tensors": tree["tensors"]}),
-    "state is a number": changed(lambda tree: {"tensors": tree["tensors"], "state": 3}),
-    "state is a list": changed(lambda tree: {"tensors": tree["tensors"], "state": [1]}),
-    "a tensor that is not there": changed(lambda tree: {"tensors": tree["tensors"], "state": {"a": "tensor:no"}}),
-    "a key that is no number": changed(lambda tree: {"tensors": tree["tensors"], "state": {"#a": 1}}),
+    "state is a number": changed(lambda tree: tree | {"state": 3}, stamped=True),
+    "state is a list": changed(lambda tree: tree | {"state": [1]}, stamped=True),
+    "a tensor that is not there": changed(lambda tree: tree | {"state": {"a": "tensor:no"}}, stamped=True),
+    "a key that is no number": changed(lambda tree: tree | {"state": {"#a": 1}}, stamped=True),
     "another value": changed(lambda tree: tree | {"state": tree["state"] | {"text": "other"}}),
     "too deep": lambda folder: (folder / "state.json").write_text("[" * 100000),
     "not text": lambda folder: (folder / "state.json").write_bytes(b"\xff"),
@@ -110,14 +112,23 @@ def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "step-1", STATE)
     (tmp_path / "step-1" / name).unlink()
     os.mkfifo(tmp_path / "step-1" / name)
-    with pytest.raises(CheckpointError, match=r"step-1: damaged checkpoint.*no regular file.*-> remove this folder"):
+    with pytest.raises(CheckpointError, match=r"step-1: damaged checkpoint.*not a regular file.*-> remove this folder"):
         checkpoint.load(tmp_path / "step-1")
 
 
-def test_a_checkpoint_without_a_checksum_of_its_plain_values_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part,file", [("plain", "state.json"), ("tensors", "tensors.safetensors")])
+def test_a_checkpoint_without_a_checksum_is_refused(part: str, file: str, tmp_path: Path) -> None:
+    """Whatever is changed together with a checksum that is left out would be taken for what was written."""
     checkpoint.save(tmp_path / "step-1", STATE)
-    changed(lambda tree: {key: tree[key] for key in ("tensors", "state")})(tmp_path / "step-1")
-    with pytest.raises(CheckpointError, match="damaged checkpoint"):
+    changed(lambda tree: {key: value for key, value in tree.items() if key != part})(tmp_path / "step-1")
+    with pytest.raises(CheckpointError, match=f"step-1: .*checksum of {file} is missing.*-> remove this folder"):
+        checkpoint.load(tmp_path / "step-1")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_named(number: float, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "step-1", {"model": {"a.weight": torch.tensor([1.0, number])}})
+    with pytest.raises(CheckpointError, match=r"step-1: .*model/a\.weight holds numbers that are not finite"):
         checkpoint.load(tmp_path / "step-1")
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 from test_api import png
 
+from twelve import threads
 from twelve.errors import ConfigError
 from twelve.predictor import Matched, Predictor
 from twelve.web.app import create_app
@@ -35,6 +36,28 @@ def serving(predictor: Predictor, **limits: Any) -> Iterator[FastAPI]:
         yield app
     finally:
         app.state.service.close()
+
+
+def test_threads_are_measured_before_anybody_asks(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    where: list[str] = []
+    real = threads.measure
+
+    def measure(*arguments: Any, **options: Any) -> Any:
+        where.append(threading.current_thread().name)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(threads, "measure", measure)
+    monkeypatch.setattr(threads, "most", lambda processes=1: 2)
+    monkeypatch.setattr(predictor, "threads", predictor.threads)
+    with threads.given_back(), serving(predictor) as app:
+        predictor.measure_threads(said.append)
+        app.state.service.warm_up()
+        app.state.service.worker.do(lambda: None).result(60)
+        assert where == ["model"] and " a step" in said[0]  # a busy machine is warned of, too
+        inline = {"image": base64.b64encode(png(1)).decode()}
+        reply = TestClient(app).post("/api/answer", json={"image": inline, "question": "what ?"})
+        assert reply.status_code == 200 and where == ["model"]
 
 
 def test_a_full_queue_is_429(predictor: Predictor) -> None:
@@ -56,6 +79,28 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
             thread.join()
         assert refused.status_code == 429 and 1 <= int(refused.headers["retry-after"]) <= 60
         assert replies == [200, 200] and service.waiting == service.held == 0
+
+
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/model", "/", "/page.js"])
+def test_an_address_has_one_spelling(app: FastAPI, path: str) -> None:
+    """A line break behind an address is not that address, nor is any other character that cannot be seen."""
+    client = TestClient(app)
+    assert client.get(path).status_code == 200
+    for more in ("%0a", "%0d", "%0d%0a", "%00", "%7f", "%09"):
+        for method in ("GET", "HEAD"):
+            assert client.request(method, path + more).status_code == 404, (method, path + more)
+    assert client.get("/health%0a").json()["error"] == client.get("/nothing").json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/model", "/", "/page.js"])
+def test_head_is_get_without_a_body(app: FastAPI, path: str) -> None:
+    client = TestClient(app)
+    got, head = client.get(path), client.head(path)
+    assert head.status_code == got.status_code == 200 and head.content == b"" and got.content
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert client.head("/nothing").status_code == 404
+    reply = client.head("/api/answer")
+    assert reply.status_code == 405 and reply.headers["allow"] == "POST" and reply.content == b""
 
 
 def test_given_up_in_time(predictor: Predictor) -> None:

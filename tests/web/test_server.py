@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.client
 import io
 import json
@@ -61,6 +62,44 @@ def test_stops_gracefully(model_folder: Path) -> None:
         sending.join()
         assert finished == [201]
         assert process.wait(30) == 0
+
+
+def test_head_over_a_connection(model_folder: Path) -> None:
+    """As a load balancer asks: the reply ends, and the connection takes the next request."""
+    with served(model_folder) as (_, address):
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+        for method in ("HEAD", "GET", "HEAD"):
+            connection.request(method, "/health")
+            reply = connection.getresponse()
+            assert reply.status == 200 and bool(reply.read()) == (method == "GET")
+        connection.close()
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="GNU's C library"
+)
+def test_what_a_large_image_took_is_given_back(model_folder: Path) -> None:
+    """36 megapixels, several times: at first the C library gives back block by block, later it keeps them."""
+    with served(model_folder) as (process, address):
+
+        def resident() -> int:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) >> 10
+
+        def looked(size: tuple[int, int]) -> None:
+            file = io.BytesIO()
+            Image.new("RGB", size, (9, 99, 9)).save(file, "PNG")
+            name = json.loads(call(address, "POST", "/api/scenes", file.getvalue())[1])["id"]
+            assert call(address, "DELETE", f"/api/scenes/{name}")[0] == 204
+
+        looked((320, 240))
+        before = resident()
+        for _ in range(3):
+            looked((6000, 6000))
+        until = time.monotonic() + 30
+        while resident() > before + 70 and time.monotonic() < until:
+            time.sleep(0.5)
+        assert resident() <= before + 70, f"{before} MB before, {resident()} MB after"
 
 
 _BUSY = """

@@ -17,7 +17,7 @@ from twelve.cli import use
 from twelve.cli.data import data_app
 from twelve.cli.regions import regions_app
 from twelve.cli.study import study_app
-from twelve.errors import TwelveError, one_line
+from twelve.errors import TwelveError, one_line, shortened, shown
 from twelve.version import __version__
 
 app = typer.Typer(
@@ -61,7 +61,7 @@ def quickstart(
     from twelve.quickstart import quickstart as run
 
     with naming(config, settings or ()):
-        typer.echo(f"report: {run(config, settings=settings or ())}")
+        typer.echo(shown(f"report: {run(config, settings=settings or ())}"))
 
 
 @app.command(
@@ -87,7 +87,7 @@ def score(
     from twelve.score import table
 
     scores = run(task, truth, predictions, protocol)
-    typer.echo(to_json(scores) if as_json else table(scores))
+    typer.echo(to_json(scores) if as_json else shown(table(scores)))
 
 
 @app.command(epilog="Example: twelve report runs/real-sample")
@@ -95,7 +95,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, after twelv
     """Write report.html: scores, curves, and correct and wrong predictions on their images."""
     from twelve.report.write import write_report
 
-    typer.echo(str(write_report(run)))
+    typer.echo(shown(str(write_report(run))))
 
 
 @app.command(epilog="Example: twelve train configs/real-sample.yaml --set run=runs/first")
@@ -236,8 +236,11 @@ def main() -> None:
     except BrokenPipeError:
         _stop_talking()
     except OSError as error:
-        _fail(f"{error.filename or 'the system refused something'}: {error.strerror or error}", 2)
-    except KeyboardInterrupt:  # outside typer
+        name = shortened(str(error.filename or "the system refused something"))
+        _fail(
+            one_line(f"{name}: {error.strerror or shortened(str(error))} -> check this path, and your rights to it"), 2
+        )
+    except KeyboardInterrupt:  # beyond typer's reach
         _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
     except MemoryError as error:
         _trace()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, shown
 
 data_app = typer.Typer(
     help="Data: check, clean, stats, vocabulary, make-microworld, train-detector.", no_args_is_help=True
@@ -63,7 +63,7 @@ def check(
 
     data, tasks = opened(root, task, source, config)
     report = check_root(data, tasks, regions=regions)
-    typer.echo(str(report))
+    typer.echo(shown(str(report)))
     raise typer.Exit(int(not report.ok))
 
 
@@ -85,8 +85,8 @@ def clean(
     data, _ = opened(root, sources=source)
     found = find_exclusions(data, "test" if hold_out == "test" else "test+val", pixels=pixels)
     found.write(out)
-    typer.echo(str(found))
-    typer.echo(f"wrote the lists to {out}")
+    typer.echo(shown(str(found)))
+    typer.echo(shown(f"wrote the lists to {out}"))
 
 
 @data_app.command(epilog="Example: twelve data stats ROOT")
@@ -96,7 +96,7 @@ def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config
     from twelve.data.stats import root_stats
 
     for split in root_stats(*opened(root, task, source, config)):
-        typer.echo(str(split))
+        typer.echo(shown(str(split)))
 
 
 @data_app.command(epilog="Example: twelve data vocabulary ROOT vqa --out answers.json")
@@ -112,7 +112,7 @@ def vocabulary(
     """Write the answer vocabulary of a task and report its coverage."""
     from twelve.data.stats import write_vocabulary
 
-    typer.echo(str(write_vocabulary(root, task, out, min_count=min_count, splits=split)))
+    typer.echo(shown(str(write_vocabulary(root, task, out, min_count=min_count, splits=split))))
 
 
 @data_app.command("train-detector", epilog="Example: twelve data train-detector --out microworld.safetensors")
@@ -124,4 +124,4 @@ def train_detector(
     """Train the microworld's detector on scenes drawn for it."""
     from twelve.microworld.train_detector import train_detector as run
 
-    typer.echo(str(run(out, seed, minutes)))
+    typer.echo(shown(str(run(out, seed, minutes))))

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from twelve.errors import shown
+
 regions_app = typer.Typer(help="Regions: extract, import, info, verify, merge, parity.", no_args_is_help=True)
 
 
@@ -82,6 +84,11 @@ def extract(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if images were skipped.")] = False,
 ) -> None:
     """Extract regions from images. If interrupted, run the same command again to resume."""
+    from twelve.regions.asked import check_extract
+
+    check_extract(
+        images, boxes, out, weights=weights, dtype=dtype, shard=shard, device=device, data=data, config=config
+    )
     from twelve.regions.extraction.command import run_extract
     from twelve.regions.images import MAX_PIXELS
 
@@ -109,7 +116,7 @@ def extract(
         data=data,
         config=config,
     )
-    typer.echo(str(report))
+    typer.echo(shown(str(report)))
     raise typer.Exit(int(strict and report.left_out))
 
 
@@ -119,26 +126,31 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print all metadata as JSON.")] = False,
 ) -> None:
     """Show what a region store contains and how it was made."""
-    import json
+    from twelve.io.json_file import readable
+    from twelve.regions.asked import region_files
 
+    region_files(path)  # before torch is imported
     from twelve.regions.store.inspect import inspect
 
     reports = inspect(path)
     if as_json:
-        typer.echo(json.dumps([report.to_dict() for report in reports], indent=1, ensure_ascii=False))
+        typer.echo(readable([report.to_dict() for report in reports], indent=1))
         return
     for report in reports:
-        typer.echo(str(report))
+        typer.echo(shown(str(report)))
 
 
 @regions_app.command(epilog="Example: twelve regions verify DATA/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
     """Read all files and compare their checksums. Exits with 1 if a file is damaged."""
+    from twelve.regions.asked import region_files
+
+    region_files(path)  # before torch is imported
     from twelve.regions.store.inspect import inspect
 
     reports = list(inspect(path, verify=True))
     for report in reports:
-        typer.echo(str(report))
+        typer.echo(shown(str(report)))
     raise typer.Exit(int(any(report.problem for report in reports)))
 
 
@@ -173,6 +185,9 @@ def import_(
     dtype: Annotated[Literal["float16", "bfloat16"], typer.Option(help="Type of stored features.")] = "float16",
 ) -> None:
     """Import region features of other programs. If interrupted, run the same command again to resume."""
+    from twelve.regions.asked import check_there
+
+    check_there([path])
     from twelve.regions.importers import import_regions
 
     report = import_regions(
@@ -186,7 +201,7 @@ def import_(
         class_probabilities=class_probabilities,
         dtype=dtype,
     )
-    typer.echo(str(report))
+    typer.echo(shown(str(report)))
 
 
 @regions_app.command(
@@ -198,7 +213,10 @@ def merge(
     remove: Annotated[bool, typer.Option("--remove", help="Remove the merged files.")] = False,
 ) -> None:
     """Merge region files, such as shards, into one."""
+    from twelve.regions.asked import check_there
+
+    check_there(paths)
     from twelve.regions.store.merge import merge as run
 
     for report in run(paths, out, remove=remove):
-        typer.echo(str(report))
+        typer.echo(shown(str(report)))

@@ -122,7 +122,7 @@ def convert(
     ] = None,
 ) -> None:
     """Convert a released checkpoint into a model folder that every command opens."""
-    from twelve.errors import ConfigError
+    from twelve.errors import ConfigError, one_line, shown
     from twelve.runs.convert import convert as run
 
     named: dict[str, Path] = {}
@@ -133,8 +133,8 @@ def convert(
         named[key] = Path(file)
     folder, lacking = run(weights, out, config=config, tokenizer=tokenizer, labels=named, detector=detector)
     for what in lacking:
-        print(f"lacks {what}", file=sys.stderr)
-    typer.echo(str(folder))
+        print(one_line(f"lacks {what}"), file=sys.stderr)
+    typer.echo(shown(str(folder)))
 
 
 def export(
@@ -149,13 +149,12 @@ def export(
     from twelve.predictor import loading
     from twelve.predictor.abilities import check_head
 
-    check_head(
-        output, loading.abilities_of(loading.find(str(run))).heads, run
-    )  # before importing torch, to report mistakes at once
+    check_head(output, loading.abilities_of(loading.find(str(run))).heads, run)  # before torch is imported
+    from twelve.errors import shown
     from twelve.export.export import export as write
 
     for line in write(run, out, output=output, int8=int8).lines():
-        typer.echo(line)
+        typer.echo(shown(line))
 
 
 def serve(

@@ -13,7 +13,7 @@ from PIL import Image
 from twelve.data.examples.columns import distinct_images, have_candidates, take, texts_of
 from twelve.data.examples.reading import read_examples
 from twelve.data.sources import MOST, elsewhere
-from twelve.errors import DataError, MissingData, TwelveError
+from twelve.errors import DataError, MissingData, TwelveError, one_line
 from twelve.formats.data_root import NO_FILE, DataRoot
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular
@@ -61,19 +61,19 @@ class SplitCheck:
         return self.examples is not None and not self.errors
 
     def __str__(self) -> str:
-        lines = []
+        lines, split = [], one_line(self.split)
         if self.missing:
             more = len(self.missing) - _NAMED
             names = ", ".join(self.missing if more <= 0 else [*self.missing[:_NAMED], f"and {more} more"])
-            lines.append(f"  {self.split}: missing {names}")
+            lines.append(f"  {split}: missing {one_line(names)}")
         elif self.examples is not None:
-            line = f"  {self.split}: {self.examples:,} examples on {self.images:,} images"
+            line = f"  {split}: {self.examples:,} examples on {self.images:,} images"
             if self.official is not None:
                 words = [f"{of:,} {what}" for of, what in zip(self.official, _COUNTED, strict=True) if of is not None]
                 line += f" (official: {', '.join(words)})"
             lines.append(line)
-        lines += [f"  {self.split}: error: {error}" for error in self.errors]
-        lines += [f"  {self.split}: note: {note}" for note in self.notes]
+        lines += [f"  {split}: error: {one_line(error)}" for error in self.errors]
+        lines += [f"  {split}: note: {one_line(note)}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -107,12 +107,12 @@ class TaskCheck:
 
     def __str__(self) -> str:
         state = "can run" if self.ok else "can run, but a file is damaged" if self.runs else "cannot run"
-        lines = [f"{self.task} ({self.title}): {state}"]
+        lines = [one_line(f"{self.task} ({self.title}): {state}")]
         lines += [str(split) for split in (self.train, *self.measured, *self.others)]
-        lines += [f"  error: {error}" for error in self.errors]
+        lines += [f"  error: {one_line(error)}" for error in self.errors]
         if any(split.missing for split in (self.train, *self.measured)) and self.page:
             lines.append(f"  its files are published at {self.page}")
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"  note: {one_line(note)}" for note in self.notes)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
             others.append(_check_split(root, task, split, seen, {}, needed=False))
             checked |= {*paths}
     notes, errors = [], []
+    said = {error for split in (train, *measured, *others) for error in split.errors}
     folder = root.path / task.folder
     if folder.is_dir():
         try:
@@ -193,7 +194,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
                 with root.mended():
                     reader(path)
             except DataError as error:
-                if path not in checked:  # else reported with its split
+                if str(error) not in said:  # else reported with its split
                     errors.append(str(error))
     errors += _repeated(task, read)
     return TaskCheck(
@@ -259,7 +260,7 @@ def _check_split(
     if blank:
         notes.append(f"{blank:,} of {len(examples):,} texts are empty")
     wrong, beyond = _boxes(examples, seen)
-    errors += wrong
+    errors += [*wrong, *_sizes(task, root, split, seen)]
     notes += beyond
     if official is not None:
         expected = zip((len(examples), len(images)), official, _COUNTED, strict=True)
@@ -358,6 +359,34 @@ def _ends(path: Path, kind: str | None) -> bool:
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _TAIL))
         return _END.get(kind or "", b"") in stream.read()
+
+
+def _sizes(task: Task, root: DataRoot, split: str, seen: _Images) -> list[str]:
+    """Errors about sizes of images that a dataset states, and its images, its regions or itself state otherwise."""
+    stated: dict[str, tuple[int, int]] = {}
+    wrong: dict[str, str] = {}
+    try:
+        for image, size in task.image_sizes(root, split):
+            found = stated.setdefault(image, size)
+            if found != size:
+                wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(found)} before")
+    except DataError as error:  # a file that was there a moment ago
+        return [str(error)]
+    for image, size in stated.items():
+        found = seen.size(image)
+        if found is not None and found != size:
+            wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(found)} found")
+    if not wrong:
+        return []
+    first = next(iter(wrong))
+    return [
+        f"{len(wrong):,} of {len(stated):,} images are not of the size that the files state, the first is {first}: "
+        f"{wrong[first]} -> take the images, and the files, of the official release"
+    ]
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _boxes(examples: Sequence[Example], seen: _Images) -> tuple[list[str], list[str]]:

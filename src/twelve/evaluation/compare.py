@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twelve.errors import DataError
 from twelve.evaluation.results import TaskResult, read_results
+from twelve.io.files import is_there
 from twelve.run_folder import RunFolder
 
 
@@ -14,7 +15,7 @@ def earlier(init: str | None) -> list[TaskResult]:
     """Results of the run that a configuration is initialised from; none if it was not evaluated, or its file is
     damaged."""
     for folder in () if init is None else (Path(init), Path(init).parent):
-        if (file := RunFolder(folder).evaluation).is_file():
+        if is_there(file := RunFolder(folder).evaluation, DataError):
             try:
                 return read_results(file)[0]
             except DataError:

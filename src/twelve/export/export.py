@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from twelve.errors import CheckpointError
+from twelve.errors import CheckpointError, ConfigError
 from twelve.export.check import Report, check, drawn_batch, examine, samples_of
 from twelve.export.exported import DESCRIPTION, GRAPH, Exported, needed
 from twelve.io import files
@@ -108,7 +108,7 @@ def open_model(path: str | Path) -> tuple[Twelve, TwelveProcessor, RunConfig | N
     disable_progress_bar()  # type: ignore[no-untyped-call]
     folder, config = Path(path), None
     if folder.exists():
-        config = load_run(folder) if RunFolder(folder).config.is_file() else None
+        config = load_run(folder) if files.is_there(RunFolder(folder).config, ConfigError) else None
         folder = model_folder(folder)
     model, processor = open_saved(folder)
     model.to(dtype=torch.float32).eval()  # type: ignore[call-arg]

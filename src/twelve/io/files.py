@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,26 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from twelve.errors import ConfigError, TwelveError, quoted
+
+
+def is_there(path: Path, error: type[TwelveError] = TwelveError) -> bool:
+    """Whether there is a file (or a link to one).
+
+    Raises:
+        TwelveError: of type ``error``: a folder, a pipe or a device is in its place, which is not the same as nothing;
+            or the system refuses to look.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except PermissionError as refused:
+        remedy = f"allow yourself to read it: chmod u+rX {quoted(path.parent)}"
+        raise error(f"cannot be looked at: {refused.strerror}", file=path, remedy=remedy) from None
+    except OSError:
+        return False
+    if stat.S_ISREG(mode):
+        return True
+    what = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file but a pipe or a device"
+    raise error(f"{what}, where a file is expected", file=path, remedy="move it away, and put the file itself here")
 
 
 @contextmanager
@@ -156,8 +177,9 @@ def append(path: Path, text: str) -> None:
     """Add ``text`` to the end of a file.
 
     Raises:
-        TwelveError: the disk is full or the file cannot be written.
+        TwelveError: the disk is full, the file cannot be written, or is a pipe or a device.
     """
+    _check_kind(path)  # opening a pipe would wait for its reader
     try:
         with open(path, "a", encoding="utf-8") as stream:
             stream.write(text)

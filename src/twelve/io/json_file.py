@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import CheckpointError, TwelveError
+from twelve.io.files import is_there
 
 SMALL = 1 << 26
 """Most bytes of a file that describes a model: a vocabulary of a million words is half as large."""
@@ -66,7 +67,7 @@ def opened(path: Path) -> BufferedReader:
     stream = open(path, "rb", opener=_at_once)  # noqa: SIM115 (the caller closes it)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise OSError(0, "no regular file", str(path))
+        raise OSError(0, "is not a regular file", str(path))
     return stream
 
 
@@ -125,9 +126,13 @@ def read_object(
 
 
 def read_or_none(path: Path, *, most: int = SMALL) -> Any:
-    """The value in a JSON file, or None where the file is missing or damaged."""
+    """The value in a JSON file, or None where the file is missing or damaged.
+
+    Raises:
+        CheckpointError: a folder, a pipe or a device is in its place.
+    """
     try:
-        return decode(_text(path, most))
+        return decode(_text(path, most)) if is_there(path, CheckpointError) else None
     except (OSError, UnicodeDecodeError, Flaw):
         return None
 
@@ -136,9 +141,9 @@ def log_lines(path: Path) -> Iterator[str]:
     """The lines of a log, with their ends; empty where it is missing. Lines of more than 1 MB are skipped.
 
     Raises:
-        CheckpointError: it cannot be read, or is larger than any log.
+        CheckpointError: it cannot be read, is no file, or is larger than any log.
     """
-    if not path.is_file():
+    if not is_there(path, CheckpointError):
         return
     remedy = "move it away: a run goes on without it"
     try:
@@ -178,6 +183,13 @@ def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
     if strict:
         _check(tree)
     return tree
+
+
+def readable(tree: Any, *, indent: int | None = None) -> str:
+    """JSON of plain values in characters as they are, but for those that a terminal may take for a command, and half
+    ones (of the name of a file that is not UTF-8)."""
+    text = json.dumps(tree, ensure_ascii=False, indent=indent)
+    return "".join(mark if mark.isprintable() or mark == "\n" else json.dumps(mark)[1:-1] for mark in text)
 
 
 def limit(error: Exception) -> str:

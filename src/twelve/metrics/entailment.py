@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from twelve.errors import DataError
@@ -22,7 +23,15 @@ def evaluate(labels: Sequence[str], predictions: Sequence[str]) -> Scores:
     return classes.evaluate(labels, predictions, CLASSES)
 
 
-def read_results(path: Path) -> list[str] | dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """A prediction that does not name its pair, and its record, which may contradict the pair at its place."""
+
+    predicted: str
+    record: Record
+
+
+def read_results(path: Path) -> list[Unnamed] | dict[str, str]:
     """Predicted classes by pair, from :data:`RESULT` (``label`` is read as ``prediction``). Returns a list in the
     file's order if no record names its pair.
 
@@ -36,7 +45,7 @@ def read_results(path: Path) -> list[str] | dict[str, str]:
         records = list(_records(path))
         found = [_class(record) for record in records]
         if not any(_PAIR in record.fields for record in records):
-            return found
+            return [Unnamed(name, record) for name, record in zip(found, records, strict=True)]
         return dict(zip(by_id(records, lambda record: record.text(_PAIR)), found, strict=True))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,12 @@ STATUSES = (SUCCESS, "failure", "incomplete")
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """A game: its outcome, the id of the target object, and the id of the one that the model selected."""
+    """A game: its outcome, the id of the target object, and the id of the object that the model selected; None where
+    several have the highest score."""
 
     status: str
     object_id: str
-    selected_id: str
+    selected_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,21 @@ def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: i
     return Scores(sum(errors) / len(errors), correct)
 
 
-def read_results(path: Path) -> dict[str, str]:
+def read_results(path: Path) -> dict[str, str | None]:
     """Game id -> id of the selected object, from one JSON object of :data:`RESULT`.
 
-    Where objects have scores, the highest is selected; the first one wins ties.
+    Where objects have scores, the highest is selected. None is selected where several share the highest: a model that
+    scores all objects alike has found none. (The official program takes the first, in an order that a result file does
+    not have.)
 
     Raises:
-        DataError: a value is neither an object id nor scores, or a game occurs twice.
+        DataError: a value is neither an object id nor scores, a score is not finite, or a game occurs twice.
     """
     with written_like(path, RESULT):
         return {game: _selected(value, path, game) for game, value in read_mapping(path).items()}
 
 
-def _selected(value: object, path: Path, game: str) -> str:
+def _selected(value: object, path: Path, game: str) -> str | None:
     if isinstance(value, int | str) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, Mapping) or not value:
@@ -79,10 +81,12 @@ def _selected(value: object, path: Path, game: str) -> str:
             f"expected an object id, or ids with scores, found {describe(value)}", file=path, record=f"game {game}"
         )
     for key, score in value.items():
-        if not finite(score) and score not in (math.inf, -math.inf):
+        if not finite(score):
             raise DataError(
-                f"expected a number as the score of object {key}, found {describe(score)}",
+                f"expected a finite number as the score of object {key}, found {describe(score)}",
                 file=path,
                 record=f"game {game}",
             )
-    return str(max(value, key=lambda key: float(value[key])))
+    highest = max(value.values())
+    best = [key for key, score in value.items() if score == highest]
+    return str(best[0]) if len(best) == 1 else None

@@ -24,6 +24,7 @@ from twelve.io.files import check_folder, replacing
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import Sizes, World, make_world
 from twelve.microworld.writers import captions, gqa, guesswhat, nlvr2, refer, snli_ve, visual7w, visual_genome, vqa
+from twelve.progress import tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +70,7 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         tallies = _existing(out, identity)
         if console is not None:
-            console.print(f"{out} holds this microworld already", highlight=False)
+            tell(f"{out} holds this microworld already", console)
         return tallies
     check_folder(out)
     from twelve.microworld.draw import write_images
@@ -86,7 +87,7 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
         }
         (partial / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
     if console is not None:
-        console.print(f"made {len(tallies)} datasets about {images:,} images in {out}", highlight=False)
+        tell(f"made {len(tallies)} datasets about {images:,} images in {out}", console)
     return tallies
 
 

@@ -207,6 +207,7 @@ def load_released(weights: str | Path, config: str | Path) -> Twelve:
     """
     state = load_weights(weights)
     built = Twelve(read_released_config(config, state))
-    built.load_state_dict(read_released(state, built.config))
+    with found_in(weights):
+        built.load_state_dict(read_released(state, built.config))
     built.eval()  # type: ignore[no-untyped-call, unused-ignore]
     return built

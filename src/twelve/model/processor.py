@@ -20,7 +20,7 @@ from twelve.io.hub import inside, resolve
 from twelve.io.json_file import read_object
 from twelve.model.familiarity import Familiarity, sound
 from twelve.model.tokenizer_file import read_tokenizer, read_vocabulary
-from twelve.progress import console
+from twelve.progress import tell
 from twelve.regions.recipe import Made, Recipe, preferred
 from twelve.regions.sizes import WINDOWS
 
@@ -174,7 +174,7 @@ class TwelveProcessor:
         for source in wrong.keys() - self._warned:
             found, expected = wrong[source]
             problem = f"the regions of {source!r} are of {found}, the model was trained on those of {expected}"
-            console.print(f"warning: {problem}", highlight=False, soft_wrap=True, markup=False)
+            tell(f"warning: {problem}")
             self._warned.add(source)
 
     def _difference(self, store: RegionStore, source: str) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -15,11 +16,12 @@ from twelve.device import check_name
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
 from twelve.formats.data_root import image_key
 from twelve.io.files import check_file, check_folder, replacing
-from twelve.io.json_file import decode
-from twelve.outputs.parts.result import Result, json_text
+from twelve.io.json_file import decode, readable
+from twelve.outputs.parts.result import Result
 from twelve.predictor.lines import Request
 from twelve.predictor.matched import Matched
-from twelve.progress import Track
+from twelve.progress import Track, tell
+from twelve.regions.asked import check_weights
 
 if TYPE_CHECKING:
     from twelve.predictor.abilities import Abilities
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from twelve.regions.store.region_store import RegionStore
 
 
-WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
-"""Suffixes of weight files: such a value is a path, not the name of a package or of published weights."""
+MANY = 256
+"""Questions, or pairs of a caption and an image, from which on measuring threads takes less time than it saves."""
 
 _LINE = 1 << 24
 """Most bytes of a file's first line that are read to recognise results."""
@@ -113,15 +115,37 @@ def predict(predictor: Predictor, requests: Sequence[Request]) -> Iterator[Outco
     """
     check(predictor, requests)
     _ = predictor.extractor  # an extractor that cannot be opened is no fault of the first image
-    with Track("asking", len(requests), "questions") as track:
+    with measured(predictor, len(requests)), Track("asking", len(requests), "questions") as track:
         for _, part in groupby(requests, key=lambda request: request.images):
             outcomes = _of_images(predictor, list(part))
             yield from outcomes
             track.advance(len(outcomes))
 
 
+@contextmanager
+def measured(predictor: Predictor, count: int) -> Iterator[None]:
+    """Measure the fastest number of threads, for the block, where the count is high enough that it pays.
+
+    Args:
+        count: of questions, or of pairs of a caption and an image.
+    """
+    from twelve.threads import given_back
+
+    if count < MANY:
+        yield
+        return
+    before = predictor.threads
+    with given_back():
+        predictor.measure_threads(tell)
+        try:
+            yield
+        finally:
+            predictor.threads = before
+
+
 def check(abilities: Abilities, requests: Iterable[Request]) -> None:
     """Refuse questions that a model cannot be asked.
+
 
     Raises:
         ConfigError, DataError: the model has no task for a question, or a text is empty.
@@ -184,7 +208,7 @@ def write(
 
 def _json(outcome: Outcome) -> str:
     """A line of JSON."""
-    return json_text(outcome.to_dict())
+    return readable(outcome.to_dict())
 
 
 def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Path | None, stream: IO[str]) -> int:
@@ -249,7 +273,8 @@ def match(
             track.advance()
     if not scenes:
         raise RegionError("none of the images can be read", remedy="name a folder of images")
-    return predictor.match(scenes, captions, task=task), failed
+    with measured(predictor, len(scenes) * len(captions)):
+        return predictor.match(scenes, captions, task=task), failed
 
 
 def check_extractor(weights: str | None, device: str) -> None:
@@ -259,9 +284,7 @@ def check_extractor(weights: str | None, device: str) -> None:
         ConfigError: the device is unknown.
         RegionError: there is no such file of weights.
     """
-    is_path = weights is not None and (weights.startswith((".", "/", "~")) or weights.endswith(WEIGHT_FILES))
-    if weights is not None and is_path and not Path(weights).expanduser().exists():
-        raise RegionError("no such weight file", file=weights, remedy="check --weights")
+    check_weights(weights)
     check_name(device)
 
 

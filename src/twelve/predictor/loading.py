@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from twelve.config import load_run
 from twelve.errors import CheckpointError, ConfigError, nearest
 from twelve.formats.records import describe
+from twelve.io.files import is_there
 from twelve.io.hub import HUB_NAME, PACKAGE, inside, resolve
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
@@ -74,7 +75,7 @@ def abilities_of(folder: Path) -> Abilities:
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:
     """The own tasks of the run that a model's folder belongs to."""
-    return own_tasks(load_run(folder.parent).tasks) if RunFolder(folder.parent).config.is_file() else {}
+    return own_tasks(load_run(folder.parent).tasks) if is_there(RunFolder(folder.parent).config, ConfigError) else {}
 
 
 def load(

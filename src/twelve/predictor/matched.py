@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
-from twelve.outputs.parts.result import HIDDEN, SHOWN, json_text, percent
+from twelve.io.json_file import readable
+from twelve.outputs.parts.result import HIDDEN, SHOWN, percent
 
 
 class HasId(Protocol):
@@ -81,7 +82,7 @@ class Matched:
         }
 
     def to_json(self) -> str:
-        return json_text(self.to_dict())
+        return readable(self.to_dict())
 
     def __str__(self) -> str:
         lines = []

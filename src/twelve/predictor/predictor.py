@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.images import ImageLike, TooLarge, open_image
 from twelve.regions.recipe import preferred
 from twelve.tasks.base import Task
+from twelve.threads import Threads, unchanged
 from twelve.types.examples import Box, Example
 from twelve.types.regions import Regions
 
@@ -61,6 +62,7 @@ class Predictor(Abilities):
 
     Attributes:
         model, processor: as saved.
+        threads: that the model computes with; torch's unless :meth:`measure_threads` was called.
 
     Raises:
         ConfigError: the device cannot be used.
@@ -81,6 +83,16 @@ class Predictor(Abilities):
         torch.nn.Module.to(model, usable(device))
         self.model.train(False)
         self._extractor, self._weights, self.device = extractor, weights, device
+        self.threads = unchanged()
+
+    def measure_threads(self, say: Callable[[str], None] = lambda text: None) -> None:
+        """Measure from now on how many threads are fastest, on what is asked (:meth:`twelve.threads.Threads.run`): for
+        whoever asks much.
+
+        Args:
+            say: tells a person what was found.
+        """
+        self.threads = Threads("auto", say, auto=self.model.device.type == "cpu")
 
     def __repr__(self) -> str:
         return f"Predictor({', '.join(f'{method}: {tasks[0]}' for method, tasks in self.methods.items())})"
@@ -292,7 +304,8 @@ class Predictor(Abilities):
             self.check_words(text)
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
         collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
-        logits = yield from pair_tiles(self.model, collator, texts, [scene.id for scene in scenes], batch_size=pairs)
+        ids = [scene.id for scene in scenes]
+        logits = yield from pair_tiles(self.model, collator, texts, ids, batch_size=pairs, threads=self.threads)
         check_finite(logits, self.processor.task_outputs[name])
         names = tuple(scene.name for scene in scenes)
         return Matched(
@@ -333,7 +346,9 @@ class Predictor(Abilities):
             examples.append(Example(str(number), question.model_text, tuple(ids), candidates=question.boxes))
         collator = self._collator(task, MemoryStore(detected, candidates), given=with_boxes)
         batch = collator(examples)
-        out = self.model(**batch.inputs(self.model.device), outputs=(batch.output,), return_attention=explain)
+        inputs = batch.inputs(self.model.device)
+        compute = partial(self.model, **inputs, outputs=(batch.output,), return_attention=explain)
+        out: TwelveOutput = self.threads.run(compute, len(questions))
         logits = out.logits[batch.output].float().cpu() / self._temperature(task)
         check_finite(logits.numpy(), batch.output)
         vocabulary = self.processor.vocabularies.get(batch.output, [])

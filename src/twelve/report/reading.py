@@ -15,6 +15,7 @@ from twelve.errors import DataError, quoted
 from twelve.evaluation import recorded
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.formats.records import finite
+from twelve.io.files import is_there
 from twelve.io.json_file import read_object
 from twelve.io.yaml_text import read_text
 from twelve.run_folder import RunFolder
@@ -110,7 +111,7 @@ def read_run(folder: Path) -> Run:
     """
     files = RunFolder(folder)
     config = load_run(folder)
-    results, facts = read_results(files.evaluation) if files.evaluation.is_file() else ([], {})
+    results, facts = read_results(files.evaluation) if is_there(files.evaluation, DataError) else ([], {})
     again = f"it is written again by: twelve train {quoted(files.config)} --resume"
     return Run(
         folder=folder,
@@ -121,7 +122,7 @@ def read_run(folder: Path) -> Run:
         results={result.task: result for result in results},
         facts=facts,
         history=read_history(files),
-        predictions=recorded.read(files.predictions) if files.predictions.is_file() else {},
+        predictions=recorded.read(files.predictions) if is_there(files.predictions, DataError) else {},
     )
 
 
@@ -181,6 +182,6 @@ def _data(path: Path, remedy: str) -> Data:
 
 
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:
-    if not path.is_file():
+    if not is_there(path, DataError):
         return {}
     return read_object(path, DataError, remedy=remedy)

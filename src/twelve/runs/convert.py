@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelve.data.vocabulary import check_labels, read_label_map
-from twelve.errors import ConfigError, DataError, nearest
+from twelve.errors import ConfigError, DataError, found_in, nearest
 from twelve.formats.pickles import read_pickle
 from twelve.io import files
 from twelve.model.checkpoints import read_released, read_released_config
@@ -71,7 +71,8 @@ def convert(
     state = load_weights(weights)
     built = read_released_config(dict(PAPER) if config is None else config, state)
     model = Twelve(built)
-    model.load_state_dict(read_released(state, built))
+    with found_in(weights):
+        model.load_state_dict(read_released(state, built))
     processor = TwelveProcessor(load_tokenizer(tokenizer))
     if processor.vocab_size != built.vocab_size:
         raise ConfigError(

@@ -13,17 +13,18 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
+from twelve.errors import DataError
 from twelve.evaluation import recorded
 from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator
 from twelve.evaluation.results import TaskResult, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
 from twelve.formats.records import finite
-from twelve.io.files import check_folder
+from twelve.io.files import check_folder, is_there
 from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
-from twelve.progress import clock
+from twelve.progress import clock, tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked
 from twelve.runs.run_card import kept_scores, write_run_card
@@ -72,7 +73,7 @@ def evaluate_run(
     processor.allow_other_features = allow_other_features
 
     def prepared(with_baselines: bool) -> Prepared | None:
-        if with_baselines and not run.validation_images.is_file():
+        if with_baselines and not is_there(run.validation_images, DataError):
             return None  # which images were held back follows from the files of all tasks
         held_back = ValidationImages(frozenset(), frozenset())
         if with_baselines:
@@ -85,14 +86,14 @@ def evaluate_run(
         config, model, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None)
     )
     for lacking in evaluator.data.lacking.values():
-        console.print(lacking, highlight=False, soft_wrap=True, markup=False)
+        tell(lacking, console)
     results = []
     for name in names:
         started, predictions = time.monotonic(), None
         if submit is not None:
             examples, predictions = evaluator.predict(name, split)
             write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
-            console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
+            tell(f"{len(predictions):,} predictions are in {submit}", console)
             if unlabelled(examples):
                 return []
             evaluator.prepare(prepared(baselines))  # only baselines need the training files
@@ -101,7 +102,7 @@ def evaluate_run(
     facts = _facts(run, model, results)
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        tell(line, console)
     if whole:
         write_results(run.full_evaluation if full else run.evaluation, results, facts)
     if whole and not full:
@@ -130,13 +131,13 @@ def stage_seconds(run: RunFolder) -> dict[str, float]:
 
 def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Console) -> None:
     """Print the table, the protocols, and the size and the training time of the model."""
-    console.print(table(results), highlight=False, soft_wrap=True, markup=False)
+    tell(table(results), console)
     for result in results:
-        console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
-    console.print(
+        tell(protocol_line(result), console)
+    tell(
         f"one model, {facts['parameters'] / 1e6:.1f} M parameters; trained in {clock(facts['training_seconds'])}, "
         f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
-        highlight=False,
+        console,
     )
 
 

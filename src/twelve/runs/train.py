@@ -20,7 +20,7 @@ from twelve.errors import CheckpointError, ConfigError, quoted
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.vilbert import Twelve
-from twelve.progress import clock
+from twelve.progress import clock, tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.run_card import write_run_card
@@ -74,7 +74,7 @@ def train(
     console = console or Console(stderr=True)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     run = RunFolder(config.run)
-    resume = resume or (go_on and run.config.is_file() and run.holds_training())
+    resume = resume or (go_on and files.is_there(run.config, ConfigError) and run.holds_training())
     _check_folder(config, run, resume)
     check_trackers(config.training.trackers)
     check_options(config.schedule.name, config.schedule.options)
@@ -117,7 +117,7 @@ def _train(
     devices.draw_apart(config.seed)
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True, markup=False)
+        tell(text, console)
 
     trainer = Trainer(config, data, model, processor, run.path, devices, known, say, hook)
     trainer.record = record_of(config, data, processor, iterations=trainer.total, processes=devices.count)
@@ -199,7 +199,7 @@ def _familiar(data: Prepared, most: int) -> Familiarity | None:
 
 def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
     """Raise an error rather than overwrite anything trained, or resume another run."""
-    exists = run.config.is_file()
+    exists = files.is_there(run.config, ConfigError)
     if exists and not resume and run.holds_training():
         raise ConfigError("this folder already holds a run", file=run.path, remedy="add --resume, or --set run=ANOTHER")
     if resume and not exists:
@@ -210,7 +210,7 @@ def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
     begun = load_run(run.path)
     check_same(config, begun, run.path)
     last = max((line["iteration"] for line in run.logged() if line.get("kind") == "step"), default=0)
-    if not run.saved() and (run.trained.is_file() or last > begun.training.save_every):
+    if not run.saved() and (files.is_there(run.trained, CheckpointError) or last > begun.training.save_every):
         raise CheckpointError(
             "its checkpoints are gone", file=run.path, remedy="copy them back, or train anew: --set run=ANOTHER"
         )

@@ -123,7 +123,7 @@ def read(out: Path) -> Plan:
         DataError: there is no plan, or it is damaged.
     """
     path = out / FILE
-    if not path.is_file():
+    if not files.is_there(path, DataError):
         raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
     record = read_object(path)
     plan, was = checked(Plan, record.record("plan"), REMEDY), record.fields.get("folder")

@@ -130,7 +130,7 @@ def searched(plan: Plan, out: Path) -> dict[str, Search]:
     Raises:
         DataError: the file is damaged, or of another study; names the field.
     """
-    if not (out / SEARCH).is_file():
+    if not files.is_there(out / SEARCH, DataError):
         return {}
     record, found = read_object(out / SEARCH), {}
     known = {step.key for step in plan.steps() if step.search}

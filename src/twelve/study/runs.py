@@ -12,6 +12,7 @@ from rich.console import Console
 
 from twelve.config import parse
 from twelve.data.prepare import Prepared
+from twelve.errors import DataError
 from twelve.evaluation.evaluate import Evaluator
 from twelve.formats.records import read_object
 from twelve.io import files
@@ -79,7 +80,7 @@ def trained(config: RunConfig, start: Callable[[], Start]) -> History:
         DataError: the file with the summary is damaged.
     """
     run = RunFolder(config.run)
-    if not run.trained.is_file():
+    if not files.is_there(run.trained, DataError):
         train(config, go_on=True, console=Console(quiet=True), start=start())
     if run.checkpoints.is_dir():
         files.remove(run.checkpoints)

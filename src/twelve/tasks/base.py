@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, nearest, one_line
 from twelve.types.examples import Box, Example
 from twelve.types.measurement import Measurement, Protocol, Scored
 
@@ -124,6 +124,14 @@ class Task(abc.ABC):
             if example.candidates:
                 found.setdefault(example.images[0], {}).update(dict.fromkeys(example.candidates))
         return {image: list(boxes) for image, boxes in found.items()}
+
+    def image_sizes(self, root: DataRoot, split: str) -> Iterator[tuple[str, tuple[int, int]]]:
+        """(image id, its width and height in pixels) wherever the files of ``split`` state them, in file order.
+
+        Raises:
+            DataError, ConfigError: as :meth:`read`.
+        """
+        return iter(())
 
     def same_images(self, root: DataRoot) -> Mapping[str, str]:
         """Image id -> id of the same photograph in another source, where two datasets took the same photographs.
@@ -237,4 +245,4 @@ def _load(point: EntryPoint) -> None:
         package = f" of the package {point.dist.name}" if point.dist is not None else ""
         why = f"the entry point {point.name!r}{package} ({point.value}) cannot be used: {type(error).__name__}: {error}"
         _BROKEN[point.name] = why
-        print(f"twelve: passed over: {why} -> mend or uninstall that package", file=sys.stderr)
+        print(one_line(f"twelve: passed over: {why} -> mend or uninstall that package"), file=sys.stderr)

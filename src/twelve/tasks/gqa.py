@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
+from twelve.formats.json_streams import read_members
 from twelve.metrics import gqa as metric
 from twelve.tasks.base import Defaults, register
 from twelve.tasks.formats.gqa import choices_of, entailments, iterate_questions, metrics_of, question_of, read_choices
@@ -38,6 +41,8 @@ _FOLDER = "train_all"
 _PARTED = ("train_balanced", "val_balanced")
 """What the original trains and validates on, together."""
 _CUTS = ("trainval", "minval")
+COMPARED = 1000
+"""Questions that a file of choices or scene graphs is compared with."""
 MINVAL = 3000
 """Questions that the original keeps out of training: the last ones of train and val by question id. Whether it sorted
 the ids as text or as numbers is not known; here they are numbers."""
@@ -86,11 +91,19 @@ class GQA(GenomeTask):
         return (*super().sources(root, split), *(path for path in choices if path is not None))
 
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+        """Choices and scene graphs, each compared with the questions of the split that its name says."""
         from twelve.tasks.formats import gqa_results
 
         folder = root.path / self.folder
-        for pattern, reader in (("*_choices.json", read_choices), ("*_sceneGraphs.json", gqa_results.read_scenes)):
-            yield from ((path, reader) for path in sorted(folder.glob(pattern)))
+        for pattern, reader, of_images in (
+            ("*_choices.json", read_choices, False),
+            ("*_sceneGraphs.json", gqa_results.read_scenes, True),
+        ):
+            for path in sorted(folder.glob(pattern)):
+                part = path.name.partition("_")[0]
+                questions = [folder / name for kind in ("balanced", "all") for name in self.files(f"{part}_{kind}")]
+                found = next((file for file in questions if file.is_file()), None) if part in _PARTS else None
+                yield path, partial(_of_split, reader=reader, questions=found, of_images=of_images)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         return list(self.iterate(root, split))
@@ -150,6 +163,32 @@ class GQA(GenomeTask):
         ...]``, ids as they stand in the file."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"questionId": example.id, "prediction": answer} for example, answer in pairs])
+
+
+def _of_split(
+    path: Path, *, reader: Callable[[Path], Mapping[str, object]], questions: Path | None, of_images: bool
+) -> None:
+    """Read a file about a split's questions.
+
+    Args:
+        questions: the split's own file, of which the first ones are compared; None where it is not here.
+        of_images: its keys are images, not questions.
+
+    Raises:
+        DataError: it is malformed, or is about nothing that these questions ask.
+    """
+    about = reader(path)
+    if questions is None:
+        return
+    first = islice(read_members(questions), COMPARED)
+    asked = {record.text("imageId") if of_images else key for key, record in first}
+    if asked and asked.isdisjoint(about):
+        what = "images" if of_images else "questions"
+        raise DataError(
+            f"holds none of the {what} of the first {COMPARED:,} questions of {questions.name}: it is of another split",
+            file=path,
+            remedy=f"put the official {path.name} here",
+        )
 
 
 def _choices_file(root: DataRoot, folder: str, split: str) -> Path | None:

@@ -75,6 +75,11 @@ class GuessWhat(Task):
         path = games_file(root, self.name, *self.files(split))
         return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split, _blank)
 
+    def image_sizes(self, root: DataRoot, split: str) -> Iterator[tuple[str, tuple[int, int]]]:
+        for _, record, _ in games(games_file(root, self.name, *self.files(split))):
+            if (size := size_of_game(record)) is not None:
+                yield image_of_game(record, lambda file: root.image_source(self, file)), size
+
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return Protocol(split=split, boxes="given", note="the right one of all objects, over games that succeeded")
 
@@ -102,7 +107,7 @@ class GuessWhat(Task):
         known(selected, games, path)
         complete(counted, selected, path, "games that count")
         for key, game in counted.items():
-            if selected[key] not in game.facts["object_ids"]:
+            if selected[key] not in (None, *game.facts["object_ids"]):
                 raise DataError(
                     f"object {selected[key]} is none of the game's {len(game.candidates)} objects",
                     file=path,
@@ -113,6 +118,10 @@ class GuessWhat(Task):
             [metric.Game(game.facts["status"], _meant(game), selected[key]) for key, game in counted.items()],
             every_status=protocol == ALL,
         )
+        tied = sum(selected[key] is None for key in counted)
+        notes = [f"{tied:,} games give their highest score to several objects, and count as wrong"] if tied else []
+        if protocol != ALL:
+            notes += passed_over(len(selected) - len(counted), "of games that do not count")
         return Scored(
             Measurement(
                 "accuracy",
@@ -122,7 +131,7 @@ class GuessWhat(Task):
             ),
             "candidates are all objects of the game; all games weigh the same",
             {"accuracy": len(counted), "error": len(counted)},
-            notes=[] if protocol == ALL else passed_over(len(selected) - len(counted), "of games that do not count"),
+            notes=notes,
         )
 
 
@@ -194,12 +203,43 @@ def games(path: Path) -> Iterator[tuple[str, Record, dict[int, Box]]]:
         meant = record.integer("object_id")
         if meant not in objects:
             raise record.error(f"object_id {meant} is none of the game's {len(objects)} objects")
+        _check_boxes(record, objects)
         yield key, record, objects
+
+
+def _image(game: Record) -> Record:
+    return game.record(game.one_of("image", "picture"))
+
+
+def size_of_game(game: Record) -> tuple[int, int] | None:
+    """Width and height of a game's image in pixels as the game states them; None where it does not.
+
+    Raises:
+        DataError: they are no whole numbers of pixels.
+    """
+    image = _image(game)
+    if not {"width", "height"} <= image.fields.keys():
+        return None
+    width, height = image.integer("width"), image.integer("height")
+    if width < 1 or height < 1:
+        raise image.error(f"expected an image's width and height in pixels, found {width}x{height}")
+    return width, height
+
+
+def _check_boxes(game: Record, objects: Mapping[int, Box]) -> None:
+    """Raise DataError for an object without any part in the image of the size that the game states."""
+    size = size_of_game(game)
+    for key, (x1, y1, x2, y2) in objects.items() if size is not None else ():
+        if x1 > size[0] or y1 > size[1] or x2 < 0 or y2 < 0:
+            raise game.error(
+                f"object {key} lies outside its image of {size[0]}x{size[1]} pixels, x {x1:g} to {x2:g}, "
+                f"y {y1:g} to {y2:g}"
+            )
 
 
 def image_of_game(game: Record, source_of: SourceOf) -> str:
     """Image id of a game's image."""
-    return image_of(game.record(game.one_of("image", "picture")), "file_name", source_of)
+    return image_of(_image(game), "file_name", source_of)
 
 
 def turns(game: Record) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from twelve.formats.data_root import DataRoot, image_key
-from twelve.formats.records import Record, read_lines
+from twelve.formats.records import Record, describe, read_lines
 from twelve.formats.results import Mismatch, complete, only, passed_over
 from twelve.metrics import entailment as metric
 from twelve.tasks.base import Defaults, Task, register
@@ -25,6 +25,7 @@ from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol, Scored
 
 _SPLITS = ("train", "dev", "test")
+_TEXT = "sentence2"
 _IMAGE_KEYS = ("Flickr30K_ID", "Flikr30kID")
 _NO_AGREEMENT = "-"
 """Label of a pair on which the annotators did not agree."""
@@ -76,24 +77,21 @@ class SNLIVE(Task):
         )
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """By pairID, or line by line where the predictions do not name their pairs."""
+        """By pairID, or line by line where the predictions do not name their pairs: then sentences and images that they
+        name instead must be those of the pairs in their places."""
         examples = list(read_pairs(only(truth, "snli_ve_test.jsonl or that of another split")))
         path = only(predictions, "the file of predictions")
         found = metric.read_results(path)
-        notes = ["predictions name no pairs and were taken in the file's order"]
         if isinstance(found, dict):
             complete([example.id for example in examples], found, path, "pairs")
             wanted = {example.id for example in distinct(examples, truth[0])}
             notes = passed_over(sum(key not in wanted for key in found), "of other pairs")
-            found = [found[example.id] for example in examples]
-        if len(found) != len(examples):
-            raise Mismatch(
-                f"{len(found):,} predictions that name no pairs, but {len(examples):,} labelled pairs",
-                file=path,
-                remedy="predict all labelled pairs in the file's order, or name each pair by its pairID",
-            )
+            predicted = [found[example.id] for example in examples]
+        else:
+            notes = [_in_order(examples, found, path)]
+            predicted = [one.predicted for one in found]
         labels = [str(example.target) for example in examples]
-        scores = metric.evaluate(labels, found)
+        scores = metric.evaluate(labels, predicted)
         metrics = {"accuracy": 100 * scores.accuracy}
         metrics |= {f"accuracy, {name}": 100 * share for name, share in scores.per_class.items()}
         counts = {"accuracy": len(labels)} | {f"accuracy, {name}": labels.count(name) for name in scores.per_class}
@@ -104,6 +102,41 @@ class SNLIVE(Task):
             counts,
             notes=notes,
         )
+
+
+def _in_order(examples: Sequence[Example], found: Sequence[metric.Unnamed], path: Path) -> str:
+    """The warning about predictions that were taken in the file's order.
+
+    Raises:
+        Mismatch: they are not as many as the pairs, or one names the sentence or the image of another pair.
+    """
+    if len(found) != len(examples):
+        raise Mismatch(
+            f"{len(found):,} predictions that name no pairs, but {len(examples):,} labelled pairs",
+            file=path,
+            remedy="predict all labelled pairs in the file's order, or name each pair by its pairID",
+        )
+    checked = 0
+    for example, one in zip(examples, found, strict=True):
+        record, said = one.record, []
+        if _TEXT in record.fields:
+            said.append((_TEXT, record.text(_TEXT), example.text))
+        if any(key in record.fields for key in _IMAGE_KEYS):
+            said.append(("the image", image_key(_image(record)), example.images[0].partition("/")[2]))
+        for what, named, right in said:
+            if named != right:
+                raise Mismatch(
+                    f"{what} is {describe(named)}, that of the pair in this place is {describe(right)}",
+                    file=path,
+                    record=record.place,
+                    remedy="predict all labelled pairs in the file's order, or name each pair by its pairID",
+                )
+        checked += bool(said)
+    sure = "all of" if checked == len(found) else f"{checked:,} of" if checked else "none of"
+    return (
+        "warning: predictions name no pairs and were taken in the file's order; "
+        f"{sure} them name a sentence or an image by which that could be checked"
+    )
 
 
 def read_pairs(path: Path, source: str = "flickr30k") -> Iterator[Example]:
@@ -121,7 +154,7 @@ def read_pairs(path: Path, source: str = "flickr30k") -> Iterator[Example]:
         image = f"{source}/{image_key(_image(record))}"
         yield Example(
             id=key,
-            text=record.text("sentence2"),
+            text=record.text(_TEXT),
             images=(image,),
             target=label,
             group=image,

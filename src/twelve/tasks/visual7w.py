@@ -2,7 +2,8 @@
 
 Of ``dataset_v7w_pointing.json``, whose boxes are x, y, width, height in pixels (x and y may be -1)::
 
-    {"boxes": [{"box_id": 9001, "name": "cup", "x": 12, "y": -1, "width": 30, "height": 40}, ...],
+    {"dataset": "visual7w-pointing",
+     "boxes": [{"box_id": 9001, "name": "cup", "x": 12, "y": -1, "width": 30, "height": 40}, ...],
      "images": [{"image_id": 2315000, "filename": "v7w_2315000.jpg", "split": "val",
                  "qa_pairs": [{"qa_id": 501, "question": "Which cup is full?", "type": "which", "answer": 9001,
                                "multiple_choices": [9002, 9003, 9005]}]}]}
@@ -10,12 +11,14 @@ Of ``dataset_v7w_pointing.json``, whose boxes are x, y, width, height in pixels 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import FURTHEST, Record, describe, read_object
 from twelve.formats.results import known, only
@@ -30,6 +33,8 @@ _FILE = "dataset_v7w_pointing.json"
 _SPLITS = ("train", "val", "test")
 _TYPE = "which"
 """Of every question that is answered by pointing."""
+_DATASETS = re.compile(r"(?!.*telling)(.*v(isual)?7w.*|.*pointing.*)", re.IGNORECASE)
+"""How a file may call itself: releases differ, and the other half of the dataset has no boxes to point at."""
 
 
 @register
@@ -121,6 +126,7 @@ def read_questions(path: Path, split: str, source_of: SourceOf) -> list[Example]
 
 def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Example]:
     """What :func:`read_questions` says, of a file that was read."""
+    _check_dataset(content)
     boxes = by_number(content.records("boxes"), "box_id")
     examples: dict[str, Example] = {}
     for record in content.records("images"):
@@ -129,7 +135,9 @@ def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Examp
         if its_split != split:
             continue
         image = image_of(record, "filename", source_of)
+        _check_image(record, record, image)
         for question in record.records("qa_pairs"):
+            _check_image(question, record, image)
             key = str(question.integer("qa_id"))
             if key in examples:
                 raise question.error(f"qa_id {key} occurs twice")
@@ -146,6 +154,26 @@ def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Examp
                 facts={"box_ids": ids},
             )
     return list(examples.values())
+
+
+def _check_dataset(content: Record) -> None:
+    """Raise DataError for a file that says that it is of another dataset."""
+    if "dataset" in content.fields and not _DATASETS.fullmatch(name := content.text("dataset")):
+        raise DataError(
+            f"expected a file of Visual7W's pointing questions, found {describe(name)}",
+            file=content.file,
+            record="dataset",
+            remedy=f"put {_FILE} of the pointing half here",
+        )
+
+
+def _check_image(record: Record, of: Record, image: str) -> None:
+    """Raise DataError where a record's ``image_id`` is not that of the file that its image lies in."""
+    if "image_id" not in record.fields:
+        return
+    number = record.integer("image_id")
+    if str(number) != image.partition("/")[2]:
+        raise record.error(f"image_id is {number}, but the image's file is {of.text('filename')!r}")
 
 
 def _candidates(question: Record, boxes: Mapping[int, Record]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -41,7 +42,7 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
         partial.mkdir()
         save_file(tensors, partial / "tensors.safetensors")
         digest = _digest(partial / "tensors.safetensors")
-        document = {"tensors": digest, "plain": _text_digest(plain), "state": plain}
+        document = {"tensors": digest, "plain": text_digest(plain), "state": plain}
         (partial / "state.json").write_text(_text(document), encoding="utf-8")
 
 
@@ -49,7 +50,8 @@ def load(folder: Path) -> dict[str, Any]:
     """Read what :func:`save` wrote.
 
     Raises:
-        CheckpointError: a file is missing, cut short or changed since it was written.
+        CheckpointError: a file is missing, cut short, without its checksum or changed since it was written; a tensor
+            holds numbers that are not finite, of which none is ever trained.
     """
     remedy = "remove this folder and resume from the checkpoint before it"
     try:
@@ -57,12 +59,18 @@ def load(folder: Path) -> dict[str, Any]:
     except CheckpointError as error:
         raise CheckpointError(f"damaged checkpoint ({error.problem})", file=folder, remedy=remedy) from None
     try:
-        found = {"tensors": _digest(folder / "tensors.safetensors"), "plain": _text_digest(document["state"])}
-        changed = [part for part, digest in found.items() if document[part] != digest]
-        if changed:
-            file = {"tensors": "tensors.safetensors", "plain": "state.json"}[changed[0]]
-            raise CheckpointError(f"the checksum of {file} does not match", file=folder, remedy=remedy)
+        found = {"tensors": _digest(folder / "tensors.safetensors"), "plain": text_digest(document["state"])}
+        for part, file in (("tensors", "tensors.safetensors"), ("plain", "state.json")):
+            if part not in document:
+                problem = f"damaged checkpoint (the checksum of {file} is missing from state.json)"
+                raise CheckpointError(problem, file=folder, remedy=remedy)
+            if document[part] != found[part]:
+                raise CheckpointError(f"the checksum of {file} does not match", file=folder, remedy=remedy)
         tensors = load_file(folder / "tensors.safetensors")
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                problem = f"damaged checkpoint (the tensor {name} holds numbers that are not finite)"
+                raise CheckpointError(problem, file=folder, remedy=remedy)
         return dict(_restore(document["state"], tensors))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -137,7 +145,8 @@ def _text(tree: Any) -> str:
     return json.dumps(tree, separators=(",", ":"))
 
 
-def _text_digest(tree: Any) -> str:
+def text_digest(tree: Any) -> str:
+    """The checksum of a checkpoint's plain values."""
     return hashlib.sha256(_text(tree).encode()).hexdigest()
 
 

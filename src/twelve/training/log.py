@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from twelve.errors import ConfigError
+from twelve.errors import CheckpointError, ConfigError
 from twelve.io import files, json_file
 from twelve.run_folder import RunFolder
 from twelve.training.devices import Devices
@@ -82,7 +82,7 @@ class RunLog:
         A last line that was cut when the run was killed is removed as well.
         """
         self.lines = 0
-        if not self.devices.main or not self.path.is_file():
+        if not self.devices.main or not files.is_there(self.path, CheckpointError):
             return
         with files.replacing(self.path) as partial, open(partial, "w", encoding="utf-8") as kept:
             for line in json_file.log_lines(self.path):

@@ -94,8 +94,13 @@ class Gate:
             )
         if self._token is not None and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
             _check_token(_headers(scope, b"authorization"), self._token)
+        if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
+            # A pattern's end also matches before a last line break: /health%0a would be /health.
+            raise ServiceError(404, "there is nothing at this address", "see /openapi.json")
         if service.stopping and scope["path"] not in _ALWAYS:
             service.admit()
+        if scope["method"] == "HEAD":  # whatever can be got
+            scope["method"], send = "GET", _without_body(send)
         if scope["method"] not in _BODIES:
             await self._app(scope, receive, send)
             return
@@ -142,6 +147,15 @@ class Gate:
             raise ServiceError(
                 408, f"the body did not arrive within {limits.body_seconds:g} seconds", "send less, or faster"
             ) from None
+
+
+def _without_body(send: Send) -> Send:
+    """What sends the beginning of a reply alone."""
+
+    async def sent(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return sent
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -26,13 +26,16 @@ class Scenes:
 
     Args:
         now: the clock, seconds.
+
+    Attributes:
+        bytes, dropped: that the scenes take, and that those took which were ever dropped.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
         self._limits, self._now = limits, now
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
-        self.bytes = 0
+        self.bytes = self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -89,7 +92,8 @@ class Scenes:
 
     def _drop(self, name: str) -> None:
         found = self._kept.pop(name, None)
-        self.bytes -= found.size if found is not None else 0
+        size = found.size if found is not None else 0
+        self.bytes, self.dropped = self.bytes - size, self.dropped + size
 
 
 def size_of(scene: Scene) -> int:

@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from twelve.errors import ConfigError
+from twelve.progress import tell
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits
 from twelve.web.service import Service
@@ -249,7 +250,10 @@ def serve(
             f"others can reach {host}, and there is no token",
             remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to answer whoever can",
         )
-    app = create_app(load(run, weights=weights, device=device), limits, hosts=allowed(host, names), token=token)
+    predictor = load(run, weights=weights, device=device)
+    app = create_app(predictor, limits, hosts=allowed(host, names), token=token)
+    predictor.measure_threads(tell)
+    app.state.service.warm_up()
     server = make_server(app, app.state.service, host=host, port=port)
     shown = f"[{host}]" if ":" in host else host
     bound.listen(_CONNECTIONS)  # so that whoever reads the next line may connect at once

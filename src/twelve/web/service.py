@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from twelve.predictor import Matched, Predictor, Result, Scene
 from twelve.predictor.checks import Turn
 from twelve.predictor.predictor import NotFiniteLogits
 from twelve.regions.extraction.pipeline import NotFinite
 from twelve.types.examples import Box
-from twelve.web import uploads
+from twelve.web import memory, uploads
 from twelve.web.limits import Limits
 from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
@@ -30,6 +31,9 @@ LARGE = 4_000_000
 """Pixels from which on an image is a large one."""
 PAIRS = 64
 """Of a caption and an image, in a step of a search: more at once take no less time a pair."""
+MUCH = 16_000_000
+"""Bytes of images that were freed, of which some are then given back to the system."""
+_BLANK = (320, 240)
 _SMOOTHING = 0.98
 """Of the pace: a moment in which the machine did something else must not send everyone away for long."""
 
@@ -62,6 +66,7 @@ class Service:
         self._small, self._large = Line("images"), Line("large images")
         self.waiting, self.held = 0, 0
         self.stop_by = math.inf
+        self._decoded = 0  # bytes of all pixels so far, some of which are freed when they were looked at
         self._pace = 0.05  # seconds from one reply to the next, while others wait
         self._last: float | None = None
 
@@ -110,6 +115,17 @@ class Service:
                 self._pace = _SMOOTHING * self._pace + (1 - _SMOOTHING) * (now - self._last)
             self._last = now if self.waiting else None
 
+    def warm_up(self) -> None:
+        """Ask something of an image of nothing, before anybody asks: what is slow once, or measured, is so then."""
+        methods = self.predictor.methods
+        method = next((one for one in ("answer", "locate", "entails") if one in methods), None)
+        if method is not None:
+            self.worker.do(lambda: self._asked_of_nothing(method))
+
+    def _asked_of_nothing(self, method: str) -> None:
+        image = Image.new("RGB", _BLANK)
+        self.predictor.ask([self.predictor.question(method, "what is it", self.predictor.look(image))])
+
     # --- images ---------------------------------------------------------------------------------------------
     async def look(self, data: bytes) -> Scene:
         """Look at a file's bytes.
@@ -126,7 +142,12 @@ class Service:
         return self._large if pixels > LARGE else self._small
 
     def _looked(self, data: bytes) -> Scene:
-        return self.predictor.look(uploads.decoded(data, self.limits), name="image")
+        self.predictor.threads.here()
+        image = uploads.decoded(data, self.limits)
+        try:
+            return self.predictor.look(image, name="image")
+        finally:
+            self._decoded += 3 * image.width * image.height
 
     async def _checked(self, images: Sequence[ImageOf]) -> list[int]:
         """The pixels of each image. Raise ServiceError, before any is decoded, if one is not there, or cannot be
@@ -224,10 +245,14 @@ class Service:
 
     # --- life -------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
-        """Forget expired images, also while nobody asks anything."""
+        """Forget expired images, also while nobody asks anything, and give back what images took."""
+        before = 0
         while True:
             await asyncio.sleep(min(5.0, self.limits.scene_seconds))
             self.scenes.expire()
+            if (freed := self.scenes.dropped + self._decoded) - before > MUCH:
+                before = freed
+                await asyncio.to_thread(memory.give_back)
 
     def stop(self) -> None:
         """Accept nothing any more. What was accepted has ``stop_seconds`` left; told again, it has nothing left."""

@@ -22,7 +22,7 @@ from twelve.errors import ConfigError, DataError, TwelveError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.json_streams import watching
 from twelve.io.files import alone, replacing
-from twelve.progress import Track, console
+from twelve.progress import Track, tell
 from twelve.tasks.base import Task
 from twelve.types.examples import Example
 
@@ -156,4 +156,4 @@ def _states(paths: Sequence[Path]) -> list[tuple[int, ...]]:
 
 
 def _note(text: str) -> None:
-    console.print(f"note: {text}", highlight=False, soft_wrap=True, markup=False)
+    tell(f"note: {text}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twelve.formats.records import writable
+from twelve.io.json_file import readable
 from twelve.types.examples import Box
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Result:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
 
     def to_json(self) -> str:
-        return json_text(self.to_dict())
+        return readable(self.to_dict())
 
     def draw(self) -> Image.Image:
         """The image with the result drawn on it.
@@ -131,13 +130,6 @@ def percent(share: float) -> str:
     if 0 < share < 0.0005:
         return "<0.1%"
     return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
-
-
-def json_text(tree: Any) -> str:
-    """JSON of plain values; in ASCII only if they hold unpaired surrogates (e.g. the name of a file that is not
-    UTF-8)."""
-    text = json.dumps(tree, ensure_ascii=False)
-    return text if writable(text) else json.dumps(tree)
 
 
 def _plain(value: Any) -> Any:

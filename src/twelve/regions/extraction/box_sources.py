@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, RegionError, nearest, one_line
+from twelve.errors import ConfigError, RegionError, one_line
+from twelve.regions.asked import check_boxes
 from twelve.regions.sizes import WINDOWS, grid_numbers
 from twelve.regions.store.region_store import RegionFile
 from twelve.types.regions import Regions
@@ -270,6 +271,7 @@ def box_source(
         raise ConfigError(f"--max-boxes {max_boxes:,}", remedy=f"keep 1 to {WINDOWS:,} boxes of an image")
     if threshold is not None and not 0 <= threshold <= 1:  # what is not a number is neither
         raise ConfigError(f"--threshold {threshold}", remedy="give a score from 0 to 1")
+    check_boxes(list(map(str, given)))
     only = str(given[0])
     if len(given) == 1 and only == "patches":
         return Cells()
@@ -277,14 +279,5 @@ def box_source(
         return Detected(max_boxes or usual[0], usual[1] if threshold is None else threshold)
     if len(given) == 1 and (only == "grid" or only.startswith("grid:")):
         numbers = grid_numbers(only)
-        if numbers is None:
-            remedy = f"write grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS (at most {WINDOWS:,} windows)"
-            raise ConfigError(f"--boxes {only}", remedy=remedy)
         return Grid(**numbers) if numbers else Grid(rows=6, columns=6)
-    for path in map(str, given):
-        word = path.partition(":")[0]
-        if not Path(path).exists() and not {"/", "\\", "."} & set(path):
-            known = nearest(word, ("grid", "patches", "detect", "given"))
-            problem = f"--boxes {path} is neither a file nor one of its words{known}"
-            raise ConfigError(problem, remedy="give a region file, grid:SIZE, patches, detect or given:TASK")
     return BoxFiles([Path(path) for path in given], max_boxes)

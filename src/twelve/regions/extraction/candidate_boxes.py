@@ -21,9 +21,6 @@ from twelve.tasks.base import Task, get
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
-PREFIX = "given:"
-"""``--boxes given:TASK``."""
-
 
 class GivenBoxes(BoxSource):
     """Boxes that datasets give, each once, clipped to the image.

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from twelve.errors import ConfigError
 from twelve.formats.data_root import DataRoot
+from twelve.regions.asked import PREFIX
 from twelve.regions.detectors.network import Looker
-from twelve.regions.extraction.candidate_boxes import PREFIX, given_boxes
+from twelve.regions.extraction.candidate_boxes import given_boxes
 from twelve.regions.extraction.jobs import Extractor, ExtractReport, Job, detected_job, given_job, run_jobs
 from twelve.regions.extraction.shards import local_device, shard_of
 from twelve.regions.images import MAX_PIXELS, list_images, source_of

@@ -11,13 +11,11 @@ import numpy as np
 
 from twelve.errors import RegionError, one_line
 from twelve.io import json_file
+from twelve.regions.asked import region_files
 from twelve.regions.store.arrow_format import BatchView, checksum
 from twelve.regions.store.region_store import RegionFile
 from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, metadata_checksum
 from twelve.types.half_precision import as_float32
-
-_DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
-"""Of a source, of a store, and of the boxes given in it (a source's own are at the second depth)."""
 
 _LONG = 48
 """Characters of a setting that are shown whole."""
@@ -118,10 +116,7 @@ def inspect(path: Path, *, verify: bool = False) -> Iterator[FileReport]:
     Raises:
         RegionError: there is no region file here.
     """
-    files = [path] if path.is_file() else [file for depth in _DEPTHS for file in sorted(path.glob(depth))]
-    if not files:
-        raise RegionError("no region files here", file=path, remedy="make some: twelve regions extract --help")
-    for file in files:
+    for file in region_files(path):
         try:
             yield _report(RegionFile(file), verify)
         except RegionError as error:

@@ -83,6 +83,9 @@ class GuessWhatAnswerer(Task):
         path = games_file(root, self.folder, *self.files(split))
         return some(list(read_questions(path, lambda file: root.image_source(self, file))), path, split)
 
+    def image_sizes(self, root: DataRoot, split: str) -> Iterator[tuple[str, tuple[int, int]]]:
+        return GuessWhat().image_sizes(root, split)
+
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         note = "one question and the object's given box, not its category; questions of games that succeeded"
         return Protocol(split=split, boxes="given", note=note)

@@ -46,6 +46,9 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
         raise DataError("no file of questions among the truth", file=truth[0], remedy=_REMEDY)
     choices = one(files, "choices", truth[0], "give that of one split") if files["choices"] else None
     examples = read_questions(files["questions"], source, choices=choices)
+    if choices is not None and not any("choices" in example.facts for example in examples):
+        problem = f"holds the choices of none of the {len(examples):,} questions: it is of another split"
+        raise DataError(problem, file=choices, remedy="give that of the questions' split, or leave it out")
     questions = {example.id: question_of(example) for example in examples}
     balanced = [example for example in examples if questions[example.id].balanced]
     path = predictions[0]

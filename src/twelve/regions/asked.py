@@ -1,0 +1,118 @@
+"""What ``twelve regions`` is asked: what is misspelt is refused before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from twelve.config import load
+from twelve.device import check_name
+from twelve.errors import ConfigError, RegionError, nearest
+from twelve.formats.data_root import DataRoot
+from twelve.io.files import check_folder, is_there
+from twelve.io.image_suffixes import SUFFIXES
+from twelve.regions.extraction.shards import shard_of
+from twelve.regions.sizes import WINDOWS, grid_numbers
+from twelve.tasks.base import get
+from twelve.tasks.custom import own_tasks
+
+PREFIX = "given:"
+"""``--boxes given:TASK``."""
+DTYPES = ("float16", "bfloat16")
+"""Of stored features."""
+WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
+"""How files of weights end: what ends so is a path, not the name of a package or of published weights."""
+_DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
+"""Of a source, of a store, and of the boxes given in it (a source's own are at the second depth)."""
+_WORDS = ("patches", "detect")
+
+
+def check_extract(
+    images: Sequence[Path],
+    boxes: Sequence[str],
+    out: Path,
+    *,
+    weights: str | None,
+    dtype: str,
+    shard: str | None,
+    device: str,
+    data: Path | None,
+    config: str | None,
+) -> None:
+    """Refuse an extraction whose folders, files or words cannot be; arguments are those of the command.
+
+    Raises:
+        ConfigError, DataError, RegionError: names the option.
+    """
+    check_images(images)
+    tasks = [one.removeprefix(PREFIX) for one in boxes if one.startswith(PREFIX)]
+    if asked := [one for one in boxes if not one.startswith(PREFIX)]:
+        check_boxes(asked)
+    if dtype not in DTYPES:
+        raise ConfigError(f"no dtype {dtype!r}{nearest(dtype, DTYPES)}", remedy=f"choose {' or '.join(DTYPES)}")
+    shard_of(shard)
+    check_name(device)
+    check_weights(weights)
+    own = own_tasks(load(config).tasks) if config is not None else {}
+    for task in tasks:
+        get(task, own)
+    if data is not None:
+        DataRoot(data)
+    check_folder(out)
+
+
+def check_images(folders: Sequence[Path]) -> None:
+    """Raise RegionError for a folder of images that is missing or holds none."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise RegionError("no such folder of images", file=folder, remedy="check --images")
+        if not any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+            raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
+
+
+def check_boxes(given: Sequence[str]) -> None:
+    """Raise ConfigError for boxes that are neither files nor a word of ``--boxes``, or a grid that makes no sense."""
+    if len(given) == 1 and given[0] in _WORDS:
+        return
+    if len(given) == 1 and (given[0] == "grid" or given[0].startswith("grid:")):
+        if grid_numbers(given[0]) is None:
+            remedy = f"write grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS (at most {WINDOWS:,} windows)"
+            raise ConfigError(f"--boxes {given[0]}", remedy=remedy)
+        return
+    for path in given:
+        if Path(path).exists():
+            continue
+        if {"/", "\\", "."} & set(path):
+            raise RegionError("no such file", file=path, remedy="check --boxes")
+        known = nearest(path.partition(":")[0], ("grid", *_WORDS, "given"))
+        problem = f"--boxes {path} is neither a file nor one of its words{known}"
+        raise ConfigError(problem, remedy="give a region file, grid:SIZE, patches, detect or given:TASK")
+
+
+def check_weights(weights: str | None) -> None:
+    """Raise RegionError for a file of weights that is not there."""
+    is_path = weights is not None and (weights.startswith((".", "/", "~")) or weights.endswith(WEIGHT_FILES))
+    if weights is not None and is_path and not Path(weights).expanduser().exists():
+        raise RegionError("no such weight file", file=weights, remedy="check --weights")
+
+
+def check_there(paths: Sequence[Path]) -> None:
+    """Raise RegionError for a file or folder that is not there."""
+    for path in paths:
+        if not path.exists():
+            raise RegionError("no such file", file=path, remedy="check the path")
+
+
+def region_files(path: Path) -> list[Path]:
+    """Every region file at ``path``: a file, a source's folder or a store.
+
+    Raises:
+        RegionError: there is none.
+    """
+    if not path.is_dir() and is_there(path, RegionError):
+        return [path]
+    files = [file for depth in _DEPTHS for file in sorted(path.glob(depth))]
+    if not files:
+        problem = "no region files here" if path.exists() else "no such file or folder"
+        raise RegionError(problem, file=path, remedy="make some: twelve regions extract --help")
+    return files
