@@ -37,7 +37,7 @@ from twelve.regions.images import ImageLike, TooLarge, open_image
 from twelve.regions.recipe import preferred
 from twelve.tasks.base import Task
 from twelve.types.examples import Box, Example
-from twelve.types.regions import Regions
+from twelve.types.regions import RegionReader, Regions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -306,7 +306,7 @@ class Predictor(Abilities):
         )
 
     # --- the way through --------------------------------------------------------------------------------------
-    def _collator(self, task: str, store: Any, *, given: bool) -> Collator:
+    def _collator(self, task: str, store: RegionReader, *, given: bool) -> Collator:
         key = self.processor.task_outputs[task]
         output = get_output(self.model.config.heads[key]["kind"])
         return Collator(task=task, output=output, output_key=key, processor=self.processor, store=store, given=given)
