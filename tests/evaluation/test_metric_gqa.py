@@ -103,7 +103,7 @@ def test_common_attributes_have_their_own_choices() -> None:
         assert metric.evaluate(questions, {"1": ""}, {"1": answer}, choices=choices).validity == share
 
 
-def test_consistency_looks_at_questions_that_do_not_count() -> None:
+def test_consistency_includes_questions_that_do_not_count() -> None:
     questions = {"1": question(), "2": question("no", balanced=False), "3": question("no", balanced=False)}
     entailed = {"1": ["1", "2", "3"]}
     texts = dict.fromkeys(questions, "x")

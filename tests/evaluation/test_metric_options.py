@@ -31,7 +31,7 @@ def test_equal_to_the_official_program(goldens: Path) -> None:
     assert found.ndcg is not None and float(np.float32(found.ndcg)) == golden["expected"]["dense"]["ndcg"]
 
 
-def test_gain_looks_at_as_many_places_as_are_relevant() -> None:
+def test_gain_counts_as_many_places_as_are_relevant() -> None:
     ranks = np.array([1, 2, 3, 4])
     assert visdial.gain(ranks, [0.5, 1, 0, 0]) == pytest.approx((0.5 + 1 / np.log2(3)) / (1 + 0.5 / np.log2(3)))
     assert visdial.gain(ranks, [0, 1, 0, 0]) == 0  # one is relevant: only the first place counts

@@ -139,7 +139,7 @@ def test_task_and_threshold_of_all_questions(model: Path, images: Path) -> None:
         twelve("predict", model, "--image", images / "0.png", "--ask", "is it red ?", "--threshold", 0.5)
 
 
-def test_outputs_are_looked_at_before_the_work(model: Path, images: Path, tmp_path: Path) -> None:
+def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp_path: Path) -> None:
     """A folder of the user's is not replaced, nor what is read, through whatever link; the run is not even opened."""
     shutil.copy(images / "0.png", tmp_path / "0.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "0.png")

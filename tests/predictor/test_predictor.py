@@ -178,7 +178,7 @@ def test_temperature_changes_scores_alone(model: Predictor, scene: Scene) -> Non
     assert abs(warm.score - 0.5) < abs(cool.score - 0.5)
 
 
-def test_what_looked_at_what(scene: Scene) -> None:
+def test_attention_between_words_and_regions(scene: Scene) -> None:
     found = scene.answer("is the ball red ?", explain=True)
     assert found.score == pytest.approx(scene.answer("is the ball red ?").score, abs=1e-5)
     attention = found.attention

@@ -203,7 +203,7 @@ def test_a_metric_is_explained_with_its_part() -> None:
     assert metric("something new", {}) == metric("accuracy", {}) == "Number of the dataset's own scorer."
 
 
-def test_every_kind_of_bar_has_its_look() -> None:
+def test_every_kind_of_bar_has_a_style() -> None:
     templates = Path(str(report.__file__)).parent / "templates"
     kinds = {
         kind for path in templates.glob("*.html") for kind in re.findall(r'scale\([^,]+, "(.+?)"', path.read_text())

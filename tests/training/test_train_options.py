@@ -64,7 +64,7 @@ def test_measured_with_baselines_and_reported(run: Path, capsys: pytest.CaptureF
     kept = recorded.read(RunFolder(run).predictions)["vcr_qa"]
     assert all(len(one.options) == 4 and isinstance(one.value, int) for one in kept)
     page = write_report(run).read_text(encoding="utf-8")
-    assert "Choose among texts that are given with the image" in page
+    assert "Choose among several texts" in page
     assert kept[0].options[0] in page and "[SEP]" not in page
 
 

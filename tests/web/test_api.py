@@ -90,6 +90,23 @@ def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[
     assert [each["share"] for each in ranked] == sorted((each["share"] for each in ranked), reverse=True)
 
 
+def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) -> None:
+    image = {"scene": scenes[0]}
+    for method, key, text in (("answer", "question", "what colour is it ?"), ("entails", "statement", "it is green")):
+        named = client.post("/api/ask", json={"method": method, "text": text, "images": [image]})
+        assert named.status_code == 200, named.text
+        assert near(named.json(), client.post(f"/api/{method}", json={"image": image, key: text}).json())
+    for method, images, problem in (
+        ("count", [image], "no task for count"),
+        ("verify", [image], "expected 2 images"),
+        ("choose", [image], "no boxes"),
+        ("guess", [image], "expected a dialogue"),
+        ("match", [image], "match takes no question"),
+    ):
+        refused = client.post("/api/ask", json={"method": method, "text": "it", "images": images})
+        assert 400 <= refused.status_code < 500 and problem in refused.json()["error"], refused.text
+
+
 def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: list[str]) -> None:
     by_id = client.post("/api/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
     image = base64.b64encode(png(1)).decode()

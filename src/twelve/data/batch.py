@@ -19,10 +19,9 @@ from torch import Tensor
 from twelve.outputs.base import Output
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
-from twelve.types.regions import Regions, first_regions
+from twelve.types.regions import RegionReader, Regions, first_regions
 
 if TYPE_CHECKING:
-    from twelve.regions.store.region_store import RegionStore
     from twelve.types.processor import TextProcessor
 
 
@@ -42,7 +41,7 @@ class Collator:
     output: Output
     output_key: str
     processor: TextProcessor
-    store: RegionStore
+    store: RegionReader
     pool: Any = None
     given: bool | None = None
 
@@ -103,7 +102,7 @@ class Collator:
 
 
 def seen_regions(
-    store: RegionStore, examples: Sequence[Example], most: int | None, *, given: bool | None = None
+    store: RegionReader, examples: Sequence[Example], most: int | None, *, given: bool | None = None
 ) -> list[Regions]:
     """The regions that the model sees of each example's first image, without the global one.
 

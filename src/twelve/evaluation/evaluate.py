@@ -260,7 +260,7 @@ def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -
     for unit, other in swapped.items():
         replacement |= dict(zip(unit, other, strict=True))  # type: ignore[call-overload]
     store = ShuffledStore(collator.store, replacement, keep_boxes=collator.output.reads == "regions")
-    return replace(collator, store=store)  # type: ignore[arg-type]
+    return replace(collator, store=store)
 
 
 def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:

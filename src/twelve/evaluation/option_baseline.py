@@ -29,7 +29,7 @@ BLOCK = 500
 LONGEST, SHARED = 20, 5
 """Largest values of the length and of the number of shared words."""
 
-Choice = tuple[str, list[str], int]
+_Case = tuple[str, list[str], int]
 """A text, options, and the index of the right one."""
 
 
@@ -63,7 +63,7 @@ def _some(examples: Sequence[Example], most: int, rng: np.random.Generator) -> l
     return [known[row] for row in sorted(rng.permutation(len(known))[:most])]
 
 
-def _drawn(example: Example, rng: np.random.Generator) -> Choice:
+def _drawn(example: Example, rng: np.random.Generator) -> _Case:
     """The right option, first, and at most :data:`OPTIONS` - 1 of the others."""
     assert isinstance(example.target, int)
     others = [option for place, option in enumerate(example.options) if place != example.target]
@@ -93,7 +93,7 @@ class _Weights(nn.Module):
         self.weights = nn.EmbeddingBag(max(1, len(rows)), 1, mode="sum")
         nn.init.zeros_(self.weights.weight)
 
-    def bags(self, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
+    def bags(self, choices: Sequence[_Case]) -> tuple[Tensor, Tensor]:
         """Features of all options of all choices."""
         return bags_of((_features(text, option) for text, options, _ in choices for option in options), self.rows)
 
@@ -102,17 +102,17 @@ class _Weights(nn.Module):
         return torch.as_tensor(self.weights(flat, starts)).reshape(examples, -1)
 
     @torch.no_grad()
-    def accuracy(self, choices: Sequence[Choice]) -> float:
+    def accuracy(self, choices: Sequence[_Case]) -> float:
         right = torch.tensor([index for _, _, index in choices])
         return float((self(*self.bags(choices), len(choices)).argmax(1) == right).double().mean())
 
     @torch.no_grad()
-    def predictions(self, choices: Sequence[Choice]) -> list[Prediction]:
+    def predictions(self, choices: Sequence[_Case]) -> list[Prediction]:
         logits = self(*self.bags(choices), len(choices))
         return rank(range(logits.shape[1]), logits)
 
 
-def _fit(choices: Sequence[Choice], rows: dict[str, int], penalty: float) -> _Weights:
+def _fit(choices: Sequence[_Case], rows: dict[str, int], penalty: float) -> _Weights:
     """Weights of the least cross-entropy over the options plus ``penalty`` / 2 x their squared norm."""
     model = _Weights(rows)
     bags, right = model.bags(choices), torch.tensor([index for _, _, index in choices])

@@ -18,11 +18,10 @@ from twelve.data.loader import passes
 from twelve.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
 from twelve.progress import Track
-from twelve.regions.store.region_store import RegionStore
 from twelve.threads import Threads, unchanged
 from twelve.types.examples import Example
 from twelve.types.predictions import Prediction
-from twelve.types.regions import RegionBatch, Regions
+from twelve.types.regions import RegionBatch, RegionReader, Regions
 
 if TYPE_CHECKING:
     from twelve.model.network import Network
@@ -164,7 +163,7 @@ class ShuffledStore:
             among the boxes).
     """
 
-    def __init__(self, store: RegionStore, replacement: Mapping[str, str], *, keep_boxes: bool) -> None:
+    def __init__(self, store: RegionReader, replacement: Mapping[str, str], *, keep_boxes: bool) -> None:
         self.store, self.replacement, self.keep_boxes = store, replacement, keep_boxes
 
     def get(self, image_id: str, max_regions: int | None = None, *, given: bool = False) -> Regions:

@@ -38,7 +38,7 @@ from twelve.regions.recipe import preferred
 from twelve.tasks.base import Task
 from twelve.threads import Threads, unchanged
 from twelve.types.examples import Box, Example
-from twelve.types.regions import Regions
+from twelve.types.regions import RegionReader, Regions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -319,7 +319,7 @@ class Predictor(Abilities):
         )
 
     # --- the way through --------------------------------------------------------------------------------------
-    def _collator(self, task: str, store: Any, *, given: bool) -> Collator:
+    def _collator(self, task: str, store: RegionReader, *, given: bool) -> Collator:
         key = self.processor.task_outputs[task]
         output = get_output(self.model.config.heads[key]["kind"])
         return Collator(task=task, output=output, output_key=key, processor=self.processor, store=store, given=given)

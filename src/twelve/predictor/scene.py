@@ -109,8 +109,9 @@ class Scene:
         explain: bool = False,
     ) -> Chosen:
         """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, answers a question."""
-        options = {"threshold": threshold, "task": task, "explain": explain}
-        return self.ask("choose", question, boxes=corners(boxes), **options)  # type: ignore[no-any-return]
+        options = {"boxes": corners(boxes), "threshold": threshold, "task": task}
+        found: Chosen = self.ask("choose", question, explain=explain, **options)
+        return found
 
     def guess(
         self,
@@ -129,8 +130,9 @@ class Scene:
         Raises:
             ConfigError: a turn has another form; names it.
         """
-        options = {"threshold": threshold, "task": task, "explain": explain}
-        return self.ask("guess", turns_of(dialogue), boxes=corners(boxes), **options)  # type: ignore[no-any-return]
+        turns, options = turns_of(dialogue), {"boxes": corners(boxes), "threshold": threshold, "task": task}
+        found: Chosen = self.ask("guess", turns, explain=explain, **options)
+        return found
 
     def ask(self, method: str, text: str | Iterable[Turn], *, explain: bool = False, **options: Any) -> Any:
         """The result of any of :attr:`Predictor.methods`; ``options`` are those of :meth:`Predictor.question`."""

@@ -52,6 +52,3 @@ class MemoryStore:
             features[row, 1 : counts[row]] = as_tensor(regions.features)
             boxes[row, 1 : counts[row]] = normalise_boxes(regions.boxes, regions.width, regions.height)
         return RegionBatch(features, boxes, counts)
-
-    def has_given(self, image_id: str) -> bool:
-        return image_id in self._candidates

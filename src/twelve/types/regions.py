@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,16 @@ class Regions:
 
 
 _OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
+
+
+class RegionReader(Protocol):
+    """What reads the regions of images: from files, from memory, or of other images (a baseline)."""
+
+    def get(self, image_id: str, max_regions: int | None = None, *, given: bool = False) -> Regions: ...
+
+    def gather(
+        self, image_ids: Sequence[str], max_regions: int | None = None, *, given: bool = False
+    ) -> RegionBatch: ...
 
 
 def first_regions(regions: Regions, most: int | None) -> Regions:

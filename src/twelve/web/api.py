@@ -139,6 +139,11 @@ def _several(router: APIRouter, service: Service) -> None:
         )
         return schemas.VerifyReply(**said(found))
 
+    @router.post("/ask", responses=_ASKED)
+    async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
+        """The result of any method of the model, whose fields depend on its output."""
+        return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
+
     @router.post("/match", responses=_ASKED)
     async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
         """How well captions and images go together: every one with every other."""

@@ -135,6 +135,14 @@ class VerifyRequest(_Explained):
     statement: Text
 
 
+class AskRequest(_Explained):
+    """A text for any method of the model that takes a text and no boxes, those of other outputs included."""
+
+    method: Annotated[str, Field(max_length=100)]
+    text: Text
+    images: list[ImageOf] = Field(min_length=1, max_length=2)
+
+
 class MatchRequest(_Asking):
     """Captions and images, every one with every other."""
 
