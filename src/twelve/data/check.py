@@ -373,9 +373,9 @@ def _sizes(task: Task, root: DataRoot, split: str, seen: _Images) -> list[str]:
     except DataError as error:  # a file that was there a moment ago
         return [str(error)]
     for image, size in stated.items():
-        found = seen.size(image)
-        if found is not None and found != size:
-            wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(found)} found")
+        own = seen.size(image)
+        if own is not None and own != size:
+            wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(own)} found")
     if not wrong:
         return []
     first = next(iter(wrong))
