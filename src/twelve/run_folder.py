@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twelve.config import load
@@ -19,6 +20,29 @@ STAGES = "stages.json"
 EVALUATION = "evaluation.json"
 METRICS = "metrics.jsonl"
 """In a run's folder."""
+_WRITTEN = (
+    *(CONFIG, VALIDATION_IMAGES, TRAINED, STAGES, EVALUATION, METRICS, "evaluation-full.json", "data.json"),
+    *("machine.json", "predictions.jsonl", "report.html", "model"),
+)
+"""What training, measuring and reporting write."""
+
+
+def check_links(folder: Path) -> None:
+    """Refuse a run, which may come from anybody, whose files are links out of its folder, before it is written to: what
+    they lead to would be replaced. (The folder itself, and its checkpoints, may be links.)
+
+    Raises:
+        ConfigError: names the link.
+    """
+    home = os.path.realpath(folder)
+    for name in _WRITTEN:
+        real = os.path.realpath(folder / name)
+        if (folder / name).is_symlink() and os.path.dirname(real) != home:
+            raise ConfigError(
+                f"is a link out of its run, and what it leads to would be replaced: {real}",
+                file=folder / name,
+                remedy="put the file itself here, if it is yours",
+            )
 
 
 def model_folder(path: Path) -> Path:

@@ -17,6 +17,7 @@ from twelve.report.curves import Chart, chart
 from twelve.report.gallery import Gallery, galleries
 from twelve.report.reading import Run, read_run
 from twelve.report.scores import TaskScore, task_score
+from twelve.run_folder import check_links
 
 FILE = "report.html"
 
@@ -65,6 +66,7 @@ def write_report(run: Path) -> Path:
     """
     read = read_run(run)
     files.check_folder(run)
+    check_links(run)
     page = render(read)
     with files.replacing(run / FILE) as partial:
         partial.write_text(page, encoding="utf-8")

@@ -25,7 +25,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
-from twelve.run_folder import METRICS, STAGES, VALIDATION_IMAGES, model_folder
+from twelve.run_folder import METRICS, STAGES, VALIDATION_IMAGES, check_links, model_folder
 from twelve.runs.asked import asked
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.threads import given_back
@@ -64,6 +64,7 @@ def evaluate_run(
     whole = not tasks and split is None and baselines and not settings
     if whole:
         check_folder(folder)
+        check_links(folder)
     saved = model_folder(folder)
     model, processor = open_saved(saved)
     if torch.cuda.is_available():

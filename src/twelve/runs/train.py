@@ -33,7 +33,7 @@ from twelve.model.wordpieces import tokenizer_from
 from twelve.progress import clock, tell
 from twelve.regions.recipe import recipe_of
 from twelve.regions.store.region_store import RegionStore
-from twelve.run_folder import CONFIG, TRAINED, VALIDATION_IMAGES, model_folder
+from twelve.run_folder import CONFIG, TRAINED, VALIDATION_IMAGES, check_links, model_folder
 from twelve.runs.run_card import write_run_card
 from twelve.runs.run_summary import history, remembered
 from twelve.settings import RunConfig
@@ -222,7 +222,8 @@ def _familiar(data: Prepared, most: int) -> Familiarity | None:
 
 
 def _check_folder(config: RunConfig, folder: Path, resume: bool) -> None:
-    """Nothing trained is overwritten, and what is resumed is the same run."""
+    """Nothing trained is overwritten, nothing outside is, and what is resumed is the same run."""
+    check_links(folder)
     exists = files.is_there(folder / CONFIG, ConfigError)
     if exists and not resume and holds_training(folder):
         raise ConfigError("this folder already holds a run", file=folder, remedy="add --resume, or --set run=ANOTHER")
