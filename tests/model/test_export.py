@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra export)")
+pytest.importorskip("onnx", reason="onnx is not installed (extra export)")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra export)")
 
 import twelve
@@ -136,6 +136,8 @@ def test_masks_and_pairs_may_be_left_out(tmp_path: Path) -> None:
 )
 def test_a_graph_that_was_tampered_with(change: str, message: str, tmp_path: Path) -> None:
     """Whatever it computes, no answer is made of what is none."""
+    import onnx
+
     model = tiny()
     graph_of(model, "answer", tmp_path)
     batch = drawn_batch(model.config, texts=3, length=6, images=3, regions=4, pairs=3)

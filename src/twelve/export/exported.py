@@ -161,7 +161,7 @@ class Exported:
                 remedy=f"look at {DESCRIPTION}: texts of at most {self.description.get('longest_text')} pieces",
             ) from None
         rows = len(fed["pair_text"]) // (2 if self.description.get("pairs_a_row") == 2 else 1)
-        if logits.ndim != 2 or len(logits) != rows:
+        if logits.ndim < 2 or len(logits) != rows:
             problem = f"expected {rows} rows of logits, found numbers of shape {logits.shape}"
             raise CheckpointError(problem, file=self._graph, remedy="export the model again")
         if np.isnan(logits).any():
