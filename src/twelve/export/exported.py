@@ -162,8 +162,8 @@ class Exported:
             ) from None
         rows = len(fed["pair_text"]) // (2 if self.description.get("pairs_a_row") == 2 else 1)
         if logits.ndim < 2 or len(logits) != rows:
-            problem = f"expected {rows} rows of logits, found numbers of shape {logits.shape}"
-            raise CheckpointError(problem, file=self._graph, remedy="export the model again")
+            shape = f"expected {rows} rows of logits, found numbers of shape {logits.shape}"
+            raise CheckpointError(shape, file=self._graph, remedy="export the model again")
         if np.isnan(logits).any():
             raise CheckpointError("the graph gives no number", file=self._graph, remedy="export a sound model again")
         return TwelveOutput(logits={self.output: torch.from_numpy(logits)})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelve.config import load_run
 from twelve.errors import CheckpointError, ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.files import is_there
@@ -14,7 +15,7 @@ from twelve.io.hub import HUB_NAME, PACKAGE, inside, resolve
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
 from twelve.predictor.abilities import Abilities
-from twelve.run_folder import CONFIG, model_folder, open_run
+from twelve.run_folder import RunFolder, model_folder
 from twelve.tasks.base import Task
 from twelve.tasks.custom import own_tasks
 
@@ -27,14 +28,14 @@ _FILES = ("*.json", "*.safetensors")
 
 
 def find(path: str | Path) -> Path:
-    """The folder of a model's files, by the names that :func:`load` takes.
+    """The folder of a model's files, for a name that :func:`load` takes.
 
     Raises:
         CheckpointError: there is no model.
-        ConfigError: the path is none.
+        ConfigError: this is no path.
     """
     if not isinstance(path, str | os.PathLike) or not str(path):
-        raise ConfigError(f"this is no path of a model: {describe(path)}", remedy="name a run folder")
+        raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
     folder = Path(path).expanduser()
     if not folder.exists():
         if not str(path).startswith((HUB_NAME, PACKAGE)):
@@ -44,13 +45,11 @@ def find(path: str | Path) -> Path:
                 remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
             )
         folder = resolve(path, *_FILES)
-    if is_there(folder / CONFIG, ConfigError):
-        open_run(folder)  # a flaw in it shows now
     return model_folder(folder)
 
 
 def _beside(folder: Path) -> str:
-    """The folder that a misspelt name may mean, as a hint."""
+    """A hint at the folder that a misspelt name may mean."""
     try:
         return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
     except OSError:
@@ -58,7 +57,7 @@ def _beside(folder: Path) -> str:
 
 
 def abilities_of(folder: Path) -> Abilities:
-    """What the model in a folder of :func:`find` can be asked, without its network.
+    """What the model in a folder of :func:`find` can be asked; its network is not read.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -76,7 +75,7 @@ def abilities_of(folder: Path) -> Abilities:
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:
     """The own tasks of the run that a model's folder belongs to."""
-    return own_tasks(open_run(folder.parent).tasks) if is_there(folder.parent / CONFIG, ConfigError) else {}
+    return own_tasks(load_run(folder.parent).tasks) if is_there(RunFolder(folder.parent).config, ConfigError) else {}
 
 
 def load(
@@ -95,11 +94,12 @@ def load(
 
     Raises:
         CheckpointError: there is no model, or it is damaged.
-        ConfigError: the path is none, or the device cannot be used.
+        ConfigError: this is no path, or the device cannot be used.
     """
-    found = find(path)  # what is wrong shows before anything heavy is imported
+    found = find(path)
+    own = _own_tasks(found)  # whatever is wrong shows before anything heavy is imported
     from twelve.model.opening import open_network
     from twelve.predictor.predictor import Predictor
 
     model, processor = open_network(found)
-    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=_own_tasks(found))
+    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=own)
