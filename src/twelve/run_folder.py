@@ -6,6 +6,7 @@ No other module spells one of these names; ``tests/test_run_folder.py`` holds th
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,6 +58,20 @@ class RunFolder:
         if not files.is_there(self.config, ConfigError):
             problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
             raise ConfigError(problem, file=self.path, remedy="train one: twelve train CONFIG")
+
+    def check_links(self) -> None:
+        """Refuse a run, which may come from anybody, whose files are links out of its folder, before it is written to:
+        their targets would be replaced. (The folder itself, and ``checkpoints``, may be links.)
+
+        Raises:
+            ConfigError: names the link.
+        """
+        home = os.path.realpath(self.path)
+        for file in (value for value in vars(self).values() if value not in (self.path, self.checkpoints)):
+            real = os.path.realpath(file)
+            if file.is_symlink() and os.path.dirname(real) != home:
+                problem = f"is a link out of its run, and what it leads to would be replaced: {real}"
+                raise ConfigError(problem, file=file, remedy="put the file itself here, if it is yours")
 
     def saved(self) -> list[Path]:
         """Complete checkpoints, oldest first."""

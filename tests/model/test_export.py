@@ -131,6 +131,33 @@ def test_masks_and_pairs_may_be_left_out(tmp_path: Path) -> None:
         graph(**whole | {"input_ids": torch.zeros(3, 20, dtype=torch.int64)})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "change,message", [("nan", "gives no number"), ("one", r"expected 3 rows of logits, found .*\(1,\)")]
+)
+def test_a_graph_that_was_tampered_with(change: str, message: str, tmp_path: Path) -> None:
+    """Whatever it computes, no answer is made of what is none."""
+    import onnx
+
+    model = tiny()
+    graph_of(model, "answer", tmp_path)
+    batch = drawn_batch(model.config, texts=3, length=6, images=3, regions=4, pairs=3)
+    graph = onnx.load(tmp_path / GRAPH)
+    if change == "nan":
+        for tensor in graph.graph.initializer:
+            if tensor.name.startswith("model.heads") and tensor.raw_data:
+                count = len(tensor.raw_data) // 4
+                tensor.raw_data = np.full(count, np.nan, dtype=np.float32).tobytes()
+    else:
+        name = graph.graph.output[0].name
+        del graph.graph.node[:], graph.graph.initializer[:]
+        graph.graph.initializer.append(onnx.helper.make_tensor("one", onnx.TensorProto.FLOAT, [1], [1.0]))
+        graph.graph.node.append(onnx.helper.make_node("Identity", ["one"], [name]))
+        graph.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]))
+    onnx.save(graph, tmp_path / GRAPH)
+    with pytest.raises(CheckpointError, match=rf"model\.onnx: .*{message}.* -> export"):
+        Exported(tmp_path / GRAPH, {"output": "answer"})(**batch)
+
+
 def test_a_folder(saved: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = export(saved, out, output="answer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
@@ -111,6 +113,43 @@ def test_another_configuration_is_not_resumed(root: Path, run: Path, key: str) -
     with pytest.raises(ConfigError) as caught:
         train(configuration.parse(tree), resume=True, console=QUIET)
     assert caught.value.record == key and "begun with" in caught.value.problem
+
+
+def test_tasks_in_another_order_are_not_resumed(root: Path, run: Path) -> None:
+    """Their order is that of the heads and of the steps: the optimizer's state would be of other weights."""
+    config = parsed(root, run)
+    tasks = dict(reversed(config.tasks.items()))
+    with pytest.raises(ConfigError) as caught:
+        train(config.model_copy(update={"tasks": tasks}), resume=True, console=QUIET)
+    assert caught.value.record == "tasks" and "begun with" in caught.value.problem
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "metrics.jsonl", "data.json", "report.html", "model"])
+def test_a_run_does_not_write_out_of_its_folder(root: Path, run: Path, tmp_path: Path, name: str) -> None:
+    """A run may come from anybody: whatever its links lead to is not its own."""
+    mine = tmp_path / "mine"
+    if name == "model":
+        shutil.move(run / name, mine)
+    else:
+        (run / name).unlink(missing_ok=True)
+        mine.write_text("mine")
+    before = mine.stat().st_mtime_ns
+    (run / name).symlink_to(mine)
+    problem = rf"run/{re.escape(name)}: is a link out of its run, and what it leads to would be replaced: .*mine -> put"
+    with pytest.raises(ConfigError, match=problem):
+        train(parsed(root, run, iterations=9), resume=True, console=QUIET)
+    with pytest.raises(ConfigError, match=problem):
+        evaluate_run(run, console=QUIET)
+    with pytest.raises(TwelveError, match=re.escape(f"run/{name}")):  # or what it holds
+        write_report(run)
+    assert mine.stat().st_mtime_ns == before and (name == "model" or mine.read_text() == "mine")
+    (run / name).unlink()
+    if name == "model":
+        shutil.move(mine, run / name)
+        (tmp_path / "alias").symlink_to(run)
+        train(
+            parsed(root, tmp_path / "alias", iterations=9), resume=True, console=QUIET
+        )  # the folder itself may be one
 
 
 def test_without_an_intact_checkpoint_nothing_is_resumed(root: Path, run: Path) -> None:

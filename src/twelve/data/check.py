@@ -367,9 +367,8 @@ def _sizes(task: Task, root: DataRoot, split: str, seen: _Images) -> list[str]:
     wrong: dict[str, str] = {}
     try:
         for image, size in task.image_sizes(root, split):
-            found = stated.setdefault(image, size)
-            if found != size:
-                wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(found)} before")
+            if (before := stated.setdefault(image, size)) != size:
+                wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(before)} before")
     except DataError as error:  # a file that was there a moment ago
         return [str(error)]
     for image, size in stated.items():

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,6 +77,7 @@ class Exported:
         except Exception as problem:  # the library's exceptions share no base but this
             first = str(problem).strip().splitlines()[0]
             raise CheckpointError(f"not a graph: {first}", file=graph, remedy="export the model again") from None
+        self._graph = graph
         self.output: str = description["output"]
         self.description = description
 
@@ -135,6 +137,7 @@ class Exported:
         Raises:
             ConfigError: another output is asked for than the one exported.
             DataError: the batch has a shape that the graph does not take.
+            CheckpointError: what it computes is no number, or not of these pairs.
         """
         if outputs is not None and tuple(outputs) != (self.output,):
             asked = ", ".join(outputs)
@@ -157,6 +160,12 @@ class Exported:
                 f"the graph cannot read this batch: {str(problem).strip().splitlines()[0]}",
                 remedy=f"look at {DESCRIPTION}: texts of at most {self.description.get('longest_text')} pieces",
             ) from None
+        rows = len(fed["pair_text"]) // (2 if self.description.get("pairs_a_row") == 2 else 1)
+        if logits.ndim < 2 or len(logits) != rows:
+            shape = f"expected {rows} rows of logits, found numbers of shape {logits.shape}"
+            raise CheckpointError(shape, file=self._graph, remedy="export the model again")
+        if np.isnan(logits).any():
+            raise CheckpointError("the graph gives no number", file=self._graph, remedy="export a sound model again")
         return TwelveOutput(logits={self.output: torch.from_numpy(logits)})
 
 

@@ -63,8 +63,10 @@ def write_report(run: Path) -> Path:
         ConfigError: the folder holds no run.
         DataError: one of its files is damaged; names it.
     """
-    read, file = read_run(run), RunFolder(run).report
+    read, folder = read_run(run), RunFolder(run)
+    file = folder.report
     files.check_folder(run)
+    folder.check_links()
     page = render(read)
     with files.replacing(file) as partial:
         partial.write_text(page, encoding="utf-8")

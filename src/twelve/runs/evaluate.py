@@ -67,6 +67,8 @@ def evaluate_run(
     if whole:
         check_folder(folder)
     run = RunFolder(folder)
+    if whole:
+        run.check_links()
     model, processor = open_saved(model_folder(folder))
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")

@@ -199,6 +199,7 @@ def _familiar(data: Prepared, most: int) -> Familiarity | None:
 
 def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
     """Raise an error rather than overwrite anything trained, or resume another run."""
+    run.check_links()
     exists = files.is_there(run.config, ConfigError)
     if exists and not resume and run.holds_training():
         raise ConfigError("this folder already holds a run", file=run.path, remedy="add --resume, or --set run=ANOTHER")

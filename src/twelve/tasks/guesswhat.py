@@ -228,14 +228,13 @@ def size_of_game(game: Record) -> tuple[int, int] | None:
 
 def _check_boxes(game: Record, objects: Mapping[int, Box]) -> None:
     """Raise DataError for an object without any part in the image of the size that the game states."""
-    size = size_of_game(game)
-    if size is None:
+    if (size := size_of_game(game)) is None:
         return
+    wide, high = size
     for key, (x1, y1, x2, y2) in objects.items():
-        if x1 > size[0] or y1 > size[1] or x2 < 0 or y2 < 0:
+        if x1 > wide or y1 > high or x2 < 0 or y2 < 0:
             raise game.error(
-                f"object {key} lies outside its image of {size[0]}x{size[1]} pixels, x {x1:g} to {x2:g}, "
-                f"y {y1:g} to {y2:g}"
+                f"object {key} lies outside its image of {wide}x{high} pixels, x {x1:g} to {x2:g}, y {y1:g} to {y2:g}"
             )
 
 

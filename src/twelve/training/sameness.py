@@ -163,8 +163,10 @@ def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
         | {"training": {key: tree["training"][key] for key in FIXED}}
         for tree in (config.absolute(), begun.absolute())
     )
-    if now != then:
-        place, ours, theirs = difference("", now, then)
+    place, ours, theirs = difference("", now, then)
+    if now == then and list(config.tasks) != list(begun.tasks):  # which decides the order of weights and of steps
+        place, ours, theirs = ".tasks", ", ".join(config.tasks), ", ".join(begun.tasks)
+    if place:
         raise ConfigError(
             f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
             record=place[1:],
