@@ -185,7 +185,7 @@ def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path, mon
     (tmp_path / "saved" / "config.json").write_text("{}")
     with monkeypatch.context() as patched:
         patched.setattr(PreTrainedModel, "from_pretrained", None)  # refused before a model of that size is built
-        with pytest.raises(CheckpointError, match=r"lacks \d+ weights: .* -> use the configuration that was saved"):
+        with pytest.raises(CheckpointError, match=r"lacks \d+ weights: .* -> use the configuration saved"):
             Twelve.from_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / "config.json").write_text(kept)
 
@@ -196,10 +196,10 @@ def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path, mon
         Twelve.from_pretrained(tmp_path / "saved")
     damaged["text.layers.0.intermediate.weight"] = damaged.pop("text.layers.0.intermediate.weigth")[:-1].clone()
     save_file(damaged, tmp_path / "saved" / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match="another size of 1 weights"):
+    with pytest.raises(CheckpointError, match="another size for 1 weights"):
         Twelve.from_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / "model.safetensors").write_bytes(b"\0" * 20)
-    with pytest.raises(CheckpointError, match="no sound safetensors file"):
+    with pytest.raises(CheckpointError, match="not a valid safetensors file"):
         Twelve.from_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
@@ -208,7 +208,7 @@ def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path, mon
 
 def test_only_tensors_are_trusted(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "weights": torch.zeros(2)}, tmp_path / "a.bin")
-    with pytest.raises(CheckpointError, match="more than tensors"):
+    with pytest.raises(CheckpointError, match="expected only tensors"):
         load_weights(tmp_path / "a.bin")
     (tmp_path / "c.safetensors").write_bytes(b"\xff" * 40)
     (tmp_path / "d.bin").write_bytes(b"")
@@ -238,7 +238,7 @@ def test_a_program_is_not_run_and_nobody_is_told_to_trust_it(tmp_path: Path, mon
         with pytest.raises(CheckpointError) as caught:
             load_weights(name)
         assert "weights_only" not in str(caught.value) and str(caught.value).startswith(name)
-    with pytest.raises(CheckpointError, match=r"asks for \S+, so it may hold a program; nothing of it was run"):
+    with pytest.raises(CheckpointError, match=r"found a reference to \S+, which could run code; nothing was run"):
         load_weights("a.bin")
     assert not Path("ran").exists()
 
@@ -247,7 +247,7 @@ def test_weights_are_finite(tmp_path: Path) -> None:
     check_finite({"large": torch.full((4,), 3e38), "row": torch.tensor(3)}, "x")  # finite, though their sum is not
     for number in (float("nan"), float("inf"), -float("inf")):
         torch.save({"good": torch.zeros(2), "bad": torch.tensor([0, number])}, tmp_path / "a.bin")
-        with pytest.raises(CheckpointError, match=r"a\.bin \[bad\]: holds numbers that are not finite"):
+        with pytest.raises(CheckpointError, match=r"a\.bin \[bad\]: contains numbers that are not finite"):
             load_weights(tmp_path / "a.bin")
 
 
@@ -258,7 +258,7 @@ def test_damaged_model_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     name = next(iter(state))
     state[name].view(-1)[0] = float("nan")
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match=rf"model \[{re.escape(name)}\]: holds numbers that are not finite"):
+    with pytest.raises(CheckpointError, match=rf"model \[{re.escape(name)}\]: contains numbers that are not finite"):
         Twelve.from_pretrained(folder)
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Program()))

@@ -25,7 +25,7 @@ from twelve.model.config import TwelveConfig
 from twelve.model.settings import defaults
 from twelve.model.vilbert import Twelve
 from twelve.parity import forward, pretraining, retrieval
-from twelve.parity.base import Difference
+from twelve.parity.report import Difference
 
 RECORDINGS = [
     (forward, "public_multitask", 42),

@@ -47,7 +47,7 @@ def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
     task = task.reader
     with root.mended():
         folder = cache_folder()
-        paths = [] if folder is None else task.sources(root, split)
+        paths = [] if folder is None else task.input_files(root, split)
         # What lacks a file is read as well: the reader says best what is missing.
         if folder is None or not all(path.is_file() for path in paths):
             return task.read(root, split)

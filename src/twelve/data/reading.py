@@ -37,4 +37,4 @@ def reading(root: DataRoot, wanted: Iterable[tuple[Task, str]], *, shown: bool =
 
 def _megabytes(root: DataRoot, task: Task, split: str) -> float:
     """Of the files that are there."""
-    return sum(path.stat().st_size for path in task.sources(root, split) if path.is_file()) / _MEGABYTE
+    return sum(path.stat().st_size for path in task.input_files(root, split) if path.is_file()) / _MEGABYTE
