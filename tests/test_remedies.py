@@ -695,7 +695,7 @@ def test_a_world_where_another_folder_is(tmp_path: Path) -> None:
     root = tmp_path / "my world"
     small = partial(make_microworld, sizes=SIZES)
     (root / "notes").mkdir(parents=True)
-    remedy = refused(lambda: small(root, 0), "not a microworld")
+    remedy = refused(lambda: small(root, 0), "other than a microworld")
     assert remedy == "choose another folder, or remove this one first"
     shutil.rmtree(root)
     small(root, 0)

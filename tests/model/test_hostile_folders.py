@@ -120,8 +120,8 @@ def test_an_index_and_its_shards_agree(folder: Path) -> None:
     placed = tree["weight_map"]
     first, other = next(iter(placed)), next(shard for shard in placed.values() if shard != next(iter(placed.values())))
     for wrong, problem in (
-        (placed | {first: other}, "unlike the index|lacks 1 weights"),
-        ({name: shard for name, shard in placed.items() if name != first}, "unlike the index, 1 weights"),
+        (placed | {first: other}, "beyond its index|lacks 1 weights"),
+        ({name: shard for name, shard in placed.items() if name != first}, "beyond its index 1 weights"),
         (placed | {"more": other}, "lacks 1 weights: more"),
         ({}, "expected weight names"),
         ([], "expected weight names"),
@@ -279,7 +279,7 @@ def test_a_recipe_of_another_extractor_than_the_models(folder: Path) -> None:
     recipe = extractor.recipe().to_json()
     change(folder / "processor_config.json", region_recipes={"coco": recipe})
     with pytest.raises(
-        CheckpointError, match=rf"expected fingerprint \w+ as in region_fingerprints, found {extractor.mark}"
+        CheckpointError, match=rf"expected fingerprint \w+, as in region_fingerprints, found {extractor.mark}"
     ):
         load(folder)
     change(folder / "processor_config.json", region_fingerprints={"coco": extractor.mark})
@@ -352,13 +352,13 @@ def test_tokenizers_that_bert_folders_carry(folder: Path) -> None:
         ("task_outputs", {"vqa": "nothing"}, r"task_outputs\.vqa\]: expected one of alignment, .* found 'nothing'"),
         ("max_text", dict.fromkeys(tiny_model.TASKS, 33), r"max_text\.vqa\]: expected 3 to 32 word pieces"),
         ("max_text", dict.fromkeys(tiny_model.TASKS, 0), r"max_text\.vqa\]: expected 3 to 32 word pieces"),
-        ("max_text", {}, r"max_text\.vqa\]: expected a number up to 32, as the model has, found none"),
+        ("max_text", {}, r"max_text\.vqa\]: expected a number up to 32, as in the model, found none"),
         ("token_rows", {}, r"token_rows\.vqa\]: expected a row"),
-        ("vocabularies", {"answer": ["one"]}, r"vocabularies\.answer\]: expected 6 labels, as the model has, found 1"),
+        ("vocabularies", {"answer": ["one"]}, r"vocabularies\.answer\]: expected 6 labels, as in the model, found 1"),
         ("vocabularies", {"answer": []}, r"vocabularies\.answer\]: expected 6 labels"),
         ("vocabularies", {}, r"vocabularies\.answer\]: expected 6 labels"),
         ("vocabularies", {"other": []}, r"vocabularies\.(other|answer)\]: expected"),
-        ("max_regions", 10**9, "max_regions must be a whole number from 1 to 10000"),
+        ("max_regions", 10**9, "max_regions must be an integer from 1 to 10000"),
         ("temperatures", {"vqa": 1e300}, "temperatures must be"),
         ("temperatures", {"vqa": float("nan")}, r"temperatures\.vqa\]: expected a finite number"),
     ],
@@ -374,7 +374,7 @@ def test_a_tokenizer_is_of_its_model(folder: Path) -> None:
     tree = json.loads(file.read_text())
     tree["model"]["vocab"]["more"] = len(tree["model"]["vocab"])
     file.write_text(json.dumps(tree))
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json: expected \d+ word pieces, as the model has, found"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: expected \d+ word pieces, as in the model, found"):
         load(folder)
 
 

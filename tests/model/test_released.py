@@ -105,8 +105,11 @@ def test_names_of_the_optimizers_rules() -> None:
     ("change", "message"),
     [
         (lambda s: s.pop("bert.t_pooler.dense.weight"), r"lacks 1 weights: bert\.t_pooler\.dense\.weight"),
-        (lambda s: s.update({"bert.extra.weight": torch.zeros(1)}), r"unknown .* 1 weights: bert\.extra\.weight"),
-        (lambda s: s.update({"cls.predictions.bias": torch.zeros(3)}), r"cls\.predictions\.bias is \(3,\).*makes it"),
+        (lambda s: s.update({"bert.extra.weight": torch.zeros(1)}), r"1 unknown weights: bert\.extra\.weight"),
+        (
+            lambda s: s.update({"cls.predictions.bias": torch.zeros(3)}),
+            r"cls\.predictions\.bias of shape .*, found \(3,\)",
+        ),
         (
             lambda s: s.update({"cls.predictions.decoder.weight": s["cls.predictions.decoder.weight"] + 1}),
             "differs from bert.embeddings.word_embeddings",
@@ -127,7 +130,7 @@ def test_heads_the_configuration_does_not_have_are_refused(goldens: Path) -> Non
     state = state_of(recording)
     config = read_released_config(config_of(recording), state)
     config.heads.pop("answer_gqa")
-    with pytest.raises(CheckpointError, match=r"unknown .* 6 weights: vil_prediction_gqa"):
+    with pytest.raises(CheckpointError, match=r"6 unknown weights: vil_prediction_gqa"):
         read_released(state, config)
 
 
@@ -141,7 +144,7 @@ def test_heads_the_configuration_does_not_have_are_refused(goldens: Path) -> Non
 def test_switches_that_are_not_offered(goldens: Path, key: str, value: Any) -> None:
     tree = json.loads((goldens / "model" / "public_multitask" / "meta.json").read_text())["effective_config"]
     read_released_config(tree)
-    with pytest.raises(ConfigError, match=f"{key} {value!r} is not offered"):
+    with pytest.raises(ConfigError, match=f"expected {key} .*, the only supported value, found {value!r}"):
         read_released_config(tree | {key: value})
     with pytest.raises(ConfigError, match=r"fusion_metod.*fusion_method"):
         read_released_config(tree | {"fusion_metod": "sum"})
@@ -216,7 +219,7 @@ def test_only_tensors_are_trusted(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(300)}, tmp_path / "f.bin")
     (tmp_path / "f.bin").write_bytes((tmp_path / "f.bin").read_bytes()[:900])
     for name in ("c.safetensors", "d.bin", "e.bin", "f.bin"):
-        with pytest.raises(CheckpointError, match="is no file of weights"):
+        with pytest.raises(CheckpointError, match="not a weights file"):
             load_weights(tmp_path / name)
     with pytest.raises(CheckpointError, match="no such file"):
         load_weights(tmp_path / "g.bin")

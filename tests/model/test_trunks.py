@@ -319,13 +319,13 @@ def test_an_unknown_trunk(name: str, tmp_path: Path) -> None:
 
 
 def test_only_two_streams_have_a_pattern() -> None:
-    with pytest.raises(ConfigError, match="names layer 6, but num_hidden_layers is 4"):
+    with pytest.raises(ConfigError, match="must name layers from 0 to num_hidden_layers 4, found 6"):
         Settings(num_hidden_layers=4)
     assert Settings(num_hidden_layers=4, trunk="single_stream").num_hidden_layers == 4
 
 
 def test_a_trunk_that_is_no_name() -> None:
-    with pytest.raises(ConfigError, match="trunk must be a name, not 3"):
+    with pytest.raises(ConfigError, match="trunk must be a name, found 3"):
         Settings(trunk=3)
 
 

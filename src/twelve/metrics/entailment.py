@@ -14,7 +14,9 @@ from twelve.metrics import classes
 from twelve.metrics.classes import Scores
 
 CLASSES = ("entailment", "neutral", "contradiction")
-RESULT = '{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"} on each line or in one JSON list, or {pairID: class}'
+RESULT = (
+    '{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"} on each line or in one JSON list, or {pairID: class}'
+)
 
 
 def evaluate(labels: Sequence[str], predictions: Sequence[str]) -> Scores:

@@ -86,10 +86,10 @@ def read_released(source: Mapping[str, Tensor] | str | Path, config: TwelveConfi
         else:
             found[ours] = value
     missing = [released_name(name, kinds_of(config)) for name in wanted if name not in found]
-    for what, names in (("lacks", missing), ("has, unlike this configuration,", unknown)):
+    for what, names in (("lacks {} weights", missing), ("has {} unknown weights", unknown)):
         if names:
             raise CheckpointError(
-                f"the checkpoint {what} {len(names)} weights: {', '.join(sorted(names)[:5])}",
+                f"the checkpoint {what.format(len(names))}: {', '.join(sorted(names)[:5])}",
                 file=file,
                 remedy="use the configuration that belongs to the checkpoint (heads, task tokens, dynamic attention)",
             )

@@ -345,12 +345,12 @@ def check_fit(folder: Path, built: Network, there: Mapping[str, Weight]) -> None
 
 def refuse_differences(file: Path, missing: Iterable[str], unknown: Iterable[str], other: Iterable[object]) -> None:
     """Raise CheckpointError if a checkpoint's weights do not match its configuration."""
-    for what, found in (("lacks", missing), ("has unknown", unknown), ("has another size for", other)):
+    for what, found in (("lacks {}", missing), ("has {} unknown", unknown), ("has another size for {}", other)):
         names = sorted(found, key=str)
         if names:
             some = ", ".join(map(str, names[:5]))
             raise CheckpointError(
-                f"the checkpoint {what} {len(names)} weights: {some}",
+                f"the checkpoint {what.format(len(names))} weights: {some}",
                 file=file,
                 remedy="use the configuration saved with it",
             )

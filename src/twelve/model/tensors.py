@@ -67,7 +67,7 @@ def weights_of(folder: Path) -> dict[str, Weight]:
     found: dict[str, Weight] = {}
     for shard, names in sorted(shards.items()):
         there = _header(inside(folder, shard))
-        for what, others in (("lacks", names - there.keys()), ("has, unlike the index,", there.keys() - names)):
+        for what, others in (("lacks", names - there.keys()), ("has beyond its index", there.keys() - names)):
             if others:
                 some = ", ".join(sorted(others)[:3])
                 raise CheckpointError(f"{what} {len(others)} weights: {some}", file=folder / shard, remedy=_REMEDY)
