@@ -59,7 +59,7 @@ def check(
 ) -> None:
     """Report what is present, missing or inconsistent. Exits with 1 if a task cannot run."""
     from twelve.data.check import check_root
-    from twelve.data.opening import opened
+    from twelve.data.sources import opened
 
     data, tasks = opened(root, task, source, config)
     report = check_root(data, tasks, regions=regions)
@@ -77,7 +77,7 @@ def clean(
 ) -> None:
     """Find training images that some task is evaluated on, and write them as lists for other programs."""
     from twelve.data.exclusions import check_out, find_exclusions
-    from twelve.data.opening import opened
+    from twelve.data.sources import opened
 
     if hold_out not in ("test", "test+val"):
         raise ConfigError(f"expected --hold-out test or test+val, found {hold_out!r}", remedy="choose one of them")
@@ -92,7 +92,7 @@ def clean(
 @data_app.command(epilog="Example: twelve data stats ROOT")
 def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config = None) -> None:
     """Count examples, images, words and answers of every split."""
-    from twelve.data.opening import opened
+    from twelve.data.sources import opened
     from twelve.data.stats import root_stats
 
     for split in root_stats(*opened(root, task, source, config)):

@@ -47,17 +47,17 @@ def predict(
     if threshold is not None and jsonl is None and not locate:
         raise ConfigError("--threshold requires --locate", remedy="leave it out, or add --locate")
     if jsonl is not None:
-        everything = lines.asked_in(jsonl, task, threshold)
+        requests = lines.requests_in(jsonl, task, threshold)
     else:
-        everything = lines.asked_of(lines.images_in(image or []), texts, task, threshold)
-    lines.check_images(image for asked in everything for image in asked.images)
-    command.check_outputs(everything, out=out, draw=draw, jsonl=jsonl)
+        requests = lines.requests_of(lines.images_in(image or []), texts, task, threshold)
+    lines.check_images(image for request in requests for image in request.images)
+    command.check_outputs(requests, out=out, draw=draw, jsonl=jsonl)
     folder = loading.find(run)
-    command.check(loading.abilities_of(folder), everything)
-    command.check_looking(weights, device)
-    said = command.predict(loading.load(folder, weights=weights, device=device), everything)
-    names = command.short_names(image for asked in everything for image in asked.images)
-    missing = command.write(said, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
+    command.check(loading.abilities_of(folder), requests)
+    command.check_extractor(weights, device)
+    outcomes = command.predict(loading.load(folder, weights=weights, device=device), requests)
+    names = command.short_names(image for request in requests for image in request.images)
+    missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
     raise typer.Exit(int(missing > 0))
 
 
@@ -74,8 +74,8 @@ def match(
 ) -> None:
     """Find the images that match captions. Exits with 1 if an image could not be read."""
     from twelve.errors import RegionError, one_line
+    from twelve.outputs.parts.result import percent
     from twelve.predictor import command, lines, loading
-    from twelve.predictor.results import percent
 
     files = lines.images_in(images)
     lines.check_images(files)
@@ -85,7 +85,7 @@ def match(
         )
     folder = loading.find(run)
     command.check_captions(loading.abilities_of(folder), captions, task)
-    command.check_looking(weights, device)
+    command.check_extractor(weights, device)
     predictor = loading.load(folder, weights=weights, device=device)
     found, failed = command.match(predictor, files, captions, regions=regions, task=task)
     for file, why in failed.items():
@@ -177,7 +177,7 @@ def serve(
     """Serve a trained model: a web page and an HTTP API (docs/service.md). Uploads are not stored."""
     from twelve.predictor import command, loading
 
-    command.check_looking(weights, device)
+    command.check_extractor(weights, device)
     loading.abilities_of(loading.find(run))
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.json_streams import read_elements
 from twelve.formats.records import Record
 from twelve.formats.results import by_id, written_like
@@ -126,5 +126,5 @@ def read_relevance(path: Path, options: int) -> dict[str, tuple[float, ...]]:
             raise record.error("expected no negative relevance and at least one above 0")
         found[key] = values
     if not found:
-        raise DataError("contains no annotations", file=path, remedy="download the file again")
+        raise DataError("contains no annotations", file=path, remedy=Again("download the file again"))
     return found

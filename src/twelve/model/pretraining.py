@@ -73,9 +73,9 @@ class PretrainingHeads(nn.Module):
         self.words = WordHead(config)
         self.regions = RegionHead(config, visual_size)
         self.alignment = nn.Linear(config.bi_hidden_size, 2)
-        self.visual_target = config.visual_target
+        self.visual_target, self.has_task = config.visual_target, config.task_specific_tokens
 
-    def asked(
+    def forward(
         self,
         words: Tensor,
         regions: Tensor,
@@ -87,11 +87,12 @@ class PretrainingHeads(nn.Module):
         """Apply the heads to masked positions only, which spares the model's largest matrices the others.
 
         Args:
-            words, regions, fused: final states (P, L, H) without task token and (P, R, V), and the fused vector (P, B)
+            words, regions, fused: final states (P, L, H) and (P, R, V), and the fused vector (P, B)
                 after dropout.
             embedding: (vocabulary, H) word embedding.
             hidden_words, hidden_regions: (P, L) and (P, R - 1) bool; None if nothing is masked.
         """
+        words = without_task(words) if self.has_task else words
         return PretrainingLogits(
             words=self.words(words[:, 0][:0] if hidden_words is None else words[hidden_words], embedding),
             regions=self.regions(regions[:, 0][:0] if hidden_regions is None else regions[:, 1:][hidden_regions]),

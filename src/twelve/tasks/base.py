@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from twelve.formats.data_root import DataRoot
 
 
-HEADS: Mapping[str, str] = {"options": "alignment"}
-"""Kind of output -> the kind whose head it uses, where it has none of its own."""
-
-
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """Training settings from the original program's task table; a configuration can override them."""
@@ -50,9 +46,10 @@ class Task(abc.ABC):
     output: ClassVar[str]
     """Key of the task's output; tasks with the same key share one head."""
     kind: ClassVar[str]
-    """Kind of that output: answer | alignment | region | pair | entailment | options | truth | reply | pretraining."""
+    """Kind of that output: a file of :mod:`twelve.outputs`."""
     method: ClassVar[str] = ""
-    """Method of :mod:`twelve.predictor` that asks this kind of question, where it does not follow from ``kind``."""
+    """The :class:`twelve.Predictor` method that asks this kind of question, if not the first of the output's
+    methods."""
     token: ClassVar[int]
     """Row in the released model's task-token table."""
     source: ClassVar[str]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_lines
 from twelve.formats.results import complete, mended_by, only, passed_over
@@ -90,7 +90,10 @@ class NLVR2(Task):
             self.protocol("").note,
             counts,
             "sentences",
-            [*notes, *passed_over(sum(key not in labels for key in predicted), f"not in {whole.name}")],
+            [
+                *notes,
+                *passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {whole.name}"),
+            ],
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
@@ -113,7 +116,7 @@ def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, 
         foreign = [key for key in part if key not in read[whole]]
         if not part or foreign:
             problem = f"{len(foreign):,} examples are not in {whole.name}" if part else "contains no examples"
-            remedy = "pass one split and parts of it" if part else "leave it out, or download it again"
+            remedy = "pass one split and parts of it" if part else Again("leave it out, or download it again")
             raise DataError(problem, file=path, record=foreign[0] if foreign else None, remedy=remedy)
     return whole, read[whole], {path: list(read.get(path, ())) for path in truth if path != whole}
 

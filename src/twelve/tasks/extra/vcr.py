@@ -96,7 +96,7 @@ class _VCR(Task):
             ),
             f"{_NAMES['reasons']} given the right answer; {_NAMES['both']} requires both to be right",
             dict.fromkeys(found, len(labels)),
-            notes=passed_over(sum(key not in labels for key in predicted), f"not in {path.name}"),
+            notes=passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {path.name}"),
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from twelve.errors import ConfigError, DataError, MissingData, nearest
+from twelve.errors import Again, ConfigError, DataError, MissingData, nearest
 from twelve.formats.data_root import image_key
 from twelve.formats.records import REMEDY, Record
 from twelve.metrics import classes as classes_metric
@@ -68,7 +68,7 @@ def some_of(
         raise MissingData(
             f"contains no example of split {split!r}",
             file=file,
-            remedy="choose another split or download the file again",
+            remedy=Again("choose another split or download the file again"),
         )
     for what, (number, first) in blanks.items():
         if number > BLANK * count:
