@@ -285,8 +285,8 @@ def _check_heads(heads: Any) -> None:
             raise ConfigError(f"head {key!r} must have a kind and a size, found {head!r}", remedy=_HEAD)
         if not isinstance(head["kind"], str) or type(head["size"]) is not int or head["size"] < 1:
             raise ConfigError(
-                f"head {key!r}: expected a kind and an integer size, found {head['kind']!r} and {head['size']!r}",
-                remedy="choose a known kind, and a size of at least 1",
+                f"head {key!r}: expected a kind and a size of at least 1, found {head['kind']!r} and {head['size']!r}",
+                remedy=_HEAD,
             )
         if head["size"] > _ROWS:
             raise ConfigError(

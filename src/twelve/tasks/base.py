@@ -62,6 +62,8 @@ class Task(abc.ABC):
     """Whether examples come with candidate boxes, whose regions are extracted too: :meth:`candidate_boxes`."""
     page: ClassVar[str] = ""
     """Where the official files are published, for errors about missing files."""
+    note: ClassVar[str] = ""
+    """How the task is measured, see :class:`twelve.types.measurement.Protocol`."""
     defaults: ClassVar[Defaults]
     train_split: ClassVar[str] = "train"
     file_names: ClassVar[Mapping[str, str]] = {}
@@ -146,9 +148,9 @@ class Task(abc.ABC):
         """
         return {}
 
-    @abc.abstractmethod
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         """How ``split`` is measured; ``full`` selects the complete gallery where the default is smaller."""
+        return Protocol(split=split, boxes="given" if self.has_candidates else "detected", note=self.note)
 
     @abc.abstractmethod
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:

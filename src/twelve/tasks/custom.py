@@ -51,7 +51,7 @@ from twelve.tasks.extra.conceptual_captions import PRETRAINING
 from twelve.tasks.formats.captions import CaptionTask
 from twelve.tasks.formats.shared import accuracy, some, values
 from twelve.types.examples import Box, Example, Target
-from twelve.types.measurement import Measurement, Protocol
+from twelve.types.measurement import Measurement
 
 if TYPE_CHECKING:
     from twelve.settings import TaskSettings
@@ -72,7 +72,6 @@ class FileTask(Task):
     needs_targets: ClassVar[bool] = True
     """Whether training requires a target in every line."""
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=30)
-    note: ClassVar[str] = ""
     scoring_protocols: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
@@ -154,9 +153,6 @@ class FileTask(Task):
         """Facts that the vocabulary needs."""
         return {}
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note=self.note)
-
     def scores(self, examples: Sequence[Example], predicted: Sequence[Any]) -> NDArray[np.float64]:
         """(N,) score of each prediction, 0..1; by default 1 if it equals the target."""
         pairs = zip(examples, predicted, strict=True)
@@ -206,9 +202,6 @@ class RetrievalFile(FileTask, CaptionTask):
     def target(self, record: Record, example: Example) -> Target:
         return None
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return CaptionTask.protocol(self, split, full=full)
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return CaptionTask.measure(self, examples, predictions)
 
@@ -252,9 +245,6 @@ class CandidatesFile(FileTask):
         if not 0 <= target < len(example.candidates):
             raise record.error(f"field 'target' must be 0 to {len(example.candidates) - 1}, found {target}", _REMEDY)
         return target
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, boxes="given", note=self.note)
 
 
 class PairFile(FileTask):

@@ -27,7 +27,7 @@ from twelve.tasks.formats.gqa import choices_of, entailments, metrics_of, questi
 from twelve.tasks.formats.shared import accuracy, all_but_last, last, some_of, unknown_split, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _PARTS = ("train", "val", "testdev", "test", "challenge")
 _SPLITS = (*(f"{part}_{kind}" for kind in ("balanced", "all") for part in _PARTS), "submission_all")
@@ -55,6 +55,9 @@ class GQA(GenomeTask):
     kind: ClassVar[str] = "answer"
     token: ClassVar[int] = 15
     page: ClassVar[str] = "https://cs.stanford.edu/people/dorarad/gqa/download.html"
+    note: ClassVar[str] = (
+        "exact answers to balanced questions, without normalization; distribution: chi squared / 100, lower is better"
+    )
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
     train_split: ClassVar[str] = "train_balanced"
     splits: ClassVar[tuple[str, ...]] = (*_SPLITS, *_CUTS)
@@ -103,13 +106,6 @@ class GQA(GenomeTask):
                 entailments=not split.startswith("train"),
             )
         return some_of(found, paths[0], split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(
-            split=split,
-            note="exact answers to balanced questions, without normalization; distribution: chi squared / 100, lower "
-            "is better",
-        )
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         """Only balanced questions are measured. Validity and plausibility need the choices file, consistency needs

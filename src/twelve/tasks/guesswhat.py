@@ -27,7 +27,7 @@ from twelve.metrics import guesswhat as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import SourceOf, accuracy, by_number, corners, dialogue, image_of, some, values
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 SPLITS = ("train", "valid", "test")
 ANSWERS = ("Yes", "No", "N/A")
@@ -53,6 +53,7 @@ class GuessWhat(Task):
     token: ClassVar[int] = 17
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = PAGE
+    note: ClassVar[str] = "the correct one of all objects, over successful games"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=256)
     file_names: ClassVar[Mapping[str, str]] = {split: f"guesswhat.{split}.jsonl{_PACKED}" for split in SPLITS}
     test_split: ClassVar[str] = "test"
@@ -69,9 +70,6 @@ class GuessWhat(Task):
         """The compressed file is read if both it and the uncompressed one exist."""
         path = games_file(root, self.name, *self.files(split))
         return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split, _blank)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, boxes="given", note="the correct one of all objects, over successful games")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         """Only successful games are measured; predictions for others are ignored."""

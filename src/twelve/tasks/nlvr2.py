@@ -20,7 +20,7 @@ from twelve.metrics import nlvr2 as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import accuracy, some, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _SPLITS = (
     *("train", "dev", "test1", "test2"),
@@ -41,6 +41,7 @@ class NLVR2(Task):
     token: ClassVar[int] = 12
     source: ClassVar[str] = "nlvr2"
     page: ClassVar[str] = "https://github.com/lil-lab/nlvr/tree/master/nlvr2/data"
+    note: ClassVar[str] = "consistency: sentences judged correctly for all their image pairs"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
     file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.json" for split in _SPLITS}
     splits: ClassVar[tuple[str, ...]] = _SPLITS
@@ -59,9 +60,6 @@ class NLVR2(Task):
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
         pattern = f"annotated_*{_ANNOTATED}"
         yield from ((path, metric.read_categories) for path in sorted((root.path / self.folder).glob(pattern)))
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="consistency: sentences judged correctly for all their image pairs")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         labels = {example.id: str(example.target) for example in examples}
@@ -87,7 +85,7 @@ class NLVR2(Task):
         notes = [f"{odd:,} predictions are neither true nor false and count as wrong"] if odd else []
         return Scored(
             accuracy(list(scores.correct.values()), list(examples.values()), metrics),
-            self.protocol("").note,
+            self.note,
             counts,
             "sentences",
             [

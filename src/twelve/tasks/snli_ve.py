@@ -20,7 +20,7 @@ from twelve.metrics import entailment as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import accuracy_by_class, distinct, some, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _IMAGE_KEYS = ("Flickr30K_ID", "Flikr30kID")
 _NO_AGREEMENT = "-"
@@ -38,6 +38,7 @@ class SNLIVE(Task):
     token: ClassVar[int] = 13
     source: ClassVar[str] = "flickr30k"
     page: ClassVar[str] = "https://github.com/necla-ml/SNLI-VE"
+    note: ClassVar[str] = "original labels; pairs without agreement are excluded"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=56)
     file_names: ClassVar[Mapping[str, str]] = {split: f"snli_ve_{split}.jsonl" for split in ("train", "dev", "test")}
     test_split: ClassVar[str] = "test"
@@ -51,9 +52,6 @@ class SNLIVE(Task):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(distinct(read_pairs(path, root.image_source(self)), path)), path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="original labels; pairs without agreement are excluded")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         labels = [str(example.target) for example in examples]
@@ -78,7 +76,7 @@ class SNLIVE(Task):
             )
         labels = [str(example.target) for example in examples]
         measurement, counts = accuracy_by_class(examples, labels, found, metric.CLASSES)
-        rules = "three-way accuracy (there is no official program); " + self.protocol("").note
+        rules = "three-way accuracy (there is no official program); " + self.note
         return Scored(measurement, rules, counts, notes=notes)
 
 

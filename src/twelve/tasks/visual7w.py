@@ -22,7 +22,7 @@ from twelve.tasks.base import Defaults, register
 from twelve.tasks.formats.shared import SourceOf, accuracy, by_number, image_of, some, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _FILE = "dataset_v7w_pointing.json"
 _SPLITS = ("train", "val", "test")
@@ -42,6 +42,7 @@ class Visual7W(GenomeTask):
     has_candidates: ClassVar[bool] = True
     token: ClassVar[int] = 4
     page: ClassVar[str] = "https://ai.stanford.edu/~yukez/visual7w (dataset_v7w_pointing.zip)"
+    note: ClassVar[str] = "the correct one of the given boxes, usually four"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
     file_names: ClassVar[Mapping[str, str]] = dict.fromkeys(_SPLITS, _FILE)
     test_split: ClassVar[str] = "test"
@@ -51,9 +52,6 @@ class Visual7W(GenomeTask):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(read_questions(read_object(path), split, lambda name: root.image_source(self, name)), path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, boxes="given", note="the correct one of the given boxes, usually four")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         answers, chosen = {}, {}

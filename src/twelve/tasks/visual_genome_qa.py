@@ -21,7 +21,7 @@ from twelve.tasks.base import Defaults, register
 from twelve.tasks.formats.shared import accuracy, last_by_id, some, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _FILE = "question_answers.json"
 _SPLITS = ("train", "val")
@@ -44,6 +44,10 @@ class VisualGenomeQA(GenomeTask):
     kind: ClassVar[str] = "answer"
     token: ClassVar[int] = 2
     page: ClassVar[str] = "https://homes.cs.washington.edu/~ranjay/visualgenome"
+    note: ClassVar[str] = (
+        "exact match after VQA's normalization; no official split: val is the questions with the largest ids, "
+        "so an image can be on both sides unless training excludes it"
+    )
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
     file_names: ClassVar[Mapping[str, str]] = dict.fromkeys(_SPLITS, _FILE)
     test_split: ClassVar[str] = "val"
@@ -57,13 +61,6 @@ class VisualGenomeQA(GenomeTask):
         path = root.file(self.name, *self.files(split), page=self.page)
         train, val = part(read_questions(path, root.image_source(self)))
         return some(val if split == "val" else train, path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(
-            split=split,
-            note="exact match after VQA's normalization; no official split: val is the questions with the largest ids, "
-            "so an image can be on both sides unless training excludes it",
-        )
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         right = [
@@ -83,7 +80,7 @@ class VisualGenomeQA(GenomeTask):
         right = [answers[example.id] == example.facts["label"] for example in examples]
         return Scored(
             accuracy(right, examples),
-            self.protocol("val").note,
+            self.note,
             {"accuracy": len(right)},
             notes=passed_over(len(answers) - len(right), "of other questions"),
         )

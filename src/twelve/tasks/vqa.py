@@ -29,7 +29,7 @@ from twelve.metrics import vqa as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import accuracy, all_but_last, last, some_of, unknown_split, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _QUESTIONS = {
     "train": "v2_OpenEnded_mscoco_train2014_questions.json",
@@ -63,6 +63,7 @@ class VQA(Task):
     token: ClassVar[int] = 1
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = "https://visualqa.org/download.html"
+    note: ClassVar[str] = "official VQA accuracy (ten people, leaving one out)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=23)
     splits: ClassVar[tuple[str, ...]] = (*_QUESTIONS, *_PARTS)
     test_split: ClassVar[str] = "val"
@@ -91,9 +92,6 @@ class VQA(Task):
         found = add_answers(examples, paths[0], paths[1], split) if len(paths) > 1 else examples
         return some_of(found, paths[0], split)
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="official VQA accuracy (ten people, leaving one out)")
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         questions = {example.id: _question(example) for example in examples}
         predicted = dict(zip(questions, values(examples, predictions), strict=True))
@@ -120,7 +118,7 @@ class VQA(Task):
         images = [str(record.integer("image_id")) for record in content.records("annotations")]
         return Scored(
             Measurement("accuracy", _metrics(scores), np.array(each, dtype=np.float64), images),
-            self.protocol("").note + ", rounded to two decimals, as by the official program",
+            self.note + ", rounded to two decimals, as by the official program",
             {"accuracy": len(asked), **kinds},
         )
 

@@ -30,7 +30,7 @@ from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.entities_files import read_annotation, read_images, read_sentences
 from twelve.tasks.formats.shared import some
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _RESULT = (
     '{"image": "278118254", "sentence": 0, "phrase": 1, "box": [x1, y1, x2, y2]}, or "boxes", best first, in '
@@ -50,6 +50,7 @@ class Flickr30kEntities(Task):
     source: ClassVar[str] = "flickr30k"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://github.com/BryanPlummer/flickr30k_entities"
+    note: ClassVar[str] = f"{metric.PROTOCOLS[metric.UNION]}; phrases without a box are excluded"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-6, max_text=24)
     file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.txt" for split in ("train", "val", "test")}
     test_split: ClassVar[str] = "test"
@@ -64,9 +65,6 @@ class Flickr30kEntities(Task):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(read_phrases(path, root.image_source(self))), path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note=f"{metric.PROTOCOLS[metric.UNION]}; phrases without a box are excluded")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return _measured(examples, _ranked(examples, predictions), metric.UNION)[0]

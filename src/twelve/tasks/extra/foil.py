@@ -25,7 +25,7 @@ from twelve.formats.results import by_id, complete, known, only, written_like
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import accuracy_by_class, some, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _CLASSES = {True: "true", False: "foiled"}
 _RESULT = '{"annotation": 0, "foil": true} (position in the official file, from 0), in one JSON list'
@@ -43,6 +43,7 @@ class FOIL(Task):
     source: ClassVar[str] = "coco"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://foilunitn.github.io"
+    note: ClassVar[str] = "each true or foiled caption judged on its own"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=4e-5, max_text=20)
     file_names: ClassVar[Mapping[str, str]] = {split: f"foilv1.0_{split}_2017.json" for split in ("train", "test")}
     test_split: ClassVar[str] = "test"
@@ -51,9 +52,6 @@ class FOIL(Task):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(read_captions(path, root.image_source(self))), path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="each true or foiled caption judged on its own")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return _measured(examples, values(examples, predictions))[0]
@@ -68,7 +66,7 @@ class FOIL(Task):
         known(judged, captions, path)
         complete([example.id for example in examples], judged, path, "captions")
         measurement, counts = _measured(examples, [judged[example.id] for example in examples])
-        return Scored(measurement, "two-way accuracy (there is no official program); " + self.protocol("").note, counts)
+        return Scored(measurement, "two-way accuracy (there is no official program); " + self.note, counts)
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
         """The format that :meth:`score` reads."""

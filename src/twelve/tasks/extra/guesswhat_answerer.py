@@ -36,7 +36,7 @@ from twelve.tasks.guesswhat import (
     turns,
 )
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _RESULT = '"5": ["Yes", "No", "N/A"] (game, answers to its questions in order), in one JSON object'
 
@@ -54,6 +54,7 @@ class GuessWhatAnswerer(Task):
     extra: ClassVar[bool] = True
     has_candidates: ClassVar[bool] = True
     page: ClassVar[str] = PAGE
+    note: ClassVar[str] = "one question and the object's box, not its category; questions of successful games"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=4e-5, max_text=25)
     file_names: ClassVar[Mapping[str, str]] = GuessWhat.file_names
     test_split: ClassVar[str] = "test"
@@ -74,10 +75,6 @@ class GuessWhatAnswerer(Task):
         """The compressed file is read if both it and the uncompressed one exist."""
         path = games_file(root, self.folder, *self.files(split))
         return some(list(read_questions(path, lambda file: root.image_source(self, file))), path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        note = "one question and the object's box, not its category; questions of successful games"
-        return Protocol(split=split, boxes="given", note=note)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         """Only questions of successful games are measured; predictions for others are ignored."""

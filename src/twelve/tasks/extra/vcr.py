@@ -31,7 +31,7 @@ from twelve.metrics import vcr as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import image_of, some_of, values
 from twelve.types.examples import SEPARATOR, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _NAMES = {"answers": "Q->A", "reasons": "QA->R", "both": "Q->AR"}
 
@@ -117,12 +117,10 @@ class VCRAnswers(_VCR):
 
     name: ClassVar[str] = "vcr_qa"
     title: ClassVar[str] = "VCR answers"
+    note: ClassVar[str] = "one of four answers; the dataset's object outlines are not used"
     token: ClassVar[int] = 5
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=60, epochs=10)
     part: ClassVar[str] = "answers"
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="one of four answers; the dataset's object outlines are not used")
 
     def examples(self, record: Record, split: str, source: str) -> Iterator[Example]:
         things = names_of(record)
@@ -144,13 +142,10 @@ class VCRReasons(_VCR):
 
     name: ClassVar[str] = "vcr_qar"
     title: ClassVar[str] = "VCR reasons"
+    note: ClassVar[str] = "one of four reasons, given the right answer; the dataset's object outlines are not used"
     token: ClassVar[int] = 6
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=80, epochs=10)
     part: ClassVar[str] = "reasons"
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        note = "one of four reasons, given the right answer; the dataset's object outlines are not used"
-        return Protocol(split=split, note=note)
 
     def examples(self, record: Record, split: str, source: str) -> Iterator[Example]:
         things = names_of(record)

@@ -31,7 +31,7 @@ from twelve.metrics import visdial as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import some_of
 from twelve.types.examples import SEPARATOR, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 OPTIONS = 100
 _PREFIX = {"train": "COCO_train2014", "val": "VisualDialog_val2018", "test": "VisualDialog_test2018"}
@@ -52,6 +52,7 @@ class VisualDialog(Task):
     source: ClassVar[str] = "visdial"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://visualdialog.org/data"
+    note: ClassVar[str] = f"all {OPTIONS} options of a round are ranked"
     # The original's limit of 16 word pieces would cut off most of caption, round and question.
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=60)
     file_names: ClassVar[Mapping[str, str]] = {split: f"visdial_1.0_{split}.json" for split in _PREFIX}
@@ -72,9 +73,6 @@ class VisualDialog(Task):
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         (path,) = super().input_files(root, split)
         return (path, _dense(path)) if _dense(path).is_file() else (path,)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note=f"all {OPTIONS} options of a round are ranked")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return _measured(examples, np.array(_ranks(predictions), dtype=np.int64))

@@ -15,7 +15,7 @@ from twelve.tasks.base import Task
 from twelve.tasks.formats.refer import INSTANCES, SPLITS, read_instances, read_refs
 from twelve.tasks.formats.shared import accuracy, some, unknown_split, values
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 
 class ReferTask(Task):
@@ -25,6 +25,7 @@ class ReferTask(Task):
     kind: ClassVar[str] = "region"
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = "https://github.com/lichengunc/refer"
+    note: ClassVar[str] = "IoU of at least 0.5 with the referred box, one prediction per sentence"
     split_by: ClassVar[str]
     """Author of the split: unc, umd or google."""
     splits: ClassVar[tuple[str, ...]] = SPLITS
@@ -57,9 +58,6 @@ class ReferTask(Task):
         if self.toolbox:
             pattern = "google_refexp_*.json"
             yield from ((path, refer_results.read_toolbox) for path in sorted(folder.glob(pattern)))
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="IoU of at least 0.5 with the referred box, one prediction per sentence")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         boxes = [_box(example) for example in examples]
