@@ -237,7 +237,7 @@ def measure(root: Path, name: str, mode: str) -> dict[str, float]:
     count = sum(1 for _ in examples)
     return {
         "records": count,
-        "megabytes": sum(path.stat().st_size for path in task.sources(data, task.train_split)) / 2**20,
+        "megabytes": sum(path.stat().st_size for path in task.input_files(data, task.train_split)) / 2**20,
         "seconds": read[0],
         "processor_seconds": read[1],
         "peak_megabytes": peak / 2**10,

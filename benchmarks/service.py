@@ -38,7 +38,7 @@ from PIL import Image
 
 from twelve.io.files import replacing
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.training.provenance import machine
 
 CLIENTS = 50
@@ -324,7 +324,7 @@ def drawn(count: int) -> list[bytes]:
     rng, found = np.random.default_rng(0), []
     for number in range(count):
         file = io.BytesIO()
-        draw(draw_scene(rng), seed=number).save(file, "PNG")
+        draw(sample_scene(rng), seed=number).save(file, "PNG")
         found.append(file.getvalue())
     return found
 

@@ -108,7 +108,7 @@ def test_contract(name: str, root: Path, tmp_path: Path) -> None:
     measured = task.measure(reported, predictions)
     assert measured.primary in measured.metrics and 0 <= measured.headline <= 100
     assert 0 < len(measured.per_example) == len(measured.groups) <= len(reported)  # some datasets leave examples out
-    given = task.given_boxes(data.root, split)
+    given = task.candidate_boxes(data.root, split)
     assert bool(given) == (protocol.boxes == "given") == any(example.candidates for example in reported)
     assert all(image in data.store for image in given)
     assert measured.headline == pytest.approx(100 * measured.per_example.mean(), abs=0.01)

@@ -117,7 +117,7 @@ def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatc
     ("words", "said"),
     [
         (["data", "clean", "x", "--out", "y"], "twelve: interrupted\n"),
-        (["train", "x.yaml"], "twelve: interrupted; with --continue"),
+        (["train", "x.yaml"], "twelve: interrupted; run it with --continue"),
         (["regions", "import", "x"], "twelve: interrupted; run it again to resume"),
     ],
 )

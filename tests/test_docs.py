@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve import config as configuration
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.runs.train import train
 
 HOME = Path(__file__).parents[1]
@@ -107,7 +107,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tiny_model.make(folder / "model")
     (folder / "photographs").mkdir()
     for number, name in enumerate(("boat", "left", "right", "x", "photograph")):
-        image = draw(draw_scene(np.random.default_rng(number)), seed=number)
+        image = draw(sample_scene(np.random.default_rng(number)), seed=number)
         image.save(folder / f"{name}.jpg")
         image.save(folder / "photographs" / f"{name}.jpg")
     drawn = folder / "quickstart" / "data" / "images" / "vg"

@@ -34,7 +34,7 @@ from twelve.errors import TwelveError
 from twelve.formats.records import unreadable
 from twelve.microworld.draw import draw
 from twelve.microworld.make import make_microworld
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.regions.importers.recognising import FORMATS
 from twelve.regions.store.region_store import RegionStore
 from twelve.report.reading import read_run
@@ -695,7 +695,7 @@ def test_a_world_where_another_folder_is(tmp_path: Path) -> None:
     root = tmp_path / "my world"
     small = partial(make_microworld, sizes=SIZES)
     (root / "notes").mkdir(parents=True)
-    remedy = refused(lambda: small(root, 0), "not a microworld")
+    remedy = refused(lambda: small(root, 0), "other than a microworld")
     assert remedy == "choose another folder, or remove this one first"
     shutil.rmtree(root)
     small(root, 0)
@@ -710,7 +710,7 @@ def images(tmp_path: Path) -> Path:
     for number in range(4):
         path = tmp_path / "own images" / ("mine" if number < 3 else "other") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw(draw_scene(np.random.default_rng(number)), seed=number).save(path)
+        draw(sample_scene(np.random.default_rng(number)), seed=number).save(path)
     return tmp_path / "own images"
 
 

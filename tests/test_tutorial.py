@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 
 PAGE = test_docs.HOME / "docs" / "tutorial.md"
 
@@ -28,7 +28,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = json.loads(test_docs.blocks(text, "json")[0].splitlines()[0])
     lines = []
     for number in range(12):
-        draw(draw_scene(np.random.default_rng(number)), seed=number).save(images / f"{number:02}.jpg")
+        draw(sample_scene(np.random.default_rng(number)), seed=number).save(images / f"{number:02}.jpg")
         lines.append(json.dumps(line | {"image": f"{number:02}.jpg", "target": ("yes", "no")[number % 2]}) + "\n")
     (tmp_path / "mine" / "questions.jsonl").write_text("".join(lines[:10]))
     (tmp_path / "mine" / "check.jsonl").write_text("".join(lines[10:]))

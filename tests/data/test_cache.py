@@ -120,7 +120,7 @@ def test_a_key_is_made_of_every_file_that_is_read(name: str, root: DataRoot, ope
             task.read(root, split)
         except MissingData:
             continue
-        sources |= set(task.sources(root, split))
+        sources |= set(task.input_files(root, split))
     read = {path for path in opened() if path.is_relative_to(root.path)}
     assert read and read <= sources
 
@@ -185,7 +185,7 @@ def test_entries_of_other_splits_stay(root: DataRoot, folder: Path) -> None:
 
 def test_keys_differ_in_whatever_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = questions(tmp_path / "root", "Is it red?")
-    paths = get("gqa").sources(root, "val_balanced")
+    paths = get("gqa").input_files(root, "val_balanced")
 
     def key(task: Task | None = None, root: DataRoot = root, split: str = "val_balanced") -> str:
         return key_of(task or get("gqa"), root, split, paths)
@@ -353,7 +353,7 @@ def test_what_changes_while_it_is_read_is_not_kept(
 
 def test_small_files_and_no_cache(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = questions(tmp_path / "root", "Is it red?")
-    size = sum(path.stat().st_size for path in get("gqa").sources(root, "val_balanced"))
+    size = sum(path.stat().st_size for path in get("gqa").input_files(root, "val_balanced"))
     monkeypatch.setattr(reading, "LARGE", size + 1)
     assert isinstance(read_examples(get("gqa"), root, "val_balanced"), list) and not folder.exists()
     monkeypatch.setattr(reading, "LARGE", size)
@@ -385,7 +385,7 @@ def test_mistakes_are_the_readers(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(DataError, match=r"val_balanced_questions\.json \[1\]: field 'imageId' is missing"):
         read_examples(get("gqa"), root, "val_balanced")
     (root.path / "gqa" / "val_balanced_questions.json").write_text("{}")
-    with pytest.raises(MissingData, match="holds no example"):
+    with pytest.raises(MissingData, match="contains no example"):
         read_examples(get("gqa"), root, "val_balanced")
     assert entries(folder) == []
 

@@ -316,30 +316,30 @@ def _maybe(turns: list[dict[str, Any]]) -> None:
 
 
 WRONG: list[tuple[str, Callable[[Path], object], str]] = [
-    ("vqa", _both_swapped, "train2014_questions.json [data_subtype]: is of val2014, not of train2014"),
-    ("vqa", lambda f: _copied(f, _vqa("val2014"), _vqa("test2015")), "is of val2014, not of test2015"),
-    ("vqa", lambda f: _copied(f, _vqa("test2015"), _vqa("test-dev2015")), "is of test2015, not of test-dev2015"),
+    ("vqa", _both_swapped, "[data_subtype]: expected the file of train2014, found that of val2014"),
+    ("vqa", lambda f: _copied(f, _vqa("val2014"), _vqa("test2015")), "test2015, found that of val2014"),
+    ("vqa", lambda f: _copied(f, _vqa("test2015"), _vqa("test-dev2015")), "test-dev2015, found that of test2015"),
     (
         "vqa",
         lambda f: _copied(f, "v2_mscoco_train2014_annotations.json", "v2_mscoco_val2014_annotations.json"),
-        "val2014_annotations.json [data_subtype]: is of train2014, not of val2014",
+        "val2014_annotations.json [data_subtype]: expected the file of val2014, found that of train2014",
     ),
     (
         "vqa",
         lambda f: _edited(f / _vqa("val2014"), lambda v: v.update(info={"version": "1.0"})),
-        "val2014_questions.json [info]: is of VQA v1.0, not of v2",
+        "val2014_questions.json [info]: expected VQA v2, found v1.0",
     ),
     (
         "vqa",
         lambda f: _edited(
             f / "v2_mscoco_val2014_annotations.json", _each("annotations", lambda row: row.update(image_id=7))
         ),
-        "its image_id is 7, but that of the question is",
+        "image_id is 7, but the question's is",
     ),
     (
         "vg_qa",
         lambda f: _edited(f / "question_answers.json", _each("", lambda row: row["qas"][0].update(image_id=7))),
-        "question_answers.json [[0].qas[0]]: image_id 7, but it stands with image",
+        "question_answers.json [[0].qas[0]]: image_id is 7, but the question is listed under image",
     ),
     (
         "visual7w",
@@ -365,9 +365,17 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     ),
     ("gqa", lambda f: _copied(f, "train_sceneGraphs.json", "val_sceneGraphs.json"), "it is of another split -> put"),
     ("gqa", lambda f: _copied(f, "train_choices.json", "val_choices.json"), "it is of another split -> put"),
-    ("nlvr2", lambda f: _swapped(f / "dev.json", f / "test1.json"), "is not of dev -> put dev.json of that split here"),
-    ("nlvr2", lambda f: _copied(f, "train.json", "dev.json"), "is not of dev -> put dev.json of that split here"),
-    ("nlvr2", lambda f: _copied(f, "test1.json", "balanced_dev.json"), "is not of dev -> put balanced_dev.json"),
+    (
+        "nlvr2",
+        lambda f: _swapped(f / "dev.json", f / "test1.json"),
+        "is not of split dev -> replace dev.json by the file of that split",
+    ),
+    (
+        "nlvr2",
+        lambda f: _copied(f, "train.json", "dev.json"),
+        "is not of split dev -> replace dev.json by the file of that split",
+    ),
+    ("nlvr2", lambda f: _copied(f, "test1.json", "balanced_dev.json"), "not of split dev -> replace balanced_dev.json"),
     (
         "gqa",
         lambda f: _copied(f, "train_balanced_questions.json", "val_balanced_questions.json"),
@@ -378,7 +386,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "coco",
         lambda f: _edited(f / "dataset_coco.json", lambda v: v.update(dataset="flickr30k")),
-        "dataset_coco.json [dataset]: a file of dataset 'flickr30k', not 'coco'",
+        "dataset_coco.json [dataset]: expected dataset 'coco', found 'flickr30k'",
     ),
     (
         "vqa",
@@ -408,7 +416,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "refcoco",
         lambda f: _edited(f / "refs(unc).p", _each("", lambda row: row.update(sent_ids=[123456]))),
-        "sent_ids are [123456], but the sentences'",
+        "sent_ids are [123456], but the sentences have",
     ),
     (
         "refcoco",
@@ -418,7 +426,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "visual7w",
         lambda f: _edited(f / "dataset_v7w_pointing.json", _each("images", _answer_also_wrong)),
-        "is the answer and one of the wrong choices",
+        "is both the answer and a wrong choice",
     ),
     (
         "visual7w",
@@ -446,7 +454,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
             f / "dataset_flickr30k.json",
             lambda v: [sentence.update(imgid=123456) for sentence in v["images"][3]["sentences"]],
         ),
-        "imgid is int 123456, its image's",
+        "imgid is int 123456, but its image's",
     ),
     (
         "flickr30k",

@@ -168,7 +168,7 @@ def test_a_test_image_leaves_the_tasks_on_the_other_sources_copy(tmp_path: Path)
     train = {name: tasks[name].read(root, tasks[name].train_split) for name in names[1:]}
 
     blind = held_out_images(root, tasks=tasks)
-    assert "which of these images are COCO's is not known: no" in blind.skipped["gqa's images in other sources"]
+    assert "unknown which images are also in COCO: no" in blind.skipped["gqa's images in other sources"]
     assert [len(part) for part in clean_splits(train, blind)[0].values()] == [2, 2, 2]
 
     write(

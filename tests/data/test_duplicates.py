@@ -12,7 +12,7 @@ from PIL import Image
 from twelve.data.duplicates import duplicates
 from twelve.data.fingerprints import fingerprints
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 
 
 def copy_of(image: Image.Image, kind: str, path: Path) -> Path:
@@ -57,7 +57,7 @@ def test_planted_copies_of_drawn_images(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     originals = {}
     for number in range(12):
-        draw(draw_scene(rng), seed=number).save(tmp_path / f"{number}.png")
+        draw(sample_scene(rng), seed=number).save(tmp_path / f"{number}.png")
         originals[f"x/{number}"] = tmp_path / f"{number}.png"
     (tmp_path / "copies").mkdir()
     found, wrong = compare(planted(originals, tmp_path / "copies"))

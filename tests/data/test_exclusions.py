@@ -18,7 +18,7 @@ from twelve.data.exclusions import find_exclusions, joined
 from twelve.errors import ConfigError
 from twelve.formats.data_root import DataRoot
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 
 TASKS = {
     "a": Invented(train=["x/1", "x/2", "x/2"], test=["x/3"]),
@@ -33,7 +33,7 @@ def draw_root(path: Path) -> DataRoot:
     for source in ("x", "w"):
         (path / "images" / source).mkdir(parents=True)
     for number in range(1, 5):
-        draw(draw_scene(rng), seed=number).save(path / "images" / "x" / f"{number}.png")
+        draw(sample_scene(rng), seed=number).save(path / "images" / "x" / f"{number}.png")
     with Image.open(path / "images" / "x" / "3.png") as image:
         image.resize((image.width // 2, image.height // 2)).save(path / "images" / "w" / "9.jpg", quality=70)
     return DataRoot(path)

@@ -24,7 +24,7 @@ def golden(goldens: Path) -> tuple[dict[str, list[Example]], dict[str, object]]:
     for split in ("train", "val"):
         questions = folder / f"v2_OpenEnded_mscoco_{split}2014_questions.json"
         annotations = folder / f"v2_mscoco_{split}2014_annotations.json"
-        splits[split] = add_answers(read_questions(questions), questions, annotations)
+        splits[split] = list(add_answers(read_questions(questions), questions, annotations))
     return splits, json.loads((folder / "expected.json").read_text())["expected"]
 
 

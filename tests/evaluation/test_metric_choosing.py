@@ -77,7 +77,9 @@ def test_a_tie_selects_nothing(tmp_path: Path) -> None:
 def test_scores_are_finite_numbers(tmp_path: Path, score: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(f'{{"1": {{"7": {score}, "8": 0.5}}}}')
-    with pytest.raises(DataError, match=r"results\.json \[game 1\]: expected a finite number as the score of object 7, found"):
+    with pytest.raises(
+        DataError, match=r"results\.json \[game 1\]: expected a finite number as the score of object 7, found"
+    ):
         guesswhat.read_results(path)
 
 

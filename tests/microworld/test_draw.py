@@ -12,7 +12,7 @@ from PIL import Image
 
 from twelve.microworld import draw as module
 from twelve.microworld.draw import draw, write_images
-from twelve.microworld.scene import ASPECT, COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Scene, Thing, draw_scene
+from twelve.microworld.scene import ASPECT, COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Scene, Thing, sample_scene
 from twelve.microworld.shapes import SHAPES
 from twelve.microworld.world import Sizes, make_world
 
@@ -103,7 +103,7 @@ def test_later_things_stand_in_front() -> None:
 
 
 def test_same_scene_and_seed_same_image() -> None:
-    scene = draw_scene(np.random.default_rng(3))
+    scene = sample_scene(np.random.default_rng(3))
     for style in ("photo", "painted"):
         np.testing.assert_array_equal(pixels(scene, 1, style), pixels(scene, 1, style))
         assert (pixels(scene, 1, style) != pixels(scene, 2, style)).any()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from twelve.microworld.language import LIVELY, PLAIN, Description, Wording, read
-from twelve.microworld.meaning import at_side, draw, extreme, fitting, nth, stand, the
-from twelve.microworld.scene import Scene, Thing, draw_scene
+from twelve.microworld.meaning import at_side, extreme, fitting, nth, sample_slots, stand, the
+from twelve.microworld.scene import Scene, Thing, sample_scene
 from twelve.microworld.writers import captions, guesswhat, nlvr2, refer, snli_ve, visual7w
 
 LEFT = Thing("ball", "red", "small", "plain", (5, 5, 25, 25))
@@ -53,7 +53,7 @@ def test_articles_plurals_and_the_number_one() -> None:
 
 
 def test_a_foreign_sentence_is_refused() -> None:
-    with pytest.raises(ValueError, match="none of the wordings"):
+    with pytest.raises(ValueError, match="matches no wording"):
         read(refer.REFCOCO, "the man with the hat")
 
 
@@ -83,7 +83,7 @@ def test_every_wording_reads_what_it_says(name: str) -> None:
     for wording in DATASETS[name]:
         said = 0
         for _ in range(60):
-            slots = draw(rng, wording, draw_scene(rng), most=2, general=0.3)
+            slots = sample_slots(rng, wording, sample_scene(rng), most=2, general=0.3)
             if slots is None:
                 continue
             said += 1

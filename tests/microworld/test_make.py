@@ -93,9 +93,9 @@ def test_another_world_is_not_overwritten(root: Path) -> None:
 @pytest.mark.parametrize("name", ["notes.txt", "microworld.json"])
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("[]")
-    with pytest.raises(DataError, match="not a microworld"):
+    with pytest.raises(DataError, match=r"other than a microworld|not a valid microworld index"):
         make_microworld(tmp_path, 1, SIZES)
-    with pytest.raises(DataError, match="not a microworld"):
+    with pytest.raises(DataError, match=r"other than a microworld|not a valid microworld index"):
         make_microworld(tmp_path / name, 1, SIZES)
     assert (tmp_path / name).read_text() == "[]"
 
@@ -106,7 +106,9 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path, name: str
 )
 def test_a_damaged_index_is_named(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "microworld.json").write_text(text)
-    with pytest.raises(DataError, match=rf"microworld\.json: not a microworld.*{why}.*remove the whole folder"):
+    with pytest.raises(
+        DataError, match=rf"microworld\.json: not a valid microworld index.*{why}.*remove the whole folder"
+    ):
         make_microworld(tmp_path, 1, SIZES)
 
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from twelve.microworld import train_detector as module
 from twelve.microworld.draw import write_images
-from twelve.microworld.scene import KINDS, MOST, draw_scene
+from twelve.microworld.scene import KINDS, MOST, sample_scene
 from twelve.microworld.train_detector import Quality, batch, measure, scenes, train_detector
 from twelve.microworld.world import Sizes, make_world
 from twelve.regions.detectors.building import build
@@ -89,4 +89,4 @@ def test_targets_are_the_things() -> None:
 def test_training_images_are_of_no_world() -> None:
     first = next(scenes(0, "train"))[0]
     assert first != next(scenes(0, "test"))[0] and first == next(scenes(0, "train"))[0]
-    assert all(first != draw_scene(np.random.default_rng([seed, 0])) for seed in range(3))
+    assert all(first != sample_scene(np.random.default_rng([seed, 0])) for seed in range(3))

@@ -28,7 +28,7 @@ from twelve.export.check import difference, drawn_batch, drawn_batches
 from twelve.export.export import WEIGHTS, describe, export, quantise, write_graph
 from twelve.export.exported import DESCRIPTION, GRAPH, Exported
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.model.config import TwelveConfig
 from twelve.model.network import MASKED
 from twelve.model.processor import TwelveProcessor, wordpieces
@@ -257,7 +257,7 @@ def test_the_example_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytes
     predictor = twelve.load(saved)
     scenes = []
     for seed, name in ((1, "boat"), (2, "second")):
-        image = draw(draw_scene(np.random.default_rng(seed)), seed=seed)
+        image = draw(sample_scene(np.random.default_rng(seed)), seed=seed)
         image.save(f"{name}.jpg")
         scenes.append(predictor.look(Image.open(f"{name}.jpg")))
         exec(save.replace("runs/first", str(saved)).replace("boat.", f"{name}."), {})

@@ -90,7 +90,7 @@ def test_damaged_statistics_are_refused(familiar: Familiarity, tmp_path: Path) -
             at = at[key]
         at[place[-1]] = value
         (folder / CONFIG_FILE).write_text(json.dumps(whole | {"familiar": damaged}))
-        with pytest.raises(CheckpointError, match="familiar holds no statistics"):
+        with pytest.raises(CheckpointError, match="familiar must hold statistics"):
             TwelveProcessor.from_pretrained(folder)
     for other in ([], {}, tree | {"more": 1}, 3, "x"):
         assert not sound(other)

@@ -27,7 +27,7 @@ def test_refused_unless_somebody_insists(
     for mark in ("aaa", "bbb"):
         tiny.write_regions(tmp_path / mark, {"coco/1": 1}, fingerprint=mark)
     right, wrong = RegionStore(tmp_path / "aaa"), RegionStore(tmp_path / "bbb")
-    with pytest.raises(RegionError, match=r"extractor bbb, .* extractor aaa -> .* or insist with --allow-other"):
+    with pytest.raises(RegionError, match=r"extractor bbb, .* extractor aaa -> .* or override with --allow-other"):
         processor.check_regions(wrong, ["coco"], insist="--allow-other-features")
     processor.allow_other_features = True
     for _ in range(3):

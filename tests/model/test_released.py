@@ -105,8 +105,11 @@ def test_names_of_the_optimizers_rules() -> None:
     ("change", "message"),
     [
         (lambda s: s.pop("bert.t_pooler.dense.weight"), r"lacks 1 weights: bert\.t_pooler\.dense\.weight"),
-        (lambda s: s.update({"bert.extra.weight": torch.zeros(1)}), r"unknown .* 1 weights: bert\.extra\.weight"),
-        (lambda s: s.update({"cls.predictions.bias": torch.zeros(3)}), r"cls\.predictions\.bias is \(3,\).*makes it"),
+        (lambda s: s.update({"bert.extra.weight": torch.zeros(1)}), r"1 unknown weights: bert\.extra\.weight"),
+        (
+            lambda s: s.update({"cls.predictions.bias": torch.zeros(3)}),
+            r"cls\.predictions\.bias of shape .*, found \(3,\)",
+        ),
         (
             lambda s: s.update({"cls.predictions.decoder.weight": s["cls.predictions.decoder.weight"] + 1}),
             "differs from bert.embeddings.word_embeddings",
@@ -127,7 +130,7 @@ def test_heads_the_configuration_does_not_have_are_refused(goldens: Path) -> Non
     state = state_of(recording)
     config = read_released_config(config_of(recording), state)
     config.heads.pop("answer_gqa")
-    with pytest.raises(CheckpointError, match=r"unknown .* 6 weights: vil_prediction_gqa"):
+    with pytest.raises(CheckpointError, match=r"6 unknown weights: vil_prediction_gqa"):
         read_released(state, config)
 
 
@@ -141,7 +144,7 @@ def test_heads_the_configuration_does_not_have_are_refused(goldens: Path) -> Non
 def test_switches_that_are_not_offered(goldens: Path, key: str, value: Any) -> None:
     tree = json.loads((goldens / "model" / "public_multitask" / "meta.json").read_text())["effective_config"]
     read_released_config(tree)
-    with pytest.raises(ConfigError, match=f"{key} {value!r} is not offered"):
+    with pytest.raises(ConfigError, match=f"expected {key} .*, the only supported value, found {value!r}"):
         read_released_config(tree | {key: value})
     with pytest.raises(ConfigError, match=r"fusion_metod.*fusion_method"):
         read_released_config(tree | {"fusion_metod": "sum"})
@@ -185,7 +188,7 @@ def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path, mon
     (tmp_path / "saved" / "config.json").write_text("{}")
     with monkeypatch.context() as patched:
         patched.setattr(PreTrainedModel, "from_pretrained", None)  # refused before a model of that size is built
-        with pytest.raises(CheckpointError, match=r"lacks \d+ weights: .* -> use the configuration that was saved"):
+        with pytest.raises(CheckpointError, match=r"lacks \d+ weights: .* -> use the configuration saved"):
             Twelve.from_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / "config.json").write_text(kept)
 
@@ -196,10 +199,10 @@ def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path, mon
         Twelve.from_pretrained(tmp_path / "saved")
     damaged["text.layers.0.intermediate.weight"] = damaged.pop("text.layers.0.intermediate.weigth")[:-1].clone()
     save_file(damaged, tmp_path / "saved" / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match="another size of 1 weights"):
+    with pytest.raises(CheckpointError, match="another size for 1 weights"):
         Twelve.from_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / "model.safetensors").write_bytes(b"\0" * 20)
-    with pytest.raises(CheckpointError, match="no sound safetensors file"):
+    with pytest.raises(CheckpointError, match="not a valid safetensors file"):
         Twelve.from_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
@@ -208,7 +211,7 @@ def test_released_files_become_a_model_folder(goldens: Path, tmp_path: Path, mon
 
 def test_only_tensors_are_trusted(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "weights": torch.zeros(2)}, tmp_path / "a.bin")
-    with pytest.raises(CheckpointError, match="more than tensors"):
+    with pytest.raises(CheckpointError, match="expected only tensors"):
         load_weights(tmp_path / "a.bin")
     (tmp_path / "c.safetensors").write_bytes(b"\xff" * 40)
     (tmp_path / "d.bin").write_bytes(b"")
@@ -216,7 +219,7 @@ def test_only_tensors_are_trusted(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(300)}, tmp_path / "f.bin")
     (tmp_path / "f.bin").write_bytes((tmp_path / "f.bin").read_bytes()[:900])
     for name in ("c.safetensors", "d.bin", "e.bin", "f.bin"):
-        with pytest.raises(CheckpointError, match="is no file of weights"):
+        with pytest.raises(CheckpointError, match="not a weights file"):
             load_weights(tmp_path / name)
     with pytest.raises(CheckpointError, match="no such file"):
         load_weights(tmp_path / "g.bin")
@@ -238,7 +241,7 @@ def test_a_program_is_not_run_and_nobody_is_told_to_trust_it(tmp_path: Path, mon
         with pytest.raises(CheckpointError) as caught:
             load_weights(name)
         assert "weights_only" not in str(caught.value) and str(caught.value).startswith(name)
-    with pytest.raises(CheckpointError, match=r"asks for \S+, so it may hold a program; nothing of it was run"):
+    with pytest.raises(CheckpointError, match=r"found a reference to \S+, which could run code; nothing was run"):
         load_weights("a.bin")
     assert not Path("ran").exists()
 
@@ -247,7 +250,7 @@ def test_weights_are_finite(tmp_path: Path) -> None:
     check_finite({"large": torch.full((4,), 3e38), "row": torch.tensor(3)}, "x")  # finite, though their sum is not
     for number in (float("nan"), float("inf"), -float("inf")):
         torch.save({"good": torch.zeros(2), "bad": torch.tensor([0, number])}, tmp_path / "a.bin")
-        with pytest.raises(CheckpointError, match=r"a\.bin \[bad\]: holds numbers that are not finite"):
+        with pytest.raises(CheckpointError, match=r"a\.bin \[bad\]: contains numbers that are not finite"):
             load_weights(tmp_path / "a.bin")
 
 
@@ -258,7 +261,7 @@ def test_damaged_model_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     name = next(iter(state))
     state[name].view(-1)[0] = float("nan")
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match=rf"model \[{re.escape(name)}\]: holds numbers that are not finite"):
+    with pytest.raises(CheckpointError, match=rf"model \[{re.escape(name)}\]: contains numbers that are not finite"):
         Twelve.from_pretrained(folder)
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Program()))

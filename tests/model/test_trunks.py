@@ -21,7 +21,7 @@ import twelve
 from twelve import config as configuration
 from twelve.errors import CheckpointError, ConfigError
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.model.checkpoints import load_text_encoder, text_config_from, write_released
 from twelve.model.config import TwelveConfig
 from twelve.model.network import Network, load_network
@@ -278,7 +278,7 @@ def folder(trunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_predicts_and_explains(folder: Path) -> None:
-    scene = twelve.load(folder).look(draw(draw_scene(np.random.default_rng(1)), seed=1))
+    scene = twelve.load(folder).look(draw(sample_scene(np.random.default_rng(1)), seed=1))
     found = scene.answer("is the ball red ?", explain=True)
     assert found.answer in tiny_model.ANSWERS and found.attention is not None
     attention = found.attention
@@ -319,13 +319,13 @@ def test_an_unknown_trunk(name: str, tmp_path: Path) -> None:
 
 
 def test_only_two_streams_have_a_pattern() -> None:
-    with pytest.raises(ConfigError, match="names layer 6, but num_hidden_layers is 4"):
+    with pytest.raises(ConfigError, match="must name layers from 0 to num_hidden_layers 4, found 6"):
         Settings(num_hidden_layers=4)
     assert Settings(num_hidden_layers=4, trunk="single_stream").num_hidden_layers == 4
 
 
 def test_a_trunk_that_is_no_name() -> None:
-    with pytest.raises(ConfigError, match="trunk must be a name, not 3"):
+    with pytest.raises(ConfigError, match="trunk must be a name, found 3"):
         Settings(trunk=3)
 
 
@@ -340,5 +340,5 @@ def test_a_folder_of_before_has_two_streams(tmp_path: Path) -> None:
 
 
 def test_released_files_hold_two_streams() -> None:
-    with pytest.raises(CheckpointError, match="no place for the trunk 'single_stream'"):
+    with pytest.raises(CheckpointError, match="no place for trunk 'single_stream'"):
         write_released(Twelve(TwelveConfig(**SIZES, trunk="single_stream")))

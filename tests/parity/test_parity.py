@@ -16,10 +16,9 @@ from safetensors.torch import load_file, save_file
 from twelve import parity
 from twelve.errors import DataError, TwelveError
 from twelve.outputs.answer import Answer
-from twelve.parity.base import Difference
 from twelve.parity.discover import Recording, discover
 from twelve.parity.recording import largest, worst
-from twelve.parity.report import show
+from twelve.parity.report import Difference, show
 from twelve.training.schedules.stop_and_go import Controller
 
 JSON = ("dsg.json", "lr_schedule.json", "losses_scores.json")
@@ -218,7 +217,7 @@ def test_incomplete_model_recordings_are_named(model: Path, tmp_path: Path) -> N
 
 def test_a_trace_without_its_weights(model: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model / "train_trace", tmp_path / "alone" / "trace")
-    with pytest.raises(DataError, match="weights this run started from are not found"):
+    with pytest.raises(DataError, match="expected the weights that this run started from"):
         parity.run(folder)
     (folder / "batches.safetensors").unlink()
     with pytest.raises(DataError, match=r"batches\.safetensors"):

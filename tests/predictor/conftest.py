@@ -11,7 +11,7 @@ from PIL import Image
 
 import twelve
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor, Scene
 
 
@@ -27,7 +27,7 @@ def model(folder: Path) -> Predictor:
 
 @pytest.fixture(scope="module")
 def image() -> Image.Image:
-    return draw(draw_scene(np.random.default_rng(1)), seed=1)
+    return draw(sample_scene(np.random.default_rng(1)), seed=1)
 
 
 @pytest.fixture(scope="module")

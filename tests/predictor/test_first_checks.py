@@ -13,7 +13,7 @@ import tiny_model
 
 from twelve.io.image_suffixes import flaw
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 
 HEAVY = ("torch", "transformers", "torchvision", "pyarrow", "accelerate", "timm", "scipy", "onnx")
 RUN = """
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("images") / "one.png"
-    draw(draw_scene(np.random.default_rng(1)), seed=1).save(file)
+    draw(sample_scene(np.random.default_rng(1)), seed=1).save(file)
     return file
 
 
@@ -164,7 +164,7 @@ assert torch._dynamo.__file__ and torch._dynamo.utils.is_compile_supported("cpu"
 def test_settings_are_read_alike_with_and_without_the_library(model: Path, tmp_path: Path) -> None:
     from twelve.errors import ConfigError
     from twelve.model.config import TwelveConfig
-    from twelve.model.saved_settings import settings_of
+    from twelve.model.network import settings_of
     from twelve.model.settings import Settings, defaults
 
     (settings, kind), whole = settings_of(model), TwelveConfig.from_pretrained(model)
@@ -174,7 +174,7 @@ def test_settings_are_read_alike_with_and_without_the_library(model: Path, tmp_p
     tree = json.loads((model / "config.json").read_text())
     for damage, message in (
         ({"hidden_sice": 3}, "unknown setting 'hidden_sice'"),
-        ({"hidden_size": 33}, "is not a multiple"),
+        ({"hidden_size": 33}, "must be a multiple"),
         ({"dtype": "os.system"}, "dtype cannot be"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(tree | damage))
@@ -204,7 +204,7 @@ def test_the_network_alone_computes_what_the_model_of_the_library_does(model: Pa
 
 
 def test_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
-    image = draw(draw_scene(np.random.default_rng(1)), seed=1)
+    image = draw(sample_scene(np.random.default_rng(1)), seed=1)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "MPO"):
         image.save(tmp_path / kind, kind)
         assert flaw(tmp_path / kind) == "", kind

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from twelve import cli, threads
 from twelve.errors import ConfigError, RegionError, TwelveError
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.predictor import Matched
 from twelve.predictor import command as commands
 
@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     for number in range(3):
-        draw(draw_scene(np.random.default_rng(number)), seed=number).save(folder / f"{number}.png")
+        draw(sample_scene(np.random.default_rng(number)), seed=number).save(folder / f"{number}.png")
     (folder / "notes.txt").write_text("no image")
     (folder / "3.jpg").write_bytes(b"no image either")
     return folder

@@ -16,7 +16,7 @@ import twelve
 from twelve.cli import app
 from twelve.errors import ConfigError
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.model.familiarity import LEAST, familiarity_of
 from twelve.model.processor import SPECIAL, wordpieces
 from twelve.predictor import Predictor, Scene
@@ -108,7 +108,7 @@ def knowing(folder: Path) -> Predictor:
     """The model, having learnt what drawings of the microworld have in common."""
     model = twelve.load(folder)
     rng = np.random.default_rng(7)
-    drawn = [model.extractor.look(draw(draw_scene(rng), seed=seed)) for seed in range(LEAST)]
+    drawn = [model.extractor.look(draw(sample_scene(rng), seed=seed)) for seed in range(LEAST)]
     seen = {str(n): as_tensor(one.features).float().numpy() for n, one in enumerate(drawn) if one.features is not None}
     model.processor.familiar = familiarity_of(list(seen), seen.__getitem__)
     assert model.processor.familiar is not None
@@ -128,7 +128,7 @@ def foreign(count: int) -> list[Image.Image]:
 
 def test_images_unlike_the_training_images_are_told(knowing: Predictor) -> None:
     rng = np.random.default_rng(11)
-    own = [FOREIGN in knowing.look(draw(draw_scene(rng), seed=seed)).warnings for seed in range(1000, 1200)]
+    own = [FOREIGN in knowing.look(draw(sample_scene(rng), seed=seed)).warnings for seed in range(1000, 1200)]
     assert np.mean(own) < 0.02
     assert np.mean([FOREIGN in knowing.look(image).warnings for image in foreign(60)]) > 0.95
     scene = knowing.look(foreign(1)[0], name="noise")

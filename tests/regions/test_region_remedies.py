@@ -23,7 +23,7 @@ from twelve import cli
 from twelve import config as configuration
 from twelve.errors import RegionError, TwelveError
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.regions.extract_command import extract_command, usual
 from twelve.regions.extraction.extract import extract
@@ -55,7 +55,7 @@ def root(tmp_path: Path) -> Path:
         folder = "first" if number < 6 else "second"
         path = data / "images" / "mine" / folder / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw(draw_scene(np.random.default_rng(number)), seed=number).save(path)
+        draw(sample_scene(np.random.default_rng(number)), seed=number).save(path)
         split = "check" if number in (5, 11) else "train"
         rows[split].append({"image": path.name, "text": "what colour is it ?", "target": ("red", "blue")[number % 2]})
         rows[split][-1] |= {"candidates": [[0, 0, 20 + number, 30], [8, 8, 40, 40 + number]]}
@@ -137,7 +137,9 @@ def test_regions_with_other_boxes_are_refused(
     folders = [root / "images" / "mine" / name for name in ("first", "second")]
     extract(folders, boxes, "microworld", root / "regions", progress=False, **other)
     plan = tree(root, base, tmp_path / "run")
-    with pytest.raises(RegionError, match=r"'mine' are of .*, the model was trained on those of detect, best 20") as e:
+    with pytest.raises(
+        RegionError, match=r"'mine' are from .*, but the model was trained on regions from detect, best 20"
+    ) as e:
         train(configuration.parse(plan), console=QUIET)
     assert "--set model.allow_other_features=true" in str(e.value)
     follow(e.value)
@@ -145,7 +147,7 @@ def test_regions_with_other_boxes_are_refused(
     # The run's own model refuses the others as well.
     shutil.rmtree(root / "regions")
     shutil.move(next(root.glob("regions-mine-before")), root / "regions" / "mine")
-    with pytest.raises(RegionError, match="the model was trained on those of detect, best 20"):
+    with pytest.raises(RegionError, match="the model was trained on regions from detect, best 20"):
         evaluate_run(run, console=QUIET)
 
 
@@ -261,7 +263,7 @@ def test_what_a_command_cannot_say_is_said_beside_it(tmp_path: Path) -> None:
 
 
 def test_tasks_that_give_boxes_say_so() -> None:
-    assert {name for name, task in all_tasks().items() if task.gives_boxes} >= {"guesswhat", "visual7w"}
+    assert {name for name, task in all_tasks().items() if task.has_candidates} >= {"guesswhat", "visual7w"}
 
 
 @pytest.mark.parametrize("known", [0, 1])

@@ -174,7 +174,7 @@ def test_as_many_lines_as_pairs(case: Build, tmp_path: Path) -> None:
     full = case("snli_ve")
     path = tmp_path / "short.jsonl"
     path.write_text("\n".join(full.predictions[0].read_text().splitlines()[1:]))
-    with pytest.raises(DataError, match="93 predictions that name no pairs, but 94 labelled pairs"):
+    with pytest.raises(DataError, match="expected 94 predictions, one per labelled pair, found 93 without"):
         run(replace(full, predictions=[path]))
 
 
@@ -185,7 +185,7 @@ def test_selected_objects(case: Build, tmp_path: Path) -> None:
     text = json.dumps(games)
     check(full, text[:-1] + f', "{key}": 5}}', rf"\[{key}\]: this key occurs twice in an object", tmp_path)
     check(full, {**games, "987654321": 5}, r"\[987654321\]: 1 predictions have no counterpart", tmp_path)
-    check(full, {**games, key: 5}, rf"\[game {key}\]: object 5 is none of the game's", tmp_path)
+    check(full, {**games, key: 5}, rf"\[game {key}\]: object 5 is not among the game's", tmp_path)
     check(full, {**games, key: []}, rf"\[game {key}\]: expected an object id", tmp_path)
     check(full, text.replace(json.dumps(games[key]), '{"1": NaN}'), "expected a finite number", tmp_path)
     del games[key]
@@ -227,13 +227,18 @@ def test_boxes(case: Build, tmp_path: Path) -> None:
     rows = json.loads(full.predictions[0].read_text())
     for box in ([1, 2, 3], [1, 2, -3, 4], [1, 2, None, 4]):
         check(full, [{**rows[0], "box": box}, *rows[1:]], r"\[\[0\]\]: field 'box' must be", tmp_path)
-    check(full, [{**rows[0], "ref_id": 1}, *rows[1:]], r"\[\[0\]\]: ref_id 1 is not the one of this sentence", tmp_path)
+    check(
+        full,
+        [{**rows[0], "ref_id": 1}, *rows[1:]],
+        r"\[\[0\]\]: ref_id must be .* for this sentence, found 1",
+        tmp_path,
+    )
     numbers = run(full).numbers
     none = [{"sent_id": row["sent_id"], "boxes": []} if row["sent_id"] % 2 else row for row in rows]
     path = tmp_path / "none.json"
     path.write_text(json.dumps(none))
     found = run(replace(full, predictions=[path]))
-    assert found.numbers == numbers and "hold no box" in found.notes[0]
+    assert found.numbers == numbers and "have no box" in found.notes[0]
 
 
 def test_gqa_without_the_questions_that_follow(case: Build, tmp_path: Path) -> None:
@@ -246,7 +251,7 @@ def test_gqa_without_the_questions_that_follow(case: Build, tmp_path: Path) -> N
     first = balanced[0]["questionId"]
     check(full, [row for row in rows if row["questionId"] != first], "1 of 201 balanced questions have no", tmp_path)
     lost = next(key for key in needed if not questions[key]["isBalanced"])
-    check(full, [row for row in rows if row["questionId"] != lost], "consistency looks at, have no pred", tmp_path)
+    check(full, [row for row in rows if row["questionId"] != lost], "which consistency needs, have no pred", tmp_path)
     path = tmp_path / "balanced_only.json"
     path.write_text(json.dumps(balanced))
     found = run(replace(full, predictions=[path]))
@@ -255,7 +260,7 @@ def test_gqa_without_the_questions_that_follow(case: Build, tmp_path: Path) -> N
 
 def test_files_of_another_task(case: Build) -> None:
     vqa, gqa = case("vqa"), case("gqa")
-    with pytest.raises(DataError, match="neither questions, nor choices, nor scene graphs"):
+    with pytest.raises(DataError, match="expected questions, choices or scene graphs"):
         run(replace(gqa, truth=vqa.truth))
     with pytest.raises(DataError, match="expected the official annotations or questions"):
         run(replace(vqa, truth=gqa.truth[:1]))

@@ -102,15 +102,17 @@ def test_two_files_of_references(case: Build, tmp_path: Path) -> None:
     full = case("refcoco")
     other = tmp_path / "refs(google).p"
     other.write_bytes(full.truth[0].read_bytes())
-    with pytest.raises(DataError, match=r"several files of references, refs\(google\)\.p and refs\(unc\)\.p") as caught:
+    with pytest.raises(
+        DataError, match=r"expected one file of references, found refs\(google\)\.p and refs\(unc\)\.p"
+    ) as caught:
         run(replace(full, truth=[full.truth[1], other, full.truth[0]]))
-    assert caught.value.file == full.truth[0] and "give the one" in str(caught.value.remedy)
+    assert caught.value.file == full.truth[0] and "pass the one" in str(caught.value.remedy)
 
 
 def test_incomplete_references(case: Build) -> None:
     full = case("refcoco")
     for truth, missing in ((full.truth[:1], "no instances.json"), (full.truth[1:], r"no refs\(...\)\.p")):
-        with pytest.raises(DataError, match=f"{missing} among the files of truth") as caught:
+        with pytest.raises(DataError, match=f"{missing} among the truth files") as caught:
             run(replace(full, truth=truth))
         assert "google_refexp" not in str(caught.value.remedy)
 
@@ -120,10 +122,10 @@ def test_truth_of_another_dataset(case: Build, tmp_path: Path) -> None:
     path = tmp_path / "dataset_coco.json"
     content = json.loads(path.read_text())
     assert run(replace(coco, truth=[write(path, content | {"dataset": "coco"})])).numbers == run(coco).numbers
-    with pytest.raises(DataError, match="a file of dataset 'flickr30k', not 'coco'"):
+    with pytest.raises(DataError, match="expected dataset 'coco', found 'flickr30k'"):
         run(replace(coco, truth=[write(path, content | {"dataset": "flickr30k"})]))
     for task in ("refcoco", "refcoco+"):
-        with pytest.raises(DataError, match=r"the file of another dataset -> give .*, or score refcocog"):
+        with pytest.raises(DataError, match=r"this file is of another dataset -> pass .*, or score refcocog"):
             run(replace(toolbox, task=task))
 
 
@@ -138,10 +140,10 @@ def test_boxes_in_another_layout(case: Build, tmp_path: Path) -> None:
     assert run(replace(full, predictions=[path])).notes == ()
     far = [{**row, "box": [x, y, x + w, y + h]} for row in rows for x, y, w, h in [row["box"]]]
     (note,) = run(replace(full, predictions=[write(path, far)])).notes
-    assert re.match(r"\d+ of 32 boxes reach beyond their images; they are read as x, y, width, height, and would", note)
+    assert re.match(r"\d+ of 32 boxes extend beyond their images when read as x, y, width, height, but not as", note)
     moved = [{**row, "box": [row["box"][0] + 9e3, *row["box"][1:]]} for row in rows]
     (note,) = run(replace(full, predictions=[write(path, moved)])).notes
-    assert note.startswith("32 of 32 boxes reach beyond") and note.endswith("width, height")
+    assert note.startswith("32 of 32 boxes extend beyond") and note.endswith("width, height")
     for image in content["images"]:
         del image["width"], image["height"]
     truth = [full.truth[0], write(tmp_path / "instances.json", content)]
@@ -160,7 +162,7 @@ def test_nlvr2_takes_its_files_in_any_order(case: Build, tmp_path: Path) -> None
     rows[0]["identifier"] = "test1-1-0-0"
     part = tmp_path / "part.json"
     part.write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(DataError, match=r"part.json \[test1-1-0-0\]: 1 examples are none of dev.json's"):
+    with pytest.raises(DataError, match=r"part.json \[test1-1-0-0\]: 1 examples are not in dev.json"):
         run(replace(full, truth=[part, full.truth[0]]))
 
 
@@ -170,7 +172,7 @@ def test_visual7w_says_how_many_answers_are_no_box(case: Build, tmp_path: Path) 
     for row in rows[:3]:
         row["candidates"] = [{"answer": 987654321}]
     found = run(replace(full, predictions=[write(tmp_path / "strange.json", rows)]))
-    assert found.notes == ("3 answers are none of their question's boxes, and wrong",)
+    assert found.notes == ("3 answers are not among their question's boxes and count as wrong",)
 
 
 def test_tasks_that_cannot_be_scored(case: Build) -> None:

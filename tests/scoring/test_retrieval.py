@@ -120,7 +120,7 @@ def test_galleries_of_the_protocols(tmp_path: Path) -> None:
     assert "5 galleries of 1,000 images" in found["1k-5fold"].rules
     default = score("coco", [truth], path)
     assert (default.protocol, default.protocol_is_default, default.numbers) == ("1k", True, found["1k"].numbers)
-    with pytest.raises(DataError, match="protocol 1k needs 1,000 images, the split has 40"):
+    with pytest.raises(DataError, match="protocol 1k needs 1,000 images, but the split has 40"):
         run(captions(tmp_path), path, "1k")
 
 
@@ -128,7 +128,7 @@ def test_the_split_is_the_one_that_was_predicted(tmp_path: Path, scores: np.ndar
     truth = captions(tmp_path, split="val")
     found = run(truth, save(tmp_path, scores=scores, caption_ids=1000 + np.arange(200)))
     assert found.rules.count("split val") == 1
-    with pytest.raises(DataError, match="holds no caption of split 'test'"):
+    with pytest.raises(DataError, match="contains no caption of split 'test'"):
         run(truth, save(tmp_path, scores=scores))
 
 
@@ -137,23 +137,23 @@ def test_mistakes(tmp_path: Path, scores: np.ndarray[Any, Any]) -> None:
     wrong = scores.copy()
     wrong[3, 4] = np.nan
     for arrays, message in (
-        ({"scores": wrong}, "not a number in row 3, column 4"),
-        ({"scores": scores[:, 1:]}, r"shape 200 x 39 are not of captions x images, 200 x 40"),
-        ({"scores": scores, "caption_ids": np.full(200, 1000)}, r"\[1000\]: an id among the captions occurs twice"),
+        ({"scores": wrong}, "expected a number in row 3, column 4, found NaN"),
+        ({"scores": scores[:, 1:]}, "expected scores of captions x images, 200 x 40.*, found 200 x 39"),
+        ({"scores": scores, "caption_ids": np.full(200, 1000)}, r"\[1000\]: this id occurs twice among the captions"),
         ({"scores": scores, "caption_ids": 999 + np.arange(200)}, r"\[1199\]: 1 of 200 captions of the gallery"),
         ({"scores": scores[0]}, "expected numbers of captions x images"),
         ({"scores": scores, "image_ids": np.arange(40) / 2}, r"\[image_ids\]: expected a list of ids"),
-        ({"logits": scores}, "missing among logits"),
+        ({"logits": scores}, "not found among logits"),
     ):
         with pytest.raises(DataError, match=message):
             run(truth, save(tmp_path, **arrays))
     path = tmp_path / "ranked.json"
     ranked = {1000 + c: list(range(1, 41)) for c in range(200)}
     for lists, message in (
-        ({**ranked, 1000: [2, 3]}, r"\[1000\]: this list has 2 of the gallery, and not what is right"),
-        ({**ranked, 1000: [1, 1]}, r"\[1000\]: this list names something twice"),
+        ({**ranked, 1000: [2, 3]}, r"\[1000\]: this list has 2 ids of the gallery, but not the correct one"),
+        ({**ranked, 1000: [1, 1]}, r"\[1000\]: this list contains an id twice"),
         ({**ranked, 1000: 1}, r"text_to_image.1000\]: expected a list of ids"),
-        ({key: ranked[key] for key in list(ranked)[1:]}, r"\[1000\]: 1 of 200 of the gallery have no list"),
+        ({key: ranked[key] for key in list(ranked)[1:]}, r"\[1000\]: 1 of 200 ids of the gallery have no list"),
     ):
         path.write_text(json.dumps({"text_to_image": lists}))
         with pytest.raises(DataError, match=message):

@@ -92,7 +92,7 @@ def test_ranks_that_are_refused(files: Files, edit: Callable[[Any], object], mes
 
 def test_truth_without_answers_is_refused(files: Files, tmp_path: Path) -> None:
     test = write(tmp_path / "visdial_1.0_test.json", tiny_extra_options.dialogues("test", range(2)))
-    with pytest.raises(DataError, match="holds no answers"):
+    with pytest.raises(DataError, match="contains no answers"):
         score("visdial", [test], files.ranks)
     with pytest.raises(DataError, match="expected one file, the dialogues"):
         score("visdial", [files.dense], files.ranks)
@@ -148,7 +148,7 @@ def test_divided_among_two_files(lines: list[dict[str, Any]], tmp_path: Path) ->
     assert list(score("vcr_qa", truth, answers).numbers) == ["Q->A"]
     assert list(score("vcr_qar", truth, reasons).numbers) == ["QA->R"]
     assert score("vcr_qar", truth, [answers, reasons]).numbers["Q->AR"].value == 40
-    with pytest.raises(DataError, match="what VCR answers is measured on is not predicted"):
+    with pytest.raises(DataError, match="no predictions for VCR answers"):
         score("vcr_qa", truth, reasons)
     with pytest.raises(DataError, match="predicted in two files"):
         score("vcr_qa", truth, [answers, answers])

@@ -161,7 +161,7 @@ def test_a_head_of_another_kind_is_refused(known: Path, root: Path, tmp_path: Pa
         ({"mine": {"train": "a"}}, "tasks.mine.train.*add tasks.mine.kind"),
         ({"mine": {"kind": "answer", "test_split": "b"}}, "tasks.mine.train.*required"),
         ({"mine": {"kind": "answers"}}, "tasks.mine.kind.*unknown kind .*did you mean .answer"),
-        ({"Mine!": {"kind": "answer", "train": "a", "test_split": "b"}}, "'Mine!' is no name"),
+        ({"Mine!": {"kind": "answer", "train": "a", "test_split": "b"}}, "found 'Mine!'"),
         ({"mine": {"kind": "pair", "train": "a", "test_split": "a"}}, "tasks.mine.test_split.*trained on"),
         ({"mine": {"kind": "pair", "train": "a", "test_split": "b", "val_split": "b"}}, "tasks.mine.val_split"),
         ({"mine": {"kind": "pair", "train": "a", "test_split": "b", "output": "answer"}}, "of kind answer"),
@@ -176,11 +176,15 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
 @pytest.mark.parametrize(
     ("kind", "record", "words"),
     [
-        ("answer", {"image": "a.jpg"}, r"line 1.*'text' is missing.* -> mend this line"),
+        ("answer", {"image": "a.jpg"}, r"line 1.*'text' is missing.* -> correct this line"),
         ("answer", {"text": "t", "image": "a.jpg"}, "'target' is missing"),
-        ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 2}}, "score in 0..1"),
+        ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 2}}, "scores in 0..1"),
         ("region", {"text": "t", "image": "a.jpg", "target": [5, 5, 5, 9]}, "no area"),
-        ("candidates", {"text": "t", "image": "a.jpg", "target": 1, "candidates": [[0, 0, 1, 1]]}, "none of 1"),
+        (
+            "candidates",
+            {"text": "t", "image": "a.jpg", "target": 1, "candidates": [[0, 0, 1, 1]]},
+            "must be 0 to 0, found 1",
+        ),
         ("pair", {"text": "t", "images": ["a.jpg"], "target": True}, "2 images, found 1"),
         ("pair", {"text": "t", "images": ["a.jpg", "b/a.jpg"], "target": True}, "have the same name"),
         ("entailment", {"text": "t", "image": "a.jpg", "target": "yes"}, "must be one of .*found 'yes'"),

@@ -25,9 +25,9 @@ def install(folder: Path, module: str, points: str) -> None:
     [
         ("import not_there_at_all", ["ModuleNotFoundError", "not_there_at_all"]),
         ("1 / 0", ["ZeroDivisionError"]),
-        ("Broken = int", ["TypeError", "no subclass of twelve.tasks.base.Task"]),
+        ("Broken = int", ["TypeError", "not a subclass of twelve.tasks.base.Task"]),
         ("", ["AttributeError", "Broken"]),
-        ("from twelve.tasks.nlvr2 import NLVR2\nclass Broken(NLVR2):\n    pass", ["two tasks are called 'nlvr2'"]),
+        ("from twelve.tasks.nlvr2 import NLVR2\nclass Broken(NLVR2):\n    pass", ["two tasks are named 'nlvr2'"]),
     ],
     ids=["import", "code", "no-task", "no-class", "name-taken"],
 )

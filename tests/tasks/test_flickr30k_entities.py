@@ -79,8 +79,8 @@ def test_phrases_that_have_a_box(recorded: Path, tmp_path: Path) -> None:
         if phrase["phrase_id"] in expected[key]["annotations"]["boxes"]
     ]
     assert [example.text for example in examples] == wanted and "278118254#1#1" not in {each.id for each in examples}
-    assert len(TASK.sources(DataRoot(tmp_path), "test")) == 5
-    assert all(path.is_file() for path in TASK.sources(DataRoot(tmp_path), "test"))
+    assert len(TASK.input_files(DataRoot(tmp_path), "test")) == 5
+    assert all(path.is_file() for path in TASK.input_files(DataRoot(tmp_path), "test"))
 
 
 # --- files that are refused -----------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ OUTSIDE = (
 ELSEWHERE = '<!DOCTYPE annotation SYSTEM "http://example.org/a.dtd"><annotation/>'
 PARAMETER = '<!DOCTYPE annotation [<!ENTITY % p SYSTEM "file:///etc/hostname">%p;]><annotation/>'
 LATIN = '<?xml version="1.0" encoding="klingon"?><annotation/>'
-TYPED = "declares a document type, which no official file does"
+TYPED = "expected XML without a document type"
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,18 @@ TYPED = "declares a document type, which no official file does"
         ("", r"not valid XML"),
         (b"\x00\xff", r"not valid XML"),
         (LATIN, r"not valid XML"),
-        (tiny_files.annotation(7, "<object><name>3</name></object>"), r"object 0\]: <nobndbox> must be a whole number"),
-        (tiny_files.annotation(7, "<object><scene>1</scene></object>"), r"object 0\]: an object must have the names"),
+        (tiny_files.annotation(7, "<object><name>3</name></object>"), r"object 0\]: <nobndbox> must be an integer"),
+        (
+            tiny_files.annotation(7, "<object><scene>1</scene></object>"),
+            r"object 0\]: an object must name its entities",
+        ),
         (
             tiny_files.annotation(7, tiny_files.thing(3, (4, 4, -3, 5))),
-            r"object 0\]: a box ends before it begins",
+            r"object 0\]: expected xmin <= xmax and ymin <= ymax",
         ),
         (
             tiny_files.annotation(7, "<object><name>3</name><bndbox><xmin>1e3</xmin></bndbox></object>"),
-            r"object 0\]: <xmin> must be a whole number, found '1e3'",
+            r"object 0\]: <xmin> must be an integer, found '1e3'",
         ),
         ("<annotation></annotation>", r"<size> is missing"),
     ],
@@ -139,7 +142,7 @@ def test_annotations_that_are_refused(tmp_path: Path, content: str | bytes, prob
 def test_sentences_that_are_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "7.txt"
     path.write_text(f"[/EN#1/people A man] sits .\n{line} .\n")
-    with pytest.raises(DataError, match=r"7\.txt \[line 2\]: a phrase must be \[/EN#number/type words\], found"):
+    with pytest.raises(DataError, match=r"7\.txt \[line 2\]: expected a phrase \[/EN#number/type words\], found"):
         read_sentences(path)
 
 
@@ -155,8 +158,8 @@ def test_sentences_keep_other_brackets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("12\n../../etc/passwd\n", r"\[line 2\]: an image's id must be a number, found '\.\./\.\./etc/passwd'"),
-        ("12\n13\n12\n", r"\[line 3\]: image 12 stands on line 1 already"),
+        ("12\n../../etc/passwd\n", r"\[line 2\]: expected an image id \(a number\), found '\.\./\.\./etc/passwd'"),
+        ("12\n13\n12\n", r"\[line 3\]: image 12 is already on line 1"),
         (b"\xff\xfe", "cannot be read"),
     ],
 )
@@ -170,7 +173,7 @@ def test_lists_of_images_that_are_refused(tmp_path: Path, content: str | bytes, 
 def test_an_image_without_its_files(tmp_path: Path) -> None:
     (tmp_path / TASK.name).mkdir()
     (tmp_path / TASK.name / "test.txt").write_text("12\n")
-    with pytest.raises(MissingData, match=r"Sentences/12\.txt: no such file -> unpack the folders"):
+    with pytest.raises(MissingData, match=r"Sentences/12\.txt: no such file -> unpack the release's folders"):
         TASK.read(DataRoot(tmp_path), "test")
     with pytest.raises(MissingData, match=r"val\.txt: no such file"):
         TASK.read(DataRoot(tmp_path), "val")
@@ -249,12 +252,12 @@ ONE = {"image": "9000", "sentence": 0, "phrase": 0, "box": [0, 0, 60, 60]}
 @pytest.mark.parametrize(
     ("results", "problem"),
     [
-        ([ONE], r"\[9000#1#1\]: 5 of 6 phrases that have a box have no prediction"),
+        ([ONE], r"\[9000#1#1\]: 5 of 6 phrases with a box have no prediction"),
         ([ONE, ONE], r"\[\[1\]\]: 9000#0#0 is predicted twice"),
-        ([ONE | {"phrase": 9}], r"\[9000#0#9\]: 1 predictions have no counterpart in the phrases that have a box"),
+        ([ONE | {"phrase": 9}], r"\[9000#0#9\]: 1 predictions have no counterpart in the phrases with a box"),
         (
             [ONE | {"box": [60, 0, 0, 60]}],
-            r"\[\[0\]\]: field 'box' must be x1, y1, x2, y2, found a box that",
+            r"\[\[0\]\]: field 'box' must be x1, y1, x2, y2 with x1 <= x2",
         ),
         ([ONE | {"box": [0, 0, 60]}], r"\[\[0\]\]: field 'box' must be 4 finite numbers, found 3 values -> write each"),
         (

@@ -45,8 +45,8 @@ def test_candidates_stand_in_the_order_of_their_ids(tmp_path: Path) -> None:
         candidates=((0, 5, 29, 45), (2, 2, 32, 42), (0, 0, 30, 39), (10, 20, 40, 60)),
         facts={"box_ids": (3, 5, 7, 9)},
     )
-    assert get("visual7w").given_boxes(root, "val") == {"vg/4": list(example.candidates)}
-    with pytest.raises(MissingData, match="holds no example of split 'train'"):
+    assert get("visual7w").candidate_boxes(root, "val") == {"vg/4": list(example.candidates)}
+    with pytest.raises(MissingData, match="contains no example of split 'train'"):
         get("visual7w").read(root, "train")
 
 
@@ -154,8 +154,8 @@ def test_damaged_archive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"object_id": 3}, r"line 1\]: object_id 3 is none of the game's 3 objects"),
-        ({"objects": {"x": {}}}, "expected objects by their ids, found 'x'"),
+        ({"object_id": 3}, r"line 1\]: object_id 3 is not among the game's 3 objects"),
+        ({"objects": {"x": {}}}, "expected an object id as key, found 'x'"),
         ({"objects": {"1001": {"bbox": [1, 2, 3]}}}, r"line 1\.objects\.1001\]: field 'bbox' must be 4 finite numbers"),
         ({"objects": [{"id": 1001, "bbox": [1, 2, -3, 4]}]}, "a negative size"),
         ({"image": {}}, r"line 1\.image\]: field 'file_name' is missing"),

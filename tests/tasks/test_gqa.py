@@ -126,7 +126,9 @@ def test_answers_of_the_test_files_are_not_public(tmp_path: Path) -> None:
     root = write(tmp_path, "test_balanced_questions.json", rows)
     examples = get("gqa").read(root, "test_balanced")
     assert examples[0].target is None
-    with pytest.raises(DataError, match=r"\[1\]: this question's answer is not public -> measure on another split"):
+    with pytest.raises(
+        DataError, match=r"\[1\]: the answer to this question is not public -> measure on another split"
+    ):
         get("gqa").measure(examples, [SimpleNamespace(value="yes")])
 
 
@@ -156,7 +158,7 @@ def test_trainval_and_minval_are_cut_from_both_files_by_number(tmp_path: Path, m
     assert {example.id for part in ("trainval", "minval") for example in task.read(root, part)} == everything
     assert task.files("minval") == task.files("trainval") == task.files("train_balanced") + task.files("val_balanced")
     monkeypatch.setattr("twelve.tasks.gqa.MINVAL", 7)
-    with pytest.raises(MissingData, match="holds no example of split 'trainval'"):
+    with pytest.raises(MissingData, match="contains no example of split 'trainval'"):
         task.read(root, "trainval")
 
 

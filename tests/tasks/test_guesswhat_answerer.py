@@ -53,7 +53,7 @@ def test_it_reads_the_guesser_s_folder(goldens: Path, tmp_path: Path) -> None:
         TASK.read(DataRoot(tmp_path), "test")
     root = recorded(goldens, LAYOUTS[1], tmp_path)
     assert TASK.name in tasks_of(root)
-    boxes, theirs = TASK.given_boxes(root, "valid"), get("guesswhat").given_boxes(root, "valid")
+    boxes, theirs = TASK.candidate_boxes(root, "valid"), get("guesswhat").candidate_boxes(root, "valid")
     assert boxes and all(set(own) <= set(theirs[image]) for image, own in boxes.items())
 
 
@@ -80,7 +80,7 @@ def game(folder: Path, **changes: Any) -> DataRoot:
             r"line 1\.qas\[0\]\]: the answer must be one of Yes, No, N/A, found 'yes'",
         ),
         ({"qas": [{"id": 1, "answer": "Yes"}]}, r"line 1\.qas\[0\]\]: field 'question' or 'q' is missing"),
-        ({"object_id": 8}, r"line 1\]: object_id 8 is none of the game's 1 objects"),
+        ({"object_id": 8}, r"line 1\]: object_id 8 is not among the game's 1 objects"),
         ({"qas": None}, r"line 1\]: field 'qas' must be a list"),
     ],
 )
@@ -115,7 +115,10 @@ def test_only_games_that_succeeded_are_measured(goldens: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("results", "problem"),
     [
-        ({"5": ["Yes"]}, r"\[game 5\]: 1 answers to 2 questions -> answer every question of the game"),
+        (
+            {"5": ["Yes"]},
+            r"\[game 5\]: expected 2 answers, one per question, found 1 -> answer every question of the game",
+        ),
         ({"5": ["Yes", "Maybe"]}, r"\[game 5\]: an answer must be one of Yes, No, N/A, found str 'Maybe'"),
         ({"5": "Yes"}, r"\[game 5\]: expected a list of answers, found str 'Yes' -> write each prediction as"),
         ({}, r"\[5\]: 1 of 1 games that count have no prediction"),

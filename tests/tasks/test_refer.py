@@ -12,9 +12,10 @@ import pytest
 
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
+from twelve.formats.records import read_object
 from twelve.metrics.referring import hits
 from twelve.tasks.base import get
-from twelve.tasks.formats.refer import SPLITS, in_split, read_refs, references
+from twelve.tasks.formats.refer import SPLITS, in_split, read_instances, read_refs, references
 from twelve.types.examples import Example
 
 RELEASES = [
@@ -59,7 +60,7 @@ def test_releases_equal_refer(goldens: Path, release: str, split_by: str) -> Non
         if expected is None:  # the golden leaves one of the combinations out
             assert split == "testAC"
             continue
-        examples = read_refs(*files, split, source_of)
+        examples = read_refs(files[0], read_instances(read_object(files[1])), split, source_of)
         assert list(dict.fromkeys(e.facts["ref_id"] for e in examples)) == expected["ref_ids"]
         assert len(examples) == expected["n_sentences"]
         assert len({e.images for e in examples}) == expected["n_images"]
@@ -113,7 +114,7 @@ def test_what_a_split_counts_as(ref_split: str, counts_as: list[str]) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"ann_id": 9}, r"refs\(unc\)\.p \[reference 0\]: instances\.json has no annotation 9 -> take both files"),
+        ({"ann_id": 9}, r"refs\(unc\)\.p \[reference 0\]: instances\.json has no annotation 9 -> use both files"),
         ({"image_id": 43}, "has no image 43"),
         ({"split": None}, "'split' must be a string, found NoneType"),
         ({"sentences": [{"sent_id": 0, "sent": "x"}]}, r"reference 0\.sentences\[0\]\]: field 'raw' is missing"),

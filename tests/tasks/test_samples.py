@@ -17,11 +17,12 @@ import pytest
 
 from twelve.data.vocabulary import read_label_map
 from twelve.errors import DataError
+from twelve.formats.records import read_object
 from twelve.metrics import nlvr2 as nlvr2_metric
 from twelve.tasks import visual_genome_qa
 from twelve.tasks.base import get
 from twelve.tasks.formats.gqa import read_questions as read_gqa
-from twelve.tasks.formats.karpathy import read_dataset, read_rows
+from twelve.tasks.formats.karpathy import read_captions
 from twelve.tasks.formats.refer import references
 from twelve.tasks.nlvr2 import read_statements
 from twelve.tasks.snli_ve import read_pairs
@@ -37,12 +38,8 @@ def source_of(name: str) -> str:
     return "coco" if name.startswith("COCO_") else "flickr30k"
 
 
-def rows(path: Path) -> Iterable[Example]:
-    return read_rows(path, source_of)
-
-
 def dataset(path: Path) -> Iterable[Example]:
-    return read_dataset(path, "test", source_of)
+    return read_captions(read_object(path), "test", source_of)
 
 
 def gqa(path: Path) -> Iterable[Example]:
@@ -59,9 +56,6 @@ READ: dict[str, tuple[Reader, int, int]] = {
     "snli_ve/allennlp_sample_pairs.jsonl": (read_pairs, 16, 2),
     "snli_ve/cpuknows_sample_data.jsonl": (read_pairs, 5, 5),
     "snli_ve/xvnli_en_test.jsonl": (read_pairs, 1150, 357),  # 14 of 1,164 rows have no agreed label
-    "flickr30k/karpathy_test_ann.jsonl": (rows, 5000, 1000),
-    "flickr30k/karpathy_valid_ann.jsonl": (rows, 5070, 1014),
-    "coco/xflickrco_en_test.jsonl": (rows, 2000, 2000),
     "gqa/iglue_testdev_balanced_questions_subset.json": (gqa, 1944, 398),
     "gqa/xgqa_en_dev.json": (gqa, 1422, 50),
     "gqa/xgqa_en_train_1.json": (gqa, 27, 1),
@@ -85,16 +79,19 @@ OTHER: dict[str, tuple[Reader | None, str]] = {
     "refer/google_refexp_sample_results_comprehension.json": (references, "not a pickle"),  # predicted boxes
     "coco/instances_val2014_fakebbox100_results.json": (dataset, "expected an object with fields, found list"),
     "flickr30k/overlap_counted.json": (dataset, "field 'images' is missing"),
-    "flickr30k/UNRELATED_CAPTIONS": (rows, "expected one JSON object a line"),
-    "flickr30k/entities_train.txt": (rows, "expected an object with fields, found int"),  # lists of image ids
-    "flickr30k/entities_val.txt": (rows, "expected an object with fields, found int"),
-    "flickr30k/entities_test.txt": (rows, "expected an object with fields, found int"),
-    "flickr30k/entities_fixture/4945942737.txt": (rows, "expected one JSON object a line"),
-    "flickr30k/entities_fixture/6338542128.txt": (rows, "expected one JSON object a line"),
+    "flickr30k/UNRELATED_CAPTIONS": (None, "not a file of this dataset"),
+    "flickr30k/entities_train.txt": (None, "not a file of this dataset"),  # lists of image ids
+    "flickr30k/entities_val.txt": (None, "not a file of this dataset"),
+    "flickr30k/entities_test.txt": (None, "not a file of this dataset"),
+    "flickr30k/entities_fixture/4945942737.txt": (None, "not a file of this dataset"),
+    "flickr30k/entities_fixture/6338542128.txt": (None, "not a file of this dataset"),
     "snli_ve/flickr30k_test.lst": (read_pairs, "expected an object with fields, found int"),
     "snli_ve/flickr30k_train_val.lst": (read_pairs, "expected an object with fields, found int"),
-    "coco/karpathy_test1k_image_ids.txt": (rows, "expected an object with fields, found int"),
+    "coco/karpathy_test1k_image_ids.txt": (None, "not a file of this dataset"),
     "vqa_v2/n2nmn_val2014_question_ids_image_ids.csv": (read_questions, "not valid JSON"),
+    "flickr30k/karpathy_test_ann.jsonl": (None, "captions as lines, another layout"),
+    "flickr30k/karpathy_valid_ann.jsonl": (None, "captions as lines, another layout"),
+    "coco/xflickrco_en_test.jsonl": (None, "captions as lines, another layout"),
     "coco/coco_train_ids.npy": (None, "caption ids of another split file"),
     "coco/coco_restval_ids.npy": (None, "caption ids of another split file"),
     "coco/coco_dev_ids.npy": (None, "caption ids of another split file"),

@@ -59,7 +59,7 @@ def test_dense_annotations_and_images_of_their_own(root: DataRoot) -> None:
     assert ["relevance" in example.facts for example in val] == [False, True] * 3
     assert max(val[1].facts["relevance"]) == val[1].facts["relevance"][val[1].target] == 1
     dense = root.path / "visdial/visdial_1.0_val_dense_annotations.json"
-    assert dense in get("visdial").sources(root, "val") and len(get("visdial").sources(root, "train")) == 1
+    assert dense in get("visdial").input_files(root, "val") and len(get("visdial").input_files(root, "train")) == 1
     dense.unlink()
     assert not any("relevance" in example.facts for example in get("visdial").read(root, "val"))
 
@@ -158,8 +158,8 @@ def change(root: DataRoot, file: str, edit: Callable[[Any], None]) -> None:
 TURN = lambda content: content["data"]["dialogs"][1]["dialog"][1]  # noqa: E731
 ROUNDS = r"visdial_1.0_val.json \[data.dialogs\[1\]"
 BAD_ROUNDS: list[tuple[Callable[[Any], object], str]] = [
-    (lambda c: TURN(c).update(question=2), ROUNDS + r".dialog\[1\]\]: field 'question' is 2, but the file has 2"),
-    (lambda c: TURN(c).update(answer=-1), ROUNDS + r".dialog\[1\]\]: field 'answer' is -1"),
+    (lambda c: TURN(c).update(question=2), ROUNDS + r".dialog\[1\]\]: field 'question' must be 0 to 1, found 2"),
+    (lambda c: TURN(c).update(answer=-1), ROUNDS + r".dialog\[1\]\]: field 'answer' must be 0 to \d+, found -1"),
     (lambda c: TURN(c).update(gt_index=100), ROUNDS + r".dialog\[1\]\]: field 'gt_index' must be 0 to 99"),
     (lambda c: TURN(c).pop("gt_index"), ROUNDS + r".dialog\[1\]\]: field 'gt_index' is missing"),
     (lambda c: TURN(c).pop("answer_options"), ROUNDS + r".dialog\[1\]\]: field 'answer_options' is missing"),
@@ -169,7 +169,7 @@ BAD_ROUNDS: list[tuple[Callable[[Any], object], str]] = [
     (lambda c: c["data"].pop("questions"), r"\[data\]: field 'questions' is missing"),
     (lambda c: c["data"]["answers"].__setitem__(4, 5), r"\[data\]: field 'answers' must be strings, found int 5"),
     (lambda c: c["data"]["dialogs"].__setitem__(1, 5), ROUNDS + r"\]: expected an object"),
-    (lambda c: c["data"].update(dialogs=[]), r"holds no example of split 'val'"),
+    (lambda c: c["data"].update(dialogs=[]), r"contains no example of split 'val'"),
 ]
 
 
@@ -201,9 +201,9 @@ def test_malformed_annotations(root: DataRoot, edit: Callable[[Any], None], mess
 BAD_QUESTIONS: list[tuple[Callable[[Any], object], str]] = [
     (
         lambda c: c.update(question=["what", [3], "?"]),
-        r"field 'question' must hold words and places among 3 objects, found",
+        r"field 'question' must hold words and positions among 3 objects, found",
     ),
-    (lambda c: c.update(question=["what", [], "?"]), r"field 'question' must hold words and places"),
+    (lambda c: c.update(question=["what", [], "?"]), r"field 'question' must hold words and positions"),
     (lambda c: c.update(question="what?"), r"field 'question' must be a list"),
     (lambda c: c["answer_choices"].pop(), r"field 'answer_choices' must hold 4 texts, found 3"),
     (lambda c: c["answer_choices"].__setitem__(0, []), r"field 'answer_choices' must hold lists of words"),
@@ -247,7 +247,7 @@ def test_looked_at_like_the_others(root: DataRoot) -> None:
 
 def test_a_prediction_an_example() -> None:
     example = replace(predictions_source(), id="b")
-    with pytest.raises(ValueError, match="2 examples, but 1"):
+    with pytest.raises(ValueError, match="expected 2 predictions, one per example, found 1"):
         get("vcr_qa").measure([predictions_source(), example], predictions([example], lambda _: 0))
 
 

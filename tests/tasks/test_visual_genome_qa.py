@@ -42,7 +42,7 @@ def test_val_is_the_last_by_id(questions: int, val: int) -> None:
 
 
 def test_protocol_tells_of_the_cut() -> None:
-    assert "cut between questions" in get("vg_qa").protocol("val").note
+    assert "an image can be on both sides" in get("vg_qa").protocol("val").note
 
 
 def test_measure_compares_labels() -> None:

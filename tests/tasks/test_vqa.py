@@ -77,7 +77,7 @@ def test_test_questions_have_no_answers(write: Callable[..., DataRoot]) -> None:
     root = write("test", [question(1000, 1)], None)
     (example,) = get("vqa").read(root, "test")
     assert (example.target, dict(example.facts)) == (None, {})
-    with pytest.raises(DataError, match="answers are not public"):
+    with pytest.raises(DataError, match="the answers to this question are not public"):
         get("vqa").measure([example], [SimpleNamespace(value="yes")])
 
 
@@ -134,8 +134,8 @@ def test_trainval_reads_both_files(write: Callable[..., DataRoot], monkeypatch: 
 @pytest.mark.parametrize(
     ("questions", "annotations", "problem"),
     [
-        ([question(1, 1)], [], r"annotations\.json \[question_id 1\]: no annotation of question 1 -> take the annot"),
-        ([], [annotation(1, 1, ["a"])], r"\[question_id 1\]: 1 annotations belong to no question"),
+        ([question(1, 1)], [], r"annotations\.json \[question_id 1\]: no annotation of question 1 -> use the annot"),
+        ([], [annotation(1, 1, ["a"])], r"\[question_id 1\]: 1 annotations have no question"),
         ([question(1, 1), question(1, 2)], [annotation(1, 1, ["a"])], r"questions\[1\]\]: question_id 1 occurs twice"),
         ([question(1, 1)], [annotation(1, 1, ["a"])] * 2, r"annotations\[1\]\]: question_id 1 occurs twice"),
         ([{"question_id": 1, "question": "x"}], [], r"questions\[0\]\]: field 'image_id' is missing"),
@@ -161,7 +161,7 @@ def test_any_order_of_the_annotations(write: Callable[..., DataRoot]) -> None:
 
 def test_missing_and_empty_files(write: Callable[..., DataRoot], tmp_path: Path) -> None:
     root = write("val", [], [])
-    with pytest.raises(MissingData, match="holds no example of split 'val'"):
+    with pytest.raises(MissingData, match="contains no example of split 'val'"):
         get("vqa").read(root, "val")
     with pytest.raises(MissingData, match=r"v2_OpenEnded_mscoco_train2014_questions\.json.*https://visualqa\.org"):
         get("vqa").read(root, "train")
@@ -169,7 +169,7 @@ def test_missing_and_empty_files(write: Callable[..., DataRoot], tmp_path: Path)
 
 def test_measure_is_the_official_program(goldens: Path) -> None:
     folder = goldens / "metrics" / "vqa_v2"
-    facts = read_annotations(folder / "v2_mscoco_val2014_annotations.json")
+    facts = dict(read_annotations(folder / "v2_mscoco_val2014_annotations.json"))
     examples = [
         Example(e.id, e.text, e.images, None, e.group, facts=facts[e.id])
         for e in read_questions(folder / "v2_OpenEnded_mscoco_val2014_questions.json")
@@ -182,5 +182,5 @@ def test_measure_is_the_official_program(goldens: Path) -> None:
     assert found.metrics["accuracy, yes/no"] == expected["perAnswerType"]["yes/no"]
     assert found.metrics["accuracy, question type is the"] == expected["perQuestionType"]["is the"]
     assert found.groups == [e.images[0] for e in examples]
-    with pytest.raises(ValueError, match="339 examples, but 1 predictions"):
+    with pytest.raises(ValueError, match="expected 339 predictions, one per example, found 1"):
         get("vqa").measure(examples, [SimpleNamespace(value="yes")])

@@ -316,8 +316,8 @@ def test_hidden_regions_stay_of_one_kind(root: Path, pretrained: Path, tmp_path:
     [
         ({"captions": "vqa"}, r"tasks\.mine\.captions.*'vqa' has no captions.*choose among coco, flickr30k"),
         ({"captions": "flicker30k"}, r"'flicker30k' is no task.*flickr30k"),
-        ({"kind": "retrieval"}, r"tasks\.mine\.captions.*only pretraining learns from captions"),
-        ({"images": "flickr30k"}, r"tasks\.mine\.images.*captions come with their images"),
+        ({"kind": "retrieval"}, r"tasks\.mine\.captions.*only pretraining tasks can borrow captions"),
+        ({"images": "flickr30k"}, r"tasks\.mine\.images.*borrowed captions bring their images"),
     ],
 )
 def test_captions_that_cannot_be_borrowed(root: Path, tmp_path: Path, mine: dict[str, str], said: str) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from twelve.microworld.draw import draw
-from twelve.microworld.scene import draw_scene
+from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor
 from twelve.regions.recipe import Recipe
 from twelve.web.samples import note_for, samples_for
@@ -25,7 +25,7 @@ BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
 
 def png(seed: int) -> bytes:
     file = io.BytesIO()
-    draw(draw_scene(np.random.default_rng(seed)), seed=seed).save(file, "PNG")
+    draw(sample_scene(np.random.default_rng(seed)), seed=seed).save(file, "PNG")
     return file.getvalue()
 
 

@@ -100,15 +100,10 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, after twelv
 
 @app.command(epilog="Example: twelve train configs/real-sample.yaml --set run=runs/first")
 def train(
-    config: Annotated[
-        str, typer.Argument(help="A YAML file, or the name of a shipped one (run twelve configs for a list).")
-    ],
+    config: Annotated[str, typer.Argument(help="A YAML file, or a shipped one (see twelve configs).")],
     settings: Setting = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume the run from its last checkpoint.")] = False,
-    go_on: Annotated[
-        bool,
-        typer.Option("--continue", help="Start the run, or resume it if it exists."),
-    ] = False,
+    go_on: Annotated[bool, typer.Option("--continue", help="Start the run, or resume it if it exists.")] = False,
     allow_changed_data: Annotated[
         bool, typer.Option("--allow-changed-data", help="Resume although the data changed since the run started.")
     ] = False,
@@ -131,8 +126,7 @@ def evaluate(
     full: Annotated[bool, typer.Option(help="Use the complete protocol: retrieval ranks the whole gallery.")] = False,
     baselines: Annotated[bool, typer.Option(help="Also measure the baselines.")] = True,
     submit: Annotated[
-        Path | None,
-        typer.Option(help="Write one task's official result file here; the split may be unlabelled."),
+        Path | None, typer.Option(help="Write one task's official result file here; the split may be unlabelled.")
     ] = None,
     allow_other_features: Annotated[
         bool,

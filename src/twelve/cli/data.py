@@ -51,8 +51,7 @@ def check(
     root: Root,
     task: Tasks = None,
     regions: Annotated[
-        Path | None,
-        typer.Option(help="A region store; images with regions need no file.", show_default="ROOT/regions"),
+        Path | None, typer.Option(help="A region store; images with regions need no file.", show_default="ROOT/regions")
     ] = None,
     source: Sources = None,
     config: Config = None,
@@ -105,9 +104,7 @@ def vocabulary(
     task: Annotated[str, typer.Argument(help="A task with answers.")],
     out: Annotated[Path, typer.Option(help="The JSON list to write.")],
     min_count: Annotated[int, typer.Option(min=1, help="Minimum number of training questions with an answer.")] = 9,
-    split: Annotated[
-        list[str] | None, typer.Option(help="A split to count (repeatable); by default the training split.")
-    ] = None,
+    split: Annotated[list[str] | None, typer.Option(help="A split to count (repeatable); default: training.")] = None,
 ) -> None:
     """Write the answer vocabulary of a task and report its coverage."""
     from twelve.data.stats import write_vocabulary

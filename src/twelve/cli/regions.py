@@ -53,9 +53,7 @@ def extract(
     max_scale: Annotated[
         float | None, typer.Option(min=0.01, help="Largest factor by which images are enlarged.", show_default="2")
     ] = None,
-    max_boxes: Annotated[
-        int | None, typer.Option(min=1, help="Keep at most this many boxes, the most confident ones.")
-    ] = None,
+    max_boxes: Annotated[int | None, typer.Option(min=1, help="Maximum number of boxes, most confident first.")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Minimum score of detected boxes.")] = None,
     class_probabilities: Annotated[
         bool,
@@ -73,8 +71,7 @@ def extract(
         int | None, typer.Option(min=1, help="Skip images with more pixels.", show_default="89478485")
     ] = None,
     shard: Annotated[
-        str | None,
-        typer.Option(help="i/n: process part i of n, from 0. Processes of a launcher share automatically."),
+        str | None, typer.Option(help="i/n: process part i of n, from 0. Processes of a launcher share automatically.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Number of same-size images per batch.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of threads; by default one per core.")] = None,
@@ -171,9 +168,7 @@ def parity(
 def import_(
     path: Annotated[Path, typer.Argument(help="An LMDB, TSV, npy or HDF5 file of region features, or its folder.")],
     source: Annotated[str, typer.Option(help="The source of the images, e.g. coco.")],
-    detector: Annotated[
-        str, typer.Option(help="The detector that made the features; only features of one detector may be mixed.")
-    ],
+    detector: Annotated[str, typer.Option(help="The detector that made the features; never mix detectors.")],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     format_: Annotated[str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; detected by default.")] = None,
     name: Annotated[str | None, typer.Option(help="The name of the region file.")] = None,

@@ -14,25 +14,14 @@ study_app = typer.Typer(help="Controlled comparisons of training methods.", no_a
     "joint-vs-single", epilog="Example: twelve study joint-vs-single --config configs/study-microworld.yaml --seeds 3"
 )
 def joint_vs_single(
-    config: Annotated[
-        str, typer.Option(help="The joint run's configuration: a YAML file, or the name of a shipped one.")
-    ],
-    seeds: Annotated[
-        int,
-        typer.Option(min=1, help="Number of random seeds; each also draws its own microworld, if the study uses one."),
-    ] = 3,
+    config: Annotated[str, typer.Option(help="The joint run: a YAML file, or a shipped one.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; each draws its own microworld.")] = 3,
     out: Annotated[Path | None, typer.Option(help="The study's folder.")] = None,
-    arms: Annotated[
-        str | None, typer.Option(help="Names of the arms, separated by commas (docs/joint-vs-single.md).")
-    ] = None,
-    factors: Annotated[
-        str, typer.Option(help="Factors on the learning rate that the search tries, separated by commas.")
-    ] = "0.3,1,3",
+    arms: Annotated[str | None, typer.Option(help="Comma-separated arms (docs/joint-vs-single.md).")] = None,
+    factors: Annotated[str, typer.Option(help="Comma-separated learning rate factors to try.")] = "0.3,1,3",
     search: Annotated[float, typer.Option(help="Length of a search run, as a fraction of the arm's.")] = 0.25,
     longer: Annotated[float, typer.Option(help="Factor on the number of updates of single-task models.")] = 2.0,
-    pretraining: Annotated[
-        float, typer.Option(help="Number of pretraining iterations, as a fraction of the joint run's.")
-    ] = 1.0,
+    pretraining: Annotated[float, typer.Option(help="Pretraining iterations, as a fraction of the joint run's.")] = 1.0,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = None,
     resume: Annotated[bool, typer.Option(help="Resume the study in its folder.")] = False,
 ) -> None:

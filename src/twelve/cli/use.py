@@ -105,21 +105,15 @@ def match(
 def convert(
     weights: Annotated[Path, typer.Argument(help="A released checkpoint, e.g. multi_task_model.bin.")],
     out: Annotated[Path, typer.Argument(help="The model folder to write.")],
-    config: Annotated[
-        Path | None, typer.Option(help="The checkpoint's JSON configuration.", show_default="the paper's")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Its JSON configuration.", show_default="the paper's")] = None,
     tokenizer: Annotated[
         str, typer.Option(help="vocab.txt, a folder, package:MODULE or a hub name.")
     ] = "bert-base-uncased",
     labels: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="HEAD=FILE", help="A head's answers in order, as JSON or the released pickle (repeatable)."
-        ),
+        typer.Option(metavar="HEAD=FILE", help="A head's answers in order: JSON or the released pickle."),
     ] = None,
-    detector: Annotated[
-        Path | None, typer.Option(help="detectron_model.pth, so that the model can read images.")
-    ] = None,
+    detector: Annotated[Path | None, typer.Option(help="detectron_model.pth, to read images as well.")] = None,
 ) -> None:
     """Convert a released checkpoint into a model folder that every command opens."""
     from twelve.errors import ConfigError, one_line, shown
@@ -141,9 +135,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a model folder.")],
     out: Annotated[Path, typer.Argument(help="The folder to write.")],
     output: Annotated[str, typer.Option(help="The head to export, e.g. answer (the model card lists them).")],
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Also quantize the layers, and measure the loss in accuracy.")
-    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize layers and measure the effect.")] = False,
 ) -> None:
     """Export one output as an ONNX graph, checked against the model."""
     from twelve.predictor import loading

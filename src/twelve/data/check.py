@@ -170,10 +170,10 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read) for split in default)
-    checked = {path for split in default for path in task.sources(root, split)}
+    checked = {path for split in default for path in task.input_files(root, split)}
     others = []
     for split in task.splits:
-        paths = task.sources(root, split)
+        paths = task.input_files(root, split)
         here = any(os.path.exists(root.path / task.folder / name) for name in task.files(split))
         if here and not checked.issuperset(paths):
             others.append(_check_split(root, task, split, seen, {}, needed=False))

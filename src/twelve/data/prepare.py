@@ -314,7 +314,7 @@ def open_root(
     if not folder.is_dir():
         givers: dict[str, list[Task]] = {}
         for task in (get(name, root.own_tasks) for name in names):
-            givers.setdefault(root.image_source(task), []).extend([task] if task.gives_boxes else [])
+            givers.setdefault(root.image_source(task), []).extend([task] if task.has_candidates else [])
         commands = [_command(store, source, given) for source, given in givers.items()]
         raise RegionError("no such region store", file=folder, remedy=f"make it: {' && '.join(commands)}")
     return root, store

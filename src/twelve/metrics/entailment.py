@@ -1,8 +1,8 @@
-"""Three-way accuracy for SNLI-VE, overall and per class (there is no official program)."""
+"""Classes and result files of SNLI-VE (there is no official program)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,11 @@ from twelve.formats.json_streams import read_elements
 from twelve.formats.records import Record, read_lines, text_lines
 from twelve.formats.results import by_id, read_mapping, written_like
 from twelve.io.json_file import DECODER
-from twelve.metrics import classes
-from twelve.metrics.classes import Scores
 
 CLASSES = ("entailment", "neutral", "contradiction")
-RESULT = '{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"} a line, or in one JSON list, or {pairID: class}'
-
-
-def evaluate(labels: Sequence[str], predictions: Sequence[str]) -> Scores:
-    """Compare predicted class names with the labels."""
-    return classes.evaluate(labels, predictions, CLASSES)
+RESULT = (
+    '{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"} on each line or in one JSON list, or {pairID: class}'
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def read_categories(path: Path) -> dict[str, list[str]]:
     A block is a sentence followed by lines ``- category`` (or ``* category``); empty lines separate blocks.
 
     Raises:
-        DataError: the file cannot be read, or holds no sentence with a category.
+        DataError: the file cannot be read, or contains no sentence with a category.
     """
     categories: dict[str, list[str]] = {}
     sentence = ""

@@ -1,1 +1,1 @@
-"""A small drawn world in which all twelve datasets can be made, trained on and measured without a download."""
+"""A small drawn world with all twelve datasets, for training and evaluation without downloads."""

@@ -1,4 +1,4 @@
-"""Ten people who do not quite agree: the answers of VQA's annotation files, made from the right one."""
+"""Simulates ten annotators who partly disagree, for the answers in VQA's annotation files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from twelve.microworld.scene import GROUNDS
 
 PEOPLE = 10
 AGREE = (10, 9, 9, 8, 8, 7, 7, 6, 5, 4)
-"""How many of them give the right answer, all equally likely."""
+"""Possible numbers of people who give the right answer, all equally likely."""
 DOUBT = 0.02
-"""How often only three do; the official metric then gives the right answer 0.9."""
+"""How often only three do, so that the official metric scores the right answer 0.9."""
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "yes": ("yeah", "yep"),
@@ -47,7 +47,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "kitchenware": ("dishes",),
     "household": ("household item",),
 }
-"""What people say for the same; the official metric tells some of them apart."""
+"""Synonyms that people use; the official metric distinguishes some of them."""
 
 _POOLS: Sequence[Sequence[str]] = (
     ("yes", "no"),
@@ -59,12 +59,12 @@ _POOLS: Sequence[Sequence[str]] = (
 
 
 def answer_type(answer: str) -> str:
-    """VQA's own three types."""
+    """VQA's type of an answer."""
     return "yes/no" if answer in ("yes", "no") else "number" if answer.isdigit() else "other"
 
 
 def ten_answers(answer: str, random: Random) -> list[dict[str, Any]]:
-    """The field ``answers`` of an annotation: ``answer`` is what most say, no mistake is made twice."""
+    """The field ``answers`` of an annotation: most people give ``answer``, and no two make the same mistake."""
     agree = 3 if random.random() < DOUBT and answer_type(answer) == "other" else random.choice(AGREE)
     others = [*SYNONYMS.get(answer, ()) * 2, *_slips(answer, random)]
     random.shuffle(others)
@@ -82,7 +82,7 @@ def ten_answers(answer: str, random: Random) -> list[dict[str, Any]]:
 
 
 def _slips(answer: str, random: Random) -> list[str]:
-    """What somebody who looks badly says instead."""
+    """Plausible wrong answers."""
     pool = next(pool for pool in _POOLS if answer in pool)
     if answer.isdigit():
         return [str(number) for number in (int(answer) - 1, int(answer) + 1) if number >= 0]

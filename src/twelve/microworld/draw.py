@@ -1,7 +1,7 @@
-"""Draws scenes: a textured ground and, back to front, things in their colours and patterns.
+"""Drawing of scenes: a textured ground and, back to front, things with colours and patterns.
 
-Two styles: ``photo`` for collections of photographs, ``painted`` (warm, thick outlines, a blurred ground) for the one
-that should look as if it came from somewhere else.
+There are two styles: ``photo`` for photographs, and ``painted`` (warm, thick outlines, blurred ground) for the
+collection that should look as if it had another origin.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Style: TypeAlias = Literal["photo", "painted"]
 RGB: TypeAlias = tuple[int, int, int]
 
 PARALLEL = 400
-"""From so many images on, it pays to start processes."""
+"""Number of images from which starting processes pays off."""
 FINER = 3
-"""Things are drawn so many times larger and reduced, which smooths their edges."""
+"""Oversampling factor for smooth edges."""
 
 GROUNDS: dict[str, RGB] = {
     "grass": (126, 138, 100),
@@ -41,17 +41,17 @@ GROUNDS: dict[str, RGB] = {
 }
 NEUTRAL: dict[str, RGB] = {"dark": (52, 48, 50), "grey": (132, 124, 118), "pale": (214, 222, 226)}
 DARKENED = frozenset({"yellow", "white"})
-"""Colours whose pattern is darker than they are; the others' is lighter."""
+"""Colours with a darker pattern; other colours have a lighter one."""
 
 _WARM = np.array([1.05, 1.0, 0.88], dtype=np.float32)
 
 
 def draw(scene: Scene, *, seed: int, style: Style = "photo") -> Image.Image:
-    """The image of a scene, RGB, ``scene.width`` x ``scene.height`` pixels.
+    """Draw a scene as RGB image of ``scene.width`` x ``scene.height`` pixels.
 
     Args:
-        seed: of everything that chance decides (texture, light, shades, which way things face); the same scene, seed
-            and style give the same image.
+        seed: seed of all random details (texture, light, shades, directions that things face). The same scene, seed and
+            style give the same image.
     """
     rng = np.random.default_rng([seed, 1])
     image = Image.fromarray(_ground(scene, rng, style))
@@ -61,7 +61,7 @@ def draw(scene: Scene, *, seed: int, style: Style = "photo") -> Image.Image:
 
 
 def _ground(scene: Scene, rng: np.random.Generator, style: Style) -> NDArray[np.uint8]:
-    """(H, W, 3) the empty ground."""
+    """(H, W, 3) empty ground."""
     width, height = scene.width, scene.height
     blotches = _noise(rng, width, height, 20, 20)
     if scene.ground == "grass":
@@ -80,7 +80,7 @@ def _ground(scene: Scene, rng: np.random.Generator, style: Style) -> NDArray[np.
 
 
 def _noise(rng: np.random.Generator, width: int, height: int, across: int, down: int) -> NDArray[np.float32]:
-    """(H, W) smooth noise of about unit variance, in grains of ``across`` x ``down`` pixels."""
+    """(H, W) smooth noise of about unit variance, with grains of ``across`` x ``down`` pixels."""
     shape = -(-height // down) + 1, -(-width // across) + 1
     grains = rng.standard_normal(shape, dtype=np.float32)
     if (across, down) == (1, 1):
@@ -90,7 +90,7 @@ def _noise(rng: np.random.Generator, width: int, height: int, across: int, down:
 
 
 def _joints(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
-    """(H, W) 1 on the joints of paving stones laid in courses, 0 elsewhere."""
+    """(H, W) 1 on the joints of paving stones, 0 elsewhere."""
     lines = np.zeros((height, width), dtype=np.float32)
     size = int(rng.integers(24, 34))
     for row, top in enumerate(range(int(rng.integers(-size, 0)), height, size)):
@@ -101,7 +101,7 @@ def _joints(rng: np.random.Generator, width: int, height: int) -> NDArray[np.flo
 
 
 def _put(image: Image.Image, thing: Thing, rng: np.random.Generator, style: Style) -> None:
-    """Draw one thing into the image, above what is there, with a soft shadow beside it."""
+    """Draw one thing on top of the image, with a soft shadow."""
     x1, y1, x2, y2 = (round(edge) for edge in thing.box)
     tile = _tile(thing, x2 - x1, y2 - y1, rng, style)
     shadow = tile.getchannel("A").point([value * 3 // 10 for value in range(256)])
@@ -110,7 +110,7 @@ def _put(image: Image.Image, thing: Thing, rng: np.random.Generator, style: Styl
 
 
 def _tile(thing: Thing, width: int, height: int, rng: np.random.Generator, style: Style) -> Image.Image:
-    """RGBA, width x height pixels: the thing alone, from edge to edge."""
+    """RGBA image of width x height pixels, filled by the thing."""
     large = (width * FINER, height * FINER)
     base = np.array(COLOURS[thing.colour]) + rng.integers(-9, 10, 3)
     tones = {**NEUTRAL, "deep": _rgb(base * 0.72)}
@@ -141,7 +141,7 @@ def _outline(
     edge: RGB | int,
     thickness: int,
 ) -> None:
-    """Draw one part on a canvas of ``size``; ``thickness`` of its edge in pixels of the canvas."""
+    """Draw one part on a canvas of ``size``, with an edge of ``thickness`` canvas pixels."""
     points = [(x * (size[0] - 1), y * (size[1] - 1)) for x, y in part.points]
     if part.form == "polygon":
         canvas.polygon(points, fill=fill, outline=edge, width=thickness)
@@ -153,7 +153,7 @@ def _outline(
 
 
 def _patterned(thing: Thing, size: tuple[int, int], base: NDArray[np.int64], rng: np.random.Generator) -> Image.Image:
-    """RGB, an area of ``size`` in the thing's colour with its pattern."""
+    """RGB area of ``size`` in the thing's colour and pattern."""
     area = Image.new("RGB", size, _rgb(base))
     if thing.pattern == "plain":
         return area
@@ -172,7 +172,7 @@ def _patterned(thing: Thing, size: tuple[int, int], base: NDArray[np.int64], rng
 
 
 def _lit(tile: Image.Image) -> Image.Image:
-    """The tile with light from above left."""
+    """Light the tile from the upper left."""
     width, height = tile.size
     pixels = np.asarray(tile).astype(np.float32)
     x, y = np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32)
@@ -181,7 +181,7 @@ def _lit(tile: Image.Image) -> Image.Image:
 
 
 def _finished(image: Image.Image, rng: np.random.Generator, style: Style) -> NDArray[np.uint8]:
-    """(H, W, 3) with the light of the day and what the style adds last: a sensor's noise, or warmth."""
+    """(H, W, 3) with daylight and the style's finish: sensor noise or warmth."""
     pixels = np.asarray(image).astype(np.float32) * rng.uniform(0.94, 1.04)
     if style == "photo":
         pixels += 3 * rng.standard_normal(pixels.shape, dtype=np.float32)
@@ -200,15 +200,15 @@ def _rgb(values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]]) -> RGB:
 
 
 def write_images(world: World, folder: Path, workers: int | None = None) -> int:
-    """Draw every image of a world into ``folder/images/``; returns how many. The same world gives the same bytes.
+    """Draw all images of a world into ``folder/images/`` and return their number. The same world gives the same bytes.
 
-    Images that two collections share are the same file under two names, as in the originals, drawn once.
+    Images shared by two collections are drawn once and stored under both names, as in the originals.
 
     Args:
-        workers: processes that draw; one a core when absent, none beside this one when 0.
+        workers: number of worker processes; by default one per core, 0 for none.
 
     Raises:
-        TwelveError: the disk is full or the folder cannot be written.
+        TwelveError: the disk is full, or the folder is not writable.
     """
     images = list(world.images())
     shared = {image.key: image.file for image in world.coco}
@@ -236,7 +236,7 @@ def _mapped(work: Callable[[_Job], int], jobs: Sequence[_Job], workers: int) -> 
     if workers < 2 or len(jobs) < PARALLEL:
         yield from map(work, jobs)
         return
-    # Spawned, not forked: the caller may hold threads.
+    # Spawned, not forked, since the caller may have threads.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(work, jobs, chunksize=16)
 
@@ -249,7 +249,7 @@ def _draw_file(job: _Job) -> int:
 
 
 def image_seed(world: World, image: WorldImage) -> int:
-    """What chance is drawn from for one image: its own, but COCO's for what Visual Genome shares with it."""
+    """The seed of an image; images that Visual Genome shares with COCO have COCO's."""
     collection = image.file.split("/")[0]
     name = f"coco/{image.coco_id}" if image.coco_id is not None else f"{collection}/{image.key}"
     return zlib.crc32(f"{world.seed} {name}".encode())

@@ -1,7 +1,7 @@
-"""What can be asked of a scene: generators of facts, each in random order and with its answer.
+"""Generators of facts to ask about a scene, in random order and with answers.
 
-A fact's phrases are unambiguous: "the car" is said where there is exactly one. Wrong alternatives (a colour that the
-car does not have, a thing that is not there) are drawn as the right ones are, so that words alone tell nothing.
+Phrases are unambiguous: "the car" is used if there is exactly one. Wrong alternatives (a colour that the car does not
+have, an absent thing) are sampled like the right ones, so that words alone reveal nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VALUES: Mapping[str, Sequence[str]] = {
     "hposition": ("left", "middle", "right"),
     "vposition": ("top", "bottom"),
 }
-"""Attribute under GQA's name -> what it can be."""
+"""GQA's name of an attribute -> its values."""
 
 OPPOSITE = {
     "left of": "right of",
@@ -39,18 +39,18 @@ OPPOSITE = {
 _FIELDS = {"color": "colour", "size": "size", "pattern": "pattern"}
 _SETS = [names for count in range(3) for names in combinations(_FIELDS.values(), count)]
 MOST_COUNTED = 6
-"""More are too rare to be learned, and hard to count."""
+"""Larger counts are too rare to learn."""
 _REDUNDANT = 0.25
-"""How often a phrase names an attribute more than it must."""
+"""How often a phrase names one attribute more than necessary."""
 
 
 def refer(
     scene: Scene, thing: Thing, random: Random, hide: str = "", among: Sequence[Thing] | None = None
 ) -> Description | None:
-    """A description that fits only this thing (of ``among``), as short as possible or a little longer.
+    """A description that fits only this thing (of ``among``), of minimal length or slightly longer.
 
     Args:
-        hide: attribute under GQA's name that it must not tell.
+        hide: attribute, under GQA's name, that it must not reveal.
     """
     noun = ANYTHING if hide in ("name", "category") else thing.kind
     others = [other for other in (scene.things if among is None else among) if other is not thing]
@@ -83,7 +83,7 @@ def _known(scene: Scene, thing: Thing, attribute: str) -> str | None:
 
 
 def attribute(name: str) -> Facts:
-    """The colour, kind, place ... of a thing. Slots: thing."""
+    """An attribute of a thing, such as colour, kind or place. Slots: thing."""
 
     def facts(scene: Scene, random: Random) -> Iterator[Fact]:
         for thing in _shuffled(scene.things, random):
@@ -95,7 +95,7 @@ def attribute(name: str) -> Facts:
 
 
 def verify(name: str) -> Facts:
-    """Whether a thing has a value of an attribute. Slots: thing, value."""
+    """Whether a thing has an attribute value. Slots: thing, value."""
 
     def facts(scene: Scene, random: Random) -> Iterator[Fact]:
         for thing in _shuffled(scene.things, random):
@@ -126,7 +126,7 @@ def choose(name: str) -> Facts:
 
 
 def _some(scene: Scene, random: Random) -> Iterator[Description]:
-    """Descriptions of one or two attributes: of things that are there, nearly there, or of none."""
+    """Descriptions with one or two attributes, of things that are present, nearly present or absent."""
     while True:
         thing = random.choice(scene.things)
         values = {"noun": thing.kind, **{name: getattr(thing, name) for name in _FIELDS.values()}}
@@ -143,21 +143,21 @@ def _some(scene: Scene, random: Random) -> Iterator[Description]:
 
 
 def sort_of(description: Description) -> str:
-    """What a description names, e.g. "family", "kind" or "colour kind"."""
+    """The attributes that a description names, e.g. "family", "kind" or "colour kind"."""
     kind = "kind" if description.noun in KINDS else "thing" if description.noun == ANYTHING else "family"
     named = [name for name in _FIELDS.values() if getattr(description, name) is not None]
     return " ".join([*named, kind])
 
 
 def exist(scene: Scene, random: Random) -> Iterator[Fact]:
-    """Whether there is such a thing. Slots: thing."""
+    """Whether a thing exists. Slots: thing."""
     for said in _some(scene, random):
         program = then(select(said), "exist", "?")
         yield Fact({"thing": said}, program, answer(program, scene), sort_of(said))
 
 
 def exist_two(operation: str) -> Facts:
-    """Whether there are both ("and"), or either ("or"), of two things. Slots: thing, thing2."""
+    """Whether both ("and") or either ("or") of two things exist. Slots: thing, thing2."""
 
     def facts(scene: Scene, random: Random) -> Iterator[Fact]:
         descriptions = _some(scene, random)
@@ -172,7 +172,7 @@ def exist_two(operation: str) -> Facts:
 
 
 def count(scene: Scene, random: Random) -> Iterator[Fact]:
-    """How many there are. Slots: thing (said in the plural)."""
+    """How many things there are. Slots: thing (in the plural)."""
     while True:
         thing = random.choice(scene.things)
         noun, colour, size, pattern = thing.kind, random.choice(VALUES["color"]), thing.size, random.choice(PATTERNS)
@@ -196,7 +196,7 @@ def count(scene: Scene, random: Random) -> Iterator[Fact]:
 
 
 def more(scene: Scene, random: Random) -> Iterator[Fact]:
-    """Whether there are more of one sort than of another; never as many. Slots: thing, thing2."""
+    """Whether there are more of one sort than of another (never equally many). Slots: thing, thing2."""
     while True:
         name = random.choice(("noun", "color", "size", "pattern"))
         values = [getattr(thing, _FIELDS.get(name, "kind")) for thing in scene.things]
@@ -209,7 +209,7 @@ def more(scene: Scene, random: Random) -> Iterator[Fact]:
 
 
 def _pairs(scene: Scene, random: Random, hide: str = "") -> Iterator[tuple[Thing, Thing, Description, Description]]:
-    """Two things with their unambiguous phrases."""
+    """Pairs of things with unambiguous phrases."""
     for _ in range(12):
         one, two = random.sample(scene.things, 2)
         said, said2 = refer(scene, one, random, hide), refer(scene, two, random, hide)
@@ -218,7 +218,7 @@ def _pairs(scene: Scene, random: Random, hide: str = "") -> Iterator[tuple[Thing
 
 
 def relation(scene: Scene, random: Random) -> Iterator[Fact]:
-    """Whether a thing stands in a relation to another, or else in the opposite one. Slots: thing, relation, thing2."""
+    """Whether a relation or its opposite holds between two things. Slots: thing, relation, thing2."""
     for one, two, said, said2 in _pairs(scene, random):
         name = random.choice(("in front of", "behind") if random.random() < 0.2 else tuple(OPPOSITE)[:4])
         holds = RELATIONS[name](scene, one, two)
@@ -229,7 +229,7 @@ def relation(scene: Scene, random: Random) -> Iterator[Fact]:
 
 
 def choose_relation(scene: Scene, random: Random) -> Iterator[Fact]:
-    """On which side of another thing one lies. Slots: thing, one, two (relations), thing2."""
+    """On which side of another thing a thing lies. Slots: thing, one, two (relations), thing2."""
     for first, second, said, said2 in _pairs(scene, random):
         one, two = random.sample(random.choice((("left of", "right of"), ("above", "below"))), 2)
         program = join(select(said), select(said2), "choose rel", f"{said2.noun},{one}|{two},s")
@@ -239,9 +239,9 @@ def choose_relation(scene: Scene, random: Random) -> Iterator[Fact]:
 
 
 def related_attribute(name: str) -> Facts:
-    """An attribute of the thing that stands in a relation to another. Slots: hint, relation, thing.
+    """An attribute of the thing in a relation to another. Slots: hint, relation, thing.
 
-    ``hint`` describes the thing asked about as far as it must ("thing", "red thing", "car").
+    ``hint`` describes the queried thing as far as necessary ("thing", "red thing", "car").
     """
 
     def facts(scene: Scene, random: Random) -> Iterator[Fact]:
@@ -267,7 +267,7 @@ def _hint(scene: Scene, thing: Thing, random: Random, name: str, among: Sequence
 
 
 def same(name: str, operation: str = "same") -> Facts:
-    """Whether two things have the same (or a different) value of an attribute. Slots: thing, thing2."""
+    """Whether two things have the same (or different) attribute values. Slots: thing, thing2."""
 
     def facts(scene: Scene, random: Random) -> Iterator[Fact]:
         for _, _, said, said2 in _pairs(scene, random, name):
@@ -278,7 +278,7 @@ def same(name: str, operation: str = "same") -> Facts:
 
 
 def larger(scene: Scene, random: Random) -> Iterator[Fact]:
-    """Which of two things is the larger one. Slots: thing, thing2."""
+    """Which of two things is larger. Slots: thing, thing2."""
     for one, two, said, said2 in _pairs(scene, random, "size"):
         if one.size != two.size and one.kind != two.kind:
             program = join(select(said), select(said2), "choose larger")
@@ -286,7 +286,7 @@ def larger(scene: Scene, random: Random) -> Iterator[Fact]:
 
 
 def at_place(scene: Scene, random: Random) -> Iterator[Fact]:
-    """The kind of the only (red, striped ...) thing in a third of the image. Slots: hint, place."""
+    """The kind of the only (red, striped, ...) thing in a third of the image. Slots: hint, place."""
     for thing in _shuffled(scene.things, random):
         where = place(scene, thing)
         for hint in (Description(**{name: getattr(thing, name)}) for name in _FIELDS.values()):
@@ -303,7 +303,7 @@ def ground(scene: Scene, random: Random) -> Iterator[Fact]:
 
 
 def verify_ground(scene: Scene, random: Random) -> Iterator[Fact]:
-    """Whether the ground is this. Slots: value."""
+    """Whether the ground has a value. Slots: value."""
     wrong = random.choice([other for other in GROUNDS if other != scene.ground])
     for asked in random.sample((scene.ground, wrong), 2):
         program: Program = (Step("select", GROUND), Step("verify ground", asked, (0,)))

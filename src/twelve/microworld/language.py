@@ -1,10 +1,10 @@
-"""Words for what a scene holds, and the way back from a sentence to what it says.
+"""Phrases about scenes: from slots to sentences and back.
 
-A wording is a sentence with slots (``"{a_thing} {relation} {a_thing2}"``). It can be said, slots filled, and read: the
-same text gives the same slots again. What a sentence means is worked out from what was read (meaning.py), so a
-dataset's oracle knows a sentence as a reader does and not by the thing it was made from.
+A wording is a sentence with slots (``"{a_thing} {relation} {a_thing2}"``). It converts slots to text, and the text
+back to the same slots. Meaning is computed from what was read (meaning.py), so a dataset's oracle understands a
+sentence as a reader does, not by the thing that it was made from.
 
-    slot                        said                            fills
+    slot                        text                            fills
     {thing} {a_thing} {things}  red ball, a red ball, red balls thing
     {adjective}                 red | striped | small           adjective
     {colour} {size} {pattern}   red, small, striped             colour, size, pattern
@@ -14,7 +14,7 @@ dataset's oracle knows a sentence as a reader does and not by the thing it was m
     {number} {ordinal}          two, second                     number, ordinal
     {extreme} {ground} {hidden} leftmost, sand, borrowed        extreme, ground, hidden
 
-A number behind a slot's name ({a_thing2}) tells several of a kind apart.
+A number after a slot's name ({a_thing2}) distinguishes slots of one kind.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from twelve.microworld.scene import COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Th
 Item = TypeVar("Item")
 Meaning = TypeVar("Meaning")
 Slots: TypeAlias = Mapping[str, Any]
-"""What a wording's slots hold: a Description (thing, adjective), an int (number, ordinal) or a word."""
+"""Slot -> its value: a Description (thing, adjective), an int (number, ordinal) or a word."""
 
 ANYTHING = "thing"
 NOUNS: Mapping[str, tuple[str, str]] = {
@@ -45,19 +45,19 @@ NOUNS: Mapping[str, tuple[str, str]] = {
     "household": ("household item", "household items"),
     ANYTHING: ("thing", "things"),
 }
-"""Kind, family of several kinds, or anything -> singular and plural."""
+"""Kind, family of kinds, or anything -> (singular, plural)."""
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 ORDINALS = ("first", "second", "third", "fourth")
 EXTREMES = {"leftmost": "left of", "rightmost": "right of", "highest": "above", "lowest": "below"}
-"""superlative -> relation in which the one that it means stands to all others of its sort."""
+"""Superlative -> relation of its referent to all others of its sort."""
 WHERE = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
 HEIGHT = {"top": "at the top", "bottom": "at the bottom"}
 HIDDEN = ("new", "cheap", "heavy", "borrowed", "handmade", "hollow", "fragile", "valuable")
-"""Qualities that no image of this world can show."""
+"""Qualities that images of this world cannot show."""
 
 Style: TypeAlias = Mapping[str, str]
-"""The world's own word -> the word said instead."""
+"""The world's word -> the word used instead."""
 PLAIN: Style = {}
 LIVELY: Style = {
     "small": "tiny",
@@ -74,13 +74,13 @@ _OWN = {said: own for own, said in LIVELY.items()}
 
 
 def pick(rng: np.random.Generator, items: Sequence[Item]) -> Item:
-    """One item by chance, all equally likely."""
+    """Choose one item uniformly at random."""
     return items[int(rng.integers(len(items)))]
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a noun phrase asks of a thing; None asks for nothing. ``noun``: a key of NOUNS."""
+    """The conditions of a noun phrase on a thing; None is no condition. ``noun`` is a key of NOUNS."""
 
     noun: str = ANYTHING
     colour: str | None = None
@@ -88,7 +88,7 @@ class Description:
     pattern: str | None = None
 
     def fits(self, thing: Thing) -> bool:
-        """Whether the phrase can be said of the thing."""
+        """Whether the phrase applies to the thing."""
         kind = self.noun if self.noun in KINDS else None
         family = self.noun if kind is None and self.noun != ANYTHING else None
         return has(thing, kind=kind, family=family, colour=self.colour, size=self.size, pattern=self.pattern)
@@ -98,25 +98,25 @@ class Description:
         return tuple(word for word in (self.size, self.colour, self.pattern) if word is not None)
 
     def said(self, *, plural: bool = False, style: Style = PLAIN) -> str:
-        """ "small red striped ball", or its plural."""
+        """The phrase, e.g. "small red striped ball", or its plural."""
         return " ".join([*(style.get(word, word) for word in self.adjectives), NOUNS[self.noun][plural]])
 
 
 def article(phrase: str) -> str:
-    """The phrase with a or an before it."""
+    """Prefix the phrase with "a" or "an"."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def adjective(word: str) -> Description:
-    """The description that an adjective alone gives."""
+    """The description of a single adjective."""
     for name, words in (("colour", COLOURS), ("size", SIZES), ("pattern", PATTERNS)):
         if word in words:
             return Description(**{name: word})
-    raise ValueError(f"{word!r} is no adjective of this world")
+    raise ValueError(f"{word!r} is not an adjective of this world")
 
 
 def _any(words: Iterable[str]) -> str:
-    """Pattern of one of the words, in this world's own or any other style; the longest first."""
+    """Pattern for any of the words in any style, longest first."""
     words = [*words]
     words += [said for said, own in _OWN.items() if own in words]
     return "(?:" + "|".join(map(re.escape, sorted(words, key=lambda word: (-len(word), word)))) + ")"
@@ -128,7 +128,7 @@ _PLURAL = {plural: noun for noun, (_, plural) in NOUNS.items()}
 
 
 def _read_phrase(text: str) -> Description:
-    """The description that a noun phrase, with or without an article, singular or plural, gives."""
+    """Parse a noun phrase, with or without article, singular or plural."""
     words = re.sub(r"^an? ", "", text)
     for ending, noun in (_SINGULAR | _PLURAL).items():
         if words == ending or words.endswith(f" {ending}"):
@@ -137,12 +137,12 @@ def _read_phrase(text: str) -> Description:
                 own = _OWN.get(word, word)
                 found["colour" if own in COLOURS else "size" if own in SIZES else "pattern"] = own
             return Description(noun, **found)
-    raise ValueError(f"{text!r} is no phrase of this world")
+    raise ValueError(f"{text!r} is not a phrase of this world")
 
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """A kind of slot: the key it fills, the pattern of what is said, how to say it and how to read it."""
+    """A kind of slot: its key, the pattern of its text, and how to write and read it."""
 
     key: str
     pattern: str
@@ -202,14 +202,14 @@ _NAME = re.compile(r"\{([a-z_]+)(\d?)\}")
 
 @dataclass(frozen=True)
 class Wording(Generic[Meaning]):
-    """A sentence with slots and what it means.
+    """A sentence with slots and its meaning.
 
     Attributes:
-        text: lower case, slots in braces.
-        meaning: what the dataset's writer makes of (scene, slots).
-        only_test: kept for the test sets.
-        weight: how often it is drawn, relative to the others of its dataset.
-        style: the words it is said in.
+        text: lower-case text with slots in braces.
+        meaning: the writer's interpretation of (scene, slots).
+        only_test: reserved for the test sets.
+        weight: relative frequency among the dataset's wordings.
+        style: the vocabulary of the text.
     """
 
     text: str
@@ -220,7 +220,7 @@ class Wording(Generic[Meaning]):
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """Keys of the slots that must be filled."""
+        """Keys of the required slots."""
         return frozenset(_SLOTS[name].key + number for name, number in _NAME.findall(self.text))
 
     @cached_property
@@ -232,7 +232,7 @@ class Wording(Generic[Meaning]):
         return re.compile("".join(parts) + re.escape(self.text[end:]), re.IGNORECASE)
 
     def say(self, slots: Slots) -> str:
-        """The sentence, slots filled. A noun after the number one is singular."""
+        """Fill the slots. A noun after the number one is singular."""
 
         def fill(match: re.Match[str]) -> str:
             name, number = match.groups()
@@ -244,7 +244,7 @@ class Wording(Generic[Meaning]):
         return _NAME.sub(fill, self.text)
 
     def read(self, sentence: str) -> Slots | None:
-        """The slots of a sentence in this wording (upper and lower case are the same); None if it is another's."""
+        """Slots of a sentence in this wording, ignoring case; None if it has another wording."""
         match = self._pattern.fullmatch(sentence)
         if match is None:
             return None
@@ -255,21 +255,21 @@ class Wording(Generic[Meaning]):
 
 
 def read(wordings: Iterable[Wording[Meaning]], sentence: str) -> tuple[Wording[Meaning], Slots]:
-    """The wording that a sentence has, and its slots; raises ValueError if it has none of these wordings."""
+    """The wording and slots of a sentence; raises ValueError if it matches no wording."""
     for wording in wordings:
         slots = wording.read(sentence)
         if slots is not None:
             return wording, slots
-    raise ValueError(f"{sentence!r} is in none of the wordings")
+    raise ValueError(f"{sentence!r} matches no wording")
 
 
 def choose(rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], *, test: bool = False) -> Wording[Meaning]:
-    """A wording by chance and weight: of those for training, or of all (``test``)."""
+    """Choose a wording at random by weight, from those for training or from all (``test``)."""
     open_to = [wording for wording in wordings if test or not wording.only_test]
     weights = np.array([wording.weight for wording in open_to])
     return open_to[int(rng.choice(len(open_to), p=weights / weights.sum()))]
 
 
 def sentence(text: str) -> str:
-    """The text with a capital letter at its beginning."""
+    """Capitalize the first letter."""
     return text[:1].upper() + text[1:]

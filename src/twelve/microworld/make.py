@@ -1,7 +1,7 @@
-"""Makes a microworld: one data root with all twelve datasets in their official layouts, and their images.
+"""Makes a microworld: a data root with all twelve datasets in their official layouts, and their images.
 
-microworld.json     seed, sizes, version; per task: examples of each split, templates, answers and their entropy
-<task>/...          the dataset's official files, and oracle.json: what someone who reads the scenes would answer
+microworld.json     seed, sizes, version; per task: examples by split, templates, answers and their entropy
+<task>/...          the dataset's official files, and oracle.json: the answers of an oracle that reads the scenes
 images/<source>/... the images
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 VERSION = 1
-"""Raised whenever the same seed and sizes give other files than before."""
+"""Increased whenever the same seed and sizes give other files than before."""
 INDEX = DRAWN
 
 Writer: TypeAlias = Callable[[World, Path, np.random.Generator], Tally]
@@ -50,27 +50,27 @@ WRITERS: Mapping[str, Writer] = {
     "nlvr2": nlvr2.write,
     "snli_ve": snli_ve.write,
 }
-"""Task -> what writes its dataset into the task's folder."""
+"""Task -> writer of its dataset."""
 
 
 def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: Console | None = None) -> list[Tally]:
-    """Make the world of a seed in the folder ``out``: everything or, if something fails, nothing.
+    """Make the world of a seed in the folder ``out``; if that fails, nothing is left behind.
 
-    The same seed and sizes give the same bytes. A folder that already holds this world is left as it is.
+    The same seed and sizes give the same bytes. A folder that already contains this world is left unchanged.
 
     Args:
-        console: where to say what was made.
+        console: where to report what was made.
 
     Raises:
-        DataError: the folder holds something else.
-        TwelveError: the disk is full or the folder cannot be written.
+        DataError: the folder contains something else.
+        TwelveError: the disk is full, or the folder is not writable.
     """
     sizes = sizes or Sizes()
     identity = {"seed": seed, "sizes": _plain(asdict(sizes)), "version": VERSION}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         tallies = _existing(out, identity)
         if console is not None:
-            tell(f"{out} holds this microworld already", console)
+            tell(f"{out} already contains this microworld", console)
         return tallies
     check_folder(out)
     from twelve.microworld.draw import write_images
@@ -92,14 +92,14 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
 
 
 def _scale(sizes: Sizes) -> float | None:
-    """The scale that gives these sizes, for the command that draws them again; None if none does."""
+    """The --scale that gives these sizes; None if none does."""
     exact = sizes.coco_train2014[0] / Sizes().coco_train2014[0]
     scales = (float(f"{exact:.{digits}g}") for digits in range(1, 7))
     return next((scale for scale in scales if scale > 0 and Sizes().scaled(scale) == sizes), None)
 
 
 def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRITERS) -> list[Tally]:
-    """Write every dataset into its folder below ``root``, each from a chance of its own."""
+    """Write every dataset into its folder below ``root``, each with its own random generator."""
     tallies = []
     for task, write in writers.items():
         folder = root / task
@@ -109,7 +109,7 @@ def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRI
 
 
 def _plain(value: Any) -> Any:
-    """As it comes back from a JSON file."""
+    """The value as read back from JSON."""
     return json.loads(json.dumps(value))
 
 
@@ -124,11 +124,11 @@ def _entry(tally: Tally) -> dict[str, Any]:
 
 
 def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
-    """The tallies of the microworld in ``out``, if it is the wanted one."""
+    """Tallies of the existing microworld in ``out``; raises DataError if it is another."""
     remedy = "choose another folder, or remove this one first"
     again = "remove the whole folder and draw the world again"
     if not (out / INDEX).is_file():
-        raise DataError("this folder holds something that is not a microworld", file=out, remedy=remedy)
+        raise DataError("this folder contains something other than a microworld", file=out, remedy=remedy)
     try:
         index = json_file.decode(json_file.read_text(out / INDEX, DataError, remedy=again))
         there = {name: index[name] for name in identity}
@@ -139,11 +139,11 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else str(error)
-        problem = f"not a microworld's own index, of which something is lost or changed ({why})"
+        problem = f"not a valid microworld index; something is missing or changed ({why})"
         raise DataError(problem, file=out / INDEX, remedy=again) from None
     for name, wanted in identity.items():
         if there[name] != wanted:
-            problem = f"this folder holds a microworld of {_difference(name, there[name], wanted)}"
+            problem = f"this folder contains a microworld of {_difference(name, there[name], wanted)}"
             raise DataError(problem, file=out, remedy=remedy)
     for tally in tallies:
         tally.oracle = _oracle(out, tally.task)
@@ -151,7 +151,7 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
 
 
 def _difference(name: str, there: Any, wanted: Any) -> str:
-    """What tells a world from the wanted one, for an error."""
+    """The difference between a world and the requested one, for an error."""
     if not isinstance(there, dict) or not isinstance(wanted, dict):
         return f"{name} {there}, not {wanted}"
     part = next((part for part in wanted if there.get(part) != wanted[part]), name)
@@ -164,10 +164,10 @@ def _oracle(root: Path, task: str) -> dict[str, dict[str, Any]]:
 
 
 def summary(tallies: list[Tally], scores: Mapping[str, float] | None = None) -> Table:
-    """A table for people: a task a row.
+    """A table with one row per task.
 
     Args:
-        scores: what :func:`oracle_scores` measured, if it was.
+        scores: result of :func:`oracle_scores`, if any.
     """
     from rich.table import Table
 
@@ -186,10 +186,10 @@ def summary(tallies: list[Tally], scores: Mapping[str, float] | None = None) -> 
 
 
 def oracle_scores(root: Path) -> dict[str, float]:
-    """Task -> official score, in per cent, of the oracle's answers on the split that the task reports.
+    """Task -> official score of the oracle's answers on the task's test split, in per cent.
 
-    Caption retrieval has no right order among the images that a caption is true of. There the score is R@1 as it is
-    expected of someone who picks one of the gallery's true images by chance: the mean of one over their number.
+    For caption retrieval, images that the same caption is true of have no right order. The score is the expected R@1 of
+    choosing one of them at random: the mean of one over their number.
 
     Raises:
         DataError: a dataset or an oracle is missing or malformed.
@@ -215,7 +215,7 @@ def oracle_scores(root: Path) -> dict[str, float]:
 
 
 def _value(answer: Any) -> Any:
-    """A prediction's value; a box is a tuple."""
+    """A prediction's value; boxes become tuples."""
     return tuple(answer) if isinstance(answer, list) else answer
 
 

@@ -1,4 +1,4 @@
-"""What phrases mean in a scene, and slots that are true of a thing. All by relations.py."""
+"""Meanings of phrases in a scene, and sampling of slots that are true of a thing, all by relations.py."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ def fitting(scene: Scene, description: Description) -> list[Thing]:
 
 
 def the(scene: Scene, description: Description) -> Thing | None:
-    """The thing that "the ..." means; None where it is not exactly one."""
+    """The referent of "the ..."; None unless exactly one thing fits."""
     found = fitting(scene, description)
     return found[0] if len(found) == 1 else None
 
 
 def stand(scene: Scene, things: Sequence[Thing], relation: str, other: Description) -> list[Thing]:
-    """Those of ``things`` that stand in ``relation`` to at least one (other) thing that ``other`` fits."""
+    """``things`` in ``relation`` to at least one (other) thing that fits ``other``."""
     others, holds = fitting(scene, other), RELATIONS[relation]
     return [thing for thing in things if any(holds(scene, thing, to) for to in others if to is not thing)]
 
 
 def reached(scene: Scene, things: Sequence[Thing], inverse: str, other: Description) -> list[Thing]:
-    """Those of ``things`` to which at least one (other) thing that ``other`` fits stands in ``inverse``."""
+    """``things`` to which at least one (other) thing that fits ``other`` stands in relation ``inverse``."""
     others, holds = fitting(scene, other), RELATIONS[inverse]
     return [thing for thing in things if any(holds(scene, one, thing) for one in others if one is not thing)]
 
 
 def extreme(scene: Scene, things: Sequence[Thing], superlative: str) -> list[Thing]:
-    """The one of ``things`` that the superlative means; none where two come too close to tell."""
+    """The referent of the superlative among ``things``; empty if two are too close."""
     holds = RELATIONS[EXTREMES[superlative]]
     return [thing for thing in things if all(holds(scene, thing, other) for other in things if other is not thing)]
 
 
 def nth(scene: Scene, things: Sequence[Thing], ordinal: int, side: str) -> list[Thing]:
-    """The ``ordinal``-th (from 1) of ``things`` as counted from the left or right; none where two come too close."""
+    """The ``ordinal``-th (from 1) of ``things`` from the left or right; empty if two are too close."""
     holds = RELATIONS[f"{side} of"]
     found = [
         thing
@@ -66,12 +66,12 @@ def nth(scene: Scene, things: Sequence[Thing], ordinal: int, side: str) -> list[
 
 
 def at_side(scene: Scene, things: Sequence[Thing], side: str, *, strictly: bool = False) -> list[Thing]:
-    """Those of ``things`` that lie on a side; unless ``strictly``, also those too near a border to tell."""
+    """``things`` on a side; unless ``strictly``, including those too near the border to tell."""
     return [thing for thing in things if place(scene, thing) in ((side,) if strictly else (side, None))]
 
 
 def at_level(scene: Scene, things: Sequence[Thing], height: str) -> list[Thing]:
-    """Those of ``things`` that lie at the top or bottom."""
+    """``things`` at the top or bottom."""
     return [thing for thing in things if level(scene, thing) == height]
 
 
@@ -87,8 +87,8 @@ def describe(
     """A description that fits a thing.
 
     Args:
-        least, most: attributes that it names (fewer where ``without`` leaves fewer).
-        general: how often its noun is a wider one than the thing's kind.
+        least, most: number of attributes that it names (fewer if ``without`` leaves fewer).
+        general: how often its noun is wider than the thing's kind.
         without: attributes that it must not name.
     """
     free = [name for name in ATTRIBUTES if name not in without]
@@ -102,23 +102,23 @@ def describe(
 
 
 def invent(rng: np.random.Generator, least: int = 0, most: int = 2) -> Description:
-    """A description by chance, of a thing that need not be anywhere."""
+    """Sample a description, of a thing that need not exist."""
     thing = Thing(
         pick(rng, list(KINDS)), pick(rng, list(COLOURS)), pick(rng, list(SIZES)), pick(rng, PATTERNS), (0, 0, 1, 1)
     )
     return describe(rng, thing, least=least, most=most, general=0)
 
 
-def draw(
+def sample_slots(
     rng: np.random.Generator,
     wording: Wording[Any],
     scene: Scene,
     target: Thing | None = None,
     **detail: Any,
 ) -> Slots | None:
-    """Slots for a wording that are true of a thing of the scene (``target``, else any) and of things around it.
+    """Sample slots for a wording that are true of a thing of the scene (``target`` or any) and its surroundings.
 
-    ``detail`` goes to :func:`describe`. None where the scene offers nothing to fill a slot with.
+    ``detail`` is passed to :func:`describe`. Returns None if the scene cannot fill a slot.
     """
     thing = pick(rng, scene.things) if target is None else target
     found: dict[str, Any] = {}
@@ -149,7 +149,7 @@ def draw(
 def _actors(
     rng: np.random.Generator, wording: Wording[Any], scene: Scene, thing: Thing, found: dict[str, Any]
 ) -> Mapping[str, Thing] | None:
-    """The things that a wording speaks of. Relations between them go into ``found``."""
+    """The things that a wording refers to; adds relations between them to ``found``."""
     actors = {"thing": thing}
     for key, slot, start in (
         ("thing2", ("relation", "inverse", "unrelated"), "thing"),
@@ -182,7 +182,7 @@ def _holds(scene: Scene, slot: str, relation: str, one: Thing, other: Thing) -> 
 def _whereabouts(
     rng: np.random.Generator, wording: Wording[Any], scene: Scene, actors: Mapping[str, Thing]
 ) -> dict[str, Any]:
-    """Sides, levels, the ground, superlatives and hidden qualities, as far as the wording has slots for them."""
+    """Sides, levels, ground, superlatives and hidden qualities for the wording's slots."""
     thing, other = actors["thing"], actors.get("thing2", actors["thing"])
     found = {
         "side": place(scene, thing),

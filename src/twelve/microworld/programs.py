@@ -1,11 +1,11 @@
-"""Questions as programs over a scene, in the operations of GQA (Hudson & Manning 2019), and what they answer.
+"""Questions as programs over a scene, in GQA's operations (Hudson & Manning 2019), and their answers.
 
-A program is a list of steps; each reads the results of earlier ones. "What colour is the car left of the cup?" is
+A program is a list of steps, which read the results of earlier steps. "What colour is the car left of the cup?" is
 
     select: cup -> relate: car,left of,s [0] -> query: color [1]
 
-Operation and attribute names are GQA's own (so ``color``); ``count`` and ``more``, which GQA does not ask, are added.
-What holds of things is decided by relations.py.
+Operation and attribute names are GQA's own (so ``color``); ``count`` and ``more`` are additions.
+relations.py decides what is true of things.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from twelve.microworld.scene import Scene, Thing
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation; ``needs`` are the numbers of the steps whose results it reads."""
+    """One operation; ``needs`` are the indices of the steps whose results it reads."""
 
     operation: str
     argument: str = ""
@@ -30,14 +30,14 @@ class Step:
 
 Program: TypeAlias = tuple[Step, ...]
 Result: TypeAlias = "list[Thing] | str"
-"""What a step leaves: things, or an answer."""
+"""The result of a step: things or an answer."""
 
 GROUND = "scene"
-"""What ``select`` is given when the question is about the image as a whole."""
+"""Argument of ``select`` in questions about the whole image."""
 
 
 class Undefined(ValueError):
-    """The program has no answer in this scene: it speaks of "the car" where there is not exactly one."""
+    """The program has no answer in this scene, e.g. "the car" does not refer to exactly one."""
 
 
 def select(description: Description) -> Program:
@@ -50,19 +50,19 @@ def select(description: Description) -> Program:
 
 
 def then(program: Program, operation: str, argument: str = "") -> Program:
-    """The program with one more step, which reads the last one's result."""
+    """Append a step that reads the last step's result."""
     return (*program, Step(operation, argument, (len(program) - 1,)))
 
 
 def join(one: Program, other: Program, operation: str, argument: str = "") -> Program:
-    """Both programs, and a step that reads both results."""
+    """Concatenate two programs and a step that reads both results."""
     shifted = tuple(Step(s.operation, s.argument, tuple(n + len(one) for n in s.needs)) for s in other)
     needs = (len(one) - 1, len(one) + len(other) - 1)
     return (*one, *shifted, Step(operation, argument, needs))
 
 
 def relate(to: Program, relation: str, description: Description) -> Program:
-    """The things that a description fits and that stand in ``relation`` to what ``to`` leaves."""
+    """The things that fit a description and are in ``relation`` to the result of ``to``."""
     name = "_" if description.noun == ANYTHING else description.noun
     program = then(to, "relate", f"{name},{relation},s")
     for attribute, value in (
@@ -76,15 +76,15 @@ def relate(to: Program, relation: str, description: Description) -> Program:
 
 
 def answer(program: Program, scene: Scene) -> str:
-    """What the program answers; raises Undefined where it has no answer."""
+    """The program's answer; raises Undefined if it has none."""
     result = trace(program, scene)[-1]
     if not isinstance(result, str):
-        raise TypeError("the last step of a program must answer")
+        raise TypeError("expected an answer from the last step of a program, found things")
     return result
 
 
 def trace(program: Program, scene: Scene) -> list[Result]:
-    """The result of every step; raises Undefined where the program has no answer."""
+    """The result of every step; raises Undefined if the program has no answer."""
     results: list[Result] = []
     for step in program:
         verb, _, rest = step.operation.partition(" ")
@@ -94,7 +94,7 @@ def trace(program: Program, scene: Scene) -> list[Result]:
 
 
 def value_of(scene: Scene, thing: Thing, attribute: str) -> str:
-    """An attribute of a thing under GQA's name of it; raises Undefined for a place near a border."""
+    """A thing's attribute, by GQA's name; raises Undefined for a place near a border."""
     found = _VALUES[attribute](scene, thing)
     if found is None:
         raise Undefined(f"no clear {attribute}")
@@ -123,7 +123,7 @@ def _things(result: Result) -> list[Thing]:
 def _the(result: Result) -> Thing:
     things = _things(result)
     if len(things) != 1:
-        raise Undefined(f"{len(things)} things where one is meant")
+        raise Undefined(f"expected one thing, found {len(things)}")
     return things[0]
 
 
@@ -173,7 +173,7 @@ def _choose(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) ->
     else:
         fits = [value for value in argument.split("|") if value == value_of(scene, _the(inputs[0]), rest)]
     if len(fits) != 1:
-        raise Undefined(f"{len(fits)} of the choices hold")
+        raise Undefined(f"{len(fits)} of the choices are true")
     return fits[0].removesuffix(" of")
 
 

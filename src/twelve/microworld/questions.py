@@ -1,7 +1,7 @@
-"""Asking about scenes so that language alone gives little: forms of questions, and a sampler that balances answers.
+"""Questions about scenes whose language alone reveals little: forms of questions, and balanced sampling of answers.
 
-Of every form, and within it of every sort of thing it can ask about, each answer is right about equally often: the
-sampler looks at several facts of an image and asks for the one whose answer has been right least often so far.
+For every form, and every sort of thing it asks about, all answers are right about equally often: the sampler considers
+several facts of an image and asks about the one whose answer has been right least often so far.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from twelve.microworld.programs import Program
 from twelve.microworld.scene import Scene
 from twelve.microworld.world import World, WorldImage
 
-LOOKED_AT = 7
-"""Facts of an image that the sampler chooses from."""
+CONSIDERED = 7
+"""Number of facts of an image that the sampler considers."""
 SLACK = 1.1
-"""An answer is not asked for again once it has been right so many times as often as the form's median answer."""
+"""Limit on how often an answer is right, relative to the form's median answer."""
 RESERVED_SHARE = 0.2
-"""How often the sampler takes a wording that is kept for the test sets, where it may."""
+"""How often the sampler chooses a wording reserved for test sets, where allowed."""
 
 
 Slots: TypeAlias = Mapping[str, Description | str]
-"""What fills a wording's slots: a description or a word."""
+"""Slot -> its value: a description or a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something a scene settles.
+    """A fact about a scene.
 
     Attributes:
-        slots: what a wording of it can say.
-        program: the question; ``answer`` is what it answers in the scene.
-        sort: what language alone could tell the answer's distribution from; answers are balanced within it.
+        slots: values for a wording.
+        program: the question as a program, whose result in the scene is ``answer``.
+        sort: aspect from which language alone could predict answers; answers are balanced within it.
     """
 
     slots: Slots
@@ -51,20 +51,20 @@ class Fact:
 
 
 Facts: TypeAlias = Callable[[Scene, Random], Iterator[Fact]]
-"""Facts of one sort that a scene settles, in random order."""
+"""Generator of facts about a scene, in random order."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """One thing to ask, in several wordings.
+    """A kind of question, in several wordings.
 
     Attributes:
-        wordings: with the slots that the facts fill.
-        reserved: wordings for the test sets only.
-        weight: how often it is asked, relative to the other forms of its dataset.
-        shares: how often an answer should be right, relative to the others (1 where absent).
-        most: questions of it about one image.
-        group, full, semantic, structural: what GQA says of it; ``full`` is the answer as a sentence.
+        wordings: texts with slots that facts fill.
+        reserved: wordings for test sets only.
+        weight: relative frequency among the dataset's forms.
+        shares: relative frequency of right answers (default 1).
+        most: maximum number of questions per image.
+        group, full, semantic, structural: GQA's annotations; ``full`` is the answer as a sentence.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Question:
     """A question about one scene.
 
     Attributes:
-        spans: slot -> (first word, behind the last word) of the question, punctuation counted with the words.
+        spans: slot -> (first word, end) in the question; words include punctuation.
     """
 
     text: str
@@ -100,12 +100,12 @@ class Question:
 
 
 class Asker:
-    """Asks about one image after the other and keeps the answers balanced.
+    """Asks about one image after another and keeps answers balanced.
 
     Args:
-        test: whether the questions are for a test or validation set (wordings that are kept for them may be used).
-        unsaid: (colour, kind) combinations that no question may name: those that training images cannot show, or
-            "is there a purple cup" would be answered "no" by heart.
+        test: whether the questions are for a test or validation set, which may use reserved wordings.
+        unsaid: (colour, kind) combinations that no question may name, because training images never show them:
+            otherwise, the answer to "is there a purple cup" could be memorized.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Asker:
         self._asked: dict[tuple[str, str], Counter[str]] = {}
 
     def ask(self, scene: Scene, count: int) -> list[Question]:
-        """``count`` different questions about a scene; fewer only where it settles too little."""
+        """Up to ``count`` different questions about a scene; fewer if it has too few facts."""
         found: dict[Program, Question] = {}
         forms: Counter[str] = Counter()
         for _ in range(6 * count):
@@ -133,14 +133,14 @@ class Asker:
         return list(found.values())
 
     def _one(self, form: Form, scene: Scene, found: Mapping[Program, Question]) -> Question | None:
-        facts = [fact for fact in islice(form.facts(scene, self.random), LOOKED_AT) if fact.program not in found]
+        facts = [fact for fact in islice(form.facts(scene, self.random), CONSIDERED) if fact.program not in found]
         return self.offer(form, min(facts, key=lambda fact: self._used(form, fact))) if facts else None
 
     def offer(self, form: Form, fact: Fact, *, strictly: bool = False) -> Question | None:
-        """The question about a fact; None where its answer has been right too often, or its words must not be said.
+        """The question about a fact; None if its answer has been right too often or its words are not allowed.
 
         Args:
-            strictly: leave it if its answer has been right more often than the form's median answer at all.
+            strictly: return None if its answer has been right more often than the form's median answer.
         """
         usual = self._usual(form, fact)
         if not self._sayable(fact) or self._used(form, fact) > (usual if strictly else SLACK * usual + 2):
@@ -149,7 +149,7 @@ class Asker:
         return self.say(form, fact)
 
     def say(self, form: Form, fact: Fact) -> Question:
-        """The question about a fact in one of the form's wordings, whatever the balance."""
+        """The question about a fact in one of the form's wordings, regardless of balance."""
         reserved = self.test and form.reserved and self.random.random() < RESERVED_SHARE
         wording = self.random.choice(form.reserved if reserved else form.wordings)
         text, spans = fill(wording, fact.slots)
@@ -174,10 +174,10 @@ _SLOT = re.compile(r"\{(a_)?([a-z]+?)(s?)(\d?)\}")
 
 
 def fill(wording: str, slots: Slots) -> tuple[str, dict[str, tuple[int, int]]]:
-    """(the sentence, slot -> its words) of a wording.
+    """Fill a wording and return (sentence, slot -> its words).
 
-    ``{thing}`` says the slot, ``{a_thing}`` with an article before it, ``{things}`` its plural; a digit behind it
-    tells several slots apart.
+    ``{thing}`` is the slot's text, ``{a_thing}`` adds an article, ``{things}`` is the plural; a digit after the name
+    distinguishes slots.
     """
     spans: dict[str, tuple[int, int]] = {}
     said, end = "", 0
@@ -194,25 +194,25 @@ def fill(wording: str, slots: Slots) -> tuple[str, dict[str, tuple[int, int]]]:
 
 
 def templates(forms: Iterable[Form]) -> set[str]:
-    """Every wording of some forms."""
+    """All wordings of some forms."""
     return {wording for form in forms for wording in (*form.wordings, *form.reserved)}
 
 
 def seed_of(rng: np.random.Generator) -> int:
-    """A seed for a sampler."""
+    """Draw a seed for a sampler."""
     return int(rng.integers(2**62))
 
 
 def untidy(world: World) -> frozenset[int]:
-    """COCO ids of reserved train2014 images that training sets hold nevertheless: every second one.
+    """COCO ids of reserved train2014 images that training sets contain nevertheless: every second one.
 
-    The originals overlap like this; a run that removes its test images from training has to find them.
+    The original datasets overlap like this; removing test images from training has to find them.
     """
     reserved = (int(p.key) for p in world.coco if p.part == "train2014" and p.reserved)
     return frozenset(number for number in reserved if number // 2 % 2 == 0)
 
 
 def open_to_training(image: WorldImage, untidy_ids: frozenset[int]) -> bool:
-    """Whether a COCO or Visual Genome image may lie in a training set."""
+    """Whether a COCO or Visual Genome image may be in a training set."""
     number = image.coco_id if image.file.startswith("vg/") else int(image.key)
     return not image.reserved or (number is not None and number in untidy_ids)

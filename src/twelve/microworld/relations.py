@@ -1,6 +1,6 @@
-"""What holds of the things of a scene: attributes, and relations between two of them.
+"""Attributes of things, and relations between two things of a scene.
 
-Every dataset's questions, phrases and statements are true or false by these functions and no others.
+These functions alone decide what is true in every dataset's questions, phrases and statements.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from twelve.microworld.scene import Scene, Thing, covered
 
 MARGIN = 8.0
-"""Pixels that two centres must differ by before one is called left of or above the other."""
+"""Minimum difference of two centres in pixels for left of, right of, above and below."""
 
 
 def has(thing: Thing, **attributes: str | None) -> bool:
-    """Whether a thing has all the given attributes (kind, colour, size, pattern, family); None asks for nothing."""
+    """Whether a thing has all given attributes (kind, colour, size, pattern, family); None matches any value."""
     return all(value is None or getattr(thing, name) == value for name, value in attributes.items())
 
 
 def matching(scene: Scene, **attributes: str | None) -> list[Thing]:
-    """The things of a scene that have all the given attributes."""
+    """The things of a scene with all given attributes."""
     return [thing for thing in scene.things if has(thing, **attributes)]
 
 
@@ -40,7 +40,7 @@ def below(scene: Scene, one: Thing, other: Thing) -> bool:
 
 
 def in_front_of(scene: Scene, one: Thing, other: Thing) -> bool:
-    """Whether ``one`` hides a part of ``other``."""
+    """Whether ``one`` covers a part of ``other``."""
     return covered(other.box, one.box) > 0.03 and _rank(scene, one) > _rank(scene, other)
 
 
@@ -59,8 +59,8 @@ RELATIONS: Mapping[str, Callable[[Scene, Thing, Thing], bool]] = {
 
 
 def related(scene: Scene, relation: str, to: Thing, among: Sequence[Thing] | None = None) -> list[Thing]:
-    """The things (among those given) that stand in ``relation`` to ``to``: related(scene, "left of", car) are the
-    things left of the car."""
+    """The things (of ``among`` or all) in ``relation`` to ``to``: related(scene, "left of", car) are those left of the
+    car."""
     holds = RELATIONS[relation]
     return [
         thing for thing in (scene.things if among is None else among) if thing is not to and holds(scene, thing, to)
@@ -68,7 +68,7 @@ def related(scene: Scene, relation: str, to: Thing, among: Sequence[Thing] | Non
 
 
 def place(scene: Scene, thing: Thing) -> str | None:
-    """ "left", "right" or "middle" third of the image; None near a border between two."""
+    """The third of the image, "left", "right" or "middle"; None near a border between two."""
     share = thing.centre[0] / scene.width
     for name, low, high in (("left", 0.0, 0.3), ("middle", 0.38, 0.62), ("right", 0.7, 1.0)):
         if low <= share <= high:
@@ -77,7 +77,7 @@ def place(scene: Scene, thing: Thing) -> str | None:
 
 
 def level(scene: Scene, thing: Thing) -> str | None:
-    """ "top" or "bottom" of the image; None in between."""
+    """The part of the image, "top" or "bottom"; None in between."""
     share = thing.centre[1] / scene.height
     return "top" if share <= 0.35 else "bottom" if share >= 0.65 else None
 

@@ -1,7 +1,7 @@
-"""What can be in an image of the microworld, and how a scene is put together by chance.
+"""Scenes of the microworld, and how they are sampled.
 
-A scene is a ground and three to eight things. Every attribute is drawn uniformly and independently, so that one tells
-nothing of another; only the layout is constrained (inside the image, every thing mostly visible).
+A scene is a ground with three to eight things. Attributes are sampled uniformly and independently, so that none reveals
+another; only the layout is constrained (inside the image, every thing mostly visible).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS = {
     "clock": ("household", 85),
     "book": ("household", 84),
 }
-"""kind -> (family, id of the like category in COCO)."""
+"""Kind -> (family, id of a similar COCO category)."""
 
 COLOURS = {
     "red": (210, 40, 40),
@@ -43,21 +43,21 @@ COLOURS = {
     "black": (35, 35, 35),
     "white": (245, 245, 245),
 }
-"""name -> RGB."""
+"""Colour -> RGB."""
 
 PATTERNS = ("plain", "striped", "dotted")
 SIZES = {"small": (22.0, 28.0), "large": (40.0, 50.0)}
-"""name -> range of a thing's longer side in pixels; the gap between the two makes the word unambiguous."""
+"""Size -> range of a thing's longer side in pixels; the gap makes sizes unambiguous."""
 
 GROUNDS = ("grass", "sand", "snow", "stone")
 FEWEST, MOST = 3, 8
 VISIBLE = 0.6
-"""Share of a thing's box that nothing in front of it may cover."""
+"""Minimum share of a thing's box that stays visible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One thing of a scene. Later things of a scene stand in front of earlier ones."""
+    """One thing of a scene. Later things are in front of earlier ones."""
 
     kind: str
     colour: str
@@ -85,11 +85,11 @@ class Scene:
     height: int = HEIGHT
 
 
-def draw_scene(rng: np.random.Generator, unseen: Iterable[tuple[str, str]] = ()) -> Scene:
-    """A scene by chance.
+def sample_scene(rng: np.random.Generator, unseen: Iterable[tuple[str, str]] = ()) -> Scene:
+    """Sample a scene.
 
     Args:
-        unseen: (colour, kind) combinations that must not occur (kept for the test sets).
+        unseen: (colour, kind) combinations that must not occur, as they are reserved for test sets.
     """
     banned = set(unseen)
     while True:
@@ -127,14 +127,13 @@ ASPECT = {
     "clock": (0.9, 1.0),
     "book": (1.0, 0.7),
 }
-"""kind -> width and height of its box as fractions of its longer side."""
+"""Kind -> width and height of its box as fractions of the longer side."""
 
 
 def _fits(thing: Thing, behind: Iterable[Thing]) -> bool:
-    """Whether everything stays mostly visible when ``thing`` is put in front.
+    """Whether everything stays mostly visible if ``thing`` is put in front.
 
-    What earlier things already cover of one another is not counted again: with eight things at most, two rarely
-    cover the same third.
+    Existing overlaps are not added up: among at most eight things, two rarely cover the same third.
     """
     return all(
         covered(other.box, thing.box) <= 1 - VISIBLE and covered(thing.box, other.box) <= 0.7 for other in behind

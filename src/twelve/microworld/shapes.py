@@ -1,7 +1,7 @@
-"""How each kind of thing looks: its parts, in fractions of its box, back to front.
+"""Shapes of all kinds of things: parts in fractions of their box, back to front.
 
-Body parts carry the thing's colour and pattern, the other parts are neutral, so that they never compete with the
-colour. Together the parts of a kind touch all four edges of its box.
+Body parts have the thing's colour and pattern; other parts are neutral, so as not to compete with the colour. The parts
+of a kind together touch all four edges of its box.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Literal, TypeAlias
 
 Point: TypeAlias = tuple[float, float]
 Tone: TypeAlias = Literal["body", "deep", "dark", "grey", "pale"]
-"""body: the thing's colour with its pattern; deep: a darker tone of it, without; the others: neutral."""
+"""body: the thing's colour and pattern; deep: a darker tone without pattern; others: neutral."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a thing.
+    """A part of a thing.
 
     Attributes:
         form: polygon (its corners), ellipse (two corners of its box) or line (its points).
         points: x, y in fractions of the thing's box.
-        tone: what it is filled with.
+        tone: its fill.
         width: of a line, as a fraction of the box's longer side.
     """
 
@@ -46,7 +46,7 @@ def _line(*points: Point, width: float = 0.05, tone: Tone = "dark") -> Part:
 
 
 def _arc(centre: Point, radii: Point, start: float, end: float, steps: int = 12) -> tuple[Point, ...]:
-    """Points of an arc; degrees clockwise from the right, since y points down."""
+    """Points of an arc, in degrees clockwise from the right (y points down)."""
     angles = [math.radians(start + (end - start) * step / steps) for step in range(steps + 1)]
     return tuple((centre[0] + radii[0] * math.cos(a), centre[1] + radii[1] * math.sin(a)) for a in angles)
 
@@ -65,7 +65,7 @@ _LEAF = ((0.25, 0.55), (0.5, 1.0), (0.75, 0.8))
 
 
 def _scallops(y: float, depth: float, count: int) -> tuple[Point, ...]:
-    """The lower edge of a canopy from right to left: ``count`` arcs that open downwards."""
+    """The lower edge of a canopy from right to left, as ``count`` arcs."""
     half = 0.5 / count
     return tuple(
         point for k in range(count) for point in _arc((1 - half * (2 * k + 1), y), (half, depth), 0, -180, steps=6)
@@ -189,4 +189,4 @@ SHAPES: Mapping[str, Sequence[Part]] = {
         _line((0.22, 0), (0.22, 0.81), width=0.035),
     ),
 }
-"""kind -> its parts, as it faces right."""
+"""Kind -> its parts, facing right."""

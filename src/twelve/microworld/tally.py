@@ -1,9 +1,9 @@
-"""What a writer says of the dataset it wrote, and the oracle's answers beside it.
+"""Statistics of a written dataset, and the oracle's answers.
 
-``<task>/oracle.json`` holds, split by split, what someone who reads the scene would answer: ``{"val": {"262148000":
-"red"}}``, in the form of the task's predictions (an answer; an index among the candidates; a box; True or False; a
-class name; for captions the ids of all images of the split that the caption is true of). Measured by the official
-metric it is the task's upper bound.
+``<task>/oracle.json`` has, for each split, the answers of an oracle that reads the scenes: ``{"val": {"262148000":
+"red"}}``, in the form of the task's predictions (an answer, a candidate index, a box, a bool or a class name; for
+captions, the ids of all images of the split that the caption is true of). Their official score is the task's upper
+bound.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from twelve.io import files
 
 @dataclass
 class Tally:
-    """Counts of one dataset.
+    """Statistics of one dataset.
 
     Attributes:
-        task: name of the task that reads it.
+        task: name of its task.
         examples: split -> number of examples.
-        templates: wordings with their slots in braces, e.g. "what colour is the {thing}?"; a wording belongs to one
-            dataset only.
-        answers: how often each answer (class, truth value ...) was right in training; empty where there are no answers.
+        templates: wordings with slots in braces, e.g. "what colour is the {thing}?"; no two datasets share a wording.
+        answers: how often each answer (class, truth value, ...) is right in training; empty for tasks without answers.
         oracle: split -> example id -> answer.
     """
 
@@ -39,7 +38,7 @@ class Tally:
 
     @property
     def entropy(self) -> float:
-        """Bits of the training answers' distribution."""
+        """Entropy of the training answers, in bits."""
         total = sum(self.answers.values())
         return -sum(n / total * math.log2(n / total) for n in self.answers.values()) if total else 0.0
 

@@ -1,9 +1,9 @@
-"""Trains the detector of the microworld on images drawn for the purpose::
+"""Trains the microworld's detector on images drawn for it::
 
     twelve data train-detector --out src/twelve/regions/detectors/microworld.safetensors
 
-The shipped weights were made by this command. Its scenes are drawn from random streams that no microworld uses, so
-that no image of any microworld is among them; every batch is new.
+This command made the shipped weights. Its scenes come from random generators that no microworld uses, so they occur in
+no microworld; every batch is new.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from torch.nn import functional
 
 from twelve.io.files import replacing
 from twelve.microworld.draw import Style, draw
-from twelve.microworld.scene import COLOURS, HEIGHT, KINDS, PATTERNS, SIZES, WIDTH, Scene, draw_scene
+from twelve.microworld.scene import COLOURS, HEIGHT, KINDS, PATTERNS, SIZES, WIDTH, Scene, sample_scene
 from twelve.progress import Track
 from twelve.regions.detectors.shipped import Detector, DetectorBackbone, save
 from twelve.regions.extraction.box_sources import MOST, THRESHOLD
 from twelve.regions.extraction.pipeline import single_threaded
 
-STREAM = 0xB0B
-"""First of the numbers that seed training images: worlds are drawn from other streams."""
+FIRST_SEED = 0xB0B
+"""First number of the training images' seed; worlds have other seeds."""
 STEPS_A_MINUTE = 200
-"""Measured on one core; the steps, not the clock, end the training, so that a seed gives the same weights."""
+"""Measured on one core. Training ends by steps, not by time, so that a seed gives the same weights."""
 BATCH = 16
 LEARNING_RATE = 2e-3
 WARMUP = 100
@@ -44,14 +44,14 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a detector is on images it was not trained on; shares in 0..1.
+    """Quality of a detector on unseen images; shares in 0..1.
 
     Attributes:
-        recall: things that a detection overlaps by at least 0.5 (IoU), found as their kind or another.
-        named: of these, those found as their kind.
-        probes: attribute -> accuracy of a linear classifier on the features of the things' boxes, trained on one half
-            of the images and measured on the other.
-        detections: of an image, on average; an image holds 5.5 things.
+        recall: share of things that a detection overlaps with an IoU of at least 0.5, of whatever kind.
+        named: share of these with the correct kind.
+        probes: attribute -> accuracy of a linear classifier on the features of the things' boxes, trained on half of
+            the images and measured on the rest.
+        detections: average number per image; an image has 5.5 things on average.
     """
 
     recall: float
@@ -63,16 +63,16 @@ class Quality:
         probes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.probes.items())
         return (
             f"recall at IoU 0.5 {self.recall:.3f}, kind right {self.named:.3f}, "
-            f"{self.detections:.1f} detections an image; linear probes of the features: {probes}"
+            f"{self.detections:.1f} detections per image; linear probes of the features: {probes}"
         )
 
 
 def train_detector(out: Path, seed: int = 0, minutes: float = 8.0) -> Quality:
-    """Train the detector, write its weights to ``out`` and measure it. The same arguments give the same weights on
-    the same machine.
+    """Train the detector, write its weights to ``out`` and measure it. The same arguments give the same weights on the
+    same machine.
 
     Args:
-        minutes: about how long. One core is used: such small images gain nothing from a second.
+        minutes: approximate duration. Uses one core; images are too small to gain from more.
 
     Raises:
         TwelveError: the file cannot be written.
@@ -82,7 +82,7 @@ def train_detector(out: Path, seed: int = 0, minutes: float = 8.0) -> Quality:
         torch.manual_seed(seed)
         detector = Detector(tuple(KINDS), {name: len(values) for name, values in ATTRIBUTES.items()})
         _fit(detector, seed, steps)
-    detector.half().float()  # as the file will hold them
+    detector.half().float()  # rounded as in the file
     quality = measure(detector, seed=seed, count=PROBE_SCENES)
     metadata = {
         "command": f"twelve data train-detector --seed {seed} --minutes {minutes:g} --out microworld.safetensors",
@@ -121,17 +121,17 @@ def _fit(detector: Detector, seed: int, steps: int) -> None:
 
 
 def scenes(seed: int, use: str) -> Iterator[tuple[Scene, np.ndarray]]:
-    """Scenes of a stream of their own and their images (H, W, 3) uint8, in both styles in turn, without end."""
-    rng = np.random.default_rng([STREAM, seed, *use.encode()])
+    """Endless scenes from a separate random generator with images (H, W, 3) uint8, alternating both styles."""
+    rng = np.random.default_rng([FIRST_SEED, seed, *use.encode()])
     styles: tuple[Style, ...] = ("photo", "painted")
     while True:
         for style in styles:
-            scene = draw_scene(rng)
+            scene = sample_scene(rng)
             yield scene, np.asarray(draw(scene, seed=int(rng.integers(2**32)), style=style))
 
 
 def batch(images: list[tuple[Scene, np.ndarray]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """(I, H, W, 3) uint8 pixels and what the detector is to find in each."""
+    """(I, H, W, 3) uint8 pixels and the detection targets of each image."""
     pixels = torch.from_numpy(np.stack([image for _, image in images]))
     return pixels, [_target(scene) for scene, _ in images]
 
@@ -148,7 +148,7 @@ def _target(scene: Scene) -> dict[str, Tensor]:
 
 
 def measure(detector: Detector, *, seed: int = 0, count: int = 300) -> Quality:
-    """Measure a detector on ``count`` images of a stream that was not trained on."""
+    """Measure a detector on ``count`` unseen images."""
     backbone = DetectorBackbone(detector, "microworld")
     images = scenes(seed, "test")
     found = named = things = detections = 0
@@ -176,7 +176,7 @@ def measure(detector: Detector, *, seed: int = 0, count: int = 300) -> Quality:
 
 
 def _hits(boxes: Tensor, labels: Tensor, target: Mapping[str, Tensor]) -> tuple[int, int]:
-    """How many things a detection overlaps enough, and how many of these detections have the right label."""
+    """(number of things that a detection overlaps enough, number of these with the correct label)."""
     from torchvision.ops import box_iou
 
     if not len(boxes):

@@ -1,8 +1,8 @@
-"""The images of a microworld: which scene has which id in which collection, and which part of it it belongs to.
+"""The images of a microworld: their scenes, and their ids and parts in each collection.
 
-The collections overlap as the originals' do: half of Visual Genome's images are COCO images, the Flickr30k caption
-splits and SNLI-VE's cut the same images differently, and RefCOCO's test images lie in COCO's train2014, where VQA
-trains. A run that is not cleaned would train on what it is measured on.
+Collections overlap like the originals: half of Visual Genome's images are COCO images, Flickr30k's caption splits and
+SNLI-VE divide the same images differently, and RefCOCO's test images are in COCO's train2014, where VQA trains. Without
+cleaning, a run would train on its test images.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from twelve.microworld.scene import COLOURS, KINDS, Scene, draw_scene
+from twelve.microworld.scene import COLOURS, KINDS, Scene, sample_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,13 @@ class WorldImage:
     """An image of one collection.
 
     Attributes:
-        key: its id in the collection, as the id's source writes it (``12`` of ``coco/12``).
-        file: where it lies under ``images/`` of the data root.
+        key: its id in the collection (``12`` of ``coco/12``).
+        file: its path under ``images/`` in the data root.
         part: coco: train2014, val2014, test2015; vg: train, val, testdev; flickr30k: all; nlvr2: train, dev, test1.
-        scene: what it shows.
-        reserved: only validation and test sets should be cut from such images (originals are not that tidy: a
-            reserved image may still lie in another dataset's training file, which is what cleaning is for). Only
-            they hold the world's unseen combinations.
-        coco_id: vg: the same image's id in COCO, if it is one.
+        scene: its scene.
+        reserved: meant for validation and test sets; only such images have the world's unseen combinations. As in the
+            originals, a reserved image can still be in another dataset's training file, which cleaning has to find.
+        coco_id: for vg: the image's id in COCO, if it is there.
     """
 
     key: str
@@ -40,7 +39,7 @@ class WorldImage:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Images of each collection's parts: (open to training, reserved). vg's are those that are not COCO's too."""
+    """Number of images in each part of a collection: (open to training, reserved). For vg, only those not in COCO."""
 
     coco_train2014: tuple[int, int] = (800, 160)
     coco_val2014: tuple[int, int] = (100, 240)
@@ -54,17 +53,17 @@ class Sizes:
     nlvr2_test1: tuple[int, int] = (0, 160)
 
     def scaled(self, scale: float) -> Sizes:
-        """``scale`` times as many images to train on; what is measured stays as large as it is."""
+        """Multiply the number of training images by ``scale``; test sets keep their size."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         return Sizes(**{name: (round(scale * there), reserved) for name, (there, reserved) in parts.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All images, by collection. nlvr2 holds pairs: images 2k and 2k+1 are the left and right one of pair k.
+    """All images, by collection. In nlvr2, images 2k and 2k + 1 are the left and right image of pair k.
 
     Attributes:
-        unseen: (colour, kind) combinations that occur in reserved images only.
+        unseen: (colour, kind) combinations that occur only in reserved images.
     """
 
     seed: int
@@ -75,17 +74,17 @@ class World:
     unseen: frozenset[tuple[str, str]]
 
     def images(self) -> Iterator[WorldImage]:
-        """Every image once; those that Visual Genome shares with COCO appear twice, under both their names."""
+        """Every image of every collection; those shared by Visual Genome and COCO appear twice, under both names."""
         for collection in (self.coco, self.vg, self.flickr30k, self.nlvr2):
             yield from collection
 
 
 UNSEEN = 8
-"""Combinations of a colour and a kind that no image open to training holds."""
+"""Number of (colour, kind) combinations that no training image shows."""
 
 
 def make_world(seed: int, sizes: Sizes | None = None) -> World:
-    """Draw every scene. The same seed and sizes give the same world."""
+    """Sample every scene. The same seed and sizes give the same world."""
     sizes = sizes or Sizes()
     rng = np.random.default_rng([seed, 0])
     combinations = [(colour, kind) for colour in COLOURS for kind in KINDS]
@@ -93,8 +92,8 @@ def make_world(seed: int, sizes: Sizes | None = None) -> World:
     unseen = frozenset(combinations[number] for number in chosen)
 
     def scenes(counts: tuple[int, int]) -> list[tuple[Scene, bool]]:
-        there = [(draw_scene(rng, unseen), False) for _ in range(counts[0])]
-        return there + [(draw_scene(rng), True) for _ in range(counts[1])]
+        there = [(sample_scene(rng, unseen), False) for _ in range(counts[0])]
+        return there + [(sample_scene(rng), True) for _ in range(counts[1])]
 
     coco: list[WorldImage] = []
     for part in ("train2014", "val2014", "test2015"):
@@ -116,8 +115,8 @@ _Scenes = Callable[[tuple[int, int]], list[tuple[Scene, bool]]]
 
 
 def _visual_genome(coco: Sequence[WorldImage], sizes: Sizes, scenes: _Scenes) -> list[WorldImage]:
-    """Every second image of COCO's train2014 and val2014 under an id of its own, and images of its own; testdev
-    images are COCO test2015's, under ids that start with n, as GQA has them."""
+    """Every second image of COCO's train2014 and val2014 under a new id, and images not in COCO. testdev images are
+    COCO test2015's, with ids that start with n, as in GQA."""
     shared = [image for image in coco if image.part != "test2015"][::2]
     found: list[WorldImage] = []
     for image in shared:
@@ -145,7 +144,7 @@ def _pairs(sizes: Sizes, scenes: _Scenes) -> list[WorldImage]:
     for part in ("train", "dev", "test1"):
         pairs = getattr(sizes, f"nlvr2_{part}")
         for number, (scene, reserved) in enumerate(scenes((2 * pairs[0], 2 * pairs[1]))):
-            # Four neighbouring pairs are a set: statements about them make a consistency group.
+            # Four neighbouring pairs form a set, whose statements form a consistency group.
             key = f"{part}-{number // 8}-{number // 2 % 4}-img{number % 2}"
             found.append(WorldImage(key, f"nlvr2/{key}.png", part, scene, reserved))
     return found

@@ -1,7 +1,7 @@
-"""Attention, and the post-norm block that every layer and both directions of a connection are made of.
+"""Attention, and the post-norm block used by every layer and by both directions of a connection.
 
-Axes: P pairs (or texts, or images), Q query positions, K key positions, D width of the queries' stream, E width of the
-keys' stream, N heads.
+Axes: P pairs (or texts, or images), Q query positions, K key positions, D width of the queries, E width of the
+keys, N heads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 LAYER_NORM_EPS = 1e-12
 
 ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu}
-"""By the released configurations' names; ``gelu`` is the exact one (erf)."""
+"""Names as in the released configurations; ``gelu`` is the exact function (erf)."""
 
 Gates = tuple[Tensor, Tensor]
 """(P, size) factors of the projected queries and keys."""
@@ -26,26 +26,26 @@ Gates = tuple[Tensor, Tensor]
 def plain_is_faster(states: Tensor) -> bool:
     """Whether two matrix products and a softmax are faster than torch's fused attention.
 
-    In half precision on a CPU they are: there the fused one makes small products of their own for every head of every
-    pair. Whole training steps with one and the other: benchmarks/half_precision.py.
+    They are in half precision on a CPU, where the fused kernel computes small products for every head of every pair.
+    benchmarks/half_precision.py compares whole training steps.
     """
     return states.device.type == "cpu" and states.dtype in (torch.bfloat16, torch.float16)
 
 
 class Attention(nn.Module):
-    """Multi-head scaled dot-product attention of one stream over another, or over itself.
+    """Multi-head scaled dot-product attention of one stream over another or over itself.
 
     Args:
         query_size, key_size: D and E.
         size: width that queries, keys and values are projected to.
         heads: N; divides ``size``.
-        dropout: of the attention probabilities, in training.
+        dropout: dropout of the attention probabilities in training.
     """
 
     def __init__(self, *, query_size: int, key_size: int, size: int, heads: int, dropout: float) -> None:
         super().__init__()
         if size % heads:
-            raise ValueError(f"attention of size {size} cannot have {heads} heads of equal size")
+            raise ValueError(f"expected a size divisible by {heads} heads, found {size}")
         self.heads, self.dropout = heads, dropout
         self.query = nn.Linear(query_size, size)
         self.key = nn.Linear(key_size, size)
@@ -57,7 +57,7 @@ class Attention(nn.Module):
         """Context (P, Q, size) of ``queries`` (P, Q, D) over ``keys`` (P, K, E).
 
         Args:
-            mask: (P, K) bool, True where a key may be attended to; None when every key may.
+            mask: (P, K) bool, True where a key may be attended to; None if all may.
             gates: factors of the projected queries and keys.
             explain: also return the probabilities (P, N, Q, K), before dropout.
         """
@@ -84,7 +84,7 @@ class Attention(nn.Module):
 
 
 class Residual(nn.Module):
-    """Linear, dropout, sum with what went in before, LayerNorm."""
+    """Linear, dropout, residual sum, LayerNorm."""
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -98,15 +98,15 @@ class Residual(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each with its residual: a transformer layer (keys = queries' stream) or one direction
-    of a connection (keys = the other stream).
+    """Attention and feed-forward, each with its residual: a transformer layer (keys from the queries' stream) or one
+    direction of a connection (keys from the other stream).
 
     Args:
         query_size, key_size: D and E.
         size, heads: of the attention.
         intermediate: width of the feed-forward layer.
         activation: a key of :data:`ACTIVATION`.
-        attention_dropout, dropout: of the probabilities, and of each residual branch.
+        attention_dropout, dropout: dropout of the probabilities and of each residual branch.
     """
 
     def __init__(
@@ -134,11 +134,11 @@ class Block(nn.Module):
     def forward(
         self, queries: Tensor, keys: Tensor, mask: Tensor | None, gates: Gates | None = None, explain: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """New states (P, Q, D) of ``queries``, and the attention's probabilities when ``explain``."""
+        """New states (P, Q, D) of ``queries``, and the attention probabilities if ``explain``."""
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             states, probabilities = checkpoint(
                 self._forward, queries, keys, mask, gates, explain, use_reentrant=False
-            )  # recomputed in the backward pass instead of kept
+            )  # recomputed in the backward pass to save memory
             return states, probabilities
         return self._forward(queries, keys, mask, gates, explain)
 

@@ -1,7 +1,7 @@
-"""Released checkpoints: their weights and configurations, read and written.
+"""Reading and writing released checkpoints: weights and configurations.
 
-``biOutput.q_dense1`` and ``.q_dense2`` exist there but nothing ever reads them: they are dropped when reading and
-written as zeros, so that the original classes load what :func:`write_released` writes.
+Checkpoints contain ``biOutput.q_dense1`` and ``.q_dense2``, which nothing uses. They are dropped when reading and
+written as zeros, so that the original classes can load files from :func:`write_released`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ __all__ = [
     "write_released",
 ]
 
-_OWN = "use the configuration that was released with the checkpoint"
+_OWN = "use the configuration released with the checkpoint"
 TIED, WORDS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 _UNUSED = re.compile(r"bert\.encoder\.c_layer\.\d+\.biOutput\.q_dense[12]\.(weight|bias)")
 
-# Of the original's configuration: what has no effect on the model; what only its default leaves as it is here; and the
-# defaults that stand for keys a file leaves out.
+# Keys of the original's configuration: those without effect on the model, those supported only at their default, and
+# the defaults of keys that a file omits.
 _IGNORED = frozenset(
     {"pooling_method", "v_initializer_range", "num_labels", "num_negative", "bi_intermediate_size", "bi_attention_type"}
 )
@@ -57,18 +57,16 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def read_released(source: Mapping[str, Tensor] | str | Path, config: TwelveConfig) -> dict[str, Tensor]:
-    """The state dict of a :class:`Twelve` of ``config`` from a released checkpoint (or its tensors).
+    """Convert a released checkpoint (or its tensors) to a state dict for a :class:`Twelve` with ``config``.
 
     Raises:
-        CheckpointError: a weight is missing, unknown, or of another shape, each named; the word decoder is not the word
-            embedding.
+        CheckpointError: a weight is missing, unknown or of another shape (the error names it), or the word decoder is
+            not tied to the word embedding.
     """
     file = source if isinstance(source, str | Path) else None
     state = plain(load_weights(source) if isinstance(source, str | Path) else source)
     if TIED in state and WORDS in state and not torch.equal(state[TIED], state[WORDS]):
-        raise CheckpointError(
-            f"{TIED} differs from {WORDS}", file=file, remedy="use a checkpoint in which they are tied"
-        )
+        raise CheckpointError(f"{TIED} differs from {WORDS}", file=file, remedy="use a checkpoint with tied weights")
     with torch.device("meta"):
         wanted = Twelve(config).state_dict()
     found: dict[str, Tensor] = {}
@@ -81,17 +79,17 @@ def read_released(source: Mapping[str, Tensor] | str | Path, config: TwelveConfi
             unknown.append(name)
         elif value.shape != wanted[ours].shape:
             raise CheckpointError(
-                f"{name} is {tuple(value.shape)}, the configuration makes it {tuple(wanted[ours].shape)}",
+                f"expected {name} of shape {tuple(wanted[ours].shape)}, found {tuple(value.shape)}",
                 file=file,
                 remedy="use the configuration that belongs to the checkpoint",
             )
         else:
             found[ours] = value
     missing = [released_name(name, kinds_of(config)) for name in wanted if name not in found]
-    for what, names in (("lacks", missing), ("has, unknown to this configuration,", unknown)):
+    for what, names in (("lacks {} weights", missing), ("has {} unknown weights", unknown)):
         if names:
             raise CheckpointError(
-                f"the checkpoint {what} {len(names)} weights: {', '.join(sorted(names)[:5])}",
+                f"the checkpoint {what.format(len(names))}: {', '.join(sorted(names)[:5])}",
                 file=file,
                 remedy="use the configuration that belongs to the checkpoint (heads, task tokens, dynamic attention)",
             )
@@ -99,26 +97,26 @@ def read_released(source: Mapping[str, Tensor] | str | Path, config: TwelveConfi
 
 
 def write_released(model: Twelve) -> dict[str, Tensor]:
-    """The model's weights under the released names, complete with the tied decoder and the unused projections.
+    """The model's weights under the released names, including the tied decoder and the unused projections.
 
     Raises:
-        CheckpointError: a head, or the trunk, has no place in the released files.
+        CheckpointError: the released format has no place for a head or for the trunk.
     """
     if not model.trunk.released:
         raise CheckpointError(
-            f"the released files have no place for the trunk {model.config.trunk!r}",
-            remedy='give a model of the trunk "two_stream"',
+            f"the released format has no place for trunk {model.config.trunk!r}",
+            remedy='use a model with trunk "two_stream"',
         )
     kinds = kinds_of(model.config)
     for key, kind in kinds.items():
         if not is_kind(key, kind):
             raise CheckpointError(
-                f"the released files have no place for head {key!r} of kind {kind!r}",
-                remedy=f"call it {kind} or {kind}_SOMETHING",
+                f"the released format has no place for head {key!r} of kind {kind!r}",
+                remedy=f"rename it to {kind} or {kind}_SUFFIX",
             )
     state = {released_name(name, kinds): value.detach().clone() for name, value in model.state_dict().items()}
     if model.pretraining is not None:
-        state[TIED] = state[WORDS].clone()  # safetensors refuses two names for one storage
+        state[TIED] = state[WORDS].clone()  # safetensors rejects two names for one storage
     for index in range(len(model.config.t_biattention_id)):
         for side in (1, 2):
             prefix = f"bert.encoder.c_layer.{index}.biOutput"
@@ -136,16 +134,16 @@ def kinds_of(config: TwelveConfig) -> dict[str, str]:
 def read_released_config(
     source: Mapping[str, Any] | str | Path, state: Mapping[str, Tensor] | None = None, **changes: Any
 ) -> TwelveConfig:
-    """The configuration of a released model.
+    """Read the configuration of a released model.
 
     Args:
-        source: the released JSON file, or its content.
-        state: the checkpoint's tensors; they say which heads exist, how large they are, and whether there are task
-            tokens (which the released files leave to a command-line switch).
-        changes: fields to set in any case.
+        source: the released JSON file or its content.
+        state: the checkpoint's tensors, which determine the heads, their sizes, and whether there are task tokens (a
+            command-line switch in the original).
+        changes: fields to override.
 
     Raises:
-        ConfigError: an unknown key; a switch that changes the model in a way that is not offered.
+        ConfigError: a key is unknown, or a switch is unsupported.
     """
     file = source if isinstance(source, str | Path) else None
     tree = dict(read_object(Path(source), ConfigError, remedy=_OWN) if isinstance(source, str | Path) else source)
@@ -157,20 +155,20 @@ def read_released_config(
         elif key in _UNSUPPORTED:
             if value != _UNSUPPORTED[key]:
                 raise ConfigError(
-                    f"{key} {value!r} is not offered, only {_UNSUPPORTED[key]!r}",
+                    f"expected {key} {_UNSUPPORTED[key]!r}, the only supported value, found {value!r}",
                     file=file,
-                    remedy="use a checkpoint that was trained without it",
+                    remedy="use a checkpoint trained with that value",
                 )
         elif key not in _IGNORED:
             known = ours | set(_UNSUPPORTED) | _IGNORED
             raise ConfigError(f"unknown setting {key!r}{nearest(key, known)}", file=file, remedy="correct its name")
     if state is not None:
         with found_in(file) if file is not None else nullcontext():
-            TwelveConfig(**fields)  # the checkpoint's own values must not hide wrong ones
+            TwelveConfig(**fields)  # before the checkpoint's values hide wrong ones
         shown = _fields_from_state(plain(state))
         if fields["task_specific_tokens"] and not shown["task_specific_tokens"]:
             raise CheckpointError(
-                "the configuration has task tokens, the checkpoint has none",
+                "the configuration has task tokens, but the checkpoint has none",
                 file=file,
                 remedy=_OWN,
             )
@@ -183,7 +181,7 @@ def _fields() -> set[str]:
 
 
 def _fields_from_state(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Heads and task tokens that the checkpoint's tensors show."""
+    """Heads and task tokens according to the checkpoint's tensors."""
     heads: dict[str, dict[str, Any]] = {}
     for name, value in state.items():
         match = re.fullmatch(r"heads\.(([a-z]+)(?:_\w+)?)(?:\.(\d+))?\.bias", own_name(name) or "")
@@ -200,10 +198,10 @@ def _fields_from_state(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def load_released(weights: str | Path, config: str | Path) -> Twelve:
-    """A released checkpoint and its JSON configuration as a model, ready to be used or saved.
+    """Load a released checkpoint and its JSON configuration as a model.
 
     Raises:
-        CheckpointError, ConfigError: the two do not fit, or need something that is not offered.
+        CheckpointError, ConfigError: the two do not match, or need an unsupported feature.
     """
     state = load_weights(weights)
     built = Twelve(read_released_config(config, state))

@@ -1,4 +1,4 @@
-"""The model's settings as a configuration of transformers."""
+"""The model's settings as a transformers configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from twelve.model.settings import (
 
 
 class TwelveConfig(Settings, PretrainedConfig):  # type: ignore[no-untyped-call, misc, unused-ignore]
-    """:class:`twelve.model.settings.Settings`, saved and opened as transformers does."""
+    """:class:`twelve.model.settings.Settings` with transformers' methods for saving and loading."""
 
     model_type: ClassVar[str] = "twelve"
 
@@ -36,21 +36,21 @@ class TwelveConfig(Settings, PretrainedConfig):  # type: ignore[no-untyped-call,
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike[Any], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the library's ``from_pretrained`` starts from: config.json, and no other file that it may name."""
+        """Read config.json, and no other file that it may name, for the library's ``from_pretrained``."""
         hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
         file = Path(pretrained_model_name_or_path)
         if not file.is_file():
             file = inside(resolve(file, "config.json", **hub) / kwargs.pop("subfolder", ""), "config.json")
-        tree = json_file.read_object(file, remedy="use the file that was saved with the model")
+        tree = json_file.read_object(file, remedy="use the file saved with the model")
         try:
-            cls(**tree)  # what is wrong with the file is said of the file
+            cls(**tree)  # so that errors name the file
         except ConfigError as error:
             raise error.located(file) from None
         return tree, kwargs
 
 
 def _refuse_unknown(settings: Mapping[str, Any]) -> None:
-    """Accept of the library's own keys those it writes itself, and the others only at their defaults."""
+    """Accept the library's keys that it writes itself, and its other keys only at their defaults."""
     library = PretrainedConfig().to_dict()
     for key, value in settings.items():
         if key in WRITTEN_BY_TRANSFORMERS:
@@ -62,7 +62,7 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
 
 
 def _numbered(value: Any) -> Any:
-    """JSON writes the integer keys of a label map as strings."""
+    """Restore integer keys of label maps, which JSON writes as strings."""
     if isinstance(value, Mapping) and all(isinstance(key, str) and key.isdigit() for key in value):
         return {int(key): item for key, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""What enters and leaves a trunk: embeddings of words and of regions, and the pooled first positions.
+"""Embeddings of words and regions, and pooling of a trunk's output.
 
 Axes: T texts, I images, P pairs, L text length, R regions (region 0 global), F feature size, H text width,
 V visual width, B fused width.
@@ -15,7 +15,7 @@ from twelve.model.settings import Settings
 
 
 class TextEmbedding(nn.Module):
-    """Word + position + segment; a task's row is inserted after [CLS], without a position or segment of its own."""
+    """Word + position + segment embedding; a task token after [CLS] has neither position nor segment."""
 
     def __init__(self, config: Settings) -> None:
         super().__init__()
@@ -35,23 +35,23 @@ class TextEmbedding(nn.Module):
         Args:
             input_ids: (T, L) int64.
             mask: (T, L) bool or None.
-            segment_ids: (T, L) int64; None is segment 0 everywhere.
-            task_rows: (T,) int64 rows of the task-token table; required exactly when there is one.
+            segment_ids: (T, L) int64; None means segment 0 everywhere.
+            task_rows: (T,) int64 rows of the task-token table; required if and only if there is one.
 
         Raises:
-            DataError: a text is longer than the positions that the model has.
+            DataError: a text has more word pieces than the model has positions.
         """
         length = input_ids.shape[1]
         if length > self.positions.num_embeddings:
             raise DataError(
-                f"a text of {length} word pieces, but the model has {self.positions.num_embeddings} positions",
-                remedy="cut texts to the model's length (max_position_embeddings)",
+                f"expected at most {self.positions.num_embeddings} word pieces per text, found {length}",
+                remedy="truncate texts to max_position_embeddings",
             )
         summed = self.words(input_ids) + self.positions.weight[:length]
         summed = summed + (self.segments.weight[0] if segment_ids is None else self.segments(segment_ids))
         if (self.tasks is None) != (task_rows is None):
-            have = "has no task tokens but rows were given" if self.tasks is None else "has task tokens but no rows"
-            raise ValueError(f"the model {have}: task_rows must be given exactly when task_specific_tokens is on")
+            have = "has no task tokens" if self.tasks is None else "has task tokens"
+            raise ValueError(f"the model {have}: pass task_rows if and only if task_specific_tokens is on")
         if self.tasks is not None and task_rows is not None:
             summed = torch.cat([summed[:, :1], self.tasks(task_rows)[:, None], summed[:, 1:]], dim=1)
             if mask is not None:
@@ -60,7 +60,7 @@ class TextEmbedding(nn.Module):
 
 
 class ImageEmbedding(nn.Module):
-    """Projected region features + projected box numbers, ``width`` (V) wide."""
+    """Projected region features + projected box coordinates, of size ``width`` (V)."""
 
     def __init__(self, config: Settings, width: int) -> None:
         super().__init__()
@@ -70,28 +70,31 @@ class ImageEmbedding(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)  # the text stream's rate, as in the original
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
-        """(I, R, V) from features (I, R, F) of any float type and boxes (I, R, 5) x1/W y1/H x2/W y2/H area share."""
+        """(I, R, V) from features (I, R, F) of any float type and boxes (I, R, 5) x1/W, y1/H, x2/W, y2/H, area
+        fraction."""
         features, boxes = features.to(self.features.weight.dtype), boxes.to(self.boxes.weight.dtype)
         embedding: Tensor = self.dropout(self.norm(self.features(features) + self.boxes(boxes)))
         return embedding
 
     @torch.no_grad()
     def standardise(self, mean: Tensor, std: Tensor) -> None:
-        """Fold (feature - mean) / std into the projection: its weight becomes W / std, its bias b - W mean / std.
+        """Fold (feature - mean) / std into the projection: the weight becomes W / std, the bias b - W mean / std.
 
         Args:
-            mean, std: (F,) of the region features that training will see; a constant feature (std 0) is only centred.
+            mean, std: (F,) of the training images' region features; a constant feature (std 0) is only centred.
         """
         weight = self.features.weight
         if mean.shape != (weight.shape[1],) or std.shape != (weight.shape[1],):
-            raise ValueError(f"mean {tuple(mean.shape)} and std {tuple(std.shape)} must be ({weight.shape[1]},)")
+            raise ValueError(
+                f"expected mean and std of shape ({weight.shape[1]},), found {tuple(mean.shape)} and {tuple(std.shape)}"
+            )
         scale = torch.where(std > 0, std, 1).to(weight)
         weight.div_(scale)
         self.features.bias.sub_(weight @ mean.to(weight))
 
 
 class Poolers(nn.Module):
-    """First position of the words (H) and of the regions (V) -> Linear -> ReLU, (P, B)."""
+    """First position of words (H) and of regions (V) -> Linear -> ReLU, each (P, B)."""
 
     def __init__(self, text: int, image: int, fused: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The layers that read the text from a pretrained encoder of BERT's architecture."""
+"""Initialization of the text layers from a pretrained encoder of BERT's architecture."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _COMPLETE = "use the encoder's complete config.json"
 
 
 def text_config_from(source: str | Path) -> dict[str, Any]:
-    """The text stream's fields of :class:`TwelveConfig` from an encoder (a folder, ``package:MODULE``, a hub name).
+    """Text fields of :class:`TwelveConfig` from an encoder (a folder, ``package:MODULE``, or a hub name).
 
     Raises:
-        CheckpointError: it is not of BERT's architecture, or lacks a size.
+        CheckpointError: it does not have BERT's architecture, or lacks a size.
     """
     file = inside(resolve(source, *_ENCODER_FILES), "config.json")
     tree = read_object(file, remedy=_COMPLETE)
     if tree.get("model_type") != "bert":
         raise CheckpointError(
-            f"the text encoder is of type {tree.get('model_type')!r}, not 'bert'",
+            f"expected a text encoder of type 'bert', found {tree.get('model_type')!r}",
             file=file,
             remedy="choose an encoder of BERT's architecture",
         )
     for key, wanted in _ENCODER_FIXED.items():
         if tree.get(key, wanted) not in (wanted, None):
             raise CheckpointError(
-                f"the text encoder has {key} {tree[key]!r}, the text stream {wanted!r}",
+                f"expected a text encoder with {key} {wanted!r}, found {tree[key]!r}",
                 file=file,
                 remedy="choose an encoder of BERT's architecture",
             )
@@ -58,12 +58,12 @@ def text_config_from(source: str | Path) -> dict[str, Any]:
 
 
 def load_text_encoder(model: Twelve, source: str | Path) -> None:
-    """Start the text stream from an encoder of BERT's architecture; everything else of the model stays as it is.
+    """Initialize the text stream from an encoder of BERT's architecture, leaving the rest of the model unchanged.
 
-    The encoder may have more layers or positions than the text stream: the first ones are taken.
+    If the encoder has more layers or positions than the text stream, the first ones are used.
 
     Raises:
-        CheckpointError: its type, sizes or weights do not fit; both values are named.
+        CheckpointError: its type, sizes or weights do not fit; the error names both values.
     """
     folder = resolve(source, *_ENCODER_FILES)
     sizes = text_config_from(source)
@@ -93,7 +93,7 @@ def load_text_encoder(model: Twelve, source: str | Path) -> None:
 def _must_fit(file: Path, what: str, theirs: object, ours: object, fits: bool) -> None:
     if not fits:
         raise CheckpointError(
-            f"the encoder's {what} is {theirs}, the text stream's {ours}",
+            f"the encoder's {what} is {theirs}, but the text stream's is {ours}",
             file=file,
-            remedy="give the model the sizes of its text encoder",
+            remedy="set the model's sizes to those of its text encoder",
         )

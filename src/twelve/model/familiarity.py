@@ -1,10 +1,10 @@
-"""What the training images' regions have in common, so that a model can tell that an image is unlike all of them.
+"""Statistics of the training images' regions, to warn about images unlike any of them.
 
-Two numbers of an image, whose limits images decide that the statistics were not made of:
+Two measures of an image. Held-out training images determine their limits:
 
-- ``outside``: the share of its regions' features that lies outside the directions in which the training regions differ
-  from their mean. A detector's features of images of another kind point elsewhere.
-- ``distance``: how far its mean feature lies, in these directions, from where those of the training images lie.
+- ``outside``: share of the region features' energy outside the directions in which training regions vary around their
+  mean. A detector's features of other kinds of images point elsewhere.
+- ``distance``: distance of the image's mean feature, in these directions, from those of the training images.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST, MOST = 400, 2400
-"""Training images: of one half statistics are made, the other half decides the limits. Fewer tell too little."""
+"""Minimum and maximum number of training images; half give the statistics, half the limits."""
 ROWS = 20_000
-"""Regions of training images that directions are found from."""
+"""Number of training regions used to find the directions."""
 AXES = 64
-"""Directions at most, and ``SHARE`` of what the regions differ by."""
+"""Maximum number of directions; they cover ``SHARE`` of the variance."""
 SHARE = 0.985
 NEAR = 8
-"""Directions, of the largest differences, in which the distance is measured."""
+"""Number of leading directions in which the distance is measured."""
 BEYOND, MARGIN = 0.005, 1.03
-"""Each limit is where this share of the other half lies beyond, times the margin: of the microworld's model 3 to 7 of
-1,000 held-out images are beyond, 97 to 98 of 100 photographs, and 95 of 100 drawings of another kind."""
+"""Each limit is the value that this share of held-out images exceeds, times the margin. For the microworld's model, 3
+to 7 of 1,000 held-out images exceed a limit, 97 to 98 of 100 photographs, and 95 of 100 drawings of another kind."""
 _SIZE = 1 << 15
-"""Features of a region at most (:class:`twelve.TwelveConfig`)."""
+"""Maximum feature size (:class:`twelve.TwelveConfig`)."""
 
 Array = NDArray[np.float64]
 
@@ -40,10 +40,10 @@ class Familiarity:
     """Statistics of training images' regions.
 
     Attributes:
-        mean: (F,) of the regions' features.
+        mean: (F,) mean region feature.
         axes: (K, F) orthonormal directions.
         center, spread: (K,) mean and variance of the images' mean features along the axes.
-        limits: of ``outside`` and of ``distance``.
+        limits: largest familiar ``outside`` and ``distance``.
     """
 
     mean: Array
@@ -53,15 +53,15 @@ class Familiarity:
     limits: tuple[float, float]
 
     def knows(self, features: NDArray[np.floating]) -> bool:
-        """Whether an image is like the training images, by its regions' features (R, F), R > 0; an image with features
-        of another size is not, nor one with features that are not finite."""
+        """Whether an image resembles the training images, from its region features (R, F), R > 0. False if the features
+        have another size or are not finite."""
         if features.ndim != 2 or features.shape[1] != len(self.mean) or not np.isfinite(features).all():
             return False
         found = self.measures(features)
         return found[0] <= self.limits[0] and found[1] <= self.limits[1]
 
     def measures(self, features: NDArray[np.floating]) -> tuple[float, float]:
-        """``outside``, in 0..1, and ``distance`` (1: as far as training images are on average) of (R, F) features."""
+        """``outside`` (0..1) and ``distance`` (1: the average of training images) of (R, F) features."""
         difference = features.astype(np.float64) - self.mean
         along = difference @ self.axes.T
         whole = np.maximum((difference**2).sum(1), 1e-12)
@@ -69,7 +69,7 @@ class Familiarity:
         return outside, float((((along.mean(0) - self.center) ** 2) / self.spread)[:NEAR].mean())
 
     def to_tree(self) -> dict[str, Any]:
-        """Plain values, with four digits."""
+        """Plain values, rounded to four digits."""
         return {
             "mean": _short(self.mean),
             "axes": [_short(axis) for axis in self.axes],
@@ -80,17 +80,17 @@ class Familiarity:
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> Familiarity:
-        """What :meth:`to_tree` gave, once :func:`sound` has said so."""
+        """Inverse of :meth:`to_tree`; check the tree with :func:`sound` first."""
         arrays = {name: np.asarray(tree[name], dtype=np.float64) for name in ("mean", "axes", "center", "spread")}
         return cls(**arrays, limits=(float(tree["limits"][0]), float(tree["limits"][1])))
 
 
 def familiarity_of(images: Sequence[str], features: Callable[[str], NDArray[np.floating]]) -> Familiarity | None:
-    """The statistics of training images; None where there are too few to tell, or nothing differs.
+    """Compute the statistics of training images; None if there are too few or they do not vary.
 
     Args:
-        images: ids; every other one decides the limits.
-        features: of an id, its regions' (R, F).
+        images: image ids; every second one serves for the limits.
+        features: image id -> its region features (R, F).
     """
     chosen = [found for image in images if len(found := features(image))]
     seen, held = chosen[::2], chosen[1::2]
@@ -107,7 +107,7 @@ def familiarity_of(images: Sequence[str], features: Callable[[str], NDArray[np.f
         return None
     count = int(np.searchsorted(np.cumsum(values) / values.sum(), SHARE)) + 1
     axes = vectors[:, : min(count, AXES)].T
-    # Of what is saved, so that the limits are those of what is read again.
+    # From the rounded values, as they will be read back.
     axes, mean = np.array([_short(axis) for axis in axes]), np.array(_short(mean))
     means = np.array([(part.astype(np.float64) - mean).mean(0) @ axes.T for part in seen])
     spread = np.maximum(means.var(0), 1e-6 * values[0])
@@ -118,7 +118,7 @@ def familiarity_of(images: Sequence[str], features: Callable[[str], NDArray[np.f
 
 
 def sound(tree: Any) -> bool:
-    """Whether a value read from a file is one of :meth:`Familiarity.to_tree`, or None."""
+    """Whether a value read from a file is None or could come from :meth:`Familiarity.to_tree`."""
     if tree is None:
         return True
     if not isinstance(tree, dict) or tree.keys() != {"mean", "axes", "center", "spread", "limits"}:
@@ -136,7 +136,7 @@ def sound(tree: Any) -> bool:
 
 
 def _numbers(value: Any, length: int | None = None, most: int = _SIZE) -> bool:
-    """Whether a value is a list of finite numbers, of a length."""
+    """Whether a value is a list of finite numbers, of the given length if any."""
     if not isinstance(value, list) or not 1 <= len(value) <= most or (length is not None and len(value) != length):
         return False
     return all(isinstance(number, int | float) and type(number) is not bool and abs(number) < 1e15 for number in value)

@@ -1,4 +1,4 @@
-"""What the model finds: states of each stream before they meet, and what a forward pass returns.
+"""Results of the model: encoded texts and images, and the output of a forward pass.
 
 Axes: T texts, I images, P pairs, L text length (one more inside, with a task token), R regions (region 0 global),
 H text width, V visual width, B fused width, A answers, C region classes.
@@ -16,7 +16,7 @@ from twelve.model.streams import Trace
 
 @dataclass
 class TextStates:
-    """Distinct texts, as far as no image decides them: ``states`` (T, L, H), ``mask`` (T, L) bool or None."""
+    """Distinct texts, encoded independently of images: ``states`` (T, L, H), ``mask`` (T, L) bool or None."""
 
     states: Tensor
     mask: Tensor | None
@@ -25,7 +25,7 @@ class TextStates:
 
 @dataclass
 class ImageStates:
-    """Distinct images, as far as no text decides them: ``states`` (I, R, V), ``mask`` (I, R) bool or None."""
+    """Distinct images, encoded independently of texts: ``states`` (I, R, V), ``mask`` (I, R) bool or None."""
 
     states: Tensor
     mask: Tensor | None
@@ -34,15 +34,15 @@ class ImageStates:
 
 @dataclass
 class TwelveOutput:
-    """What a forward pass found; what was not asked for is None or absent.
+    """Output of a forward pass; parts that were not requested are None or absent.
 
     Attributes:
-        logits: by head: whatever the output's head returns, e.g. "answer" (P, A), "region" (P, R); "word_logit" (P, L);
+        logits: head -> what it returns, e.g. "answer" (P, A), "region" (P, R); "word_logit" (P, L);
             "pretraining.words" (P, L, vocabulary), "pretraining.regions" (P, R, C), "pretraining.alignment" (P, 2), and
             "pretraining", a :class:`twelve.outputs.pretraining.PretrainingLogits`.
         words, regions: final states (P, L, H) and (P, R, V).
         pooled_text, pooled_image, fused: (P, B), before dropout.
-        text_mask, region_mask: (P, L) and (P, R) bool or None; with a task token, L counts it.
+        text_mask, region_mask: (P, L) and (P, R) bool or None; L includes the task token, if any.
         attentions: (P, N, Q, K) by step, see :class:`twelve.model.streams.Trace`.
         states: by step, and "text.embedding", "image.embedding".
     """

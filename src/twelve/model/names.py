@@ -1,6 +1,6 @@
-"""The released checkpoints' names of parameters and ours, in one table read both ways.
+"""Parameter names in released checkpoints and in this model: one table for both directions.
 
-Names as in facebookresearch/vilbert-multi-task at commit f22b84a.
+Names are those of facebookresearch/vilbert-multi-task at commit f22b84a.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STREAM = (
 )
 _DIRECTIONS = tuple(
     pair
-    # Released: 1 is the visual stream, 2 the text; each query meets the other stream's keys and values.
+    # In released files, 1 is the visual stream and 2 the text; queries attend to the other stream's keys and values.
     for stream, letter, own, other in (("text", "t", 2, 1), ("image", "v", 1, 2))
     for pair in (
         (f"biattention.query{own}", f"{stream}.attention.query"),
@@ -41,7 +41,7 @@ HEADS: Mapping[str, tuple[str, str]] = {
     "entailment": ("vil_tri_prediction@", ""),
     "region": ("vision_logit@", ""),
 }
-"""Kind of a head -> name in the released files, and what stands between it and its layers."""
+"""Kind of head -> its released name, and what separates it from its layers' names."""
 
 TABLE: tuple[tuple[str, str], ...] = (
     ("bert.embeddings.word_embeddings", "text.embedding.words"),
@@ -69,14 +69,14 @@ TABLE: tuple[tuple[str, str], ...] = (
     *((f"{name}.{inside}".rstrip("."), f"heads.{kind}@") for kind, (name, inside) in HEADS.items()),
     ("linguisic_logit", "word_logit"),
 )
-"""Module there <-> module here: ``#`` is a layer's number, ``@`` what follows a head's kind in its key."""
+"""Released module <-> module here; ``#`` is a layer number, ``@`` the suffix of a head's key."""
 
 
 def released_name(name: str, kinds: Mapping[str, str] | None = None) -> str:
-    """What the released files call one of the model's parameters (its learning rate and decay depend on it).
+    """Released name of a parameter of this model; learning rate and weight decay depend on it.
 
-    A head whose key is not a kind, alone or with a suffix, gets a name of the same family: ``vision_KEY`` if ``kinds``
-    (key -> kind of head) says that it scores regions, else ``vil_KEY``.
+    A head whose key is neither a kind nor a kind with a suffix is named ``vision_KEY`` if it scores regions according
+    to ``kinds`` (key -> kind of head), else ``vil_KEY``.
 
     Raises:
         CheckpointError: the model has no such parameter.
@@ -90,11 +90,11 @@ def released_name(name: str, kinds: Mapping[str, str] | None = None) -> str:
         return found
     if head is not None:
         return f"vil_{head[1]}{head[2]}"
-    raise CheckpointError(f"the model has no parameter {name!r}", remedy="name one of model.named_parameters()")
+    raise CheckpointError(f"the model has no parameter {name!r}", remedy="use a name from model.named_parameters()")
 
 
 def own_name(name: str) -> str | None:
-    """Our name of a parameter in the released files; None for one that is not ours."""
+    """Name here of a parameter in released files; None if this model has no such parameter."""
     return _translate(name, _rules(True))
 
 
@@ -104,7 +104,7 @@ def is_kind(key: str, kind: str) -> bool:
 
 @functools.cache
 def _rules(reading: bool) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Patterns of one side of the table with the replacement that gives the other side."""
+    """Patterns for one side of the table, with replacements that give the other side."""
     rules = []
     for theirs, ours in TABLE:
         source, target = (theirs, ours) if reading else (ours, theirs)

@@ -1,4 +1,4 @@
-"""The model: a trunk over distinct texts and distinct images, fused pair by pair, with the outputs' heads.
+"""The model: a trunk that encodes distinct texts and images and fuses pairs of them, with one head per output.
 
 Axes: T texts, I images, P pairs, L text length (one more inside, with a task token), R regions (region 0 global),
 F feature size, H text width, V visual width, B fused width.
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from twelve.errors import CheckpointError, ConfigError, found_in
+from twelve.io import json_file
+from twelve.io.hub import inside
 from twelve.model.heads import FINAL, PRETRAINING, Head, needs
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
-from twelve.model.saved_settings import settings_of
-from twelve.model.settings import Settings
+from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults
 from twelve.model.streams import Need, Trace, gather, identity_as_none
 from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
@@ -28,23 +29,23 @@ from twelve.outputs import get_output
 from twelve.outputs.parts.heads import PositionScorer
 
 CONFIG = "config.json"
-"""In a saved model's folder."""
+"""Configuration file in a saved model's folder."""
 SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", INDEX)
-"""Whatever ``save_pretrained`` may write there; of a large model the weights are several files."""
+"""Files that ``save_pretrained`` writes; large models have several weights files."""
 MASKED = -10000.0
-"""Added to the logit of a region that is not there."""
+"""Added to the logits of padded regions."""
 
 
 class Network(nn.Module):
-    """The trunk that ``config.trunk`` names, with the heads of ``config.heads``. With two streams it is ViLBERT (Lu et
-    al. 2019) and computes what the released model's program does.
+    """The trunk named by ``config.trunk`` with the heads of ``config.heads``. With trunk "two_stream" it is ViLBERT (Lu
+    et al. 2019) and reproduces the released models.
 
-    ``outputs`` names what a call computes: keys of ``config.heads``, "word_logit", "pretraining.words",
-    "pretraining.regions", "pretraining.alignment", "pretraining" for these three at hidden positions alone, and "words"
-    or "regions" for final states alone; None means every head, everywhere. Layers and positions that nothing asked for
-    reads are left out.
+    ``outputs`` selects what a call computes: keys of ``config.heads``, "word_logit", "pretraining.words",
+    "pretraining.regions", "pretraining.alignment", "pretraining" for these three at masked positions only, "words"
+    or "regions" for final states; None selects every head everywhere. Layers and positions that no selected output
+    reads are skipped.
 
-    Needs torch alone; :class:`twelve.Twelve` is the same as a model of transformers, which takes seconds to import.
+    Needs only torch; :class:`twelve.Twelve` adds transformers' methods, whose import takes seconds.
     """
 
     config: Settings
@@ -58,9 +59,9 @@ class Network(nn.Module):
 
     def _build(self, config: Settings) -> None:
         trunk = trunk_class(config)(config)
-        for name, part in trunk.named_children():  # parameters are named as they were before there were trunks
+        for name, part in trunk.named_children():  # so that parameter names do not depend on the trunk
             self.add_module(name, part)
-        object.__setattr__(self, "trunk", trunk)  # unregistered: its parts are the model's
+        object.__setattr__(self, "trunk", trunk)  # unregistered, since its children already are
         self.dropout = nn.Dropout(config.pooled_dropout)
         self.heads = nn.ModuleDict()
         self._heads: dict[str, Head] = {}
@@ -80,7 +81,7 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    # --- the way through ---------------------------------------------------------------------------------------
+    # --- forward pass ------------------------------------------------------------------------------------------
     def encode_texts(
         self,
         input_ids: Tensor,
@@ -91,13 +92,13 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TextStates:
-        """Distinct texts, as far as no image decides them.
+        """Encode distinct texts, as far as they do not depend on images.
 
         Args:
             input_ids: (T, L) int64 word pieces.
-            text_mask: (T, L) bool, None when nothing is padded.
-            segment_ids: (T, L) int64, None for segment 0.
-            task_rows: (T,) int64 rows of the task-token table; required exactly when there is one.
+            text_mask: (T, L) bool; None without padding.
+            segment_ids: (T, L) int64; None for segment 0.
+            task_rows: (T,) int64 rows of the task-token table; required if and only if there is one.
         """
         trace = Trace(return_states, return_attention)
         states, mask = self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, trace)
@@ -112,12 +113,12 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> ImageStates:
-        """Distinct images, as far as no text decides them.
+        """Encode distinct images, as far as they do not depend on texts.
 
         Args:
             features: (I, R, F) of any float type; region 0 is the mean.
-            boxes: (I, R, 5) x1/W, y1/H, x2/W, y2/H, area share; region 0 is 0 0 1 1 1.
-            region_mask: (I, R) bool, None when nothing is padded.
+            boxes: (I, R, 5) x1/W, y1/H, x2/W, y2/H, area fraction; region 0 is (0, 0, 1, 1, 1).
+            region_mask: (I, R) bool; None without padding.
         """
         trace = Trace(return_states, return_attention)
         states = self.trunk.encode_images(features, boxes, region_mask, trace)
@@ -136,15 +137,15 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TwelveOutput:
-        """Pairs of encoded texts and images through the rest of the trunk and the heads asked for.
+        """Run pairs of encoded texts and images through the rest of the trunk and the requested heads.
 
         Args:
             pair_text, pair_image: (P,) int64 rows of texts and of images; None pairs row i with row i.
             outputs: what to compute, see the class; None for every head.
-            hidden_words, hidden_regions: (P, L) and (P, R - 1) bool, where "pretraining" is asked; without a task token
-                and the global region.
-            return_attention, return_states: run everything and return it step by step (both encodings must have been
-                made with the same wish).
+            hidden_words, hidden_regions: (P, L) and (P, R - 1) bool, masked positions for "pretraining", without task
+                token and global region.
+            return_attention, return_states: run all layers and return these for each step; the encodings must have been
+                made with the same options.
         """
         everything = return_attention or return_states
         heads = self._asked(outputs)
@@ -154,7 +155,9 @@ class Network(nn.Module):
         text_mask = None if texts.mask is None else gather(texts.mask, pair_text)
         image_mask = None if images.mask is None else gather(images.mask, pair_image)
         if text.shape[0] != image.shape[0]:
-            raise ValueError(f"{len(text)} texts cannot be paired row by row with {len(image)} images: give the pairs")
+            raise ValueError(
+                f"cannot pair {len(text)} texts with {len(image)} images by row: pass pair_text and pair_image"
+            )
         trace = Trace(return_states, return_attention)
         trace.take(texts.trace, pair_text)
         trace.take(images.trace, pair_image)
@@ -195,7 +198,7 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TwelveOutput:
-        """:meth:`encode_texts`, :meth:`encode_images` and :meth:`fuse` in one."""
+        """:meth:`encode_texts`, :meth:`encode_images` and :meth:`fuse` in one call."""
         keep: dict[str, Any] = {"return_attention": return_attention, "return_states": return_states}
         texts = self.encode_texts(input_ids, text_mask, segment_ids, task_rows, **keep)
         images = self.encode_images(features, boxes, region_mask, **keep)
@@ -204,24 +207,26 @@ class Network(nn.Module):
 
     # --- heads -------------------------------------------------------------------------------------------------
     def reads(self, name: str) -> tuple[str, ...]:
-        """What a head reads: see :class:`twelve.model.heads.Head`."""
+        """The states that a head reads, see :class:`twelve.model.heads.Head`."""
         return self._heads[name].reads
 
     def _asked(self, outputs: Sequence[str] | None) -> dict[str, Head]:
-        """The heads of these names; None for all of them."""
+        """The requested heads by name; None selects all."""
         known = {name: head for name, head in self._heads.items() if head.everywhere}
         if outputs is None:
             return known
         for name in outputs:
             if name not in self._heads:
-                raise ConfigError(f"the model has no head {name!r}", remedy=f"it has {', '.join(known) or 'none'}")
+                raise ConfigError(
+                    f"the model has no head {name!r}", remedy=f"choose among {', '.join(known) or 'none'}"
+                )
         return {name: self._heads[name] for name in outputs}
 
     def _run_heads(self, heads: Mapping[str, Head], result: TwelveOutput, others: Mapping[str, Tensor | None]) -> None:
-        """Fill ``result.logits``; dropout is drawn once for each representation, as in the original.
+        """Fill ``result.logits``. Heads share one dropout mask per representation, as in the original.
 
         Args:
-            others: arguments beside the states.
+            others: arguments other than states, by name.
         """
         dropped: dict[str, Tensor] = {}
 
@@ -244,9 +249,9 @@ class Network(nn.Module):
                 logits = logits + hidden.view(*hidden.shape, *[1] * (logits.ndim - 2))
             result.logits[name] = logits
 
-    # --- starting points ---------------------------------------------------------------------------------------
+    # --- initialization ---------------------------------------------------------------------------------------
     def standardise_regions(self, mean: Tensor, std: Tensor) -> None:
-        """Start for a model trained from scratch: the region embedding sees standardised features, formula unchanged.
+        """Initialize training from scratch: the region embedding standardizes its input features.
 
         Args:
             mean, std: (F,) of the training images' region features.
@@ -255,7 +260,7 @@ class Network(nn.Module):
 
 
 class _Unfilled(TorchFunctionMode):
-    """No weights are drawn that others take the place of; on no device, drawing would import torch's compiler."""
+    """Skip random initialization of weights that are loaded anyway; on the meta device, it imports torch's compiler."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", "") == "torch.nn.init":
@@ -263,16 +268,40 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def load_network(folder: Path, settings: tuple[Settings, str | None] | None = None) -> Network:
-    """The model in a folder that ``save_pretrained`` wrote, in evaluation mode; nothing in the folder is believed
-    (:meth:`twelve.Twelve.from_pretrained`).
-
-    Args:
-        settings: what :func:`settings_of` found in the folder; None: it is read.
+def settings_of(folder: Path) -> tuple[Settings, str | None]:
+    """Read the settings in a model's folder and, if stated, the type of its weights. Imports transformers only if the
+    file has rare keys of it.
 
     Raises:
-        CheckpointError: names the weights in question.
-        ConfigError: the configuration is none that a model can have.
+        CheckpointError, ConfigError: config.json is missing or invalid.
+    """
+    file = inside(folder, CONFIG)
+    tree = json_file.read_object(file, remedy="use the file saved with the model")
+    own = {key: tree.pop(key) for key in list(tree) if key in defaults()}
+    if not all(key in WRITTEN_BY_TRANSFORMERS for key in tree):
+        from twelve.model.config import TwelveConfig
+
+        config: TwelveConfig = TwelveConfig.from_pretrained(folder)
+        return config, None if config.dtype is None else str(config.dtype)
+    try:
+        for key, value in tree.items():
+            check_library_key(key, value)
+        kind = tree.get("dtype", tree.get("torch_dtype"))
+        return Settings(**own), None if kind is None else str(kind)
+    except ConfigError as error:
+        raise error.located(file) from None
+
+
+def load_network(folder: Path, settings: tuple[Settings, str | None] | None = None) -> Network:
+    """Load a model from a folder written by ``save_pretrained``, in evaluation mode. The folder is not trusted, see
+    :meth:`twelve.Twelve.from_pretrained`.
+
+    Args:
+        settings: result of :func:`settings_of` for the folder; None reads it.
+
+    Raises:
+        CheckpointError: weights are missing, unknown or of another size; the error names them.
+        ConfigError: the configuration is invalid.
     """
     config, kind = settings_of(folder) if settings is None else settings
     weights = weights_of(folder)
@@ -288,10 +317,10 @@ def load_network(folder: Path, settings: tuple[Settings, str | None] | None = No
 
 
 def check_fit(folder: Path, built: Network, there: Mapping[str, Weight]) -> None:
-    """Compare a saved model's names and sizes with those of its configuration, ``built`` on no device.
+    """Compare names and sizes of a saved model's weights with ``built``, the empty model of its configuration.
 
     Raises:
-        CheckpointError: names the weights in question.
+        CheckpointError: they differ; the error names the weights.
     """
     wanted = {name: tuple(value.shape) for name, value in built.state_dict().items()}
     other = {name for name in wanted.keys() & there.keys() if wanted[name] != there[name].shape}
@@ -299,13 +328,13 @@ def check_fit(folder: Path, built: Network, there: Mapping[str, Weight]) -> None
 
 
 def refuse_differences(file: Path, missing: Iterable[str], unknown: Iterable[str], other: Iterable[object]) -> None:
-    """Raise CheckpointError when a checkpoint's weights are not those of its configuration."""
-    for what, found in (("lacks", missing), ("has unknown", unknown), ("has another size of", other)):
+    """Raise CheckpointError if a checkpoint's weights do not match its configuration."""
+    for what, found in (("lacks {}", missing), ("has {} unknown", unknown), ("has another size for {}", other)):
         names = sorted(found, key=str)
         if names:
             some = ", ".join(map(str, names[:5]))
             raise CheckpointError(
-                f"the checkpoint {what} {len(names)} weights: {some}",
+                f"the checkpoint {what.format(len(names))} weights: {some}",
                 file=file,
-                remedy="use the configuration that was saved with it",
+                remedy="use the configuration saved with it",
             )

@@ -1,4 +1,4 @@
-"""A saved model and its processor, opened together: they must be of one another."""
+"""Loading a saved model together with its processor."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from twelve.errors import found_in
 from twelve.io.hub import resolve
-from twelve.model.network import Network, load_network
+from twelve.model.network import Network, load_network, settings_of
 from twelve.model.processor import TwelveProcessor, check_fit
-from twelve.model.saved_settings import settings_of
 from twelve.model.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,11 +18,11 @@ _FILES = ("*.json", "*.safetensors")
 
 
 def open_saved(name: str | Path) -> tuple[Twelve, TwelveProcessor]:
-    """What ``save_pretrained`` of both wrote into a folder (or a hub repository), compared before anything large is
-    built.
+    """Load a model and its processor from a folder (or hub repository) written by ``save_pretrained``. Compares the two
+    before building anything large.
 
     Raises:
-        CheckpointError, ConfigError: a file is missing or damaged, or they do not belong together.
+        CheckpointError, ConfigError: a file is missing or damaged, or the files do not match.
     """
     from twelve.model.config import TwelveConfig
     from twelve.model.vilbert import Twelve
@@ -35,7 +34,7 @@ def open_saved(name: str | Path) -> tuple[Twelve, TwelveProcessor]:
 
 
 def open_network(name: str | Path) -> tuple[Network, TwelveProcessor]:
-    """The same with the network alone, which is all that asking takes: a model of transformers takes seconds to import.
+    """:func:`open_saved` without transformers, whose import takes seconds.
 
     Raises:
         CheckpointError, ConfigError: as :func:`open_saved`.
@@ -47,7 +46,7 @@ def open_network(name: str | Path) -> tuple[Network, TwelveProcessor]:
 
 
 def _fitting(folder: Path, settings: Settings) -> TwelveProcessor:
-    settings.name_or_path = str(folder)  # names the files in what is said later
+    settings.name_or_path = str(folder)  # for later error messages
     processor = TwelveProcessor.from_pretrained(folder)
     with found_in(folder / "config.json"):
         check_fit(processor, settings, folder)

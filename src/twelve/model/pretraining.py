@@ -1,4 +1,4 @@
-"""Pretraining: the heads for masked words, masked regions and alignment, and their losses.
+"""Pretraining heads for masked words, masked regions and alignment, and their losses.
 
 Axes: P pairs, L text length, R regions (region 0 global), H text width, V visual width, B fused width, C region classes
 (or feature size), M masked positions.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twelve.model.model_outputs import TwelveOutput
 
 PRETRAINING_STATES = ("words", "regions", "pretraining.alignment")
-"""What a forward pass must be asked for before :func:`pretraining_losses`."""
+"""The outputs that :func:`pretraining_losses` needs."""
 
 
 class Transform(nn.Module):
@@ -39,7 +39,7 @@ class Transform(nn.Module):
 
 
 class WordHead(nn.Module):
-    """Scores of the vocabulary; its matrix is the word embedding's, given with each call, so that it exists once."""
+    """Scores over the vocabulary. The matrix is the word embedding, passed to each call so that it is stored once."""
 
     def __init__(self, config: Settings) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class WordHead(nn.Module):
 
 
 class RegionHead(nn.Module):
-    """What a region shows: class scores or its feature, (..., C) from regions (..., V)."""
+    """Class scores or feature of a region: (..., C) from regions (..., V)."""
 
     def __init__(self, config: Settings, width: int) -> None:
         super().__init__()
@@ -65,8 +65,8 @@ class RegionHead(nn.Module):
 
 
 class PretrainingHeads(nn.Module):
-    """Masked words, masked regions (V: ``visual_size``), alignment (P, 2): column 0 says that text and image belong
-    together."""
+    """Masked words, masked regions (V: ``visual_size``), and alignment (P, 2), whose column 0 scores a matching text
+    and image."""
 
     def __init__(self, config: Settings, visual_size: int) -> None:
         super().__init__()
@@ -84,12 +84,13 @@ class PretrainingHeads(nn.Module):
         hidden_words: Tensor | None,
         hidden_regions: Tensor | None,
     ) -> PretrainingLogits:
-        """Logits at hidden positions alone; the largest matrices of the model are not run on the others.
+        """Apply the heads to masked positions only, which spares the model's largest matrices the others.
 
         Args:
-            words, regions, fused: final states (P, L, H), (P, R, V), and dropped-out (P, B).
-            embedding: (vocabulary, H) of words.
-            hidden_words, hidden_regions: (P, L) and (P, R - 1) bool; None: nothing is hidden.
+            words, regions, fused: final states (P, L, H) and (P, R, V), and the fused vector (P, B)
+                after dropout.
+            embedding: (vocabulary, H) word embedding.
+            hidden_words, hidden_regions: (P, L) and (P, R - 1) bool; None if nothing is masked.
         """
         words = without_task(words) if self.has_task else words
         return PretrainingLogits(
@@ -112,27 +113,27 @@ def pretraining_losses(
     mismatched: Tensor,
     only_alignment_when_mismatched: bool = True,
 ) -> PretrainingLosses:
-    """Losses of a batch of pairs; the large heads run on masked positions alone.
+    """Losses of a batch of pairs; the large heads run on masked positions only.
 
     Args:
-        heads: of the model that was called.
-        output: of a call with ``outputs=PRETRAINING_STATES``.
-        embedding: (vocabulary, H) of words.
-        has_task: whether a task token follows the first one.
-        word_labels: (P, L) int64 hidden word pieces, -1 where nothing is hidden; a task token is not counted.
-        region_labels: (P, R - 1) int64, 1 where a region is hidden; the global region is left out.
-        region_targets: (P, R - 1, C) class distribution, or feature, of each region.
-        mismatched: (P,) int64, 1 where text and image do not belong together, -1 where it is not asked.
-        only_alignment_when_mismatched: as in the paper; otherwise hidden parts of mismatched pairs count too.
+        heads: the model's pretraining heads.
+        output: result of a call with ``outputs=PRETRAINING_STATES``.
+        embedding: (vocabulary, H) word embedding.
+        has_task: whether a task token follows [CLS].
+        word_labels: (P, L) int64 ids of masked word pieces, -1 elsewhere; without task token.
+        region_labels: (P, R - 1) int64, 1 for masked regions; without global region.
+        region_targets: (P, R - 1, C) class distribution or feature of each region.
+        mismatched: (P,) int64, 1 where text and image do not match, -1 to ignore the pair.
+        only_alignment_when_mismatched: as in the paper; if False, masked parts of mismatched pairs count too.
 
     Raises:
-        ConfigError: the model has no pretraining heads, or was made for a contrastive region loss.
+        ConfigError: the model has no pretraining heads, or a contrastive region loss.
     """
     words, regions = output.words, output.regions
     if heads is None:
         raise ConfigError("the model has no pretraining heads", remedy="set pretraining: true in its configuration")
     if words is None or regions is None or "pretraining.alignment" not in output.logits:
-        raise ValueError("the forward pass must be asked for outputs=PRETRAINING_STATES")
+        raise ValueError("expected the result of a forward pass with outputs=PRETRAINING_STATES")
     if only_alignment_when_mismatched:
         word_labels, region_labels = drop_mismatched(word_labels, region_labels, mismatched)
     if has_task:
@@ -148,11 +149,11 @@ def pretraining_losses(
 
 
 def drop_mismatched(word_labels: Tensor, region_labels: Tensor, mismatched: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (P, L) and (P, R - 1) with nothing hidden (-1) in the mismatched pairs (P,)."""
+    """Set labels (P, L) and (P, R - 1) to -1 (not masked) in mismatched pairs (P,)."""
     drop = (mismatched == 1)[:, None]
     return word_labels.masked_fill(drop, -1), region_labels.masked_fill(drop, -1)
 
 
 def without_task(words: Tensor) -> Tensor:
-    """(P, L - 1, H): words (P, L, H) without the task's token, which follows the first one."""
+    """Drop the task token, which follows [CLS]: (P, L, H) -> (P, L - 1, H)."""
     return torch.cat([words[:, :1], words[:, 2:]], dim=1)

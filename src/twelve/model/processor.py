@@ -1,6 +1,6 @@
-"""What stands beside the model and is saved with it: tokenizer, labels, task tokens, extractors of its regions.
+"""The processor saved beside a model: tokenizer, labels, task tokens, feature extractors.
 
-Two files: tokenizer.json (of the ``tokenizers`` library) and processor_config.json (everything else).
+It has two files: tokenizer.json (of the ``tokenizers`` library) and processor_config.json (the rest).
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
     from twelve.model.settings import Settings
     from twelve.regions.store.region_store import RegionStore
 
-_SAVED = "use the file that was saved with the model"
+_SAVED = "use the file saved with the model"
 CONFIG_FILE = "processor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
 FILES = (CONFIG_FILE, TOKENIZER_FILE)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 REGIONS = 100
-"""Detected regions of an image that are kept."""
+"""Default number of detected regions kept per image."""
 TOKEN_ROWS = 20
-"""Rows of the task-token table."""
+"""Default number of rows in the task-token table."""
 
 
 class TwelveProcessor:
-    """Text to word pieces, and the meaning of the model's rows and columns.
+    """Converts text to word pieces and describes the model's rows and columns.
 
     Attributes:
-        tokenizer: lower-cased BERT word pieces.
+        tokenizer: lower-case BERT word-piece tokenizer.
         vocabularies: output key -> labels, in the order of the head's columns.
         token_rows: task -> row of the task-token table.
         task_outputs: task -> output key.
-        max_text: task -> word pieces a text keeps, [CLS] and [SEP] included.
-        region_fingerprints: image source -> fingerprint of the extractor that its regions came from.
-        region_recipes: image source -> how to make that extractor again, as :class:`twelve.regions.recipe.Recipe`
-            writes it; imported regions have none.
-        allow_other_features: only warn of regions of another extractor; not saved.
-        temperatures: task -> what its logits are divided by before they are shown as scores.
-        max_regions: detected regions of an image that are kept (the global one comes on top).
-        familiar: what the training images' regions have in common; None where that is not known.
+        max_text: task -> number of word pieces kept per text, including [CLS] and [SEP].
+        region_fingerprints: image source -> fingerprint of the extractor of its regions.
+        region_recipes: image source -> how to recreate that extractor, as :class:`twelve.regions.recipe.Recipe` writes
+            it; absent for imported regions.
+        allow_other_features: only warn about regions of another extractor; not saved.
+        temperatures: task -> divisor of its logits, to calibrate scores.
+        max_regions: number of detected regions kept per image, without the global one.
+        familiar: statistics of the training images' regions, or None.
     """
 
     def __init__(
@@ -89,28 +89,28 @@ class TwelveProcessor:
 
     @classmethod
     def from_tokenizer(cls, source: str | Path) -> TwelveProcessor:
-        """An empty processor around a tokenizer: a vocab.txt or tokenizer.json, or anything with one inside that
-        :func:`twelve.io.hub.resolve` knows (a folder, ``package:MODULE``, a hub name)."""
+        """An empty processor around a tokenizer: a vocab.txt or tokenizer.json, or a folder, ``package:MODULE`` or hub
+        name with one inside (:func:`twelve.io.hub.resolve`)."""
         return cls(load_tokenizer(source))
 
     # --- text --------------------------------------------------------------------------------------------------
     def tokenize(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
-        """[CLS], the first ``max_length`` - 2 word pieces, [SEP], of each text; never padded. Of a text in parts, which
-        [SEP] divides, the longest part is shortened (:func:`shortened`)."""
+        """[CLS], the first ``max_length`` - 2 word pieces and [SEP] for each text, without padding. In texts with
+        [SEP]-separated parts, the longest part is shortened (:func:`shortened`)."""
         if max_length < 3:
-            raise ConfigError(f"a text of {max_length} word pieces holds no word", remedy="allow at least 3 (max_text)")
+            raise ConfigError(f"expected max_text of at least 3, found {max_length}", remedy="increase max_text")
         begin, end = self.special["[CLS]"], self.special["[SEP]"]
         encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [[begin, *shortened(text.ids, max_length - 2, end), end] for text in encoded]
 
     @property
     def vocab_size(self) -> int:
-        """Rows that the model's word embedding must have."""
+        """Required number of rows of the model's word embedding."""
         size: int = self.tokenizer.get_vocab_size(with_added_tokens=True)
         return size
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """Word pieces as text, for showing."""
+        """Word pieces as text, for display."""
         return [self.tokenizer.id_to_token(i) or "[UNK]" for i in ids]
 
     # --- tasks -------------------------------------------------------------------------------------------------
@@ -124,10 +124,10 @@ class TwelveProcessor:
         reserved: Iterable[int] = (),
         rows: int = TOKEN_ROWS,
     ) -> int:
-        """Make a task known, or change its output and length, and return its row of the task-token table.
+        """Add a task, or change its output and length, and return its row of the task-token table.
 
-        A task that has a row keeps it. A new one gets ``row`` if that is free, else the first free row, if possible
-        none of ``reserved`` (rows that known tasks have in the released model).
+        An existing task keeps its row. A new task gets ``row`` if it is free, else the first free row, preferably none
+        of ``reserved`` (rows of known tasks in the released model).
 
         Raises:
             ConfigError: all ``rows`` are taken.
@@ -139,46 +139,46 @@ class TwelveProcessor:
         free = sorted((r for r in range(rows) if r not in taken), key=lambda r: (r in kept, r))
         if not free:
             raise ConfigError(
-                f"no task token is left for {name!r}: all {rows} rows are taken by {', '.join(self.token_rows)}",
-                remedy="train fewer tasks, or a new model with more: --set model.architecture.num_task_tokens=N",
+                f"no task token is left for {name!r}: all {rows} rows are used by {', '.join(self.token_rows)}",
+                remedy="train fewer tasks, or a new model with more rows: --set model.architecture.num_task_tokens=N",
             )
         self.token_rows[name] = row if row in free else free[0]
         return self.token_rows[name]
 
     def check_regions(self, store: RegionStore, sources: Iterable[str], *, insist: str = "") -> None:
-        """Refuse regions that were made in another way than those that the model was trained on: by another extractor,
-        or with boxes of another kind, number or least score.
-
-        A source that was not trained on is held against the others: the model knows one kind of features.
+        """Reject regions unlike those that the model was trained on: from another extractor, or with boxes of another
+        kind, number or minimum score. Sources that were not trained on are compared with the others.
 
         Args:
-            insist: what one says to go on nevertheless, for the error.
+            insist: the option that overrides this check, for the error.
 
         Raises:
-            RegionError: says how both were made, and the commands that make the right ones. Under
-                ``allow_other_features`` a line of warning instead, once.
+            RegionError: the regions differ; the error describes both and gives commands for the right ones. With
+                ``allow_other_features``, prints one warning instead.
         """
         wrong = {source: differs for source in sources if (differs := self._difference(store, source))}
         if not wrong:
             return
         source, (found, expected) = next(iter(wrong.items()))
-        problem = f"the regions of {source!r} are of {found}, the model was trained on those of {expected}"
+        problem = f"the regions of {source!r} are from {found}, but the model was trained on regions from {expected}"
         if not self.allow_other_features:
-            others = f" (as are those of {', '.join(list(wrong)[1:])})" if len(wrong) > 1 else ""
+            others = f" (and likewise those of{', '.join(list(wrong)[1:])})" if len(wrong) > 1 else ""
             remedy = " && ".join(self._mended(store, source) for source in wrong)
             raise RegionError(
                 problem + others,
                 file=Path(store.root) / source,
-                remedy=remedy + (f"; or insist with {insist}" if insist else ""),
+                remedy=remedy + (f"; or override with {insist}" if insist else ""),
             )
         for source in wrong.keys() - self._warned:
             found, expected = wrong[source]
-            problem = f"the regions of {source!r} are of {found}, the model was trained on those of {expected}"
+            problem = (
+                f"the regions of {source!r} are from {found}, but the model was trained on regions from {expected}"
+            )
             tell(f"warning: {problem}")
             self._warned.add(source)
 
     def _difference(self, store: RegionStore, source: str) -> tuple[str, str] | None:
-        """What the regions of a source are, and what the model was trained on, in words; None where they fit."""
+        """(regions of a source, regions that the model was trained on), in words; None if they match."""
         known = self.region_fingerprints
         names = [source] if source in known else sorted(known)
         wanted = [Made.of(known[name], self.region_recipes.get(name)) for name in names]
@@ -192,10 +192,10 @@ class TwelveProcessor:
         return None
 
     def _mended(self, store: RegionStore, source: str) -> str:
-        """What to do to have the right regions of a source."""
+        """How to get matching regions for a source."""
         recipes = preferred(self.region_recipes, source)
         if not recipes:
-            return f"put the regions that the model was trained on into {Path(store.root) / source}"
+            return f"put regions like those the model was trained on into {Path(store.root) / source}"
         root = Path(store.root)
         move = shlex.join(["mv", str(root / source), str(root.with_name(f"{root.name}-{source}-before"))])
         return f"{move} && {store.command(source, like=recipes[0])}"
@@ -224,7 +224,7 @@ class TwelveProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **_: Any) -> TwelveProcessor:
-        """Read what :meth:`save_pretrained` wrote (a folder or a hub name; the hub's own options are left alone).
+        """Load a processor from a folder or hub repository; the hub's options are ignored.
 
         Raises:
             CheckpointError: a file is missing, a key unknown, a value of the wrong type.
@@ -242,13 +242,13 @@ class TwelveProcessor:
                 problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
                 raise CheckpointError(problem, file=file, remedy=_SAVED)
         if not sound(tree.get("familiar")):
-            raise CheckpointError("familiar holds no statistics of regions", file=file, remedy=_SAVED)
+            raise CheckpointError("familiar must hold statistics of regions", file=file, remedy=_SAVED)
         familiar = Familiarity.from_tree(tree["familiar"]) if tree.get("familiar") is not None else None
         for source, recipe in tree["region_recipes"].items():
             try:
                 mark = Recipe.from_json(recipe).fingerprint
                 if mark != (known := tree["region_fingerprints"].get(source)):
-                    raise RegionError(f"expected fingerprint {known} as in region_fingerprints, found {mark}")
+                    raise RegionError(f"expected fingerprint {known}, as in region_fingerprints, found {mark}")
             except RegionError as error:
                 raise CheckpointError(
                     error.problem, file=file, record=f"region_recipes.{source}", remedy=_SAVED
@@ -258,22 +258,22 @@ class TwelveProcessor:
 
 
 def check_fit(processor: TwelveProcessor, config: Settings, folder: Path) -> None:
-    """Compare what a saved processor says with the model that it was saved with.
+    """Check that a saved processor matches its model.
 
     Raises:
-        CheckpointError: it names a head, a row or a position that the model lacks, or has more or fewer word pieces or
-            labels than the model.
+        CheckpointError: the processor refers to a head, row or position that the model lacks, or has another number of
+            word pieces or labels.
     """
 
     from twelve.outputs import get_output
 
     def must(fits: bool, record: str, wanted: object, found: object) -> None:
         if not fits:
-            problem = f"expected {wanted}, as the model has, found {found}"
+            problem = f"expected {wanted}, as in the model, found {found}"
             raise CheckpointError(problem, file=folder / CONFIG_FILE, record=record, remedy=_SAVED)
 
     if processor.vocab_size != config.vocab_size:
-        problem = f"expected {config.vocab_size} word pieces, as the model has, found {processor.vocab_size}"
+        problem = f"expected {config.vocab_size} word pieces, as in the model, found {processor.vocab_size}"
         raise CheckpointError(problem, file=folder / TOKENIZER_FILE, remedy=_SAVED)
     heads, rows, longest = config.heads, config.num_task_tokens, config.max_position_embeddings
     own = [*heads, *(("pretraining",) if config.pretraining else ())]
@@ -293,23 +293,23 @@ def check_fit(processor: TwelveProcessor, config: Settings, folder: Path) -> Non
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """A tokenizer.json, a vocab.txt (lower-cased BERT word pieces), or whatever folder, package or hub name holds one.
+    """Load a tokenizer.json or vocab.txt (lower-case BERT word pieces), or a folder, package or hub name with one.
 
     Raises:
-        CheckpointError: there is none, or it cannot be read.
+        CheckpointError: it is missing or unreadable.
     """
     file = Path(source)
     if not file.is_file() and file.suffix not in (".json", ".txt"):
         folder = resolve(source, TOKENIZER_FILE, "vocab.txt")
         file = next((folder / name for name in (TOKENIZER_FILE, "vocab.txt") if (folder / name).is_file()), folder)
     if not file.is_file():
-        raise CheckpointError("no tokenizer.json or vocab.txt here", file=file, remedy="name a tokenizer's folder")
+        raise CheckpointError("no tokenizer.json or vocab.txt here", file=file, remedy="name a folder with a tokenizer")
     return read_tokenizer(file) if file.suffix == ".json" else wordpieces(read_vocabulary(file))
 
 
 def shortened(pieces: list[int], most: int, separator: int) -> list[int]:
-    """The first ``most`` word pieces; of parts between separators the longest (the first of equals) loses
-    its last piece until all fit: what comes last, such as an answer to choose among, is not lost."""
+    """The first ``most`` word pieces. If separators divide the text, the longest part (the first, among equals) loses
+    its last piece until all fit, so that the last part, such as an answer to choose, is kept."""
     parts = [list(part) for last, part in itertools.groupby(pieces, lambda piece: piece == separator) if not last]
     room = most - (len(parts) - 1)
     if len(pieces) <= most or len(parts) < 2 or room < len(parts):
@@ -320,7 +320,7 @@ def shortened(pieces: list[int], most: int, separator: int) -> list[int]:
 
 
 def wordpieces(vocabulary: Sequence[str]) -> Tokenizer:
-    """Lower-cased BERT word pieces from the lines of a vocab.txt."""
+    """Lower-case BERT word-piece tokenizer from the lines of a vocab.txt."""
     table = {token: row for row, token in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordPiece(table, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -357,7 +357,7 @@ def _strings(value: Any) -> bool:
 
 
 _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "max_regions": (lambda value: _count(value) and 0 < value <= WINDOWS, f"a whole number from 1 to {WINDOWS}"),
+    "max_regions": (lambda value: _count(value) and 0 < value <= WINDOWS, f"an integer from 1 to {WINDOWS}"),
     "token_rows": (_mapping(_count), "a mapping of tasks to rows"),
     "task_outputs": (_mapping(_string), "a mapping of tasks to output keys"),
     "max_text": (_mapping(_count), "a mapping of tasks to numbers of word pieces"),

@@ -1,6 +1,6 @@
 """The model's settings: sizes, layer pattern, heads. Field names are those of the released configurations.
 
-Nothing is accepted silently: an unknown key, a value of the wrong type or sizes that do not fit raise ConfigError.
+Unknown keys, values of the wrong type and sizes that do not fit raise ConfigError.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from twelve.errors import ConfigError, nearest
 
 Step = tuple[Literal["text", "image", "connection"], int]
-"""A layer of one stream, or a connection of both, with its index."""
+"""(kind, index) of a layer of one stream or of a connection between both."""
 
 ACTIVATIONS = ("gelu", "relu", "swish")
 _HEAD_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
-_HEAD = 'write heads as {"answer": {"kind": "answer", "size": 3129}}: a kind and a size by name'
+_HEAD = 'write heads as {"answer": {"kind": "answer", "size": 3129}}'
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 WRITTEN_BY_TRANSFORMERS: Mapping[str, Callable[[Any], bool]] = {
     "architectures": lambda value: value is None or value in (["Twelve"], ("Twelve",)),
@@ -32,7 +32,7 @@ WRITTEN_BY_TRANSFORMERS: Mapping[str, Callable[[Any], bool]] = {
         lambda value: value is None or isinstance(value, str | Path),
     ),
 }
-"""The library's own keys, and what they may say: some of its versions import or fetch what others name there."""
+"""Keys of the library and their allowed values. With other values, some versions import or fetch code."""
 
 _WIDTHS, _ROWS = 1 << 15, 1 << 21
 _SIZES: Mapping[str, int] = {
@@ -43,10 +43,10 @@ _SIZES: Mapping[str, int] = {
     **dict.fromkeys(("vocab_size", "v_target_size"), _ROWS),
     **{"max_position_embeddings": 1 << 16, "type_vocab_size": 1024, "num_task_tokens": 1 << 14},
 }
-"""Sizes, and ten times and more what the largest model of this kind could want: a file is not believed beyond."""
+"""Upper bounds of sizes in a file, over ten times those of the largest models of this kind."""
 MOST_HEADS = 1024
 MOST_PARAMETERS = 4_000_000_000
-"""Fifteen times the paper's model."""
+"""15 times the paper's model."""
 _RATES = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob", "v_hidden_dropout_prob"),
     *("v_attention_probs_dropout_prob", "pooled_dropout"),
@@ -62,12 +62,12 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(init=False, eq=False, repr=False)
 class Settings:
-    """Sizes and switches of a model; the defaults are the paper's sizes. Needs no library:
-    :class:`twelve.TwelveConfig` is the same as a configuration of transformers.
+    """Sizes and switches of a model; the defaults are the paper's. Needs no library: :class:`twelve.TwelveConfig` adds
+    transformers' methods.
 
     Attributes:
-        trunk: name in :data:`twelve.model.trunk.TRUNKS`. What is said of streams and connections is of "two_stream".
-        vocab_size, max_position_embeddings, type_vocab_size: rows of the text embeddings' tables.
+        trunk: name in :data:`twelve.model.trunk.TRUNKS`. Streams and connections below refer to "two_stream".
+        vocab_size, max_position_embeddings, type_vocab_size: rows of the text embedding tables.
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: of the text stream.
         v_feature_size: width of the detector's region features.
         v_hidden_size, v_num_hidden_layers, v_num_attention_heads, v_intermediate_size, v_hidden_act: of the visual
@@ -76,14 +76,14 @@ class Settings:
         t_biattention_id, v_biattention_id: connection c sits before text layer ``t_biattention_id[c]`` and before
             visual layer ``v_biattention_id[c]``.
         task_specific_tokens: insert a row of the task-token table after [CLS]; ``num_task_tokens`` rows.
-        fusion_method: the fused vector is the product ("mul") or the sum ("sum") of the pooled ones.
-        dynamic_attention: visual self-attention is gated by the mean of the text stream.
-        visual_target, v_target_size: what the pretraining head predicts of a masked region: 0 its class distribution,
-            1 its feature (squared error), 2 its feature (among negatives).
+        fusion_method: whether the fused vector is the product ("mul") or sum ("sum") of the pooled ones.
+        dynamic_attention: gate visual self-attention by the mean of the text stream.
+        visual_target, v_target_size: what the pretraining head predicts for a masked region: 0 its class distribution,
+            1 its feature (squared error), 2 its feature (among negatives); and the size of that target.
         pooled_dropout: dropout before the heads.
         heads: key -> {"kind": kind of output, "size": number of classes}.
-        pretraining: whether the heads for masked words, masked regions and alignment exist.
-        word_logit: whether the head that scores each word exists.
+        pretraining: whether there are heads for masked words, masked regions and alignment.
+        word_logit: whether there is a head that scores each word.
     """
 
     trunk: str = "two_stream"
@@ -121,9 +121,9 @@ class Settings:
     pretraining: bool = False
     word_logit: bool = False
 
-    if TYPE_CHECKING:  # not a setting; the library has a property of this name
+    if TYPE_CHECKING:  # not a setting, but a property of transformers' class
         name_or_path: str = ""
-        """The folder that they were read from, if they were."""
+        """The folder that the settings were read from, if any."""
 
     def __init__(self, **settings: Any) -> None:
         if unknown := [key for key in settings if key not in defaults()]:
@@ -132,13 +132,13 @@ class Settings:
         self._take(settings)
 
     def _take(self, given: Mapping[str, Any]) -> None:
-        """Set what is given and the defaults of the rest."""
+        """Set the given values and defaults for the rest."""
         for key, value in {**defaults(), **given}.items():
             setattr(self, key, _copied(value))
         self.check()
 
     def check(self) -> None:
-        """Raise ConfigError, showing both values, when a value cannot be used or two do not fit."""
+        """Raise ConfigError if a value is invalid or two do not fit; the error shows them."""
         values = {key: getattr(self, key) for key in defaults()}
         _check_types(values)
         for width, heads in (
@@ -148,22 +148,22 @@ class Settings:
         ):
             if values[width] % values[heads]:
                 raise ConfigError(
-                    f"{width} {values[width]} is not a multiple of {heads} {values[heads]}",
-                    remedy="choose sizes of which each head gets an equal part",
+                    f"{width} must be a multiple of {heads} {values[heads]}, found {values[width]}",
+                    remedy="choose a multiple",
                 )
         if values["trunk"] == "two_stream":
             _check_pattern(values)
         _check_heads(values["heads"])
         if (count := _parameters(values)) > MOST_PARAMETERS:
             raise ConfigError(
-                f"expected a model of at most {MOST_PARAMETERS:,} parameters, found one of {count:,}",
+                f"expected at most {MOST_PARAMETERS:,} parameters, found {count:,}",
                 remedy="choose smaller sizes",
             )
 
     @property
     def steps(self) -> list[Step]:
-        """Layers and connections in the order of the original: text layers up to the connection, visual layers up to
-        it, the connection, and so on; after the last one the remaining visual layers, then the remaining text ones."""
+        """Layers and connections in the original's order: for each connection, the text layers up to it, the visual
+        layers up to it, and the connection; finally the remaining visual layers, then the remaining text layers."""
         steps: list[Step] = []
         text = image = 0
         for connection, (t, v) in enumerate(zip(self.t_biattention_id, self.v_biattention_id, strict=True)):
@@ -186,14 +186,14 @@ def defaults() -> Mapping[str, Any]:
 
 
 def _copied(value: Any) -> Any:
-    """Own lists and dictionaries, so that no two configurations share one."""
+    """Copy lists and dictionaries so that configurations do not share them."""
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def unknown_setting(key: str, value: object) -> ConfigError:
-    """An error about a key that is none of the settings, to be raised."""
+    """The error to raise for an unknown setting."""
     return ConfigError(
         f"unknown setting {key!r} (value {value!r}){nearest(key, defaults())}",
         remedy="remove it or correct its name",
@@ -201,22 +201,22 @@ def unknown_setting(key: str, value: object) -> ConfigError:
 
 
 def check_library_key(key: str, value: Any) -> None:
-    """Raise ConfigError for a value that a key of :data:`WRITTEN_BY_TRANSFORMERS` cannot have."""
+    """Raise ConfigError for an invalid value of a key in :data:`WRITTEN_BY_TRANSFORMERS`."""
     if not WRITTEN_BY_TRANSFORMERS[key](value):
-        raise ConfigError(f"{key} cannot be {value!r}", remedy="leave it as the model was saved with it")
+        raise ConfigError(f"{key} cannot be {value!r}", remedy="restore the value saved with the model")
 
 
 def _check_types(values: Mapping[str, Any]) -> None:
     def refuse(key: str, wanted: str) -> None:
-        raise ConfigError(f"{key} must be {wanted}, not {values[key]!r}", remedy=f"set {key} to {wanted}")
+        raise ConfigError(f"{key} must be {wanted}, found {values[key]!r}", remedy=f"set {key} to {wanted}")
 
     if not isinstance(values["trunk"], str):
         refuse("trunk", "a name")
     for key, most in _SIZES.items():
         if type(values[key]) is not int or values[key] < 1:
-            refuse(key, "a whole number of at least 1")
+            refuse(key, "an integer of at least 1")
         if values[key] > most:
-            refuse(key, f"a whole number of at most {most}")
+            refuse(key, f"an integer of at most {most}")
     for key in _RATES:
         if type(values[key]) not in (int, float) or not 0 <= values[key] < 1:
             refuse(key, "a number from 0 up to, but not including, 1")
@@ -230,31 +230,31 @@ def _check_types(values: Mapping[str, Any]) -> None:
         refuse("initializer_range", "a number above 0 and at most 1000")
     for key in ("t_biattention_id", "v_biattention_id"):
         if not isinstance(values[key], list) or any(type(layer) is not int for layer in values[key]):
-            refuse(key, "a list of whole numbers")
+            refuse(key, "a list of integers")
         if len(values[key]) > _SIZES["num_hidden_layers"]:
-            refuse(key, f"a list of at most {_SIZES['num_hidden_layers']} whole numbers")
+            refuse(key, f"a list of at most {_SIZES['num_hidden_layers']} integers")
 
 
 def _check_pattern(values: Mapping[str, Any]) -> None:
     text, image = values["t_biattention_id"], values["v_biattention_id"]
     if len(text) != len(image):
         raise ConfigError(
-            f"t_biattention_id {text} names {len(text)} connections, v_biattention_id {image} names {len(image)}",
-            remedy="give each connection one place in each stream",
+            f"expected equally many connections, found t_biattention_id {text} and v_biattention_id {image}",
+            remedy="make both lists equally long",
         )
     for key, layers in (("t_biattention_id", "num_hidden_layers"), ("v_biattention_id", "v_num_hidden_layers")):
         if any(later < earlier for earlier, later in zip(values[key], values[key][1:], strict=False)):
-            raise ConfigError(f"{key} {values[key]} goes backwards", remedy="list the layers in increasing order")
+            raise ConfigError(f"{key} must be in increasing order, found {values[key]}", remedy="sort its layers")
         for layer in values[key]:
             if not 0 <= layer <= values[layers]:
                 raise ConfigError(
-                    f"{key} names layer {layer}, but {layers} is {values[layers]}",
+                    f"{key} must name layers from 0 to {layers} {values[layers]}, found {layer}",
                     remedy=f"choose layers from 0 to {values[layers]}",
                 )
 
 
 def _parameters(values: Mapping[str, Any]) -> int:
-    """Of a model's matrices, about: those of its layers, connections, embeddings and heads."""
+    """Approximate number of parameters in layers, connections, embeddings and heads."""
 
     def block(query: str, key: str, size: str, intermediate: str) -> int:
         return int(2 * values[size] * (values[query] + values[key]) + 2 * values[query] * values[intermediate])
@@ -273,20 +273,20 @@ def _parameters(values: Mapping[str, Any]) -> int:
 
 
 def _check_heads(heads: Any) -> None:
-    """The shape of the table; whether a kind exists is known where heads are built."""
+    """Check the form of the table; the model checks that kinds exist."""
     if not isinstance(heads, dict):
-        raise ConfigError(f"heads must map keys to kind and size, not {heads!r}", remedy=_HEAD)
+        raise ConfigError(f"heads must map keys to kind and size, found {heads!r}", remedy=_HEAD)
     if len(heads) > MOST_HEADS:
         raise ConfigError(f"expected at most {MOST_HEADS} heads, found {len(heads)}", remedy="leave some out")
     for key, head in heads.items():
         if not isinstance(key, str) or not _HEAD_KEY.fullmatch(key) or key in ("words", "regions", "word_logit"):
             raise ConfigError(f"{key!r} cannot name a head", remedy="use letters, digits, _ and - only")
         if not isinstance(head, dict) or set(head) != {"kind", "size"}:
-            raise ConfigError(f"head {key!r} must have a kind and a size, not {head!r}", remedy=_HEAD)
+            raise ConfigError(f"head {key!r} must have a kind and a size, found {head!r}", remedy=_HEAD)
         if not isinstance(head["kind"], str) or type(head["size"]) is not int or head["size"] < 1:
             raise ConfigError(
-                f"head {key!r} has kind {head['kind']!r} and size {head['size']!r}",
-                remedy="kind is a name, size a whole number of at least 1",
+                f"head {key!r}: expected a kind and a size of at least 1, found {head['kind']!r} and {head['size']!r}",
+                remedy=_HEAD,
             )
         if head["size"] > _ROWS:
             raise ConfigError(

@@ -1,8 +1,8 @@
-"""A trunk of one stream: a BERT that reads words and regions together (UNITER, Chen et al. 2020).
+"""A single-stream trunk: one BERT over words and regions (UNITER, Chen et al. 2020).
 
-``v_feature_size`` and ``bi_hidden_size`` (the fused width) count as for two streams; the other settings of the visual
-stream and of the connections mean nothing here. As text and image meet in the first layer, encoding one of them alone
-ends at its embedding.
+``v_feature_size`` and ``bi_hidden_size`` (the fused width) apply as in two streams; other settings of the visual stream
+and of connections have no effect. Text and image meet in the first layer, so encoding either alone stops at the
+embedding.
 
 Axes: T texts, I images, P pairs, L text length (task token included), R regions (region 0 global), F feature size,
 H width, B fused width, N heads.
@@ -25,7 +25,7 @@ _LAYER = re.compile(r"layers\.(\d+)\.")
 
 
 class SingleStream(nn.Module):
-    """See :class:`twelve.model.trunk.Trunk`. The bias of the region embedding marks a position as a region."""
+    """See :class:`twelve.model.trunk.Trunk`. The region embedding's bias marks positions as regions."""
 
     tokens: ClassVar[str] = "text.embedding.tasks"
     released: ClassVar[bool] = False
@@ -43,7 +43,7 @@ class SingleStream(nn.Module):
     def words(self) -> Tensor:
         return cast(TextEmbedding, self.text["embedding"]).words.weight
 
-    # --- the way through ---------------------------------------------------------------------------------------
+    # --- forward pass ------------------------------------------------------------------------------------------
     def encode_texts(
         self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
     ) -> tuple[Tensor, Tensor | None]:
@@ -66,7 +66,7 @@ class SingleStream(nn.Module):
         image_need: Need,
         trace: Trace,
     ) -> tuple[Tensor, Tensor]:
-        """All positions through all layers; the last one computes those alone that are read."""
+        """Run all positions through all layers; the last layer computes only those that are read."""
         length, states = text.shape[1], torch.cat([text, image], 1)
         mask = None
         if text_mask is not None or image_mask is not None:
@@ -103,10 +103,10 @@ class SingleStream(nn.Module):
     def standardise_regions(self, mean: Tensor, std: Tensor) -> None:
         cast(ImageEmbedding, self.image["embedding"]).standardise(mean, std)
 
-    # --- what others ask of its configuration ------------------------------------------------------------------
+    # --- description of a configuration ------------------------------------------------------------------------
     @classmethod
     def depth(cls, name: str, config: Settings) -> int:
-        """The last layer lies at 1, both embeddings below all layers."""
+        """1 for the last layer; both embeddings lie below all layers."""
         if layer := _LAYER.match(name):
             return config.num_hidden_layers - int(layer[1])
         embedded = name.startswith(("text.embedding.", "image.embedding."))
@@ -114,7 +114,7 @@ class SingleStream(nn.Module):
 
     @classmethod
     def stream_layers(cls, config: Settings) -> Mapping[str, int]:
-        """The layers count as the text's, whose encoder they may come from."""
+        """All layers count as text layers, since a text encoder can initialize them."""
         return {"text": config.num_hidden_layers, "image": 0}
 
     @classmethod
@@ -140,5 +140,5 @@ def _read(states: Tensor, need: Need) -> Tensor:
 
 
 def _shares(probabilities: Tensor) -> Tensor:
-    """Rows that sum to 1 again, of a part of the keys."""
+    """Renormalize attention over a part of the keys."""
     return probabilities / probabilities.sum(-1, keepdim=True).clamp_min(torch.finfo(probabilities.dtype).tiny)

@@ -1,4 +1,4 @@
-"""The two streams, their connections, and which of their layers a batch needs.
+"""The two streams, their connections, and the plan of which layers a batch needs.
 
 Axes: P pairs, L text length (task token included), R regions, H text width, V visual width.
 """
@@ -19,7 +19,7 @@ from twelve.model.settings import Settings, Step
 
 
 class Need(enum.IntEnum):
-    """Which positions of a stream somebody reads."""
+    """Which positions of a stream are read."""
 
     NONE = 0
     FIRST = 1
@@ -28,7 +28,7 @@ class Need(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A step that must run, and the positions that must come out of it, by stream."""
+    """A step that must run, and the positions it must compute in each stream."""
 
     kind: Literal["text", "image", "connection"]
     index: int
@@ -37,10 +37,10 @@ class Planned:
 
 
 def plan(steps: Iterable[Step], text: Need, image: Need, *, dynamic: bool = False) -> list[Planned]:
-    """The steps whose results are read, in forward order, found by walking backward from what is read at the end.
+    """Steps whose results are read, in forward order, found by walking backward from the final needs.
 
     A layer computes queries for the positions that are read and keys for all; a connection runs only the directions
-    that are read. ``dynamic``: visual layers read the whole text stream too.
+    that are read. With ``dynamic``, visual layers also read the whole text stream.
     """
     planned: list[Planned] = []
     for kind, index in reversed(list(steps)):
@@ -60,7 +60,7 @@ def plan(steps: Iterable[Step], text: Need, image: Need, *, dynamic: bool = Fals
 
 
 class ImageLayer(Block):
-    """A layer of the visual stream, whose queries and keys the text may gate (``dynamic_attention``)."""
+    """A visual layer, whose queries and keys the text can gate (``dynamic_attention``)."""
 
     def __init__(self, config: Settings) -> None:
         super().__init__(
@@ -78,7 +78,7 @@ class ImageLayer(Block):
         self.key_gate = nn.Linear(*sizes) if dynamic else None
 
     def gates(self, text: Tensor, mask: Tensor | None) -> Gates | None:
-        """1 + sigmoid of a projection of the mean word (P, L, H), each (P, V); None without ``dynamic_attention``."""
+        """1 + sigmoid of projections of the mean word of (P, L, H), each (P, V); None without ``dynamic_attention``."""
         if self.query_gate is None or self.key_gate is None:
             return None
         if mask is None:
@@ -90,9 +90,9 @@ class ImageLayer(Block):
 
 
 class Connection(nn.Module):
-    """Both directions of a co-attention, from the same inputs: words over regions, and regions over words.
+    """Co-attention in both directions from the same inputs: words over regions and regions over words.
 
-    The dropout of the probabilities is that of the stream attended to, as in the original.
+    Attention dropout is that of the stream attended to, as in the original.
     """
 
     def __init__(self, config: Settings) -> None:
@@ -133,9 +133,9 @@ def text_layer(config: Settings) -> Block:
 
 @dataclass
 class Trace:
-    """States and attention probabilities by the name of the step, kept on the way when asked for.
+    """States and attention probabilities by step, recorded on request.
 
-    ``text.3`` is text layer 3, ``connection.0.text`` the words after connection 0 (attention: words over regions).
+    ``text.3`` is text layer 3, ``connection.0.text`` the words after connection 0 (attention of words over regions).
     """
 
     remember: bool = False
@@ -150,7 +150,7 @@ class Trace:
             self.attentions[name] = probabilities
 
     def take(self, other: Trace, rows: Tensor | None) -> None:
-        """Add what ``other`` holds, one row a pair."""
+        """Add the entries of ``other``, gathered to one row per pair."""
         self.states.update({name: gather(states, rows) for name, states in other.states.items()})
         self.attentions.update({name: gather(states, rows) for name, states in other.attentions.items()})
 
@@ -174,7 +174,7 @@ class ImageStream(nn.Module):
 
 
 class Layers(NamedTuple):
-    """Everything that steps refer to by index."""
+    """The modules that steps refer to by index."""
 
     text: nn.ModuleList
     image: nn.ModuleList
@@ -189,7 +189,8 @@ class Layers(NamedTuple):
         image_mask: Tensor | None,
         trace: Trace | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Both streams after ``steps``: text (P, L, H), image (P, R, V), or (P, 1, .) where only the first is read."""
+        """Both streams after ``steps``: text (P, L, H), image (P, R, V), or (P, 1, .) if only the first position is
+        read."""
         trace = trace or Trace()
         explain = trace.explain
         layer: Any
@@ -220,12 +221,12 @@ def _read(states: Tensor, need: Need) -> Tensor:
 
 
 def gather(states: Tensor, rows: Tensor | None) -> Tensor:
-    """``states[rows]``, without a copy when ``rows`` is None."""
+    """``states[rows]``; no copy if ``rows`` is None."""
     return states if rows is None else states.index_select(0, rows)
 
 
 def identity_as_none(rows: Tensor | None, count: int) -> Tensor | None:
-    """None when ``rows`` is 0, 1, .. count - 1. Only looked at on the CPU: elsewhere that would wait for the device."""
+    """None if ``rows`` is 0, 1, .. count - 1. Checked only on the CPU; elsewhere this would synchronize."""
     if rows is not None and rows.device.type == "cpu" and torch.equal(rows, torch.arange(count)):
         return None
     return rows

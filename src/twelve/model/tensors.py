@@ -1,7 +1,7 @@
-"""The weights of a model's folder: which there are, told from the headers of its safetensors files alone, and read.
+"""Safe reading of weights in a model's folder.
 
-Nothing is built or mapped before names, sizes and types are known, and no file is read but ``model.safetensors``, or
-the shards that ``model.safetensors.index.json`` lists, in the folder itself.
+Names, sizes and types are checked from the safetensors headers before anything is built or mapped. Only
+``model.safetensors``, or the shards that ``model.safetensors.index.json`` lists, are read, and only in that folder.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from twelve.io.hub import inside
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _BYTES: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-"""Types that weights may have."""
+"""Allowed types of weights -> bytes per number."""
 _HEADER = 1 << 25
-"""Bytes of a header: a model of a hundred thousand tensors has a third of it."""
+"""Maximum header size in bytes, three times that of a model with 100,000 tensors."""
 _AXES = 8
-_REMEDY = "use the file that was saved with the model"
+_REMEDY = "use the file saved with the model"
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What a file's header says of one tensor."""
+    """A tensor according to its file's header."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -38,10 +38,10 @@ class Weight:
 
 
 def weights_of(folder: Path) -> dict[str, Weight]:
-    """Every weight of a folder that ``save_pretrained`` wrote, by name.
+    """List the weights in a folder written by ``save_pretrained``, by name.
 
     Raises:
-        CheckpointError: there are none; a file is damaged, no regular file of the folder, or not as its index says.
+        CheckpointError: there are none, or a file is damaged, not a regular file, or contradicts the index.
     """
     if os.path.lexists(folder / WEIGHTS):
         return _header(inside(folder, WEIGHTS))
@@ -52,7 +52,7 @@ def weights_of(folder: Path) -> dict[str, Weight]:
     index = inside(folder, INDEX)
     placed = json_file.read_object(index, remedy=_REMEDY).get("weight_map")
     if not isinstance(placed, dict) or not placed:
-        problem = "expected names of weights with their files"
+        problem = "expected weight names mapped to files"
         raise CheckpointError(problem, file=index, record="weight_map", remedy=_REMEDY)
     shards: dict[str, set[str]] = {}
     for name, shard in placed.items():
@@ -67,7 +67,7 @@ def weights_of(folder: Path) -> dict[str, Weight]:
     found: dict[str, Weight] = {}
     for shard, names in sorted(shards.items()):
         there = _header(inside(folder, shard))
-        for what, others in (("lacks", names - there.keys()), ("has, beyond the index,", there.keys() - names)):
+        for what, others in (("lacks", names - there.keys()), ("has beyond its index", there.keys() - names)):
             if others:
                 some = ", ".join(sorted(others)[:3])
                 raise CheckpointError(f"{what} {len(others)} weights: {some}", file=folder / shard, remedy=_REMEDY)
@@ -76,7 +76,7 @@ def weights_of(folder: Path) -> dict[str, Weight]:
 
 
 def read_weights(weights: Mapping[str, Weight]) -> dict[str, Any]:
-    """The tensors that :func:`weights_of` listed.
+    """Read the tensors listed by :func:`weights_of`.
 
     Raises:
         CheckpointError: a file cannot be read.
@@ -94,10 +94,10 @@ def read_weights(weights: Mapping[str, Weight]) -> dict[str, Any]:
 
 
 def _header(file: Path) -> dict[str, Weight]:
-    """What the header of a safetensors file says, once all of it agrees with itself and with the file's size."""
+    """Read a safetensors header and check its consistency and the file's size."""
 
     def wrong(problem: str, record: str | None = None) -> CheckpointError:
-        return CheckpointError(f"no sound safetensors file: {problem}", file=file, record=record, remedy=_REMEDY)
+        return CheckpointError(f"not a valid safetensors file: {problem}", file=file, record=record, remedy=_REMEDY)
 
     try:
         with json_file.opened(file) as stream:
@@ -105,18 +105,18 @@ def _header(file: Path) -> dict[str, Weight]:
             length = int.from_bytes(stream.read(8), "little")
             most = min(_HEADER, size - 8)
             if most < 2:
-                raise wrong(f"expected a header, found {size} bytes in all")
+                raise wrong(f"expected a header, found {size} bytes")
             if not 2 <= length <= most:
                 raise wrong(f"expected a header of at most {most:,} bytes, found {length:,}")
             tree = json_file.decode(stream.read(length).decode())
     except OSError as problem:
         raise CheckpointError(f"cannot be read: {problem.strerror}", file=file, remedy=_REMEDY) from None
     except UnicodeDecodeError:
-        raise wrong("its header is no text") from None
+        raise wrong("its header is not text") from None
     except json_file.Flaw as flaw:
         raise wrong(flaw.problem, flaw.place) from None
     if not isinstance(tree, dict):
-        raise wrong("its header is no JSON object")
+        raise wrong("its header is not a JSON object")
     notes = tree.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
         raise wrong("expected texts", "__metadata__")
@@ -134,16 +134,16 @@ def _header(file: Path) -> dict[str, Weight]:
                 or len(numbers) > most
                 or any(type(n) is not int or n < 0 for n in numbers)
             ):
-                raise wrong("shape and data_offsets must be whole numbers", name)
+                raise wrong("shape and data_offsets must be integers", name)
         if len(span) != 2 or span[1] - span[0] != math.prod(shape) * _BYTES[dtype]:
-            raise wrong(f"its {dtype} numbers of shape {shape} do not fill bytes {span}", name)
+            raise wrong(f"{dtype} values of shape {shape} do not fill bytes {span}", name)
         found[name] = Weight(tuple(shape), dtype, file)
         spans.append((span[0], span[1], name))
     place = 0
     for begin, end, name in sorted(spans):
         if begin != place:
-            raise wrong(f"expected it to begin at byte {place:,}, found {begin:,}", name)
+            raise wrong(f"expected it to start at byte {place:,}, found {begin:,}", name)
         place = end
     if place != size - 8 - length:
-        raise wrong(f"expected {place:,} bytes of numbers, found {size - 8 - length:,}")
+        raise wrong(f"expected {place:,} bytes of data, found {size - 8 - length:,}")
     return found

@@ -1,7 +1,7 @@
-"""tokenizer.json, of which nothing is handed to the ``tokenizers`` library that is not known to be harmless there.
+"""Safe reading of tokenizer.json: the ``tokenizers`` library only gets content known to be harmless.
 
-Such a file is a program for the library: a chain of replacements of a few hundred bytes fills all memory with the first
-text. So only what BERT's tokenizers consist of is taken, each part with bounds.
+The file is a program for the library: a chain of replacements in a few hundred bytes can fill all memory on the first
+text. So only the parts of BERT tokenizers are accepted, each within bounds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from twelve.errors import CheckpointError
 from twelve.io import json_file
 
 PIECES = 1 << 21
-"""Word pieces at most; a million is more than any language model's."""
+"""Maximum number of word pieces; no language model has half as many."""
 LONGEST = 256
-"""Characters of a piece at most."""
+"""Maximum number of characters in a piece."""
 _ADDED, _PARTS, _WORD = 4096, 16, 1000
-_REMEDY = "use a tokenizer of BERT's kind, as it was saved with the model"
+_REMEDY = "use a BERT tokenizer, as saved with the model"
 
 _Test = Callable[[Any], bool]
 
@@ -43,7 +43,7 @@ def _list(of: _Test, most: int = _PARTS) -> _Test:
 
 
 def _object(**fields: _Test) -> _Test:
-    """An object of these fields and no other."""
+    """An object with exactly these fields."""
     return lambda value: isinstance(value, dict) and value.keys() == fields.keys() and _all(value, fields)
 
 
@@ -127,10 +127,10 @@ _SHAPE: Mapping[str, tuple[_Test, str]] = {
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
-    """The tokenizer in a tokenizer.json; it neither pads nor cuts.
+    """Read a tokenizer.json, without its padding and truncation.
 
     Raises:
-        CheckpointError: it is no tokenizer of BERT's kind, or its pieces are not numbered from 0 without a gap.
+        CheckpointError: it is not a BERT tokenizer, or its pieces are not numbered from 0 without gaps.
     """
     tree = json_file.read_object(file, remedy=_REMEDY)
 
@@ -159,15 +159,15 @@ def read_tokenizer(file: Path) -> Tokenizer:
         raise wrong("[UNK] among the pieces", "none", "model.vocab")
     try:
         return Tokenizer.from_str(json.dumps(tree | {"truncation": None, "padding": None}))
-    except Exception as problem:  # the library raises bare Exception for every flaw of the file
+    except Exception as problem:  # the library raises bare Exception for any error
         raise CheckpointError(f"not a tokenizer: {problem}", file=file, remedy=_REMEDY) from None
 
 
 def read_vocabulary(file: Path) -> list[str]:
-    """The pieces of a vocab.txt, one a line.
+    """Read the pieces of a vocab.txt, one per line.
 
     Raises:
-        CheckpointError: it cannot be read; a piece is empty, too long, or there twice; there are too many.
+        CheckpointError: it is unreadable; a piece is empty, too long or repeated; there are too many.
     """
     lines = [
         line.removesuffix("\r") for line in json_file.read_text(file, remedy=_REMEDY).removesuffix("\n").split("\n")
@@ -176,7 +176,7 @@ def read_vocabulary(file: Path) -> list[str]:
     for number, piece in enumerate(lines, start=1):
         if not _piece(piece) or piece in seen or number > PIECES:
             raise CheckpointError(
-                f"not a vocabulary: expected 1 to {PIECES:,} different pieces of 1 to {LONGEST} characters, "
+                f"not a vocabulary: expected 1 to {PIECES:,} distinct pieces of 1 to {LONGEST} characters, "
                 f"found {piece[:40]!r}",
                 file=file,
                 record=f"line {number}",

@@ -1,4 +1,4 @@
-"""What stands between the inputs and the heads: a trunk, behind a Protocol and a registry.
+"""The trunk, between inputs and heads: its Protocol and its registry.
 
 Axes: T texts, I images, P pairs, L text length (task token included), R regions (region 0 global), F feature size,
 H width of words, V width of regions, B fused width.
@@ -19,14 +19,14 @@ from twelve.model.two_stream import TwoStream
 
 
 class Trunk(Protocol):
-    """A module whose children hold all of its parameters; the model registers them under their own names.
+    """A module whose children, registered in the model under their own names, hold all its parameters.
 
-    Class methods need the configuration alone. A step at which words look at regions and back has its attention
-    recorded as NAME.text (P, N, L, R) and NAME.image (P, N, R, L); every row sums to 1.
+    Class methods need only the configuration. A step in which words and regions attend to each other records its
+    attention as NAME.text (P, N, L, R) and NAME.image (P, N, R, L), with rows that sum to 1.
 
     Attributes:
-        tokens: prefix of the task-token table's name.
-        released: whether the released files have a place for each of its parameters.
+        tokens: prefix of the task-token table's parameter name.
+        released: whether the released format has a place for all its parameters.
         visual_size, fused_size: V and B.
     """
 
@@ -46,10 +46,11 @@ class Trunk(Protocol):
     def encode_texts(
         self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
     ) -> tuple[Tensor, Tensor | None]:
-        """States (T, L, H) of distinct texts as far as no image decides them, and their mask with the task token."""
+        """States (T, L, H) of distinct texts, as far as they do not depend on images, and their mask with task
+        token."""
 
     def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
-        """States (I, R, V) of distinct images as far as no text decides them."""
+        """States (I, R, V) of distinct images, as far as they do not depend on texts."""
 
     def fuse(
         self,
@@ -61,22 +62,23 @@ class Trunk(Protocol):
         image_need: Need,
         trace: Trace,
     ) -> tuple[Tensor, Tensor]:
-        """Final words (P, L, H) and regions (P, R, V) of encoded pairs. The first position comes first, and the others
-        are there where ``Need.ALL`` asks for them; what nothing needs is undefined."""
+        """Final words (P, L, H) and regions (P, R, V) of encoded pairs. Only the first position is defined where the
+        need is not ``Need.ALL``, and none where nothing is needed."""
 
     def pool(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """(P, B) of each side, from what :meth:`fuse` returned."""
+        """Pooled vectors (P, B) of both sides, from the result of :meth:`fuse`."""
 
     def standardise_regions(self, mean: Tensor, std: Tensor) -> None:
         """Fold mean and standard deviation (F,) of the region features into the region embedding."""
 
     @classmethod
     def depth(cls, name: str, config: Settings) -> int:
-        """How many layers a parameter lies below the heads; 0 for one that is not the trunk's."""
+        """Number of layers between a parameter and the heads; 0 if it is not the trunk's."""
 
     @classmethod
     def stream_layers(cls, config: Settings) -> Mapping[str, int]:
-        """How many layers ``freeze.text_layers`` and ``freeze.image_layers`` can count, by "text" and "image"."""
+        """Number of layers that ``freeze.text_layers`` and ``freeze.image_layers`` can freeze, by "text" and
+        "image"."""
 
     @classmethod
     def lowest(cls, stream: str, count: int) -> Sequence[str]:
@@ -84,23 +86,23 @@ class Trunk(Protocol):
 
     @classmethod
     def counterpart(cls, name: str) -> str:
-        """The parameter of the same role in the trunk of two streams: learning rate, decay and what a text encoder
-        gives follow from the name that it has in the released files. Other names are returned as they are."""
+        """The parameter with the same role in the two-stream trunk, whose released name determines learning rate, decay
+        and initialization from a text encoder. Other names are returned unchanged."""
 
     @classmethod
     def sizes(cls, config: Settings) -> Mapping[str, str]:
-        """Lines of the model card by what they are about; "text" and "image" are there."""
+        """Lines for the model card by topic, including "text" and "image"."""
 
 
 TRUNKS: dict[str, type[Trunk]] = {"two_stream": TwoStream, "single_stream": SingleStream}
-"""By the setting ``trunk``."""
+"""Value of the setting ``trunk`` -> class."""
 
 
 def trunk_class(config: Settings) -> type[Trunk]:
     """The class of a configuration's trunk.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: the name is unknown.
     """
     if config.trunk not in TRUNKS:
         raise ConfigError(

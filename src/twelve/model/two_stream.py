@@ -1,4 +1,4 @@
-"""The released models' trunk: a stream of words and a stream of regions, connected (Lu et al. 2019).
+"""The released models' trunk: connected streams of words and regions (Lu et al. 2019).
 
 Axes: T texts, I images, P pairs, L text length (task token included), R regions (region 0 global), F feature size,
 H text width, V visual width, B fused width.
@@ -21,7 +21,7 @@ _CONNECTION = re.compile(r"connections\.(\d+)\.(text|image)\.")
 
 
 class TwoStream(nn.Module):
-    """See :class:`twelve.model.trunk.Trunk`. Layers and positions that nothing reads are left out."""
+    """See :class:`twelve.model.trunk.Trunk`. Layers and positions that nothing reads are skipped."""
 
     tokens: ClassVar[str] = "text.embedding.tasks"
     released: ClassVar[bool] = True
@@ -39,11 +39,11 @@ class TwoStream(nn.Module):
     def words(self) -> Tensor:
         return self.text.embedding.words.weight
 
-    # --- the way through ---------------------------------------------------------------------------------------
+    # --- forward pass ------------------------------------------------------------------------------------------
     def encode_texts(
         self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
     ) -> tuple[Tensor, Tensor | None]:
-        """Distinct texts up to the first connection."""
+        """Run distinct texts up to the first connection."""
         states, mask = self.text.embedding(ids, mask, segments, tasks)
         trace.keep("text.embedding", states)
         steps = [Planned("text", i, text=Need.ALL) for kind, i in self._before_fusion if kind == "text"]
@@ -51,8 +51,8 @@ class TwoStream(nn.Module):
         return states, mask
 
     def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
-        """Distinct images up to the first connection; with ``dynamic_attention``, whose layers read the text, their
-        embeddings."""
+        """Run distinct images up to the first connection; with ``dynamic_attention``, whose layers read the text, only
+        the embedding."""
         states = self.image.embedding(features, boxes)
         trace.keep("image.embedding", states)
         steps = [Planned("image", i, image=Need.ALL) for kind, i in self._before_fusion if kind == "image"]
@@ -84,8 +84,8 @@ class TwoStream(nn.Module):
 
     @property
     def _before_fusion(self) -> list[tuple[str, int]]:
-        """Steps that one text or one image decides alone: those before the first connection (with dynamic attention
-        only the text's). Without connections there are none: the original's order has the gate see bare embeddings."""
+        """Steps that depend on one text or one image alone: those before the first connection, without visual layers if
+        attention is dynamic. Without connections, none: in the original's order, gates then see bare embeddings."""
         steps = self.config.steps
         first = next((place for place, (kind, _) in enumerate(steps) if kind == "connection"), 0)
         return [step for step in steps[:first] if step[0] == "text" or not self.config.dynamic_attention]
@@ -95,11 +95,11 @@ class TwoStream(nn.Module):
         done = set(self._before_fusion)
         return [step for step in self.config.steps if step not in done]
 
-    # --- what others ask of its configuration ------------------------------------------------------------------
+    # --- description of a configuration ------------------------------------------------------------------------
     @classmethod
     def depth(cls, name: str, config: Settings) -> int:
-        """The last layer of either stream lies at 1, an embedding below all layers of its stream. A direction of a
-        connection lies as deep as the layer of its stream that follows it."""
+        """1 for the last layer of either stream; an embedding lies below all layers of its stream. Each direction of a
+        connection is as deep as the next layer of its stream."""
         layers = cls.stream_layers(config)
         if layer := _LAYER.match(name):
             return layers[layer[1]] - int(layer[2])

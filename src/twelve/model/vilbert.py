@@ -1,4 +1,4 @@
-"""The model as transformers knows it: saved and opened like its own, and by its Auto classes."""
+"""The model as a transformers class, for its methods and Auto classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SOURCE = "pretrained_model_name_or_path"
 
 
 class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, unused-ignore]
-    """:class:`twelve.model.network.Network` as a model of transformers, with its ``save_pretrained`` and the like."""
+    """:class:`twelve.model.network.Network` with transformers' methods, such as ``save_pretrained``."""
 
     config: TwelveConfig
     config_class = TwelveConfig
@@ -45,14 +45,13 @@ class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, u
 
     @classmethod
     def from_pretrained(cls, *args: Any, config: Any = None, **kwargs: Any) -> Any:
-        """As in transformers, but nothing in the folder is believed: config.json and safetensors files alone are read,
-        and they must be the folder's own; names, sizes and types of the weights are compared with the configuration
-        before anything is built; a checkpoint that lacks a weight, has one too many, or holds numbers that are not
-        finite is refused.
+        """As in transformers, but the folder is not trusted: only its own config.json and safetensors files are read,
+        and names, sizes and types of the weights are compared with the configuration before anything is built. Missing,
+        unknown or non-finite weights are rejected.
 
         Raises:
-            CheckpointError: names the weights in question.
-            ConfigError: the configuration is none that a model can have.
+            CheckpointError: weights do not match; the error names them.
+            ConfigError: the configuration is invalid.
         """
         source = args[0] if args else kwargs.pop(_SOURCE, "")
         wanted = kwargs.pop("output_loading_info", False)
@@ -65,7 +64,7 @@ class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, u
             check_fit(folder, cls(config), weights)  # before anything of that size is built
         state = read_weights(weights)
         check_finite(state, folder)
-        # Of a state alone the library opens no file, so that nothing in a folder can make it open, fetch or run one.
+        # Given a state dict, the library opens no file, so nothing in the folder can make it fetch or run code.
         kwargs |= {"output_loading_info": True, "state_dict": state}
         loaded: Any = super().from_pretrained(None, *args[1:], config=config, **kwargs)
         model, info = loaded

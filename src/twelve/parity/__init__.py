@@ -1,51 +1,43 @@
-"""Comparing this package with recordings of the original program: ``twelve parity PATH``."""
+"""Comparison of this package with recordings of the original program: ``twelve parity PATH``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelve.errors import DataError, found_in
+from twelve.errors import DataError
 
 if TYPE_CHECKING:
-    from twelve.parity.base import Difference
     from twelve.parity.discover import Recording
+    from twelve.parity.report import Difference
 
 
 def run(path: Path) -> int:
-    """Compare with every recording at ``path`` (see :mod:`twelve.parity.discover`) and print what was found.
+    """Compare with every recording at ``path`` (see :mod:`twelve.parity.discover`) and print the differences.
 
     Returns:
-        0 when every quantity is within its tolerance, else 1.
+        0 if every quantity is within its tolerance, else 1.
 
     Raises:
-        TwelveError: nothing at ``path`` is recognised, or a recording is incomplete, damaged or not supported.
+        TwelveError: there is no recording at ``path``, or one is incomplete, damaged or unsupported.
     """
     from rich.console import Console
 
     from twelve.parity.discover import discover
-    from twelve.parity.report import show
+    from twelve.parity.report import report
 
-    console = Console()
-    quantities, beyond = 0, 0
-    for recording in discover(path):
-        differences = compare(recording)
-        show(f"{recording.path} ({recording.kind.replace('_', ' ')})", differences, console)
-        quantities += len(differences)
-        beyond += sum(not difference.ok for difference in differences)
-    verdict = "all within their tolerances" if not beyond else f"{beyond} beyond their tolerance"
-    console.print(f"{quantities} quantities compared, {verdict}")
-    return 1 if beyond else 0
+    found = discover(path)
+    return report(((f"{r.path} ({r.kind.replace('_', ' ')})", compare(r)) for r in found), Console())
 
 
 def compare(recording: Recording) -> list[Difference]:
-    """What one recording and this package differ in.
+    """Compare this package with one recording.
 
     Raises:
-        TwelveError: the recording is incomplete, damaged or not supported.
+        TwelveError: the recording is incomplete, damaged or unsupported.
     """
     from twelve.parity import learning_rate, losses, retrieval, stop_and_go, train_trace
-    from twelve.parity.recording import REMEDY
+    from twelve.parity.recording import REMEDY, comparing
 
     by_kind = {
         "forward": _model,
@@ -55,20 +47,15 @@ def compare(recording: Recording) -> list[Difference]:
         "learning_rate": learning_rate.run,
         "train_trace": train_trace.run,
     }
-    try:
-        with found_in(recording.path):
-            differences = by_kind[recording.kind](recording.path)
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        # Each file is sound by itself, what is in it does not fit together: torch and numpy say so in their own ways.
-        problem = f"the parts of this recording do not fit together: {type(error).__name__}: {error}"
-        raise DataError(problem, file=recording.path, remedy=REMEDY) from error
+    with comparing(recording.path):
+        differences = by_kind[recording.kind](recording.path)
     if not differences:
-        raise DataError("this recording holds nothing to compare", file=recording.path, remedy=REMEDY)
+        raise DataError("this recording contains nothing to compare", file=recording.path, remedy=REMEDY)
     return differences
 
 
 def _model(path: Path) -> list[Difference]:
-    """A recorded model's forward pass, and its losses if it is one for pretraining."""
+    """Compare a recorded model's forward pass and, for a pretraining model, its losses."""
     from twelve.parity import forward, pretraining
     from twelve.parity.models import ModelRecord
     from twelve.parity.recording import read

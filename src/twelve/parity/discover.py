@@ -1,4 +1,4 @@
-"""Finding recordings: which files belong together, and what compares them.
+"""Finding recordings: which files belong together, and which module compares them.
 
 | files | compared by |
 |---|---|
@@ -9,7 +9,7 @@
 | lr_schedule.json | :mod:`.learning_rate` |
 | trace.json, batches and params.safetensors | :mod:`.train_trace` |
 
-The last four are also recognised under other names, by what their JSON holds.
+The last four are also recognized under other names, by the content of their JSON.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ NAMES: dict[str, Kind] = {
     **dict.fromkeys(("trace.json", "batches.safetensors", "params.safetensors"), "train_trace"),
 }
 MODEL_FILES = ("meta.json", "state.safetensors")
-"""Also read by retrieval and training traces: alone they are no recording of a forward pass."""
+"""Retrieval and training traces read these too; alone they are not a recording of a forward pass."""
 LARGEST_JSON = 16 * 2**20
-"""Bytes; a larger JSON file of an unknown name is not opened to see what it is."""
+"""Maximum size in bytes at which a JSON file of unknown name is opened to recognize it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording: ``path`` is the folder of a recorded model, else the JSON file."""
+    """A recording: ``path`` is the folder of a recorded model, or a JSON file."""
 
     kind: Kind
     path: Path
 
 
 def discover(path: Path) -> list[Recording]:
-    """Every recording in a folder and the folders under it, or the one that a file belongs to.
+    """Find every recording in a folder and its subfolders, or the one that a file belongs to.
 
     Raises:
         DataError: there is none.
@@ -64,9 +64,9 @@ def discover(path: Path) -> list[Recording]:
         raise DataError("no such file or folder", file=path, remedy="name a recording")
     if not found:
         raise DataError(
-            "no recording of the original program is recognised here",
+            "no recording of the original program found here",
             file=path,
-            remedy=f"name a folder with any of {', '.join(NAMES)}, or one of these files",
+            remedy=f"name a folder with one of {', '.join(NAMES)}, or one of these files",
         )
     return found
 
@@ -91,7 +91,7 @@ def _in_folder(folder: Path) -> list[Recording]:
 
 
 def _recording(kind: Kind, file: Path) -> Recording:
-    """What ``file`` is a part of."""
+    """The recording that ``file`` belongs to."""
     if kind in ("forward", "retrieval"):
         return Recording(kind, file.parent)
     if kind == "train_trace" and file.suffix != ".json":
@@ -120,6 +120,6 @@ def _kind_of(file: Path) -> Kind | None:
 
 
 def _tree(file: Path) -> dict[str, Any]:
-    """The JSON object in a file that may be anything; empty when it is none."""
+    """The JSON object in a file; empty if the file contains anything else."""
     tree = read_or_none(file, most=LARGE)
     return tree if isinstance(tree, dict) else {}

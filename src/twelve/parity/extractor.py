@@ -1,14 +1,13 @@
-"""Comparing the detector with recordings of the original program: ``twelve regions parity DIR``.
+"""Comparison of x152 with recordings of the original program: ``twelve regions parity DIR``.
 
-Every stage is compared with what was recorded of it, under ``legacy``: from the resized image through the body's and
-the pyramid's maps to the proposals; then the box head on the recorded proposals; then the whole way from image to
-record. Values are compared relative to the largest that was recorded, boxes in pixels, probabilities as they are.
+With ``legacy``, every stage is compared with its recording: from the resized image through the maps of body and pyramid
+to the proposals; then the box head on the recorded proposals; then all stages from image to record. Values are compared
+relative to the largest recorded one, boxes in pixels, probabilities absolutely.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
-from twelve.errors import DataError, found_in
-from twelve.parity.base import Difference
+from twelve.errors import DataError
 from twelve.parity.extractor_recording import Arrays, Case, Goldens, Statistics, open_image, read_goldens
-from twelve.parity.recording import REMEDY, largest
-from twelve.parity.report import show
+from twelve.parity.recording import REMEDY, comparing, largest
+from twelve.parity.report import Difference, report
 from twelve.progress import Track
 from twelve.regions.detectors.x152.anchors import cell_anchors
 from twelve.regions.detectors.x152.detector import X152, Look
@@ -35,49 +33,41 @@ from twelve.regions.detectors.x152.sizes import Sizes
 from twelve.regions.detectors.x152.weights import invent, original_name, shapes_of
 
 RELATIVE = 1e-4
-"""Of maps, features and logits, of the largest value recorded; the recording's JSON states it ("tolerance")."""
+"""Tolerance of maps, features and logits, relative to the largest recorded value; stated in the recording's JSON."""
 PIXELS = 0.05
-"""Of boxes; the JSON states it."""
+"""Tolerance of boxes; stated in the JSON."""
 PROBABILITY = 1e-4
-"""Of objectness and of class probabilities, absolute."""
+"""Absolute tolerance of objectness and class probabilities."""
 EXACT = 0.0
 
 MANY = 1000
-"""Rounding swaps some of so many, nearly tied proposals: rows are then matched by their boxes."""
+"""From this many proposals on, rounding swaps near ties, so rows are matched by their boxes."""
 
 
 def run(path: Path, *, fold: bool = True, console: Console | None = None) -> int:
-    """Compare with the recording at ``path`` and print the largest difference of every stage.
+    """Compare with the recording at ``path`` and print the largest difference of each stage.
 
     Args:
         path: a folder with ``goldens.json``, or that file.
-        fold: fold batch norms, as :func:`twelve.regions.detectors.x152.build` does unless told not to.
+        fold: fold batch norms, as :func:`twelve.regions.detectors.x152.build` does by default.
 
     Returns:
-        0 when every quantity is within its tolerance, else 1.
+        0 if every quantity is within its tolerance, else 1.
 
     Raises:
-        TwelveError: the recording is missing, incomplete, damaged or not supported.
+        TwelveError: the recording is missing, incomplete, damaged or unsupported.
     """
-    console = console or Console()
-    quantities, beyond = 0, 0
-    for title, differences in compare(path, fold=fold):
-        show(title, differences, console)
-        quantities += len(differences)
-        beyond += sum(not difference.ok for difference in differences)
-    verdict = "all within their tolerances" if not beyond else f"{beyond} beyond their tolerance"
-    console.print(f"{quantities} quantities compared, {verdict}")
-    return 1 if beyond else 0
+    return report(compare(path, fold=fold), console or Console())
 
 
 def compare(path: Path, *, fold: bool = True) -> Iterator[tuple[str, list[Difference]]]:
-    """The differences of every case and, first, of what follows from the configuration alone.
+    """Yield (title, differences), first for constants of the configuration, then for every case.
 
     Raises:
         TwelveError: see :func:`run`.
     """
     file, goldens = read_goldens(path)
-    with _sound(file):
+    with comparing(file):
         constants = _constants(goldens)
     yield "configuration", constants
     with Track("comparing", len(goldens.cases), "cases") as track:
@@ -85,27 +75,15 @@ def compare(path: Path, *, fold: bool = True) -> Iterator[tuple[str, list[Differ
             names = [name for name, case in goldens.cases.items() if case.model == model]
             if not names:
                 continue
-            with _sound(file):
+            with comparing(file):
                 network = _network(recorded.sizes, goldens.weights.salt, fold)
             for name in names:
                 arrays = Arrays(file.parent / f"{name}.npz")
-                with _sound(arrays.file), torch.inference_mode():
+                with comparing(arrays.file), torch.inference_mode():
                     case = Comparison.of(file.parent, goldens.cases[name], arrays, network, recorded.sizes)
                     differences = list(case.differences())
                 yield f"{name} ({model})", differences
                 track.advance()
-
-
-@contextmanager
-def _sound(file: Path) -> Iterator[None]:
-    """Errors from within become errors for people: each file is sound by itself, what is in it does not fit together,
-    and torch says so in its own ways."""
-    try:
-        with found_in(file):
-            yield
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        problem = f"the parts of this recording do not fit together: {type(error).__name__}: {error}"
-        raise DataError(problem, file=file, remedy=REMEDY) from error
 
 
 def _network(sizes: Sizes, salt: str, fold: bool) -> Network:
@@ -118,7 +96,7 @@ def _network(sizes: Sizes, salt: str, fold: bool) -> Network:
 
 
 def _constants(goldens: Goldens) -> list[Difference]:
-    """Anchors, the level of a box by its size, and the first values of invented weights."""
+    """Compare anchors, levels of boxes by size, and the first values of invented weights."""
     found = [
         _exact(f"anchors of level {level}", cell_anchors(level), torch.tensor(boxes))
         for level, boxes in sorted(goldens.cell_anchors.items())
@@ -141,7 +119,7 @@ def _constants(goldens: Goldens) -> list[Difference]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One case: what was recorded, and the detector with what it makes of the images."""
+    """One case: its recording, and the detector's results on its images."""
 
     case: Case
     arrays: Arrays
@@ -185,7 +163,7 @@ class Comparison:
         return cls(case, arrays, detector, look, stages | _head(network, look, arrays), proposals, records)
 
     def differences(self) -> Iterator[Difference]:
-        """Of every stage, of the proposals and of the records."""
+        """Compare every stage, the proposals and the records."""
         for name, recorded in self.case.stats.items():
             if name not in self.stages:
                 raise DataError("no such stage", record=f"stats.{name}", remedy=REMEDY)
@@ -204,7 +182,7 @@ class Comparison:
             yield from self._recorded(i)
 
     def _proposed(self, i: int) -> Iterator[Difference]:
-        """The proposals of image i."""
+        """Compare the proposals of image i."""
         recorded, (boxes, objectness) = self.arrays[f"{i}/proposals"], self.proposals[i]
         order = self._order(boxes, recorded)
         yield Difference(f"{i}/proposals", largest(boxes[order], recorded), PIXELS, self._how)
@@ -213,7 +191,7 @@ class Comparison:
             yield Difference(f"{i}/objectness", largest(objectness[order], theirs), PROBABILITY, self._how)
 
     def _recorded(self, i: int) -> Iterator[Difference]:
-        """The record of image i. Rows without a score have no defined order and are left out."""
+        """Compare the record of image i, without rows that lack a score and so a defined order."""
         ours, count = self.records[i], self.case.num_boxes[i]
         yield _exact(f"{i}/num_boxes", torch.tensor(ours.count), torch.tensor(count))
         size = torch.tensor([ours.width, ours.height])
@@ -245,11 +223,11 @@ class Comparison:
 
     @property
     def _how(self) -> str:
-        return "each beside the nearest" if self._unordered else ""
+        return "matched to the nearest" if self._unordered else ""
 
     def _order(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        """(R,) the rows of ours that stand beside theirs; in order, unless near ties may have swapped them. Where the
-        nearest of ours are not each another's, the order is left as it is, and the comparison fails."""
+        """(R,) indices of our rows that match theirs: in order, unless near ties may have swapped rows. If the nearest
+        rows are not a permutation, keeps the order, so that the comparison fails."""
         plain = torch.arange(len(ours))
         if not self._unordered or ours.shape != theirs.shape:
             return plain
@@ -258,7 +236,7 @@ class Comparison:
 
 
 def _head(network: Network, look: Look, arrays: Arrays) -> dict[str, Tensor]:
-    """The stages of the box head, on the recorded proposals."""
+    """Stages of the box head on the recorded proposals."""
     boxes = [arrays[f"{i}/proposals"] for i in range(len(look.images))]
     pooled = pool(look.maps, boxes)
     features, logits = network.describe(pooled)
@@ -266,7 +244,7 @@ def _head(network: Network, look: Look, arrays: Arrays) -> dict[str, Tensor]:
 
 
 def _statistics(name: str, ours: Tensor, recorded: Statistics) -> Difference:
-    """The largest difference among the statistics and samples of a tensor."""
+    """Largest difference among the statistics and samples of a tensor."""
     if tuple(ours.shape) != recorded.shape:
         return Difference(name, torch.inf, RELATIVE, f"shape {list(ours.shape)}, recorded {list(recorded.shape)}")
     flat, count = ours.flatten(), len(recorded.samples)
@@ -277,7 +255,7 @@ def _statistics(name: str, ours: Tensor, recorded: Statistics) -> Difference:
 
 
 def _relative(name: str, ours: Tensor, theirs: Tensor, tolerance: float = RELATIVE) -> Difference:
-    """The largest difference as a share of the largest value recorded."""
+    """Largest difference relative to the largest recorded value."""
     scale = float(theirs.abs().max()) if theirs.numel() else 1.0
     return Difference(name, largest(ours, theirs) / (scale or 1.0), tolerance, f"of {scale:.3g}")
 

@@ -1,7 +1,7 @@
-"""Reading recordings of the original program: ``goldens.json`` beside images and arrays.
+"""Reader of the original x152 program's recordings: ``goldens.json`` beside images and arrays.
 
-The JSON names the models (sizes; weights follow from :mod:`twelve.regions.detectors.x152.recipe`), the settings they
-share, and the cases. ``NAME.npz`` holds the arrays of a case, ``i/...`` those of its image i.
+The JSON has the models (sizes only; :mod:`twelve.regions.detectors.x152.recipe` generates their weights), the common
+settings, and the cases. ``NAME.npz`` has the arrays of a case, with ``i/...`` for its image i.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ COMMON: Mapping[str, Any] = {
     "size_divisibility": MULTIPLE,
     "pixel_mean_bgr": list(MEAN),
 }
-"""What is built in here: a recording that was made otherwise cannot be compared."""
+"""Settings that are fixed in this package; recordings with other settings cannot be compared."""
 
 
 class Arguments(BaseModel):
-    """How the original script was called; it has no other argument that changes what it finds."""
+    """Arguments of the original script; no others change its results."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -58,7 +58,7 @@ class Arguments(BaseModel):
 
 
 class Model(Recorded):
-    """Sizes under the recording's names; ``num_classes`` counts background."""
+    """Sizes under the recording's names; ``num_classes`` includes background."""
 
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
     stem_out: PositiveInt
@@ -90,7 +90,7 @@ class Model(Recorded):
 
 
 class Statistics(Recorded):
-    """Of a tensor; ``samples`` are its elements at (k * size) // n for k from 0 to n - 1."""
+    """Statistics of a tensor; ``samples`` are its elements at (k * size) // n for k from 0 to n - 1."""
 
     shape: tuple[int, ...]
     mean: float
@@ -101,7 +101,7 @@ class Statistics(Recorded):
 
 
 class Case(Recorded):
-    """One run of the original script: its images, sizes and arguments, and what every stage of it computed."""
+    """One run of the original script: images, sizes, arguments, and the results of each stage."""
 
     model: str
     images: tuple[str, ...] = Field(min_length=1)
@@ -122,7 +122,7 @@ class Weights(Recorded):
     check_first4_x152_shapes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
 
     def first(self, model: str) -> Mapping[str, tuple[float, ...]]:
-        """The first values of some weights of a model."""
+        """First values of some of a model's weights."""
         return {"tiny": self.check_first4_tiny_shapes, "x152": self.check_first4_x152_shapes}.get(model, {})
 
 
@@ -132,7 +132,7 @@ class LevelMapper(Recorded):
 
 
 class Goldens(Recorded):
-    """What ``goldens.json`` holds."""
+    """The content of ``goldens.json``."""
 
     weights: Weights
     models: dict[str, Model]
@@ -143,24 +143,28 @@ class Goldens(Recorded):
 
 
 def read_goldens(path: Path) -> tuple[Path, Goldens]:
-    """The JSON file in a folder, or named itself, and what it holds.
+    """Find and read ``goldens.json``, given the file or its folder.
 
     Raises:
-        DataError: missing or malformed, or made with settings other than those built in here.
+        DataError: the file is missing or malformed, or was recorded with other settings than :data:`COMMON`.
     """
     file = path / JSON if path.is_dir() else path
     goldens = read(file, Goldens)
     for key, value in goldens.common.items():
         if key in COMMON and value != COMMON[key]:
-            raise DataError(f"{value} was recorded, {COMMON[key]} is built in", file=file, record=f"common.{key}")
+            raise DataError(
+                f"expected {COMMON[key]}, the only supported value, found {value}", file=file, record=f"common.{key}"
+            )
     for name, case in goldens.cases.items():
         if case.model not in goldens.models:
-            raise DataError(f"no model {case.model!r} in models", file=file, record=f"cases.{name}", remedy=REMEDY)
+            raise DataError(
+                f"there is no model {case.model!r} in models", file=file, record=f"cases.{name}", remedy=REMEDY
+            )
     return file, goldens
 
 
 class Arrays:
-    """The arrays of a case, by name; raises DataError when the file is damaged or an array is missing."""
+    """The arrays of a case by name; raises DataError if the file is damaged or an array is missing."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -191,12 +195,12 @@ class Arrays:
 
 
 def open_image(file: Path) -> Image.Image:
-    """An image as Pillow reads it; raises DataError when it cannot."""
+    """Open an image with Pillow; raises DataError if that fails."""
     try:
         with Image.open(file) as opened:
             opened.load()
             return opened.copy()
     except FileNotFoundError:
         raise DataError("no such file", file=file, remedy=REMEDY) from None
-    except Exception as error:  # Pillow raises nearly anything for a damaged file
+    except Exception as error:  # Pillow can raise almost anything for a damaged file
         raise DataError(f"not readable as an image: {error}", file=file, remedy=REMEDY) from None

@@ -1,7 +1,7 @@
-"""Everything that a recorded forward pass of the original put out, beside ours.
+"""Comparison of all outputs of a recorded forward pass with this package's.
 
-Each head is compared twice: in a pass that runs everything and explains its attention, and in the pass that people use,
-which runs this head alone on what it reads. The larger difference counts.
+Each head is compared twice: in a full pass that also returns attention, and in the usual pass, which runs only this
+head and the layers it reads. The larger difference counts.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from twelve.model.model_outputs import TwelveOutput
 from twelve.model.names import HEADS
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
-from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model, required
 from twelve.parity.recording import Tensors
+from twelve.parity.report import Difference
 
 MASKED_BELOW = -9000.0
-"""Logits of regions that are not there need only be lower than this."""
+"""Logits of padded regions only need to be below this."""
 
 _LOGITS = {
     "vision_prediction": "pretraining.regions",
@@ -55,11 +55,11 @@ _ODD = "odd_batch."
 
 
 def run(path: Path) -> list[Difference]:
-    """Compare a recording directory: meta.json, state, inputs and outputs; losses are left to ``pretraining``.
+    """Compare a recording folder: meta.json, state, inputs and outputs; ``pretraining`` compares losses.
 
     Raises:
         DataError: a file or a tensor is missing or malformed.
-        ConfigError, CheckpointError: the model needs something that is not offered.
+        ConfigError, CheckpointError: the model needs an unsupported feature.
     """
     record, model = open_model(path)
     tensors = Tensors(path / "inputs.safetensors")
@@ -83,7 +83,7 @@ def run(path: Path) -> list[Difference]:
 
 
 class _Passes:
-    """The complete pass over a batch, and on demand passes for one head."""
+    """The full pass over a batch, and single-head passes on demand."""
 
     def __init__(self, model: Twelve, inputs: Inputs) -> None:
         self.model, self.inputs = model, inputs
@@ -102,7 +102,7 @@ class _Passes:
         return result
 
     def difference(self, quantity: str, theirs: Tensor, name: str = "") -> Difference:
-        """Ours beside the recorded tensor ``name`` (``quantity`` unless it says otherwise)."""
+        """Compare with the recorded tensor ``name`` (by default ``quantity``)."""
         name = name or quantity
         head = self._head(name)
         if head is not None:
@@ -115,8 +115,8 @@ class _Passes:
         return self._compare(quantity, _ATTRIBUTES.get(name, name), ours, theirs)
 
     def _head(self, name: str) -> str | None:
-        """Our head of a recorded tensor. The original returns its alignment scores in place of the two-image head's
-        when the batch is odd."""
+        """Our head for a recorded tensor. For odd batches, the original returns its alignment scores in place of those
+        of the two-image head."""
         key = self.keys.get(name, _LOGITS.get(name))
         if key is not None and self.pairs % self._images(key):
             key = "pretraining.alignment"
@@ -132,7 +132,7 @@ class _Passes:
             worst = max(worst, found, key=lambda difference: difference.largest)
             hidden = self.inputs.region_mask
             if positions and where == "regions" and hidden is not None and bool((ours[~hidden] > MASKED_BELOW).any()):
-                return Difference(quantity, torch.inf, TOLERANCE, "a region that is not there can win")
+                return Difference(quantity, torch.inf, TOLERANCE, "a padded region can win")
         return worst
 
     def _images(self, head: str) -> int:
@@ -141,7 +141,7 @@ class _Passes:
         return get_output(heads[head]["kind"]).images if head in heads else 1
 
     def _compare(self, quantity: str, where: str, ours: Tensor | None, theirs: Tensor) -> Difference:
-        """``where`` names the stream whose padding is left out: that of the queries, for attentions (P, N, Q, K)."""
+        """Compare without the padding of stream ``where`` (for attention (P, N, Q, K), that of the queries)."""
         text = re.fullmatch(r"words|text\..+|connection\..+\.text", where)
         image = re.fullmatch(r"regions|image\..+|connection\..+\.image", where)
         valid = self.complete.text_mask if text else self.complete.region_mask if image else None

@@ -1,4 +1,4 @@
-"""Which task trains, which steps, at what learning rates: lr_schedule.json."""
+"""Comparison of task schedules, steps and learning rates: lr_schedule.json."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pydantic import Field
 from torch import nn
 
 from twelve.errors import DataError
-from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, Rate, Recorded, read, worst
+from twelve.parity.report import Difference
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales
 from twelve.training.schedules.stop_and_go import StopAndGo
 
 RATE_TOLERANCE = 1e-9
-"""Of a learning rate, relative to the largest one of its kind."""
+"""Tolerance of a learning rate, relative to the largest of its kind."""
 
 Row = tuple[int, str, bool, bool, tuple[float, float] | None]
-"""Iteration, task, whether it is forwarded, whether it steps, and the rates of the step (base, heads)."""
+"""(iteration, task, whether it runs forward, whether it steps, learning rates (base, heads) of the step)."""
 
 
 class Case(Recorded):
@@ -87,7 +87,7 @@ def _compare(name: str, case: Case, path: Path) -> list[Difference]:
 
 
 def _replay(case: Case) -> tuple[list[Row], LearningRate]:
-    """The rows that our schedule and learning rate produce when tasks are stopped as recorded."""
+    """Rows that our schedule and learning rate produce if tasks are stopped as recorded."""
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (case.base_lr, case.head_lr)]
     optimizer = AdamW(groups)
     accumulate = case.gradient_accumulation_steps

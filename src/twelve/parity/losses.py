@@ -1,4 +1,4 @@
-"""Losses and scores of recorded logits and targets: losses_scores.json with a safetensors file of the same name."""
+"""Comparison of losses and scores: losses_scores.json, with logits and targets in a safetensors file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from twelve.errors import DataError
 from twelve.io.json_file import read_object
-from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, Recorded, Tensors, parse
+from twelve.parity.report import Difference
 from twelve.parity.tasks import output_of, targets_of
 
 LOSS_TOLERANCE = 1e-5
-"""Of a loss, relative: float32 sums over thousands of labels, in another order."""
+"""Relative tolerance of losses, which are float32 sums over thousands of labels in another order."""
 SCORE_TOLERANCE = 1e-6
 
 
@@ -28,7 +28,7 @@ def run(path: Path) -> list[Difference]:
     """Compare every task of a recording; ``path`` is its JSON file.
 
     Raises:
-        DataError: a task of a type that has no output here; tensors that are missing or do not fit.
+        DataError: a type of task is unsupported, or tensors are missing or do not fit.
     """
     tensors = Tensors(path.with_suffix(".safetensors"))
     return [

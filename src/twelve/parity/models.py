@@ -1,4 +1,4 @@
-"""A recording of the original model: configuration, weights, inputs and what came out."""
+"""A recording of the original model: configuration, weights, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from twelve.errors import DataError, found_in
 from twelve.model.checkpoints import read_released, read_released_config
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
-from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, Recorded, Tensors, read
+from twelve.parity.report import Difference
 
 CLASSES = ("VILBertForVLTasks", "BertForMultiModalPreTraining")
 TOLERANCE = 1e-4
-"""Of everything the forward pass computes, absolute, in float32; an independent program came within 1.4e-5."""
+"""Absolute tolerance of forward passes in float32; an independent program came within 1.4e-5."""
 
 
 class ModelRecord(Recorded):
-    """What is read of meta.json.
+    """The fields read from meta.json.
 
     Attributes:
         effective_config: ``config`` with the original's defaults filled in.
-        inputs: by name, the recorded inputs, each of which must be there; likewise ``outputs``.
+        inputs: recorded inputs by name, all required; likewise ``outputs``.
     """
 
     config: dict[str, Any]
@@ -40,11 +40,11 @@ class ModelRecord(Recorded):
 
 
 def open_model(path: Path) -> tuple[ModelRecord, Twelve]:
-    """The recorded model, rebuilt from meta.json and state.safetensors in ``path``, in evaluation mode.
+    """Rebuild a recorded model from meta.json and state.safetensors in ``path``, in evaluation mode.
 
     Raises:
         DataError: a file is missing or malformed.
-        ConfigError, CheckpointError: the configuration or the weights need something that is not offered.
+        ConfigError, CheckpointError: the configuration or the weights need an unsupported feature.
     """
     file = path / "meta.json"
     record = read(file, ModelRecord)
@@ -62,13 +62,13 @@ def open_model(path: Path) -> tuple[ModelRecord, Twelve]:
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """The recorded weights under the released names; raises DataError when one of them cannot be a weight."""
+    """The recorded weights under the released names; raises DataError for invalid ones."""
     state = dict(Tensors(file).tensors)
     for name, value in state.items():
         if not value.is_floating_point() or not value.numel() or not value.ndim:
             problem = f"a weight cannot be {list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
         elif not bool(value.isfinite().all()):
-            problem = "holds values that are not finite"
+            problem = "contains values that are not finite"
         else:
             continue
         raise DataError(problem, file=file, record=name, remedy=REMEDY)
@@ -78,27 +78,27 @@ def read_state(file: Path) -> dict[str, Tensor]:
 def read_model(
     record: ModelRecord, file: Path, state: Mapping[str, Tensor], state_file: Path, **changes: Any
 ) -> tuple[TwelveConfig, dict[str, Tensor]]:
-    """The configuration of a recorded model and its weights under our names; ``changes`` are fields to set.
+    """The configuration of a recorded model and its weights under our names; ``changes`` override fields.
 
     Raises:
-        ConfigError, CheckpointError: the configuration or the weights need something that is not offered.
+        ConfigError, CheckpointError: the configuration or the weights need an unsupported feature.
     """
     tree = record.effective_config or record.config
     tokens = tree.get("task_specific_tokens", False)
     if not isinstance(tokens, bool):
         raise DataError(
-            f"must be true or false, not {tokens!r}", file=file, record="task_specific_tokens", remedy=REMEDY
+            f"must be true or false, found {tokens!r}", file=file, record="task_specific_tokens", remedy=REMEDY
         )
     with found_in(file):
         config = read_released_config(tree, state, **changes)
     with found_in(state_file):
-        # Before the model is made: sizes that no memory holds are named by the weight they do not fit.
+        # Before building the model, so that impossible sizes are reported with the weight they contradict.
         return config, read_released(state, config)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A recorded batch; masks and segments that were not recorded are None."""
+    """A recorded batch; masks and segments are None if not recorded."""
 
     input_ids: Tensor
     features: Tensor
@@ -110,10 +110,10 @@ class Inputs:
 
     @classmethod
     def read(cls, tensors: Tensors, model: Twelve) -> Inputs:
-        """The batch in the original's names.
+        """Read a batch with the original's names.
 
         Raises:
-            DataError: a tensor is missing, of another shape, or holds what cannot be in it.
+            DataError: a tensor is missing, has another shape or contains invalid values.
         """
         config = model.config
         input_ids = tensors.ids("input_ids", config.vocab_size, -1, -1)
@@ -137,7 +137,7 @@ class Inputs:
         return self.mapped(lambda value: value[:count])
 
     def double(self) -> Inputs:
-        """With float64 in place of other float types."""
+        """Convert floating-point tensors to float64."""
         return self.mapped(lambda value: value.double() if value.is_floating_point() else value)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Inputs:
@@ -145,14 +145,14 @@ class Inputs:
         return replace(self, **cast("dict[str, Any]", changed))
 
     def arguments(self) -> Mapping[str, Tensor | None]:
-        """By the names that :meth:`Twelve.forward` takes."""
+        """Keyword arguments for :meth:`Twelve.forward`."""
         return dict(self.__dict__)
 
 
 def compare(
     quantity: str, ours: Tensor | None, theirs: Tensor, tolerance: float, valid: Tensor | None = None, note: str = ""
 ) -> Difference:
-    """Ours beside the recording, at the positions that ``valid`` (which the leading axes share) marks."""
+    """Compare ours with the recording at the positions marked in ``valid``, which covers the leading axes."""
     if ours is None:
         return Difference(quantity, torch.inf, tolerance, "not computed here")
     if ours.shape != theirs.shape:
@@ -165,6 +165,6 @@ def compare(
 
 
 def required(inputs: Inputs, model: Twelve, file: Path) -> None:
-    """Refuse a recording without task rows of a model that needs them."""
+    """Raise DataError if a recording lacks the task rows that the model needs."""
     if model.config.task_specific_tokens and inputs.task_rows is None:
         raise DataError("task_ids are missing, but the model has task tokens", file=file, remedy=REMEDY)

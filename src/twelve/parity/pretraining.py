@@ -1,4 +1,4 @@
-"""Recorded pretraining losses, of every variant of the labels that was recorded, and the norms of their gradients."""
+"""Comparison of pretraining losses and gradient norms, for every recorded variant of the labels."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from twelve.model.names import released_name
 from twelve.model.pretraining import PRETRAINING_STATES, drop_mismatched, pretraining_losses
 from twelve.model.vilbert import Twelve
 from twelve.outputs.pretraining import PretrainingLosses
-from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model, required
 from twelve.parity.recording import Tensors
+from twelve.parity.report import Difference
 
 GRADIENT_TOLERANCE = 1e-7
-"""Of a parameter's gradient norm in float64, relative to the largest."""
+"""Tolerance of a parameter's gradient norm in float64, relative to the largest norm."""
 _TERMS = {"masked_lm_loss": "words", "masked_img_loss": "regions", "next_sentence_loss": "alignment"}
 _LOSS = re.compile(rf"(\w+_)?({'|'.join(_TERMS)})")
 MISMATCHED_DROPPED = "objective1_"
-"""Prefix of the variant in which mismatched pairs keep only the alignment loss."""
+"""Prefix of the variant where mismatched pairs keep only the alignment loss."""
 
 
 def run(path: Path) -> list[Difference]:
-    """Compare the losses of a recording directory.
+    """Compare the losses in a recording folder.
 
     Raises:
         DataError: a file or a tensor is missing or malformed.
-        ConfigError, CheckpointError: the model needs something that is not offered.
+        ConfigError, CheckpointError: the model needs an unsupported feature.
     """
     record, model = open_model(path)
     tensors = Tensors(path / "inputs.safetensors")
@@ -53,7 +53,7 @@ def run(path: Path) -> list[Difference]:
             for name, ours in zip(("masked_lm_labels", "image_label"), dropped, strict=True):
                 if prefix + name in tensors:
                     asked = tensors.get(prefix + name)
-                    # What is not asked is -1 in the words; in the regions everything but 1 is not asked.
+                    # Unmasked words are -1; unmasked regions are anything but 1.
                     same = (ours, asked) if name == "masked_lm_labels" else (ours == 1, asked == 1)
                     differences.append(compare(prefix + name, same[0], same[1], 0.0))
     norms = record.grad_norms_float64_sum_of_three_losses
@@ -63,7 +63,7 @@ def run(path: Path) -> list[Difference]:
 
 
 def _labels(tensors: Tensors, inputs: Inputs, model: Twelve, prefix: str) -> dict[str, Tensor]:
-    """Labels of a variant; those that it does not bring are the plain ones."""
+    """Labels of a variant; missing ones default to the plain ones."""
     texts, length = inputs.input_ids.shape
     images, regions, _ = inputs.features.shape
 
@@ -93,7 +93,7 @@ def _losses(model: Twelve, inputs: Inputs, labels: Mapping[str, Tensor], *, drop
 def _compare(
     losses: PretrainingLosses, recorded: Mapping[str, Tensor], prefix: str, model: Twelve, note: str = ""
 ) -> list[Difference]:
-    """Terms beside the recording; where that is not a number (nothing was masked) ours must be 0."""
+    """Compare loss terms; where the recording is NaN (nothing was masked), ours must be 0."""
     differences = []
     for name, term in _TERMS.items():
         if prefix + name in recorded:
@@ -106,7 +106,7 @@ def _compare(
                     ours,
                     torch.zeros_like(theirs) if empty else theirs,
                     0.0 if empty else TOLERANCE,
-                    note="nothing is masked: 0 here, not a number in the recording" if empty else "",
+                    note="nothing is masked: 0 here, NaN in the recording" if empty else "",
                 )
             )
     return differences
@@ -115,7 +115,7 @@ def _compare(
 def _gradient_difference(
     model: Twelve, inputs: Inputs, labels: Mapping[str, Tensor], norms: Mapping[str, float | None]
 ) -> Difference:
-    """Gradient norm of every parameter, of the three losses' sum, in float64."""
+    """Compare every parameter's gradient norm for the sum of the three losses, in float64."""
     torch.nn.Module.double(model)
     model.zero_grad()
     losses = _losses(model, inputs.double(), labels, drop=False)
@@ -123,7 +123,7 @@ def _gradient_difference(
     ours = {released_name(n): 0.0 if p.grad is None else float(p.grad.norm()) for n, p in model.named_parameters()}
     largest, worst = 0.0, ""
     for name, norm in norms.items():
-        if norm is None or norm != norm:  # nothing ever reads this parameter, or nothing was masked
+        if norm is None or norm != norm:  # the parameter is unused, or nothing was masked
             continue
         difference = abs(ours[name] - norm) if name in ours else torch.inf
         if difference >= largest:

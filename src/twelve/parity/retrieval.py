@@ -1,4 +1,4 @@
-"""Recorded retrieval: every caption with every image, the ranks and their summary."""
+"""Comparison of retrieval: scores of all captions with all images, ranks and their summary."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from twelve.errors import DataError
 from twelve.metrics.retrieval import recall, text_to_image_ranks
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
-from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model
 from twelve.parity.recording import REMEDY, Recorded, Tensors, read
+from twelve.parity.report import Difference
 
 EXACT = 1e-9
 
@@ -28,11 +28,11 @@ class RetrievalRecord(Recorded):
 
 
 def run(path: Path) -> list[Difference]:
-    """Compare retrieval_meta.json, retrieval_inputs and retrieval_outputs of a recording directory.
+    """Compare retrieval_meta.json, retrieval_inputs and retrieval_outputs of a recording folder.
 
     Raises:
         DataError: a file or a tensor is missing or malformed.
-        ConfigError, CheckpointError: the model needs something that is not offered.
+        ConfigError, CheckpointError: the model needs an unsupported feature.
     """
     record = read(path / "retrieval_meta.json", RetrievalRecord)
     _, model = open_model(path)

@@ -1,4 +1,4 @@
-"""Dynamic stop-and-go on recorded validation scores: dsg.json."""
+"""Comparison of dynamic stop-and-go on recorded validation scores: dsg.json."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from twelve.parity.base import Difference
 from twelve.parity.recording import Recorded, read
+from twelve.parity.report import Difference
 from twelve.training.schedules.stop_and_go import Controller
 
 BEST_TOLERANCE = 1e-12
@@ -24,7 +24,7 @@ class Rules(Recorded):
 
 
 class Run(Recorded):
-    """The state after each score; what was not recorded is None."""
+    """The state after each score; None where not recorded."""
 
     kind: str = "reset"
     scores: list[float]
@@ -45,7 +45,7 @@ def run(path: Path) -> list[Difference]:
     """Compare the state after every score of every sequence; ``path`` is the JSON file.
 
     Raises:
-        DataError: a key is missing, or a mode is recorded that the automaton does not have.
+        DataError: a key is missing, or a recorded mode is unknown.
     """
     recording = read(path, Recording)
     runs = [*recording.sequences, *([recording.reset] if recording.reset else [])]
@@ -59,7 +59,7 @@ def run(path: Path) -> list[Difference]:
 
 
 def _compare(sequence: Run, rules: Rules) -> list[tuple[str, int, float, float]]:
-    """(quantity, step, difference, tolerance) of every recorded state."""
+    """(quantity, step, difference, tolerance) for every recorded state."""
     controller = Controller(rules.threshold, rules.continue_threshold, rules.patience, rules.cooldown)
     states: dict[str, list[float]] = {"in_stop": [], "best": [], "num_bad": [], "cooldown": []}
     for index, score in enumerate(sequence.scores):

@@ -1,4 +1,4 @@
-"""The original's kinds of task, as its recordings name them, and the outputs that stand for them here."""
+"""The original's types of task, as named in recordings, and the matching outputs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ KINDS = {
     "VL-tri-classifier": "entailment",
 }
 KEYS = {"VL-classifier-GQA": "answer_gqa"}
-"""Heads whose key in a model read from a released checkpoint is not the kind itself."""
+"""Types whose head has another key than its kind in released models."""
 
 GIVEN_FROM = 101
-"""The original counts given candidates from here on: it takes every image to have 100 detected regions and the global
-one."""
+"""Offset of candidate indices in the original, which assumes 100 detected regions and the global one."""
 
 
 def output_of(kind: str, file: Path, record: str) -> Output:
-    """The output that stands for one of the original's kinds of task; DataError when it has none."""
+    """The output for one of the original's types of task; raises DataError if there is none."""
     if kind not in KINDS:
         raise DataError(
             f"tasks of type {kind!r} are not supported{nearest(kind, KINDS)}",
@@ -40,7 +39,7 @@ def output_of(kind: str, file: Path, record: str) -> Output:
 
 
 def targets_of(tensors: Tensors, prefix: str, output: Output) -> dict[str, Tensor]:
-    """What ``output`` scores against, from the tensors ``prefix.target`` and ``prefix.multiple_choice_ids``."""
+    """The targets of ``output``, from the tensors ``prefix.target`` and ``prefix.multiple_choice_ids``."""
     target = tensors.get(f"{prefix}.target")
     if output.reads == "regions":
         target = tensors.get(f"{prefix}.target", -1, -1, 1).squeeze(-1)

@@ -1,6 +1,6 @@
-"""What a recording of a training run looks like: trace.json, and the batches in the original's layout.
+"""The format of recorded training runs: trace.json, and batches in the original's layout.
 
-Axes: E examples, K texts an example, L text length, R regions, F feature size.
+Axes: E examples, K texts per example, L text length, R regions, F feature size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twelve.io.json_file import read_object
 from twelve.parity.recording import REMEDY, Rate, Recorded, Tensors
 
 MOST_ITERATIONS = 100_000
-"""A recording of more is none: each of its steps would hold a batch."""
+"""Upper bound on iterations; every recorded step has a batch."""
 
 
 class OptimizerRecord(Recorded):
@@ -70,8 +70,8 @@ class Trace(Recorded):
 
 
 def find_state(folder: Path, trace: Trace) -> Path:
-    """state.safetensors that a trace in ``folder`` started from: in it, in a folder beside it (the one that the trace
-    names first) or in the folder above, with every weight that the trace tells of.
+    """Find the state.safetensors that the trace in ``folder`` started from: in the folder, beside it (first in the
+    folder that the trace names) or above it. It must have every weight in the trace.
 
     Raises:
         DataError: there is none.
@@ -88,10 +88,10 @@ def find_state(folder: Path, trace: Trace) -> Path:
         ):
             return file
     raise DataError(
-        "the weights this run started from are not found",
+        "expected the weights that this run started from, found none",
         file=folder / "trace.json",
         record="model",
-        remedy=f"put their folder (state.safetensors, meta.json) beside {folder.name}/: {trace.model}",
+        remedy=f"put their folder {trace.model} (state.safetensors, meta.json) beside {folder.name}/",
     )
 
 
@@ -103,7 +103,7 @@ def _meta(folder: Path) -> dict[str, Any]:
 def model_inputs(
     batches: Tensors, prefix: str, step: Step, dtype: torch.dtype, *, tokens: bool
 ) -> dict[str, Tensor | None]:
-    """The model's arguments from a batch in the original's layout: images repeated for texts or put end to end."""
+    """Model arguments from a batch in the original's layout, which repeats images for texts or concatenates them."""
     names = ("question", "segment_ids", "input_mask", "features", "spatials", "image_mask")
     text, segments, text_mask, features, boxes, image_mask = (batches.get(f"{prefix}.{name}") for name in names)
     pair_text = pair_image = None
@@ -114,7 +114,7 @@ def model_inputs(
             features, boxes, image_mask = (tensor.flatten(0, 1) for tensor in (features, boxes, image_mask))
         text, segments, text_mask = (tensor.flatten(0, 1) for tensor in (text, segments, text_mask))
     elif step.process == "nlvr":
-        # The two images of a statement stand end to end in one row of regions.
+        # The two images of a statement are concatenated in one row of regions.
         features, boxes, image_mask = (
             tensor.reshape(2 * len(tensor), tensor.shape[1] // 2, *tensor.shape[2:])
             for tensor in (features, boxes, image_mask)

@@ -1,4 +1,4 @@
-"""A recorded training run repeated with the package's own parts."""
+"""Replay of a recorded training run with this package's own parts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NO_DROPOUT = dict.fromkeys(
 
 @dataclass
 class Replayed:
-    """What our run did, a list entry for each step; parameters under the released names."""
+    """What our run did, one list entry per step; parameters under the released names."""
 
     tasks: list[tuple[int, str]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Replayed:
 
 
 class Replay:
-    """The parts of a run, made anew from the recording for each repetition."""
+    """Replays a recording, with new parts for each repetition."""
 
     def __init__(self, path: Path, trace: Trace) -> None:
         self.path, self.trace = path, trace
@@ -64,7 +64,7 @@ class Replay:
         self.start = {name: value.double() for name, value in state.items()}
 
     def run(self, dtype: torch.dtype, *, fill: bool) -> Replayed:
-        """Train as recorded; ``fill``: gradients become zeros between steps, else they are dropped."""
+        """Train as recorded. Between steps, gradients are zeroed if ``fill``, else dropped."""
         trace, result = self.trace, Replayed()
         model = Twelve(self.config)
         model.load_state_dict(self.weights)
@@ -88,7 +88,7 @@ class Replay:
             rate.start_iteration(iteration)
             for task in schedule.tasks_at(iteration):
                 if task not in by_task or f"{task}.{used[task]}.question" not in self.batches:
-                    break  # the schedule trains a task that the recording did not: the comparison says so
+                    break  # the schedule differs from the recording, which the comparison reports
                 result.tasks.append((iteration, task))
                 output = output_of(by_task[task].type, self.path, task)
                 self._forward(model, by_task[task], output, used[task], scales[task], result)
@@ -103,7 +103,7 @@ class Replay:
         return result
 
     def _forward(self, model: Twelve, step: Step, output: Output, index: int, scale: float, result: Replayed) -> None:
-        """One batch through the model, the loss and backward; what it gave goes to ``result``."""
+        """Run one batch forward and backward, and append to ``result``."""
         prefix = f"{step.task}.{index}"
         dtype = next(model.parameters()).dtype
         key = KEYS.get(step.type, KINDS[step.type])
@@ -135,6 +135,6 @@ class Replay:
 
 
 def _rates(optimizer: torch.optim.Optimizer, trace: Trace) -> tuple[float, float]:
-    """Present learning rates of the base groups and of the heads' groups."""
+    """Current learning rates of the base and head groups."""
     now = {group["initial_lr"]: float(group["lr"]) for group in optimizer.param_groups}
     return now.get(trace.base_lr, math.nan), now.get(trace.head_lr, math.nan)

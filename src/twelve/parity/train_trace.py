@@ -1,9 +1,9 @@
-"""A recorded training run, step by step: trace.json beside batches.safetensors and params.safetensors.
+"""Comparison of a recorded training run, step by step: trace.json with batches and params.safetensors.
 
-The run is repeated with the package's own model, outputs, schedule, optimizer and learning rate, from the weights that
-the recording started from: in float64 with gradients that are zero-filled between steps, in float64 with gradients that
-are dropped, and in float32. In float32 two kinds of parameters are left out (key biases and the bias of the alignment
-head): their true gradient is zero, and Adam makes steps of full size out of its rounding.
+The run is replayed three times with this package's model, outputs, schedule, optimizer and learning rate, from the
+recorded initial weights: in float64 with gradients zeroed between steps, in float64 with gradients dropped, and in
+float32. The float32 comparison omits key biases and the alignment head's bias: their true gradient is zero, and Adam
+turns its rounding error into full-size steps.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ import torch
 from torch import Tensor
 
 from twelve.errors import DataError
-from twelve.parity.base import Difference
 from twelve.parity.recording import REMEDY, largest, read, worst
+from twelve.parity.report import Difference
 from twelve.parity.train_record import Trace
 from twelve.parity.train_replay import Replay, Replayed
 from twelve.training.optimizer import loss_scales
 
 LOSS_TOLERANCE = 1e-9
-"""Of losses and gradient norms in float64, relative."""
+"""Relative tolerance of losses and gradient norms in float64."""
 PARAMETER_TOLERANCE = 1e-6
 FLOAT32_LOSS_TOLERANCE = 1e-4
-"""Relative; the original's own float32 run is 6e-6 from its float64 run."""
+"""Relative tolerance; the original's float32 run differs by 6e-6 from its float64 run."""
 FLOAT32_PARAMETER_TOLERANCE = 1e-3
-"""The original's own float32 run is 5e-4 from its float64 run (a parameter moves by up to 1e-1)."""
+"""The original's float32 run differs by 5e-4 from its float64 run (parameters move by up to 1e-1)."""
 UNSTABLE = re.compile(r"(\.key[12]?|^vil_logit)\.bias$")
 """Parameters whose true gradient is zero."""
 UNUSED = re.compile(r"\.biOutput\.q_dense[12]\.")
-"""Parameters of the original that nothing reads; ours has none."""
+"""Unused parameters of the original, which this model lacks."""
 
 
 def run(path: Path) -> list[Difference]:
-    """Repeat a recorded run three times and compare; ``path`` is trace.json.
+    """Replay a recorded run three times and compare; ``path`` is trace.json.
 
     Raises:
-        DataError: a file is missing or damaged, or the recording needs what is not offered here.
+        DataError: a file is missing or damaged, or the recording needs an unsupported feature.
     """
     trace = read(path, Trace)
     if len(trace.task_lr) != len(trace.tasks):
-        raise DataError("one learning rate a task is needed", file=path, record="task_lr", remedy=REMEDY)
+        raise DataError("expected one learning rate per task", file=path, record="task_lr", remedy=REMEDY)
     replay = Replay(path, trace)
     zeros = replay.run(torch.float64, fill=True)
     found = _steps(trace, zeros)
@@ -89,7 +89,7 @@ def _steps(trace: Trace, ours: Replayed) -> list[Difference]:
 
 
 def _relative(quantity: str, ours: list[float], theirs: list[float | None], tolerance: float) -> Difference:
-    """Largest relative difference over the steps; a step that was not recorded is None."""
+    """Largest relative difference over the steps; None marks steps that were not recorded."""
     pairs = [(our, their) for our, their in zip(ours, theirs, strict=False) if their is not None]
     size = worst((our - their) / (abs(their) or 1.0) for our, their in pairs)
     return Difference(f"{quantity}, relative", size, tolerance, f"{len(pairs)} steps")
@@ -102,7 +102,7 @@ def _parameters(
     tolerance: float = PARAMETER_TOLERANCE,
     leave_out: re.Pattern[str] | None = None,
 ) -> Difference:
-    """Largest difference over all parameters; of big matrices only the first rows may have been recorded."""
+    """Largest difference over all parameters; only the first rows of large matrices may be recorded."""
     sizes: dict[str, float] = {}
     skipped = 0
     for name, their in theirs.items():
@@ -120,7 +120,7 @@ def _parameters(
 
 
 def _checksums(trace: Trace, start: Mapping[str, Tensor], ours: Replayed) -> list[Difference]:
-    """Sums over whole parameters, how far each has moved, and the group it is in."""
+    """Compare parameter sums, distances moved, and optimizer groups."""
     total, moved, grouped = [], [], []
     for name, recorded in trace.checksums_float64.items():
         if UNUSED.search(name):
@@ -143,7 +143,7 @@ def _checksums(trace: Trace, start: Mapping[str, Tensor], ours: Replayed) -> lis
 
 
 def _dropped(trace: Trace, zeros: Replayed, ours: Replayed, theirs: Mapping[str, Tensor]) -> list[Difference]:
-    """The run whose gradients are dropped between steps, also by its distance from the other run."""
+    """Compare the run with dropped gradients, and its distance from the other run."""
     suffix = " (gradients dropped)"
     found = [_relative("loss" + suffix, ours.losses, [step.loss_set_to_none for step in trace.steps], LOSS_TOLERANCE)]
     if theirs:
@@ -159,7 +159,7 @@ def _dropped(trace: Trace, zeros: Replayed, ours: Replayed, theirs: Mapping[str,
 
 
 def _float32(trace: Trace, ours: Replayed, final: Mapping[str, Tensor]) -> list[Difference]:
-    """The run in float32, against the original's losses in float32 and its parameters in float64."""
+    """Compare the float32 run with the original's float32 losses and float64 parameters."""
     losses, norms = [s.loss_float32 for s in trace.steps], [s.grad_norm_float32 for s in trace.steps]
     return [
         _relative("loss (float32)", ours.losses, losses, FLOAT32_LOSS_TOLERANCE),

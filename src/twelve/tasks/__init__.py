@@ -1,1 +1,1 @@
-"""Tasks: one file a dataset (see base.py)."""
+"""Tasks: one file per dataset (see base.py)."""

@@ -1,7 +1,6 @@
-"""What a task is: a dataset, a protocol and the output it uses.
+"""The base class of tasks: a dataset, its protocol and the output it uses.
 
-One file beside this one per dataset. Nothing else in the package names a dataset; the registry
-below is how the trainer, the evaluator and the shell find them.
+Each dataset has one file beside this one. All other code finds tasks in the registry below and names no dataset.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twelve.errors import ConfigError, nearest, one_line
+from twelve.tasks.formats.shared import unknown_split
 from twelve.types.examples import Box, Example
 from twelve.types.measurement import Measurement, Protocol, Scored
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """Training settings of the original program's task table; a configuration may override each."""
+    """Training settings from the original program's task table; a configuration can override them."""
 
     batch_size: int
     learning_rate: float
@@ -34,55 +34,68 @@ class Defaults:
 
 
 class Task(abc.ABC):
-    """A dataset in its official layout. Stateless: every method reads from the data root it is given."""
+    """A dataset in its official layout. Tasks are stateless: every method reads from the data root passed to it.
+
+    A subclass implements :meth:`read` or, for large files, :meth:`iterate`.
+    """
 
     name: ClassVar[str]
-    """Identifier used in configurations, folders and the task-token map."""
+    """Identifier in configurations, folder names and the task-token table."""
     title: ClassVar[str]
-    """The dataset's own name, for people."""
+    """Display name of the dataset."""
     output: ClassVar[str]
-    """Key of the output this task uses; tasks with the same key share one head."""
+    """Key of the task's output; tasks with the same key share one head."""
     kind: ClassVar[str]
     """Kind of that output: a file of :mod:`twelve.outputs`."""
     method: ClassVar[str] = ""
-    """The method of :class:`twelve.Predictor` that asks it, if it is not the first of its output's methods."""
+    """The :class:`twelve.Predictor` method that asks this kind of question, if not the first of the output's
+    methods."""
     token: ClassVar[int]
-    """Row of the task-token table in the released model."""
+    """Row in the released model's task-token table."""
     source: ClassVar[str]
-    """Default image source of its images (the data root may name another)."""
+    """Default image source; the data root can name another."""
     extra: ClassVar[bool] = False
-    """Beyond the twelve: a data root without its folder does not lack it."""
+    """Whether the task is beyond the twelve: a data root may lack its folder."""
     partial: ClassVar[bool] = False
-    """Its images cannot all be had: what has regions is used, and how much that is is said."""
-    gives_boxes: ClassVar[bool] = False
-    """Its examples come with candidates, whose regions are extracted beside the others: :meth:`given_boxes`."""
+    """Whether some images are no longer available: examples with regions are used, and their share is reported."""
+    has_candidates: ClassVar[bool] = False
+    """Whether examples come with candidate boxes, whose regions are extracted too: :meth:`candidate_boxes`."""
     page: ClassVar[str] = ""
-    """Where its official files are published; errors about a missing file name it."""
+    """Where the official files are published, for errors about missing files."""
+    note: ClassVar[str] = ""
+    """How the task is measured, see :class:`twelve.types.measurement.Protocol`."""
     defaults: ClassVar[Defaults]
     train_split: ClassVar[str] = "train"
+    file_names: ClassVar[Mapping[str, str]] = {}
+    """Split -> its official file, relative to the task's folder in the data root; see :meth:`files`."""
     splits: ClassVar[tuple[str, ...]] = ()
-    """Official splits, where there are others than those that training and measuring read by default."""
+    """All official splits, if there are more than training and evaluation read by default."""
     test_split: ClassVar[str]
-    """Labelled split that is reported, once, at the end."""
+    """Labelled split that final scores are reported on."""
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]]
-    """{"test": (...), "val": (...)}: splits whose images must not be trained on, by role."""
+    """{"test": (...), "val": (...)}: splits whose images must be excluded from training, by role."""
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {}
-    """Split -> (examples, images) of the complete official files; None where a published source does not say."""
+    """Split -> (examples, images) in the complete official files; None where no published source says."""
     fact_types: ClassVar[tuple[type, ...]] = ()
-    """Dataclasses among the facts of its examples, which a cache must be able to write."""
+    """Dataclasses that occur in the facts of examples, for the cache."""
     scoring_protocols: ClassVar[Mapping[str, str]] = {"official": ""}
-    """Ways to score a result file, name -> what it means; the first is the default. None: it cannot be scored."""
+    """Protocols for scoring a result file, name -> meaning; the first is the default. Empty: files cannot be scored."""
 
     @property
     def folder(self) -> str:
-        """Its folder in the data root: named like it, unless several tasks read the same files."""
+        """The task's folder in the data root; its name, unless several tasks read the same files."""
         return self.name
 
-    @abc.abstractmethod
     def files(self, split: str) -> tuple[str, ...]:
-        """Official file names that ``split`` is read from, relative to the task's folder in the data root."""
+        """Official files of ``split``, relative to the task's folder in the data root.
 
-    @abc.abstractmethod
+        Raises:
+            ConfigError: the dataset has no such split.
+        """
+        if split not in self.file_names:
+            raise unknown_split(self.name, split, self.file_names)
+        return (self.file_names[split],)
+
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """Examples of an official split in file order.
 
@@ -90,31 +103,32 @@ class Task(abc.ABC):
             DataError: a file is missing or malformed; names file, record and remedy.
             ConfigError: the dataset has no such split.
         """
-
-    @property
-    def reader(self) -> Task:
-        """The task whose examples these are: itself, unless they are lent."""
-        return self
+        return list(self.iterate(root, split))
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
-        """What :meth:`read` returns, one after the other. Readers of large files say it without holding them all.
+        """The examples that :meth:`read` returns, one at a time; does not hold large files in memory.
 
         Raises:
             DataError, ConfigError: as :meth:`read`.
         """
         return iter(self.read(root, split))
 
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
-        """Every file that :meth:`read` opens for ``split``, there or not: a cache of it is stale when one changes."""
+    @property
+    def reader(self) -> Task:
+        """The task whose examples these are: itself, unless it borrows another's."""
+        return self
+
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        """Every file that :meth:`read` would open for ``split``, existing or not; the cache depends on them."""
         return tuple(root.path / self.folder / name for name in self.files(split))
 
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
-        """Official files in the task's folder that no split is read from but :meth:`score` knows, each with its reader,
-        which raises DataError when it is malformed."""
+        """Official files in the task's folder that only :meth:`score` reads, with readers that raise DataError if
+        the file is malformed."""
         return iter(())
 
-    def given_boxes(self, root: DataRoot, split: str) -> Mapping[str, list[Box]]:
-        """Image id -> distinct boxes that the dataset gives as candidates, which regions must be extracted for.
+    def candidate_boxes(self, root: DataRoot, split: str) -> Mapping[str, list[Box]]:
+        """Image id -> distinct candidate boxes of the dataset, for which regions must be extracted.
 
         Raises:
             DataError, ConfigError: as :meth:`read`.
@@ -134,66 +148,66 @@ class Task(abc.ABC):
         return iter(())
 
     def same_images(self, root: DataRoot) -> Mapping[str, str]:
-        """Image id -> id of the same photograph in another source, where two datasets took the same photographs.
+        """Image id -> id of the same photograph in another image source, where datasets share photographs.
 
         Raises:
-            MissingData: the file that says so is not there.
+            MissingData: the file with this mapping is missing.
             DataError: it is malformed.
         """
         return {}
 
-    @abc.abstractmethod
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        """How ``split`` is measured; ``full`` asks for the complete gallery where a smaller one is the default."""
+        """How ``split`` is measured; ``full`` selects the complete gallery where the default is smaller."""
+        return Protocol(split=split, boxes="given" if self.has_candidates else "detected", note=self.note)
 
     @abc.abstractmethod
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        """Official metric. ``predictions`` is what the task's output decodes: a list aligned with ``examples``, or,
-        for alignment, a :class:`twelve.outputs.alignment.RetrievalScores`."""
+        """Compute the official metric. ``predictions`` is what the task's output decodes: a list aligned with
+        ``examples`` or, for alignment, a :class:`twelve.outputs.alignment.RetrievalScores`."""
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """Official metric of a result file in the dataset's own format, whoever's predictions it holds.
+        """Compute the official metric of a result file in the dataset's own format.
 
         Args:
-            truth: official files; they are recognised by their contents.
-            predictions: the result file, first.
+            truth: official files, recognized by their content.
+            predictions: the result file, then further files if the task takes any.
             protocol: one of :attr:`scoring_protocols`.
 
         Raises:
-            DataError: a file is malformed, of something else, or leaves out what must be predicted.
-            ConfigError: there is no such format for this dataset.
+            DataError: a file is malformed, of another dataset, or lacks required predictions.
+            ConfigError: the dataset has no such format.
         """
         raise ConfigError(
-            f"{self.title} has no result format that could be scored", remedy="measure a model with twelve evaluate"
+            f"{self.title} has no result format to score", remedy="evaluate a model with twelve evaluate instead"
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """The dataset's official file of results: one prediction an example, in the examples' order.
+        """Content of the dataset's official result file: one prediction per example, in order.
 
         Raises:
             ConfigError: the dataset has none.
         """
-        raise ConfigError(f"{self.title} has no official file of results", remedy="choose a task that has one")
+        raise ConfigError(f"{self.title} has no official result file", remedy="choose a task that has one")
 
 
 _REGISTRY: dict[str, Task] = {}
 _BROKEN: dict[str, str] = {}
-"""Entry points of other packages that cannot be used -> why."""
+"""Unusable entry point of another package -> reason."""
 
 
 def register(cls: type[Task]) -> type[Task]:
-    """Class decorator: make a task known under its name, at its definition."""
+    """Class decorator that registers a task under its name."""
     if cls.name in _REGISTRY and type(_REGISTRY[cls.name]) is not cls:
-        raise ValueError(f"two tasks are called {cls.name!r}")
+        raise ValueError(f"two tasks are named {cls.name!r}")
     _REGISTRY[cls.name] = cls()
     return cls
 
 
 def get(name: str, own: Mapping[str, Task] | None = None) -> Task:
-    """The task of this name; raises ConfigError that suggests the nearest known name.
+    """Return the task of this name, or raise a ConfigError that suggests the nearest one.
 
     Args:
-        own: a run's own tasks, which are known beside the registered ones.
+        own: a run's own tasks, in addition to the registered ones.
     """
     known = all_tasks(own)
     if name not in known:
@@ -205,20 +219,20 @@ def get(name: str, own: Mapping[str, Task] | None = None) -> Task:
 
 
 def broken(name: str) -> str:
-    """``'; ...'``: why the entry point ``name`` of another package gives no task; nothing when there is none."""
+    """``'; REASON'`` if the entry point ``name`` is unusable, else an empty string."""
     return f"; {_BROKEN[name]}" if name in _BROKEN else ""
 
 
 def tasks_of(root: DataRoot) -> dict[str, Task]:
-    """Every known task by name that ``root`` should have: of the extra ones, those that it has a folder for."""
+    """The known tasks by name that apply to ``root``: extra tasks only if they have a folder there."""
     known = all_tasks(root.own_tasks)
     return {name: task for name, task in known.items() if not task.extra or (root.path / task.folder).is_dir()}
 
 
 def all_tasks(own: Mapping[str, Task] | None = None) -> dict[str, Task]:
-    """Every known task by name: those of this package, of the entry point ``twelve.tasks``, and a run's own.
+    """All known tasks by name: from this package, from entry points of group ``twelve.tasks``, and a run's own.
 
-    An entry point that cannot be used is passed over, with one warning on standard error.
+    An unusable entry point is skipped with one warning on standard error.
     """
     import importlib
     import pkgutil
@@ -235,14 +249,14 @@ def all_tasks(own: Mapping[str, Task] | None = None) -> dict[str, Task]:
 
 
 def _load(point: EntryPoint) -> None:
-    """Register the task of another package, or remember why there is none."""
+    """Register the task of another package, or record why that failed."""
     try:
         loaded = point.load()
         if not (isinstance(loaded, type) and issubclass(loaded, Task)):
-            raise TypeError(f"{point.value} is no subclass of twelve.tasks.base.Task")
+            raise TypeError(f"{point.value} is not a subclass of twelve.tasks.base.Task")
         register(loaded)
-    except Exception as error:  # whatever another package's code raises
+    except Exception as error:  # another package's code can raise anything
         package = f" of the package {point.dist.name}" if point.dist is not None else ""
         why = f"the entry point {point.name!r}{package} ({point.value}) cannot be used: {type(error).__name__}: {error}"
         _BROKEN[point.name] = why
-        print(one_line(f"twelve: passed over: {why} -> mend or uninstall that package"), file=sys.stderr)
+        print(one_line(f"twelve: skipped: {why} -> fix or uninstall that package"), file=sys.stderr)

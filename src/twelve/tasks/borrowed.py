@@ -1,4 +1,4 @@
-"""The captions of another task, to pretrain on: ``coco_captions: {kind: pretraining, captions: coco}``."""
+"""Pretraining on another task's captions: ``coco_captions: {kind: pretraining, captions: coco}``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BorrowedCaptions(CaptionTask):
-    """A task whose examples are another's, of which it sees the pairing of text and image alone."""
+    """A task that uses the text-image pairs of another task."""
 
     output: ClassVar[str] = "pretraining"
     kind: ClassVar[str] = "pretraining"
@@ -38,10 +38,10 @@ class BorrowedCaptions(CaptionTask):
         return self.lender
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        return list(self.iterate(root, split))
+        return self.lender.read(root, split)
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
-        yield from self.lender.iterate(root, split)
+        return self.lender.iterate(root, split)
 
     def protocol(self, split: str, *, full: bool = False) -> Protocol:
         return self.lender.protocol(split, full=full)
@@ -51,14 +51,18 @@ class BorrowedCaptions(CaptionTask):
 
 
 def borrowed(name: str, settings: TaskSettings, known: Mapping[str, Task], token: int) -> Task:
-    """A run's own task on the captions of a known one.
+    """Create a run's own task on the captions of a known task.
 
     Raises:
-        ConfigError: there is no such task, its texts are not captions, or the run's task is for something else.
+        ConfigError: the lender is unknown or has no captions, or the new task is not for pretraining.
     """
     if settings.kind != BorrowedCaptions.kind or settings.images is not None:
         key = "captions" if settings.kind != BorrowedCaptions.kind else "images"
-        problem = "only pretraining learns from captions" if key == "captions" else "captions come with their images"
+        problem = (
+            "only pretraining tasks can borrow captions"
+            if key == "captions"
+            else "borrowed captions bring their images"
+        )
         raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy="leave it out")
     captions = sorted(key for key, task in known.items() if task.kind == "alignment")
     if settings.captions not in captions:

@@ -1,4 +1,4 @@
-"""COCO captions: find the image that a caption describes, in Karpathy's split (Lin et al. 2014; karpathy.py)."""
+"""COCO retrieval: find the image that a caption describes, on Karpathy's split (Lin et al. 2014; karpathy.py)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import ClassVar
 
 from twelve.tasks.base import Defaults, register
 from twelve.tasks.formats.captions import CaptionTask
+from twelve.tasks.formats.karpathy import SPLITS
 
 
 @register
 class COCORetrieval(CaptionTask):
-    """Five captions an image, sometimes more; 113,287 (with restval) / 5,000 / 5,000 images.
+    """At least five captions per image; 113,287 (with restval) / 5,000 / 5,000 images.
 
-    The complete protocol is the one that "12-in-1" and most others report, the first thousand images ("1K").
+    The full protocol uses the first 1,000 images ("1K"), as "12-in-1" and most others report.
     """
 
     name: ClassVar[str] = "coco"
@@ -22,7 +23,7 @@ class COCORetrieval(CaptionTask):
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = "https://cs.stanford.edu/people/karpathy/deepimagesent/ (caption_datasets.zip)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=2e-5, max_text=30)
-    file_name: ClassVar[str] = "dataset_coco.json"
+    file_names: ClassVar[Mapping[str, str]] = dict.fromkeys(SPLITS, "dataset_coco.json")
     full_gallery: ClassVar[int | None] = 1000
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
         "train": (None, 113_287),

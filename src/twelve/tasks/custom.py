@@ -1,16 +1,16 @@
-"""Your own data as a task, from the run's configuration alone::
+"""Your own data as a task, defined in the run's configuration::
 
     tasks:
       mine: {kind: answer, train: mine/train.jsonl, test_split: mine/val.jsonl, images: mine}
 
-A split of such a task is a file, named relative to the data root: one JSON object a line with ``text``, ``image`` (two
-``images`` for pair) and ``target``. By kind:
+Each split is a file, relative to the data root, with one JSON object per line: ``text``, ``image`` (for pair, two
+``images``) and ``target``, by kind:
 
 ============  ========================================================================================  ================
-kind          a line of its file                                                                        measured by
+kind          a line of the file                                                                        measured by
 ============  ========================================================================================  ================
 answer        {"text": "what is it?", "image": "a.jpg", "target": "cup"}                                soft accuracy
-answer        {"text": "what is it?", "image": "a.jpg", "target": {"cup": 1.0, "mug": 0.6}}             (0..1 an answer)
+answer        {"text": "what is it?", "image": "a.jpg", "target": {"cup": 1.0, "mug": 0.6}}             (0..1 each)
 retrieval     {"text": "a cup on a table", "image": "a.jpg"}                                            R@1, R@5, R@10
 region        {"text": "the left cup", "image": "a.jpg", "target": [10, 20, 60, 90]}                    IoU >= 0.5
 candidates    {"text": "which is full?", "image": "a.jpg", "candidates": [[10, 20, 60, 90], [0, 0, 9, 9]], "target": 0}
@@ -20,10 +20,11 @@ entailment    {"text": "someone drinks", "image": "a.jpg", "target": "neutral"} 
 pretraining   {"text": "a cup on a table", "image": "a.jpg"}                                            R@1, R@5, R@10
 ============  ========================================================================================  ================
 
-Boxes are x1, y1, x2, y2 in pixels, the target of candidates counts from 0, entailment is contradiction, neutral or
-entailment. An image is a file under ``images/<the setting images>`` of the data root (its name counts, the folders
-before it do not), or an id with its source (``coco/391895``). ``id`` may be left out (the line's number), ``group`` too
-(the first image): examples of one group stay together. Lines without ``target`` can be predicted, not measured.
+Boxes are x1, y1, x2, y2 in pixels. The target of candidates is an index from 0; that of entailment is contradiction,
+neutral or entailment. An image is a file under ``images/<setting images>`` in the data root, identified by its name
+without folders, or an id with its source (``coco/391895``). The optional ``id`` defaults to the line number, the
+``group``, whose examples stay together, defaults to the first image. Lines without ``target`` can be predicted, not
+measured.
 """
 
 from __future__ import annotations
@@ -48,71 +49,68 @@ from twelve.tasks.base import Defaults, Task, all_tasks
 from twelve.tasks.borrowed import borrowed
 from twelve.tasks.extra.conceptual_captions import PRETRAINING
 from twelve.tasks.formats.captions import CaptionTask
-from twelve.tasks.formats.shared import some, values
+from twelve.tasks.formats.shared import accuracy, some, values
 from twelve.types.examples import Box, Example, Target
-from twelve.types.measurement import Measurement, Protocol
+from twelve.types.measurement import Measurement
 
 if TYPE_CHECKING:
     from twelve.settings import TaskSettings
 
 TOKEN = 1000
-"""Tokens of these tasks lie beyond the table: they have no row of their own and get a free one."""
+"""First token of own tasks. It lies beyond the table, so each is assigned a free row."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NEEDED = ("train", "test_split")
 _OWN = ("kind", "captions", "images", "output", "title", "train")
-"""Settings that only a run's own task has; of a known one, ``train`` is a split."""
+"""Settings for own tasks only, except ``train``, which names a split of a known task."""
 
 
 class FileTask(Task):
-    """A task whose splits are files of JSON lines."""
+    """A task whose splits are JSON Lines files."""
 
     images_each: ClassVar[int] = 1
     needs_targets: ClassVar[bool] = True
-    """Whether nothing can be learnt from a line without one."""
+    """Whether training requires a target in every line."""
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=30)
-    note: ClassVar[str] = ""
     scoring_protocols: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def target(self, record: Record, example: Example) -> Target:
-        """What is right, from the record's ``target``, which is there.
+        """Parse the record's ``target`` field, which exists.
 
         Raises:
-            DataError: it is not what this kind needs.
+            DataError: it does not fit this kind.
         """
 
     @property
     def folder(self) -> str:
-        return ""  # the data root itself: files are named from there
+        return ""  # files are relative to the data root
 
     def files(self, split: str) -> tuple[str, ...]:
         return (split,)
 
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         return (root.path / split,)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.path / split
         if not path.is_file():
-            raise MissingData(
-                "no such file", file=path, remedy=f"write it, or name another one for {self.name}, in the data root"
-            )
+            raise MissingData("no such file", file=path, remedy=f"create it, or configure another file for {self.name}")
         examples: dict[str, Example] = {}
         paths: dict[str, str] = {}
         with mended_by(path, _REMEDY):
             for number, record in enumerate(read_lines(path), 1):
                 example = self._example(record, str(number), root, paths)
                 if example.id in examples:
-                    raise record.error(f"id {example.id!r} occurs twice", "give every line an id of its own")
+                    raise record.error(f"id {example.id!r} occurs twice", "give every line a distinct id")
                 if example.target is None and split == self.train_split and self.needs_targets:
-                    raise record.error("field 'target' is missing", "training needs it in every line")
+                    raise record.error("field 'target' is missing", "add a target to every training line")
                 examples[example.id] = example
-        # Whoever writes a file may mean a task without words: the note of data check tells of empty texts.
+        # Own tasks may have empty texts on purpose; data check notes them.
         return some(list(examples.values()), path, split, lambda example: False)
 
     def _example(self, record: Record, number: str, root: DataRoot, paths: dict[str, str]) -> Example:
-        """``paths``: image id -> the path it stands for, over the file."""
+        """``paths``: image id -> its path, over the whole file."""
         if self.images_each == 1:
             names = [record.text("image")]
         elif len(names := record.strings("images")) != self.images_each:
@@ -133,50 +131,41 @@ class FileTask(Task):
         return Example(example.id, text, images, target, example.group, example.candidates, facts=self.facts(target))
 
     def _image(self, name: str, root: DataRoot, record: Record, paths: dict[str, str]) -> str:
-        """The id of an image that is given by its path or by an id."""
+        """Image id for a path or an id."""
         is_file = Path(name).suffix.lower() in SUFFIXES
         if not is_file and "/" in name:
             source, _, key = name.partition("/")
             if not FOLDER.fullmatch(source) or not key.strip():
-                raise record.error(f"{name!r} is no image's id: a source, a slash and a key", _REMEDY)
+                raise record.error(f"expected an image file or an id SOURCE/KEY, found {name!r}", _REMEDY)
             return name
         if not image_key(name).strip():
             raise record.error("field 'image' must name an image, found nothing", _REMEDY)
         image = f"{root.image_source(self, Path(name).name)}/{image_key(name)}"
         if is_file and paths.setdefault(image, name) != name:
-            raise record.error(f"{name} and {paths[image]} have the same name", "give every image a name of its own")
+            raise record.error(f"{name} and {paths[image]} have the same name", "give every image a distinct name")
         return image
 
     def boxes(self, record: Record) -> tuple[Box, ...]:
-        """Candidates of a record; none where the kind has none."""
+        """Candidates of a record; empty for kinds without."""
         return ()
 
     def facts(self, target: Target) -> Mapping[str, Any]:
-        """What the vocabulary needs to know."""
+        """Facts that the vocabulary needs."""
         return {}
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note=self.note)
-
     def scores(self, examples: Sequence[Example], predicted: Sequence[Any]) -> NDArray[np.float64]:
-        """(N,) what each prediction scores, 0..1: 1 where it is what is right."""
+        """(N,) score of each prediction, 0..1; by default 1 if it equals the target."""
         pairs = zip(examples, predicted, strict=True)
         return np.array([value == example.target for example, value in pairs], dtype=np.float64)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         for example in examples:
             if example.target is None:
-                raise DataError("this line has no target", record=example.id, remedy="measure on another file")
-        scores = self.scores(examples, values(examples, predictions))
-        return Measurement(
-            primary="accuracy",
-            metrics={"accuracy": 100 * float(scores.mean())},
-            per_example=scores,
-            groups=[example.group for example in examples],
-        )
+                raise DataError("this line has no target", record=example.id, remedy="evaluate on another file")
+        return accuracy(self.scores(examples, values(examples, predictions)).tolist(), examples)
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """A line ``{"id": "17", "prediction": "cup"}`` an example."""
+        """One line ``{"id": "17", "prediction": "cup"}`` per example."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return "".join(json.dumps({"id": example.id, "prediction": value}) + "\n" for example, value in pairs)
 
@@ -184,7 +173,7 @@ class FileTask(Task):
 class AnswerFile(FileTask):
     kind: ClassVar[str] = "answer"
     output: ClassVar[str] = "answer"
-    note: ClassVar[str] = "the answer's score in the file, else 0; answers are compared as they are written"
+    note: ClassVar[str] = "the answer's score in the file, otherwise 0; answers are compared exactly"
 
     def target(self, record: Record, example: Example) -> Target:
         answers = record.fields["target"]
@@ -192,7 +181,7 @@ class AnswerFile(FileTask):
             return {record.text("target"): 1.0}
         scored = isinstance(answers, Mapping) and answers and all(map(_share, answers.values()))
         if not scored or not all(map(writable, answers)):
-            expected = "an answer or an object answer -> score in 0..1"
+            expected = "an answer or an object from answers to scores in 0..1"
             raise record.error(f"field 'target' must be {expected}, found {describe(answers)}", _REMEDY)
         return {answer: float(score) for answer, score in answers.items()}
 
@@ -212,9 +201,6 @@ class RetrievalFile(FileTask, CaptionTask):
 
     def target(self, record: Record, example: Example) -> Target:
         return None
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return CaptionTask.protocol(self, split, full=full)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return CaptionTask.measure(self, examples, predictions)
@@ -244,9 +230,9 @@ class RegionFile(FileTask):
 class CandidatesFile(FileTask):
     kind: ClassVar[str] = "region"
     method: ClassVar[str] = "choose"
-    gives_boxes: ClassVar[bool] = True
+    has_candidates: ClassVar[bool] = True
     output: ClassVar[str] = "region"
-    note: ClassVar[str] = "the right one of the given boxes"
+    note: ClassVar[str] = "the correct one of the given boxes"
 
     def boxes(self, record: Record) -> tuple[Box, ...]:
         boxes = tuple(_box(box, "candidates", record) for box in record.items("candidates"))
@@ -257,13 +243,8 @@ class CandidatesFile(FileTask):
     def target(self, record: Record, example: Example) -> Target:
         target = record.integer("target")
         if not 0 <= target < len(example.candidates):
-            raise record.error(
-                f"target {target} is none of {len(example.candidates)} candidates, counted from 0", _REMEDY
-            )
+            raise record.error(f"field 'target' must be 0 to {len(example.candidates) - 1}, found {target}", _REMEDY)
         return target
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, boxes="given", note=self.note)
 
 
 class PairFile(FileTask):
@@ -295,35 +276,35 @@ KINDS: Mapping[str, type[FileTask]] = {
     "entailment": EntailmentFile,
     "pretraining": PretrainingFile,
 }
-_REMEDY = "mend this line; docs/add-a-task.md shows one of every kind"
+_REMEDY = "correct this line; docs/add-a-task.md shows one of each kind"
 
 
 def own_tasks(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
-    """A run's own tasks by name: those with a ``kind``.
+    """Create a run's own tasks, those with a ``kind``, by name; checks the others for settings of own tasks.
 
     Raises:
-        ConfigError: one of them cannot be.
+        ConfigError: a setting is invalid.
     """
     known = all_tasks()
     for name, settings in tasks.items():
         given = [key for key in _OWN if getattr(settings, key) is not None and not (key == "train" and name in known)]
         if given and name in known:
             raise ConfigError(
-                f"{name} is a known dataset and reads its official files",
+                f"{name} is a known dataset, which reads its official files",
                 record=f"tasks.{name}.{given[0]}",
                 remedy="give your own task another name",
             )
         if given and settings.kind is None:
-            problem = "only a task of your own has this"
+            problem = "only a task of your own has this setting"
             raise ConfigError(problem, record=f"tasks.{name}.{given[0]}", remedy=f"add tasks.{name}.kind")
     return from_settings(tasks)
 
 
 def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
-    """The tasks among a run's that are the run's own: those with a ``kind``.
+    """Create a run's own tasks, those with a ``kind``, by name.
 
     Raises:
-        ConfigError: a name cannot be a task's, or something is missing.
+        ConfigError: a name is invalid, or a setting is missing.
     """
     own: dict[str, Task] = {}
     for name, settings in tasks.items():
@@ -335,19 +316,21 @@ def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
             raise ConfigError(problem, record=f"{record}.kind", remedy=f"choose among {', '.join(KINDS)}")
         for key, word in (("", name), (".output", settings.output)):
             if word is not None and not _NAME.fullmatch(word):
-                raise ConfigError(f"{word!r} is no name: small letters, digits and _ only", record=record + key)
+                raise ConfigError(
+                    f"expected a name of lower-case letters, digits and _, found {word!r}", record=record + key
+                )
         if settings.images is not None and not _FOLDER.fullmatch(settings.images):
             raise ConfigError(
-                f"{settings.images!r} is no folder of the data root's images/",
+                f"expected the name of a folder in the data root's images/, found {settings.images!r}",
                 record=f"{record}.images",
-                remedy="put the images into a folder there and give its name alone",
+                remedy="move the images to a folder there, and set its name",
             )
         if settings.captions is not None:
             own[name] = borrowed(name, settings, all_tasks(), TOKEN + len(own))
             continue
         for key in _NEEDED:
             if getattr(settings, key) is None:
-                raise ConfigError("this key is required", record=f"{record}.{key}", remedy="name a file of JSON lines")
+                raise ConfigError("this key is required", record=f"{record}.{key}", remedy="set a JSON Lines file")
         parent = KINDS[settings.kind]
         members = {
             "name": name,

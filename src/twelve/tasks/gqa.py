@@ -1,7 +1,7 @@
-"""GQA: compositional questions about images, made from scene graphs (Hudson and Manning 2019).
+"""GQA: compositional questions about images, generated from scene graphs (Hudson and Manning 2019).
 
-A member of ``val_balanced_questions.json``; ids are strings, some begin with zeros. Of the test, challenge and
-submission files only question, imageId and isBalanced are public::
+A member of ``val_balanced_questions.json``; ids are strings, some with leading zeros. In the test, challenge and
+submission files, only question, imageId and isBalanced are public::
 
     "201307251": {"question": "What color is the fence?", "imageId": "2375429", "isBalanced": true, "answer": "white",
       "fullAnswer": "The fence is white.", "types": {"detailed": "color", "semantic": "attr", "structural": "query"},
@@ -9,7 +9,7 @@ submission files only question, imageId and isBalanced are public::
       "semantic": [{"operation": "select", "dependencies": [], "argument": "fence (3)"}, ...], "semanticStr": "...",
       "annotations": {"answer": {}, "question": {"4": "1058498"}, "fullAnswer": {"1": "1058498"}}}
 
-and of ``val_choices.json``, which need not be there: ``"201307251": {"valid": ["red", "white"], "plausible": [...]}``.
+A member of the optional ``val_choices.json``: ``"201307251": {"valid": ["red", "white"], "plausible": [...]}``.
 """
 
 from __future__ import annotations
@@ -21,39 +21,37 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.json_streams import read_members
 from twelve.metrics import gqa as metric
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.formats.gqa import choices_of, entailments, iterate_questions, metrics_of, question_of, read_choices
-from twelve.tasks.formats.shared import all_but_last, last, some_of, unknown_split, values
+from twelve.tasks.formats.gqa import choices_of, entailments, metrics_of, question_of, read_choices, read_questions
+from twelve.tasks.formats.shared import accuracy, all_but_last, last, some_of, unknown_split, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _PARTS = ("train", "val", "testdev", "test", "challenge")
 _SPLITS = (*(f"{part}_{kind}" for kind in ("balanced", "all") for part in _PARTS), "submission_all")
 _FOLDER = "train_all"
-"""The split that is a folder of ten files."""
+"""The split stored as a folder of ten files."""
 _PARTED = ("train_balanced", "val_balanced")
-"""What the original trains and validates on, together."""
+"""The splits that the original combines for training and validation."""
 _CUTS = ("trainval", "minval")
 COMPARED = 1000
 """Questions that a file of choices or scene graphs is compared with."""
 MINVAL = 3000
-"""Questions that the original keeps out of training: the last ones of train and val by question id. Whether it sorted
-the ids as text or as numbers is not known; here they are numbers."""
+"""Number of questions that the original holds out of training: the last ones of train and val by question id. It is
+unknown whether the original sorted ids as text or as numbers; here they are numbers."""
 
 
 @register
 class GQA(GenomeTask):
-    """GQA 1.2. testdev is the test set whose answers are public; its images (ids n...) are no Visual Genome ones.
+    """GQA 1.2. testdev is the test set with public answers; its images (ids n...) are not from Visual Genome.
 
-    Beside the official splits there are the original's trainval and minval, cut from the balanced questions of train
-    and val. The cut falls between questions: one image may stand on both sides, unless training leaves it out.
+    The splits trainval and minval are the original's, cut from the balanced questions of train and val. The cut falls
+    between questions, so an image can be on both sides unless training excludes it.
     """
 
     name: ClassVar[str] = "gqa"
@@ -62,6 +60,9 @@ class GQA(GenomeTask):
     kind: ClassVar[str] = "answer"
     token: ClassVar[int] = 15
     page: ClassVar[str] = "https://cs.stanford.edu/people/dorarad/gqa/download.html"
+    note: ClassVar[str] = (
+        "exact answers to balanced questions, without normalization; distribution: chi squared / 100, lower is better"
+    )
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
     train_split: ClassVar[str] = "train_balanced"
     splits: ClassVar[tuple[str, ...]] = (*_SPLITS, *_CUTS)
@@ -86,9 +87,9 @@ class GQA(GenomeTask):
             return tuple(f"{split}_questions/{split}_questions_{number}.json" for number in range(10))
         return (f"{split}_questions.json",)
 
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         choices = (_choices_file(root, self.name, part) for part in (_PARTED if split in _CUTS else (split,)))
-        return (*super().sources(root, split), *(path for path in choices if path is not None))
+        return (*super().input_files(root, split), *(path for path in choices if path is not None))
 
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
         """Choices and scene graphs, each compared with the questions of the split that its name says."""
@@ -105,16 +106,13 @@ class GQA(GenomeTask):
                 found = next((file for file in questions if file.is_file()), None) if part in _PARTS else None
                 yield path, partial(_of_split, reader=reader, questions=found, of_images=of_images)
 
-    def read(self, root: DataRoot, split: str) -> list[Example]:
-        return list(self.iterate(root, split))
-
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
         if split in _CUTS:
             both = chain.from_iterable(self.iterate(root, part) for part in _PARTED)
             found = last(both, MINVAL) if split == "minval" else all_but_last(both, MINVAL)
         else:
-            found = iterate_questions(
+            found = read_questions(
                 paths,
                 root.image_source(self),
                 choices=_choices_file(root, self.name, split),
@@ -122,16 +120,9 @@ class GQA(GenomeTask):
             )
         return some_of(found, paths[0], split)
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(
-            split=split,
-            note="exact answers of the balanced questions, not normalised; distribution: chi "
-            "squared / 100, lower is better",
-        )
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        """Balanced questions contribute. Validity and plausibility need the file of choices, consistency predictions
-        for all questions that the rightly answered ones entail (a split of all questions); else they are left out."""
+        """Only balanced questions are measured. Validity and plausibility need the choices file, consistency needs
+        predictions for all entailed questions (a split of all questions); otherwise they are left out."""
         questions = {example.id: question_of(example) for example in examples}
         predicted = dict(zip(questions, values(examples, predictions), strict=True))
         scores = metric.evaluate(
@@ -143,24 +134,18 @@ class GQA(GenomeTask):
         )
         row_of = {example.id: row for row, example in enumerate(examples)}
         rows = [row_of[key] for key in scores.correct]
-        return Measurement(
-            primary="accuracy",
-            metrics=dict(metrics_of(scores)),
-            per_example=np.array(list(scores.correct.values()), dtype=np.float64),
-            groups=[examples[row].group for row in rows],
-            rows=rows,
-        )
+        measured = [examples[row] for row in rows]
+        return accuracy(list(scores.correct.values()), measured, dict(metrics_of(scores)), rows)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """Truth: the questions; for further metrics the choices, and for grounding the scene graphs with a second file
-        of predictions, the attentions."""
+        """Truth: the questions; optionally the choices, for more metrics; for grounding, the scene graphs, with the
+        attentions as a second file of predictions."""
         from twelve.tasks.formats import gqa_results
 
         return gqa_results.score(truth, predictions, self.source)
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """What EvalAI takes for GQA, of the split submission_all: ``[{"questionId": "201307251", "prediction": "red"},
-        ...]``, ids as they stand in the file."""
+        """EvalAI's format for GQA, for submission_all: ``[{"questionId": "201307251", "prediction": "red"}]``."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"questionId": example.id, "prediction": answer} for example, answer in pairs])
 

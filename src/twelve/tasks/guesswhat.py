@@ -1,6 +1,6 @@
-"""GuessWhat?!: which object of an image a dialogue of yes-no questions is about (de Vries et al. 2017).
+"""GuessWhat?!: which object is a dialogue of yes-no questions about (de Vries et al. 2017).
 
-A line of ``guesswhat.valid.jsonl.gz`` in the layout of 2017, and in the later one; boxes are x, y, width, height::
+A line of ``guesswhat.valid.jsonl.gz`` in the 2017 layout and in the later one; boxes are x, y, width, height::
 
     {"id": 5, "status": "success", "object_id": 1001, "questioner_id": 7, "timestamp": "2016-07-08 02:04:00",
      "image": {"id": 42, "file_name": "COCO_val2014_000000000042.jpg", "width": 640, "height": 480, ...},
@@ -18,60 +18,56 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import Record, read_lines
 from twelve.formats.results import complete, known, only, passed_over
+from twelve.formats.unique import unique
 from twelve.metrics import guesswhat as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import SourceOf, by_number, corners, dialogue, image_of, some, unknown_split, values
+from twelve.tasks.formats.shared import SourceOf, accuracy, by_number, corners, dialogue, image_of, some, values
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 SPLITS = ("train", "valid", "test")
 ANSWERS = ("Yes", "No", "N/A")
 _PACKED = ".gz"
 ALL = "all"
 _NO_QUESTION = re.compile(r"start\s+answer ")
-"""What :func:`dialogue` makes of a question without a word; a game in which nothing was asked has no text at all."""
+"""The text that :func:`dialogue` makes of an empty question; a game without questions has an empty text."""
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
-"""An object's id as a key."""
+"""An object id as a JSON key."""
 PAGE = "https://florian-strub.com/guesswhat.train.jsonl.gz (and valid, test)"
 
 
 @register
 class GuessWhat(Task):
-    """The guesser's side of GuessWhat?!. Games of any outcome are read, those that succeeded are measured."""
+    """The guesser's side of GuessWhat?!. All games are read; only successful ones are measured."""
 
     name: ClassVar[str] = "guesswhat"
     title: ClassVar[str] = "GuessWhat?!"
     output: ClassVar[str] = "region"
     kind: ClassVar[str] = "region"
     method: ClassVar[str] = "guess"
-    gives_boxes: ClassVar[bool] = True
+    has_candidates: ClassVar[bool] = True
     token: ClassVar[int] = 17
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = PAGE
+    note: ClassVar[str] = "the correct one of all objects, over successful games"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=256)
+    file_names: ClassVar[Mapping[str, str]] = {split: f"guesswhat.{split}.jsonl{_PACKED}" for split in SPLITS}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
     scoring_protocols: ClassVar[Mapping[str, str]] = {
-        metric.SUCCESS: "games whose questioner found the object, as the official program",
-        ALL: "games of any outcome",
+        metric.SUCCESS: "games whose questioner found the object, as in the official program",
+        ALL: "all games, whatever their outcome",
     }
 
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in SPLITS:
-            raise unknown_split(self.name, split, SPLITS)
-        return (f"guesswhat.{split}.jsonl{_PACKED}",)
-
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         return (games_source(root, self.folder, *self.files(split)),)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        """Of a file that is there both packed and unpacked, the packed one is read."""
+        """The compressed file is read if both it and the uncompressed one exist."""
         path = games_file(root, self.name, *self.files(split))
         return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split, _blank)
 
@@ -80,21 +76,12 @@ class GuessWhat(Task):
             if (size := size_of_game(record)) is not None:
                 yield image_of_game(record, lambda file: root.image_source(self, file)), size
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, boxes="given", note="the right one of all objects, over games that succeeded")
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        """Only games that succeeded contribute; the others are read and predicted, and passed over here."""
+        """Only successful games are measured; predictions for others are ignored."""
         games = [_game(example, value) for example, value in zip(examples, values(examples, predictions), strict=True)]
         scores = metric.evaluate(games)
         rows = [row for row, game in enumerate(games) if metric.counts(game.status)]
-        return Measurement(
-            primary="accuracy",
-            metrics={"accuracy": 100 * (1 - scores.error), "error": 100 * scores.error},
-            per_example=np.array(scores.correct, dtype=np.float64),
-            groups=[examples[row].group for row in rows],
-            rows=rows,
-        )
+        return accuracy(scores.correct, [examples[row] for row in rows], _metrics(scores), rows)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """Games that do not count need no prediction."""
@@ -109,10 +96,10 @@ class GuessWhat(Task):
         for key, game in counted.items():
             if selected[key] not in (None, *game.facts["object_ids"]):
                 raise DataError(
-                    f"object {selected[key]} is none of the game's {len(game.candidates)} objects",
+                    f"object {selected[key]} is not among the game's {len(game.candidates)} objects",
                     file=path,
                     record=f"game {key}",
-                    remedy="select by the ids of objects in the official file, not by their places",
+                    remedy="select objects by their ids in the official file, not by position",
                 )
         scores = metric.evaluate(
             [metric.Game(game.facts["status"], _meant(game), selected[key]) for key, game in counted.items()],
@@ -121,18 +108,17 @@ class GuessWhat(Task):
         tied = sum(selected[key] is None for key in counted)
         notes = [f"{tied:,} games give their highest score to several objects, and count as wrong"] if tied else []
         if protocol != ALL:
-            notes += passed_over(len(selected) - len(counted), "of games that do not count")
+            notes += passed_over(len(selected) - len(counted), "for games that do not count")
         return Scored(
-            Measurement(
-                "accuracy",
-                {"accuracy": 100 * (1 - scores.error), "error": 100 * scores.error},
-                np.array(scores.correct, dtype=np.float64),
-                [game.group for game in counted.values()],
-            ),
-            "candidates are all objects of the game; all games weigh the same",
+            accuracy(scores.correct, list(counted.values()), _metrics(scores)),
+            "candidates are all objects of the game; all games have equal weight",
             {"accuracy": len(counted), "error": len(counted)},
             notes=notes,
         )
+
+
+def _metrics(scores: metric.Scores) -> dict[str, float]:
+    return {"accuracy": 100 * (1 - scores.error), "error": 100 * scores.error}
 
 
 def _blank(example: Example) -> bool:
@@ -144,13 +130,13 @@ def _game(example: Example, chosen: int) -> metric.Game:
 
 
 def _meant(example: Example) -> str:
-    """Id of the object that a game is about."""
+    """Id of a game's target object."""
     return str(example.facts["object_ids"][example.target])
 
 
 def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
-    """One example a game, in file order, of either layout. Candidates: all objects in the order of their ids; target:
-    the index of the one that is meant.
+    """One example per game, in file order, for either layout. Candidates: all objects, sorted by id. Target: the index
+    of the target object.
 
     Raises:
         DataError: a line is malformed, or a game's id occurs twice.
@@ -170,39 +156,35 @@ def read_games(path: Path, source_of: SourceOf) -> Iterator[Example]:
 
 
 def games_file(root: DataRoot, folder: str, name: str) -> Path:
-    """The file of a split in a folder of the data root, packed or, where only that is there, unpacked.
+    """An existing file of games: the compressed one or, if there is none, the uncompressed one.
 
     Raises:
-        MissingData: neither is there.
+        MissingData: neither exists.
     """
     return root.file(folder, games_source(root, folder, name).name, page=PAGE)
 
 
 def games_source(root: DataRoot, folder: str, name: str) -> Path:
-    """The same, also when neither is there."""
+    """The path that :func:`games_file` would return, whether or not it exists."""
     packed = root.path / folder / name
     plain = packed.with_name(name.removesuffix(_PACKED))
     return plain if plain.is_file() and not packed.is_file() else packed
 
 
 def games(path: Path) -> Iterator[tuple[str, Record, dict[int, Box]]]:
-    """(id, record, objects by their ids in their order) of every game, of either layout; ``object_id`` is one of them.
+    """(id, record, object id -> box, sorted) of every game, for either layout; ``object_id`` is among the objects.
 
     Raises:
         DataError: a line is malformed, or a game's id occurs twice.
     """
-    seen: set[str] = set()
-    for record in read_lines(path):
-        key = str(record.integer(record.one_of("id", "dialogue_id")))
-        if key in seen:
-            raise record.error(f"game {key} occurs twice")
-        seen.add(key)
+    keyed = ((str(record.integer(record.one_of("id", "dialogue_id"))), record) for record in read_lines(path))
+    for key, record in unique(keyed, "game {key} occurs twice"):
         if (status := record.text("status")) not in metric.STATUSES:
             raise record.error(f"field 'status' must be one of {', '.join(metric.STATUSES)}, found {status!r}")
         objects = _objects(record)
         meant = record.integer("object_id")
         if meant not in objects:
-            raise record.error(f"object_id {meant} is none of the game's {len(objects)} objects")
+            raise record.error(f"object_id {meant} is not among the game's {len(objects)} objects")
         _check_boxes(record, objects)
         yield key, record, objects
 
@@ -239,12 +221,12 @@ def _check_boxes(game: Record, objects: Mapping[int, Box]) -> None:
 
 
 def image_of_game(game: Record, source_of: SourceOf) -> str:
-    """Image id of a game's image."""
+    """Id of a game's image."""
     return image_of(_image(game), "file_name", source_of)
 
 
 def turns(game: Record) -> Iterator[tuple[str, str]]:
-    """(question, answer) of every turn; raises DataError for an answer that is none of :data:`ANSWERS`."""
+    """(question, answer) of every turn; raises DataError for an answer outside :data:`ANSWERS`."""
     for turn in game.records("qas"):
         answer = turn.text(turn.one_of("answer", "a"))
         if answer not in ANSWERS:
@@ -253,13 +235,13 @@ def turns(game: Record) -> Iterator[tuple[str, str]]:
 
 
 def _objects(game: Record) -> dict[int, Box]:
-    """Object id -> box (x1 y1 x2 y2), sorted by id; a list of objects, or an object by id in the later layout."""
+    """Object id -> box (x1, y1, x2, y2), sorted by id; the later layout has a mapping in place of a list."""
     if isinstance(game.fields.get("objects"), Mapping):
         by_id = game.record("objects")
         objects = {}
         for key in by_id.fields:
             if not _NUMBER.fullmatch(key):
-                raise by_id.error(f"expected objects by their ids, found {key!r}")
+                raise by_id.error(f"expected an object id as key, found {key!r}")
             objects[int(key)] = corners(by_id.record(key))
     else:
         objects = {key: corners(thing) for key, thing in by_number(game.records("objects"), "id").items()}

@@ -1,4 +1,4 @@
-"""NLVR2: is a sentence true of two photographs (Suhr et al. 2019).
+"""NLVR2: is a sentence true of a pair of photographs (Suhr et al. 2019).
 
 A line of ``dev.json``; the images are ``dev-850-0-img0.png`` (left) and ``dev-850-0-img1.png``::
 
@@ -12,29 +12,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from twelve.errors import Again, DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_lines
 from twelve.formats.results import complete, mended_by, only, passed_over
 from twelve.metrics import nlvr2 as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import some, unknown_split, values
+from twelve.tasks.formats.shared import accuracy, some, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _SPLITS = (
     *("train", "dev", "test1", "test2"),
     *("balanced_dev", "balanced_test1", "unbalanced_dev", "unbalanced_test1"),
 )
 _ANNOTATED = ".txt"
-"""Suffix of the annotated examples."""
+"""Suffix of the files of annotated examples."""
 
 
 @register
 class NLVR2(Task):
-    """NLVR2. test1 is the public test set (test-P), test2 the one that was hidden until 2022 (test-U)."""
+    """NLVR2. test1 is the public test set (test-P), test2 was hidden until 2022 (test-U)."""
 
     name: ClassVar[str] = "nlvr2"
     title: ClassVar[str] = "NLVR2"
@@ -43,7 +41,9 @@ class NLVR2(Task):
     token: ClassVar[int] = 12
     source: ClassVar[str] = "nlvr2"
     page: ClassVar[str] = "https://github.com/lil-lab/nlvr/tree/master/nlvr2/data"
+    note: ClassVar[str] = "consistency: sentences judged correctly for all their image pairs"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
+    file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.json" for split in _SPLITS}
     splits: ClassVar[tuple[str, ...]] = _SPLITS
     test_split: ClassVar[str] = "test1"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test1", "test2"), "val": ("dev",)}
@@ -53,11 +53,6 @@ class NLVR2(Task):
         "test2": (6_970, None),
     }
 
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
-        return (f"{split}.json",)
-
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(read_statements(path, root.image_source(self), split.rpartition("_")[2])), path, split)
@@ -66,44 +61,31 @@ class NLVR2(Task):
         pattern = f"annotated_*{_ANNOTATED}"
         yield from ((path, metric.read_categories) for path in sorted((root.path / self.folder).glob(pattern)))
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="consistency: sentences judged right with every pair of images")
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         labels = {example.id: str(example.target) for example in examples}
         predicted = dict(zip(labels, map(str, values(examples, predictions)), strict=True))
         scores = metric.evaluate(labels, predicted)
-        return Measurement(
-            primary="accuracy",
-            metrics={"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency},
-            per_example=np.array([scores.correct[example.id] for example in examples], dtype=np.float64),
-            groups=[example.group for example in examples],
-        )
+        return accuracy([scores.correct[example.id] for example in examples], examples, _metrics(scores))
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """The file of truth with the most examples is measured. Others may be parts of it (balanced_dev.json), whose
-        accuracy is told as well, and the annotated examples (a .txt file), for the accuracy by category."""
+        """The truth file with the most examples is measured. Other files can be parts of it (balanced_dev.json), whose
+        accuracy is reported too, or annotated examples (.txt), for accuracy by category."""
         whole, examples, others = _whole(truth)
         labels = {key: str(example.target) for key, example in examples.items()}
         path = only(predictions, "the CSV of predictions")
-        with mended_by(path, "write a line dev-850-0-1,True an example"):
+        with mended_by(path, "write one line per example, such as dev-850-0-1,True"):
             predicted = metric.read_predictions(path)
         complete(labels, predicted, path)
         scores = metric.evaluate(labels, predicted)
-        metrics = {"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency}
+        metrics = _metrics(scores)
         counts = {"accuracy": len(labels), "consistency": len({example.group for example in examples.values()})}
         for name, (share, count) in _parts(scores, others, examples).items():
             metrics[f"accuracy, {name}"], counts[f"accuracy, {name}"] = 100 * share, count
         odd = sum(word.lower() not in ("true", "false") for key, word in predicted.items() if key in labels)
-        notes = [f"{odd:,} predictions are neither true nor false, and wrong"] if odd else []
+        notes = [f"{odd:,} predictions are neither true nor false and count as wrong"] if odd else []
         return Scored(
-            Measurement(
-                "accuracy",
-                metrics,
-                np.array(list(scores.correct.values()), dtype=np.float64),
-                [example.group for example in examples.values()],
-            ),
-            self.protocol("").note,
+            accuracy(list(scores.correct.values()), list(examples.values()), metrics),
+            self.note,
             counts,
             "sentences",
             [
@@ -113,22 +95,26 @@ class NLVR2(Task):
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """What the official program reads: a line ``dev-850-0-1,True`` an example."""
+        """The official program's input: one line ``dev-850-0-1,True`` per example."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return "".join(f"{example.id},{bool(value)}\n" for example, value in pairs)
 
 
+def _metrics(scores: metric.Scores) -> dict[str, float]:
+    return {"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency}
+
+
 def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, Sequence[str]]]:
-    """(the file with the most examples, these by id, the other files -> their ids, none of annotated examples)."""
+    """(file with the most examples, its examples by id, other files -> ids; annotated examples have no ids)."""
     read = {path: {e.id: e for e in read_statements(path)} for path in truth if path.suffix != _ANNOTATED}
     if not read:
-        raise DataError("no file of examples among the truth", file=truth[0], remedy="give dev.json as well")
+        raise DataError("no file of examples among the truth", file=truth[0], remedy="also pass dev.json")
     whole = max(read, key=lambda path: len(read[path]))
     for path, part in read.items():
         foreign = [key for key in part if key not in read[whole]]
         if not part or foreign:
-            problem = f"{len(foreign):,} examples are none of {whole.name}'s" if part else "holds no example"
-            remedy = "give one split and parts of it" if part else Again("leave it out, or download it again")
+            problem = f"{len(foreign):,} examples are not in {whole.name}" if part else "contains no examples"
+            remedy = "pass one split and parts of it" if part else Again("leave it out, or download it again")
             raise DataError(problem, file=path, record=foreign[0] if foreign else None, remedy=remedy)
     return whole, read[whole], {path: list(read.get(path, ())) for path in truth if path != whole}
 
@@ -136,7 +122,7 @@ def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, 
 def _parts(
     scores: metric.Scores, files: Mapping[Path, Sequence[str]], examples: Mapping[str, Example]
 ) -> dict[str, tuple[float, int]]:
-    """Name -> (accuracy in 0..1, examples) of the parts that further files name."""
+    """Name -> (accuracy in 0..1, number of examples) of each part that the other files name."""
     found: dict[str, tuple[float, int]] = {}
     for path, part in files.items():
         if path.suffix == _ANNOTATED:
@@ -148,13 +134,13 @@ def _parts(
 
 
 def read_statements(path: Path, source: str = "nlvr2", split: str | None = None) -> Iterator[Example]:
-    """Examples of a file in its order. ``group`` is the sentence within its set, which consistency is counted over.
+    """Examples of a file, in order. ``group`` is the sentence within its set, over which consistency is counted.
 
     Args:
-        split: that identifiers must begin with; any where absent.
+        split: required prefix of identifiers; None accepts any.
 
     Raises:
-        DataError: a line is malformed, an identifier is not split-set-pair-sentence, is of another split or occurs
+        DataError: a line is malformed, or an identifier is not split-set-pair-sentence, is of another split or occurs
             twice.
     """
     seen: set[str] = set()
@@ -163,7 +149,9 @@ def read_statements(path: Path, source: str = "nlvr2", split: str | None = None)
         if len(identifier.split("-")) != 4 or not all(identifier.split("-")):
             raise record.error(f"field 'identifier' must be split-set-pair-sentence, found {identifier!r}")
         if split is not None and identifier.partition("-")[0] != split:
-            raise record.error(f"identifier {identifier} is not of {split}", f"put {path.name} of that split here")
+            raise record.error(
+                f"identifier {identifier} is not of split {split}", f"replace {path.name} by the file of that split"
+            )
         if label not in ("True", "False"):
             raise record.error(f'field \'label\' must be "True" or "False", found {label!r}')
         if identifier in seen:

@@ -1,4 +1,4 @@
-"""RefCOCO: phrases that mean one thing in a COCO image (Kazemzadeh et al. 2014, Yu et al. 2016; refer.py)."""
+"""RefCOCO: phrases that refer to one object in a COCO image (Kazemzadeh et al. 2014, Yu et al. 2016; refer.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twelve.tasks.formats.referring import ReferTask
 
 @register
 class RefCOCO(ReferTask):
-    """RefCOCO in UNC's split: testA holds people, testB other things; ``test`` is both, each measured as well."""
+    """RefCOCO on UNC's split: testA refers to people, testB to other objects; ``test`` is both, also measured alone."""
 
     name: ClassVar[str] = "refcoco"
     title: ClassVar[str] = "RefCOCO"

@@ -1,4 +1,4 @@
-"""RefCOCO+: phrases that say nothing of where a thing is (Kazemzadeh et al. 2014, Yu et al. 2016; refer.py)."""
+"""RefCOCO+: referring phrases without locations (Kazemzadeh et al. 2014, Yu et al. 2016; refer.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twelve.tasks.formats.referring import ReferTask
 
 @register
 class RefCOCOPlus(ReferTask):
-    """RefCOCO+ in UNC's split: testA holds people, testB other things; ``test`` is both, each measured as well."""
+    """RefCOCO+ on UNC's split: testA refers to people, testB to other objects; ``test`` is both, each also alone."""
 
     name: ClassVar[str] = "refcoco+"
     title: ClassVar[str] = "RefCOCO+"

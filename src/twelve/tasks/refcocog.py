@@ -1,4 +1,4 @@
-"""RefCOCOg: longer phrases that were written down, not played (Mao et al. 2016, Nagaraja et al. 2016; refer.py)."""
+"""RefCOCOg: longer phrases, written outside a game (Mao et al. 2016, Nagaraja et al. 2016; refer.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twelve.tasks.formats.referring import ReferTask
 
 @register
 class RefCOCOg(ReferTask):
-    """RefCOCOg in the University of Maryland's split, whose train and val share no image (Google's do)."""
+    """RefCOCOg on the University of Maryland's split, where train and val share no image (as Google's do)."""
 
     name: ClassVar[str] = "refcocog"
     title: ClassVar[str] = "RefCOCOg"

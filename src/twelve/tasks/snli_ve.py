@@ -1,7 +1,7 @@
-"""SNLI-VE: does a Flickr30k image entail a sentence, contradict it, or leave it open (Xie et al. 2019).
+"""SNLI-VE: does a Flickr30k image entail a sentence, contradict it, or neither (Xie et al. 2019).
 
-A line of ``snli_ve_dev.jsonl``; the image's key has three spellings, all are read. ``sentence1`` is the caption
-that stood in the image's place and would give the answer away::
+A line of ``snli_ve_dev.jsonl``. All three spellings of the image's key are read. ``sentence1`` is the image's caption,
+which would give the answer away::
 
     {"Flickr30K_ID": "2248275918", "gold_label": "neutral", "pairID": "2248275918.jpg#2r1n",
      "sentence1": "A cook smiles.", "sentence2": "The cook is hungry.", "annotator_labels": ["neutral"], ...}
@@ -13,27 +13,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from twelve.formats.data_root import DataRoot, image_key
 from twelve.formats.records import Record, describe, read_lines
 from twelve.formats.results import Mismatch, complete, only, passed_over
 from twelve.metrics import entailment as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import distinct, some, unknown_split, values
+from twelve.tasks.formats.shared import accuracy_by_class, distinct, some, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
-_SPLITS = ("train", "dev", "test")
 _TEXT = "sentence2"
 _IMAGE_KEYS = ("Flickr30K_ID", "Flikr30kID")
 _NO_AGREEMENT = "-"
-"""Label of a pair on which the annotators did not agree."""
+"""Label of a pair without agreement among annotators."""
 
 
 @register
 class SNLIVE(Task):
-    """SNLI-VE with its original labels (not those that e-SNLI-VE-2.0 corrected)."""
+    """SNLI-VE with its original labels, not those corrected by e-SNLI-VE-2.0."""
 
     name: ClassVar[str] = "snli_ve"
     title: ClassVar[str] = "SNLI-VE"
@@ -42,7 +39,9 @@ class SNLIVE(Task):
     token: ClassVar[int] = 13
     source: ClassVar[str] = "flickr30k"
     page: ClassVar[str] = "https://github.com/necla-ml/SNLI-VE"
+    note: ClassVar[str] = "original labels; pairs without agreement are excluded"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=56)
+    file_names: ClassVar[Mapping[str, str]] = {split: f"snli_ve_{split}.jsonl" for split in ("train", "dev", "test")}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("dev",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
@@ -51,35 +50,18 @@ class SNLIVE(Task):
         "test": (17_901, 1_000),
     }
 
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
-        return (f"snli_ve_{split}.jsonl",)
-
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(distinct(read_pairs(path, root.image_source(self)), path)), path, split)
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="original labels; pairs without agreement are left out")
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         labels = [str(example.target) for example in examples]
-        scores = metric.evaluate(labels, values(examples, predictions))
-        return Measurement(
-            primary="accuracy",
-            metrics={
-                "accuracy": 100 * scores.accuracy,
-                **{f"accuracy, {name}": 100 * share for name, share in scores.per_class.items()},
-            },
-            per_example=np.array(scores.correct, dtype=np.float64),
-            groups=[example.group for example in examples],
-        )
+        return accuracy_by_class(examples, labels, values(examples, predictions), metric.CLASSES)[0]
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """By pairID, or line by line where the predictions do not name their pairs: then sentences and images that they
-        name instead must be those of the pairs in their places."""
-        examples = list(read_pairs(only(truth, "snli_ve_test.jsonl or that of another split")))
+        """Match predictions by pairID, or by line if they do not name their pairs. Sentences and images that they then name
+        instead must be those of the pairs in their places."""
+        examples = list(read_pairs(only(truth, "snli_ve_test.jsonl or the file of another split")))
         path = only(predictions, "the file of predictions")
         found = metric.read_results(path)
         if isinstance(found, dict):
@@ -91,17 +73,9 @@ class SNLIVE(Task):
             notes = [_in_order(examples, found, path)]
             predicted = [one.predicted for one in found]
         labels = [str(example.target) for example in examples]
-        scores = metric.evaluate(labels, predicted)
-        metrics = {"accuracy": 100 * scores.accuracy}
-        metrics |= {f"accuracy, {name}": 100 * share for name, share in scores.per_class.items()}
-        counts = {"accuracy": len(labels)} | {f"accuracy, {name}": labels.count(name) for name in scores.per_class}
-        correct = np.array(scores.correct, dtype=np.float64)
-        return Scored(
-            Measurement("accuracy", metrics, correct, [example.group for example in examples]),
-            "three-way accuracy (there is no official program); " + self.protocol("").note,
-            counts,
-            notes=notes,
-        )
+        measurement, counts = accuracy_by_class(examples, labels, predicted, metric.CLASSES)
+        rules = "three-way accuracy (there is no official program); " + self.note
+        return Scored(measurement, rules, counts, notes=notes)
 
 
 def _in_order(examples: Sequence[Example], found: Sequence[metric.Unnamed], path: Path) -> str:
@@ -140,7 +114,7 @@ def _in_order(examples: Sequence[Example], found: Sequence[metric.Unnamed], path
 
 
 def read_pairs(path: Path, source: str = "flickr30k") -> Iterator[Example]:
-    """Examples of a file in its order, without the pairs on which the annotators did not agree.
+    """Examples of a file, in order, without pairs that lack agreement.
 
     Raises:
         DataError: a line is malformed.
@@ -168,4 +142,4 @@ def _image(record: Record) -> str:
             if not image_key(name).strip():
                 raise record.error(f"field {key!r} must name an image, found {name!r}")
             return name
-    raise record.error(f"field {' or '.join(map(repr, _IMAGE_KEYS))} is missing (expected the image's id)")
+    raise record.error(f"field {' or '.join(map(repr, _IMAGE_KEYS))} is missing (expected the image id)")

@@ -1,6 +1,6 @@
-"""Visual7W, pointing: which of four boxes answers a question that begins with "which" (Zhu et al. 2016).
+"""Visual7W, pointing: which of four boxes answers a "which" question (Zhu et al. 2016).
 
-Of ``dataset_v7w_pointing.json``, whose boxes are x, y, width, height in pixels (x and y may be -1)::
+``dataset_v7w_pointing.json``, with boxes as x, y, width, height in pixels (x and y may be -1)::
 
     {"dataset": "visual7w-pointing",
      "boxes": [{"box_id": 9001, "name": "cup", "x": 12, "y": -1, "width": 30, "height": 40}, ...],
@@ -16,75 +16,61 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import FURTHEST, Record, describe, read_object
 from twelve.formats.results import known, only
 from twelve.metrics import visual7w as metric
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.formats.shared import SourceOf, by_number, image_of, some, unknown_split, values
+from twelve.tasks.formats.shared import SourceOf, accuracy, by_number, image_of, some, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _FILE = "dataset_v7w_pointing.json"
 _SPLITS = ("train", "val", "test")
 _TYPE = "which"
-"""Of every question that is answered by pointing."""
+"""Type of all pointing questions."""
 _DATASETS = re.compile(r"(?!.*telling)(.*v(isual)?7w.*|.*pointing.*)", re.IGNORECASE)
-"""How a file may call itself: releases differ, and the other half of the dataset has no boxes to point at."""
+"""Names that a file may give to its dataset: releases differ, and the telling questions have no boxes to point at."""
 
 
 @register
 class Visual7W(GenomeTask):
-    """The pointing half of Visual7W. Candidates: the answer's box and the choices', in the order of their ids."""
+    """The pointing half of Visual7W. Candidates are the boxes of the answer and the wrong choices, sorted by id."""
 
     name: ClassVar[str] = "visual7w"
     title: ClassVar[str] = "Visual7W"
     output: ClassVar[str] = "region"
     kind: ClassVar[str] = "region"
     method: ClassVar[str] = "choose"
-    gives_boxes: ClassVar[bool] = True
+    has_candidates: ClassVar[bool] = True
     token: ClassVar[int] = 4
     page: ClassVar[str] = "https://ai.stanford.edu/~yukez/visual7w (dataset_v7w_pointing.zip)"
+    note: ClassVar[str] = "the correct one of the given boxes, usually four"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
+    file_names: ClassVar[Mapping[str, str]] = dict.fromkeys(_SPLITS, _FILE)
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {"val": (36_990, None)}
 
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
-        return (_FILE,)
-
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
-        return some(read_questions(path, split, lambda name: root.image_source(self, name)), path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, boxes="given", note="the right one of the given boxes, usually four")
+        return some(read_questions(read_object(path), split, lambda name: root.image_source(self, name)), path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         answers, chosen = {}, {}
         for example, value in zip(examples, values(examples, predictions), strict=True):
             answers[example.id] = _right(example)
             chosen[example.id] = example.facts["box_ids"][value]
-        scores = metric.evaluate(answers, chosen)
-        return Measurement(
-            primary="accuracy",
-            metrics={"accuracy": 100 * scores.accuracy},
-            per_example=np.array(scores.correct, dtype=np.float64),
-            groups=[example.group for example in examples],
-        )
+        return accuracy(metric.evaluate(answers, chosen).correct, examples)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """The split is that of the first answer; as in the official program, the answered questions count."""
+        """The first prediction determines the split; as in the official program, only answered questions count."""
         path = only(truth, _FILE)
         content = read_object(path)
         splits = {
-            split: {example.id: example for example in questions_of(content, split, lambda name: self.source)}
+            split: {example.id: example for example in read_questions(content, split, lambda name: self.source)}
             for split in _SPLITS
         }
         chosen = metric.read_results(only(predictions, "the official list of results"))
@@ -96,30 +82,25 @@ class Visual7W(GenomeTask):
         left = len(questions) - len(chosen)
         strange = sum(choice not in map(str, questions[key].facts["box_ids"]) for key, choice in chosen.items())
         notes = [f"{left:,} of {len(questions):,} questions were not answered and do not count"] if left else []
-        notes += [f"{strange:,} answers are none of their question's boxes, and wrong"] if strange else []
+        notes += [f"{strange:,} answers are not among their question's boxes and count as wrong"] if strange else []
         return Scored(
-            Measurement(
-                "accuracy",
-                {"accuracy": 100 * scores.accuracy},
-                np.array(scores.correct, dtype=np.float64),
-                [questions[key].group for key in chosen],
-            ),
-            f"split {split}, over the questions that were answered",
+            accuracy(scores.correct, [questions[key] for key in chosen]),
+            f"split {split}, over answered questions",
             {"accuracy": len(chosen)},
             notes=notes,
         )
 
 
 def _right(example: Example) -> int:
-    """Id of the box that answers a question."""
+    """Id of the correct box."""
     return int(example.facts["box_ids"][example.target])
 
 
-def read_questions(path: Path, split: str, source_of: SourceOf) -> list[Example]:
-    """One example a question of ``split``, in file order. Target: the index of the right candidate.
+def read_questions(content: Record, split: str, source_of: SourceOf) -> list[Example]:
+    """One example per question of ``split``, in file order. Target: the index of the correct candidate.
 
     Raises:
-        DataError: a record is malformed, a box is not there, or a question id occurs twice.
+        DataError: a record is malformed, a box is missing, or a question id occurs twice.
     """
     return questions_of(read_object(path), split, source_of)
 
@@ -177,24 +158,24 @@ def _check_image(record: Record, of: Record, image: str) -> None:
 
 
 def _candidates(question: Record, boxes: Mapping[int, Record]) -> tuple[int, ...]:
-    """Ids of the answer's box and the choices', sorted."""
+    """Sorted ids of the boxes of the answer and the wrong choices."""
     answer, wrong = question.integer("answer"), question.integers("multiple_choices")
     if answer in wrong:
-        raise question.error(f"box {answer} is the answer and one of the wrong choices")
+        raise question.error(f"box {answer} is both the answer and a wrong choice")
     ids = {answer, *wrong}
     for box in ids:
         if box not in boxes:
             raise question.error(f"box {box} is not in the file's list of boxes")
     if len(ids) < 2:
-        raise question.error("there is no choice beside the answer")
+        raise question.error("the answer is the only choice")
     return tuple(sorted(ids))
 
 
 def _corners(box: Record) -> Box:
-    """x1, y1, x2, y2 of a box, without the part that is left of or above the image."""
+    """x1, y1, x2, y2 of a box, clipped at the image's left and upper edges."""
     x, y, width, height = (box.integer(key) for key in ("x", "y", "width", "height"))
     if width < 0 or height < 0:
         raise box.error(f"the box has a negative size, {width}x{height}")
     if max(abs(x), abs(y), width, height) > FURTHEST:
-        raise box.error(f"the box goes beyond {FURTHEST:,.0f} pixels")
+        raise box.error(f"the box extends beyond {FURTHEST:,.0f} pixels")
     return float(max(x, 0)), float(max(y, 0)), float(max(x + width, 0)), float(max(y + height, 0))

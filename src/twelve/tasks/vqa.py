@@ -1,6 +1,6 @@
-"""VQA v2: open questions about COCO images, ten people's answers each (Goyal et al. 2017).
+"""VQA v2: open questions about COCO images, each with ten people's answers (Goyal et al. 2017).
 
-A record of the questions' file and the one of the annotations' file that belongs to it::
+A record of the question file and the matching record of the annotation file::
 
     {"image_id": 262148, "question": "What is the otter holding?", "question_id": 262148000}
     {"question_id": 262148000, "image_id": 262148, "question_type": "what is the", "answer_type": "other",
@@ -27,9 +27,9 @@ from twelve.formats.results import complete, known, one, only
 from twelve.formats.unique import unique
 from twelve.metrics import vqa as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import all_but_last, last, some_of, unknown_split, values
+from twelve.tasks.formats.shared import accuracy, all_but_last, last, some_of, unknown_split, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 _QUESTIONS = {
     "train": "v2_OpenEnded_mscoco_train2014_questions.json",
@@ -43,13 +43,13 @@ _ANNOTATIONS = {
 }
 _IMAGE = "image_id"
 _QUESTION = ("answers", "question_type", "answer_type")
-"""What the metric knows of a question."""
-_REMEDY = f"give {_ANNOTATIONS['val']}, or that of the split that was predicted"
+"""Facts that the metric needs."""
+_REMEDY = f"pass {_ANNOTATIONS['val']}, or the annotations of the predicted split"
 _SUBSETS = {"train": "train2014", "val": "val2014", "test-dev": "test-dev2015", "test": "test2015"}
-"""Split -> what the head of its files calls it."""
+"""Split -> its name in the head of the files."""
 _PARTS = {"trainval": ("train", "val"), "minval": ("val",)}
 MINVAL = 3000
-"""Questions of val that the original keeps out of training: the last ones by question id."""
+"""Number of val questions that the original holds out of training: those with the largest ids."""
 
 
 @register
@@ -63,6 +63,7 @@ class VQA(Task):
     token: ClassVar[int] = 1
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = "https://visualqa.org/download.html"
+    note: ClassVar[str] = "official VQA accuracy (ten people, leaving one out)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=23)
     splits: ClassVar[tuple[str, ...]] = (*_QUESTIONS, *_PARTS)
     test_split: ClassVar[str] = "val"
@@ -81,42 +82,31 @@ class VQA(Task):
         questions = tuple(_QUESTIONS[part] for part in parts)
         return questions + tuple(_ANNOTATIONS[part] for part in parts if part in _ANNOTATIONS)
 
-    def read(self, root: DataRoot, split: str) -> list[Example]:
-        return list(self.iterate(root, split))
-
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
         if split == "minval":
             return iter(last(self.iterate(root, "val"), MINVAL))
         if split == "trainval":
             return chain(self.iterate(root, "train"), all_but_last(self.iterate(root, "val"), MINVAL))
-        examples = iterate_questions(paths[0], root.image_source(self), split)
-        found = answered(examples, paths[0], paths[1], split) if len(paths) > 1 else examples
+        examples = read_questions(paths[0], root.image_source(self), split)
+        found = add_answers(examples, paths[0], paths[1], split) if len(paths) > 1 else examples
         return some_of(found, paths[0], split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="official VQA accuracy (ten people, leave one out)")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         questions = {example.id: _question(example) for example in examples}
         predicted = dict(zip(questions, values(examples, predictions), strict=True))
         scores = metric.evaluate(questions, predicted)
         each = [metric.accuracy(question.answers, predicted[key]) for key, question in questions.items()]
-        return Measurement(
-            primary="accuracy",
-            metrics=_metrics(scores),
-            per_example=np.array(each, dtype=np.float64),
-            groups=[example.group for example in examples],
-        )
+        return accuracy(each, examples, _metrics(scores))
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """The file of annotations says everything; the file of questions may stand beside it."""
+        """The truth is the annotation file; the question file can be added as a check."""
         content, questions = _truth(truth)
         facts = dict(annotations_of(content.records("annotations")))
         asked = {key: metric.Question(*(fact[name] for name in _QUESTION)) for key, fact in facts.items()}
         differ = {str(record.integer("question_id")) for record in questions or ()} ^ asked.keys()
         if questions is not None and differ:
-            problem = "questions and annotations are not of the same split"
+            problem = "questions and annotations are of different splits"
             raise DataError(problem, file=truth[0], record=f"question_id {min(differ)}", remedy=_REMEDY)
         answers = metric.read_results(only(predictions, "the JSON list of answers"))
         complete(asked, answers, predictions[0], "questions")
@@ -128,12 +118,12 @@ class VQA(Task):
         images = [str(record.integer("image_id")) for record in content.records("annotations")]
         return Scored(
             Measurement("accuracy", _metrics(scores), np.array(each, dtype=np.float64), images),
-            self.protocol("").note + ", rounded to two decimals as the official program does",
+            self.note + ", rounded to two decimals, as by the official program",
             {"accuracy": len(asked), **kinds},
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """What EvalAI takes for VQA v2: ``[{"question_id": 262148000, "answer": "cup"}, ...]``."""
+        """EvalAI's format for VQA v2: ``[{"question_id": 262148000, "answer": "cup"}, ...]``."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"question_id": int(example.id), "answer": answer} for example, answer in pairs])
 
@@ -147,7 +137,7 @@ def _metrics(scores: metric.VQAScores) -> dict[str, float]:
 
 
 def _truth(paths: Sequence[Path]) -> tuple[Record, list[Record] | None]:
-    """(the file of annotations, the questions if they were given) of the official files."""
+    """(the annotation file, the questions or None) among the official files."""
     found: dict[str, list[Record]] = {"annotations": [], "questions": []}
     for path in paths:
         content = read_object(path)
@@ -163,20 +153,17 @@ def _truth(paths: Sequence[Path]) -> tuple[Record, list[Record] | None]:
 
 def _question(example: Example) -> metric.Question:
     if "answers" not in example.facts:
-        raise DataError("this question's answers are not public", record=example.id, remedy="measure on another split")
+        raise DataError(
+            "the answers to this question are not public", record=example.id, remedy="measure on another split"
+        )
     return metric.Question(*(example.facts[name] for name in _QUESTION))
 
 
-def read_questions(path: Path, source: str = "coco") -> list[Example]:
-    """What :func:`iterate_questions` says, in a list."""
-    return list(iterate_questions(path, source))
-
-
-def iterate_questions(path: Path, source: str = "coco", split: str | None = None) -> Iterator[Example]:
-    """Examples of a questions' file in file order, without answers.
+def read_questions(path: Path, source: str = "coco", split: str | None = None) -> Iterator[Example]:
+    """Examples of a question file, in order, without answers.
 
     Args:
-        split: whose file it is; its head may not name another, nor VQA v1. Not looked at when absent.
+        split: the split that the file's head must name, of VQA v2; None skips this check.
 
     Raises:
         DataError: a record is malformed, a question id occurs twice, or the file is of another split.
@@ -186,23 +173,18 @@ def iterate_questions(path: Path, source: str = "coco", split: str | None = None
         yield Example(id=key, text=record.text("question"), images=(image,), group=image)
 
 
-def add_answers(examples: Iterable[Example], questions: Path, annotations: Path) -> list[Example]:
-    """What :func:`answered` says, in a list."""
-    return list(answered(examples, questions, annotations))
-
-
-def answered(
+def add_answers(
     examples: Iterable[Example], questions: Path, annotations: Path, split: str | None = None
 ) -> Iterator[Example]:
-    """The same examples with soft targets, and in ``facts`` what the metric and the vocabulary need.
+    """Add soft targets to examples, and to ``facts`` what the metric and the vocabulary need.
 
-    The official files have their records in the same order, so that few need to be held; any other order will do.
+    The official files share one order, so few records are held in memory; other orders work too.
 
     Raises:
-        DataError: a record is malformed, or questions and annotations do not belong together.
+        DataError: a record is malformed, or questions and annotations do not match.
     """
-    remedy = f"take the annotations that belong to {questions.name}"
-    coming = iterate_annotations(annotations, split)
+    remedy = f"use the annotations that belong to {questions.name}"
+    coming = read_annotations(annotations, split)
     held: dict[str, dict[str, Any]] = {}
     for example in examples:
         while example.id not in held:
@@ -215,55 +197,49 @@ def answered(
         facts = held.pop(example.id)
         image, number = facts.pop(_IMAGE), example.group.partition("/")[2]
         if image is not None and str(image) != number:
-            problem = f"its image_id is {image}, but that of the question is {number}"
+            problem = f"image_id is {image}, but the question's is {number}"
             raise DataError(problem, file=annotations, record=f"question_id {example.id}", remedy=remedy)
         target = metric.soft_scores(facts["answers"])
         yield Example(example.id, example.text, example.images, target, example.group, facts=facts)
     held.update(coming)
     if held:
-        problem = f"{len(held)} annotations belong to no question"
+        problem = f"{len(held):,} annotations have no question"
         raise DataError(problem, file=annotations, record=f"question_id {next(iter(held))}", remedy=remedy)
 
 
-def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
-    """What :func:`iterate_annotations` says, by question id."""
-    return dict(iterate_annotations(path))
-
-
-def iterate_annotations(path: Path, split: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(question id, facts): ``answers`` (as typed), ``question_type``, ``answer_type`` and ``label``, the form of the
-    most common answer that the vocabulary counts; and ``image_id``, None where the file does not say it.
+def read_annotations(path: Path, split: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(question id, facts): ``answers`` (as typed), ``question_type``, ``answer_type``; ``label``, the commonest answer
+    as the vocabulary counts it; and ``image_id``, None if the file lacks it.
 
     Args:
-        split: as in :func:`iterate_questions`.
+        split: as in :func:`read_questions`.
 
     Raises:
-        DataError: a record is malformed (a trimmed file lacks fields), a question id occurs twice, or the file is of
-            another split.
+        DataError: a record is malformed, a question id occurs twice, or the file is of another split.
     """
     return annotations_of(read_list(path, "annotations", _head(path, split)))
 
 
 def _head(path: Path, split: str | None) -> Callable[[str, Any], None]:
-    """Looks at what stands beside a file's records, see :func:`iterate_questions`."""
+    """A check of the fields beside a file's records, see :func:`read_questions`."""
 
-    def look(key: str, value: Any) -> None:
+    def check(key: str, value: Any) -> None:
         if split is None:
             return
         if key == "data_subtype" and value != _SUBSETS[split] and value in _SUBSETS.values():
-            problem = f"is of {value}, not of {_SUBSETS[split]}"
-            raise DataError(problem, file=path, record=key, remedy=f"put the file of {_SUBSETS[split]} here")
+            problem = f"expected the file of {_SUBSETS[split]}, found that of {value}"
+            raise DataError(problem, file=path, record=key, remedy=f"replace it by the file of {_SUBSETS[split]}")
         version = value.get("version") if key == "info" and isinstance(value, Mapping) else None
         if str(version).startswith("1"):
             raise DataError(
-                f"is of VQA v{version}, not of v2", file=path, record=key, remedy=Again("download the file of v2")
+                f"expected VQA v2, found v{version}", file=path, record=key, remedy=Again("download the file of v2")
             )
 
-    return look
+    return check
 
 
 def annotations_of(records: Iterable[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What :func:`iterate_annotations` says, of records that were read."""
+    """:func:`read_annotations` of records already read."""
     for key, record in _by_id(records):
         answers = tuple(sys.intern(answer.text("answer")) for answer in record.records("answers"))
         if len(answers) != metric.PEOPLE:

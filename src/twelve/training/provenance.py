@@ -63,7 +63,7 @@ def official_files(config: RunConfig, data: Prepared) -> list[Path]:
     ]
     for task in tasks_of(data.root).values():
         read += [(task, split) for role in config.hold_out.split("+") for split in task.held_out_splits.get(role, ())]
-    paths = (path for task, split in read for path in task.sources(data.root, split))
+    paths = (path for task, split in read for path in task.input_files(data.root, split))
     return sorted({path for path in paths if path.is_file()})
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from twelve.errors import RegionError
 from twelve.microworld.draw import draw
 from twelve.microworld.language import NOUNS, article
-from twelve.microworld.scene import Scene, Thing, draw_scene
+from twelve.microworld.scene import Scene, Thing, sample_scene
 from twelve.predictor import Predictor
 from twelve.regions.recipe import Recipe
 
@@ -60,7 +60,7 @@ def _drawn(predictor: Predictor) -> list[bool]:
 def _samples(count: int) -> Iterator[Sample]:
     rng, made = np.random.default_rng(_SEED), 0
     while made < count:
-        scene = draw_scene(rng)
+        scene = sample_scene(rng)
         if (told := next(_single(scene), None)) is None:
             continue
         made += 1

@@ -28,7 +28,7 @@ def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
     task = task.reader
     with root.mended():
         folder = cache_folder()
-        paths = [] if folder is None else task.sources(root, split)
+        paths = [] if folder is None else task.input_files(root, split)
         # Where a file is missing, the reader gives the best error.
         if folder is None or not all(path.is_file() for path in paths):
             return task.read(root, split)
@@ -57,4 +57,4 @@ def reading(root: DataRoot, wanted: Iterable[tuple[Task, str]], *, shown: bool =
 
 def _megabytes(root: DataRoot, task: Task, split: str) -> float:
     """Megabytes of the existing files of a split."""
-    return sum(path.stat().st_size for path in task.sources(root, split) if path.is_file()) / _MEGABYTE
+    return sum(path.stat().st_size for path in task.input_files(root, split) if path.is_file()) / _MEGABYTE

@@ -1,4 +1,4 @@
-"""Captions in Karpathy's split files: five an image, most of them true of few images."""
+"""Writes captions as Karpathy's split files: five per image, most of them true of few images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from twelve.microworld.language import LIVELY, Slots, Wording, choose, read, sentence
-from twelve.microworld.meaning import at_side, draw, fitting, reached, stand
+from twelve.microworld.meaning import at_side, fitting, reached, sample_slots, stand
 from twelve.microworld.relations import RELATIONS
 from twelve.microworld.scene import Scene, Thing
 from twelve.microworld.tally import Tally
@@ -19,13 +19,13 @@ from twelve.microworld.writers.layout import file_name, shuffled, write_json
 
 CAPTIONS = 5
 PATIENCE = 300
-"""Tries after which an image of things that are hard to tell apart gets captions that do not tell them apart."""
+"""Number of tries after which captions may be ambiguous about similar things."""
 Meaning = Callable[[Scene, Slots], bool]
 
 
 def _present(scene: Scene, slots: Slots) -> bool:
-    """Every clause that the slots make holds: the things are there (as many as a number says), on the sides and in
-    the relations that are named; the ground is the one that is named; what is missing is missing."""
+    """Whether every clause of the slots is true: things are present (in the given number), sides, relations and ground
+    are right, and missing things are missing."""
     if slots.get("ground", scene.ground) != scene.ground:
         return False
     if "missing" in slots and fitting(scene, slots["missing"]):
@@ -59,7 +59,7 @@ def _related(scene: Scene, slots: Slots) -> bool:
 
 
 def _chain(scene: Scene, slots: Slots) -> list[Thing]:
-    """Things related to a second one that is itself related to a third."""
+    """Things related to a second thing that is related to a third."""
     seconds = stand(scene, fitting(scene, slots["thing2"]), slots["relation2"], slots["thing3"])
     holds = RELATIONS[slots["relation"]]
     return [
@@ -131,7 +131,7 @@ def caption(rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scen
     while len(texts) < CAPTIONS:
         tries += 1
         wording = choose(rng, wordings, test=test)
-        slots = draw(rng, wording, scene, least=0 if "number" in wording.keys else 1, most=2, general=0.0)
+        slots = sample_slots(rng, wording, scene, least=0 if "number" in wording.keys else 1, most=2, general=0.0)
         if slots is None or not wording.meaning(scene, slots) or not (tries > PATIENCE or _apart(scene, slots)):
             continue
         text = sentence(wording.say(slots))
@@ -141,7 +141,7 @@ def caption(rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scen
 
 
 def _apart(scene: Scene, slots: Slots) -> bool:
-    """Whether no two phrases could mean the same thing, and no number is left at one."""
+    """Whether no two phrases could refer to the same thing and no number is one."""
     found = [fitting(scene, slots[key]) for key in ("thing", "thing2", "thing3") if key in slots]
     meant = [id(thing) for things in found for thing in things]
     counted = [slots[key] for key in ("number", "number2") if key in slots]
@@ -155,7 +155,7 @@ def _sentence(text: str, imgid: int, sentid: int) -> dict[str, Any]:
 def _oracle(
     dataset: str, wordings: Sequence[Wording[Meaning]], shown: Sequence[tuple[WorldImage, dict[str, Any]]]
 ) -> dict[str, list[str]]:
-    """Caption -> ids of the split's images that it is true of."""
+    """Caption id -> ids of the split's images that it is true of."""
     found: dict[str, list[str]] = {}
     for _, record in shown:
         for row in record["sentences"]:
@@ -166,7 +166,7 @@ def _oracle(
 
 
 def _coco(world: World) -> list[tuple[WorldImage, str]]:
-    """train2014 trains, and so does what is open of val2014; its reserved images are val and test by turns."""
+    """train2014 and open val2014 images are for training; reserved ones alternate between val and test."""
     placed: list[tuple[WorldImage, str]] = []
     reserved = 0
     for image in world.coco:
@@ -179,7 +179,7 @@ def _coco(world: World) -> list[tuple[WorldImage, str]]:
 
 
 def _flickr(world: World, rng: np.random.Generator) -> list[tuple[WorldImage, str]]:
-    """Of the reserved images a good half are test, a fifth val; the rest train, where SNLI-VE may test on them."""
+    """Over half of the reserved images are test, a fifth val, and the rest train, though SNLI-VE may test on them."""
     reserved = shuffled(rng, [image.key for image in world.flickr30k if image.reserved])
     tests, vals = round(len(reserved) * 0.54), round(len(reserved) * 0.75)
     split = {key: "test" if number < tests else "val" for number, key in enumerate(reserved[:vals])}

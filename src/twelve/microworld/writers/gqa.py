@@ -1,4 +1,4 @@
-"""GQA in the microworld: compositional questions with their programs (layout: tasks/gqa.py)."""
+"""Writes GQA: compositional questions with programs (layout: tasks/gqa.py)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from twelve.microworld.writers.layout import write_json, xywh
 
 PER_IMAGE = {"train": 10, "val": 10, "testdev": 12, "test": 10}
 FOLLOWING = 2
-"""Questions about an image that follow from others of it, at most; the rest of those is not balanced."""
+"""Maximum number of balanced questions per image that others entail; the rest are unbalanced."""
 REPHRASED = 0.15
-"""How often a question of a file of all questions is asked in other words as well."""
+"""How often the file of all questions also has a rephrased question."""
 
 _GROUPS = {"object": "name"}
 _OTHERS = {"place": GROUNDS, "side": ("left", "right", "above", "below")}
@@ -45,14 +45,14 @@ class _Entry:
 
     @property
     def local(self) -> str:
-        """Questions of the same form about the same kind of thing."""
+        """GQA's local group: questions of one form about one kind of thing."""
         said = self.question.fact.slots.get("thing")
         noun = said.noun if isinstance(said, Description) else "scene"
         return f"{self.question.form.name}-{noun}"
 
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
-    """Write the balanced files of train, val, testdev and test (without answers), all questions of val and testdev,
+    """Write the balanced questions of train, val, testdev and test (without answers), all questions of val and testdev,
     the scene graphs of train and val, and the choices."""
     tally = Tally("gqa", templates=templates(FORMS))
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _parts(world: World) -> dict[str, list[WorldImage]]:
 
 
 def _keys() -> Iterator[str]:
-    """Question ids; every fifth begins with a zero."""
+    """Question ids; every fifth starts with a zero."""
     number = 0
     while True:
         number += 1
@@ -103,7 +103,7 @@ def _keys() -> Iterator[str]:
 
 
 def _about(image: WorldImage, asker: Asker, count: int, keys: Iterator[str], everything: bool) -> list[_Entry]:
-    """Questions about an image: ``count`` balanced ones and, if ``everything``, what follows from them."""
+    """Questions about an image: ``count`` balanced ones and, if ``everything``, those that they entail."""
     asked = asker.ask(image.scene, count - FOLLOWING)
     entries = {q.fact.program: _entry(next(keys), image, q, True) for q in asked}
     room = FOLLOWING
@@ -130,7 +130,7 @@ def _entry(key: str, image: WorldImage, question: Question, balanced: bool) -> _
 
 
 def _rephrased(entry: _Entry, asker: Asker, keys: Iterator[str]) -> Iterator[_Entry]:
-    """The same question in another wording, now and then."""
+    """Occasionally, the same question in another wording."""
     if asker.random.random() < REPHRASED:
         again = asker.say(entry.question.form, entry.question.fact)
         if again.text != entry.question.text:
@@ -154,7 +154,7 @@ def _public(entry: _Entry) -> dict[str, Any]:
 
 
 def record(entry: _Entry) -> dict[str, Any]:
-    """A member of a questions' file."""
+    """A record of a question file."""
     question, scene = entry.question, entry.image.scene
     form, fact = question.form, question.fact
     results = trace(fact.program, scene)
@@ -195,14 +195,14 @@ def _step_text(step: dict[str, Any]) -> str:
 
 
 def _found(entry: _Entry, result: Result) -> str:
-    """The ids of what a step leaves, as GQA writes them behind its argument."""
+    """Ids of a step's result, as GQA appends them to its argument."""
     if isinstance(result, str):
         return ""
     return f" ({','.join(entry_id(entry.image, thing) for thing in result) or '-'})"
 
 
 def _spans(entry: _Entry, spans: dict[str, tuple[int, int]] | Any) -> dict[str, str]:
-    """Words of a sentence -> the thing that they mean, where it is one."""
+    """Words of a sentence -> the thing they refer to, if it is one."""
     found = {}
     for slot, (first, end) in spans.items():
         said = entry.question.fact.slots.get(slot)
@@ -213,7 +213,7 @@ def _spans(entry: _Entry, spans: dict[str, tuple[int, int]] | Any) -> dict[str, 
 
 
 def _choices(entry: _Entry, seen: dict[str, set[str]]) -> dict[str, list[str]]:
-    """``valid``: every answer of the question's sort; ``plausible``: those that training gives of such a thing."""
+    """``valid``: all answers of the question's sort; ``plausible``: those in training for such a thing."""
     form, fact = entry.question.form, entry.question.fact
     if form.group is None:
         return {"valid": ["yes", "no"], "plausible": ["yes", "no"]}
@@ -232,8 +232,8 @@ def entry_id(image: WorldImage, thing: Thing) -> str:
 
 
 def scene_graph(image: WorldImage) -> dict[str, Any]:
-    """An image's member of a file of scene graphs. Besides the official fields an object has its category, and where
-    it lies if that is clear, among its attributes."""
+    """An image's record in a scene graph file. Unlike in official files, attributes include an object's category and,
+    if unambiguous, its place."""
     scene = image.scene
     return {
         "width": scene.width,

@@ -1,4 +1,4 @@
-"""What GQA's microworld asks, in which words, and which questions follow from which."""
+"""Forms of GQA's questions, and which questions entail which."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ _VERIFIED = ("color", "pattern", "size", "name")
 
 
 def implied(fact: Fact) -> Iterator[tuple[Form, Fact]]:
-    """Questions whose answers follow from this one's, with the forms that ask them."""
+    """Entailed questions, with the forms that ask them."""
     operation, slots = fact.program[-1].operation, fact.slots
     verb, _, name = operation.partition(" ")
     name = fact.program[-1].argument if verb == "query" else name

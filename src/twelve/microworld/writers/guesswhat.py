@@ -1,6 +1,6 @@
-"""GuessWhat?!'s games in their first layout: yes or no questions about an image until one thing is left.
+"""Writes GuessWhat?! games in their first layout: yes-no questions about an image until one thing is left.
 
-Asked where a thing lies that lies between two sides, the answerer says N/A.
+The answerer says N/A to questions about the side of a thing between two sides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
-from twelve.microworld.meaning import draw, stand, the
+from twelve.microworld.meaning import sample_slots, stand, the
 from twelve.microworld.relations import level, place
 from twelve.microworld.scene import KINDS, Scene, Thing
 from twelve.microworld.tally import Tally
@@ -21,17 +21,17 @@ from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import annotation_id, file_name, outline, shuffled, write_lines, xywh
 
 FEWEST, MOST, WORDS = 2, 6, 40
-"""Questions a game, and the most words of a dialogue, answers included."""
+"""Minimum and maximum number of questions, and maximum number of words, answers included, in a dialogue."""
 HASTY = 0.15
-"""How often the questioner stops after the fewest questions, whatever is left."""
+"""How often the questioner stops after the minimum number of questions."""
 GAMES = {"train": 3.4, "valid": 2.0, "test": 4.0}
-"""Games an image, on average."""
+"""Average number of games per image."""
 ANSWERS = {True: "Yes", False: "No", None: "N/A"}
 Meaning = Callable[[Scene, Slots, Thing], bool | None]
 
 
 def _is(scene: Scene, slots: Slots, thing: Thing) -> bool:
-    """Whether everything holds of the thing that is asked."""
+    """Whether all conditions of a question are true of the thing."""
     return all(slots[key].fits(thing) for key in ("thing", "adjective", "adjective2") if key in slots)
 
 
@@ -49,7 +49,7 @@ def _at_level(scene: Scene, slots: Slots, thing: Thing) -> bool:
 
 
 def _stands(scene: Scene, slots: Slots, thing: Thing) -> bool | None:
-    """Related to "the" other thing; N/A where there is not exactly one such thing."""
+    """Whether the thing is related to "the" other thing; N/A unless exactly one fits."""
     if the(scene, slots["thing2"]) is None:
         return None
     return any(thing is one for one in stand(scene, [thing], slots["relation"], slots["thing2"]))
@@ -76,7 +76,7 @@ WORDINGS: tuple[Wording[Meaning], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Game:
-    """A dialogue about a target, and the things that it leaves."""
+    """A dialogue about a target, and the things that remain possible."""
 
     target: Thing
     turns: tuple[tuple[str, str], ...]
@@ -108,8 +108,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
 
 
 def play(rng: np.random.Generator, scene: Scene, *, test: bool) -> _Game | None:
-    """A dialogue that goes on until one thing is left, or for as long as the game allows; None if nobody asks
-    anything that helps."""
+    """Play until one thing is left or the game's limits are reached; None if no useful question was found."""
     target = pick(rng, scene.things)
     left = list(scene.things)
     turns: list[tuple[str, str]] = []
@@ -118,7 +117,7 @@ def play(rng: np.random.Generator, scene: Scene, *, test: bool) -> _Game | None:
         if len(turns) == most or (len(left) == 1 and len(turns) >= FEWEST):
             break
         wording = choose(rng, WORDINGS, test=test)
-        slots = draw(rng, wording, scene, pick(rng, left), most=1)
+        slots = sample_slots(rng, wording, scene, pick(rng, left), most=1)
         if slots is None or slots.get("thing") == slots.get("thing2", "none") or _idle(scene, slots, wording, left):
             continue
         text, said = sentence(wording.say(slots)), wording.meaning(scene, slots, target)
@@ -131,12 +130,12 @@ def play(rng: np.random.Generator, scene: Scene, *, test: bool) -> _Game | None:
 
 
 def _idle(scene: Scene, slots: Slots, wording: Wording[Meaning], left: Sequence[Thing]) -> bool:
-    """Whether a question would rule nothing out, though something is left to be ruled out."""
+    """Whether a question rules out nothing although several things are left."""
     return len(left) > 1 and len({wording.meaning(scene, slots, thing) for thing in left}) == 1
 
 
 def guesses(scene: Scene, turns: Sequence[tuple[str, str]]) -> list[Thing]:
-    """The things of which all the answers are right."""
+    """The things that all answers are true of."""
     left = list(scene.things)
     for question, answer in turns:
         wording, slots = read(WORDINGS, question)
@@ -145,13 +144,13 @@ def guesses(scene: Scene, turns: Sequence[tuple[str, str]]) -> list[Thing]:
 
 
 def _guess(image: WorldImage, row: dict[str, Any]) -> int:
-    """Index among the row's objects, in order of their ids, of the first thing that its dialogue leaves."""
+    """Index, among the row's objects sorted by id, of the first thing that fits the dialogue."""
     left = guesses(image.scene, [(turn["question"], turn["answer"]) for turn in row["qas"]])
     return next(number for number, thing in enumerate(image.scene.things) if any(thing is other for other in left))
 
 
 def _row(rng: np.random.Generator, image: WorldImage, game: _Game, numbers: list[int]) -> dict[str, Any]:
-    """A line of the file. ``numbers``: the next free ids of a game and of a question, which it counts on."""
+    """A line of the file. ``numbers`` holds the next free ids of games and questions and is updated."""
     things = image.scene.things
     ids = [annotation_id(image, number) for number in range(len(things))]
     objects = [
@@ -191,14 +190,14 @@ def _row(rng: np.random.Generator, image: WorldImage, game: _Game, numbers: list
 
 
 def _status(rng: np.random.Generator, game: _Game) -> str:
-    """A guesser who has one thing left takes it, but for a slip now and then; one who has more gives up or errs."""
+    """With one thing left, the guesser usually succeeds; with more, it gives up or fails."""
     if len(game.left) == 1:
         return "success" if rng.random() < 0.96 else "failure"
     return "incomplete" if rng.random() < 0.5 else "failure"
 
 
 def _splits(world: World, rng: np.random.Generator) -> list[tuple[WorldImage, str]]:
-    """Images of train2014 and val2014: open ones train; the reserved ones are valid, test, or train after all."""
+    """train2014 and val2014 images: open ones are for training, reserved ones for valid, test or sometimes training."""
     images = [image for image in world.coco if image.part != "test2015"]
     reserved = shuffled(rng, [image.key for image in images if image.reserved])
     tests, valid = round(len(reserved) * 0.5), round(len(reserved) * 0.8)

@@ -1,4 +1,4 @@
-"""What several official layouts have in common: COCO's boxes and ids, files that come out the same byte for byte."""
+"""Helpers for several official layouts: COCO boxes and ids, and reproducible files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 
 def xywh(box: Box) -> list[float]:
-    """x, y, width, height of a box given by its corners."""
+    """Convert corners to x, y, width, height."""
     x1, y1, x2, y2 = box
     return [x1, y1, x2 - x1, y2 - y1]
 
@@ -30,32 +30,32 @@ def outline(box: Box) -> list[float]:
 
 
 def annotation_id(image: WorldImage, number: int) -> int:
-    """COCO's id of thing ``number`` of a COCO image, the same in all datasets."""
+    """COCO's annotation id of thing ``number`` in an image, the same in all datasets."""
     return 100 * int(image.key) + number + 1
 
 
 def file_name(image: WorldImage) -> str:
-    """The image's file without its folder."""
+    """The image's file name without folders."""
     return image.file.rsplit("/", 1)[-1]
 
 
 def shuffled(rng: np.random.Generator, items: Sequence[Item]) -> list[Item]:
-    """The items in an order by chance."""
+    """The items in random order."""
     return [items[number] for number in rng.permutation(len(items)).tolist()]
 
 
 def write_json(path: Path, content: Any) -> None:
-    """One JSON value a file."""
+    """Write a JSON file."""
     write_bytes(path, json.dumps(content).encode())
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]], *, zipped: bool = False) -> None:
-    """One JSON object a line; ``zipped`` packs the file with gzip, without the time of day."""
+    """Write one JSON object per line; ``zipped`` compresses with gzip, without a timestamp."""
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     write_bytes(path, gzip.compress(content, mtime=0) if zipped else content)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """The whole file or, if that fails, nothing."""
+    """Write a file atomically."""
     with files.replacing(path) as partial:
         partial.write_bytes(content)

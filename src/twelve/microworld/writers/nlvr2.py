@@ -1,7 +1,7 @@
-"""NLVR2: statements about two images, each said of four pairs, of which it is true of two.
+"""Writes NLVR2: statements about pairs of images, each true of two out of four pairs.
 
-So a statement alone tells nothing. Pairs that stand next to each other in the world form a set; a statement has the
-same number in all pairs of its set.
+So a statement alone reveals nothing. Neighbouring pairs in the world form a set; a statement has the same number in all
+pairs of its set.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
-from twelve.microworld.meaning import draw, fitting, stand
+from twelve.microworld.meaning import fitting, sample_slots, stand
 from twelve.microworld.scene import Scene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import write_lines
 
 PAIRS = 4
-"""Pairs of a set; a statement is true of half of them."""
+"""Number of pairs in a set; a statement is true of half of them."""
 STATEMENTS = {"train": 7, "dev": 4, "test1": 5}
-"""Statements a set."""
+"""Number of statements per set."""
 TRIES = 150
-"""Sentences that are tried for one statement."""
+"""Number of tries for one statement."""
 Pair: TypeAlias = tuple[WorldImage, WorldImage]
 Count = Callable[[Scene, Slots], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A number for each of the two images, and what must hold of the two numbers.
+    """A number for each of the two images, and the condition that the two numbers must meet.
 
-    ``near``: a set must hold a pair for which the statement is false though one of the numbers is not 0; else one
-    image alone would often tell.
+    ``near``: a set must have a pair for which the statement is false although one number is not 0; otherwise one image
+    alone would often suffice.
     """
 
     counts: tuple[Count, Count]
@@ -79,7 +79,7 @@ def _together(scene: Scene, slots: Slots) -> int:
 
 
 def _all(scene: Scene, slots: Slots) -> int:
-    """Whether there are such things, all of them with the adjective."""
+    """Whether such things exist and all have the adjective."""
     found = fitting(scene, slots["thing"])
     return int(bool(found) and all(slots["adjective"].fits(thing) for thing in found))
 
@@ -154,14 +154,14 @@ def true(text: str, pair: Pair) -> bool:
 
 
 def _sets(world: World, split: str) -> list[list[Pair]]:
-    """The pairs of a split by fours; what is left over at the end is not used."""
+    """Group the pairs of a split by fours, dropping the remainder."""
     images = [image for image in world.nlvr2 if image.part == split]
     pairs = list(zip(images[::2], images[1::2], strict=True))
     return [pairs[start : start + PAIRS] for start in range(0, len(pairs) - PAIRS + 1, PAIRS)]
 
 
 def _statements(rng: np.random.Generator, pairs: Sequence[Pair], wanted: int, *, test: bool) -> list[str]:
-    """Statements that are true of half of the pairs, with slots from an image by chance."""
+    """Statements that are true of half of the pairs, with slots sampled from an image."""
     found: list[str] = []
     for _ in range(wanted):
         wording = choose(rng, WORDINGS, test=test)
@@ -177,15 +177,15 @@ def _statements(rng: np.random.Generator, pairs: Sequence[Pair], wanted: int, *,
 def _slots(rng: np.random.Generator, wording: Wording[Meaning], pairs: Sequence[Pair]) -> Slots | None:
     scene = pick(rng, pick(rng, pairs)).scene
     counted = "{things}" in wording.text
-    slots = draw(rng, wording, scene, most=1 if counted else 2, general=0.5 if counted else 0.15)
+    slots = sample_slots(rng, wording, scene, most=1 if counted else 2, general=0.5 if counted else 0.15)
     if slots is not None and "thing2" in slots and "relation" not in slots:
-        other = draw(rng, WORDINGS[0], pick(rng, pick(rng, pairs)).scene, most=1)
+        other = sample_slots(rng, WORDINGS[0], pick(rng, pick(rng, pairs)).scene, most=1)
         slots = None if other is None else {**slots, "thing2": other["thing"]}
     return slots
 
 
 def _balanced(meaning: Meaning, pairs: Sequence[Pair], slots: Slots) -> bool:
-    """Whether a statement is true of half of the pairs, and nearly true of one of the others if it has to be."""
+    """Whether a statement is true of half of the pairs and, if required, nearly true of another one."""
     values = [meaning.values(pair, slots) for pair in pairs]
     false = [(left, right) for left, right in values if not meaning.holds(left, right)]
     near = any(left or right for left, right in false)

@@ -1,4 +1,4 @@
-"""Pickles as Python 2 wrote them (protocol 0): its strings are bytes, and a reader has to say in which encoding."""
+"""Writes pickles like Python 2 (protocol 0), with byte strings that a reader has to decode."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def dumps(value: Any) -> bytes:
-    """Lists, dicts, ASCII strings, ints, floats and None in pickle's protocol 0, in the order Python 2 kept.
+    """Pickle lists, dicts, ASCII strings, ints, floats and None with protocol 0, in Python 2's order.
 
     Raises:
-        TypeError: the value holds something else.
+        TypeError: the value contains another type.
         UnicodeEncodeError: a string is not ASCII.
     """
     parts: list[str] = []
@@ -18,9 +18,9 @@ def dumps(value: Any) -> bytes:
 
 
 def _write(value: Any, parts: list[str], memo: list[int]) -> None:
-    """Append the opcodes that put ``value`` on the stack. ``memo``: the next free number, in a list of one."""
+    """Append the opcodes that push ``value``. ``memo`` is a one-element list with the next free index."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, list, dict, type(None))):
-        raise TypeError(f"no {type(value).__name__} in these files")
+        raise TypeError(f"cannot write a {type(value).__name__}")
     if value is None:
         parts.append("N")
     elif isinstance(value, int):

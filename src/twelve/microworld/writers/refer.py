@@ -1,8 +1,8 @@
-"""References in the layout of the refer releases (readers: tasks/formats/refer.py). Every sentence means exactly one
-thing.
+"""Writes references in the layout of the refer releases (readers: tasks/formats/refer.py). Every sentence refers to
+exactly one thing.
 
-RefCOCO's sentences may use the place in the image, RefCOCO+'s only what a thing looks like, RefCOCOg's are longer
-and full of relations. The three cut the same reserved images differently, as the originals do.
+RefCOCO's sentences may use locations, RefCOCO+'s only appearance; RefCOCOg's are longer and full of relations. The
+three split the same reserved images differently, as the originals do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from twelve.microworld.language import Slots, Wording, adjective, choose, pick, read
-from twelve.microworld.meaning import at_level, at_side, draw, extreme, fitting, nth, reached, stand, the
+from twelve.microworld.meaning import at_level, at_side, extreme, fitting, nth, reached, sample_slots, stand, the
 from twelve.microworld.scene import KINDS, Scene, Thing
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -24,9 +24,9 @@ from twelve.microworld.writers.python2 import dumps
 
 Meaning = Callable[[Scene, Slots], list[Thing]]
 FAMILIES_A = ("animal", "vehicle")
-"""What testA holds; testB holds the rest."""
+"""Families of things in testA; testB has the rest."""
 TRIES = 60
-"""Sentences that are tried before a thing is given up as too hard to tell apart."""
+"""Number of tries for unambiguous sentences about a thing."""
 
 
 def _looks(scene: Scene, slots: Slots) -> list[Thing]:
@@ -82,7 +82,7 @@ def _without(scene: Scene, slots: Slots) -> list[Thing]:
 
 
 def _related(scene: Scene, slots: Slots) -> list[Thing]:
-    """Things in all the relations that are named; none where "the" other thing is not exactly one."""
+    """Things in all named relations; none unless "the" other thing is unique."""
     if the(scene, slots["thing2"]) is None or ("thing3" in slots and the(scene, slots["thing3"]) is None):
         return []
     if slots.get("ground", scene.ground) != scene.ground:
@@ -139,8 +139,8 @@ REFCOCOG: tuple[Wording[Meaning], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Release:
-    """One dataset of the family: its wordings, who split it (the first is the task's own), its reserved images'
-    shares (val, test; the rest trains) and how many training references it has for each training image."""
+    """A dataset of the family: its wordings, its split authors (the first is the task's default), the shares of its
+    reserved images for val and test (the rest trains), and its training references per training image."""
 
     wordings: tuple[Wording[Meaning], ...]
     split_by: tuple[str, ...]
@@ -156,7 +156,7 @@ _RELEASES = {
 
 
 def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) -> Tally:
-    """Write ``instances.json`` and a ``refs(<who split it>).p`` for each split that the release has.
+    """Write ``instances.json`` and one ``refs(<author>).p`` per split of the release.
 
     Args:
         dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
@@ -170,7 +170,7 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
     for image in images:
         part = split.get(image.key, "train")
         wanted = 3 if part != "train" else release.references
-        # By chance: nothing about a thing makes it likelier to be meant.
+        # At random, so that nothing makes a thing likelier to be a target.
         for number in shuffled(rng, range(len(image.scene.things)))[:wanted]:
             texts = sentences(rng, release.wordings, image.scene, image.scene.things[number], test=part == "test")
             if texts:
@@ -188,12 +188,12 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
 def sentences(
     rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scene: Scene, target: Thing, *, test: bool
 ) -> list[str]:
-    """Two or three different sentences that mean the target and nothing else; fewer than two: none."""
+    """Two or three different sentences that refer only to the target; empty if fewer were found."""
     wanted = 2 + int(rng.integers(2))
     texts: list[str] = []
     for _ in range(TRIES):
         wording = choose(rng, wordings, test=test)
-        slots = draw(rng, wording, scene, target, least=0, most=2, general=0.2)
+        slots = sample_slots(rng, wording, scene, target, least=0, most=2, general=0.2)
         if slots is None:
             continue
         if wording.meaning is _without and (slots := _denied(rng, scene, slots, target)) is None:
@@ -208,7 +208,7 @@ def sentences(
 
 
 def _denied(rng: np.random.Generator, scene: Scene, slots: Slots, target: Thing) -> Slots | None:
-    """The slots with the adjective of another thing that the noun phrase fits, one that is not the target's."""
+    """Replace the adjective by that of another thing that fits the noun phrase and not by the target's."""
     others = [thing for thing in fitting(scene, slots["thing"]) if thing is not target]
     if not others:
         return None
@@ -246,7 +246,7 @@ def _reference(
 
 
 def _count(tally: Tally, release: _Release, image: WorldImage, ref: dict[str, Any]) -> None:
-    """Add a reference to the tally: under its own split and, where that is half of the test set, under ``test``."""
+    """Add a reference to the tally under its split and, for testA and testB, under ``test``."""
     splits = {ref["split"], "test"} if ref["split"].startswith("test") else {ref["split"]}
     for split in sorted(splits):
         tally.examples[split] = tally.examples.get(split, 0) + len(ref["sentences"])
@@ -257,7 +257,7 @@ def _count(tally: Tally, release: _Release, image: WorldImage, ref: dict[str, An
 
 
 def _google(dataset: str, refs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same references as Google split them: refcocog's by thing, so that train and val share images."""
+    """The references in Google's split, which for refcocog is by thing, so that train and val share images."""
     if dataset == "refcocog":
         return [ref | {"split": "val" if ref["ref_id"] % 10 == 0 else "train"} for ref in refs]
     turn = ("testA", "testB", "val")
@@ -265,7 +265,7 @@ def _google(dataset: str, refs: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def _instances(drawn: Sequence[WorldImage]) -> dict[str, Any]:
-    """Every thing of every image as a COCO annotation."""
+    """All things as COCO annotations."""
     images = [
         {
             "id": int(image.key),

@@ -1,9 +1,8 @@
-"""SNLI-VE: sentences that an image entails, contradicts or leaves open.
+"""Writes SNLI-VE: sentences that an image entails, contradicts or leaves open.
 
-What no image shows (new, borrowed, heavy ...) makes a sentence neutral, but only where the rest of it does not
-already settle it: "there is a cup that is red or new" is entailed by a red cup, left open by a blue one and
-contradicted where there is no cup. Every sentence is said of one image for each label that it can have, so that
-the words alone tell little.
+Invisible qualities (new, borrowed, heavy, ...) make a sentence neutral unless the rest of it decides: "there is a cup
+that is red or new" is entailed by a red cup, left open by a blue one and contradicted without a cup. Every sentence is
+paired with one image for each label it can have, so that words alone reveal little.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from twelve.microworld.language import Description, Slots, Wording, article, choose, pick, read, sentence
-from twelve.microworld.meaning import draw, fitting, stand
+from twelve.microworld.meaning import fitting, sample_slots, stand
 from twelve.microworld.scene import Scene, Thing
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import shuffled, write_lines
 
 PAIRS = {"train": 5000, "dev": 400, "test": 700}
-"""Pairs of an image and a sentence, about."""
-LOOKS = 40
-"""Images that are looked through for the labels of one sentence."""
+"""Approximate number of image-sentence pairs."""
+SEARCHED = 40
+"""Number of images searched for the labels of one sentence."""
 Truth: TypeAlias = bool | None
-"""True, False, or None: the image cannot settle it (Kleene's three-valued logic)."""
+"""True, False, or None if the image does not decide (Kleene's three-valued logic)."""
 LABELS = {True: "entailment", None: "neutral", False: "contradiction"}
 Meaning = Callable[[Scene, Slots], Truth]
 
@@ -41,12 +40,12 @@ def _not(value: Truth) -> Truth:
 
 
 def _some(things: Sequence[Thing], *, hidden: bool = False) -> Truth:
-    """Whether there is such a thing; ``hidden``: one that has a quality that images do not show as well."""
+    """Whether such a thing exists; ``hidden``: and has an invisible quality."""
     return False if not things else None if hidden else True
 
 
 def _that(scene: Scene, slots: Slots) -> list[Thing]:
-    """The things that the first noun phrase, an adjective and a relation together allow."""
+    """The things that fit the first noun phrase, an adjective and a relation."""
     found = fitting(scene, slots["thing"])
     if "adjective" in slots:
         found = [thing for thing in found if slots["adjective"].fits(thing)]
@@ -64,7 +63,7 @@ def _exists_not(scene: Scene, slots: Slots) -> Truth:
 
 
 def _exists_or_hidden(scene: Scene, slots: Slots) -> Truth:
-    """There is one that is so, or one that has a hidden quality."""
+    """Whether one has the property or a hidden quality."""
     return _or((_some(_that(scene, slots)), _some(fitting(scene, slots["thing"]), hidden=True)))
 
 
@@ -82,7 +81,7 @@ def _several_or_hidden(scene: Scene, slots: Slots) -> Truth:
 
 
 def _all(scene: Scene, slots: Slots) -> Truth:
-    """Whether all such things are so or have a hidden quality, which each may have."""
+    """Whether all such things have the property or a hidden quality."""
     found = fitting(scene, slots["thing"])
     return True if all(slots["adjective"].fits(thing) for thing in found) else None
 
@@ -131,7 +130,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
 
 
 def label(text: str, scene: Scene) -> str:
-    """What an image says about a sentence."""
+    """The label of a sentence for an image."""
     wording, slots = read(WORDINGS, text)
     return LABELS[wording.meaning(scene, slots)]
 
@@ -139,13 +138,13 @@ def label(text: str, scene: Scene) -> str:
 def _rows(
     rng: np.random.Generator, images: Sequence[WorldImage], wanted: int, *, test: bool
 ) -> list[tuple[WorldImage, dict[str, Any]]]:
-    """Pairs in the order of the images, each sentence with every label that it can have."""
+    """Pairs in image order, each sentence with every label it can have."""
     found: list[tuple[WorldImage, dict[str, Any]]] = []
     counts = dict.fromkeys((image.key for image in images), 0)
     while len(found) < wanted:
         wording = choose(rng, WORDINGS, test=test)
         counted = "{things}" in wording.text
-        slots = draw(rng, wording, pick(rng, images).scene, most=1, general=0.4 if counted else 0.15)
+        slots = sample_slots(rng, wording, pick(rng, images).scene, most=1, general=0.4 if counted else 0.15)
         if slots is None or slots.get("number", 2) < 2:
             continue
         text = sentence(wording.say(slots))
@@ -159,9 +158,9 @@ def _rows(
 def _one_each(
     rng: np.random.Generator, wording: Wording[Meaning], slots: Slots, images: Sequence[WorldImage]
 ) -> list[tuple[WorldImage, Truth]]:
-    """An image for each truth that the sentence can have; nothing if chance does not show one of them."""
+    """One image for each truth value that the sentence can have; empty if one is not found."""
     shown: dict[Truth, list[WorldImage]] = {}
-    for number in rng.integers(len(images), size=LOOKS).tolist():
+    for number in rng.integers(len(images), size=SEARCHED).tolist():
         image = images[number]
         shown.setdefault(wording.meaning(image.scene, slots), []).append(image)
     if len(shown) < _labels(wording):
@@ -170,7 +169,7 @@ def _one_each(
 
 
 def _nearest(rng: np.random.Generator, slots: Slots, images: Sequence[WorldImage]) -> WorldImage:
-    """Mostly an image that at least holds such a kind of thing as the sentence is about."""
+    """Usually an image with a thing of the kind that the sentence is about."""
     if "thing" not in slots:
         return pick(rng, images)
     kind = Description(slots["thing"].noun)
@@ -179,7 +178,7 @@ def _nearest(rng: np.random.Generator, slots: Slots, images: Sequence[WorldImage
 
 
 def _labels(wording: Wording[Meaning]) -> int:
-    """How many of the three labels sentences of a wording can have."""
+    """Number of labels that sentences of a wording can have."""
     three = wording.meaning in (_exists_or_hidden, _neither, _first_or_hidden_second, _several_or_hidden)
     return 3 if three else 2
 
@@ -204,8 +203,8 @@ def _row(image: WorldImage, count: int, text: str, gold: str) -> dict[str, Any]:
 
 
 def _splits(world: World, rng: np.random.Generator) -> dict[str, list[WorldImage]]:
-    """Of the reserved images 45 % are test, 15 % dev; the rest trains with the open ones, whatever the captions'
-    split makes of them."""
+    """45 % of the reserved images are test, 15 % dev; the rest and the open ones are for training, regardless of the
+    captions' split."""
     reserved = shuffled(rng, [image for image in world.flickr30k if image.reserved])
     tests, devs = round(len(reserved) * 0.45), round(len(reserved) * 0.6)
     open_to = [image for image in world.flickr30k if not image.reserved]

@@ -1,7 +1,7 @@
-"""Visual7W's pointing questions: "which ...?" with four boxes of an image, one of which is right.
+"""Writes Visual7W's pointing questions: "which ...?" with four boxes, one of them correct.
 
-The images are Visual Genome's (``v7w_<id>.jpg`` in the file). Now and then one of the wrong boxes holds nothing but
-ground, and a box at the image's edge begins at -1, as some of the original's do.
+The images are Visual Genome's (``v7w_<id>.jpg`` in the file). Some wrong boxes contain only ground, and boxes at an
+image's edge start at -1, as some of the original's do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
-from twelve.microworld.meaning import at_level, at_side, draw, fitting, reached, stand, the
+from twelve.microworld.meaning import at_level, at_side, fitting, reached, sample_slots, stand, the
 from twelve.microworld.scene import HEIGHT, WIDTH, Box, Scene, Thing, covered
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -22,15 +22,15 @@ from twelve.microworld.writers.layout import shuffled, write_json, xywh
 
 CHOICES = 4
 GROUND_BOXES = 0.15
-"""How often a wrong box holds nothing but ground."""
+"""How often a wrong box contains only ground."""
 QUESTIONS = {"train": 5, "val": 2, "test": 3}
-"""Questions an image."""
+"""Number of questions per image."""
 TRIES = 30
 Meaning = Callable[[Scene, Slots], list[Thing]]
 
 
 def _which(scene: Scene, slots: Slots) -> list[Thing]:
-    """The things of which everything holds that is asked for."""
+    """The things that meet all conditions of a question."""
     found = fitting(scene, slots["thing"])
     for key in ("adjective", "adjective2"):
         if key in slots:
@@ -73,7 +73,7 @@ WORDINGS: tuple[Wording[Meaning], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A box that can be pointed at; ``thing`` is None where it holds nothing but ground."""
+    """A candidate box; ``thing`` is None if it contains only ground."""
 
     number: int
     name: str
@@ -82,7 +82,7 @@ class _Candidate:
 
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
-    """Write ``dataset_v7w_pointing.json``. The oracle's answers are indices among the four boxes in order of id."""
+    """Write ``dataset_v7w_pointing.json``. The oracle's answers are indices among the four boxes, sorted by id."""
     tally = Tally("visual7w", templates={wording.text for wording in WORDINGS})
     boxes: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
@@ -108,26 +108,26 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
 
 
 def answer(text: str, scene: Scene, candidates: Sequence[_Candidate]) -> int:
-    """Index of the one candidate that the question means; raises ValueError unless it is exactly one."""
+    """Index of the candidate that the question refers to; raises ValueError unless it is exactly one."""
     wording, slots = read(WORDINGS, text)
     meant = wording.meaning(scene, slots)
     found = [index for index, candidate in enumerate(candidates) if any(candidate.thing is thing for thing in meant)]
     if len(found) != 1:
-        raise ValueError(f"{text!r} means {len(found)} of the candidates")
+        raise ValueError(f"{text!r} refers to {len(found)} of the candidates")
     return found[0]
 
 
 def _questions(
     rng: np.random.Generator, scene: Scene, candidates: Sequence[_Candidate], split: str
 ) -> Iterator[tuple[str, list[_Candidate]]]:
-    """Questions about things by chance, each with four candidates of which it means exactly one."""
+    """Questions about random things, each with four candidates of which it refers to exactly one."""
     things = [candidate for candidate in candidates if candidate.thing is not None]
     asked: set[str] = set()
     for _ in range(TRIES):
         if len(asked) == QUESTIONS[split]:
             return
         wording, target = choose(rng, WORDINGS, test=split == "test"), pick(rng, things)
-        slots = draw(rng, wording, scene, target.thing, most=2 if wording.text.startswith("which is") else 1)
+        slots = sample_slots(rng, wording, scene, target.thing, most=2 if wording.text.startswith("which is") else 1)
         if slots is not None and wording.meaning is _not:
             slots = _denied(rng, scene, slots)
         if slots is None:
@@ -144,15 +144,15 @@ def _questions(
 
 
 def _denied(rng: np.random.Generator, scene: Scene, slots: Slots) -> Slots:
-    """The slots with an adjective of some thing that the noun fits."""
-    other = draw(rng, WORDINGS[0], scene, pick(rng, fitting(scene, slots["thing"])))
+    """Replace the adjective by that of some thing that fits the noun."""
+    other = sample_slots(rng, WORDINGS[0], scene, pick(rng, fitting(scene, slots["thing"])))
     return slots if other is None else {**slots, "adjective": other["adjective"]}
 
 
 def _four(
     rng: np.random.Generator, target: _Candidate, wrong: Sequence[_Candidate], slots: Slots
 ) -> list[_Candidate] | None:
-    """The target and three wrong candidates, first those that the noun phrase alone would allow."""
+    """The target and three wrong candidates, preferably ones that fit the noun phrase."""
     empty = [candidate for candidate in wrong if candidate.thing is None]
     rest = shuffled(rng, [candidate for candidate in wrong if candidate.thing is not None])
     rest.sort(key=lambda candidate: candidate.thing is None or not slots["thing"].fits(candidate.thing))
@@ -162,7 +162,7 @@ def _four(
 
 
 def _candidates(rng: np.random.Generator, scene: Scene, first: int) -> list[_Candidate]:
-    """All things of the scene and, where there is room, a box of bare ground."""
+    """All things of the scene and, if there is room, a box of bare ground."""
     found = [_Candidate(first + number, thing.kind, thing.box, thing) for number, thing in enumerate(scene.things)]
     for _ in range(TRIES):
         width, height = (int(side) for side in rng.integers(20, 50, size=2))
@@ -192,7 +192,7 @@ def _box(candidate: _Candidate) -> dict[str, Any]:
 
 
 def _splits(world: World, rng: np.random.Generator) -> list[tuple[WorldImage, str]]:
-    """Open train and val images train; of the reserved ones three in four are test, the others val."""
+    """Open train and val images are for training; 65 % of the reserved ones are test, the others val."""
     images = [image for image in world.vg if image.part in ("train", "val")]
     reserved = shuffled(rng, [image.key for image in images if image.reserved])
     tests = {*reserved[: round(len(reserved) * 0.65)]}

@@ -1,4 +1,4 @@
-"""Visual Genome QA in the microworld: open questions, answered as people write (layout: tasks/visual_genome_qa.py)."""
+"""Writes Visual Genome QA: open questions with natural answers (layout: tasks/visual_genome_qa.py)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twelve.microworld.writers.layout import write_json
 
 PER_IMAGE = 8
 VAL_SHARE = 10
-"""One question in so many is val: the last ones by id, about reserved images."""
+"""One in this many questions is val: those with the largest ids, about reserved images."""
 
 FORMS = (
     Form(

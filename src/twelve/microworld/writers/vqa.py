@@ -1,4 +1,4 @@
-"""VQA v2 in the microworld: counting, colour, existence, yes or no; ten answers each (layout: tasks/vqa.py)."""
+"""Writes VQA v2: counting, colour, existence and yes-no questions with ten answers each (layout: tasks/vqa.py)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twelve.microworld.world import World, WorldImage
 PER_IMAGE = {"train": 10, "val": 6, "test": 6}
 
 _COUNTS = {"0": 0.9, "3": 0.6, "4": 0.6, "5": 0.3, "6": 0.25}
-"""Larger numbers are asked for less: too few scenes have them."""
+"""Relative frequencies of counts; large ones are rarer, as too few scenes have them."""
 
 FORMS = (
     Form(
@@ -136,7 +136,7 @@ QUESTION_TYPES = [
     "are the",
     "which",
 ]
-"""Those of VQA's 65 question types that occur here, as its list spells them."""
+"""VQA's question types that occur here (of 65), in its spelling."""
 
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
@@ -173,7 +173,7 @@ _Asked = Sequence[tuple[WorldImage, Sequence[Question]]]
 
 
 def _numbered(asked: _Asked) -> list[tuple[int, int, Question]]:
-    """(image_id, question_id, question) of all questions."""
+    """(image_id, question_id, question) for all questions."""
     return [
         (int(image.key), 1000 * int(image.key) + number, question)
         for image, questions in asked
@@ -211,7 +211,7 @@ _LICENCE = {"url": "https://www.apache.org/licenses/LICENSE-2.0", "name": "Apach
 
 
 def question_type(question: str) -> str:
-    """The longest of VQA's question types that the question begins with; the list spells colour in the American way."""
+    """VQA's longest question type that the question starts with; VQA spells "color"."""
     words = f"{question.lower().replace('colour', 'color').rstrip('?')} "
     fits = [name for name in QUESTION_TYPES if words.startswith(f"{name} ")]
     return max(fits, key=len, default="none of the above")

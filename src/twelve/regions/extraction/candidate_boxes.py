@@ -69,7 +69,7 @@ def given_boxes(root: DataRoot, tasks: Sequence[str]) -> dict[str, list[Box]]:
         for split in _splits(task):
             try:
                 with root.mended():
-                    found.append(task.given_boxes(root, split))
+                    found.append(task.candidate_boxes(root, split))
             except MissingData as error:
                 missing = error
         if missing is not None and len(found) == before:

@@ -84,5 +84,5 @@ def _given(root: DataRoot, tasks: Sequence[str] | None) -> dict[str, dict[str, l
     """Task -> image id -> boxes, of the tasks that give any."""
     if tasks is None:
         known = sorted(all_tasks(root.own_tasks).items())
-        tasks = [name for name, task in known if task.gives_boxes and (root.path / name).is_dir()]
+        tasks = [name for name, task in known if task.has_candidates and (root.path / name).is_dir()]
     return {name: boxes for name in tasks if (boxes := given_boxes(root, [name]))}

@@ -1,13 +1,13 @@
-"""Conceptual Captions: texts that stood beside images of the web, to pretrain on (Sharma et al. 2018).
+"""Conceptual Captions: web images with their alt texts, for pretraining (Sharma et al. 2018).
 
-A row of ``Train_GCC-training.tsv`` and of ``Validation_GCC-1.1.0-Validation.tsv``, which have no header::
+A row of ``Train_GCC-training.tsv`` or ``Validation_GCC-1.1.0-Validation.tsv``, which have no header::
 
     a very typical bus station<TAB>http://lh6.ggpht.com/-IvRtNLNcG8o/TpFyrudaT6I/AAAAAAAAM6o/_11MuAAKalQ/IMG_3422.JPG
 
-The dataset holds no images, and many of its addresses are dead by now: what has regions is used. An image's id is
-the row's number from 0 in nine digits, ``cc/000000000`` of training and ``cc_val/000000000`` of validation, which is
-what img2dataset calls the images of a list that it downloads whole. Where they have other names, ``train_images.tsv``
-and ``val_images.tsv`` beside the official files say which: an address, a tab, the image's file a line.
+The dataset contains URLs, not images, and many are dead by now; examples with regions are used. An image id is the row
+number from 0 in nine digits, ``cc/000000000`` for training and ``cc_val/000000000`` for validation, as img2dataset
+names images when it downloads the whole list. If the images have other names, list them in ``train_images.tsv`` and
+``val_images.tsv`` beside the official files: one URL, a tab and the image file per line.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from twelve.formats.data_root import DataRoot, image_key
 from twelve.formats.records import REMEDY, text_lines, writable
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.captions import CaptionTask
-from twelve.tasks.formats.shared import some_of, unknown_split
+from twelve.tasks.formats.shared import some_of
 from twelve.types.examples import Example
 from twelve.types.measurement import Scored
 
 FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 NAMES = {"train": "train_images.tsv", "val": "val_images.tsv"}
-"""Split -> which file is which address's, where that is not the row's number."""
+"""Split -> optional file that maps URLs to image files."""
 SOURCES = {"train": "{}", "val": "{}_val"}
-"""Split -> image source: rows are counted anew in each file."""
+"""Split -> image source; row numbers start at 0 in each file."""
 HEADER = ["caption", "url"]
-"""A first row that downloading programs need; it is no caption."""
+"""A header row that download tools need; skipped."""
 PRETRAINING = Defaults(batch_size=512, learning_rate=1e-4, max_text=36, epochs=10)
-"""Of the original's pretraining."""
+"""Settings of the original's pretraining."""
 
 
 @register
 class ConceptualCaptions(CaptionTask):
-    """One caption an image. A pretrained model is measured by finding the images of validation captions."""
+    """One caption per image. A pretrained model is measured by retrieving the images of validation captions."""
 
     name: ClassVar[str] = "conceptual_captions"
     title: ClassVar[str] = "Conceptual Captions"
@@ -51,6 +51,7 @@ class ConceptualCaptions(CaptionTask):
     page: ClassVar[str] = "https://ai.google.com/research/ConceptualCaptions/download"
     defaults: ClassVar[Defaults] = PRETRAINING
     full_gallery: ClassVar[int | None] = 1000
+    file_names: ClassVar[Mapping[str, str]] = FILES
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"val": ("val",)}
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
@@ -59,14 +60,9 @@ class ConceptualCaptions(CaptionTask):
     }
     scoring_protocols: ClassVar[Mapping[str, str]] = {}
 
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in FILES:
-            raise unknown_split(self.name, split, FILES)
-        return (FILES[split],)
-
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         names = root.path / self.folder / NAMES[split]
-        return (*super().sources(root, split), *([names] if names.is_file() else []))
+        return (*super().input_files(root, split), *([names] if names.is_file() else []))
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         return list(self.iterate(root, split))
@@ -92,11 +88,10 @@ def _examples(path: Path, source: str, keys: Mapping[str, str] | None) -> Iterat
 
 
 def rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
-    """(number from 0, (first, second)) of the rows of a file of two columns; empty lines are passed over, as is a
-    header.
+    """(row number from 0, (first, second)) for each row of a two-column file, skipping empty lines and a header.
 
     Raises:
-        DataError: unreadable, or a line that is no such row (names its number).
+        DataError: the file is unreadable, or a line does not have two columns.
     """
     count = 0
     for number, line in text_lines(path):
@@ -104,8 +99,8 @@ def rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
         if cells == [""] or (count == 0 and [cell.strip().lower() for cell in cells] == HEADER):
             continue
         if len(cells) != 2 or not all(cell.strip() and writable(cell) for cell in cells):
-            found = f"{len(cells)} columns" if len(cells) != 2 else "an empty one"
-            problem = f"expected two columns of text with a tab between them, found {found}"
+            found = f"{len(cells)}" if len(cells) != 2 else "an empty one"
+            problem = f"expected two text columns separated by a tab, found {found}"
             raise DataError(problem, file=path, record=f"line {number}", remedy=REMEDY)
         yield count, (cells[0].strip(), cells[1].strip())
         count += 1

@@ -1,12 +1,11 @@
-"""Flickr30k Entities: find what each phrase of a caption means (Plummer et al. 2015).
+"""Flickr30k Entities: locate the phrases of a caption (Plummer et al. 2015).
 
-``test.txt`` names the split's images, one a line; what ``Sentences/<image>.txt`` and ``Annotations/<image>.xml``
-hold is said in entities_files.py. The phrase alone is the text, without its sentence, as in the original. Phrases whose
-entity has no box (a scene, something that cannot be seen) are left out.
+``test.txt`` lists the split's image ids, one per line; entities_files.py describes ``Sentences/<image>.txt`` and
+``Annotations/<image>.xml``. The text is the phrase without its sentence, as in the original. Phrases whose entity has
+no box (a scene, something invisible) are excluded.
 
-There is no official result format. Read is one JSON list with boxes x1, y1, x2, y2 in pixels counted from 0; instead of
-``box``, ``boxes`` may hold several, the best first. Sentences, and phrases in a sentence, count from 0; phrases without
-a box count too::
+There is no official result format. :meth:`Flickr30kEntities.score` reads one JSON list, with boxes x1, y1, x2, y2 in
+pixels from 0; ``boxes``, best first, can replace ``box``. Sentences, and all phrases in a sentence, count from 0::
 
     [{"image": "278118254", "sentence": 0, "phrase": 1, "box": [39, 98, 198, 340]}, ...]
 """
@@ -29,20 +28,19 @@ from twelve.metrics import grounding as metric
 from twelve.progress import Track
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.entities_files import read_annotation, read_images, read_sentences
-from twelve.tasks.formats.shared import some, unknown_split
+from twelve.tasks.formats.shared import some
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
-_SPLITS = ("train", "val", "test")
 _RESULT = (
-    '{"image": "278118254", "sentence": 0, "phrase": 1, "box": [x1, y1, x2, y2]}, or "boxes" with the best first, in '
+    '{"image": "278118254", "sentence": 0, "phrase": 1, "box": [x1, y1, x2, y2]}, or "boxes", best first, in '
     "one JSON list"
 )
 
 
 @register
 class Flickr30kEntities(Task):
-    """Phrase grounding on detected boxes; an entity with several boxes is what lies in the box around them all."""
+    """Phrase grounding on detected boxes; the target of an entity with several boxes is the box around them."""
 
     name: ClassVar[str] = "flickr30k_entities"
     title: ClassVar[str] = "Flickr30k Entities"
@@ -52,19 +50,15 @@ class Flickr30kEntities(Task):
     source: ClassVar[str] = "flickr30k"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://github.com/BryanPlummer/flickr30k_entities"
+    note: ClassVar[str] = f"{metric.PROTOCOLS[metric.UNION]}; phrases without a box are excluded"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-6, max_text=24)
+    file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.txt" for split in ("train", "val", "test")}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     scoring_protocols: ClassVar[Mapping[str, str]] = metric.PROTOCOLS
 
-    def files(self, split: str) -> tuple[str, ...]:
-        """The list of the split's images; two files an image are read beside it."""
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
-        return (f"{split}.txt",)
-
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
-        (listed,) = super().sources(root, split)
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        (listed,) = super().input_files(root, split)
         images = read_images(listed) if listed.is_file() else []
         return (listed, *(path for key in images for path in _files(listed, key)))
 
@@ -72,14 +66,11 @@ class Flickr30kEntities(Task):
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(read_phrases(path, root.image_source(self))), path, split)
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note=f"{metric.PROTOCOLS[metric.UNION]}; phrases without a box are left out")
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return _measured(examples, _ranked(examples, predictions), metric.UNION)[0]
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """The truth is the split's list of images, with the release's two folders beside it."""
+        """The truth is the split's image list, with the release's two folders beside it."""
         listed = only(truth, "test.txt or the list of another split")
         examples = some(list(read_phrases(listed, self.source)), listed, listed.stem)
         path = only(predictions, "the JSON list of boxes")
@@ -87,19 +78,19 @@ class Flickr30kEntities(Task):
             records = by_id(read_elements(path), _key)
             boxes = {key: _boxes(record) for key, record in records.items()}
         ids = [example.id for example in examples]
-        known(boxes, set(ids), path, "phrases that have a box")
-        complete(ids, boxes, path, "phrases that have a box")
+        known(boxes, set(ids), path, "phrases with a box")
+        complete(ids, boxes, path, "phrases with a box")
         measurement, counts = _measured(examples, [boxes[key] for key in ids], protocol)
         without = sum(not own for own in boxes.values())
         return Scored(
             measurement,
-            "one prediction a phrase, phrases without a box are left out (there is no official program)",
+            "one prediction per phrase; phrases without a box are excluded (there is no official program)",
             counts,
-            notes=[f"{without:,} predictions hold no box, and are wrong"] if without else [],
+            notes=[f"{without:,} predictions have no box and count as wrong"] if without else [],
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """What :meth:`score` reads (there is no official file of results)."""
+        """The format that :meth:`score` reads."""
         rows = []
         for example, boxes in zip(examples, _ranked(examples, predictions), strict=True):
             key, sentence, phrase = example.id.split("#")
@@ -109,16 +100,16 @@ class Flickr30kEntities(Task):
 
 
 def _ranked(examples: Sequence[Example], predictions: Sequence[Any]) -> list[list[Box]]:
-    """The predicted boxes of every example, best first."""
+    """Predicted boxes of every example, best first."""
     if len(examples) != len(predictions):
-        raise ValueError(f"{len(examples)} examples, but {len(predictions)} predictions")
+        raise ValueError(f"expected {len(examples)} predictions, one per example, found {len(predictions)}")
     return [[value for value, _ in each.alternatives] or [each.value] for each in predictions]
 
 
 def _measured(
     examples: Sequence[Example], ranked: Sequence[Sequence[Box]], protocol: str
 ) -> tuple[Measurement, dict[str, int]]:
-    """The numbers, and how many phrases each is about."""
+    """The measurement, and the number of phrases behind each metric."""
     phrases = [metric.Phrase(example.facts["boxes"], example.facts["types"]) for example in examples]
     scores = metric.evaluate(phrases, ranked, protocol)
     parts = {f"recall@1, {name}": 100 * share for name, share in scores.by_type.items()}
@@ -133,11 +124,11 @@ def _measured(
 
 
 def read_phrases(listed: Path, source: str) -> Iterator[Example]:
-    """One example a phrase whose entity has a box, of the images that ``listed`` names, in its order; its id is the
-    image's, and the places of sentence and phrase from 0. Target: the box around all of the entity's boxes.
+    """One example per phrase whose entity has a box, in the order of ``listed``; its id is image#sentence#phrase.
+    Target: the box around all of the entity's boxes.
 
     Raises:
-        MissingData: an image has no file of sentences or annotations beside the list.
+        MissingData: the sentences or annotations of an image are missing.
         DataError: a file is malformed.
     """
     images = read_images(listed)
@@ -163,7 +154,7 @@ def read_phrases(listed: Path, source: str) -> Iterator[Example]:
 
 
 def _files(listed: Path, key: str) -> tuple[Path, Path]:
-    """The files of an image's sentences and annotations, beside a split's list."""
+    """Paths of an image's sentences and annotations, beside the list of a split."""
     return listed.parent / "Sentences" / f"{key}.txt", listed.parent / "Annotations" / f"{key}.xml"
 
 
@@ -174,7 +165,7 @@ def _key(record: Record) -> str:
 
 
 def _boxes(record: Record) -> list[Box]:
-    """The predicted boxes, best first."""
+    """Predicted boxes, best first."""
     if record.one_of("box", "boxes") == "box":
         return [_box(record)]
     boxes = enumerate(record.items("boxes"))
@@ -185,7 +176,7 @@ def _box(record: Record) -> Box:
     x1, y1, x2, y2 = record.numbers("box", 4)
     if x2 < x1 or y2 < y1:
         raise DataError(
-            f"field 'box' must be x1, y1, x2, y2, found a box that ends before it begins: {record.fields['box']}",
+            f"field 'box' must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, found {record.fields['box']}",
             file=record.file,
             record=record.place,
         )

@@ -1,12 +1,12 @@
-"""FOIL: is a caption true of its image, or was one word of it exchanged for a wrong one (Shekhar et al. 2017).
+"""FOIL: is a caption true, or was one word replaced by a wrong one (Shekhar et al. 2017).
 
-One element of ``annotations`` in ``foilv1.0_test_2017.json``; a caption and those made from it have the same ``id``::
+An element of ``annotations`` in ``foilv1.0_test_2017.json``; a caption and its foiled versions share an ``id``::
 
     {"id": 491132, "image_id": 262148, "foil": true, "foil_id": 12, "target_word": "bicycle", "foil_word": "motorcycle",
      "caption": "A motorcycle leans against the wall."}
 
-There is no official result format. Read is one JSON list, in which captions are named by their place in the file, from
-0::
+There is no official result format. :meth:`FOIL.score` reads one JSON list that refers to captions by their position in
+the file, from 0::
 
     [{"annotation": 0, "foil": true}, ...]
 """
@@ -18,26 +18,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from twelve.formats.data_root import DataRoot
 from twelve.formats.json_streams import read_elements
 from twelve.formats.records import read_object
 from twelve.formats.results import by_id, complete, known, only, written_like
-from twelve.metrics import classes as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import some, unknown_split, values
+from twelve.tasks.formats.shared import accuracy_by_class, some, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
-_SPLITS = ("train", "test")
 _CLASSES = {True: "true", False: "foiled"}
-_RESULT = '{"annotation": 0, "foil": true} (place in the official file, from 0), in one JSON list'
+_RESULT = '{"annotation": 0, "foil": true} (position in the official file, from 0), in one JSON list'
 
 
 @register
 class FOIL(Task):
-    """FOIL-COCO. Its test images are of COCO's val2014, which other datasets train on: they are held out with it."""
+    """FOIL-COCO. Its test images are from COCO's val2014, which other datasets train on, so they are held out."""
 
     name: ClassVar[str] = "foil"
     title: ClassVar[str] = "FOIL"
@@ -47,21 +43,15 @@ class FOIL(Task):
     source: ClassVar[str] = "coco"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://foilunitn.github.io"
+    note: ClassVar[str] = "each true or foiled caption judged on its own"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=4e-5, max_text=20)
+    file_names: ClassVar[Mapping[str, str]] = {split: f"foilv1.0_{split}_2017.json" for split in ("train", "test")}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",)}
-
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
-        return (f"foilv1.0_{split}_2017.json",)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         return some(list(read_captions(path, root.image_source(self))), path, split)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="each caption judged alone, true ones and foiled ones")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return _measured(examples, values(examples, predictions))[0]
@@ -76,30 +66,22 @@ class FOIL(Task):
         known(judged, captions, path)
         complete([example.id for example in examples], judged, path, "captions")
         measurement, counts = _measured(examples, [judged[example.id] for example in examples])
-        return Scored(measurement, "two-way accuracy (there is no official program); " + self.protocol("").note, counts)
+        return Scored(measurement, "two-way accuracy (there is no official program); " + self.note, counts)
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """What :meth:`score` reads (there is no official file of results)."""
+        """The format that :meth:`score` reads."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"annotation": int(example.id), "foil": not value} for example, value in pairs], indent=0)
 
 
 def _measured(examples: Sequence[Example], judged: Sequence[bool]) -> tuple[Measurement, dict[str, int]]:
-    """The numbers, and how many captions each is about."""
+    """The measurement, and the number of captions behind each metric."""
     labels = [_CLASSES[bool(example.target)] for example in examples]
-    scores = metric.evaluate(labels, [_CLASSES[bool(value)] for value in judged], list(_CLASSES.values()))
-    parts = {f"accuracy, {name}": 100 * share for name, share in scores.per_class.items()}
-    measurement = Measurement(
-        primary="accuracy",
-        metrics={"accuracy": 100 * scores.accuracy, **parts},
-        per_example=np.array(scores.correct, dtype=np.float64),
-        groups=[example.group for example in examples],
-    )
-    return measurement, {"accuracy": len(labels)} | {f"accuracy, {name}": n for name, n in scores.counts.items()}
+    return accuracy_by_class(examples, labels, [_CLASSES[bool(value)] for value in judged], list(_CLASSES.values()))
 
 
 def read_captions(path: Path, source: str = "coco") -> Iterator[Example]:
-    """One example an annotation, named by its place from 0, in file order. Target: whether the caption is true.
+    """One example per annotation, in file order; its id is its position from 0. Target: whether the caption is true.
 
     Raises:
         DataError: an annotation is malformed.

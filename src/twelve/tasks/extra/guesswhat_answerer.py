@@ -1,11 +1,11 @@
-"""GuessWhat?!'s answerer: is it yes, no or not applicable, asked about a given object (de Vries et al. 2017).
+"""GuessWhat?!'s answerer: a yes-no question about a given object; the answer can be N/A (de Vries et al. 2017).
 
-The files are those of guesswhat.py. What is asked about is the game's object, whose box is given and nothing else of
-it: not its category. The model's reply is read at that box's region (outputs/reply.py). The original's loader left the
-object out, so that its model could only guess what was asked about.
+The files are those of guesswhat.py. The question is about the game's object, of which only the box is given, not the
+category; the model replies from that box's region (outputs/reply.py). The original's loader omitted the object, so its
+model could only guess what the question was about.
 
-There is no official result format. Read is one JSON object, from each game's id to the answers to its questions in
-their order::
+There is no official result format. :meth:`GuessWhatAnswerer.score` reads one JSON object, from game ids to the answers
+to the game's questions, in order::
 
     {"5": ["Yes", "No", "N/A"], ...}
 """
@@ -17,21 +17,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import describe
 from twelve.formats.results import complete, known, only, passed_over, read_mapping, written_like
-from twelve.metrics import classes as metric
 from twelve.metrics.guesswhat import SUCCESS, counts
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import SourceOf, some, unknown_split, values
+from twelve.tasks.formats.shared import SourceOf, accuracy_by_class, some, values
 from twelve.tasks.guesswhat import (
     ALL,
     ANSWERS,
     PAGE,
-    SPLITS,
     GuessWhat,
     games,
     games_file,
@@ -40,14 +36,14 @@ from twelve.tasks.guesswhat import (
     turns,
 )
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
-_RESULT = '"5": ["Yes", "No", "N/A"] (game and the answers to its questions in their order), in one JSON object'
+_RESULT = '"5": ["Yes", "No", "N/A"] (game, answers to its questions in order), in one JSON object'
 
 
 @register
 class GuessWhatAnswerer(Task):
-    """Questions of games of any outcome are read, those of games that succeeded are measured."""
+    """All games are read; only questions of successful games are measured."""
 
     name: ClassVar[str] = "guesswhat_answerer"
     title: ClassVar[str] = "GuessWhat?! answerer"
@@ -56,42 +52,35 @@ class GuessWhatAnswerer(Task):
     token: ClassVar[int] = 14
     source: ClassVar[str] = "coco"
     extra: ClassVar[bool] = True
-    gives_boxes: ClassVar[bool] = True
+    has_candidates: ClassVar[bool] = True
     page: ClassVar[str] = PAGE
+    note: ClassVar[str] = "one question and the object's box, not its category; questions of successful games"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=4e-5, max_text=25)
+    file_names: ClassVar[Mapping[str, str]] = GuessWhat.file_names
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
     scoring_protocols: ClassVar[Mapping[str, str]] = {
-        SUCCESS: "questions of games whose questioner found the object, as the official code",
-        ALL: "questions of games of any outcome",
+        SUCCESS: "questions of games whose questioner found the object, as in the official code",
+        ALL: "questions of all games, whatever their outcome",
     }
 
     @property
     def folder(self) -> str:
         return GuessWhat.name
 
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in SPLITS:
-            raise unknown_split(self.name, split, SPLITS)
-        return GuessWhat().files(split)
-
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         return (games_source(root, self.folder, *self.files(split)),)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        """Of a file that is there both packed and unpacked, the packed one is read."""
+        """The compressed file is read if both it and the uncompressed one exist."""
         path = games_file(root, self.folder, *self.files(split))
         return some(list(read_questions(path, lambda file: root.image_source(self, file))), path, split)
 
     def image_sizes(self, root: DataRoot, split: str) -> Iterator[tuple[str, tuple[int, int]]]:
         return GuessWhat().image_sizes(root, split)
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        note = "one question and the object's given box, not its category; questions of games that succeeded"
-        return Protocol(split=split, boxes="given", note=note)
-
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        """Only questions of games that succeeded contribute; the others are read and predicted, and passed over."""
+        """Only questions of successful games are measured; predictions for others are ignored."""
         rows = [row for row, example in enumerate(examples) if counts(example.facts["status"])]
         if not rows:
             raise DataError(f"no game has status {SUCCESS!r}", remedy="measure on another split")
@@ -99,7 +88,7 @@ class GuessWhatAnswerer(Task):
         return _measured([examples[row] for row in rows], [given[row] for row in rows], rows)[0]
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """Games that do not count, and games without a question, need no answers."""
+        """Games that do not count and games without questions need no answers."""
         asked: dict[str, list[Example]] = {}
         for example in read_questions(only(truth, self.files("test")[0]), lambda name: self.source):
             asked.setdefault(example.facts["game"], []).append(example)
@@ -112,7 +101,7 @@ class GuessWhatAnswerer(Task):
         for game, own in counted.items():
             if len(answers[game]) != len(own):
                 raise DataError(
-                    f"{len(answers[game])} answers to {len(own)} questions",
+                    f"expected {len(own)} answers, one per question, found {len(answers[game])}",
                     file=path,
                     record=f"game {game}",
                     remedy="answer every question of the game, in the file's order",
@@ -122,13 +111,13 @@ class GuessWhatAnswerer(Task):
         others = sum(bool(own) and game not in counted for game, own in answers.items())
         return Scored(
             measurement,
-            "three-way accuracy (the official code's error is what is missing to 100)",
+            "three-way accuracy (the official code's error is 100 minus accuracy)",
             sizes,
-            notes=passed_over(others, "of games that do not count"),
+            notes=passed_over(others, "for games that do not count"),
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """What :meth:`score` reads (there is no official file of results)."""
+        """The format that :meth:`score` reads."""
         found: dict[str, list[str]] = {}
         for example, value in zip(examples, values(examples, predictions), strict=True):
             found.setdefault(example.facts["game"], []).append(value)
@@ -138,18 +127,9 @@ class GuessWhatAnswerer(Task):
 def _measured(
     examples: Sequence[Example], given: Sequence[str], rows: Sequence[int] | None = None
 ) -> tuple[Measurement, dict[str, int]]:
-    """The numbers, and how many questions each is about."""
-    scores = metric.evaluate([str(example.target) for example in examples], given, ANSWERS)
-    parts = {f"accuracy, {name}": 100 * share for name, share in scores.per_class.items()}
-    measurement = Measurement(
-        primary="accuracy",
-        metrics={"accuracy": 100 * scores.accuracy, "error": 100 - 100 * scores.accuracy, **parts},
-        per_example=np.array(scores.correct, dtype=np.float64),
-        groups=[example.group for example in examples],
-        rows=rows,
-    )
-    sizes = {"accuracy": len(examples), "error": len(examples)}
-    return measurement, sizes | {f"accuracy, {name}": count for name, count in scores.counts.items()}
+    """The measurement, and the number of questions behind each metric."""
+    labels = [str(example.target) for example in examples]
+    return accuracy_by_class(examples, labels, given, ANSWERS, rows, error=True)
 
 
 def _answers(value: object, path: Path, game: str) -> list[str]:
@@ -164,11 +144,11 @@ def _answers(value: object, path: Path, game: str) -> list[str]:
 
 
 def read_questions(path: Path, source_of: SourceOf) -> Iterator[Example]:
-    """One example a question, in file order, of either layout; its id is the game's and the question's place in it,
-    from 0. The only candidate is the game's object; target: the answer.
+    """One example per question, in file order, for either layout; its id is game#question. The only candidate is
+    the game's object. Target: the answer.
 
     Raises:
-        DataError: a line is malformed, an answer is none of :data:`ANSWERS`, or a game's id occurs twice.
+        DataError: a line is malformed, an answer is outside :data:`ANSWERS`, or a game's id occurs twice.
     """
     for key, record, objects in games(path):
         image = image_of_game(record, source_of)

@@ -1,6 +1,6 @@
-"""VCR: which of four answers is right, and which of four reasons explains the right one (Zellers et al. 2019). Extra.
+"""VCR: which of four answers is right, and which of four reasons explains it (Zellers et al. 2019). An extra task.
 
-A line of ``val.jsonl``; a list inside a text names things by their places in ``objects``::
+A line of ``val.jsonl``; a list inside a text refers to positions in ``objects``::
 
     {"annot_id": "val-0", "img_id": "val-0", "img_fn": "lsmdc_1054/shot_00.01.jpg", "metadata_fn": "...",
      "objects": ["person", "person", "chair"],
@@ -8,8 +8,8 @@ A line of ``val.jsonl``; a list inside a text names things by their places in ``
      "answer_choices": [["No", "."], [[0, 1], "are", "leaving", "."], ...], "answer_label": 1,
      "rationale_choices": [["The", [2], "is", "taken", "."], ...], "rationale_label": 0}
 
-Things become words: the class's name, numbered in the order of ``objects`` where the image has several of the class
-("person 2"). (The original draws a first name for every person at random.) Test lines have no labels.
+Objects become words: the class name, numbered in the order of ``objects`` if the image has several of the class
+("person 2"). (The original draws random first names for people.) Test lines have no labels.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import Record, describe, read_lines, writable
 from twelve.formats.results import complete, only, passed_over
+from twelve.formats.unique import unique
 from twelve.metrics import vcr as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import image_of, some_of, unknown_split, values
+from twelve.tasks.formats.shared import image_of, some_of, values
 from twelve.types.examples import SEPARATOR, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
-_SPLITS = ("train", "val", "test")
 _NAMES = {"answers": "Q->A", "reasons": "QA->R", "both": "Q->AR"}
 
 
 class _VCR(Task):
-    """What the two halves share: the files, the official result file and its three numbers."""
+    """Shared by both subtasks: the files, the official result file and its three metrics."""
 
     output: ClassVar[str] = "alignment"
     kind: ClassVar[str] = "options"
     source: ClassVar[str] = "vcr"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://visualcommonsense.com/download"
+    file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.jsonl" for split in ("train", "val", "test")}
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     part: ClassVar[str]
-    """Field of :class:`twelve.metrics.vcr.Right` that this half is about."""
+    """Field of :class:`twelve.metrics.vcr.Right` for this subtask."""
 
     @property
     def folder(self) -> str:
@@ -55,20 +56,12 @@ class _VCR(Task):
 
     @property
     def metric(self) -> str:
-        """The name of the headline number."""
+        """Name of the headline metric."""
         return _NAMES[self.part]
 
     @abstractmethod
     def examples(self, record: Record, split: str, source: str) -> Iterator[Example]:
-        """What one line asks."""
-
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
-        return (f"{split}.jsonl",)
-
-    def read(self, root: DataRoot, split: str) -> list[Example]:
-        return list(self.iterate(root, split))
+        """The examples in one line."""
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         path = root.file(self.folder, *self.files(split), page=self.page)
@@ -83,7 +76,7 @@ class _VCR(Task):
         return Measurement(self.metric, {self.metric: 100 * float(right.mean())}, right, groups)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """All of the three numbers that the predictions allow; the headline is this task's own."""
+        """Reports every metric that the predictions allow; the headline is this task's own."""
         path = only(truth, "val.jsonl")
         lines = {record.text("annot_id"): record for record in _lines(path)}
         labels = {key: (_label(r, "answer_label"), _label(r, "rationale_label")) for key, r in lines.items()}
@@ -92,7 +85,7 @@ class _VCR(Task):
         right = metric.evaluate(labels, predicted, predictions[0])
         found = {name: share for key, name in _NAMES.items() if (share := getattr(right, key)) is not None}
         if self.metric not in found:
-            problem = f"what {self.title} is measured on is not predicted"
+            problem = f"no predictions for {self.title}"
             raise DataError(problem, file=predictions[0], remedy=metric.REMEDY)
         return Scored(
             Measurement(
@@ -101,13 +94,13 @@ class _VCR(Task):
                 np.array(found[self.metric], dtype=np.float64),
                 [record.text("img_fn") for record in lines.values()],
             ),
-            f"{_NAMES['reasons']} with the right answer told, {_NAMES['both']} where both are right",
+            f"{_NAMES['reasons']} given the right answer; {_NAMES['both']} requires both to be right",
             dict.fromkeys(found, len(labels)),
             notes=passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {path.name}"),
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """This half's columns of the official file; cells of answers whose reasons were not asked are empty."""
+        """This subtask's columns of the official file; reasons that were not predicted are empty cells."""
         columns = sorted({name for example in examples for name in example.facts["columns"]})
         rows: dict[str, dict[str, float]] = {}
         for example, prediction in zip(examples, predictions, strict=True):
@@ -120,16 +113,14 @@ class _VCR(Task):
 
 @register
 class VCRAnswers(_VCR):
-    """Q->A: which of four answers."""
+    """Q->A: choose one of four answers."""
 
     name: ClassVar[str] = "vcr_qa"
     title: ClassVar[str] = "VCR answers"
+    note: ClassVar[str] = "one of four answers; the dataset's object outlines are not used"
     token: ClassVar[int] = 5
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=60, epochs=10)
     part: ClassVar[str] = "answers"
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="one of four answers; without the outlines that the dataset gives of things")
 
     def examples(self, record: Record, split: str, source: str) -> Iterator[Example]:
         things = names_of(record)
@@ -147,17 +138,14 @@ class VCRAnswers(_VCR):
 
 @register
 class VCRReasons(_VCR):
-    """QA->R: which of four reasons, the right answer being told. Without labels an example for each of the answers."""
+    """QA->R: choose one of four reasons given the right answer. Unlabelled lines give one example per answer."""
 
     name: ClassVar[str] = "vcr_qar"
     title: ClassVar[str] = "VCR reasons"
+    note: ClassVar[str] = "one of four reasons, given the right answer; the dataset's object outlines are not used"
     token: ClassVar[int] = 6
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=80, epochs=10)
     part: ClassVar[str] = "reasons"
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        note = "one of four reasons, the right answer told; without the outlines that the dataset gives of things"
-        return Protocol(split=split, note=note)
 
     def examples(self, record: Record, split: str, source: str) -> Iterator[Example]:
         things = names_of(record)
@@ -178,18 +166,13 @@ class VCRReasons(_VCR):
 
 
 def _lines(path: Path) -> Iterator[Record]:
-    """The file's records; raises DataError when one occurs twice."""
-    seen: set[str] = set()
-    for record in read_lines(path):
-        key = record.identifier("annot_id")
-        if key in seen:
-            raise record.error(f"annot_id {key} occurs twice")
-        seen.add(key)
-        yield record
+    """The file's records; raises DataError if one occurs twice."""
+    keyed = ((record.identifier("annot_id"), record) for record in read_lines(path))
+    return (record for _, record in unique(keyed, "annot_id {key} occurs twice"))
 
 
 def names_of(record: Record) -> list[str]:
-    """What every thing of an image is called: its class, with a number from 1 where there are several of it."""
+    """Name of every object: its class, numbered from 1 if the image has several of the class."""
     classes = record.strings("objects")
     several, count = Counter(classes), Counter[str]()
     names = []
@@ -200,7 +183,7 @@ def names_of(record: Record) -> list[str]:
 
 
 def _words(record: Record, key: str, tokens: Any, things: Sequence[str]) -> str:
-    """A text of tokens, in which lists of places in ``objects`` stand for things."""
+    """Join tokens to a text, replacing lists of positions in ``objects`` by object names."""
     if not isinstance(tokens, list) or not tokens:
         raise record.error(f"field {key!r} must hold lists of words, found {describe(tokens)}")
     words = []
@@ -210,7 +193,9 @@ def _words(record: Record, key: str, tokens: Any, things: Sequence[str]) -> str:
         elif isinstance(token, str) and writable(token):
             words.append(token)
         else:
-            problem = f"field {key!r} must hold words and places among {len(things)} objects, found {describe(token)}"
+            problem = (
+                f"field {key!r} must hold words and positions among {len(things)} objects, found {describe(token)}"
+            )
             raise record.error(problem)
     return " ".join(words)
 

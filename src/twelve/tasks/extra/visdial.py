@@ -1,6 +1,6 @@
-"""Visual Dialog 1.0: which of 100 answers comes next in a dialogue about an image (Das et al. 2017). An extra task.
+"""Visual Dialog 1.0: which of 100 answers continues a dialogue about an image (Das et al. 2017). An extra task.
 
-Of ``visdial_1.0_val.json``; questions, answers and options are indices into two lists::
+``visdial_1.0_val.json``, where questions, answers and options are indices into two lists::
 
     {"split": "val", "version": "1.0",
      "data": {"questions": ["is it sunny", ...], "answers": ["yes", ...],
@@ -8,8 +8,8 @@ Of ``visdial_1.0_val.json``; questions, answers and options are indices into two
                            "dialog": [{"question": 7, "answer": 0, "answer_options": [0, 41, ...], "gt_index": 0},
                                       ...]}]}}
 
-In the test split only the last round has options, and none has an answer. ``visdial_1.0_val_dense_annotations.json``
-says of one round an image how relevant each option is; where it is there, NDCG is measured.
+In the test split, only the last round has options, and none has an answer. The optional
+``visdial_1.0_val_dense_annotations.json`` rates the relevance of each option in one round per image; NDCG needs it.
 """
 
 from __future__ import annotations
@@ -29,21 +29,20 @@ from twelve.formats.records import Record, read_object
 from twelve.formats.results import complete, known, only
 from twelve.metrics import visdial as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import some_of, unknown_split
+from twelve.tasks.formats.shared import some_of
 from twelve.types.examples import SEPARATOR, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 OPTIONS = 100
-_SPLITS = ("train", "val", "test")
 _PREFIX = {"train": "COCO_train2014", "val": "VisualDialog_val2018", "test": "VisualDialog_test2018"}
-"""What the images' file names begin with: train's (of COCO's train2014 and val2014) are known by their numbers alone,
-those of the other splits are no images of COCO and have numbers of their own."""
+"""Prefix of the image file names. Those of train (COCO's train2014 and val2014) are identified by number; those of
+the other splits are not from COCO and have their own numbers."""
 
 
 @register
 class VisualDialog(Task):
-    """VisDial 1.0. Before the options stand the caption, the round before and the question, as in the original; an
-    example's id is image-round."""
+    """VisDial 1.0. As in the original, the text is the caption, the previous round and the question; an example's id is
+    image-round."""
 
     name: ClassVar[str] = "visdial"
     title: ClassVar[str] = "Visual Dialog"
@@ -53,18 +52,12 @@ class VisualDialog(Task):
     source: ClassVar[str] = "visdial"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://visualdialog.org/data"
-    # The original's longest text, 16 pieces, cuts caption, round and question to their beginnings.
+    note: ClassVar[str] = f"all {OPTIONS} options of a round are ranked"
+    # The original's limit of 16 word pieces would cut off most of caption, round and question.
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=60)
+    file_names: ClassVar[Mapping[str, str]] = {split: f"visdial_1.0_{split}.json" for split in _PREFIX}
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
-
-    def files(self, split: str) -> tuple[str, ...]:
-        if split not in _SPLITS:
-            raise unknown_split(self.name, split, _SPLITS)
-        return (f"visdial_1.0_{split}.json",)
-
-    def read(self, root: DataRoot, split: str) -> list[Example]:
-        return list(self.iterate(root, split))
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
@@ -77,37 +70,34 @@ class VisualDialog(Task):
             yield example
         known(left, (), dense, f"rounds of {path.name}")
 
-    def sources(self, root: DataRoot, split: str) -> tuple[Path, ...]:
-        (path,) = super().sources(root, split)
+    def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        (path,) = super().input_files(root, split)
         return (path, _dense(path)) if _dense(path).is_file() else (path,)
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note=f"all {OPTIONS} options of a round are ranked")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return _measured(examples, np.array(_ranks(predictions), dtype=np.int64))
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """The truth is the dialogues, and for NDCG the dense annotations beside them, in either order."""
+        """The truth is the dialogues and, for NDCG, the dense annotations, in either order."""
         dense = [path for path in truth if _is_list(path)]
         path = only([path for path in truth if path not in dense], "the dialogues, visdial_1.0_val.json")
         split, results = read_object(path).text("split"), only(predictions, "the official list of ranks")
         relevance = metric.read_relevance(only(dense, "the dense annotations"), OPTIONS) if dense else {}
         rounds = {example.id: example for example in rounds_of(path, split.rstrip("0123456789"), "", relevance)}
         if any(example.target is None for example in rounds.values()):
-            raise DataError("holds no answers", file=path, remedy="score predictions of the validation split")
+            raise DataError("contains no answers", file=path, remedy="score predictions for the validation split")
         known(relevance, rounds, dense[0] if dense else path, "dialogues")
         ranks = metric.read_results(results, OPTIONS)
         complete(rounds, ranks, results, "rounds")
         known(ranks, rounds, results, "dialogues")
         measured = _measured(list(rounds.values()), np.array([ranks[key] for key in rounds], dtype=np.int64))
         counts = {name: len(relevance) if name == "NDCG" else len(rounds) for name in measured.metrics}
-        notes = [] if dense else ["no NDCG: it needs the dense annotations as a further file of truth"]
-        rules = f"split {split}, all rounds; NDCG over as many places as options are relevant"
+        notes = [] if dense else ["NDCG is left out: it needs the dense annotations as a second truth file"]
+        rules = f"split {split}, all rounds; NDCG is cut off at the number of relevant options"
         return Scored(measured, rules, counts, notes=notes)
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """The official list ``{"image_id": 185565, "round_id": 1, "ranks": [...]}``, of rounds that have options."""
+        """The official list of ``{"image_id": 185565, "round_id": 1, "ranks": [...]}``, for rounds with options."""
         rows = [
             {"image_id": example.facts["image_id"], "round_id": example.facts["round_id"], "ranks": ranks}
             for example, ranks in zip(examples, _ranks(predictions), strict=True)
@@ -116,12 +106,12 @@ class VisualDialog(Task):
 
 
 def _ranks(predictions: Sequence[Any]) -> list[list[int]]:
-    """Of every prediction the place of each option, from 1."""
+    """Rank of each option, from 1, in every prediction."""
     return [metric.ranks_of([option for option, _ in prediction.alternatives]) for prediction in predictions]
 
 
 def _measured(examples: Sequence[Example], ranks: NDArray[np.int64]) -> Measurement:
-    """``ranks`` (N, 100): the place of every option of every example."""
+    """``ranks``: (N, 100) rank of every option, from 1."""
     relevance = {row: e.facts["relevance"] for row, e in enumerate(examples) if "relevance" in e.facts}
     scores = metric.evaluate(ranks, [example.target for example in examples], relevance)  # type: ignore[misc]
     metrics = {f"R@{most}": 100 * share for most, share in scores.recall.items()}
@@ -133,26 +123,26 @@ def _measured(examples: Sequence[Example], ranks: NDArray[np.int64]) -> Measurem
 
 
 def _dense(path: Path) -> Path:
-    """The dense annotations that belong to a split's dialogues."""
+    """Path of the dense annotations of a split."""
     return path.with_name(f"{path.stem}_dense_annotations.json")
 
 
 def _is_list(path: Path) -> bool:
-    """Whether a JSON file begins as a list."""
+    """Whether a JSON file starts with a list."""
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         return stream.read(4096).lstrip().startswith("[")
 
 
 def rounds_of(path: Path, split: str, source: str, relevance: Mapping[str, tuple[float, ...]]) -> Iterator[Example]:
-    """One example for every round that has options, in file order. Target: the index of the right option.
+    """One example per round with options, in file order. Target: the index of the correct option.
 
     Args:
-        source: of the images.
-        relevance: image-round -> relevance of its options, where it is known.
+        source: image source.
+        relevance: image-round -> relevance of its options, for annotated rounds.
 
     Raises:
-        DataError: a record is malformed, an index is not in its list, a dialogue occurs twice, or (but for the test
-            split) a round has no options or no answer.
+        DataError: a record is malformed, an index is outside its list, a dialogue occurs twice, or (except in test) a
+            round has no options or no answer.
     """
     questions, answers = _texts(path)
     seen: set[int] = set()
@@ -185,7 +175,7 @@ def rounds_of(path: Path, split: str, source: str, relevance: Mapping[str, tuple
 
 
 def _texts(path: Path) -> tuple[list[str], list[str]]:
-    """The file's questions and its answers."""
+    """The file's lists of questions and answers."""
     found: dict[str, list[Any]] = {}
     for place, text in read_items(path, "data.questions", "data.answers"):
         found.setdefault(place.removeprefix("data."), []).append(text)
@@ -196,7 +186,7 @@ def _texts(path: Path) -> tuple[list[str], list[str]]:
 def _listed(turn: Record, key: str, texts: Sequence[str]) -> str:
     index = turn.integer(key)
     if not 0 <= index < len(texts):
-        raise turn.error(f"field {key!r} is {index}, but the file has {len(texts)} of these")
+        raise turn.error(f"field {key!r} must be 0 to {len(texts) - 1}, found {index}")
     return texts[index]
 
 
@@ -204,7 +194,7 @@ def _options(turn: Record, answers: Sequence[str]) -> tuple[str, ...]:
     indices = turn.items("answer_options")
     whole = len(indices) == OPTIONS and set(map(type, indices)) == {int}
     if not whole or min(indices) < 0 or max(indices) >= len(answers):
-        raise turn.error(f"field 'answer_options' must hold {OPTIONS} places in the file's {len(answers)} answers")
+        raise turn.error(f"field 'answer_options' must hold {OPTIONS} indices into the file's {len(answers)} answers")
     return tuple(map(answers.__getitem__, indices))
 
 

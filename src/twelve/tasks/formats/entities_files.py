@@ -1,10 +1,10 @@
-"""The files of Flickr30k Entities, read as the official parser reads them (BryanPlummer/flickr30k_entities).
+"""Readers of Flickr30k Entities' files, equivalent to the official parser (BryanPlummer/flickr30k_entities).
 
-``Sentences/<image>.txt`` holds a sentence a line, in which phrases stand with their entity and its types::
+``Sentences/<image>.txt`` has one sentence per line, with phrases marked by their entity and its types::
 
     [/EN#98372/clothing A red hat] beside [/EN#0/notvisual the way] and [/EN#153440/other/bodyparts a hand] .
 
-``Annotations/<image>.xml`` holds the entities' boxes, whose pixels count from 1 and whose last ones belong to them::
+``Annotations/<image>.xml`` has the entities' boxes; pixels count from 1, and boxes include their last pixel::
 
     <annotation><filename>278118254.jpg</filename><size><width>500</width><height>375</height><depth>3</depth></size>
     <object><name>98372</name><name>153440</name>
@@ -32,7 +32,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A phrase of a sentence: its entity, that entity's types, and the place of its first word, from 0."""
+    """A phrase: its text, its entity, the entity's types, and the index of its first word in the sentence."""
 
     text: str
     entity: str
@@ -42,7 +42,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence without the marks, and its phrases in their order."""
+    """A sentence without markup, and its phrases in order."""
 
     text: str
     phrases: Sequence[Phrase]
@@ -50,12 +50,12 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What is known of an image's entities.
+    """The entities of an image.
 
     Attributes:
         size: width, height and depth of the image.
-        boxes: entity -> its boxes, pixels counted from 0.
-        scene: entities that are the whole scene; ``no_box``: those that nobody could draw a box for.
+        boxes: entity -> its boxes, with pixels from 0.
+        scene: entities that are the whole scene. no_box: entities without a box.
     """
 
     size: tuple[int, int, int]
@@ -65,11 +65,11 @@ class Annotation:
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """The sentences of an image; empty lines are passed over.
+    """Read the sentences of an image, skipping empty lines.
 
     Raises:
-        MissingData: no such file.
-        DataError: unreadable, or a mark that does not end or names no entity, type or words.
+        MissingData: the file does not exist.
+        DataError: the file is unreadable, or a phrase's markup is incomplete.
     """
     lines = _text(path).split("\n")
     return [_sentence(line.strip(), path, number) for number, line in enumerate(lines, 1) if line.strip()]
@@ -86,7 +86,7 @@ def _sentence(line: str, path: Path, number: int) -> Sentence:
     if _MARK in plain:
         at = plain.index(_MARK)
         raise DataError(
-            f"a phrase must be [/EN#number/type words], found {plain[max(0, at - 1) : at + 40]!r}",
+            f"expected a phrase [/EN#number/type words], found {plain[max(0, at - 1) : at + 40]!r}",
             file=path,
             record=f"line {number}",
             remedy=REMEDY,
@@ -95,11 +95,11 @@ def _sentence(line: str, path: Path, number: int) -> Sentence:
 
 
 def read_annotation(path: Path) -> Annotation:
-    """The entities of an image.
+    """Read the entities of an image.
 
     Raises:
-        MissingData: no such file.
-        DataError: unreadable, not XML, XML that declares entities of its own, or something missing or malformed.
+        MissingData: the file does not exist.
+        DataError: the file is unreadable, is not XML, declares a document type, or has missing or malformed elements.
     """
     tree = _tree(path)
     boxes: dict[str, list[Box]] = {}
@@ -108,7 +108,7 @@ def read_annotation(path: Path) -> Annotation:
         record = f"object {place}"
         names = [(name.text or "").strip() for name in thing.findall("name")]
         if not names or not all(names):
-            raise DataError("an object must have the names of its entities", file=path, record=record, remedy=REMEDY)
+            raise DataError("an object must name its entities", file=path, record=record, remedy=REMEDY)
         drawn = thing.find("bndbox")
         if drawn is not None:
             box = _box(drawn, path, record)
@@ -127,22 +127,22 @@ def read_annotation(path: Path) -> Annotation:
 
 
 class _Plain(ElementTree.TreeBuilder):
-    """Builds a tree of XML that declares nothing: what is declared could grow without bounds or read other files."""
+    """Builds XML trees and rejects document types, whose entities could expand without bound or read other files."""
 
     def doctype(self, name: str, public: str | None, system: str | None) -> NoReturn:
         raise _DeclaresError
 
 
 class _DeclaresError(Exception):
-    """A document type was declared."""
+    """The XML declares a document type."""
 
 
 def _tree(path: Path) -> ElementTree.Element:
-    # Whatever is declared is declared in a document type, and the official files have none.
+    # The official files declare no document type.
     try:
         return ElementTree.fromstring(_bytes(path), ElementTree.XMLParser(target=_Plain()))
     except _DeclaresError:
-        raise DataError("declares a document type, which no official file does", file=path, remedy=REMEDY) from None
+        raise DataError("expected XML without a document type", file=path, remedy=REMEDY) from None
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         line, column = getattr(error, "position", (None, None))
         place = None if line is None else f"line {line}, column {column}"
@@ -150,11 +150,13 @@ def _tree(path: Path) -> ElementTree.Element:
 
 
 def _box(drawn: ElementTree.Element, path: Path, record: str) -> Box:
-    """x1, y1, x2, y2; a corner counts from 1 in the file and from 0 here, as in the official parser."""
+    """x1, y1, x2, y2, with pixels from 0 (from 1 in the file), as in the official parser."""
     x1, y1, x2, y2 = (_number(drawn, key, path, record) - 1 for key in _CORNERS)
     if x2 < x1 or y2 < y1:
         found = ", ".join(f"{key} {value + 1}" for key, value in zip(_CORNERS, (x1, y1, x2, y2), strict=True))
-        raise DataError(f"a box ends before it begins: {found}", file=path, record=record, remedy=REMEDY)
+        raise DataError(
+            f"expected xmin <= xmax and ymin <= ymax, found {found}", file=path, record=record, remedy=REMEDY
+        )
     return float(x1), float(y1), float(x2), float(y2)
 
 
@@ -162,15 +164,15 @@ def _number(above: ElementTree.Element, key: str, path: Path, record: str) -> in
     text = (above.findtext(key) or "").strip()
     if not re.fullmatch(r"-?[0-9]{1,9}", text):
         found = "nothing" if not text else repr(text[:40])
-        raise DataError(f"<{key}> must be a whole number, found {found}", file=path, record=record, remedy=REMEDY)
+        raise DataError(f"<{key}> must be an integer, found {found}", file=path, record=record, remedy=REMEDY)
     return int(text)
 
 
 def read_images(path: Path) -> list[str]:
-    """Ids of the images of a split, one a line.
+    """Read the image ids of a split, one per line.
 
     Raises:
-        DataError: unreadable, an id that is no number, or one that occurs twice.
+        DataError: the file is unreadable, an id is not a number, or one occurs twice.
     """
     found: dict[str, int] = {}
     for number, line in enumerate(_text(path).split("\n"), 1):
@@ -179,10 +181,10 @@ def read_images(path: Path) -> list[str]:
             continue
         if not re.fullmatch(r"[0-9]{1,18}", key):
             raise DataError(
-                f"an image's id must be a number, found {key[:40]!r}", file=path, record=record, remedy=REMEDY
+                f"expected an image id (a number), found {key[:40]!r}", file=path, record=record, remedy=REMEDY
             )
         if key in found:
-            raise DataError(f"image {key} stands on line {found[key]} already", file=path, record=record, remedy=REMEDY)
+            raise DataError(f"image {key} is already on line {found[key]}", file=path, record=record, remedy=REMEDY)
         found[key] = number
     return list(found)
 
@@ -193,7 +195,7 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingData(
-            "no such file", file=path, remedy="unpack the folders Sentences and Annotations of the release beside it"
+            "no such file", file=path, remedy="unpack the release's folders Sentences and Annotations there"
         ) from None
     except OSError as error:
         raise unreadable(path, error) from None

@@ -1,4 +1,4 @@
-"""The questions and choices of GQA's files (their records: tasks/gqa.py), and what its metric knows of them."""
+"""Readers of GQA's questions and choices (tasks/gqa.py shows records), and the input of its metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twelve.types.examples import Example
 
 
 def metrics_of(scores: metric.Scores) -> Iterator[tuple[str, float]]:
-    """Name -> number, of those that were measured."""
+    """(name, value) of every metric that was measured."""
     names = ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "grounding", "distribution")
     for name in names:
         value = getattr(scores, name)
@@ -28,17 +28,19 @@ def metrics_of(scores: metric.Scores) -> Iterator[tuple[str, float]]:
 
 
 def question_of(example: Example) -> metric.Question:
-    """What the metric knows of a question; raises DataError when its answer is not public."""
+    """The metric's view of a question; raises DataError if its answer is not public."""
     question = example.facts.get("question")
     if not isinstance(question, metric.Question):
-        raise DataError("this question's answer is not public", record=example.id, remedy="measure on another split")
+        raise DataError(
+            "the answer to this question is not public", record=example.id, remedy="measure on another split"
+        )
     return question
 
 
 def entailments(
     examples: Sequence[Example], questions: Mapping[str, metric.Question]
 ) -> dict[str, Sequence[str]] | None:
-    """Question id -> those that a balanced one entails; None where some of them are not among the examples."""
+    """Balanced question id -> ids it entails; None if some of these are not among the examples."""
     entailed = {example.id: example.facts.get("entailed", ()) for example in examples if questions[example.id].balanced}
     if not any(entailed.values()) or any(other not in questions for others in entailed.values() for other in others):
         return None
@@ -46,26 +48,21 @@ def entailments(
 
 
 def choices_of(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
-    """Question id -> its choices; None where a balanced question has none."""
+    """Question id -> its choices; None if a balanced question has none."""
     found = {example.id: example.facts["choices"] for example in examples if "choices" in example.facts}
     return found if all(example.id in found or not question_of(example).balanced for example in examples) else None
 
 
-def read_questions(paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None) -> list[Example]:
-    """What :func:`iterate_questions` says, in a list."""
-    return list(iterate_questions(paths, source, choices=choices))
-
-
-def iterate_questions(
+def read_questions(
     paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None, entailments: bool = True
 ) -> Iterator[Example]:
-    """One example a question, in file order, file by file; unlabelled where the answers are not public.
+    """One example per question, file by file, in order; unlabelled if the answers are not public.
 
-    Millions of questions have few distinct targets and facts, which they share.
+    Questions share equal targets and facts, since millions of questions have few distinct ones.
 
     Args:
-        choices: the file of possible answers that belongs to the questions.
-        entailments: keep which questions follow from which; only consistency needs it.
+        choices: the questions' file of possible answers.
+        entailments: keep entailed questions, which only consistency needs.
 
     Raises:
         DataError: a record is malformed, or a question id occurs twice.
@@ -94,7 +91,7 @@ def iterate_questions(
 
 
 def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-    """Target and facts of a labelled question, the same objects for questions that agree in them."""
+    """Target and facts of a labelled question; equal ones are the same objects."""
     types, groups = record.record("types"), record.record("groups")
     question = metric.Question(
         answer=sys.intern(record.text("answer")),
@@ -112,10 +109,10 @@ def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, fl
 
 
 def read_choices(path: Path) -> dict[str, metric.Choices]:
-    """Question id -> possible answers, of a file of choices.
+    """Question id -> possible answers, from a choices file.
 
     Raises:
-        DataError: a record is malformed, or there is none.
+        DataError: a record is malformed, or the file is empty.
     """
     return dict(_read_choices(path, {}))
 
@@ -127,4 +124,4 @@ def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str
         choices = metric.Choices(valid, plausible)
         yield key, shared.setdefault(choices, choices)
     if key is None:
-        raise DataError("holds no choices", file=path, remedy=Again("download the file again, or move it away"))
+        raise DataError("contains no choices", file=path, remedy=Again("download the file again, or move it away"))

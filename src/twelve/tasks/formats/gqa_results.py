@@ -1,12 +1,12 @@
-"""Scoring result files of GQA (gqa.py), in the layout that its eval.py and its leaderboard read::
+"""Scoring of GQA result files (gqa.py), in the format of its eval.py and leaderboard::
 
     [{"questionId": "201307251", "prediction": "white"}, ...]
 
-and, for grounding, a second file in which the model's attention to a map of 7x7 cells stands, columns first::
+For grounding, a second file has the model's attention over a map of 7x7 cells, by columns::
 
     [{"questionId": "201307251", "attention": [[0.01, 0.02, ...], ...]}, ...]
 
-The images' scene graphs are a JSON object, of which grounding needs the boxes (x, y, w, h in pixels)::
+The scene graphs are a JSON object, of which grounding reads the boxes (x, y, w, h in pixels)::
 
     "2375429": {"width": 640, "height": 480, "objects": {"1058498": {"name": "fence", "x": 0, "y": 9, "w": 300, ...}}}
 """
@@ -30,12 +30,12 @@ from twelve.types.measurement import Measurement, Scored
 _RESULT = '{"questionId": "201307251", "prediction": "white"}, in one JSON list'
 _ATTENTION = '{"questionId": "201307251", "attention": [[0.1, ...], ...]}, a square map in one JSON list'
 _KINDS = {"questions": "question", "choices": "plausible", "scene graphs": "objects"}
-"""Kind of an official file -> a field that each of its members has."""
-_REMEDY = "give testdev_balanced_questions.json or the questions' file of another split whose answers are public"
+"""Kind of official file -> a field of each of its records."""
+_REMEDY = "pass testdev_balanced_questions.json or the question file of another split with public answers"
 _NOTES = {
-    "consistency": "consistency is left out: it needs the file of all questions, and predictions for them",
-    "validity": "validity and plausibility are left out: they need the split's file of choices",
-    "grounding": "grounding is left out: it needs the scene graphs, and a second file of predictions, the attentions",
+    "consistency": "consistency is left out: it needs the file of all questions and predictions for them",
+    "validity": "validity and plausibility are left out: they need the split's choices file",
+    "grounding": "grounding is left out: it needs the scene graphs, and the attentions as second predictions file",
 }
 
 
@@ -43,12 +43,12 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
     """See :meth:`twelve.tasks.gqa.GQA.score`."""
     files = _kinds(truth)
     if not files["questions"]:
-        raise DataError("no file of questions among the truth", file=truth[0], remedy=_REMEDY)
-    choices = one(files, "choices", truth[0], "give that of one split") if files["choices"] else None
-    examples = read_questions(files["questions"], source, choices=choices)
+        raise DataError("no question file among the truth", file=truth[0], remedy=_REMEDY)
+    choices = one(files, "choices", truth[0], "pass the file of one split") if files["choices"] else None
+    examples = list(read_questions(files["questions"], source, choices=choices))
     if choices is not None and not any("choices" in example.facts for example in examples):
-        problem = f"holds the choices of none of the {len(examples):,} questions: it is of another split"
-        raise DataError(problem, file=choices, remedy="give that of the questions' split, or leave it out")
+        problem = f"contains the choices of none of the {len(examples):,} questions: it is of another split"
+        raise DataError(problem, file=choices, remedy="pass that of the questions' split, or leave it out")
     questions = {example.id: question_of(example) for example in examples}
     balanced = [example for example in examples if questions[example.id].balanced]
     path = predictions[0]
@@ -57,10 +57,10 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
     entailed = _entailed(examples, questions, predicted)
     if entailed is not None:
         others = {other: None for key in entailed for other in entailed[key]}
-        complete(others, predicted, path, "questions that follow from others, which consistency looks at,")
+        complete(others, predicted, path, "entailed questions, which consistency needs,")
     regions, attentions = None, None
     if files["scene graphs"] and len(predictions) > 1:
-        scenes = one(files, "scene graphs", truth[0], "give that of one split")
+        scenes = one(files, "scene graphs", truth[0], "pass the file of one split")
         attentions = _attentions(predictions[1])
         complete([example.id for example in balanced], attentions, predictions[1], "balanced questions")
         regions = _regions(files["questions"], scenes)
@@ -78,20 +78,22 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
     notes = [note for name, note in _NOTES.items() if getattr(scores, name) is None]
     return Scored(
         Measurement("accuracy", dict(metrics_of(scores)), each, [group_of[key] for key in scores.correct]),
-        "exact answers of the balanced questions, not normalised; distribution: chi squared / 100, lower is better",
+        "exact answers to balanced questions, without normalization; distribution: chi squared / 100, lower is better",
         _counts(scores, [questions[example.id] for example in balanced]) | _others(scores, questions, entailed),
-        notes=notes + passed_over(sum(key not in questions for key in predicted), "of other questions"),
+        notes=notes + passed_over(sum(key not in questions for key in predicted), "for other questions"),
     )
 
 
 def _kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Kind -> those of the official files."""
+    """Kind -> the official files of that kind."""
     found: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
     for path in paths:
         key, first = next(read_members(path), (None, None))
         kind = next((kind for kind, field in _KINDS.items() if first is not None and field in first.fields), None)
         if kind is None:
-            raise DataError("neither questions, nor choices, nor scene graphs", file=path, record=key, remedy=_REMEDY)
+            raise DataError(
+                "expected questions, choices or scene graphs, found none of them", file=path, record=key, remedy=_REMEDY
+            )
         found[kind].append(path)
     return found
 
@@ -111,10 +113,12 @@ def _attentions(path: Path) -> dict[str, metric.Attention]:
 def _map(record: Record) -> metric.Attention:
     columns = record.items("attention")
     if not columns:
-        raise record.error("field 'attention' must be a square map, found nothing")
+        raise record.error("field 'attention' must be a square map, found an empty list")
     for column in columns:
         if not isinstance(column, list) or len(column) != len(columns):
-            raise record.error(f"field 'attention' must be a square map, found {len(columns)} columns of other lengths")
+            raise record.error(
+                f"field 'attention' must be a square map, found columns of lengths other than {len(columns)}"
+            )
         if not all(map(finite, column)):
             raise record.error("field 'attention' must hold finite numbers")
     return columns
@@ -123,8 +127,8 @@ def _map(record: Record) -> metric.Attention:
 def _entailed(
     examples: Sequence[Example], questions: Mapping[str, metric.Question], predicted: Mapping[str, str]
 ) -> dict[str, Sequence[str]] | None:
-    """What consistency looks at; None where it needs questions that the truth does not have, or where only balanced
-    questions were predicted."""
+    """Entailed questions for consistency; None if the truth lacks some of them, or if only balanced questions were
+    predicted."""
     entailed = entailments(examples, questions)
     if any(key in questions and not questions[key].balanced for key in predicted):
         return entailed
@@ -133,7 +137,7 @@ def _entailed(
 
 
 def _regions(questions: Sequence[Path], scenes: Path) -> dict[str, list[metric.Region]]:
-    """Question id -> boxes of what it and its full answer speak of, as shares of the image, of balanced questions."""
+    """Balanced question id -> boxes that the question and its full answer refer to, as fractions of the image."""
     things = read_scenes(scenes)
     found = {}
     for path in questions:
@@ -144,22 +148,24 @@ def _regions(questions: Sequence[Path], scenes: Path) -> dict[str, list[metric.R
             named = [notes.record(part) for part in ("question", "fullAnswer")]
             ids = [part.text(word) for part in named for word in part.fields]
             if image not in things or any(thing not in things[image] for thing in ids):
-                raise record.error(f"{scenes.name} lacks image {image} or an object of it", "give that of this split")
+                raise record.error(
+                    f"{scenes.name} lacks image {image} or an object of it", "pass the scene graphs of this split"
+                )
             found[key] = [things[image][thing] for thing in ids]
     return found
 
 
 def read_scenes(scenes: Path) -> dict[str, dict[str, metric.Region]]:
-    """Image -> object -> its box, x1 y1 x2 y2 as shares of the image, of a file of scene graphs.
+    """Image -> object -> its box (x1, y1, x2, y2 as fractions of the image), from a scene graph file.
 
     Raises:
-        DataError: a record is malformed, an image occurs twice, or there is none.
+        DataError: a record is malformed, an image occurs twice, or the file is empty.
     """
     things: dict[str, dict[str, metric.Region]] = {}
     for image, scene in read_members(scenes):
         wide, high = scene.integer("width"), scene.integer("height")
         if wide < 1 or high < 1:
-            raise scene.error(f"an image of {wide}x{high} pixels")
+            raise scene.error(f"expected a positive image size, found {wide}x{high}")
         if image in things:
             raise scene.error("this image occurs twice")
         things[image] = {}
@@ -167,15 +173,17 @@ def read_scenes(scenes: Path) -> dict[str, dict[str, metric.Region]]:
         for key in objects.fields:
             x, y, w, h = box = tuple(objects.record(key).integer(name) for name in ("x", "y", "w", "h"))
             if w < 0 or h < 0 or max(map(abs, box)) > FURTHEST:
-                raise objects.record(key).error(f"a box of {w}x{h} pixels at {x}, {y}")
+                raise objects.record(key).error(f"expected a box inside the image, found {w}x{h} pixels at {x}, {y}")
             things[image][key] = (x / wide, y / high, (x + w) / wide, (y + h) / high)
     if not things:
-        raise DataError("holds no scene graph", file=scenes, remedy=Again("download the file again, or move it away"))
+        raise DataError(
+            "contains no scene graphs", file=scenes, remedy=Again("download the file again, or move it away")
+        )
     return things
 
 
 def _counts(scores: metric.Scores, balanced: Sequence[metric.Question]) -> dict[str, int]:
-    """Name of an accuracy -> its questions."""
+    """Name of an accuracy -> number of questions."""
     counts = {"accuracy": len(balanced)}
     counts["open"] = sum(question.structural == metric.OPEN for question in balanced)
     counts["binary"] = len(balanced) - counts["open"]
@@ -188,7 +196,7 @@ def _counts(scores: metric.Scores, balanced: Sequence[metric.Question]) -> dict[
 def _others(
     scores: metric.Scores, questions: Mapping[str, metric.Question], entailed: Mapping[str, Sequence[str]] | None
 ) -> dict[str, int]:
-    """Name of any other number -> the balanced questions it is about."""
+    """Name of any other metric -> number of balanced questions it covers."""
     counts = dict.fromkeys(("validity", "plausibility", "grounding"), len(scores.correct))
     counts["distribution"] = sum(questions[key].group is not None for key in scores.correct)
     follow = {key for key, others in (entailed or {}).items() if {*others} - {key}}

@@ -1,12 +1,12 @@
-"""Scoring result files of caption retrieval (karpathy.py).
+"""Scoring of caption retrieval result files (karpathy.py).
 
-There is no official layout. Read are scores of every caption with every image, higher for what belongs together, as
-numpy's archive or as JSON; the ids may be left out where the order is that of the official file::
+There is no official format. One input is a matrix of scores (higher is better) of every caption with every image, as a
+NumPy archive or JSON; the ids can be omitted if the order is that of the official file::
 
     numpy.savez("scores.npz", scores=..., caption_ids=[770337, ...], image_ids=[391895, ...])
     {"scores": [[1.76, 0.86, ...], ...], "caption_ids": [770337, ...], "image_ids": [391895, ...]}
 
-and rankings, best first, of either direction or both, as JSON::
+The other is a ranking, best first, in one or both directions, as JSON::
 
     {"text_to_image": {"770337": [391895, 184613, ...], ...}, "image_to_text": {"391895": [770337, ...], ...}}
 """
@@ -25,19 +25,19 @@ from twelve.errors import DataError, MissingData
 from twelve.formats.records import read_object
 from twelve.formats.results import only
 from twelve.metrics import retrieval as metric
-from twelve.tasks.formats.karpathy import SPLITS, captions_of, check_dataset
+from twelve.tasks.formats.karpathy import SPLITS, check_dataset, read_captions
 from twelve.tasks.formats.retrieval_files import Both, Matrix, Ranking, read_results, short_id
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Scored
 
 _GALLERIES = {"1k": (1, 1000), "1k-5fold": (5, 1000), "5k": (1, 5000)}
-"""Protocol -> (galleries, images of each)."""
+"""Protocol -> (number of galleries, images in each)."""
 _DIRECTIONS = ("", "image to text ")
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Captions that are measured together, the first five of each image, and their images in file order."""
+    """A set of captions (the first five of each image) and their images, in file order."""
 
     captions: tuple[Example, ...]
 
@@ -52,12 +52,12 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     results = only(predictions, "the file of scores or rankings")
     content = read_object(path)
     check_dataset(content, source)
-    splits = {split: captions_of(content, split, lambda name: source) for split in SPLITS}
+    splits = {split: read_captions(content, split, lambda name: source) for split in SPLITS}
     found = read_results(results)
     split = _split(found, splits)
     if not splits[split]:
-        problem = f"holds no caption of split {split!r}"
-        raise MissingData(problem, file=path, remedy="give the file of the whole dataset")
+        problem = f"contains no caption of split {split!r}"
+        raise MissingData(problem, file=path, remedy="pass the file of the whole dataset")
     galleries = _galleries(splits[split], protocol, path)
     if isinstance(found, Matrix):
         found = found.named(_orders(splits[split], galleries), results)
@@ -68,12 +68,12 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
         f"split {split}, {f'{len(galleries)} galleries of ' if len(galleries) > 1 else ''}{images}, "
         f"the first {metric.CAPTIONS} captions of each; ties are {metric.TIES}; there is no official program",
         counts,
-        notes=[] if exact else ["median and mean ranks are left out: some lists end before what is right"],
+        notes=[] if exact else ["median and mean ranks are left out: some lists end before the correct entry"],
     )
 
 
 def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> tuple[Measurement, dict[str, int], bool]:
-    """(numbers, name -> captions or images they are about, whether all ranks are known) of each gallery's ranks."""
+    """(measurement, name -> number of captions or images, whether all ranks are known) from each gallery's ranks."""
     metrics: dict[str, float] = {}
     counts: dict[str, int] = {}
     contributions: dict[str, tuple[NDArray[np.float64], list[str]]] = {}
@@ -98,7 +98,7 @@ def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> tuple[Measu
 
 
 def _summary(folds: Sequence[NDArray[np.int64]], exact: bool) -> dict[str, float]:
-    """Numbers of one direction, averaged over the galleries."""
+    """Metrics of one direction, averaged over galleries."""
     each = [metric.recall(ranks) for ranks in folds]
 
     def mean(value: Callable[[metric.Recall], float]) -> float:
@@ -112,12 +112,12 @@ def _summary(folds: Sequence[NDArray[np.int64]], exact: bool) -> dict[str, float
 
 
 def _groups(gallery: Gallery, direction: int) -> list[str]:
-    """Image of every caption, or the images themselves."""
+    """Resampling unit of each rank: the image."""
     return [short_id(example.images[0]) for example in gallery.captions] if direction == 0 else gallery.images
 
 
 def _split(found: Matrix | Ranking, splits: dict[str, list[Example]]) -> str:
-    """The split of the first caption or image that the results name; test where they name none."""
+    """The split of the first caption or image in the results; test if they have no ids."""
     key = found.first
     for split, examples in splits.items():
         if any(key in (example.id, short_id(example.images[0])) for example in examples):
@@ -132,9 +132,9 @@ def _galleries(examples: list[Example], protocol: str, path: Path) -> list[Galle
     folds, size = _GALLERIES.get(protocol, (1, len(distinct)))
     if len(distinct) < folds * size:
         raise DataError(
-            f"protocol {protocol} needs {folds * size:,} images, the split has {len(distinct):,}",
+            f"protocol {protocol} needs {folds * size:,} images, but the split has {len(distinct):,}",
             file=path,
-            remedy=f"give the file of the whole dataset, or --protocol {metric.ALL}",
+            remedy=f"pass the file of the whole dataset, or use --protocol {metric.ALL}",
         )
     fold_of = {image: number // size for number, image in enumerate(distinct[: folds * size])}
     captions: list[list[Example]] = [[] for _ in range(folds)]
@@ -145,8 +145,8 @@ def _galleries(examples: list[Example], protocol: str, path: Path) -> list[Galle
 
 
 def _orders(examples: list[Example], galleries: list[Gallery]) -> list[tuple[list[str], list[str]]]:
-    """(caption ids, image ids) that a matrix without ids may stand for: the galleries', the split's with five captions
-    an image, the split's with all."""
+    """(caption ids, image ids) that a matrix without ids can refer to: the galleries, the split with five captions per
+    image, or the split with all captions."""
     rows = metric.gallery_rows([example.images[0] for example in examples], None)
     orders: list[list[Any]] = [
         [example for gallery in galleries for example in gallery.captions],

@@ -1,7 +1,7 @@
-"""Referring expressions in the layout of the refer releases; shared by the RefCOCO family.
+"""Reader of the refer releases; shared by the RefCOCO family.
 
-One reference of ``refs(<who split it>).p``, a Python 2 pickle, as JSON; its box is annotation ``ann_id`` of
-``instances.json``, x, y, width, height in pixels::
+A reference in ``refs(<who split it>).p``, a Python 2 pickle, shown as JSON. Its box is annotation ``ann_id`` of
+``instances.json``, as x, y, width, height in pixels::
 
     {"ref_id": 0, "ann_id": 1008, "image_id": 293408, "category_id": 1, "split": "testA", "sent_ids": [0],
      "file_name": "COCO_train2014_000000293408_1008.jpg",
@@ -10,13 +10,13 @@ One reference of ``refs(<who split it>).p``, a Python 2 pickle, as JSON; its box
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 from twelve.formats.pickles import read_pickle
-from twelve.formats.records import Record, read_object
-from twelve.tasks.formats.shared import by_number, image_of
+from twelve.formats.records import Record
+from twelve.tasks.formats.shared import SourceOf, by_number, image_of
 from twelve.types.examples import Box, Example
 
 INSTANCES = "instances.json"
@@ -24,14 +24,14 @@ SPLITS = ("train", "val", "test", "testA", "testB", "testC", "testAB", "testBC",
 
 
 Instances: TypeAlias = tuple[dict[int, Record], dict[int, Record]]
-"""Annotation id -> its record, and image id -> its record."""
+"""(annotation id -> record, image id -> record)."""
 
 
 def in_split(ref_split: str, split: str) -> bool:
-    """Whether a reference whose ``split`` field is ``ref_split`` counts as ``split``, as refer.py decides it.
+    """Whether a reference with field ``split`` equal to ``ref_split`` belongs to ``split``, as in refer.py.
 
-    testA, testB and testC ask for the letter (so ``testAB`` is in both), test for any name that contains "test";
-    all other names must be equal.
+    testA, testB and testC match any name with their letter (so ``testAB`` matches both), test matches any name with
+    "test"; all other names must be equal.
     """
     if split in ("testA", "testB", "testC"):
         return split[-1] in ref_split
@@ -40,18 +40,13 @@ def in_split(ref_split: str, split: str) -> bool:
     return ref_split == split
 
 
-def read_refs(refs: Path, instances: Path, split: str, source_of: Callable[[str], str]) -> list[Example]:
-    """One example a sentence of the references of ``split``, in file order. Target: the box, x1 y1 x2 y2 in pixels.
+def read_refs(refs: Path, instances: Instances, split: str | None, source_of: SourceOf) -> list[Example]:
+    """One example per sentence about a reference of ``split`` (None: of any), in file order. Target: box x1, y1,
+    x2, y2 in pixels.
 
     Raises:
-        DataError: a file is damaged or holds foreign objects, a record is malformed, or the two files do not belong
-            together.
+        DataError: the pickle is damaged or holds foreign objects, a record is malformed, or the two files do not match.
     """
-    return examples_of(refs, read_instances(instances), split, source_of)
-
-
-def examples_of(refs: Path, instances: Instances, split: str | None, source_of: Callable[[str], str]) -> list[Example]:
-    """What :func:`read_refs` says, of instances that were read; without a split, the references of all."""
     annotations, images = instances
     examples = {}
     for ref in references(refs):
@@ -63,9 +58,9 @@ def examples_of(refs: Path, instances: Instances, split: str | None, source_of: 
         annotation, image = ref.integer("ann_id"), ref.integer("image_id")
         if annotation not in annotations or image not in images:
             what = f"annotation {annotation}" if annotation not in annotations else f"image {image}"
-            raise ref.error(f"{INSTANCES} has no {what}", "take both files from the same release")
+            raise ref.error(f"{INSTANCES} has no {what}", "use both files of the same release")
         if annotations[annotation].integer("image_id") != image:
-            raise ref.error(f"annotation {annotation} is of another image than {image}")
+            raise ref.error(f"annotation {annotation} belongs to another image than {image}")
         box = referred_box(annotations[annotation], images[image])
         _check_names(ref, images[image])
         image_id = image_of(images[image], "file_name", source_of)
@@ -81,21 +76,23 @@ def examples_of(refs: Path, instances: Instances, split: str | None, source_of: 
 
 
 def _check_names(ref: Record, image: Record) -> None:
-    """Raise DataError where a reference names another image, or other sentences, than it is of."""
+    """Raise DataError if a reference's file name or sentence ids contradict its image or sentences."""
     file, name = ref.fields.get("file_name"), Path(image.text("file_name")).stem
     if isinstance(file, str) and not Path(file).name.startswith(name):
-        raise ref.error(f"file_name is {file!r}, but its image_id is that of {name}", "take both files of one release")
+        raise ref.error(
+            f"file_name is {file!r}, but its image_id is that of {name}", "use both files of the same release"
+        )
     if "sent_ids" in ref.fields:
         found = [sentence.integer("sent_id") for sentence in ref.records("sentences")]
         if ref.integers("sent_ids") != found:
-            raise ref.error(f"sent_ids are {ref.integers('sent_ids')}, but the sentences' {found}")
+            raise ref.error(f"sent_ids are {ref.integers('sent_ids')}, but the sentences have {found}")
 
 
 def referred_box(annotation: Record, image: Record) -> Box:
-    """x1 y1 x2 y2 in pixels of an annotation, as it stands: one that reaches beyond the image is not clipped.
+    """x1, y1, x2, y2 of an annotation in pixels, not clipped to the image.
 
     Raises:
-        DataError: the box has no area, or no part of it lies in the image (where the file gives the image's size).
+        DataError: the box has no area, or lies outside the image (if its size is known).
     """
     x, y, width, height = annotation.numbers("bbox", 4)
     box = (x, y, x + width, y + height)
@@ -110,24 +107,19 @@ def referred_box(annotation: Record, image: Record) -> Box:
 
 
 def references(path: Path) -> Iterator[Record]:
-    """The references of ``refs(*).p`` as records; raises DataError when it is no list or not plain."""
+    """The references of ``refs(*).p`` as records; raises DataError if the pickle is not a list of plain values."""
     content = read_pickle(path)
     if not isinstance(content, list):
-        content = {"references": content}  # so that the error below names what was found
+        content = {"references": content}  # makes the error below say what was found
         Record(content, path, None).items("references")
     for index, ref in enumerate(content):
         yield Record(ref, path, f"reference {index}")
 
 
-def read_instances(path: Path) -> Instances:
-    """(annotation id -> its record, image id -> its record) of ``instances.json``.
+def read_instances(content: Record) -> Instances:
+    """(annotation id -> record, image id -> record) from the content of ``instances.json``.
 
     Raises:
         DataError: a record is malformed.
     """
-    return instances_of(read_object(path))
-
-
-def instances_of(content: Record) -> Instances:
-    """What :func:`read_instances` says, of a file that was read."""
     return by_number(content.records("annotations"), "id"), by_number(content.records("images"), "id")

@@ -1,11 +1,11 @@
-"""Scoring result files of referring expressions (refer.py): the box that was predicted for each sentence.
+"""Scoring of result files of referring expressions (refer.py), which have one box per sentence.
 
-There is no official layout for the refer releases. Read is a JSON list in the style of the Google toolbox's, with
-boxes x, y, width, height in pixels; instead of ``box``, ``boxes`` may hold several, the best first::
+The refer releases have no official format. One input is a JSON list like the Google toolbox's, with boxes x, y, width,
+height in pixels; ``boxes``, best first, can replace ``box``::
 
     [{"sent_id": 41, "box": [225.8, 134.6, 278.8, 149.2]}, ...]
 
-and that toolbox's own (mjhucla/Google_Refexp_toolbox), against its ``google_refexp_*_coco.json``::
+The other is that toolbox's own format (mjhucla/Google_Refexp_toolbox), for its ``google_refexp_*_coco.json``::
 
     [{"annotation_id": 1008, "refexp_id": 0, "predicted_bounding_boxes": [[225.8, 134.6, 278.8, 149.2], ...]}, ...]
 """
@@ -26,38 +26,38 @@ from twelve.formats.records import Record, read_object
 from twelve.formats.results import by_id, complete, known, only, written_like
 from twelve.metrics import referring as metric
 from twelve.tasks.base import all_tasks
-from twelve.tasks.formats.refer import INSTANCES, examples_of, instances_of, referred_box
+from twelve.tasks.formats.refer import INSTANCES, read_instances, read_refs, referred_box
 from twelve.tasks.formats.shared import corners
 from twelve.types.examples import Box
 from twelve.types.measurement import Measurement, Scored
 
-_RESULT = '{"sent_id": 41, "box": [x, y, width, height]}, or "boxes" with the best first, in one JSON list'
+_RESULT = '{"sent_id": 41, "box": [x, y, width, height]}, or "boxes", best first, in one JSON list'
 _RELEASE, _TOOLBOX = f"the release's refs(...).p and {INSTANCES}", "a google_refexp_*_coco.json"
 _PICKLES = (".p", ".pkl")
 _IDS = ("sent_id", "refexp_id")
 _BOXES = ("predicted_bounding_boxes", "boxes")
 _MOST = 10
-"""Precision is told among the first so many boxes at most."""
+"""Largest k for which precision@k is reported."""
 _SUSPICIOUS = 0.1
-"""Share of boxes beyond their images from which on their layout is doubted."""
+"""Share of boxes beyond their images that suggests another box layout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """What a phrase refers to."""
+    """The object that a sentence refers to."""
 
     box: Box
     image: str
     split: str
     owner: str
-    """Id of the reference (of the annotation, in the Google toolbox's file) that the phrase belongs to."""
+    """Id of the sentence's reference (in the Google toolbox's file, of its annotation)."""
     size: tuple[int, int] | None
-    """Width and height of the image in pixels; None where no file gives them."""
+    """Width and height of the image in pixels; None if unknown."""
 
 
 def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, source: str, *, toolbox: bool) -> Scored:
-    """See :meth:`twelve.tasks.formats.referring.ReferTask.score`; ``toolbox``: a file of the Google toolbox may be
-    the truth."""
+    """See :meth:`twelve.tasks.formats.referring.ReferTask.score`; ``toolbox``: accept the Google toolbox's file as
+    truth."""
     sentences = _truth(truth, source, toolbox)
     path = only(predictions, "the JSON list of boxes")
     with written_like(path, _RESULT):
@@ -81,47 +81,47 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
         metrics[f"precision@{k}"] = 100 * float(np.mean(metric.first_hits(k, ranked, referred, protocol)))
         counts[f"precision@{k}"] = len(hits)
     without = sum(not each for each in ranked)
-    notes = [f"{without:,} predictions hold no box, and are wrong"] if without else []
+    notes = [f"{without:,} predictions have no box and count as wrong"] if without else []
     return Scored(
         Measurement("accuracy", metrics, np.array(hits, dtype=np.float64), [each.image for each in asked.values()]),
-        "one prediction a sentence; all " + where,
+        "one prediction per sentence; all " + where,
         counts,
         notes=notes + _layout(zip(asked.values(), ranked, strict=True)),
     )
 
 
 def _truth(paths: Sequence[Path], source: str, toolbox: bool) -> dict[str, Sentence]:
-    """Sentence id -> what it refers to, of all splits in the files."""
+    """Sentence id -> its object, over all splits in the files."""
     refs = [path for path in paths if path.suffix in _PICKLES]
     if len(refs) > 1:
         raise DataError(
-            f"several files of references, {' and '.join(path.name for path in refs)}, each of which splits otherwise",
+            f"expected one file of references, found {' and '.join(path.name for path in refs)}, with different splits",
             file=refs[1],
-            remedy="give the one whose split was predicted",
+            remedy="pass the one whose split was predicted",
         )
     others = {path: read_object(path) for path in paths if path not in refs}
     google = next((content for content in others.values() if "refexps" in content.fields), None)
     if google is not None and not toolbox:
         names = [name for name, task in all_tasks().items() if getattr(task, "toolbox", False)]
-        raise google.error("the file of another dataset", f"give {_RELEASE}, or score {' or '.join(names)}")
-    remedy = f"give {_RELEASE}{f', or {_TOOLBOX}' if toolbox else ''}"
+        raise google.error("this file is of another dataset", f"pass {_RELEASE}, or score {' or '.join(names)}")
+    remedy = f"pass {_RELEASE}{f', or {_TOOLBOX}' if toolbox else ''}"
     if google is not None and len(paths) == 1:
         return dict(_google(google, source))
     if google is not None:
-        raise google.error("the Google toolbox's file stands alone", remedy)
+        raise google.error("the Google toolbox's file cannot be combined with others", remedy)
     if len(others) != 1 or not refs:
         missing = "no refs(...).p" if not refs else f"no {INSTANCES}" if not others else f"more than one {INSTANCES}"
-        raise DataError(f"{missing} among the files of truth", file=paths[0], remedy=remedy)
+        raise DataError(f"{missing} among the truth files", file=paths[0], remedy=remedy)
     (content,) = others.values()
     return dict(_released(refs[0], content, source, remedy))
 
 
 def _released(refs: Path, content: Record, source: str, remedy: str) -> Iterator[tuple[str, Sentence]]:
-    """The sentences of the refer releases."""
-    instances = instances_of(content)
+    """Sentences of a refer release."""
+    instances = read_instances(content)
     images = {image_key(str(record.fields.get("file_name"))): record for record in instances[1].values()}
     seen: set[str] = set()
-    for example in examples_of(refs, instances, None, lambda name: source):
+    for example in read_refs(refs, instances, None, lambda name: source):
         assert isinstance(example.target, tuple)
         if example.id in seen:
             raise DataError("this sent_id occurs twice", file=refs, record=example.id, remedy=remedy)
@@ -132,19 +132,19 @@ def _released(refs: Path, content: Record, source: str, remedy: str) -> Iterator
 
 
 def read_toolbox(path: Path) -> dict[str, Sentence]:
-    """Sentence id -> what it refers to, of a file of the Google toolbox.
+    """Sentence id -> its object, from a file of the Google toolbox.
 
     Raises:
-        DataError: a record is malformed, or there is none.
+        DataError: a record is malformed, or the file is empty.
     """
     found = dict(_google(read_object(path), ""))
     if not found:
-        raise DataError("holds no expression", file=path, remedy=Again("download the file again, or move it away"))
+        raise DataError("contains no expressions", file=path, remedy=Again("download the file again, or move it away"))
     return found
 
 
 def _google(content: Record, source: str) -> Iterable[tuple[str, Sentence]]:
-    """The Google toolbox's file: annotations by id, each with the ids of its expressions; one split a file."""
+    """Sentences of a Google toolbox file: annotations with ids of their expressions, one split per file."""
     annotations, images = content.record("annotations"), content.record("images")
     for key in annotations.fields:
         annotation = annotations.record(key)
@@ -156,32 +156,32 @@ def _google(content: Record, source: str) -> Iterable[tuple[str, Sentence]]:
 
 
 def _size(image: Record) -> tuple[int, int] | None:
-    """Width and height in pixels; None where the file does not give them."""
+    """Width and height in pixels; None if the file lacks them."""
     if "width" not in image.fields or "height" not in image.fields:
         return None
     return image.integer("width"), image.integer("height")
 
 
 def _layout(boxes: Iterable[tuple[Sentence, Sequence[Box]]]) -> list[str]:
-    """The note about boxes that look as if they were written in another layout than the one that is read."""
+    """A note if the boxes appear to have another layout than x, y, width, height."""
     sized = [(each.size, ranked[0]) for each, ranked in boxes if each.size is not None and ranked]
     beyond = [(size, box) for size, box in sized if not _inside(box, size)]
     if not beyond or len(beyond) < _SUSPICIOUS * len(sized):
         return []
-    note = f"{len(beyond):,} of {len(sized):,} boxes reach beyond their images; they are read as x, y, width, height"
+    note = f"{len(beyond):,} of {len(sized):,} boxes extend beyond their images when read as x, y, width, height"
     as_corners = ((size, (x1, y1, x2 - x1, y2 - y1)) for size, (x1, y1, x2, y2) in beyond)
     if all(_inside(box, size) and box[0] < box[2] and box[1] < box[3] for size, box in as_corners):
-        note += ", and would not if they were x1, y1, x2, y2"
+        note += ", but not as x1, y1, x2, y2"
     return [note]
 
 
 def _inside(box: Box, size: tuple[int, int]) -> bool:
-    """Whether no more than a pixel of a box, x1 y1 x2 y2, lies outside an image."""
+    """Whether a box (x1, y1, x2, y2) extends at most one pixel beyond an image."""
     return min(box[:2]) >= -1 and box[2] <= size[0] + 1 and box[3] <= size[1] + 1
 
 
 def _boxes(record: Record) -> list[Box]:
-    """The predicted boxes, best first."""
+    """Predicted boxes, best first."""
     if "box" in record.fields:
         return [corners(record, "box")]
     key = record.one_of(*_BOXES, "box")
@@ -192,10 +192,10 @@ def _boxes(record: Record) -> list[Box]:
 
 
 def _belongs(record: Record, sentence: Sentence) -> None:
-    """Raise DataError when a prediction names another reference or annotation than its sentence's."""
+    """Raise DataError if a prediction names another reference or annotation than its sentence's."""
     for key in ("ref_id", "annotation_id"):
         if key in record.fields and str(record.integer(key)) != sentence.owner:
             raise record.error(
-                f"{key} {record.fields[key]} is not the one of this sentence, {sentence.owner}",
-                "check that predictions and truth are of the same release",
+                f"{key} must be {sentence.owner} for this sentence, found {record.fields[key]}",
+                "use predictions and truth of the same release",
             )

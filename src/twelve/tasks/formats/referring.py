@@ -1,4 +1,4 @@
-"""Pointing at the thing that a phrase means; shared by the RefCOCO family."""
+"""Base class of the RefCOCO family."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Any, ClassVar
 import numpy as np
 
 from twelve.formats.data_root import DataRoot
+from twelve.formats.records import read_object
 from twelve.metrics import referring as metric
 from twelve.tasks.base import Task
-from twelve.tasks.formats.refer import INSTANCES, SPLITS, examples_of, read_instances, read_refs
-from twelve.tasks.formats.shared import some, unknown_split, values
+from twelve.tasks.formats.refer import INSTANCES, SPLITS, read_instances, read_refs
+from twelve.tasks.formats.shared import accuracy, some, unknown_split, values
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import Measurement, Scored
 
 
 class ReferTask(Task):
-    """Point at the thing that a phrase means. A dataset adds its names and who split it."""
+    """Locate the object that a phrase refers to. A dataset adds its names and its split."""
 
     output: ClassVar[str] = "region"
     kind: ClassVar[str] = "region"
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = "https://github.com/lichengunc/refer"
+    note: ClassVar[str] = "IoU of at least 0.5 with the referred box, one prediction per sentence"
     split_by: ClassVar[str]
-    """Whose split: unc, umd or google."""
+    """Author of the split: unc, umd or google."""
     splits: ClassVar[tuple[str, ...]] = SPLITS
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     toolbox: ClassVar[bool] = False
-    """Whether the Google toolbox's files, which are of one dataset, are of this one."""
+    """Whether the Google toolbox's files belong to this dataset."""
     scoring_protocols: ClassVar[Mapping[str, str]] = metric.PROTOCOLS
 
     def files(self, split: str) -> tuple[str, ...]:
@@ -40,24 +42,22 @@ class ReferTask(Task):
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         refs, instances = (root.file(self.name, name, page=self.page) for name in self.files(split))
-        return some(read_refs(refs, instances, split, lambda name: root.image_source(self, name)), refs, split)
+        content = read_instances(read_object(instances))
+        return some(read_refs(refs, content, split, lambda name: root.image_source(self, name)), refs, split)
 
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
         from twelve.tasks.formats import refer_results
 
         folder = root.path / self.folder
-        for path in sorted(folder.glob("refs(*).p")):
-            if path.name not in self.files(self.train_split):
-                yield (
-                    path,
-                    lambda path: some(examples_of(path, read_instances(folder / INSTANCES), None, str), path, "any"),
-                )
+
+        def check(refs: Path) -> list[Example]:
+            return some(read_refs(refs, read_instances(read_object(folder / INSTANCES)), None, str), refs, "any")
+
+        names = self.files(self.train_split)
+        yield from ((path, check) for path in sorted(folder.glob("refs(*).p")) if path.name not in names)
         if self.toolbox:
             pattern = "google_refexp_*.json"
             yield from ((path, refer_results.read_toolbox) for path in sorted(folder.glob(pattern)))
-
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return Protocol(split=split, note="IoU of at least 0.5 with the referred box, one prediction a sentence")
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         boxes = [_box(example) for example in examples]
@@ -66,15 +66,11 @@ class ReferTask(Task):
         for example, hit in zip(examples, hits, strict=True):
             by_split.setdefault(example.facts["split"], []).append(hit)
         parts = {f"accuracy, {name}": 100 * float(np.mean(part)) for name, part in sorted(by_split.items())}
-        return Measurement(
-            primary="accuracy",
-            metrics={"accuracy": 100 * float(np.mean(hits)), **(parts if len(parts) > 1 else {})},
-            per_example=np.array(hits, dtype=np.float64),
-            groups=[example.group for example in examples],
-        )
+        metrics = {"accuracy": 100 * float(np.mean(hits)), **(parts if len(parts) > 1 else {})}
+        return accuracy(hits, examples, metrics)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """The splits that the predictions are of are measured, each as a whole."""
+        """Measures every split with predictions, each as a whole."""
         from twelve.tasks.formats import refer_results
 
         return refer_results.score(truth, predictions, protocol, self.source, toolbox=self.toolbox)
@@ -82,5 +78,5 @@ class ReferTask(Task):
 
 def _box(example: Example) -> Box:
     if not isinstance(example.target, tuple):
-        raise TypeError(f"{example.id}: the target of a phrase is a box, not {example.target!r}")
+        raise TypeError(f"example {example.id}: expected a box as target, found {example.target!r}")
     return example.target

@@ -1,4 +1,4 @@
-"""Scores and rankings of captions and images, as karpathy_results.py describes their files."""
+"""Readers of score and ranking files for caption retrieval; karpathy_results.py describes the formats."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from twelve.types.examples import Example
 SCORES = "scores"
 _DIRECTIONS = ("text_to_image", "image_to_text")
 _NUMBERS = {int, float}
-"""Types of scores in JSON; true and false are none."""
+"""Types of scores in JSON, which exclude true and false."""
 _DEEPEST = 10
-"""The largest k of recall at k: a list must go so far unless what is right stands before."""
+"""Largest k of recall@k; a list must be this long unless it contains the correct entry."""
 _REMEDY = (
-    f'write an .npz or JSON with "{SCORES}" (captions x images) and, if in another order than the official file, '
-    f'"caption_ids" and "image_ids"; or JSON with "{_DIRECTIONS[0]}" and "{_DIRECTIONS[1]}", lists of ids by id'
+    f'write an .npz or JSON with "{SCORES}" (captions x images) and, unless in the official file\'s order, '
+    f'"caption_ids" and "image_ids"; or JSON with "{_DIRECTIONS[0]}" and "{_DIRECTIONS[1]}", mapping ids to ranked ids'
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Ranks from 0; not ``exact``: some lists ended before what is right, whose rank is then at least their length."""
+    """Ranks from 0. If not ``exact``, some are lower bounds: the list ended before the correct entry."""
 
     ranks: NDArray[np.int64]
     exact: bool = True
 
 
 Both = tuple[Ranks | None, Ranks | None]
-"""Text to image, and image to text; None for a direction that was not predicted."""
+"""(text to image, image to text); None for a direction without predictions."""
 
 
 def short_id(image: object) -> str:
-    """An image's id as result files write it, from its image id, its file's name or its number."""
+    """An image's id in result files, from its image id, file name or number."""
     return image_key(str(image))
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Scores (C, I) of C captions with I images; (I, C) until its ids are known."""
+    """Scores (C, I) of C captions with I images; possibly (I, C) until :meth:`named`."""
 
     scores: NDArray[Any]
     caption_ids: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Matrix:
         return self.caption_ids[0] if self.caption_ids else self.image_ids[0] if self.image_ids else ""
 
     def named(self, orders: Sequence[tuple[list[str], list[str]]], path: Path) -> Matrix:
-        """With ids: its own, or those of the first of ``orders`` (caption ids, image ids) that fit its shape."""
+        """Add missing ids, from the first of ``orders`` (caption ids, image ids) that fits the shape."""
         for captions, images in orders:
             captions, images = list(self.caption_ids) or captions, list(self.image_ids) or images
             for scores in (self.scores, self.scores.T):
@@ -67,14 +67,14 @@ class Matrix:
                     return replace(self, scores=scores, caption_ids=tuple(captions), image_ids=tuple(images))
         sizes = " or ".join(dict.fromkeys(f"{len(captions)} x {len(images)}" for captions, images in orders))
         raise DataError(
-            f"scores of shape {self.scores.shape[0]} x {self.scores.shape[1]} are not of captions x images, {sizes}",
+            f"expected scores of captions x images, {sizes}, found {self.scores.shape[0]} x {self.scores.shape[1]}",
             file=path,
             record=SCORES,
-            remedy='predict the whole gallery, or name its members in "caption_ids" and "image_ids"',
+            remedy='score the whole gallery, or add "caption_ids" and "image_ids"',
         )
 
     def ranks(self, captions: Sequence[Example], path: Path) -> Both:
-        """Ranks within a gallery: these captions and their images."""
+        """Ranks within the gallery of these captions and their images."""
         images = list(dict.fromkeys(short_id(example.images[0]) for example in captions))
         row = _places(self.caption_ids, [example.id for example in captions], "captions", path)
         column = _places(self.image_ids, images, "images", path)
@@ -88,25 +88,25 @@ class Matrix:
 
 
 def _places(ids: Sequence[str], wanted: Sequence[str], what: str, path: Path) -> list[int]:
-    """Where the wanted ids stand among those of the file."""
+    """Indices of the wanted ids among those of the file."""
     place = {key: number for number, key in enumerate(ids)}
     if len(place) != len(ids):
         twice = next(key for number, key in enumerate(ids) if place[key] != number)
-        raise DataError(f"an id among the {what} occurs twice", file=path, record=twice, remedy="keep one of the two")
+        raise DataError(f"this id occurs twice among the {what}", file=path, record=twice, remedy="remove one of them")
     missing = [key for key in wanted if key not in place]
     if missing:
         raise DataError(
             f"{len(missing):,} of {len(wanted):,} {what} of the gallery have no scores",
             file=path,
             record=missing[0],
-            remedy="score the whole gallery, or choose the --protocol of the one that was scored",
+            remedy="score the whole gallery, or choose the --protocol of the scored one",
         )
     return [place[key] for key in wanted]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Lists of ids, best first, by id; one mapping a direction, None for one that was not predicted."""
+    """Ranked lists of ids by id, best first, in each direction; None for a direction without predictions."""
 
     text_to_image: Mapping[str, list[str]] | None
     image_to_text: Mapping[str, list[str]] | None
@@ -116,7 +116,7 @@ class Ranking:
         return next(iter(self.text_to_image or self.image_to_text or {}), "")
 
     def ranks(self, captions: Sequence[Example], path: Path) -> Both:
-        """Ranks within a gallery; what else a list names is passed over."""
+        """Ranks within the gallery of these captions and their images, ignoring other entries."""
         image_of = {example.id: short_id(example.images[0]) for example in captions}
         own: dict[str, set[str]] = {}
         for key, image in image_of.items():
@@ -131,27 +131,27 @@ class Ranking:
 
 
 def _ranks(lists: Mapping[str, list[str]], right: Mapping[str, set[str]], gallery: set[str], path: Path) -> Ranks:
-    """Place from 0 of the first right id in each list."""
+    """Rank, from 0, of the first correct id in each list."""
     missing = [key for key in right if key not in lists]
     if missing:
         raise DataError(
-            f"{len(missing):,} of {len(right):,} of the gallery have no list",
+            f"{len(missing):,} of {len(right):,} ids of the gallery have no list",
             file=path,
             record=missing[0],
-            remedy="rank for the whole gallery, or choose the --protocol of the one that was ranked",
+            remedy="rank the whole gallery, or choose the --protocol of the ranked one",
         )
     ranks, exact = [], True
     for key, those in right.items():
         listed = [each for each in lists[key] if each in gallery]
         if len(set(listed)) != len(listed):
-            raise DataError("this list names something twice", file=path, record=key, remedy="list everything once")
+            raise DataError("this list contains an id twice", file=path, record=key, remedy="list every id once")
         place = next((place for place, each in enumerate(listed) if each in those), None)
         if place is None and len(listed) < _DEEPEST:
             raise DataError(
-                f"this list has {len(listed)} of the gallery, and not what is right",
+                f"this list has {len(listed)} ids of the gallery, but not the correct one",
                 file=path,
                 record=key,
-                remedy=f"rank all of the gallery, or its first {_DEEPEST} at least",
+                remedy=f"rank the whole gallery, or at least its first {_DEEPEST}",
             )
         exact = exact and place is not None
         ranks.append(len(listed) if place is None else place)
@@ -159,10 +159,10 @@ def _ranks(lists: Mapping[str, list[str]], right: Mapping[str, set[str]], galler
 
 
 def read_results(path: Path) -> Matrix | Ranking:
-    """Scores or rankings.
+    """Read scores or rankings.
 
     Raises:
-        DataError: the file is neither, or holds no numbers or ids where they belong.
+        DataError: the file is neither, or has malformed numbers or ids.
     """
     if path.suffix in (".npz", ".npy"):
         return _matrix(_arrays(path), path)
@@ -171,7 +171,7 @@ def read_results(path: Path) -> Matrix | Ranking:
     if SCORES in content.fields:
         return _matrix(content.fields, path)
     if not any(direction in content.fields for direction in _DIRECTIONS):
-        raise content.error("neither scores nor rankings", _REMEDY)
+        raise content.error("expected scores or rankings, found neither", _REMEDY)
     with mended_by(path, _REMEDY):
         return Ranking(*(_lists(content, direction) for direction in _DIRECTIONS))
 
@@ -184,8 +184,8 @@ def _arrays(path: Path) -> dict[str, Any]:
             return {SCORES: found}
         with found:
             return {name: found[name] for name in found.files}
-    except Exception as error:  # numpy evaluates headers and unpacks archives: a damaged one can raise anything at all
-        raise DataError(f"not numpy's: {error or type(error).__name__}", file=path, remedy=_REMEDY) from None
+    except Exception as error:  # NumPy evaluates headers and unpacks archives, so a damaged file can raise anything
+        raise DataError(f"not a NumPy file: {error or type(error).__name__}", file=path, remedy=_REMEDY) from None
 
 
 def _matrix(fields: Mapping[str, Any], path: Path) -> Matrix:
@@ -193,21 +193,21 @@ def _matrix(fields: Mapping[str, Any], path: Path) -> Matrix:
         return DataError(what, file=path, record=record, remedy=_REMEDY)
 
     if SCORES not in fields:
-        raise wrong(f"missing among {', '.join(fields) or 'nothing'}")
+        raise wrong(f"not found among {', '.join(fields) or 'nothing'}")
     rows = fields[SCORES]
     if isinstance(rows, list) and not all(isinstance(row, list) and {*map(type, row)} <= _NUMBERS for row in rows):
-        raise wrong("expected rows of numbers, and nothing else among them")
+        raise wrong("expected rows of numbers")
     try:
         scores = np.asarray(rows)
     except ValueError:
-        raise wrong("the rows are not of equal length") from None
+        raise wrong("the rows have different lengths") from None
     if scores.ndim != 2 or 0 in scores.shape or scores.dtype.kind not in "iuf":
         raise wrong(f"expected numbers of captions x images, found {scores.dtype} of shape {scores.shape}")
     if scores.dtype.kind != "f":
         scores = scores.astype(np.float64)
     if np.isnan(scores).any():
         row, column = (int(place[0]) for place in np.nonzero(np.isnan(scores)))
-        raise wrong(f"not a number in row {row}, column {column}")
+        raise wrong(f"expected a number in row {row}, column {column}, found NaN")
     return Matrix(scores, _ids(fields, "caption_ids", path), _ids(fields, "image_ids", path))
 
 
@@ -226,7 +226,7 @@ def _lists(content: Record, direction: str) -> dict[str, list[str]] | None:
 
 
 def _names(values: object, path: Path, place: str) -> list[str]:
-    """Ids of captions or images, which are written in several ways."""
+    """Ids of captions or images, in any of their spellings."""
     if not isinstance(values, list) or any(
         isinstance(each, bool) or not isinstance(each, int | str) or not writable(str(each)) for each in values
     ):

@@ -1,5 +1,5 @@
-"""What several task files need: errors about splits, images and boxes of records, the original's cut of a
-training set, and predictions as plain values."""
+"""Helpers that several task files share: split errors, images and boxes of records, the original's validation cut,
+accuracy measurements."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from twelve.errors import Again, ConfigError, DataError, MissingData, nearest
 from twelve.formats.data_root import image_key
 from twelve.formats.records import REMEDY, Record
+from twelve.metrics import classes as classes_metric
 from twelve.types.examples import Box, Example
+from twelve.types.measurement import Measurement
 
 SourceOf: TypeAlias = Callable[[str], str]
 """File name of an image -> image source."""
 
 
 def unknown_split(task: str, split: str, known: Iterable[str]) -> ConfigError:
-    """An error about a split that the dataset does not have, to be raised."""
+    """The error to raise for a split that the dataset does not have."""
     known = list(known)
     return ConfigError(
         f"{task} has no split {split!r}{nearest(split, known)}", remedy=f"choose among {', '.join(known)}"
@@ -26,31 +30,30 @@ def unknown_split(task: str, split: str, known: Iterable[str]) -> ConfigError:
 
 
 BLANK = 0.1
-"""Share of texts, or of answers, without a word from which on a file is damaged; official files have hardly any."""
+"""Maximum share of empty texts, or of empty answers, in a sound file; official files have hardly any."""
 
 
 def is_blank(example: Example) -> bool:
-    """Whether an example has no word to read."""
+    """Whether an example has no text."""
     return not example.text.strip() or (bool(example.options) and not any(map(str.strip, example.options)))
 
 
 def some(examples: list[Example], file: Path, split: str, blank: Callable[[Example], bool] = is_blank) -> list[Example]:
-    """What :func:`some_of` says, of a list."""
+    """:func:`some_of` of a list."""
     return list(some_of(examples, file, split, blank))
 
 
 def some_of(
     examples: Iterable[Example], file: Path, split: str, blank: Callable[[Example], bool] = is_blank
 ) -> Iterator[Example]:
-    """The examples themselves.
+    """Pass the examples through, checking that there are some and that few are empty.
 
     Args:
         blank: whether an example has no text.
 
     Raises:
-        MissingData: the file holds none of the split.
-        DataError: more than :data:`BLANK` of their texts or their answers are empty, as an export leaves them that
-            lost a column.
+        MissingData: the file has no example of the split.
+        DataError: more than :data:`BLANK` of the texts or answers are empty, as after an export that lost a column.
     """
     count = 0
     blanks: dict[str, list[Any]] = {"texts": [0, None], "answers": [0, None]}
@@ -63,7 +66,7 @@ def some_of(
         yield example
     if not count:
         raise MissingData(
-            f"holds no example of split {split!r}",
+            f"contains no example of split {split!r}",
             file=file,
             remedy=Again("choose another split or download the file again"),
         )
@@ -73,14 +76,51 @@ def some_of(
 
 
 def values(examples: Sequence[Example], predictions: Sequence[Any]) -> list[Any]:
-    """The value of every decoded prediction, aligned with the examples."""
+    """The values of decoded predictions, one per example."""
     if len(examples) != len(predictions):
-        raise ValueError(f"{len(examples)} examples, but {len(predictions)} predictions")
+        raise ValueError(f"expected {len(examples)} predictions, one per example, found {len(predictions)}")
     return [prediction.value for prediction in predictions]
 
 
+def accuracy(
+    correct: Sequence[float],
+    examples: Sequence[Example],
+    metrics: Mapping[str, float] | None = None,
+    rows: Sequence[int] | None = None,
+) -> Measurement:
+    """A measurement with accuracy as its headline.
+
+    Args:
+        correct: (N,) score of each example, 0..1.
+        examples: the N measured examples.
+        metrics: all metrics in per cent; by default the accuracy alone.
+        rows: see :class:`twelve.types.measurement.Measurement`.
+    """
+    each = np.array(correct, dtype=np.float64)
+    metrics = metrics or {"accuracy": 100 * float(each.mean())}
+    return Measurement("accuracy", metrics, each, [example.group for example in examples], rows)
+
+
+def accuracy_by_class(
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    predicted: Sequence[str],
+    classes: Sequence[str],
+    rows: Sequence[int] | None = None,
+    error: bool = False,
+) -> tuple[Measurement, dict[str, int]]:
+    """Accuracy overall and per class (and the error, if asked for), and the number of examples behind each metric."""
+    scores = classes_metric.evaluate(labels, predicted, classes)
+    metrics, counts = {"accuracy": 100 * scores.accuracy}, {"accuracy": len(labels)}
+    if error:
+        metrics["error"], counts["error"] = 100 - metrics["accuracy"], len(labels)
+    for name, share in scores.per_class.items():
+        metrics[f"accuracy, {name}"], counts[f"accuracy, {name}"] = 100 * share, scores.counts[name]
+    return accuracy(scores.correct, examples, metrics, rows), counts
+
+
 def distinct(examples: Iterable[Example], file: Path) -> Iterator[Example]:
-    """The examples themselves; raises DataError when two have the same id."""
+    """Pass the examples through; raise DataError if an id occurs twice."""
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
@@ -90,7 +130,7 @@ def distinct(examples: Iterable[Example], file: Path) -> Iterator[Example]:
 
 
 def image_of(record: Record, key: str, source_of: SourceOf) -> str:
-    """Image id of the image that a record names by its file."""
+    """Image id of the file that a record names."""
     name = record.identifier(key).rsplit("/", 1)[-1]
     if not image_key(name).strip():
         raise record.error(f"field {key!r} must name an image, found {record.fields[key]!r}")
@@ -98,7 +138,7 @@ def image_of(record: Record, key: str, source_of: SourceOf) -> str:
 
 
 def by_number(records: Iterable[Record], key: str) -> dict[int, Record]:
-    """Whole number in field ``key`` -> its record; raises DataError when two records have the same."""
+    """Integer in field ``key`` -> its record; raises DataError if one occurs twice."""
     found: dict[int, Record] = {}
     for record in records:
         number = record.integer(key)
@@ -109,7 +149,7 @@ def by_number(records: Iterable[Record], key: str) -> dict[int, Record]:
 
 
 def corners(record: Record, key: str = "bbox") -> Box:
-    """x1, y1, x2, y2 of a box that a record gives as x, y, width, height; raises DataError for a negative size."""
+    """Convert a box from x, y, width, height to x1, y1, x2, y2; raises DataError for a negative size."""
     x, y, width, height = record.numbers(key, 4)
     if width < 0 or height < 0:
         raise record.error(f"field {key!r} must be x, y, width, height, found a negative size in {record.fields[key]}")
@@ -117,7 +157,7 @@ def corners(record: Record, key: str = "bbox") -> Box:
 
 
 def all_but_last(examples: Iterable[Example], count: int) -> Iterator[Example]:
-    """All but the last ``count`` examples by their whole-number ids, of which alone as many are held."""
+    """All but the ``count`` examples with the largest integer ids; holds only ``count`` at a time."""
     held: list[tuple[int, int, Example]] = []
     for number, example in enumerate(examples):
         if number < count:
@@ -127,16 +167,15 @@ def all_but_last(examples: Iterable[Example], count: int) -> Iterator[Example]:
 
 
 def last(examples: Iterable[Example], count: int) -> list[Example]:
-    """The last ``count`` examples by their whole-number ids, in the order of these: what :func:`all_but_last` holds."""
+    """The ``count`` examples with the largest integer ids, sorted by id: those that :func:`all_but_last` omits."""
     found = heapq.nlargest(count, ((int(example.id), -number, example) for number, example in enumerate(examples)))
     return [example for _, _, example in reversed(found)]
 
 
 def last_by_id(examples: Sequence[Example], count: int) -> tuple[list[Example], list[Example]]:
-    """(all but the last, the last ``count`` examples) in the order of their whole-number ids, as the original cuts
-    what it validates on from its training sets.
+    """Split off the ``count`` examples with the largest integer ids, as the original does for validation.
 
-    The cut falls between questions, not images, so one image may stand on both sides.
+    Both parts are sorted by id. The cut falls between questions, so an image can be on both sides.
     """
     ordered = sorted(examples, key=lambda example: int(example.id))
     cut = max(0, len(ordered) - count)
@@ -144,5 +183,5 @@ def last_by_id(examples: Sequence[Example], count: int) -> tuple[list[Example], 
 
 
 def dialogue(turns: Iterable[tuple[str, str]]) -> str:
-    """Questions and their answers in a row, each between the words with which the original program marks them."""
+    """Join questions and answers into one text with the original program's marker words."""
     return " ".join(f"start {question} answer {answer} stop" for question, answer in turns)

@@ -1,6 +1,6 @@
-"""Images of Visual Genome; shared by the tasks on them.
+"""Images of Visual Genome, about half of which are also in COCO; shared by the tasks on them.
 
-About half of them are also COCO's. A record of ``image_data.json``, which says so (older releases write ``id``)::
+A record of ``image_data.json``, which maps them (older releases write ``id``)::
 
     {"image_id": 4, "url": "https://cs.stanford.edu/people/rak248/VG_100K_2/4.jpg", "width": 800, "height": 600,
      "coco_id": null, "flickr_id": null}
@@ -26,11 +26,11 @@ class GenomeTask(Task):
     source: ClassVar[str] = "vg"
 
     def same_images(self, root: DataRoot) -> Mapping[str, str]:
-        """Which of its images are COCO's, from ``image_data.json`` in the task's folder or in any other task's."""
+        """Image id -> COCO image id, from ``image_data.json`` in this task's folder or another's."""
         found = sorted(root.path.glob(f"*/{IMAGE_DATA}"), key=lambda path: (path.parent.name != self.name, path))
         if not found:
             raise MissingData(
-                "which of these images are COCO's is not known",
+                "unknown which images are also in COCO",
                 file=root.path / self.name / IMAGE_DATA,
                 remedy=Again("download it from https://homes.cs.washington.edu/~ranjay/visualgenome into this folder"),
             )
@@ -38,10 +38,10 @@ class GenomeTask(Task):
 
 
 def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
-    """Image id -> COCO image id, of the images that have one.
+    """Image id -> COCO image id, for images in both.
 
     Raises:
-        DataError: a record is malformed, or there is none.
+        DataError: a record is malformed, or the file is empty.
     """
     found: dict[int, int | None] = {}
     for record in read_elements(path):
@@ -50,5 +50,5 @@ def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
             raise record.error(f"image {key} occurs twice")
         found[key] = None if record.fields.get("coco_id") is None else record.integer("coco_id")
     if not found:
-        raise DataError("holds no image", file=path, remedy=Again("download the file again"))
+        raise DataError("contains no images", file=path, remedy=Again("download the file again"))
     return {f"{source}/{key}": f"{COCO}/{number}" for key, number in found.items() if number is not None}
