@@ -80,7 +80,7 @@ def test_records_of_the_truth_as_predictions(case: Build, task: str, tmp_path: P
         path.write_text("\n".join(map(json.dumps, variant)))
         listed = write(tmp_path / f"{number}.json", variant)
         for predictions in (path, listed) if task == "snli_ve" else (listed,):
-            with pytest.raises(DataError, match="(record|question) of the official file") as caught:
+            with pytest.raises(DataError, match=r"(record|question) of the official file") as caught:
                 run(replace(full, predictions=[predictions]))
             assert str(caught.value.remedy).startswith("write each prediction as {")
     if task == "snli_ve":  # a prediction beside the pair's own fields is one

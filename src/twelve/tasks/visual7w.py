@@ -102,11 +102,6 @@ def read_questions(content: Record, split: str, source_of: SourceOf) -> list[Exa
     Raises:
         DataError: a record is malformed, a box is missing, or a question id occurs twice.
     """
-    return questions_of(read_object(path), split, source_of)
-
-
-def questions_of(content: Record, split: str, source_of: SourceOf) -> list[Example]:
-    """What :func:`read_questions` says, of a file that was read."""
     _check_dataset(content)
     boxes = by_number(content.records("boxes"), "box_id")
     examples: dict[str, Example] = {}
