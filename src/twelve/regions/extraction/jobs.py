@@ -1,13 +1,13 @@
-"""One region file is a job; the jobs of a source run together, so that the network looks at every image once.
+"""A job makes one region file. The jobs of a source run together, so that each image goes through the network once.
 
-Killed at any point, a job goes on where it stopped when it is run again; finished, it does nothing.
+A job that was killed resumes when it is run again; a finished job does nothing.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,45 +17,41 @@ import numpy as np
 from twelve.errors import RegionError
 from twelve.io.files import replacing
 from twelve.progress import Track
-from twelve.regions.detectors.x152.fidelity import Fidelity
 from twelve.regions.extraction.box_sources import BoxSource, Cells, Detected
 from twelve.regions.extraction.candidate_boxes import GivenBoxes, stored_boxes
-from twelve.regions.extraction.feature_extractor import Extractor
-from twelve.regions.extraction.fidelity import fidelities
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extraction.fidelity import Fidelity, fidelities
 from twelve.regions.extraction.pipeline import Pipeline
 from twelve.regions.extraction.shards import Shard
 from twelve.regions.recipe import Made
 from twelve.regions.store.arrow_format import MAX_IMAGES
-from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
-__all__ = ["ExtractReport", "Extractor", "Job", "Pipeline", "detected_job", "given_job", "run_jobs"]
-
 _SECONDS_AT_RISK = 60.0
-"""A slow network's regions are written at least this often, so that a kill costs no more."""
-
+"""Regions are written at least this often, so that a kill costs no more."""
 _SHOWN = 20
-"""Images left out that a report names; all are in the file beside the regions."""
+"""Number of skipped images that a report lists; the file beside the regions lists all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractReport:
-    """What an extraction did.
+    """The result of an extraction.
 
     Attributes:
         source: image source; ``<source>/given`` for boxes that datasets give.
-        file: the region file written, or None when there was nothing to do.
-        written: images in that file, those of earlier unfinished runs included.
-        resumed: how many of them earlier unfinished runs had left.
-        present: images asked for that finished files already held.
-        failed: {image id: why} of images left out.
-        failed_file: lists them, one a line; None where none was left out.
+        file: the region file written; None if there was nothing to do.
+        written: images in that file, including those of earlier unfinished runs.
+        resumed: images of earlier unfinished runs.
+        present: requested images that finished files already contained.
+        failed: {image id: why} for skipped images.
+        failed_file: lists them, one per line; None if there are none.
         fingerprint, feature_size: of the features.
         seconds: wall time.
-        fidelity: of these regions to those in fp32, where they were made with less precision.
-        given: of the boxes that datasets give, where those were extracted beside these.
+        fidelity: comparison with fp32, for an extraction with a lower precision.
+        given: the result for the boxes that datasets give, if both were extracted.
     """
 
     source: str
@@ -73,7 +69,7 @@ class ExtractReport:
 
     @property
     def left_out(self) -> bool:
-        """Whether any image was, of those with boxes that datasets give too."""
+        """Whether any image was skipped, including those with boxes that datasets give."""
         return bool(self.failed) or (self.given is not None and self.given.left_out)
 
     def __str__(self) -> str:
@@ -94,16 +90,16 @@ class ExtractReport:
 
 @dataclass(slots=True)
 class Job:
-    """A region file to be made.
+    """A region file to make.
 
     Attributes:
         supply: its boxes.
         target: the file.
-        todo: images that no finished file holds, by id.
-        present: those of the images asked for that finished files hold.
-        failures: the file that lists images left out.
-        shard: the part of a whole that this is.
-        fidelity: of its regions, where they are made with less precision than fp32.
+        todo: requested images in no finished file, by id.
+        present: requested images in finished files.
+        failures: the file that lists skipped images.
+        shard: the part of the source, if it is divided.
+        fidelity, failed: see :class:`ExtractReport`.
     """
 
     supply: BoxSource
@@ -115,6 +111,7 @@ class Job:
     writer: PartWriter | None = None
     resumed: int = 0
     fidelity: Fidelity | None = None
+    failed: dict[str, str] = field(default_factory=dict)
     buffer: list[Regions] = field(default_factory=list)
 
     def add(self, regions: Regions) -> None:
@@ -128,21 +125,14 @@ class Job:
 
 
 def detected_job(
-    extractor: Extractor,
-    supply: BoxSource,
-    paths: Mapping[str, Path],
-    folder: Path,
-    name: str,
-    shard: Shard | None = None,
+    extractor: Extractor, paths: Mapping[str, Path], folder: Path, name: str, shard: Shard | None = None
 ) -> Job:
-    """What is left to do of a source's regions, ``<folder>/<name>.arrow``; of a shard's images alone,
-    ``<folder>/<name>-<shard>.arrow``.
+    """The rest of a source's regions: ``<folder>/<name>.arrow``, or ``<folder>/<name>-<shard>.arrow`` for a shard.
 
     Raises:
-        ConfigError: the network finds no boxes, and should.
-        RegionError: finished files are of another extractor, or have other boxes for one of these images.
+        RegionError: finished files were made by another extractor, or have other boxes for one of these images.
     """
-    extractor.check(supply)
+    supply = extractor.boxes
     remove_leftovers(folder)
     paths, name = _part(paths, name, shard)
     present = _present(folder, paths, Made(extractor.mark, extractor.recipe(supply)), supply)
@@ -158,11 +148,11 @@ def given_job(
     folder: Path,
     shard: Shard | None = None,
 ) -> Job:
-    """What is left to do of the boxes that datasets give, ``<folder>/given/<tasks>.arrow``; of a shard's images alone,
-    ``<folder>/given/<tasks>-<shard>.arrow``.
+    """The rest of the boxes that datasets give: ``<folder>/given/<tasks>.arrow``, or ``<folder>/given/<tasks>-<shard>``
+    for a shard.
 
     Raises:
-        RegionError: finished files are of another extractor.
+        RegionError: finished files were made by another extractor.
     """
     paths, name = _part(paths, "+".join(tasks), shard)
     asked = {key: boxes[key] for key in paths if key in boxes}
@@ -185,7 +175,7 @@ def _part(paths: Mapping[str, Path], name: str, shard: Shard | None) -> tuple[Ma
 def run_jobs(
     extractor: Extractor, source: str, jobs: Sequence[Job], *, progress: bool, started: float | None = None
 ) -> ExtractReport:
-    """Make the files of some jobs of one source (the detected regions' first), every image being looked at once.
+    """Run the jobs of one source together, the job of the detected regions first.
 
     Raises:
         RegionError: none of a job's images could be extracted, or the disk is full.
@@ -200,24 +190,25 @@ def run_jobs(
             job.resumed = len(job.writer.done)
             _refuse_twice(job)
             left.update((key, path) for key, path in job.todo.items() if key not in job.writer.done)
-        # Of what is to be done, not of what is left of it: however often it was killed, the same images count.
+        # Of all images to do, not of those left: the same images count, however often the job was killed.
         measured = fidelities(extractor, [(job.supply, job.todo) for job in active], progress=progress)
         for job, fidelity in zip(active, measured, strict=True):
             job.fidelity = fidelity
         if active:
-            run = extractor.pipeline([job.supply for job in active], failed)
+            run = Pipeline(extractor.network, extractor.config, [job.supply for job in active], failed)
             with Track(f"extracting {source}", len(left), "images", shown=progress) as bar:
                 _fill(active, run.regions(left), bar)
         for job in active:
-            _finish(job, failed)
+            job.failed = {key: why for key, why in failed.items() if key in job.todo}
+            _finish(job)
     for job in jobs:
-        _list_failed(job, failed)
-    first, *others = (_report(extractor, source, job, failed, time.monotonic() - started) for job in jobs)
+        _list_failed(job)
+    first, *others = (_report(extractor, source, job, time.monotonic() - started) for job in jobs)
     return replace(first, given=others[0]) if others else first
 
 
-def _fill(jobs: Sequence[Job], found: Iterator[Sequence[Regions]], bar: Track) -> None:
-    """Write regions as they come."""
+def _fill(jobs: Sequence[Job], found: Iterable[Sequence[Regions]], bar: Track) -> None:
+    """Write regions as they are made."""
     saved = time.monotonic()
     for regions in found:
         for job, own in zip(jobs, regions, strict=True):
@@ -233,7 +224,7 @@ def _fill(jobs: Sequence[Job], found: Iterator[Sequence[Regions]], bar: Track) -
 
 
 def _refuse_twice(job: Job) -> None:
-    """Raise RegionError if an unfinished run left images here that other files have got since."""
+    """Raise RegionError if an unfinished run left images that finished files contain, too."""
     assert job.writer is not None
     if twice := sorted(job.writer.done & job.present):
         raise RegionError(
@@ -243,9 +234,9 @@ def _refuse_twice(job: Job) -> None:
         )
 
 
-def _list_failed(job: Job, failed: Mapping[str, str]) -> None:
-    """One line an image left out, beside the regions; the list of an earlier run is replaced or removed."""
-    own = {key: why for key, why in failed.items() if key in job.todo}
+def _list_failed(job: Job) -> None:
+    """List skipped images beside the regions; replaces or removes the list of an earlier run."""
+    own = job.failed
     if not own:
         job.failures.unlink(missing_ok=True)
         return
@@ -253,9 +244,9 @@ def _list_failed(job: Job, failed: Mapping[str, str]) -> None:
         partial.write_text("".join(f"{key}\t{why}\n" for key, why in own.items()), encoding="utf-8")
 
 
-def _finish(job: Job, failed: Mapping[str, str]) -> None:
+def _finish(job: Job) -> None:
     assert job.writer is not None
-    own = {key: why for key, why in failed.items() if key in job.todo}
+    own = job.failed
     if job.writer.done:
         extra = {"failed": json.dumps(own, sort_keys=True)} if own else {}
         job.writer.finish(extra | ({"fidelity": str(job.fidelity)} if job.fidelity else {}))
@@ -268,17 +259,16 @@ def _finish(job: Job, failed: Mapping[str, str]) -> None:
         )
 
 
-def _report(extractor: Extractor, source: str, job: Job, failed: Mapping[str, str], seconds: float) -> ExtractReport:
+def _report(extractor: Extractor, source: str, job: Job, seconds: float) -> ExtractReport:
     written = len(job.writer.done) if job.writer is not None else 0
-    own = {key: why for key, why in failed.items() if key in job.todo}
     return ExtractReport(
         source=f"{source}/{GIVEN}" if isinstance(job.supply, GivenBoxes) else source,
         file=job.target if written else None,
         written=written,
         resumed=job.resumed,
         present=len(job.present),
-        failed=own,
-        failed_file=job.failures if own else None,
+        failed=job.failed,
+        failed_file=job.failures if job.failed else None,
         fidelity=job.fidelity,
         fingerprint=extractor.mark,
         feature_size=extractor.feature_size,
@@ -287,11 +277,10 @@ def _report(extractor: Extractor, source: str, job: Job, failed: Mapping[str, st
 
 
 def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxSource) -> set[str]:
-    """Ids among ``paths`` that finished files hold.
+    """Ids among ``paths`` that finished files contain.
 
     Raises:
-        RegionError: those files are of another extractor, have boxes of another kind, or other boxes for one of these
-            images.
+        RegionError: the files were made by another extractor, or have other boxes for one of these images.
     """
     present: set[str] = set()
     for path in sorted(folder.glob("*.arrow")):
@@ -318,9 +307,9 @@ def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxS
 
 
 def _other_boxes(image: Regions, supply: BoxSource) -> bool:
-    if isinstance(supply, Cells | Detected):  # they are not known before the network has looked
+    if isinstance(supply, Cells | Detected):  # not known before the network has run
         return False
     try:
         return not np.array_equal(supply.boxes(image.image_id, image.width, image.height).boxes, image.boxes)
-    except ValueError:  # no boxes for this image, or of an image of another size
+    except ValueError:  # no boxes for this image, or boxes for another size
         return True

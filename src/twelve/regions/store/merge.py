@@ -1,8 +1,8 @@
-"""Several region files of one source, or very many small ones, made into one.
+"""Merges region files of one source.
 
-The images keep the order of the files. Every record batch is compared with its checksum before anything is written, and
-the new file has checksums of its own. It takes its place only when it is whole; killed, a merge goes on where it
-stopped. The regions of one batch are in memory at a time.
+Images keep the order of the files. Each record batch is compared with its checksum before anything is written; the new
+file has its own checksums. It appears under its name only when it is complete, and a merge that was killed resumes. The
+regions of one batch are in memory at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twelve.io.files import write_error
 from twelve.progress import Track
 from twelve.regions.store.arrow_format import MAX_IMAGES
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, PartWriter, remove_leftovers
 from twelve.types.regions import Regions, joined
 
@@ -33,15 +33,15 @@ _OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What a merge did.
+    """The result of a merge.
 
     Attributes:
-        target: the file merged into.
-        written: whether it was written; False if everything was in it already.
-        files: that were read.
-        images, regions: in the file.
-        equal: images (of given boxes: boxes) that were there twice, and are there once now.
-        removed: files that were deleted afterwards.
+        target: the merged file.
+        written: False if it contained everything already.
+        files: number of files read.
+        images, regions: number in the merged file.
+        equal: number of duplicate images (for given boxes: boxes) that were dropped.
+        removed: number of files deleted.
     """
 
     target: Path
@@ -63,18 +63,18 @@ class MergeReport:
 def merge(paths: Sequence[Path], out: Path, *, remove: bool = False, progress: bool = True) -> list[MergeReport]:
     """Merge region files of one source into ``out``, and those of given boxes into ``given/<name of out>`` beside it.
 
-    An image in two files is dropped once where the two are equal in everything, and is an error where they differ.
-    Files of given boxes may share images: such an image's boxes are joined, every box once. A file that is at ``out``
-    already is the first of those merged.
+    If an image is in two files, one copy is dropped if both are equal; otherwise it is an error. Files of given boxes
+    may share images; their boxes are joined, each box once. An existing file at ``out`` is the first of the merged ones.
 
     Args:
         paths: region files, or folders of a source with their ``given`` folder.
-        remove: delete the other files once the new one stands (in one folder with it they would be there twice).
+        remove: delete the other files at the end. Required if they are in the folder of ``out``, where their images
+            would be duplicates.
 
     Raises:
-        ConfigError: nothing to merge; ``out`` would stand beside its parts.
-        RegionError: a file is damaged; files are of different extractors, sources or columns, or differ in an image
-            (both are named); the disk is full.
+        ConfigError: there is nothing to merge, or ``out`` is beside its parts.
+        RegionError: a file is damaged; files have different extractors, sources or columns, or differ in an image; the
+            disk is full.
     """
     detected, given = _inputs(paths)
     pairs = [(detected, out, False), (given, out if out.parent.name == GIVEN else out.parent / GIVEN / out.name, True)]
@@ -91,7 +91,7 @@ def merge(paths: Sequence[Path], out: Path, *, remove: bool = False, progress: b
 
 
 def _inputs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Files of detected regions, and of given boxes; each once."""
+    """Files of detected regions, and of given boxes, each once."""
     found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
@@ -106,22 +106,22 @@ def _inputs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _with(target: Path, files: list[Path]) -> list[Path]:
-    """The files, that at the target first."""
+    """The files, with the one at the target first."""
     there = target.resolve()
     return [*([target] if target.exists() else []), *(file for file in files if file.resolve() != there)]
 
 
 class _Merge:
-    """One file to be made of several.
+    """One merged file.
 
     Args:
-        joins: whether images that several files have are joined, as regions of given boxes are.
+        joins: join the regions of an image in several files, for given boxes.
     """
 
     def __init__(self, paths: Sequence[Path], target: Path, joins: bool) -> None:
         self.target, self.joins = target, joins
         self.files = [RegionFile(path) for path in paths]
-        # Image id -> its places (file, record batch, row), in order of first appearance.
+        # Image id -> places (file, record batch, row), in order of first appearance.
         self.places: dict[str, list[tuple[int, int, int]]] = {}
         for k, file in enumerate(self.files):
             for number, view in enumerate(file.views):
@@ -130,9 +130,9 @@ class _Merge:
         self.equal = 0
 
     def check(self, first: RegionFile, remove: bool) -> None:
-        """Raise unless the files can be one; ``first`` is the file that all are compared with."""
+        """Raise if the files cannot be merged; all are compared with ``first``."""
         for file in self.files:
-            # Given boxes are compared with detected regions, too, which are always other boxes.
+            # Given boxes are also compared with detected regions, whose boxes always differ.
             differs = file.difference(first, boxes=not self.joins) or _other_source(file, first)
             other = first
             if not differs:
@@ -151,7 +151,7 @@ class _Merge:
                 )
 
     def run(self, remove: bool, progress: bool) -> MergeReport:
-        """Verify, write unless the target holds everything, remove the others if they are not wanted any more."""
+        """Verify, write unless the target contains everything, and remove the other files if asked."""
         remove_leftovers(self.target.parent)
         with Track(f"merging {self.target.name}", 2 * len(self.places), "images", shown=progress) as bar:
             self._verify(bar)
@@ -177,7 +177,7 @@ class _Merge:
             bar.advance(len(file))
 
     def _compare(self) -> tuple[int, bool]:
-        """Regions of all images together, and whether the target lacks any; counts what is there twice."""
+        """The number of regions, and whether the target lacks any; counts duplicates."""
         regions, new = 0, self.files[0].path != self.target
         for image_id, places in self.places.items():
             count = len(self._image(image_id).boxes)
@@ -193,7 +193,7 @@ class _Merge:
         return self.files[file].views[batch].regions(row)
 
     def _image(self, image_id: str) -> Regions:
-        """The one set of regions of an image; raises RegionError if files differ in it."""
+        """The regions of an image; raises RegionError if files differ."""
         first, *others = self.places[image_id]
         image = self._regions(first)
         if self.joins:
@@ -237,7 +237,7 @@ class _Merge:
 
 
 def combined(all_metadata: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What several files record, as one: equal values once, others side by side, counts summed."""
+    """Combine the metadata of files: equal values once, others joined by " + ", counts summed."""
     found: dict[str, list[str]] = {}
     for metadata in all_metadata:
         for key, value in metadata.items():
@@ -282,7 +282,7 @@ def _equal(one: Regions, other: Regions) -> bool:
 
 
 def _distinct(image: Regions) -> Regions:
-    """Every box once, where it first stands."""
+    """Each box once, at its first position."""
     _, first = np.unique(image.boxes, axis=0, return_index=True)
     rows = np.sort(first)
     optional: dict[str, Any] = {

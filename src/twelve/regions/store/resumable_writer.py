@@ -1,8 +1,8 @@
-"""Writing a region file so that nothing is lost when the extraction is killed.
+"""Writes a region file so that nothing is lost if the extraction is killed.
 
-While extracting, record batches go to Arrow streams in ``.<name>.parts/`` beside the file to be: of a stream that
-was cut anywhere, every whole batch can still be read (an IPC file without its footer cannot). At the end the whole
-batches of all parts become one IPC file under a temporary name, which then takes its place.
+During the extraction, record batches go to Arrow streams in ``.<name>.parts/`` beside the target. Every complete batch
+of a truncated stream can still be read, unlike an IPC file without its footer. At the end, the complete batches of all
+parts become one IPC file under a temporary name, which is then renamed.
 """
 
 from __future__ import annotations
@@ -31,16 +31,15 @@ from twelve.regions.store.headers import check_stream
 from twelve.types.regions import Regions
 
 METADATA_CHECKSUM = "checksum"
-"""Key of the schema metadata that holds the checksum of all the others."""
-
+"""Key in the schema metadata of the checksum of all other keys."""
 
 _NUMBERED = re.compile(r"[0-9]{4,9}")
 _COUNTS = b"counts"
-"""Key of what the writer counted while it made a batch, in the batch's own metadata."""
+"""Key in a batch's metadata of what the writer counted while it made the batch."""
 
 
 def free_name(folder: Path, name: str) -> Path:
-    """``<name>.arrow``, or the first ``<name>-2.arrow`` ... that no finished file has."""
+    """``<name>.arrow``, or the first of ``<name>-2.arrow``, ... that does not exist."""
     path, number = folder / f"{name}.arrow", 1
     while path.exists():
         number += 1
@@ -49,14 +48,13 @@ def free_name(folder: Path, name: str) -> Path:
 
 
 def metadata_checksum(metadata: Mapping[str, str]) -> str:
-    """BLAKE2b of the schema metadata, the checksum itself left out."""
+    """BLAKE2b of the schema metadata without the checksum itself."""
     items = sorted((key, value) for key, value in metadata.items() if key != METADATA_CHECKSUM)
     return hashlib.blake2b(repr(items).encode(), digest_size=16).hexdigest()
 
 
 def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str, int]]]:
-    """Record batches of a stream, their checksums and counts, up to where it was cut or damaged (a checksum that
-    fails)."""
+    """The complete record batches of a stream with their checksums and counts, up to the first damaged one."""
     try:
         if not path.is_file():
             return
@@ -81,7 +79,7 @@ def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the parts of finished files: the extraction was killed after the file took its place."""
+    """Remove the parts of finished files, which remain if the extraction was killed right after the rename."""
     for parts in folder.glob(".*.arrow.parts"):
         if (folder / parts.name.removeprefix(".").removesuffix(".parts")).exists():
             with contextlib.suppress(_Busy), _Lock(parts):
@@ -89,16 +87,16 @@ def remove_leftovers(folder: Path) -> None:
 
 
 class _Busy(Exception):
-    """Another process holds the lock."""
+    """Another process has the lock."""
 
 
 class _Lock:
-    """Exclusive use of a folder among processes; the system lets go of it when the process dies."""
+    """Exclusive use of a folder; the system releases it when the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        # What is a pipe is refused at once: opening it to write would wait for a reader.
+        # Without O_NONBLOCK, opening a pipe to write would wait for a reader.
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-        self._file = open(os.open(folder / "lock", flags, 0o666), "wb")  # noqa: SIM115 (held until released)
+        self._file = open(os.open(folder / "lock", flags, 0o666), "wb")  # noqa: SIM115 (open until released)
         if sys.platform == "win32":
             return
         import fcntl
@@ -120,20 +118,20 @@ class _Lock:
 
 
 class PartWriter:
-    """An extraction under way: what earlier runs left, and a stream for this run.
+    """An unfinished region file: the batches of earlier runs, and a stream for this run.
 
     A context manager; leaving it early keeps what was written.
 
     Args:
-        target: the IPC file to be.
-        schema: its columns, with the metadata that says how the regions are made.
+        target: the IPC file to make.
+        schema: its columns and metadata.
 
     Attributes:
-        done: ids of the images that whole batches of earlier runs hold.
-        counts: what the writer of those batches counted, summed.
+        done: ids of the images written so far, by this run and earlier ones.
+        counts: what the writers of their batches counted, summed.
 
     Raises:
-        RegionError: another process is extracting to ``target``, or the earlier runs had other settings.
+        RegionError: another process is writing to ``target``, or the earlier runs had other settings.
     """
 
     def __init__(self, target: Path, schema: pa.Schema) -> None:
@@ -170,10 +168,10 @@ class PartWriter:
         self.close()
 
     def write(self, images: Sequence[Regions], counts: Mapping[str, int] | None = None) -> None:
-        """Append one record batch and force it to disk; ``counts`` are kept with it and summed in :attr:`counts`.
+        """Append a record batch and flush it to disk; ``counts`` are stored with it and added to :attr:`counts`.
 
         Raises:
-            RegionError: the disk is full; what was written before stays.
+            RegionError: the disk is full; earlier batches are kept.
         """
         batch = record_batch(images, self.schema)
         try:
@@ -192,10 +190,10 @@ class PartWriter:
         self.counts.update(counts or {})
 
     def finish(self, extra: Mapping[str, str]) -> None:
-        """Turn all parts into the IPC file; ``extra`` joins its metadata.
+        """Combine all parts into the IPC file, with ``extra`` added to its metadata.
 
         Raises:
-            RegionError: the disk is full; the parts stay, and no file appears under the final name.
+            RegionError: the disk is full; the parts are kept, and the target does not appear.
         """
         self._end_stream()
         metadata = {k.decode(): v.decode() for k, v in (self.schema.metadata or {}).items()} | dict(extra)
@@ -220,11 +218,11 @@ class PartWriter:
         shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        """End the stream of this run and let others go on with the folder."""
+        """End the stream of this run and release the folder."""
         self._end_stream()
         if self.folder.is_dir() and not self._parts():
             shutil.rmtree(self.folder)
-            with contextlib.suppress(OSError):  # others have put something there meanwhile
+            with contextlib.suppress(OSError):  # another process put something there
                 for folder in self._made:
                     folder.rmdir()
         self._lock.release()
@@ -235,7 +233,7 @@ class PartWriter:
         )
 
     def _adopt(self, path: Path) -> None:
-        """Count what an earlier run left, or remove a stream that was cut before its first batch."""
+        """Count the batches of an earlier run, or remove a stream that was cut before its first batch."""
         found = False
         for batch, _, counts in whole_batches(path):
             if not found and not batch.schema.equals(self.schema, check_metadata=True):
@@ -253,12 +251,12 @@ class PartWriter:
     def _end_stream(self) -> None:
         if self._writer is None:
             return
-        with contextlib.suppress(OSError):  # the disk is full: a stream without its end marker reads as well
+        with contextlib.suppress(OSError):  # the disk is full; a stream without its end marker is readable
             self._writer.close()
         self._abandon()
 
     def _abandon(self) -> None:
-        """Drop the stream without writing to it any more."""
+        """Close the stream without writing to it."""
         if self._sink is not None:
             self._sink.close()
         self._writer = self._sink = None
