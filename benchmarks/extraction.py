@@ -25,15 +25,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from twelve.regions.detectors.network import Looker, MapLooker
+from twelve.regions.detectors.x152_network import X152Looker
+from twelve.regions.extraction.feature_extractor import Extractor
 
 from twelve.io.files import replacing
 from twelve.regions.detectors import building, torchvision_detector
 from twelve.regions.detectors import shipped as detector
-from twelve.regions.detectors.network import Looker, MapLooker
 from twelve.regions.detectors.x152 import build as build_x152
-from twelve.regions.detectors.x152_network import X152Looker
 from twelve.regions.extraction.box_sources import Cells, Detected
-from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.sizes import InputSize
 from twelve.training.provenance import machine
 

@@ -25,9 +25,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.ops import nms
+from twelve.regions.detectors.x152.fidelity import compare
 
 from twelve.regions.detectors.x152 import X152, Record, build
-from twelve.regions.detectors.x152.fidelity import compare
 from twelve.regions.detectors.x152.pooling import pool
 from twelve.regions.detectors.x152.preprocessing import Prepared, batch, prepare, resize
 from twelve.regions.detectors.x152.proposals import closed, propose

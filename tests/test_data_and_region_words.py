@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.errors import ConfigError
 from twelve.predictor.results import Answer, percent
-from twelve.regions.detectors import building
-from twelve.regions.extraction.extract import ExtractReport
+from twelve.regions.detectors import library_backbones
+from twelve.regions.extraction.jobs import ExtractReport
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.importers.recognising import looks_like
 
 
@@ -108,7 +109,7 @@ def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ConfigError, match=r"timm, .* is not installed -> pip install 'twelve\[timm\]'") as caught:
-        building.build("tf_efficientnet_lite0", "random")
+        library_backbones.build(ExtractorConfig("tf_efficientnet_lite0", "random"))
     assert "did you mean" not in str(caught.value)
 
 

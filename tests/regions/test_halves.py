@@ -14,7 +14,8 @@ from making import FEATURES, regions, write
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.store.arrow_format import record_batch, schema
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import GIVEN, RegionFile, RegionStore
+from twelve.regions.store.region_file import GIVEN, RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.half_precision import as_float32, as_halves, as_tensor
 from twelve.types.regions import Regions

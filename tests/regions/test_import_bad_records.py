@@ -37,7 +37,7 @@ from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions
 from twelve.regions.importers.base import BadRecord
 from twelve.regions.importers.numpy_pickles import load_arrays
-from twelve.regions.store.region_store import RegionFile
+from twelve.regions.store.region_file import RegionFile
 
 pytest.importorskip("lmdb")
 pytest.importorskip("h5py")

@@ -21,7 +21,8 @@ from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions, run
 from twelve.regions.importers.base import Record
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.regions import Regions
 

@@ -34,7 +34,8 @@ from twelve.errors import ConfigError, RegionError
 from twelve.regions.importers import import_regions, run
 from twelve.regions.importers.converting import ClassProbabilities
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 
 pytest.importorskip("lmdb")
 pytest.importorskip("h5py")

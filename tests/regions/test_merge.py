@@ -18,7 +18,8 @@ from twelve.errors import ConfigError, RegionError
 from twelve.regions.store import merge as merging
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.merge import combined, merge
-from twelve.regions.store.region_store import GIVEN, RegionFile, RegionStore
+from twelve.regions.store.region_file import GIVEN, RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.regions import Regions
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tiny
 import tiny_model
-from making import draw_image, regions, write
+from making import draw_image, extract, extractor_of, regions, write
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -26,8 +26,6 @@ from twelve.microworld.draw import draw
 from twelve.microworld.scene import draw_scene
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.regions.extract_command import extract_command, usual
-from twelve.regions.extraction.extract import extract
-from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.recipe import KEY, Recipe
 from twelve.regions.sizes import FixedSize, InputSize
 from twelve.regions.store.merge import merge
@@ -217,7 +215,7 @@ def _boxes_only(image: Any) -> Any:
 
 def test_a_store_and_a_model_of_before_go_together(root: Path, processor: TwelveProcessor) -> None:
     """Recipes of older versions lack what found boxes of files, and say everything else."""
-    old = json.loads(Extractor("microworld").recipe().to_json())
+    old = json.loads(extractor_of("microworld").recipe().to_json())
     del old["origin"]
     processor.region_fingerprints["mine"] = old["fingerprint"]
     processor.region_recipes["mine"] = json.dumps(old)
@@ -228,11 +226,11 @@ def test_a_store_and_a_model_of_before_go_together(root: Path, processor: Twelve
 
 
 def _recipes() -> Iterator[Recipe]:
-    yield Extractor("microworld", max_boxes=7, threshold=0.05).recipe()
-    yield Extractor("microworld", boxes="grid:3x2").recipe()
-    yield Extractor("microworld", boxes="grid:40/20", input_size=InputSize(short_side=96, max_scale=1.5)).recipe()
-    yield Extractor("timm/test_resnet", weights="random", boxes="grid:64").recipe()
-    yield Extractor("timm/test_vit", weights="random", boxes="patches").recipe()
+    yield extractor_of("microworld", max_boxes=7, threshold=0.05).recipe()
+    yield extractor_of("microworld", boxes="grid:3x2").recipe()
+    yield extractor_of("microworld", boxes="grid:40/20", input_size=InputSize(short_side=96, max_scale=1.5)).recipe()
+    yield extractor_of("timm/test_resnet", weights="random", boxes="grid:64").recipe()
+    yield extractor_of("timm/test_vit", weights="random", boxes="patches").recipe()
 
 
 def test_a_command_says_the_whole_recipe(tmp_path: Path) -> None:
@@ -250,14 +248,14 @@ def test_what_a_command_cannot_say_is_said_beside_it(tmp_path: Path) -> None:
     weights.write_bytes(b"")
     recipe = Recipe.from_json(
         json.dumps(
-            json.loads(Extractor("microworld").recipe().to_json())
+            json.loads(extractor_of("microworld").recipe().to_json())
             | {"weights": "my weights.safetensors", "weights_file": True, "size": {"wide": 224, "high": 224}}
         )
     )
     text = extract_command(recipe, "s", tmp_path)
     assert "--weights WEIGHTS " in text and "WEIGHTS: the path of my weights.safetensors" in text
     assert "wide 224, high 224 can be asked for in Python alone" in text
-    assert recipe.size == FixedSize(224, 224)
+    assert recipe.config.input_size == FixedSize(224, 224)
 
 
 def test_tasks_that_give_boxes_say_so() -> None:
@@ -276,4 +274,4 @@ def test_regions_of_two_extractors_name_the_command(tmp_path: Path, known: int) 
     wrong = "ba"[known]
     command = RegionStore(tmp_path).command(wrong, like=recipe)
     assert caught.value.remedy == f"move {tmp_path / wrong} elsewhere and run: {command}"
-    assert f"--backbone {recipe.backbone}" in command and f"images/{wrong}" in command
+    assert f"--backbone {recipe.config.backbone}" in command and f"images/{wrong}" in command

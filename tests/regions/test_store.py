@@ -22,7 +22,8 @@ from twelve.errors import RegionError
 from twelve.regions.store.arrow_format import checksum, record_batch, schema, view
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.merge import merge
-from twelve.regions.store.region_store import BOXES_ONLY, RegionFile, RegionStore, normalise_boxes
+from twelve.regions.store.region_file import BOXES_ONLY, RegionFile
+from twelve.regions.store.region_store import RegionStore, normalise_boxes
 from twelve.types.regions import Regions
 
 

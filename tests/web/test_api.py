@@ -103,7 +103,7 @@ def test_a_scene_says_what_the_model_sees(client: TestClient, scenes: list[str],
     assert (found["width"], found["height"]) == (160, 128)
     assert near(found["boxes"], regions.boxes.tolist())
     assert regions.class_ids is not None
-    assert found["labels"] == [predictor.extractor.looker.classes[k] for k in regions.class_ids]
+    assert found["labels"] == [predictor.extractor.network.classes[k] for k in regions.class_ids]
 
 
 def test_a_photograph_on_its_side_is_upright(client: TestClient) -> None:

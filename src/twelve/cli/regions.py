@@ -197,7 +197,9 @@ def import_(
         Path, typer.Argument(help="An LMDB, TSV, npy or HDF5 file of region features, or a folder of one.")
     ],
     source: Annotated[str, typer.Option(help="Image source that the images belong to, e.g. coco.")],
-    detector: Annotated[str, typer.Option(help="A name for the detector: only features with the same name may be mixed.")],
+    detector: Annotated[
+        str, typer.Option(help="A name for the detector: only features with the same name may be mixed.")
+    ],
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     format_: Annotated[
         str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; by default it is recognised.")

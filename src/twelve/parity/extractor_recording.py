@@ -1,7 +1,7 @@
 """Reading recordings of the original program: ``goldens.json`` beside images and arrays.
 
-The JSON names the models (sizes; weights follow from :mod:`twelve.regions.detectors.x152.invented_weights`), the settings they
-share, and the cases. ``NAME.npz`` holds the arrays of a case, ``i/...`` those of its image i.
+The JSON names the models (sizes; weights follow from :mod:`twelve.regions.detectors.x152.invented_weights`), the
+settings they share, and the cases. ``NAME.npz`` holds the arrays of a case, ``i/...`` those of its image i.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The commands that errors about regions recommend. They are complete: copied as they are, they make the right regions."""
+"""The complete commands that errors about regions recommend; each makes the right regions when it is copied."""
 
 from __future__ import annotations
 

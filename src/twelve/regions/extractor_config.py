@@ -16,8 +16,8 @@ DETECT, GRID, PATCHES = "detect", "grid", "patches"
 class ExtractorConfig:
     """Which network describes which boxes of an image, what is stored of them, and how the extraction runs.
 
-    Region files record the fields from ``backbone`` to ``threshold`` (:class:`twelve.regions.recipe.Recipe`). The others
-    affect what is stored, or speed only.
+    Region files record the fields from ``backbone`` to ``threshold`` (:class:`twelve.regions.recipe.Recipe`). The
+    others affect what is stored, or speed only.
 
     Attributes:
         backbone: ``x152``; ``microworld``; a detection model of torchvision; a network of torchvision or timm; or

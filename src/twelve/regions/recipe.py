@@ -132,7 +132,9 @@ def preferred(recipes: Mapping[str, str], source: str = "") -> list[Recipe]:
     Raises:
         RegionError: a recipe cannot be read.
     """
-    ranked = [(name != source, recipe := Recipe.from_json(text), not recipe.config.boxes) for name, text in recipes.items()]
+    ranked = [
+        (name != source, recipe := Recipe.from_json(text), not recipe.config.boxes) for name, text in recipes.items()
+    ]
     ranked.sort(key=lambda item: (item[0], item[2], item[1].config.boxes != DETECT))
     return list(dict.fromkeys(recipe for _, recipe, _ in ranked))
 

@@ -29,7 +29,7 @@ def axis_weights(low: torch.Tensor, high: torch.Tensor, cells: int) -> torch.Ten
         t = position[..., None] - shift
         return torch.where(t > 1, t - 0.5, t.clamp(min=0).square() / 2)
 
-    # The weight of cell k is the hat clamp(x - k + 1, 0, 1) - clamp(x - k, 0, 1), without its outer flank at the borders.
+    # The weight of cell k is the hat clamp(x - k + 1, 0, 1) - clamp(x - k, 0, 1), without its outer side at a border.
     steps = (ramp(high) - ramp(low)) / (high - low)[..., None]
     one, zero = torch.ones_like(low)[..., None], torch.zeros_like(low)[..., None]
     return torch.cat((one, steps), dim=-1) - torch.cat((steps, zero), dim=-1)

@@ -159,7 +159,9 @@ class TorchvisionDetector(FeatureExtractor):
         extent = encoded.scales.new_tensor((width, height, width, height))
         found = []
         for number, own in enumerate(scaled):
-            levels = [pool_boxes(level[number : number + 1], (own / extent)[None])[0] for level in encoded.maps.values()]
+            levels = [
+                pool_boxes(level[number : number + 1], (own / extent)[None])[0] for level in encoded.maps.values()
+            ]
             found.append(torch.cat(levels, dim=-1))
         return found
 

@@ -29,7 +29,10 @@ def import_torchvision() -> None:
     sys.modules.update(stand_ins)
     try:
         importlib.import_module("torchvision")
-    except (ImportError, AttributeError):  # another version needs more of the compiler: torchvision is imported later, in the usual way
+    except (
+        ImportError,
+        AttributeError,
+    ):  # another version needs more of the compiler: torchvision is imported later, in the usual way
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
     finally:

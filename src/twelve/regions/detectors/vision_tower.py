@@ -81,7 +81,9 @@ def build(config: ExtractorConfig) -> VisionTower:
         tower = VisionTower(network, f"{NAME}/{kind.model_type}", patch, processor)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(f"{kind.model_type} does not take images alone ({why})", file=folder, remedy=_OTHER) from error
+        raise ConfigError(
+            f"{kind.model_type} does not take images alone ({why})", file=folder, remedy=_OTHER
+        ) from error
     tower.weights_hash = weight_files.content_hash(network)
     tower.configure(config.input_size, patches=config.patches)
     return tower.eval()

@@ -59,8 +59,8 @@ class BoxSource(ABC):
 class Grid(BoxSource):
     """Windows that cover the image evenly, row by row.
 
-    Either ``rows`` x ``columns`` windows, or as many nearly square windows of about ``size`` pixels as fit at a distance
-    of about ``step`` pixels (by default ``size``, side by side). Pixels are those of the original image.
+    Either ``rows`` x ``columns`` windows, or as many nearly square windows of about ``size`` pixels as fit, about
+    ``step`` pixels apart (by default ``size``, side by side). Pixels are those of the original image.
     """
 
     rows: int = 0
@@ -196,7 +196,7 @@ def _flaw(image: Regions) -> str | None:
 
 @dataclass(frozen=True)
 class Cells(BoxSource):
-    """The cells of the network's feature map, such as the patches of a vision transformer. The network fills them in."""
+    """The cells of the network's feature map, such as the patches of a vision transformer; it fills them in."""
 
     origin: str = PATCHES
     spec: str = PATCHES

@@ -21,6 +21,7 @@ from twelve.tasks.base import Task, get
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
+
 class GivenBoxes(BoxSource):
     """Boxes that datasets give, each once, clipped to the image.
 

@@ -99,8 +99,8 @@ def extract_root(
 ) -> list[ExtractReport]:
     """Extract all regions of a data root: those of each source, and those of all boxes that its datasets give.
 
-    Each image goes through the network once. At the end, ``complete.json`` in ``out`` is written. An extraction that was
-    killed resumes when it is called again. Returns one report per source.
+    Each image goes through the network once. At the end, ``complete.json`` in ``out`` is written. An extraction that
+    was killed resumes when it is called again. Returns one report per source.
 
     Args:
         data: the data root.

@@ -64,7 +64,7 @@ def merge(paths: Sequence[Path], out: Path, *, remove: bool = False, progress: b
     """Merge region files of one source into ``out``, and those of given boxes into ``given/<name of out>`` beside it.
 
     If an image is in two files, one copy is dropped if both are equal; otherwise it is an error. Files of given boxes
-    may share images; their boxes are joined, each box once. An existing file at ``out`` is the first of the merged ones.
+    may share images; their boxes are joined, each box once. An existing file at ``out`` is the first to be merged.
 
     Args:
         paths: region files, or folders of a source with their ``given`` folder.

@@ -17,8 +17,8 @@ from torch import Tensor
 from twelve.errors import RegionError
 from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.x152.anchors import cell_anchors
-from twelve.regions.detectors.x152.network import Network
 from twelve.regions.detectors.x152.invented_weights import SALT, invented
+from twelve.regions.detectors.x152.network import Network
 from twelve.regions.detectors.x152.sizes import STRIDES
 
 ANCHORS = "rpn.anchor_generator.cell_anchors."
@@ -69,7 +69,7 @@ def load(network: Network, weights: str | Path) -> None:
 
 
 def invent(network: Network, salt: str = SALT) -> None:
-    """Load invented weights (:mod:`twelve.regions.detectors.x152.invented_weights`) into a network whose batch norms are
+    """Load :mod:`invented weights <twelve.regions.detectors.x152.invented_weights>` into a network whose batch norms are
     not folded."""
     state = {name: invented(original_name(name), shape, salt) for name, shape in shapes_of(network).items()}
     network.load_state_dict(state, assign=True)
