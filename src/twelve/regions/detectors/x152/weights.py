@@ -69,8 +69,7 @@ def load(network: Network, weights: str | Path) -> None:
 
 
 def invent(network: Network, salt: str = SALT) -> None:
-    """Load :mod:`invented weights <twelve.regions.detectors.x152.invented_weights>` into a network whose batch norms are
-    not folded."""
+    """Load invented weights into a network whose batch norms are not folded; see :mod:`.invented_weights`."""
     state = {name: invented(original_name(name), shape, salt) for name, shape in shapes_of(network).items()}
     network.load_state_dict(state, assign=True)
 
