@@ -152,7 +152,9 @@ def test_who_saw_photographs_too_has_samples_without_a_note(
 ) -> None:
     recipes = predictor.processor.region_recipes
     drawn = Recipe.from_json(recipes["coco"])
-    monkeypatch.setitem(recipes, "flickr30k", replace(drawn, backbone="resnet18").to_json())
+    monkeypatch.setitem(
+        recipes, "flickr30k", replace(drawn, config=replace(drawn.config, backbone="resnet18")).to_json()
+    )
     assert note_for(predictor) is None and samples_for(predictor, 1)
     monkeypatch.delitem(recipes, "coco")
     assert note_for(predictor) is None and not samples_for(predictor, 1)

@@ -21,7 +21,7 @@ from twelve.regions.importers.base import BadRecord, Found, Origin, Record
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
 from twelve.regions.store.arrow_format import MAX_IMAGES, schema
-from twelve.regions.store.region_store import RegionFile
+from twelve.regions.store.region_file import RegionFile
 from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
 from twelve.types.regions import Regions
 

@@ -211,7 +211,7 @@ class X152(FeatureExtractor):
                 remedy="give weights of finite numbers: detectron_model.pth as it was released",
             )
         counts = [len(own) for own in boxes]
-        parts = (features.split(counts), logits.softmax(dim=1).split(counts))
+        parts = (torch.split(features, counts), torch.split(logits.softmax(dim=1), counts))
         yield from zip(encoded.images, boxes, *parts, strict=True)
 
     @property
