@@ -25,12 +25,14 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from twelve.regions.extraction.feature_extractor import Extractor
 
 from twelve.io.files import replacing
-from twelve.regions.detectors import torchvision_detector
+from twelve.regions.detectors import backbone, build, torchvision_detector
+from twelve.regions.detectors.feature_extractor import FeatureExtractor
 from twelve.regions.detectors.x152 import build as build_x152
 from twelve.regions.extraction.box_sources import Cells, Detected
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import InputSize
 from twelve.training.provenance import machine
 
