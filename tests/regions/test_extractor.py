@@ -239,14 +239,15 @@ def test_threads_are_given_back(folder: Path, tmp_path: Path) -> None:
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from twelve.regions.extraction import extract as extractor, jobs
+from twelve.regions.extraction import extract as extractor
+from twelve.regions.store import resumable_writer
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import InputSize
 from twelve.regions.store.resumable_writer import PartWriter
-jobs.MAX_IMAGES = 3
+resumable_writer.MAX_IMAGES = 3
 original = PartWriter.write
-def write(self, images):
-    original(self, images)
+def write(self, images, counts):
+    original(self, images, counts)
     print("written", flush=True)
     time.sleep(0.05)
 PartWriter.write = write

@@ -20,11 +20,11 @@ IMAGES = 24
 SCRIPT = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
-from twelve.regions.extraction import jobs
+from twelve.regions.store import resumable_writer
 from twelve.regions.extraction.extract import extract
 from twelve.regions.extractor_config import ExtractorConfig
 
-jobs.MAX_IMAGES = 3
+resumable_writer.MAX_IMAGES = 3
 folder, root = Path(sys.argv[1]), Path(sys.argv[2])
 moments = random.Random(int(sys.argv[3]))
 config = ExtractorConfig("microworld", "random", boxes="detect", threshold=0.0, workers=2, batch_size=2)

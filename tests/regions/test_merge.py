@@ -15,7 +15,7 @@ import pytest
 from making import FEATURES, regions, same, write
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.store import merge as merging
+from twelve.regions.store import resumable_writer
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.merge import combined, merge
 from twelve.regions.store.region_file import GIVEN, RegionFile
@@ -160,7 +160,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("trial", range(8))
 def test_killed_at_any_moment(tmp_path: Path, trial: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "MAX_IMAGES", 3)
+    monkeypatch.setattr(resumable_writer, "MAX_IMAGES", 3)
     folder, rng = tmp_path / "a", random.Random(trial)
     shards(folder)
     write_batch, unlink, left = PartWriter.write, Path.unlink, [rng.randrange(12)]
@@ -185,7 +185,7 @@ def test_killed_at_any_moment(tmp_path: Path, trial: int, monkeypatch: pytest.Mo
 
 
 def test_batches_are_bounded_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(resumable_writer, "BATCH_BYTES", 1)
     merge(shards(tmp_path / "in"), tmp_path / "out" / "all.arrow", progress=False)
     sizes = [len(view.ids) for view in RegionFile(tmp_path / "out" / "all.arrow").views]
     assert max(sizes) == 2  # an image without regions has no size

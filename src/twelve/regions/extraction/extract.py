@@ -18,6 +18,7 @@ from twelve.regions.extraction.jobs import ExtractReport, Job, detected_job, giv
 from twelve.regions.extraction.shards import local_device, shard_of
 from twelve.regions.extractor_config import DETECT, ExtractorConfig
 from twelve.regions.images import list_images, source_of
+from twelve.regions.store.resumable_writer import plain_name
 from twelve.tasks.base import all_tasks
 from twelve.types.examples import Box
 
@@ -64,9 +65,9 @@ def extract(
     """
     started = time.monotonic()
     folders = [images] if isinstance(images, Path) else list(images)
-    source = _one_source(folders) if source is None else _folder_name(source, "--source")
+    source = _one_source(folders) if source is None else plain_name(source, "--source")
     if name is not None:
-        _folder_name(name, "name")
+        plain_name(name, "name")
     paths, tasks = list_images(folders, source), list(dict.fromkeys(given))
     boxes = bool(config.boxes or config.box_files)
     if tasks and config.patches:
@@ -146,13 +147,6 @@ def _root(data: Path | DataRoot | None) -> DataRoot:
             "given:TASK needs the dataset's files", remedy="name the data root that holds them: --data ROOT"
         )
     return data if isinstance(data, DataRoot) else DataRoot(data)
-
-
-def _folder_name(name: str, option: str) -> str:
-    """``name``, if it is the name of one folder: a store has one folder per source, and none outside it."""
-    if name.strip() in ("", ".", "..") or "/" in name or "\\" in name:
-        raise ConfigError(f"{option} {name!r} is not a name", remedy="give a plain name such as coco, not a path")
-    return name
 
 
 def _one_source(folders: Sequence[Path]) -> str:

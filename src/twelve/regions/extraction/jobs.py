@@ -24,7 +24,6 @@ from twelve.regions.extraction.fidelity import Fidelity, fidelities
 from twelve.regions.extraction.pipeline import Pipeline
 from twelve.regions.extraction.shards import Shard
 from twelve.regions.recipe import Made
-from twelve.regions.store.arrow_format import MAX_IMAGES
 from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
 from twelve.types.examples import Box
@@ -112,16 +111,14 @@ class Job:
     resumed: int = 0
     fidelity: Fidelity | None = None
     failed: dict[str, str] = field(default_factory=dict)
-    buffer: list[Regions] = field(default_factory=list)
 
     def add(self, regions: Regions) -> None:
         if self.writer is not None and regions.image_id in self.todo and regions.image_id not in self.writer.done:
-            self.buffer.append(regions)
+            self.writer.add(regions)
 
     def flush(self) -> None:
-        if self.writer is not None and self.buffer:
-            self.writer.write(self.buffer)
-            self.buffer = []
+        if self.writer is not None:
+            self.writer.flush()
 
 
 def detected_job(
@@ -214,11 +211,10 @@ def _fill(jobs: Sequence[Job], found: Iterable[Sequence[Regions]], bar: Track) -
         for job, own in zip(jobs, regions, strict=True):
             job.add(own)
         bar.advance(1)
-        late = time.monotonic() - saved > _SECONDS_AT_RISK
-        for job in jobs:
-            if late or len(job.buffer) == MAX_IMAGES:
+        if time.monotonic() - saved > _SECONDS_AT_RISK:
+            for job in jobs:
                 job.flush()
-        saved = time.monotonic() if late else saved
+            saved = time.monotonic()
     for job in jobs:
         job.flush()
 

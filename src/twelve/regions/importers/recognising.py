@@ -1,4 +1,4 @@
-"""Which format a file of region features is in."""
+"""Recognises the format of a file of region features."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _STARTS: Mapping[bytes, str] = {
     b"\x80": "a pickle",
 }
 _LMDB = b"\xde\xc0\xef\xbe"
-"""LMDB's number, behind the header of its first page."""
+"""LMDB's magic number, after the header of its first page."""
 
 
 def open_origin(path: Path, format: str | None = None, index: Path | None = None) -> Origin:
     """Open a file, or a folder of files of one format.
 
     Args:
-        format: of :data:`FORMATS`; None recognises it by the content and the names.
+        format: one of :data:`FORMATS`; None recognises it by content and names.
         index: see :class:`twelve.regions.importers.h5_file.H5Files`.
 
     Raises:
-        ConfigError: no such format, or an index for one that has none.
-        RegionError: nothing is there, or nothing that is known.
+        ConfigError: the format is unknown, or has no index.
+        RegionError: there is no file, or none of a known format.
     """
     if format is not None and format not in _OPENERS:
         raise ConfigError(
@@ -96,7 +96,7 @@ def _recognised(path: Path) -> str:
 
 
 def looks_like(head: bytes) -> str:
-    """What a file is, by its first bytes, in words for people."""
+    """Describe a file by its first bytes."""
     known = next((what for start, what in _STARTS.items() if head.startswith(start)), None)
     if known is not None:
         return known

@@ -21,13 +21,11 @@ from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
 from twelve.io.files import write_error
 from twelve.progress import Track
-from twelve.regions.store.arrow_format import MAX_IMAGES
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, PartWriter, remove_leftovers
 from twelve.types.regions import Regions, joined
 
-_BATCH_BYTES = 2**26
 _OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
 
 
@@ -210,19 +208,12 @@ class _Merge:
 
     def _write(self, bar: Track) -> None:
         with PartWriter(self.target, self._schema()) as writer:
-            batch: list[Regions] = []
-            size = 0
+            done = set(writer.done)
             for image_id in self.places:
                 bar.advance()
-                if image_id in writer.done:
-                    continue
-                batch.append(self._image(image_id))
-                size += sum(part.nbytes for name in _OPTIONAL if (part := getattr(batch[-1], name)) is not None)
-                if len(batch) == MAX_IMAGES or size >= _BATCH_BYTES:
-                    writer.write(batch)
-                    batch, size = [], 0
-            if batch:
-                writer.write(batch)
+                if image_id not in done:
+                    writer.add(self._image(image_id))
+            writer.flush()
             writer.finish({})
 
     def _schema(self) -> pa.Schema:

@@ -23,19 +23,32 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from twelve.errors import RegionError
+from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
 from twelve.io.files import sync_folder
-from twelve.regions.store.arrow_format import CHECKSUM, checksum, record_batch, view
+from twelve.regions.store.arrow_format import CHECKSUM, MAX_IMAGES, checksum, record_batch, view
 from twelve.regions.store.headers import check_stream
 from twelve.types.regions import Regions
 
+BATCH_BYTES = 2**26
+"""Size from which a batch is written, in bytes."""
 METADATA_CHECKSUM = "checksum"
 """Key in the schema metadata of the checksum of all other keys."""
 
 _NUMBERED = re.compile(r"[0-9]{4,9}")
 _COUNTS = b"counts"
 """Key in a batch's metadata of what the writer counted while it made the batch."""
+
+
+def plain_name(name: str, option: str) -> str:
+    """``name``, if it is the name of one file or folder: a store has nothing outside its folder.
+
+    Raises:
+        ConfigError: it is a path.
+    """
+    if name.strip() in ("", ".", "..") or "/" in name or "\\" in name:
+        raise ConfigError(f"{option} {name!r} is not a name", remedy="give a plain name such as coco, not a path")
+    return name
 
 
 def free_name(folder: Path, name: str) -> Path:
@@ -140,6 +153,9 @@ class PartWriter:
         self.schema = schema
         self.done: set[str] = set()
         self.counts: Counter[str] = Counter()
+        self._images: list[Regions] = []
+        self._image_counts: Counter[str] = Counter()
+        self._size = 0
         self._writer: Any = None
         self._sink: IO[bytes] | None = None
         self._made = [part for part in self.folder.parents if not part.exists()]
@@ -166,6 +182,22 @@ class PartWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def add(self, image: Regions, counts: Counter[str] | None = None) -> None:
+        """Add an image to the current batch, which is written when it is full; see :meth:`write`."""
+        self._images.append(image)
+        self._image_counts += counts or Counter()
+        columns = (image.features, image.class_probabilities, image.boxes)
+        self._size += sum(column.nbytes for column in columns if column is not None)
+        if len(self._images) >= MAX_IMAGES or self._size >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the current batch."""
+        if self._images:
+            images, counts = self._images, self._image_counts
+            self._images, self._image_counts, self._size = [], Counter(), 0
+            self.write(images, counts)
 
     def write(self, images: Sequence[Regions], counts: Mapping[str, int] | None = None) -> None:
         """Append a record batch and flush it to disk; ``counts`` are stored with it and added to :attr:`counts`.
