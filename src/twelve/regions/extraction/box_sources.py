@@ -17,7 +17,7 @@ from twelve.errors import ConfigError, RegionError, nearest, one_line
 from twelve.regions.extractor_config import DETECT, GRID, PATCHES, ExtractorConfig
 from twelve.regions.sizes import WINDOWS, grid_numbers
 from twelve.regions.store.region_file import RegionFile
-from twelve.types.regions import Regions
+from twelve.types.regions import Regions, select
 
 
 class BadBox(ValueError):
@@ -158,27 +158,28 @@ class BoxFiles(BoxSource):
             raise ValueError("no boxes for this image in the box files")
         if (found.width, found.height) != (width, height):
             raise ValueError(f"the image is {width}x{height}, its boxes are of an image {found.width}x{found.height}")
-        keep: NDArray[np.int64] | slice = slice(None)
         if self.most is not None and len(found.boxes) > self.most:
-            if found.scores is None:
-                keep = slice(self.most)
-            else:
-                keep = np.sort(np.argsort(-found.scores, kind="stable")[: self.most])
-        limits = np.array([width, height, width, height], dtype=np.float32)
+            best: slice | NDArray[np.int64] = slice(self.most)
+            if found.scores is not None:
+                best = np.sort(np.argsort(-found.scores, kind="stable")[: self.most])
+            found = select(found, best)
         return replace(
             found,
-            boxes=np.clip(found.boxes[keep], 0, limits),
+            boxes=clipped_boxes(found.boxes, width, height),
             features=None,
-            scores=found.scores[keep] if self.has_scores and found.scores is not None else None,
-            class_ids=found.class_ids[keep] if self.has_classes and found.class_ids is not None else None,
+            scores=found.scores if self.has_scores else None,
+            class_ids=found.class_ids if self.has_classes else None,
             class_probabilities=None,
         )
 
 
+def clipped_boxes(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    return np.clip(boxes, 0, np.array([width, height] * 2, dtype=np.float32))
+
+
 def _flaw(image: Regions) -> str | None:
     """What is wrong with the first box that contains nothing of its image, counted from 1; None if all are valid."""
-    limits = np.array([image.width, image.height] * 2, dtype=np.float32)
-    clipped = np.clip(image.boxes, 0, limits)  # NaN stays NaN, and then fails the comparison
+    clipped = clipped_boxes(image.boxes, image.width, image.height)  # NaN stays NaN, and then fails the comparison
     flawed = np.flatnonzero(~(clipped[:, 2:] > clipped[:, :2]).all(axis=1) | ~np.isfinite(image.boxes).all(axis=1))
     if not len(flawed):
         return None
@@ -234,8 +235,7 @@ class TheseBoxes(BoxSource):
         found = Regions(image_id, width, height, self.corners)
         if why := _flaw(found):
             raise BadBox(why)
-        limits = np.array([width, height, width, height], dtype=np.float32)
-        return replace(found, boxes=np.clip(self.corners, 0, limits))
+        return replace(found, boxes=clipped_boxes(self.corners, width, height))
 
 
 class FilesElsewhere(BoxSource):

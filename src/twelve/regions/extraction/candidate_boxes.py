@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from twelve.errors import MissingData, RegionError
 from twelve.formats.data_root import DataRoot
-from twelve.regions.extraction.box_sources import BoxSource
-from twelve.regions.store.region_file import GIVEN, RegionFile
+from twelve.regions.extraction.box_sources import BoxSource, clipped_boxes
+from twelve.regions.store.region_file import RegionFile
 from twelve.tasks.base import Task, get
 from twelve.types.examples import Box
-from twelve.types.regions import Regions
+from twelve.types.regions import Regions, distinct_rows
 
 
 class GivenBoxes(BoxSource):
@@ -48,7 +48,8 @@ class GivenBoxes(BoxSource):
         own = self._boxes.get(image_id, np.empty((0, 4), dtype=np.float32))
         if not np.isfinite(own).all():
             raise ValueError("a given box is not finite")
-        return Regions(image_id, width, height, _distinct(_clipped(own, width, height)))
+        clipped = clipped_boxes(own, width, height)
+        return Regions(image_id, width, height, clipped[distinct_rows(clipped)])
 
     def __contains__(self, image_id: str) -> bool:
         """Whether an image has boxes that no finished file contains."""
@@ -84,13 +85,13 @@ def _splits(task: Task) -> list[str]:
 
 
 def stored_boxes(folder: Path, mark: str) -> dict[str, list[Regions]]:
-    """Image id -> given regions in the finished files of a source's folder.
+    """Image id -> given regions in the finished files of a folder.
 
     Raises:
         RegionError: a file is damaged, or was made by an extractor with another fingerprint than ``mark``.
     """
     found: dict[str, list[Regions]] = {}
-    for path in sorted((folder / GIVEN).glob("*.arrow")):
+    for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
         if file.fingerprint != mark:
             raise RegionError(
@@ -112,20 +113,10 @@ def joined(collections: Iterable[Mapping[str, Sequence[Box]]]) -> dict[str, list
     return found
 
 
-def _clipped(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    return np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
-
-
-def _distinct(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each box once, at its first position."""
-    _, first = np.unique(boxes, axis=0, return_index=True)
-    return boxes[np.sort(first)]
-
-
 def _without(boxes: NDArray[np.float32], stored: Sequence[Regions]) -> NDArray[np.float32]:
     """The boxes that are not among the stored regions."""
     if not stored:
         return boxes
-    clipped = _clipped(boxes, stored[0].width, stored[0].height)
+    clipped = clipped_boxes(boxes, stored[0].width, stored[0].height)
     there = {tuple(box) for regions in stored for box in regions.boxes.tolist()}
     return boxes[[tuple(box) not in there for box in clipped.tolist()]]

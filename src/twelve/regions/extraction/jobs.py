@@ -31,6 +31,8 @@ from twelve.types.regions import Regions
 
 _SECONDS_AT_RISK = 60.0
 """Regions are written at least this often, so that a kill costs no more."""
+_FAILED = ".failed.tsv"
+"""Suffix of the list of skipped images."""
 _SHOWN = 20
 """Number of skipped images that a report lists; the file beside the regions lists all."""
 
@@ -81,7 +83,7 @@ class ExtractReport:
         text += f"; beside fp32: {self.fidelity}" if self.fidelity else ""
         if self.failed:
             shown = list(self.failed.items())[:_SHOWN]
-            text += f"; {len(self.failed)} left out:" + "".join(f"\n  {key}: {why}" for key, why in shown)
+            text += f"; {len(self.failed)} skipped:" + "".join(f"\n  {key}: {why}" for key, why in shown)
             if len(self.failed) > _SHOWN:
                 text += f"\n  ... all in {self.failed_file}"
         return text if self.given is None else f"{text}\n{self.given}"
@@ -94,31 +96,75 @@ class Job:
     Attributes:
         supply: its boxes.
         target: the file.
+        failures: the file that lists skipped images.
         todo: requested images in no finished file, by id.
         present: requested images in finished files.
-        failures: the file that lists skipped images.
         shard: the part of the source, if it is divided.
-        fidelity, failed: see :class:`ExtractReport`.
+        writer: open while the job runs.
+        resumed, fidelity, failed: see :class:`ExtractReport`.
     """
 
     supply: BoxSource
     target: Path
+    failures: Path
     todo: dict[str, Path]
     present: set[str]
-    failures: Path
     shard: Shard | None = None
     writer: PartWriter | None = None
     resumed: int = 0
     fidelity: Fidelity | None = None
     failed: dict[str, str] = field(default_factory=dict)
 
+    def start(self, writer: PartWriter) -> None:
+        """Resume an unfinished run; raises RegionError if it contains images that finished files contain, too."""
+        self.writer, self.resumed = writer, len(writer.done)
+        if twice := sorted(writer.done & self.present):
+            raise RegionError(
+                f"an unfinished extraction here holds {len(twice)} images that finished files hold too "
+                f"({twice[0]}, ...)",
+                file=writer.folder,
+                remedy="delete that folder and run again",
+            )
+
     def add(self, regions: Regions) -> None:
+        """Write an image, unless this job does not need it."""
         if self.writer is not None and regions.image_id in self.todo and regions.image_id not in self.writer.done:
             self.writer.add(regions)
 
-    def flush(self) -> None:
-        if self.writer is not None:
-            self.writer.flush()
+    def finish(self, failed: Mapping[str, str]) -> None:
+        """Write the file and the list of skipped images, which replaces that of an earlier run."""
+        self.failed = {key: why for key, why in failed.items() if key in self.todo}
+        if self.writer is not None and self.writer.done:
+            extra = {"failed": json.dumps(self.failed, sort_keys=True)} if self.failed else {}
+            self.writer.finish(extra | ({"fidelity": str(self.fidelity)} if self.fidelity else {}))
+        elif self.writer is not None and not self.present and self.shard is None:
+            first, why = next(iter(self.failed.items()))
+            raise RegionError(
+                f"none of the {len(self.todo)} images could be extracted ({first}: {why})",
+                file=next(iter(self.todo.values())).parent,
+                remedy="check --images and --boxes",
+            )
+        if self.failed:
+            with replacing(self.failures) as partial:
+                partial.write_text("".join(f"{key}\t{why}\n" for key, why in self.failed.items()), encoding="utf-8")
+        else:
+            self.failures.unlink(missing_ok=True)
+
+    def report(self, extractor: Extractor, source: str, seconds: float) -> ExtractReport:
+        written = len(self.writer.done) if self.writer is not None else 0
+        return ExtractReport(
+            source=f"{source}/{GIVEN}" if isinstance(self.supply, GivenBoxes) else source,
+            file=self.target if written else None,
+            written=written,
+            resumed=self.resumed,
+            present=len(self.present),
+            failed=self.failed,
+            failed_file=self.failures if self.failed else None,
+            fidelity=self.fidelity,
+            fingerprint=extractor.mark,
+            feature_size=extractor.feature_size,
+            seconds=seconds,
+        )
 
 
 def detected_job(
@@ -129,12 +175,11 @@ def detected_job(
     Raises:
         RegionError: finished files were made by another extractor, or have other boxes for one of these images.
     """
-    supply = extractor.boxes
     remove_leftovers(folder)
     paths, name = _part(paths, name, shard)
-    present = _present(folder, paths, Made(extractor.mark, extractor.recipe(supply)), supply)
+    present = _present(folder, paths, Made(extractor.mark, extractor.recipe()), extractor.boxes)
     todo = {key: path for key, path in paths.items() if key not in present}
-    return Job(supply, free_name(folder, name), todo, present, _failures(folder, name), shard)
+    return Job(extractor.boxes, free_name(folder, name), folder / f"{name}{_FAILED}", todo, present, shard)
 
 
 def given_job(
@@ -142,30 +187,26 @@ def given_job(
     boxes: Mapping[str, Sequence[Box]],
     tasks: Sequence[str],
     paths: Mapping[str, Path],
-    folder: Path,
+    source: Path,
     shard: Shard | None = None,
 ) -> Job:
-    """The rest of the boxes that datasets give: ``<folder>/given/<tasks>.arrow``, or ``<folder>/given/<tasks>-<shard>``
+    """The rest of the boxes that datasets give: ``<source>/given/<tasks>.arrow``, or ``<source>/given/<tasks>-<shard>``
     for a shard.
 
     Raises:
         RegionError: finished files were made by another extractor.
     """
+    folder = source / GIVEN
     paths, name = _part(paths, "+".join(tasks), shard)
     asked = {key: boxes[key] for key in paths if key in boxes}
-    remove_leftovers(folder / GIVEN)
+    remove_leftovers(folder)
     supply = GivenBoxes(asked, tasks, stored_boxes(folder, extractor.mark))
     todo = {key: paths[key] for key in asked if key in supply}
-    present = asked.keys() - todo.keys()
-    return Job(supply, free_name(folder / GIVEN, name), todo, present, _failures(folder / GIVEN, name), shard)
-
-
-def _failures(folder: Path, name: str) -> Path:
-    return folder / f"{name}.failed.tsv"
+    return Job(supply, free_name(folder, name), folder / f"{name}{_FAILED}", todo, asked.keys() - todo.keys(), shard)
 
 
 def _part(paths: Mapping[str, Path], name: str, shard: Shard | None) -> tuple[Mapping[str, Path], str]:
-    """The images of a shard and the name of its file."""
+    """The images of a shard, and the name of its file."""
     return (paths, name) if shard is None else (shard.of(paths), f"{name}-{shard}")
 
 
@@ -183,10 +224,9 @@ def run_jobs(
     with ExitStack() as stack:
         left: dict[str, Path] = {}
         for job in active:
-            job.writer = stack.enter_context(PartWriter(job.target, extractor.schema(job.supply, source)))
-            job.resumed = len(job.writer.done)
-            _refuse_twice(job)
-            left.update((key, path) for key, path in job.todo.items() if key not in job.writer.done)
+            writer = stack.enter_context(PartWriter(job.target, extractor.schema(job.supply, source)))
+            job.start(writer)
+            left.update((key, path) for key, path in job.todo.items() if key not in writer.done)
         # Of all images to do, not of those left: the same images count, however often the job was killed.
         measured = fidelities(extractor, [(job.supply, job.todo) for job in active], progress=progress)
         for job, fidelity in zip(active, measured, strict=True):
@@ -195,81 +235,26 @@ def run_jobs(
             run = Pipeline(extractor.network, extractor.config, [job.supply for job in active], failed)
             with Track(f"extracting {source}", len(left), "images", shown=progress) as bar:
                 _fill(active, run.regions(left), bar)
-        for job in active:
-            job.failed = {key: why for key, why in failed.items() if key in job.todo}
-            _finish(job)
-    for job in jobs:
-        _list_failed(job)
-    first, *others = (_report(extractor, source, job, time.monotonic() - started) for job in jobs)
+        for job in jobs:
+            job.finish(failed)
+    first, *others = (job.report(extractor, source, time.monotonic() - started) for job in jobs)
     return replace(first, given=others[0]) if others else first
 
 
 def _fill(jobs: Sequence[Job], found: Iterable[Sequence[Regions]], bar: Track) -> None:
     """Write regions as they are made."""
     saved = time.monotonic()
+    writers = [job.writer for job in jobs if job.writer is not None]
     for regions in found:
         for job, own in zip(jobs, regions, strict=True):
             job.add(own)
         bar.advance(1)
         if time.monotonic() - saved > _SECONDS_AT_RISK:
-            for job in jobs:
-                job.flush()
+            for writer in writers:
+                writer.flush()
             saved = time.monotonic()
-    for job in jobs:
-        job.flush()
-
-
-def _refuse_twice(job: Job) -> None:
-    """Raise RegionError if an unfinished run left images that finished files contain, too."""
-    assert job.writer is not None
-    if twice := sorted(job.writer.done & job.present):
-        raise RegionError(
-            f"an unfinished extraction here holds {len(twice)} images that finished files hold too ({twice[0]}, ...)",
-            file=job.writer.folder,
-            remedy="delete that folder and run again",
-        )
-
-
-def _list_failed(job: Job) -> None:
-    """List skipped images beside the regions; replaces or removes the list of an earlier run."""
-    own = job.failed
-    if not own:
-        job.failures.unlink(missing_ok=True)
-        return
-    with replacing(job.failures) as partial:
-        partial.write_text("".join(f"{key}\t{why}\n" for key, why in own.items()), encoding="utf-8")
-
-
-def _finish(job: Job) -> None:
-    assert job.writer is not None
-    own = job.failed
-    if job.writer.done:
-        extra = {"failed": json.dumps(own, sort_keys=True)} if own else {}
-        job.writer.finish(extra | ({"fidelity": str(job.fidelity)} if job.fidelity else {}))
-    elif not job.present and job.shard is None:
-        first, why = next(iter(own.items()))
-        raise RegionError(
-            f"none of the {len(job.todo)} images could be extracted ({first}: {why})",
-            file=next(iter(job.todo.values())).parent,
-            remedy="check --images and --boxes",
-        )
-
-
-def _report(extractor: Extractor, source: str, job: Job, seconds: float) -> ExtractReport:
-    written = len(job.writer.done) if job.writer is not None else 0
-    return ExtractReport(
-        source=f"{source}/{GIVEN}" if isinstance(job.supply, GivenBoxes) else source,
-        file=job.target if written else None,
-        written=written,
-        resumed=job.resumed,
-        present=len(job.present),
-        failed=job.failed,
-        failed_file=job.failures if job.failed else None,
-        fidelity=job.fidelity,
-        fingerprint=extractor.mark,
-        feature_size=extractor.feature_size,
-        seconds=seconds,
-    )
+    for writer in writers:
+        writer.flush()
 
 
 def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxSource) -> set[str]:
@@ -279,26 +264,19 @@ def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxS
         RegionError: the files were made by another extractor, or have other boxes for one of these images.
     """
     present: set[str] = set()
+    remedy = "give another --out, or delete that file"
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
         for made in file.made:
             if differs := made.difference(wanted):
-                raise RegionError(
-                    f"holds other regions ({differs[0]}, now {differs[1]})",
-                    file=path,
-                    remedy="give another --out, or delete that file",
-                )
+                problem = f"holds other regions ({differs[0]}, now {differs[1]})"
+                raise RegionError(problem, file=path, remedy=remedy)
         for image in file:
-            if image.image_id not in paths:
-                continue
-            present.add(image.image_id)
-            if _other_boxes(image, supply):
-                raise RegionError(
-                    "holds other boxes for this image",
-                    file=path,
-                    record=image.image_id,
-                    remedy="give another --out, or delete that file",
-                )
+            if image.image_id in paths:
+                present.add(image.image_id)
+                if _other_boxes(image, supply):
+                    problem = "holds other boxes for this image"
+                    raise RegionError(problem, file=path, record=image.image_id, remedy=remedy)
     return present
 
 

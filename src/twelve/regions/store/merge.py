@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +23,7 @@ from twelve.progress import Track
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, PartWriter, remove_leftovers
-from twelve.types.regions import Regions, joined
-
-_OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
+from twelve.types.regions import OPTIONAL, Regions, distinct_rows, joined, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +192,8 @@ class _Merge:
         first, *others = self.places[image_id]
         image = self._regions(first)
         if self.joins:
-            return _distinct(joined([image, *map(self._regions, others)])) if others else image
+            image = joined([image, *map(self._regions, others)])
+            return select(image, distinct_rows(image.boxes)) if others else image
         for place in others:
             if not _equal(image, self._regions(place)):
                 raise RegionError(
@@ -267,16 +265,6 @@ def _sources(file: RegionFile) -> list[str]:
 
 
 def _equal(one: Regions, other: Regions) -> bool:
-    arrays = [(getattr(one, name), getattr(other, name)) for name in ("boxes", *_OPTIONAL)]
+    arrays = [(getattr(one, name), getattr(other, name)) for name in ("boxes", *OPTIONAL)]
     same = all((a is None and b is None) or np.array_equal(a, b) for a, b in arrays)
     return same and (one.width, one.height) == (other.width, other.height)
-
-
-def _distinct(image: Regions) -> Regions:
-    """Each box once, at its first position."""
-    _, first = np.unique(image.boxes, axis=0, return_index=True)
-    rows = np.sort(first)
-    optional: dict[str, Any] = {
-        name: None if (part := getattr(image, name)) is None else part[rows] for name in _OPTIONAL
-    }
-    return replace(image, boxes=image.boxes[rows], **optional)
