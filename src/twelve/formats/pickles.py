@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from twelve.formats.records import check_regular, unreadable
 LARGEST = 1 << 26
 """Bytes of a pickle, over ten times those of any annotations that come as one."""
 
-_PLAIN = (str, int, float, bool, type(None))
+PLAIN = (str, int, float, bool, type(None))
 _PYTHON_2 = re.compile(rb"(?:[(dlaNs]|[SVIFLpg][^\n]*+\n)*+\.")
 """A pickle of protocol 0 without tuples, copies or calls."""
 _PLACES = re.compile(rb"p(\d+)\n")
-_SAFE = (
+PLAIN_STEPS = (
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "FLOAT", "BINFLOAT"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
@@ -36,11 +36,13 @@ _SAFE = (
     *("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET", "MEMOIZE"),
 )
 _NAMED = ("GLOBAL", "STACK_GLOBAL", "INST")
-"""Steps that ask for a name, which :meth:`_PlainUnpickler.find_class` refuses by it."""
+"""Steps that ask for a name, which :meth:`PlainUnpickler.find_class` refuses by it."""
 
 
-class _PlainUnpickler(pickle._Unpickler):
-    """Runs the steps of :data:`_SAFE` and no other; keys of dicts are strings and numbers."""
+class PlainUnpickler(pickle._Unpickler):
+    """Runs the steps of :data:`PLAIN_STEPS` and no other; keys of dicts are of :attr:`keys`."""
+
+    keys: tuple[type, ...] = PLAIN
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
@@ -48,14 +50,15 @@ class _PlainUnpickler(pickle._Unpickler):
     def plain_keys(self, step: Callable[[Any], None], keys: list[Any]) -> None:
         """Run a step that puts these keys into a dict."""
         for key in keys:
-            if type(key) not in _PLAIN:
+            if type(key) not in self.keys:
                 raise pickle.UnpicklingError(f"it has a {type(key).__name__} as a key")
         step(self)
 
 
-def _steps() -> dict[int, Callable[[Any], None]]:
+def steps_of(names: Iterable[str]) -> dict[int, Callable[[Any], None]]:
+    """The dispatch table of a :class:`PlainUnpickler` that runs the steps of these names and no other."""
     known: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
-    code = {name: getattr(pickle, name)[0] for name in (*_SAFE, *_NAMED)}
+    code = {name: getattr(pickle, name)[0] for name in names}
     steps = {code[name]: known[code[name]] for name in code}
     one, many, whole = (known[code[name]] for name in ("SETITEM", "SETITEMS", "DICT"))
     steps[code["SETITEM"]] = lambda self: self.plain_keys(one, self.stack[-2:-1])
@@ -64,7 +67,7 @@ def _steps() -> dict[int, Callable[[Any], None]]:
     return steps
 
 
-_PlainUnpickler.dispatch = _steps()
+PlainUnpickler.dispatch = steps_of((*PLAIN_STEPS, *_NAMED))
 
 
 class _FastUnpickler(pickle.Unpickler):
@@ -82,7 +85,7 @@ def read_pickle(path: Path) -> Any:
     """
     content = _content(path)
     stream = io.BytesIO(content)
-    kind = _FastUnpickler if _of_python_2(content) else _PlainUnpickler
+    kind = _FastUnpickler if _of_python_2(content) else PlainUnpickler
     try:
         value = kind(stream, encoding="latin1").load()
     except KeyError as error:
@@ -122,7 +125,7 @@ def _foreign(value: Any) -> type | None:
     while stack:
         item = stack.pop()
         kind = type(item)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             continue
         if kind not in (list, tuple, dict):
             return kind

@@ -1,9 +1,8 @@
 """Pickled records with numpy arrays, read without trusting them.
 
-A pickle is a program. Of its steps only those run that build plain values; of the names it may ask for, only those
-that numpy arrays of numbers are written with, by Python 2 and 3, and in their place stand small classes of this file:
-no function that a pickle names is ever called. The memory of the reader is a dict, and keys of dicts are plain, so that
-neither large place numbers nor nested tuples can keep it busy.
+A pickle is a program. Only those of its steps run that build plain values. Of the names that it may ask for, only those
+exist that numpy (of Python 2 and 3) writes for arrays of numbers, and small classes in this module stand for them: no
+function that a pickle names is ever called. See :mod:`twelve.formats.pickles` for memory and keys.
 """
 
 from __future__ import annotations
@@ -12,30 +11,22 @@ import io
 import math
 import pickle
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twelve.formats.pickles import PLAIN, PLAIN_STEPS, PlainUnpickler, steps_of
 from twelve.regions.importers.base import BadRecord
 
-_PLAIN = (str, bytes, int, float, bool, type(None))
+_PLAIN = (*PLAIN, bytes)
 _NUMBERS = re.compile(r"[fiu](?:1|2|4|8)|b1")
-_STEPS = (
-    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "FLOAT", "BINFLOAT"),
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
-    *("LIST", "EMPTY_LIST", "APPEND", "APPENDS", "DICT", "EMPTY_DICT", "SETITEM", "SETITEMS"),
-    *("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"),
-    *("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET", "MEMOIZE"),
-    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
-)
+_BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8")
+_CALLS = ("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD")
 
 
 class _Dtype:
-    """In place of ``numpy.dtype``: the type of numbers, or of Python objects."""
+    """Stands for ``numpy.dtype``: the type of numbers, or of Python objects."""
 
     def __init__(self, name: Any, *flags: Any) -> None:
         if name in ("O", "O8", "O4"):
@@ -55,7 +46,7 @@ class _Dtype:
 
 
 class _Array:
-    """In place of ``numpy.ndarray``, while its state is not known."""
+    """Stands for ``numpy.ndarray`` until its state is set."""
 
     def __init__(self) -> None:
         self.value: Any = None
@@ -75,7 +66,7 @@ class _Array:
 
 
 def _numbers(raw: Any, dtype: np.dtype[Any], shape: Any, order: Any) -> NDArray[Any]:
-    """The array of these bytes (Python 2 wrote them as a string)."""
+    """The array in some bytes, which Python 2 writes as a string."""
     raw = raw.encode("latin1") if isinstance(raw, str) else raw
     if not isinstance(raw, (bytes, bytearray)) or order not in ("C", "F"):
         raise pickle.UnpicklingError("an array without its bytes")
@@ -105,7 +96,7 @@ def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None)
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
+    """Python 3 writes bytes for Python 2 in this way."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError("bytes in another encoding")
     return text.encode("latin1")
@@ -129,9 +120,10 @@ for _core in ("numpy.core", "numpy._core"):
 _CALLED = (_Dtype, _reconstruct, _scalar, _from_buffer, _encode, _no_bytes)
 
 
-class _ArrayUnpickler(pickle._Unpickler):
-    """Runs the steps of :data:`_STEPS` and no other."""
+class _ArrayUnpickler(PlainUnpickler):
+    """Also builds arrays of numbers."""
 
+    keys = _PLAIN
     stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
@@ -148,40 +140,24 @@ class _ArrayUnpickler(pickle._Unpickler):
         self.stack[-1] = function(*arguments)
 
     def build(self) -> None:
-        """Give an array or a type its state; nothing else has one."""
+        """Set the state of an array or a dtype; nothing else has one."""
         state, value = self.stack.pop(), self.stack[-1]
         if type(value) not in (_Array, _Dtype):
             raise pickle.UnpicklingError(f"it changes a {type(value).__name__}")
         value.__setstate__(state)
 
-    def plain_keys(self, step: Callable[[Any], None], keys: list[Any]) -> None:
-        """Run a step that puts these keys into a dict."""
-        if any(type(key) not in _PLAIN for key in keys):
-            raise pickle.UnpicklingError("it has keys that are not plain")
-        step(self)
 
-
-def _dispatch() -> dict[int, Callable[[Any], None]]:
-    known: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
-    code = {name: getattr(pickle, name)[0] for name in _STEPS}
-    steps = {code[name]: known[code[name]] for name in _STEPS}
-    one, many, whole = (known[code[name]] for name in ("SETITEM", "SETITEMS", "DICT"))
-    steps[code["SETITEM"]] = lambda self: self.plain_keys(one, self.stack[-2:-1])
-    steps[code["SETITEMS"]] = lambda self: self.plain_keys(many, self.stack[::2])
-    steps[code["DICT"]] = lambda self: self.plain_keys(whole, self.stack[::2])
-    steps[code["REDUCE"]] = _ArrayUnpickler.reduce
-    steps[code["BUILD"]] = _ArrayUnpickler.build
-    return steps
-
-
-_ArrayUnpickler.dispatch = _dispatch()
+_ArrayUnpickler.dispatch = steps_of((*PLAIN_STEPS, *_BYTES, *_CALLS)) | {
+    pickle.REDUCE[0]: _ArrayUnpickler.reduce,
+    pickle.BUILD[0]: _ArrayUnpickler.build,
+}
 
 
 def load_arrays(content: bytes) -> Any:
-    """Plain containers, numbers, strings and numpy arrays of numbers from a pickle; Python 2 strings as latin-1.
+    """Read plain containers, numbers, strings and numpy arrays of numbers from a pickle; Python 2 strings are latin-1.
 
     Raises:
-        BadRecord: it holds anything else, or is damaged.
+        BadRecord: it contains anything else, or is damaged.
     """
     stream = io.BytesIO(content)
     try:
@@ -189,7 +165,7 @@ def load_arrays(content: bytes) -> Any:
         resolved = _resolved(value, {}, 0)
     except KeyError as error:
         raise BadRecord(f"a pickle that is not plain: step or place {error}") from None
-    except Exception as error:  # a damaged or hostile pickle can raise anything at all
+    except Exception as error:  # a damaged or hostile pickle raises anything
         raise BadRecord(f"a pickle that is not plain: {error or type(error).__name__}") from None
     if stream.read(1):
         raise BadRecord("a pickle with something behind its end")
@@ -197,7 +173,7 @@ def load_arrays(content: bytes) -> Any:
 
 
 def _resolved(value: Any, known: dict[int, Any], depth: int) -> Any:
-    """``value`` with arrays in place of their stand-ins; shared parts are visited once."""
+    """``value`` with arrays in place of their stand-ins. Shared parts are visited once."""
     kind = type(value)
     if kind in _PLAIN or isinstance(value, np.ndarray):
         return value
