@@ -716,7 +716,7 @@ def images(tmp_path: Path) -> Path:
 
 EXTRACTION: tuple[tuple[str, str, str, str], ...] = (
     # (options, what is wrong, what is in the remedy, options that follow from it)
-    ("--boxes detect --legacy", "no legacy ways", "leave --legacy out", "--boxes detect"),
+    ("--boxes detect --legacy", "no legacy mode", "leave --legacy out", "--boxes detect"),
     ("--boxes detect --precision bf16", "no precision", "leave --precision out", "--boxes detect"),
     ("--boxes detect --levels c3", "has no level", "leave --levels out", "--boxes detect"),
     ("--boxes patches", "it has no patches", "give --boxes detect, FILE or grid:SIZE", "--boxes grid:24"),
@@ -733,9 +733,9 @@ EXTRACTION: tuple[tuple[str, str, str, str], ...] = (
      "--boxes detect --backbone microworld"),
     ("--boxes detect --backbone resnet18", "no weights given", "random to try things out",
      "--boxes grid --backbone resnet18 --weights random --short-side 64"),
-    ("--boxes detect --backbone resnet18 --weights random", "finds no boxes of its own", "grid:SIZE",
+    ("--boxes detect --backbone resnet18 --weights random", "detects no boxes", "grid:SIZE",
      "--boxes grid:64 --backbone resnet18 --weights random --short-side 64"),
-    ("--boxes detect --backbone resnet18 --weights random", "finds no boxes of its own", "a --backbone that is a",
+    ("--boxes detect --backbone resnet18 --weights random", "detects no boxes", "a --backbone that is a",
      "--boxes detect --backbone microworld"),
     ("--boxes grid --backbone resnet18 --weights random --class-probabilities", "no class probabilities",
      "leave --class-probabilities out", "--boxes grid --backbone resnet18 --weights random --short-side 64"),
@@ -762,7 +762,7 @@ def test_options_of_extraction(
 def test_a_store_that_holds_something_else(images: Path, tmp_path: Path) -> None:
     base = ["regions", "extract", "--images", str(images / "mine"), "--backbone", "microworld"]
     run(*base, "--boxes", "detect", "--out", str(tmp_path / "r"))
-    remedy = refused(lambda: run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r")), "holds other regions")
+    remedy = refused(lambda: run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r")), "contains other regions")
     assert remedy == "give another --out, or delete that file"
     run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "another"))
     (tmp_path / "r" / "mine" / "mine.arrow").unlink()
@@ -773,7 +773,7 @@ def test_a_store_that_holds_something_else(images: Path, tmp_path: Path) -> None
     assert "remove one of the two files" in refused(lambda: store().ids("mine"), "is also in")
     files = [str(tmp_path / "r" / "mine" / f"{name}.arrow") for name in ("mine", "copy", "all")]
     merge = ["regions", "merge", *files[:2], "--out"]
-    remedy = refused(lambda: run(*merge, files[2]), "would stand beside")
+    remedy = refused(lambda: run(*merge, files[2]), "would be beside")
     run(*merge, str(tmp_path / "elsewhere" / "mine" / "all.arrow"))
     run(*merge, files[2], advised(remedy, r"\((--\w+)\)"))
     assert len(store().ids("mine")) == 3

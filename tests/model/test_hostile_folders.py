@@ -234,7 +234,7 @@ def test_a_recipe_chooses_no_weights(
     file = folder / "processor_config.json"
     recipe = json.loads(json.loads(file.read_text())["region_recipes"]["coco"])
     change(file, region_recipes={"coco": json.dumps(recipe | {"backbone": backbone, "weights": weights})})
-    with pytest.raises(ConfigError, match="only if you say so -> name the weights yourself: --weights"):
+    with pytest.raises(ConfigError, match="only if you name them -> name the weights yourself: --weights"):
         _ = load(folder).extractor
 
 

@@ -240,13 +240,13 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         model.look(b"no image")
     with pytest.raises(ConfigError, match="nothing to match"):
         model.match([], ["x"])
-    with pytest.raises(RegionError, match="these are no boxes"):
+    with pytest.raises(RegionError, match="these are not boxes"):
         model.look(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
     with pytest.raises(RegionError, match="a tensor that is no array"):
         model.look(torch.zeros(3, 8, 8, device="meta"))
     with pytest.raises(RegionError, match="name too long"):
         model.look("x" * 5000)
-    with pytest.raises(RegionError, match=r"wholly outside its image of .* -> give four numbers a box"):
+    with pytest.raises(RegionError, match=r"wholly outside its image of .* -> give four numbers per box"):
         scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)
 

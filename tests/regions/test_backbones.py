@@ -166,7 +166,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         ({k: v for k, v in state.items() if k != "conv_stem.weight"}, "1 tensors are missing: conv_stem.weight"),
         (state | {"other": torch.ones(1)}, "1 tensors are unknown to the network: other"),
         (state | {"conv_stem.weight": torch.ones(1)}, "1 tensors are of another shape: conv_stem.weight"),
-        ({"epoch": 3}, "holds no state dict"),
+        ({"epoch": 3}, "contains no state dict"),
     ):
         torch.save(change, path)
         with pytest.raises(RegionError, match=problem):
@@ -190,7 +190,7 @@ def test_no_code_in_weights_is_run(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "x.pt").write_bytes(pickle.dumps(Payload(), protocol=2))
     torch.save({"x": Payload()}, tmp_path / "y.pt")
     for file in ("x.pt", "y.pt"):
-        with pytest.raises(RegionError, match=r"they are Python objects, which are never run") as found:
+        with pytest.raises(RegionError, match=r"they contain Python objects, which are never loaded") as found:
             weights.read(tmp_path / file)
         assert "weights_only" not in str(found.value) and str(found.value).isprintable()
     assert "executed" not in capsys.readouterr().out

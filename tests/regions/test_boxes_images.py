@@ -94,9 +94,9 @@ def test_box_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.class_ids, image.class_ids[best])
     with pytest.raises(ValueError, match="no boxes for this image"):
         source.boxes("a/7", 10, 10)
-    with pytest.raises(ValueError, match="its boxes are of an image"):
+    with pytest.raises(ValueError, match="its boxes are for an image"):
         source.boxes("a/1", 1, 1)
-    with pytest.raises(RegionError, match="another box file also holds this image"):
+    with pytest.raises(RegionError, match="another box file also contains this image"):
         BoxFiles([one, one])
     assert BoxFiles([one]).origin != BoxFiles([two]).origin
 

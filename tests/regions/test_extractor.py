@@ -127,7 +127,7 @@ def test_boxes_of_a_detector(folder: Path, tmp_path: Path) -> None:
     given[4] = replace(given[4], width=41)
     report = run(folder, tmp_path / "out", write(tmp_path / "boxes.arrow", given, detector="D"))
     assert report.written == 4 and report.failed == {
-        "s/4": "4.png: the image is 40x60, its boxes are of an image 41x60",
+        "s/4": "4.png: the image is 40x60, its boxes are for an image 41x60",
         "s/5": "5.png: no boxes for this image in the box files",
     }
     store = RegionStore(tmp_path / "out")
@@ -194,7 +194,7 @@ def test_patches_are_of_one_map(folder: Path, tmp_path: Path) -> None:
     assert wide.feature_size == build(ExtractorConfig("timm/test_vit", "random")).channels[-1]
     run(folder, tmp_path / "eight", "patches", levels=("8",))
     assert len(RegionStore(tmp_path / "eight").get("s/1").boxes) == (48 // 8) * (64 // 8)
-    with pytest.raises(ConfigError, match="microworld describes boxes, it has no patches"):
+    with pytest.raises(ConfigError, match="microworld describes boxes and has no patches"):
         run(folder, tmp_path / "none", "patches", backbone="microworld", levels=None)
     assert not (tmp_path / "none").exists()
 
@@ -202,9 +202,9 @@ def test_patches_are_of_one_map(folder: Path, tmp_path: Path) -> None:
 def test_other_settings_do_not_mix(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out")
     for change in ({"levels": ("head",)}, {"input_size": InputSize(short_side=32)}, {"backbone": "timm/test_resnet"}):
-        with pytest.raises(RegionError, match=r"holds other regions \(extractor \w+, now extractor \w+\)"):
+        with pytest.raises(RegionError, match=r"contains other regions \(extractor \w+, now extractor \w+\)"):
             run(folder, tmp_path / "out", **change)
-    with pytest.raises(RegionError, match=r"s\.arrow: holds other regions \(grid:\S+, now grid:3x3\)"):
+    with pytest.raises(RegionError, match=r"s\.arrow: contains other regions \(grid:\S+, now grid:3x3\)"):
         run(folder, tmp_path / "out", "grid:3x3")
 
 

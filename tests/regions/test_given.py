@@ -132,7 +132,7 @@ def test_detected_boxes_have_scores_and_classes(root: Path) -> None:
         assert 1 <= len(found.boxes) == len(found.scores) == len(found.class_ids) == len(found.features) <= 3
         assert (np.diff(found.scores) <= 0).all() and (found.boxes[:, 2:] <= (64, 48)).all()
     assert run(root, "detect", max_boxes=3).file is None
-    with pytest.raises(RegionError, match=r"holds other regions \(detect, best 3 of .*, now detect, best 2 of"):
+    with pytest.raises(RegionError, match=r"contains other regions \(detect, best 3 of .*, now detect, best 2 of"):
         run(root, "detect", max_boxes=2)
 
 
@@ -162,7 +162,7 @@ def test_given_boxes_with_another_kind_of_network(root: Path) -> None:
     assert boxes_of(found)[3] == boxes_of(found)[0] == HALF and found.features is not None
     np.testing.assert_allclose(found.features[3], found.features[0], atol=2e-3, rtol=2e-3)
     assert not np.allclose(found.features[2], found.features[0], atol=2e-3)
-    with pytest.raises(ConfigError, match="finds no boxes of its own"):
+    with pytest.raises(ConfigError, match="detects no boxes"):
         extract(images, "detect", network, root / "other", **options)
 
 
@@ -179,13 +179,13 @@ def test_a_whole_data_root(root: Path) -> None:
 
 
 def test_mistakes(root: Path) -> None:
-    with pytest.raises(ConfigError, match="name the data root"):
+    with pytest.raises(ConfigError, match="name their data root"):
         run(root, "given:one", data=None)
     with pytest.raises(ConfigError, match="unknown task 'on'"):
         run(root, "given:on")
     with pytest.raises(ConfigError, match="different features"):
         run(root, ["patches", "given:one"])
-    with pytest.raises(ConfigError, match="gives no boxes of these images"):
+    with pytest.raises(ConfigError, match="gives no boxes for these images"):
         extract(root / "images/t/deep", "given:one", "tiny", root / "o", data=root, source="t")
     with pytest.raises(ConfigError, match="no boxes given"):
         run(root, [])

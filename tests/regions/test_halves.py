@@ -81,7 +81,7 @@ def test_two_kinds_of_halves_do_not_mix(tmp_path: Path) -> None:
     half = [regions(f"a/{k}", 2) for k in range(20, 23)]
     write_bfloat16(tmp_path / "1" / "a" / "x.arrow", images())
     write(tmp_path / "1" / "a" / "y.arrow", half)
-    with pytest.raises(RegionError, match=r"y\.arrow: made in another way \(float16\) than x.arrow \(bfloat16\)"):
+    with pytest.raises(RegionError, match=r"y\.arrow: made differently \(float16\) from x.arrow \(bfloat16\)"):
         RegionStore(tmp_path / "1").gather(["a/1"])
     write_bfloat16(tmp_path / "2" / "a" / "x.arrow", images())
     write(tmp_path / "2" / "a" / GIVEN / "y.arrow", half)

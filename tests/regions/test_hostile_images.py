@@ -232,11 +232,11 @@ def test_a_folder_of_everything(kind: str, tmp_path: Path) -> None:
     assert len(done) + len(report.failed) == len(list(folder.iterdir()))
     for key, why in {
         "folder": "is a folder",
-        "pipe": "is no regular file",
+        "pipe": "is not a regular file",
         "loop": "symbolic links",
         "trip": "symbolic links",
         "gone": "No such file",
-        "device": "is no regular file",
+        "device": "is not a regular file",
         "empty": "is empty",
         "bomb": "more than 89,478,485 pixels",
     }.items():
@@ -335,7 +335,7 @@ def test_boxes_that_are_none() -> None:
         ([[9, 5, 5, 9]], "ends before it begins"),
         ([[500, 500, 600, 600]], "is wholly outside its image of 96x64 pixels"),
         ([[0, 0, float("nan"), 4]], "is not finite"),
-        ([0, 0, 4, 4], r"boxes of shape \(4,\) -> give four numbers a box"),
+        ([0, 0, 4, 4], r"found \(4,\) -> give four numbers per box"),
     ):
         with pytest.raises(RegionError, match=why):
             extractor.extract(shown(), boxes)

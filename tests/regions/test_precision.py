@@ -75,9 +75,11 @@ def test_the_fidelity_is_printed_and_kept(
     assert 5 < found.matched <= found.regions and 1e-4 < found.feature_median < 0.2
     assert found.feature_median <= found.feature_largest
     assert f"{found.matched} of 60 regions within 4 pixels ({found.matched / 60:.0%})" in str(found)
-    assert f"bf16 beside fp32: {found}\n" in capsys.readouterr().err and f"; beside fp32: {found}" in str(report)
+    assert f"bf16 compared with fp32: {found}\n" in capsys.readouterr().err and f"; compared with fp32: {found}" in str(
+        report
+    )
     assert RegionStore(tmp_path / "out").metadata("s")["fidelity"] == str(found)
-    assert f"beside fp32: {found}" in str(next(iter(inspect(tmp_path / "out"))))
+    assert f"compared with fp32: {found}" in str(next(iter(inspect(tmp_path / "out"))))
     assert list(report.failed) == ["s/0"] and report.written == COMPARED + 1
     stored = RegionStore(tmp_path / "out").get("s/2")  # comparing has changed nothing
     assert same(stored, extractor_of(faster, max_boxes=20).extract(folder / "2.png", image_id="s/2"))
@@ -107,7 +109,7 @@ def test_with_itself_nothing_differs(folder: Path) -> None:
 
 def test_in_fp32_nothing_is_compared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = extract(folder, "detect", small("fp32"), tmp_path / "out", max_boxes=5)
-    assert report.fidelity is None and "beside fp32" not in str(report) + capsys.readouterr().err
+    assert report.fidelity is None and "compared with fp32" not in str(report) + capsys.readouterr().err
     metadata = RegionStore(tmp_path / "out").metadata("s")
     assert "fidelity" not in metadata and Recipe.of(metadata).config.precision == "fp32"
 
@@ -131,7 +133,7 @@ def test_made_again_from_its_recipe_it_has_its_precision(monkeypatch: pytest.Mon
     made = extractor_of("x152", weights="random", precision="bf16")
     assert made.recipe().config.precision == "bf16" and made.settings["precision"] == "bf16"
     assert Extractor.from_recipe(made.recipe(), weights="random").mark == made.mark
-    with pytest.raises(RegionError, match="makes other features"):
+    with pytest.raises(RegionError, match="expected features with fingerprint"):
         other = replace(made.recipe().config, precision="fp32")
         Extractor.from_recipe(replace(made.recipe(), config=other), weights="random")
 

@@ -170,14 +170,14 @@ def test_without_any_model_the_remedy_names_a_network(root: Path, tmp_path: Path
 def test_kinds_of_boxes_do_not_mix_in_a_source(root: Path) -> None:
     one, two = (root / "images" / "mine" / name for name in ("first", "second"))
     extract(one, "detect", "microworld", root / "regions", progress=False)
-    with pytest.raises(RegionError, match=r"holds other regions \(detect, best 20 of at least 0.15, now grid:6x6\)"):
+    with pytest.raises(RegionError, match=r"contains other regions \(detect, best 20 of at least 0.15, now grid:6x6\)"):
         extract(two, "grid", "microworld", root / "regions", progress=False)
     extract(two, "grid", "microworld", root / "other", progress=False)
     files = [root / "regions" / "mine" / "first.arrow", root / "other" / "mine" / "second.arrow"]
     with pytest.raises(RegionError, match=r"grid:6x6 here, detect, best 20 of at least 0\.15 there"):
         merge(files, root / "merged" / "mine" / "all.arrow", progress=False)
     shutil.copy(files[1], files[0].parent)
-    with pytest.raises(RegionError, match=r"another way \(grid:6x6\) than first\.arrow \(detect, best 20"):
+    with pytest.raises(RegionError, match=r"made differently \(grid:6x6\) from first\.arrow \(detect, best 20"):
         RegionStore(root / "regions").ids("mine")
 
 
@@ -197,12 +197,12 @@ def test_boxes_of_files_are_told_apart_by_what_found_them(
         extract(folder, boxes, "microworld", tmp_path / name, progress=False, max_boxes=2)
     one, two, old = (RegionStore(tmp_path / name) for name in ("one", "two", "old"))
     (made,) = one.made("mine")
-    assert made.recipe is not None and str(made.recipe) == "boxes of files (Alpha, best 2)"
+    assert made.recipe is not None and str(made.recipe) == "boxes from files (Alpha, best 2)"
     processor.region_fingerprints["mine"] = made.fingerprint
     processor.region_recipes["mine"] = made.recipe.to_json()
     processor.check_regions(one, ["mine"])
     processor.check_regions(old, ["mine"])  # it does not say what found its boxes: no reason to refuse it
-    with pytest.raises(RegionError, match=r"boxes of files \(Beta, best 2\).*BOXES: the file of boxes of Alpha"):
+    with pytest.raises(RegionError, match=r"boxes from files \(Beta, best 2\).*BOXES: the file of boxes of Alpha"):
         processor.check_regions(two, ["mine"])
 
 
@@ -214,7 +214,7 @@ def _boxes_only(image: Any) -> Any:
 
 
 def test_a_store_and_a_model_of_before_go_together(root: Path, processor: TwelveProcessor) -> None:
-    """Recipes of older versions lack what found boxes of files, and say everything else."""
+    """Recipes of older versions lack what found boxes from files, and say everything else."""
     old = json.loads(extractor_of("microworld").recipe().to_json())
     del old["origin"]
     processor.region_fingerprints["mine"] = old["fingerprint"]
@@ -254,7 +254,7 @@ def test_what_a_command_cannot_say_is_said_beside_it(tmp_path: Path) -> None:
     )
     text = extract_command(recipe, "s", tmp_path)
     assert "--weights WEIGHTS " in text and "WEIGHTS: the path of my weights.safetensors" in text
-    assert "wide 224, high 224 can be asked for in Python alone" in text
+    assert "wide 224, high 224 can be set only in Python" in text
     assert recipe.config.input_size == FixedSize(224, 224)
 
 

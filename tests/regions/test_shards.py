@@ -77,7 +77,7 @@ def test_a_part_without_images(folder: Path, network: FeatureExtractor, tmp_path
 def test_what_is_named() -> None:
     assert shard_of("0/4", {}) == Shard(0, 4) and shard_of(" 3/4 ", {}) == Shard(3, 4)
     for text in ("4/4", "1", "a/b", "-1/4", "1/0", "", "1/4/5"):
-        with pytest.raises(ConfigError, match=re.escape(" ".join(f"--shard {text} is no part of a whole".split()))):
+        with pytest.raises(ConfigError, match=re.escape(" ".join(f"--shard {text} does not name a part".split()))):
             shard_of(text, {})
 
 

@@ -71,19 +71,19 @@ def test_an_extractor_with_weights_from_a_file_needs_them_again(folder: Path, tm
     )
     recorded = RegionStore(tmp_path / "out").metadata("s")
     assert str(tmp_path) not in str(recorded)  # no one's folders are told to others
-    with pytest.raises(ConfigError, match=r"microworld wants the weights weights\.safetensors .* -> say where"):
+    with pytest.raises(ConfigError, match=r"microworld needs the weights weights\.safetensors .* -> say where"):
         again(tmp_path / "out")
     shutil.move(tmp_path / "weights.safetensors", tmp_path / "moved.safetensors")
     found = again(tmp_path / "out", weights=str(tmp_path / "moved.safetensors")).extract(folder / "0.png")
     assert len(found.boxes) == len(RegionStore(tmp_path / "out").get("s/0").boxes) > 0
-    with pytest.raises(RegionError, match=r"other\.safetensors: makes other features \(fingerprint \w+\)"):
+    with pytest.raises(RegionError, match=r"other\.safetensors: expected features with fingerprint \w+ .*found \w+"):
         again(tmp_path / "out", weights=str(tmp_path / "other.safetensors"))
 
 
 def test_a_tower_made_again(folder: Path, tmp_path: Path) -> None:
     tower = save_tower("vit", tmp_path / "tower")
     extract(folder, "patches", "transformers", tmp_path / "out", weights=str(tower), progress=False)
-    with pytest.raises(ConfigError, match="transformers wants the weights tower"):
+    with pytest.raises(ConfigError, match="transformers needs the weights tower"):
         again(tmp_path / "out")
     found = again(tmp_path / "out", weights=str(tower)).extract(folder / "0.png")
     assert found.features is not None and found.features.shape == (16, 32)
@@ -113,7 +113,7 @@ def test_boxes_of_files_cannot_be_had_of_another_image(folder: Path, tmp_path: P
     stored = RegionStore(tmp_path / "out").get("s/0")
     found = extractor.extract(folder / "0.png", stored.boxes)
     np.testing.assert_allclose(found.features, stored.features, atol=2e-3, rtol=2e-3)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"boxes of files, .* -> give the boxes of this image"):
+    with pytest.raises(ConfigError, match=r"boxes from files, .* -> give the boxes of this image"):
         extractor.extract(folder / "0.png")
 
 
@@ -142,17 +142,17 @@ def test_probabilities_and_bfloat16_in_a_store(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("boxes", "problem"),
     [
-        ([["a", "b", "c", "d"]], "these are no boxes"),
-        ([[1, 2, 3, 4], [1, 2]], "these are no boxes"),
-        ({"x": 1}, "these are no boxes"),
-        (torch.zeros(1, 4, device="meta"), "these are no boxes"),
+        ([["a", "b", "c", "d"]], "these are not boxes"),
+        ([[1, 2, 3, 4], [1, 2]], "these are not boxes"),
+        ({"x": 1}, "these are not boxes"),
+        (torch.zeros(1, 4, device="meta"), "these are not boxes"),
         ([[0, 0, 1e300, 5]], "is not finite"),
         ([[9, 9, 1, 1]], "ends before it begins"),
     ],
 )
 def test_given_boxes_that_are_none(boxes: object, problem: str) -> None:
     """What is to be mended is the boxes, not the image."""
-    with pytest.raises(RegionError, match=f"{problem}.*-> give four numbers a box"):
+    with pytest.raises(RegionError, match=f"{problem}.*-> give four numbers per box"):
         extractor_of("microworld").extract(np.zeros((9, 9, 3), np.uint8), boxes)  # type: ignore[arg-type]
 
 

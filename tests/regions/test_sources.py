@@ -140,9 +140,9 @@ def test_the_fingerprint_follows_weights_and_settings(case: Case, network: Featu
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_finds_no_boxes_says_so(name: str, made: Callable[[str], FeatureExtractor]) -> None:
     network = made(name)
-    with pytest.raises(ConfigError, match=r"finds no boxes of its own -> give --boxes FILE or grid:SIZE"):
+    with pytest.raises(ConfigError, match=r"detects no boxes -> give --boxes FILE or grid:SIZE"):
         network.detect(network.encode([network.prepare(shown())]), 5, 0.0)
-    with pytest.raises(ConfigError, match="finds no boxes of its own"):
+    with pytest.raises(ConfigError, match="detects no boxes"):
         extractor_of(network, boxes="detect")
     with pytest.raises(ConfigError, match="has no class probabilities -> leave --class-probabilities out"):
         extractor_of(network, boxes=CASES[name].boxes, class_probabilities=True)
@@ -151,9 +151,9 @@ def test_what_finds_no_boxes_says_so(name: str, made: Callable[[str], FeatureExt
 @pytest.mark.parametrize("name", DETECTORS)
 def test_what_has_no_patches_says_so(name: str, made: Callable[[str], FeatureExtractor]) -> None:
     network = made(name)
-    with pytest.raises(ConfigError, match="describes boxes, it has no patches"):
+    with pytest.raises(ConfigError, match="describes boxes and has no patches"):
         network.patches(network.encode([network.prepare(shown())]))
-    with pytest.raises(ConfigError, match="describes boxes, it has no patches"):
+    with pytest.raises(ConfigError, match="describes boxes and has no patches"):
         extractor_of(network, boxes="patches")
 
 

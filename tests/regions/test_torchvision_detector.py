@@ -147,13 +147,13 @@ def test_mistakes(tmp_path: Path) -> None:
         build_named(MOBILE)
     with pytest.raises(ConfigError, match="has no level '8' -> leave --levels out"):
         build_named(MOBILE, "random", levels=("8",))
-    with pytest.raises(ConfigError, match="describes boxes, it has no patches"):
+    with pytest.raises(ConfigError, match="describes boxes and has no patches"):
         build_named(MOBILE, "random", boxes="patches")
-    with pytest.raises(ConfigError, match="keeps the shape of images"):
+    with pytest.raises(ConfigError, match="keeps the aspect ratio of images"):
         build_named(MOBILE, "random", input_size=FixedSize(64, 64))
     with pytest.raises(ConfigError, match="takes images of one size only"):
         build_named("ssdlite320_mobilenet_v3_large", "random", input_size=InputSize(short_side=64))
-    with pytest.raises(ConfigError, match="has no legacy ways -> leave --legacy out, or choose --backbone x152"):
+    with pytest.raises(ConfigError, match="has no legacy mode -> leave --legacy out, or choose --backbone x152"):
         build_named(MOBILE, "random", legacy=True)
     with pytest.raises(ConfigError, match=r"unknown backbone .fasterrcnn_resnet51_fpn. \(did you mean"):
         build_named("fasterrcnn_resnet51_fpn", "random")

@@ -33,7 +33,7 @@ Turns: TypeAlias = "tuple[tuple[str, str], ...]"
 MOST_TEXT, MOST_BOXES = 100_000, 1_000
 """Characters of a text and boxes to choose among: more are a mistake, and take a processor minutes."""
 
-_BOXES = "give four numbers a box: x1, y1, x2, y2"
+_BOXES = "give four numbers per box: x1, y1, x2, y2"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
 
 
@@ -128,7 +128,7 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     try:
         found = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # torch says so of tensors with gradients
-        raise ConfigError("these are no boxes", remedy=_BOXES) from None
+        raise ConfigError("these are not boxes", remedy=_BOXES) from None
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
         raise ConfigError(f"boxes of shape {found.shape}", remedy=_BOXES)
     if len(found) > MOST_BOXES:  # each looks at every other: their square is what it takes

@@ -164,7 +164,7 @@ class Predictor(Abilities):
                 raise RegionError(
                     f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its image of "
                     f"{size[0]}x{size[1]} pixels",
-                    remedy="give four numbers a box, pixels of the image: x1, y1, x2, y2",
+                    remedy="give four numbers per box: x1, y1, x2, y2 in pixels of the image",
                 )
         return self.extractor.extract(scene.image, boxes)
 

@@ -83,7 +83,7 @@ def extract_command(
         say("--short-side", size.short_side)
         say("--max-scale", repr(size.max_scale))
     if size is not None and (other := _unsaid(size)):
-        notes.append(f"{other} can be asked for in Python alone, as input_size of an ExtractorConfig")
+        notes.append(f"{other} can be set only in Python, as input_size of an ExtractorConfig")
     say("--max-boxes", config.max_boxes, detected and config.max_boxes is not None)
     say("--threshold", repr(config.threshold), detected and config.threshold is not None)
     if config.legacy:

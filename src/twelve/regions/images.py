@@ -144,7 +144,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Im
     except OSError as error:
         raise ValueError(error.strerror or "cannot be opened") from error
     if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
-        raise ValueError("is a folder" if stat.S_ISDIR(found.st_mode) else "is no regular file")
+        raise ValueError("is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file")
     if not found.st_size:
         raise ValueError("is empty")
     with open(path, "rb") as file:
@@ -170,7 +170,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
             Image.init()
             return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
         except UnidentifiedImageError as error:
-            raise ValueError("cannot identify image file (it holds no kind of image that is read)") from error
+            raise ValueError("cannot identify image file (it is not in a supported format)") from error
         except Image.DecompressionBombError as error:
             raise TooLarge(_TOO_MANY.format("it has", max_pixels)) from error
         finally:

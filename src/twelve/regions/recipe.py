@@ -54,7 +54,7 @@ class Recipe:
         if config.boxes:
             least = "" if config.threshold is None else f" of at least {config.threshold:.9g}"
             return config.boxes + most + least
-        return f"boxes of files ({self.origin}{most})" if self.origin else "boxes of files"
+        return f"boxes from files ({self.origin}{most})" if self.origin else "boxes from files"
 
     def same_boxes(self, other: Recipe) -> bool:
         """Whether both have boxes of the same kind. Boxes of files are compared by the name of their detector; files

@@ -15,7 +15,7 @@ LARGEST = 4096
 """Longest side of a network's input, in pixels: four times what any network here was trained on."""
 _AREA = 1 << 22
 """Largest area of a network's input, in pixels; its feature maps fit into the memory of a small machine."""
-_REMEDY = "ask for a smaller size of the network's input"
+_REMEDY = "choose a smaller input size"
 
 
 def _check(what: str, pixels: Any, most: int) -> None:

@@ -24,7 +24,7 @@ def build(config: ExtractorConfig) -> FeatureExtractor:
         raise ConfigError("no network named", remedy="name one: --backbone NAME")
     if name != x152.NAME:
         for option, wrong, what in (
-            ("--legacy", config.legacy, "legacy ways"),
+            ("--legacy", config.legacy, "legacy mode"),
             ("--precision", config.precision != "fp32", f"precision {config.precision}"),
         ):
             if wrong:
@@ -36,10 +36,10 @@ def build(config: ExtractorConfig) -> FeatureExtractor:
             raise lacking(name, "patches")
         if config.levels is not None:
             raise ConfigError(
-                f"{name} has no level {config.levels[0]!r}", remedy="leave --levels out: its features are its own"
+                f"{name} has no level {config.levels[0]!r}", remedy="leave --levels out: its features are fixed"
             )
         if isinstance(config.input_size, FixedSize):
-            raise ConfigError(f"{name} keeps the shape of images", remedy="give a short side alone")
+            raise ConfigError(f"{name} keeps the aspect ratio of images", remedy="give only a short side")
         return x152.build_from(config) if name == x152.NAME else torchvision_detector.build(config)
     if name in shipped_detector.shipped():
         return shipped_detector.build(config)

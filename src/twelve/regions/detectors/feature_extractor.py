@@ -36,10 +36,10 @@ CODE_VERSION = 1
 Ability: TypeAlias = Literal["detect", "patches", "probabilities"]
 _LACKING: dict[Ability, tuple[str, str]] = {
     "detect": (
-        "finds no boxes of its own",
+        "detects no boxes",
         "give --boxes FILE or grid:SIZE, or a --backbone that is a detector",
     ),
-    "patches": ("describes boxes, it has no patches", "give --boxes detect, FILE or grid:SIZE"),
+    "patches": ("describes boxes and has no patches", "give --boxes detect, FILE or grid:SIZE"),
     "probabilities": ("has no class probabilities", "leave --class-probabilities out, or choose a detector"),
 }
 

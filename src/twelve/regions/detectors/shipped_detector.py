@@ -308,7 +308,7 @@ def build(config: ExtractorConfig, *, seed: int = 0) -> ShippedDetector:
     name, weights = config.backbone, config.weights
     if config.levels not in (None, ("head",)):
         raise ConfigError(
-            f"{name} has no level {config.levels[0]!r}", remedy="leave --levels out: it has features of one kind"
+            f"{name} has no level {config.levels[0]!r}", remedy="leave --levels out: its features are fixed"
         )
     if config.patches:
         raise lacking(name, "patches")

@@ -67,7 +67,7 @@ def build(config: ExtractorConfig) -> VisionTower:
         RegionError: the files are missing, damaged or incomplete.
     """
     if not config.weights or config.weights in ("pretrained", "random"):
-        raise ConfigError(f"--backbone {NAME} wants to know which network", remedy=_OTHER)
+        raise ConfigError(f"--backbone {NAME} needs the name of a network", remedy=_OTHER)
     if config.map_levels not in (None, ("head",)):
         raise ConfigError(f"{NAME} has no level {config.map_levels[0]!r}", remedy="leave --levels out")
     folder = resolve(config.weights, *FILES, error=RegionError)
@@ -75,15 +75,13 @@ def build(config: ExtractorConfig) -> VisionTower:
     kind: Any = network.config
     patch = getattr(kind, "patch_size", None)
     if not isinstance(patch, int) or not getattr(processor, "image_mean", None):
-        raise ConfigError(f"{kind.model_type} is no vision transformer", file=folder, remedy=_OTHER)
+        raise ConfigError(f"{kind.model_type} is not a vision transformer", file=folder, remedy=_OTHER)
     network.eval().requires_grad_(False)
     try:
         tower = VisionTower(network, f"{NAME}/{kind.model_type}", patch, processor)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(
-            f"{kind.model_type} does not take images alone ({why})", file=folder, remedy=_OTHER
-        ) from error
+        raise ConfigError(f"{kind.model_type} needs more than images ({why})", file=folder, remedy=_OTHER) from error
     tower.weights_hash = weight_files.content_hash(network)
     tower.configure(config.input_size, patches=config.patches)
     return tower.eval()
@@ -121,7 +119,7 @@ def _load(folder: str) -> tuple[nn.Module, Any]:
         raise RegionError(
             f"{len(lacking)} tensors are missing: {', '.join(lacking[:3])}",
             file=folder,
-            remedy="name a folder that was saved whole",
+            remedy="name a folder that was saved completely",
         )
     return vision, processor
 

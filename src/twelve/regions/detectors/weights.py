@@ -56,7 +56,7 @@ def resolve(weights: str) -> Path:
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
         raise ConfigError(
-            f"package {name} should carry one weight file ({', '.join(SUFFIXES)}), found: {listed}",
+            f"package {name} should contain one weight file ({', '.join(SUFFIXES)}), found: {listed}",
             file=folder,
             remedy="name the file itself as --weights",
         )
@@ -83,13 +83,13 @@ def read(path: Path) -> dict[str, torch.Tensor]:
         raise RegionError(
             f"cannot read these weights ({_why(path, error)})",
             file=path,
-            remedy="give a safetensors file or a torch file that holds tensors alone",
+            remedy="give a safetensors file or a torch file that contains only tensors",
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
-        raise RegionError("holds no state dict", file=path, remedy="save model.state_dict() alone")
+        raise RegionError("contains no state dict", file=path, remedy="save only model.state_dict()")
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
@@ -100,7 +100,7 @@ def _why(path: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if re.search("unsupported (global|class)", str(error), re.IGNORECASE):  # a Python object, which is not unpickled
-        return "they are Python objects, which are never run, and not tensors alone"
+        return "they contain Python objects, which are never loaded"
     kind = "safetensors" if path.suffix == ".safetensors" else "torch"
     return f"truncated, damaged, or not a {kind} file"
 

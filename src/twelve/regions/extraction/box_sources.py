@@ -139,7 +139,7 @@ class BoxFiles(BoxSource):
             for image in file:
                 if image.image_id in self._images:
                     raise RegionError(
-                        "another box file also holds this image", file=path, record=image.image_id, remedy="give one"
+                        "another box file also contains this image", file=path, record=image.image_id, remedy="give one"
                     )
                 if why := _flaw(image):
                     raise RegionError(why, file=path, record=image.image_id, remedy="correct or remove that box")
@@ -157,7 +157,7 @@ class BoxFiles(BoxSource):
         if found is None:
             raise ValueError("no boxes for this image in the box files")
         if (found.width, found.height) != (width, height):
-            raise ValueError(f"the image is {width}x{height}, its boxes are of an image {found.width}x{found.height}")
+            raise ValueError(f"the image is {width}x{height}, its boxes are for an image {found.width}x{found.height}")
         if self.most is not None and len(found.boxes) > self.most:
             best: slice | NDArray[np.int64] = slice(self.most)
             if found.scores is not None:
@@ -245,7 +245,7 @@ class FilesElsewhere(BoxSource):
 
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
         raise ConfigError(
-            "the regions have boxes of files, of which there are none for another image",
+            "the regions have boxes from files, which contain none for other images",
             remedy="give the boxes of this image",
         )
 

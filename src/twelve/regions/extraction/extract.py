@@ -84,7 +84,7 @@ def extract(
         jobs.append(given_job(extractor, given_boxes(_root(data), tasks), tasks, paths, out / source, part))
         if not jobs[-1].todo and not jobs[-1].present and part is None:
             raise ConfigError(
-                f"{', '.join(tasks)} gives no boxes of these images", remedy="check --images, --data and given:TASK"
+                f"{', '.join(tasks)} gives no boxes for these images", remedy="check --images, --data and given:TASK"
             )
     return run_jobs(extractor, source, jobs, progress=progress, started=started)
 
@@ -143,9 +143,7 @@ def _given(root: DataRoot, tasks: Iterable[str] | None) -> Mapping[str, Mapping[
 
 def _root(data: Path | DataRoot | None) -> DataRoot:
     if data is None:
-        raise ConfigError(
-            "given:TASK needs the dataset's files", remedy="name the data root that holds them: --data ROOT"
-        )
+        raise ConfigError("given:TASK needs the dataset's files", remedy="name their data root: --data ROOT")
     return data if isinstance(data, DataRoot) else DataRoot(data)
 
 

@@ -42,7 +42,7 @@ from twelve.types.regions import Regions
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-_BOXES = "give four numbers a box, pixels of the image: x1, y1, x2, y2"
+_BOXES = "give four numbers per box: x1, y1, x2, y2 in pixels of the image"
 
 
 class Extractor:
@@ -99,13 +99,13 @@ class Extractor:
         config = recipe.config
         if recipe.weights_file and weights is None:
             raise ConfigError(
-                f"{config.backbone} wants the weights {config.weights} that the regions were made with",
+                f"{config.backbone} needs the weights {config.weights} with which the regions were made",
                 remedy="say where that file or folder is",
             )
         if weights is None and not recipe.own_weights:
             raise ConfigError(
                 f"the recipe of the regions names the weights {config.weights!r} of {config.backbone}, which are "
-                "opened, imported or fetched only if you say so",
+                "opened, imported or downloaded only if you name them",
                 remedy="name the weights yourself: --weights FILE, package:NAME, pretrained or random",
             )
         found = cls(replace(config, weights=config.weights if weights is None else weights, **options))
@@ -113,7 +113,7 @@ class Extractor:
             found.boxes = FilesElsewhere()
         if found.mark != recipe.fingerprint:
             raise RegionError(
-                f"makes other features (fingerprint {found.mark}) than the regions have ({recipe.fingerprint})",
+                f"expected features with fingerprint {recipe.fingerprint} as in the regions, found {found.mark}",
                 file=weights,
                 remedy="give the weights that the regions were made with, under the same version of this package",
             )
@@ -195,9 +195,9 @@ def _corners(boxes: ArrayLike) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, and are refused
             found = np.asarray(boxes.detach() if isinstance(boxes, torch.Tensor) else boxes, dtype=np.float32)
     except (TypeError, ValueError, RuntimeError):
-        raise RegionError("these are no boxes", remedy=_BOXES) from None
+        raise RegionError("these are not boxes", remedy=_BOXES) from None
     if found.size == 0:
         return np.empty((0, 4), dtype=np.float32)
     if found.ndim != 2 or found.shape[1] != 4:
-        raise RegionError(f"boxes of shape {found.shape}", remedy=_BOXES)
+        raise RegionError(f"expected boxes of shape (R, 4), found {found.shape}", remedy=_BOXES)
     return found

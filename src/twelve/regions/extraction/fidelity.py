@@ -119,7 +119,7 @@ def fidelities(
         fidelity = compare([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None
         found.append(fidelity)
         if fidelity is not None and progress:
-            print(f"{name} beside fp32: {fidelity}", file=sys.stderr, flush=True)
+            print(f"{name} compared with fp32: {fidelity}", file=sys.stderr, flush=True)
     return found
 
 

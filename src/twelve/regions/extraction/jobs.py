@@ -80,7 +80,7 @@ class ExtractReport:
             text = f"{self.source}: {self.written} images in {self.file} ({self.seconds:.0f} s)"
             text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
             text += f"; {self.present} were extracted before" if self.present else ""
-        text += f"; beside fp32: {self.fidelity}" if self.fidelity else ""
+        text += f"; compared with fp32: {self.fidelity}" if self.fidelity else ""
         if self.failed:
             shown = list(self.failed.items())[:_SHOWN]
             text += f"; {len(self.failed)} skipped:" + "".join(f"\n  {key}: {why}" for key, why in shown)
@@ -269,13 +269,13 @@ def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxS
         file = RegionFile(path)
         for made in file.made:
             if differs := made.difference(wanted):
-                problem = f"holds other regions ({differs[0]}, now {differs[1]})"
+                problem = f"contains other regions ({differs[0]}, now {differs[1]})"
                 raise RegionError(problem, file=path, remedy=remedy)
         for image in file:
             if image.image_id in paths:
                 present.add(image.image_id)
                 if _other_boxes(image, supply):
-                    problem = "holds other boxes for this image"
+                    problem = "contains other boxes for this image"
                     raise RegionError(problem, file=path, record=image.image_id, remedy=remedy)
     return present
 

@@ -46,7 +46,7 @@ def shard_of(text: str | None, environment: Mapping[str, str] = os.environ) -> S
         text = f"{environment.get('RANK', '')}/{size}"
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if match is None or int(match[1]) >= int(match[2]):
-        raise ConfigError(f"--shard {text} is no part of a whole", remedy="write 0/4, 1/4, 2/4 and 3/4 for four parts")
+        raise ConfigError(f"--shard {text} does not name a part", remedy="write 0/4, 1/4, 2/4 and 3/4 for four parts")
     return Shard(int(match[1]), int(match[2]))
 
 

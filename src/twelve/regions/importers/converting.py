@@ -147,7 +147,7 @@ class Converter:
         if self.shape.class_ids:
             class_ids = _column(found.class_ids, "class ids", rows, np.int64)
             if rows and (class_ids.min() < 0 or class_ids.max() > np.iinfo(np.int16).max):
-                raise BadRecord("class ids that are no small numbers")
+                raise BadRecord("class ids out of range")
             class_ids = class_ids.astype(np.int16)
         return scores, class_ids
 
@@ -166,7 +166,7 @@ def _table(values: Any, name: str, columns: int | None) -> NDArray[np.float32]:
     """(R, columns) finite float32; an empty array has no rows."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
-        raise BadRecord(f"{name} that are no numbers")
+        raise BadRecord(f"{name} that are not numbers")
     if not array.size and (array.ndim < 2 or not len(array)):
         return np.zeros((0, columns or 0), dtype=np.float32)
     if array.ndim != 2 or (columns is not None and array.shape[1] != columns):

@@ -101,9 +101,7 @@ class H5Files:
             known = entries or {}
             return [known[k].at(row) if k in known else Entry(k, row) for row, k in enumerate(names)]
         if entries is None:
-            raise RegionError(
-                "it does not say which images these are", file=path, remedy="give the file that does: --index FILE"
-            )
+            raise RegionError("it does not name its images", file=path, remedy="give the file that does: --index FILE")
         kept = [e for e in entries.values() if e.file is None or (number and e.file == int(number[1]))]
         return sorted(kept, key=lambda entry: entry.row)
 
@@ -213,4 +211,4 @@ def _sizes(fields: dict[str, Any], entry: Entry | None) -> Mapping[str, Any]:
         if spatial[places[0], 2] > 0 and spatial[places[1], 3] > 0:
             width = round(float(boxes[places[0], 2] / spatial[places[0], 2]))
             return fields | {"width": width, "height": round(float(boxes[places[1], 3] / spatial[places[1], 3]))}
-    raise BadRecord("the image's size is nowhere: give --index FILE with widths and heights")
+    raise BadRecord("the size of the image is unknown: give --index FILE with widths and heights")

@@ -92,10 +92,10 @@ class LmdbFile:
         except BadRecord as error:
             raise self._damaged(error) from None
         if not isinstance(listed, list):
-            raise self._damaged("its keys are no list")
+            raise self._damaged("its keys are not a list")
         keys = [key.encode("latin1") if isinstance(key, str) else key for key in listed]
         if not all(isinstance(key, bytes) and key for key in keys):
-            raise self._damaged("its keys are no byte strings")
+            raise self._damaged("its keys are not byte strings")
         return keys
 
     def _damaged(self, reason: object) -> RegionError:

@@ -90,8 +90,8 @@ def _recognised(path: Path) -> str:
     raise RegionError(
         f"not a file of a known format: it looks like {seen}",
         file=path,
-        remedy=f"docs/regions.md shows the layouts of {', '.join(FORMATS)}; is it one of these all the same, name it "
-        "with --format",
+        remedy=f"docs/regions.md shows the layouts of {', '.join(FORMATS)}; if it is one of these, name it with "
+        "--format",
     )
 
 

@@ -211,7 +211,7 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     present = set(batch.schema.names)
     boxes = fixed(listed("boxes"), _ROWS["boxes"], "boxes")
     if boxes.shape[1:] != (4,):
-        raise bad("column boxes does not hold four numbers a box")
+        raise bad("column boxes does not have four numbers per box")
     optional: dict[str, NDArray[Any] | None] = {}
     name = "class_probabilities"
     optional[name] = fixed(listed(name), _ROWS[name], name) if name in present else None

@@ -93,7 +93,7 @@ def check_file(whole: memoryview) -> bool:
     """
     end = len(whole) - len(_MAGIC) - 4
     if end < len(_MAGIC) or bytes(whole[: len(_MAGIC)]) != _MAGIC or bytes(whole[end + 4 :]) != _MAGIC:
-        raise BadHeader("it does not begin and end as Arrow files do")
+        raise BadHeader("it does not begin and end like an Arrow file")
     size = _unpacked("<i", whole, end)
     if not 0 < size <= end:
         raise BadHeader(f"it claims a footer of {size:,} bytes")

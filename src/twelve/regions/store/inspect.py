@@ -69,7 +69,7 @@ class FileReport:
         if origin := self.metadata.get("boxes_origin"):
             lines.append(f"boxes: {origin}")
         if fidelity := self.metadata.get("fidelity"):
-            lines.append(f"beside fp32: {fidelity}")
+            lines.append(f"compared with fp32: {fidelity}")
         classes = self.metadata.get("classes")
         if isinstance(classes, list):
             lines.append(f"classes: {len(classes):,} ({', '.join(map(str, classes[:3]))}, ...)")

@@ -51,7 +51,7 @@ class MergeReport:
         text = f"{self.target}: {self.images:,} images, {self.regions:,} regions, of {self.files} files"
         if not self.written:
             text = f"{self.target}: nothing to do, it holds all {self.images:,} images"
-        text += f"; {self.equal} were there twice, equal" if self.equal else ""
+        text += f"; {self.equal} equal duplicates dropped" if self.equal else ""
         return text + (f"; {self.removed} files removed" if self.removed else "")
 
 
@@ -134,15 +134,15 @@ class _Merge:
                 differs, other = _other_columns(file, self.files[0]), self.files[0]
             if differs:
                 raise RegionError(
-                    f"cannot be one with {other.path}: {differs[0]} here, {differs[1]} there",
+                    f"cannot be merged with {other.path}: {differs[0]} here, {differs[1]} there",
                     file=file.path,
                     remedy="merge the files of one extractor and one source only",
                 )
             beside = file.path.resolve().parent == self.target.resolve().parent
             if beside and not remove and file.path.resolve() != self.target.resolve():
                 raise ConfigError(
-                    f"{self.target.name} would stand beside {file.path.name}, and every image be there twice",
-                    remedy="let the merged files be removed (--remove), or give an --out elsewhere",
+                    f"{self.target.name} would be beside {file.path.name}, and every image would be there twice",
+                    remedy="remove the merged files with --remove, or give an --out elsewhere",
                 )
 
     def run(self, remove: bool, progress: bool) -> MergeReport:
@@ -197,7 +197,7 @@ class _Merge:
         for place in others:
             if not _equal(image, self._regions(place)):
                 raise RegionError(
-                    f"the image is other than in {self.files[first[0]].path}",
+                    f"the image differs from that in {self.files[first[0]].path}",
                     file=self.files[place[0]].path,
                     record=image_id,
                     remedy="remove the file that is out of date",
@@ -218,7 +218,7 @@ class _Merge:
         try:
             metadata = combined([file.metadata for file in self.files])
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            problem = f"what it, or one merged with it, records of images left out cannot be read ({error})"
+            problem = f"the list of skipped images in it, or in a file merged with it, cannot be read ({error})"
             raise RegionError(
                 problem, file=self.files[0].path, remedy="delete it and extract its images again"
             ) from error

@@ -87,9 +87,9 @@ class RegionFile:
             return
         if found.st_size != size or found.st_mtime_ns != changed:
             raise RegionError(
-                f"was written over while it was in use ({size:,} bytes then, {found.st_size:,} now)",
+                f"was overwritten while in use ({size:,} bytes then, {found.st_size:,} now)",
                 file=self.path,
-                remedy=f"start the command again once the file is whole: twelve regions verify {quoted(self.path)}",
+                remedy=f"start the command again when the file is complete: twelve regions verify {quoted(self.path)}",
             )
 
     @property

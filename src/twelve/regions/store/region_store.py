@@ -178,7 +178,7 @@ class RegionStore:
         if batch.features is None:
             source = batch.ids[own].partition("/")[0]
             raise RegionError(
-                "this file holds boxes without features",
+                "this file has boxes without features",
                 file=self.root / source,
                 record=batch.ids[own],
                 remedy=f"move it elsewhere and run: {self.command(source)}",

@@ -24,7 +24,7 @@ def open_files(folder: Path) -> list[RegionFile]:
     for file in files:
         if differs := file.difference(files[0]):
             raise RegionError(
-                f"made in another way ({differs[0]}) than {files[0].path.name} ({differs[1]})",
+                f"made differently ({differs[0]}) from {files[0].path.name} ({differs[1]})",
                 file=file.path,
                 remedy=f"keep the files of one extractor and one kind of boxes in {folder} and extract the other "
                 "images again",

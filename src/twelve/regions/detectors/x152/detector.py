@@ -261,7 +261,7 @@ def build(
     if not weights or weights == "pretrained":
         raise ConfigError(
             f"{NAME} has no download of its own" if weights else "no weights given",
-            remedy="give --weights detectron_model.pth (docs/regions.md says whose it is), or random to try things out",
+            remedy="give --weights detectron_model.pth (see docs/regions.md), or random to try things out",
         )
     if precision not in _DTYPES:
         raise ConfigError(f"{NAME} has no precision {precision}", remedy="choose --precision fp32 or bf16")
