@@ -68,7 +68,7 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
         ({"image": "0.png", "answer": "x", "threshold": 0.5}, "line 1.*a threshold is not for answer"),
         ({"image": "0.png", "answer": "x", "boxes": [BOX]}, "line 1.*boxes are not for answer"),
         ({"image": "0.png", "choose": "x"}, "line 1.*no boxes to choose from"),
-        ({"image": "0.png", "choose": "x", "boxes": [[10**400, 2, 3, 4]]}, "line 1.*no boxes"),
+        ({"image": "0.png", "choose": "x", "boxes": [[10**400, 2, 3, 4]]}, "line 1.*not boxes"),
         ({"image": "0.png", "guess": "is it red? yes", "boxes": [BOX]}, "line 1.*this is no dialogue"),
         ({"image": "0.png", "guess": [["is it red?", "maybe"]], "boxes": [BOX]}, "line 1.*answer yes, no or n/a"),
         ({"image": "0.png", "locate": "x", "score": 3}, "line 1.*field 'score' would hide"),

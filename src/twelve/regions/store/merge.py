@@ -142,7 +142,7 @@ class _Merge:
             if beside and not remove and file.path.resolve() != self.target.resolve():
                 raise ConfigError(
                     f"{self.target.name} would be beside {file.path.name}, and every image would be there twice",
-                    remedy="remove the merged files with --remove, or give an --out elsewhere",
+                    remedy="remove the merged files (--remove), or give an --out elsewhere",
                 )
 
     def run(self, remove: bool, progress: bool) -> MergeReport:
