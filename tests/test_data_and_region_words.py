@@ -18,7 +18,7 @@ from twelve.predictor.results import Answer, percent
 from twelve.regions.detectors import library_backbones
 from twelve.regions.extraction.jobs import ExtractReport
 from twelve.regions.extractor_config import ExtractorConfig
-from twelve.regions.importers.recognising import looks_like
+from twelve.regions.importers.recognising import described
 
 
 def run(*words: object) -> Any:
@@ -79,7 +79,7 @@ def test_strict_fails_when_images_were_left_out(images: Path, tmp_path: Path) ->
     ],
 )
 def test_a_wrong_file_is_said_to_be_what_it_is(head: bytes, words: str, tmp_path: Path) -> None:
-    assert words in looks_like(head)
+    assert words in described(head)
     (tmp_path / "file.bin").write_bytes(head)
     with pytest.raises(Exception, match=words):
         CliRunner().invoke(

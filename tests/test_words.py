@@ -21,6 +21,7 @@ GIVEN_UP = {
     "look_examples": "eval_examples",
     "recompute": "gradient_checkpointing",
     "report_split": "test_split",
+    "looker": "feature extractor",
 }
 """Word -> what is said instead."""
 _WORD = re.compile("|".join(GIVEN_UP), re.IGNORECASE)

@@ -135,7 +135,7 @@ def test_grey_images_of_every_depth_keep_their_contrast(mode: str, tmp_path: Pat
 
 
 def test_turned_once() -> None:
-    """What was turned upright stays so when it is looked at again."""
+    """What was turned upright stays so when it is opened again."""
     image = open_image(oriented(6))
     assert open_image(image).size == image.size == (20, 40)
 

@@ -145,7 +145,8 @@ def build(config: ExtractorConfig, *, seed: int = 0) -> Backbone:
         torch.manual_seed(seed)
         network, cfg = _create(library, name, pretrained=weights == "pretrained")
     if weights not in ("pretrained", "random"):
-        weight_files.load(network, weight_files.resolve(weights))
+        path = weight_files.resolve(weights)
+        weight_files.fit(network, weight_files.read(path), path)
     network.eval().requires_grad_(False)
     content = weight_files.content_hash(network)
     if library == "timm":
@@ -161,7 +162,6 @@ def _library(name: str) -> tuple[str, str]:
     """The library that a name belongs to, and the name in that library."""
     import torchvision
 
-    library, slash, rest = name.partition("/")
     own = torchvision.models.list_models(module=torchvision.models)
     try:
         import timm
@@ -169,15 +169,12 @@ def _library(name: str) -> tuple[str, str]:
         others = timm.list_models()
     except ImportError:
         others = []
-    plain = (rest if slash else name).split(".")[0]
-    if slash and library == "torchvision" and rest in own:
-        return library, rest
-    if slash and library == "timm" and plain in others:
-        return library, rest
-    if not slash and name in own:
-        return "torchvision", name
-    if not slash and plain in others:
-        return "timm", name
+    library, _, rest = name.rpartition("/")
+    plain = rest.split(".")[0]  # timm's names may end in a tag of the weights
+    if rest in own and library in ("", "torchvision"):
+        return "torchvision", rest
+    if plain in others and library in ("", "timm"):
+        return "timm", rest
     shipped = shipped_detector.shipped()
     if not others:
         raise ConfigError(

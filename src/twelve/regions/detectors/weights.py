@@ -157,17 +157,15 @@ def rename_mbconv(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Ten
     return renamed
 
 
-def load(network: nn.Module, path: Path) -> None:
-    """Load ``path`` into ``network``. The classifier may be missing, because features do not need it.
+def fit(network: nn.Module, state: Mapping[str, torch.Tensor], origin: str | Path) -> None:
+    """Load ``state`` into ``network``. The classifier may be missing, because features do not need it.
+
+    Args:
+        origin: the file, for errors.
 
     Raises:
         RegionError: the weights belong to another network; the message names the first tensors that do not fit.
     """
-    fit(network, read(path), path)
-
-
-def fit(network: nn.Module, state: Mapping[str, torch.Tensor], origin: str | Path) -> None:
-    """Load ``state``, which comes from ``origin``, into ``network``; see :func:`load`."""
     own = network.state_dict()
     if "_conv_stem.weight" in state:
         state = rename_mbconv(state, own)

@@ -78,7 +78,7 @@ def _recognised(path: Path) -> str:
         raise RegionError(problem, file=path, remedy=f"name one: --format {'|'.join(FORMATS)}")
     with path.open("rb") as stream:
         head = stream.read(4096)
-    seen = looks_like(head)
+    seen = described(head)
     if head.startswith(_HDF5):
         return "h5"
     if head.startswith(b"\x93NUMPY"):
@@ -88,14 +88,14 @@ def _recognised(path: Path) -> str:
     if b"\t" in head and b"\0" not in head and seen == _TEXT:
         return "tsv"
     raise RegionError(
-        f"not a file of a known format: it looks like {seen}",
+        f"not a file of a known format: it is {seen}",
         file=path,
         remedy=f"docs/regions.md shows the layouts of {', '.join(FORMATS)}; if it is one of these, name it with "
         "--format",
     )
 
 
-def looks_like(head: bytes) -> str:
+def described(head: bytes) -> str:
     """Describe a file by its first bytes."""
     known = next((what for start, what in _STARTS.items() if head.startswith(start)), None)
     if known is not None:
