@@ -809,7 +809,7 @@ def test_sources_that_do_not_go_together(images: Path, tmp_path: Path) -> None:
         store.get(next(iter(store.ids("mine"))))
         store.get(next(iter(store.ids("other"))))
 
-    remedy = refused(opened, "holds bfloat16")
+    remedy = refused(opened, "contains bfloat16")
     assert "delete it" in remedy
     shutil.rmtree(tmp_path / "r" / "other")
     run(*words("other", *advised(remedy, r"--dtype \w+").split()))

@@ -89,7 +89,7 @@ def test_two_kinds_of_halves_do_not_mix(tmp_path: Path) -> None:
         RegionStore(tmp_path / "2").gather(["a/1"], given=True)
     write_bfloat16(tmp_path / "3" / "a" / "x.arrow", images())
     write(tmp_path / "3" / "b" / "x.arrow", [regions("b/1")])
-    with pytest.raises(RegionError, match="holds float16, other sources bfloat16"):
+    with pytest.raises(RegionError, match="contains float16, other sources bfloat16"):
         RegionStore(tmp_path / "3").gather(["a/1", "b/1"])
 
 

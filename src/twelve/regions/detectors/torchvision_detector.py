@@ -92,7 +92,7 @@ class TorchvisionDetector(FeatureExtractor):
         self._kept = threading.local()  # several threads may run the network at once
         trunk = _Trunk(self.network.backbone, self._kept)
         if any(isinstance(module, nn.BatchNorm2d) for module in trunk.modules()):
-            fold_norms(trunk)  # type: ignore[arg-type]
+            fold_norms(trunk)
         self.network.backbone, self.network.transform = trunk, _Ready(self._kept)
         if self.two_stage:
             for kind in ("mask", "keypoint"):

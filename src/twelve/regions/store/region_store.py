@@ -6,7 +6,6 @@ datasets give for them. A source is opened at its first use and stays open; feat
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,8 @@ from twelve.errors import RegionError, nearest
 from twelve.regions.extract_command import extract_command, usual
 from twelve.regions.recipe import Made, Recipe, preferred
 from twelve.regions.store.arrow_format import BatchView, mean_feature
-from twelve.regions.store.collate import Piece, Places, gathered, normalised, scales_of
+from twelve.regions.store.collate import Piece, gathered, normalised, scales_of
+from twelve.regions.store.index import Index
 from twelve.regions.store.memory import Memory
 from twelve.regions.store.region_file import RegionFile
 from twelve.regions.store.source import Source
@@ -43,15 +43,7 @@ class RegionStore:
         self, root: str | Path, *, data: str | Path | None = None, recipes: Mapping[str, str] | None = None
     ) -> None:
         self.root, self.data, self.recipes = Path(root), data, dict(recipes or {})
-        self._sources: dict[str, Source] = {}
-        self._feature_size: int | None = None
-        self._feature_dtype = "float16"
-        # Of all open sources: record batches, the first row of each, rows by image id, files, and places in these.
-        self._views: list[BatchView] = []
-        self._starts: list[int] = []
-        self._rows: dict[str, int] = {}
-        self._files: list[RegionFile] = []
-        self._places = Places.joined([])
+        self._index = Index()
         self._memory = Memory()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -97,23 +89,22 @@ class RegionStore:
         Raises:
             RegionError: the store has no features.
         """
-        if self._feature_size is None:
-            for source in self.sources():
-                self._open(source)
-                if self._feature_size is not None:
-                    break
-            else:
-                raise RegionError("no region features here", file=self.root, remedy=f"run: {self.command('SOURCE')}")
-        return self._feature_size
+        for source in self.sources() if self._index.feature_size is None else ():
+            self._open(source)
+            if self._index.feature_size is not None:
+                break
+        if self._index.feature_size is None:
+            raise RegionError("no region features here", file=self.root, remedy=f"run: {self.command('SOURCE')}")
+        return self._index.feature_size
 
     # --- regions ----------------------------------------------------------------------------------------------
     def __contains__(self, image_id: str) -> bool:
         source = image_id.partition("/")[0]
-        if source not in self._sources:
+        if source not in self._index.sources:
             if not self._has_files(source):
                 return False
             self._open(source)
-        return image_id in self._rows
+        return image_id in self._index.rows
 
     def has_given(self, image_id: str) -> bool:
         """Whether the store has regions of given boxes for an image."""
@@ -131,8 +122,8 @@ class RegionStore:
             RegionError: the store does not have the image; the message names the command that extracts it.
         """
         place = self._find(image_id)
-        self._files[int(self._places.table[0, place])].check_unchanged()
-        batch, row = self._place(place)
+        self._index.files[int(self._index.places.table[0, place])].check_unchanged()
+        batch, row = self._index.find(place)
         detected = first_regions(batch.regions(row), max_regions)
         if not given:
             return detected
@@ -149,32 +140,33 @@ class RegionStore:
         Raises:
             RegionError: the store does not have an image, or has no features for it.
         """
+        index = self._index
         try:
-            rows = np.array([self._rows[image_id] for image_id in image_ids], dtype=np.int64)
+            rows = np.array([index.rows[image_id] for image_id in image_ids], dtype=np.int64)
         except KeyError:  # the source is not open yet, or the image is missing
             rows = np.array([self._find(image_id) for image_id in image_ids], dtype=np.int64)
-        for number in set(self._places.table[0, rows].tolist()):
-            self._files[number].check_unchanged()
+        for number in set(index.places.table[0, rows].tolist()):
+            index.files[number].check_unchanged()
         pieces: list[Piece] = []
         for image, image_id in enumerate(image_ids if given else ()):
             for view, own in self._given(image_id):
                 pieces.append((image, view, view.bounds[own], view.bounds[own + 1]))
-        size, places = self.feature_size, self._places
-        means = {image: self._mean(int(rows[image])) for image in places.without_mean(rows)}
+        size = self.feature_size
+        means = {image: self._mean(int(rows[image])) for image in index.places.without_mean(rows)}
         return gathered(
-            places,
+            index.places,
             rows,
             max_regions,
             given=pieces,
             means=means,
             size=size,
-            dtype=self._feature_dtype,
+            dtype=index.feature_dtype,
             memory=self._memory,
         )
 
     def _mean(self, row: int) -> Halves:
         """(F,) mean feature of an image whose file does not contain it."""
-        batch, own = self._place(row)
+        batch, own = self._index.find(row)
         if batch.features is None:
             source = batch.ids[own].partition("/")[0]
             raise RegionError(
@@ -192,22 +184,16 @@ class RegionStore:
         return [(view, row) for view, row, _ in found]
 
     def _find(self, image_id: str) -> int:
-        """The row of an image among those of all open sources."""
-        row = self._rows.get(image_id)
-        if row is None:
-            source = image_id.partition("/")[0]
+        """The number of an image among those of all open sources."""
+        source = image_id.partition("/")[0]
+        if image_id not in self._index.rows:
             self._open(source)
-            row = self._rows.get(image_id)
-            if row is None:
-                raise RegionError(
-                    f"no regions of image {image_id}", file=self.root / source, remedy=f"run: {self.command(source)}"
-                )
+        row = self._index.rows.get(image_id)
+        if row is None:
+            raise RegionError(
+                f"no regions of image {image_id}", file=self.root / source, remedy=f"run: {self.command(source)}"
+            )
         return row
-
-    def _place(self, row: int) -> tuple[BatchView, int]:
-        """The record batch with an image, and the image's row in it."""
-        number = bisect_right(self._starts, row) - 1
-        return self._views[number], row - self._starts[number]
 
     # --- opening ----------------------------------------------------------------------------------------------
     def _has_files(self, source: str) -> bool:
@@ -215,42 +201,16 @@ class RegionStore:
         return source not in ("", ".", "..") and any((self.root / source).glob("*.arrow"))
 
     def _open(self, source: str) -> Source:
-        if source in self._sources:
-            return self._sources[source]
-        folder = self.root / source
-        if not self._has_files(source):
-            raise RegionError(
-                f"no region files of source {source!r}{nearest(source, self.sources())}",
-                file=folder,
-                remedy=f"run: {self.command(source)}",
-            )
-        opened = Source(folder)
-        size, dtype = opened.files[0].feature_size, opened.files[0].feature_dtype
-        if size is not None:
-            if self._feature_size not in (None, size):
+        if source not in self._index.sources:
+            folder = self.root / source
+            if not self._has_files(source):
                 raise RegionError(
-                    f"features of size {size}, other sources have {self._feature_size}",
+                    f"no region files of source {source!r}{nearest(source, self.sources())}",
                     file=folder,
-                    remedy="delete it and extract its images again with the backbone and levels of the others",
+                    remedy=f"run: {self.command(source)}",
                 )
-            if self._feature_size is not None and self._feature_dtype != dtype:
-                raise RegionError(
-                    f"holds {dtype}, other sources {self._feature_dtype}",
-                    file=folder,
-                    remedy=f"delete it and extract its images again with --dtype {self._feature_dtype}",
-                )
-            self._feature_size, self._feature_dtype = size, str(dtype)
-        first, prefix = len(self._places.scales), f"{source}/"
-        # Ids of other sources are ignored: an image is searched in its own source only.
-        self._rows.update((key, first + k) for k, key in enumerate(opened.ids) if key.startswith(prefix))
-        for view in opened.views:
-            self._views.append(view)
-            self._starts.append(first)
-            first += len(view.ids)
-        self._files.extend(opened.files)
-        self._places = Places.joined([self._places, *(Places.of(file.whole, file.views) for file in opened.files)])
-        self._sources[source] = opened
-        return opened
+            self._index.add(source, Source(folder))
+        return self._index.sources[source]
 
     # --- remedies ---------------------------------------------------------------------------------------------
     def command(
