@@ -219,18 +219,18 @@ def build(world: Path, out: Path, name: str, records: int) -> None:
 
 def measure(root: Path, name: str, mode: str) -> dict[str, float]:
     """Read the training split once, and go through its examples once."""
-    from twelve.data import cache
+    from twelve.data.examples import reading
     from twelve.formats.data_root import DataRoot
     from twelve.tasks.base import get
 
-    cache.LARGE = 0
+    reading.LARGE = 0
     task, data = get(name), DataRoot(root)  # by now all that reads is imported
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start, processor = time.perf_counter(), time.process_time()
     if mode == "list":
         examples = task.read(data, task.train_split)
     else:
-        examples = cache.read_examples(task, data, task.train_split)  # type: ignore[assignment]
+        examples = reading.read_examples(task, data, task.train_split)  # type: ignore[assignment]
     read = time.perf_counter() - start, time.process_time() - processor
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     processor = time.process_time()

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve.errors import ConfigError
-from twelve.predictor.results import Answer, percent
+from twelve.outputs.answer import Answered
+from twelve.outputs.parts.result import percent
 from twelve.regions.detectors import library_backbones
 from twelve.regions.extraction.jobs import ExtractReport
 from twelve.regions.extractor_config import ExtractorConfig
@@ -146,5 +147,5 @@ def test_little_is_not_shown_as_nothing() -> None:
         0.5: "50%",
     }
     assert {share: percent(share) for share in shares} == shares
-    answer = Answer(text="?", task="vqa", score=0.004, answer="white", alternatives=(("white", 0.004), ("red", 0.0)))
+    answer = Answered(text="?", task="vqa", score=0.004, answer="white", alternatives=(("white", 0.004), ("red", 0.0)))
     assert str(answer) == "white (0.4%); red 0%"

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.errors import TwelveError
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.evaluation.results import read_results
 from twelve.model.vilbert import Twelve
+from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 from twelve.training.trainer import Trainer
@@ -54,7 +55,7 @@ def test_it_learns_every_task(trained: Path, capsys: pytest.CaptureFixture[str])
     assert "majority" in results["vqa"].baselines and "trained box prior" in results["refcoco"].baselines
     assert all("chance" in result.baselines for result in results.values())
     assert read_results(trained / "evaluation.json") == ([*results.values()], written["facts"])
-    assert set(record.read(trained / record.FILE)) == set(tiny.TASKS)
+    assert set(recorded.read(RunFolder(trained).predictions)) == set(tiny.TASKS)
 
 
 def test_loss_goes_down(trained: Path) -> None:

@@ -14,10 +14,11 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.data.exclusions import find_exclusions
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
 from twelve.report.write import write_report
+from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 
@@ -61,13 +62,13 @@ def test_they_learn_to_look(trained: Path) -> None:
     assert answerer.baselines["bag of words"].score == 75 and answerer.score.mean > 85
     assert answerer.protocol.boxes == "given" and "box around all" in results["flickr30k_entities"].protocol.note
 
-    recorded = record.read(trained / record.FILE)
-    assert {task: lines[0].kind for task, lines in recorded.items()} == {
+    kept = recorded.read(RunFolder(trained).predictions)
+    assert {task: lines[0].kind for task, lines in kept.items()} == {
         "foil": "truth",
         "flickr30k_entities": "region",
         "guesswhat_answerer": "reply",
     }
-    assert all(len(line.candidates) == 1 for line in recorded["guesswhat_answerer"])
+    assert all(len(line.candidates) == 1 for line in kept["guesswhat_answerer"])
     page = write_report(trained).read_text(encoding="utf-8")
     for text in ("FOIL", "Flickr30k Entities", "GuessWhat?! answerer", "Frame: the thing asked about", "N/A"):
         assert text in page

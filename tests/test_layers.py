@@ -21,15 +21,14 @@ LAYERS = (
     ("model",),
     ("data",),
     ("regions",),
-    ("run_folder",),
     ("config",),
-    ("config_checks",),
+    ("config_checks", "inheriting"),
     ("outputs",),
     ("tasks",),
     ("settings",),
     ("metrics",),
     ("formats",),
-    ("types",),
+    ("run_folder", "types"),
     ("io", "device", "threads"),
     ("errors", "progress", "version"),
 )
@@ -98,11 +97,11 @@ def test_no_modules_form_a_circle() -> None:
 @pytest.mark.parametrize(
     ("module", "line", "found"),
     [
-        ("twelve.io.files", "from twelve.data import cache", "twelve.io.files imports twelve.data.cache"),
+        ("twelve.io.files", "from twelve.data import batch", "twelve.io.files imports twelve.data.batch"),
         (
-            "twelve.data.cache",
+            "twelve.data.batch",
             "def f():\n    import twelve.model.network",
-            "twelve.data.cache imports twelve.model.network",
+            "twelve.data.batch imports twelve.model.network",
         ),
         (
             "twelve.training.trainer",

@@ -10,7 +10,7 @@ import torch
 from twelve import config
 from twelve.model.config import TwelveConfig
 from twelve.model.vilbert import Twelve
-from twelve.outputs.base import HEADS
+from twelve.outputs import get_output
 from twelve.tasks.base import all_tasks
 
 # What the released checkpoints hold with these answers, see tests/model/test_released.py.
@@ -30,7 +30,7 @@ def parameters(**fields: Any) -> int:
     found = config.load("configs/paper.yaml")
     heads = {
         task.output: {
-            "kind": HEADS.get(task.kind, task.kind),
+            "kind": get_output(task.kind).head_kind,
             "size": ANSWERS.get(task.output, SIZES.get(task.kind, 1)),
         }
         for task in (all_tasks()[name] for name in found.tasks)

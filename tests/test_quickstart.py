@@ -12,6 +12,7 @@ from small_world import SIZES
 from twelve import quickstart as module
 from twelve.errors import ConfigError, DataError
 from twelve.quickstart import quickstart
+from twelve.run_folder import RunFolder
 from twelve.runs import train as training
 from twelve.training.trainer import Trainer
 
@@ -49,10 +50,10 @@ def test_interrupted_it_goes_on_and_finished_it_is_shown(
     with pytest.raises(KeyboardInterrupt):
         quickstart(settings=settings(tmp_path), console=QUIET)
     run = tmp_path / "run"
-    assert (run / "model" / "model.safetensors").is_file() and not (run / training.TRAINED).exists()
+    assert (run / "model" / "model.safetensors").is_file() and not RunFolder(run).trained.exists()
     monkeypatch.setattr(Trainer, "validate", validation)
     page = quickstart(settings=settings(tmp_path), console=QUIET)
-    assert (run / training.TRAINED).is_file() and page.is_file()
+    assert RunFolder(run).trained.is_file() and page.is_file()
     trained = (run / "model" / "model.safetensors").stat().st_mtime_ns
     assert "GQA" in capsys.readouterr().out
 

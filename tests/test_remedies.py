@@ -852,7 +852,7 @@ def test_a_study_begins_again(place: Path, tmp_path: Path) -> None:
     plan = planned(config, seeds=1, arms=("stop-and-go", "single"))
     out = tmp_path / "my study"
     out.mkdir()
-    assert "leave out --resume" in refused(lambda: _begun(plan, out, True), "no study to go on with")
+    assert "leave out --resume" in refused(lambda: _begun(plan, out, True), "no study to resume")
     _begun(plan, out, False)
     remedy = refused(lambda: _begun(plan, out, False), "already holds a study")
     assert "add --resume" in remedy and "--out" in remedy

@@ -223,7 +223,7 @@ def _killed(config: configuration.RunConfig, monkeypatch: pytest.MonkeyPatch, af
     original = Trainer._validate
 
     def validation(self: Trainer) -> None:
-        if self.iteration == after:
+        if self.state.iteration == after:
             raise KeyboardInterrupt
         original(self)
 
@@ -239,9 +239,9 @@ def test_a_run_that_becomes_slow_changes_at_an_extra_checkpoint(
     monkeypatch.setattr(threads.Watch, "slow", lambda self, took: len(kept) == 7)
     kept: list[int] = []
     saved = Trainer.save
-    monkeypatch.setattr(Trainer, "save", lambda self: kept.append(-self.iteration) or saved(self))
+    monkeypatch.setattr(Trainer, "save", lambda self: kept.append(-self.state.iteration) or saved(self))
     stepped = Trainer._validate
-    monkeypatch.setattr(Trainer, "_validate", lambda self: kept.append(self.iteration) or stepped(self))
+    monkeypatch.setattr(Trainer, "_validate", lambda self: kept.append(self.state.iteration) or stepped(self))
     settings = tree(root, tmp_path / "run", threads="auto", save_every=100)
     run = train(configuration.parse(settings), console=QUIET)
     assert kept == [1, 2, 3, 4, 5, 6, 7, -7, 8, 9, 10, -10]

@@ -2,7 +2,7 @@
 
 A file is YAML; ``--set a.b=c`` changes one value. An unknown key is an error that names the nearest known one.
 Files are looked for as given, then among those the package ships (``configs/real-sample.yaml``). Paths in them are
-relative to the current folder; those of a run's own config.yaml lead to the same files from anywhere (io/paths.py).
+relative to the current folder; those in a run's own configuration lead to the same files from anywhere (io/paths.py).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
-from twelve.io import paths
-from twelve.io.inheriting import by_name, inherited
+from twelve.inheriting import by_name, inherited
 from twelve.io.yaml_text import read_text, read_yaml
+from twelve.run_folder import RunFolder, of_run
 from twelve.settings import RunConfig, TaskSettings
 
 SHIPPED = Path(__file__).parent / "configs"
@@ -57,11 +57,22 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
             file=file,
             remedy="start from a shipped one: twelve configs real-sample.yaml > mine.yaml",
         )
-    tree = paths.of_run(tree, file)
+    tree = of_run(tree, file)
     for setting in settings:
         tree = _apply(tree, setting)
     with naming(file, settings):
         return parse(inherited(tree))
+
+
+def load_run(folder: str | Path, settings: Sequence[str] = ()) -> RunConfig:
+    """Configuration of an existing run, with ``a.b=c`` settings.
+
+    Raises:
+        ConfigError: the folder holds no run, or as :func:`load`.
+    """
+    run = RunFolder(folder)
+    run.check()
+    return load(run.config, settings)
 
 
 @contextmanager

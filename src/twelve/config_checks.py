@@ -86,12 +86,12 @@ def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
 
 def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:
     """Tasks that share a head are of one kind."""
-    from twelve.tasks.base import HEADS
+    from twelve.outputs import get_output
 
-    kinds = {task.output: HEADS.get(task.kind, task.kind) for name, task in known.items() if name not in config.tasks}
+    kinds = {task.output: get_output(task.kind).head_kind for name, task in known.items() if name not in config.tasks}
     for name in config.tasks:
         task = known[name]
-        kind = HEADS.get(task.kind, task.kind)
+        kind = get_output(task.kind).head_kind
         if kinds.setdefault(task.output, kind) != kind:
             raise ConfigError(
                 f"the head {task.output!r} is of kind {kinds[task.output]}, this task is of kind {kind}",

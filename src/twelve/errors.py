@@ -12,6 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class Again(str):
+    """A remedy that gets a file again. A caller that knows where the file came from replaces it by a better one."""
+
+    __slots__ = ()
+
+
 class TwelveError(Exception):
     """A mistake of the user's or a flaw in the user's data.
 

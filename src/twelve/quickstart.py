@@ -1,12 +1,10 @@
-"""``twelve quickstart``: the whole way on the embedded default, from nothing to a report.
+"""``twelve quickstart``: draw the microworld, extract regions, train on twelve tasks, evaluate, and write the report.
 
-draw the microworld -> extract regions -> train one model on twelve tasks -> measure it -> report. What is already there
-is not done again: a finished stage is skipped, a training run that was interrupted goes on.
+Stages that are finished are skipped, and training that was interrupted is resumed.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from twelve.config import load
 from twelve.errors import ConfigError
 from twelve.io import files
 from twelve.progress import clock
+from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 
 if TYPE_CHECKING:
@@ -29,12 +28,12 @@ CONFIG = "quickstart.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the way.
+    """One stage of the quickstart.
 
     Attributes:
-        name: for the terminal and the report.
-        done: whether its result is there already.
-        run: makes it.
+        name: shown in the terminal and the report.
+        done: whether the stage has been finished before.
+        run: does the work.
     """
 
     name: str
@@ -43,26 +42,25 @@ class Stage:
 
 
 def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), console: Console | None = None) -> Path:
-    """Go all the way and return the report's path.
+    """Run all stages and return the path of the report.
 
     Args:
-        config: a configuration whose data root is (or will be) a microworld; its seed is the world's too.
-        settings: ``a.b=c`` changes of it.
+        config: a configuration with a microworld; its seed is also the seed of the world.
+        settings: ``a.b=c`` changes to the configuration.
 
     Raises:
-        TwelveError: whatever a stage raises.
+        TwelveError: a stage failed.
     """
-    from twelve.run_folder import STAGES
     from twelve.runs.evaluate import stage_seconds
 
     console = console or Console(stderr=True)
-    run = load(config, settings)
-    _check(run)
-    folder = Path(run.run)
-    for place in (folder, Path(run.data), run.regions_folder):
+    asked = load(config, settings)
+    run = RunFolder(asked.run)
+    _check(asked, run)
+    for place in (run.path, Path(asked.data), asked.regions_folder):
         files.check_folder(place)
-    seconds = stage_seconds(folder)
-    for stage in _stages(run, console):
+    seconds = stage_seconds(run)
+    for stage in _stages(asked, run, console):
         if stage.done():
             console.print(f"[bold]{stage.name}[/bold]: already there", highlight=False)
             continue
@@ -70,108 +68,99 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
         started = time.monotonic()
         stage.run()
         seconds[stage.name] = round(seconds.get(stage.name, 0.0) + time.monotonic() - started, 1)
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.replacing(folder / STAGES) as partial:
-            partial.write_text(json.dumps(seconds, indent=1), encoding="utf-8")
-    _show(folder)
+        run.write(run.stages, seconds)
+    _show(run)
     console.print(_minutes(seconds), highlight=False)
-    return folder / "report.html"
+    return run.report
 
 
-def _stages(run: RunConfig, console: Console) -> list[Stage]:
-    """Heavy modules are imported by the stage that needs them."""
-    from twelve.run_folder import TRAINED
-
-    folder, data = Path(run.run), Path(run.data)
+def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
+    """The stages; each imports the heavy modules that it needs when it runs."""
+    data = Path(asked.data)
 
     def draw() -> None:
         from twelve.microworld.make import make_microworld, summary
 
-        console.print(summary(make_microworld(data, run.seed, _sizes(run), console=console)))
+        console.print(summary(make_microworld(data, asked.seed, _sizes(asked), console=console)))
 
     def drawn() -> bool:
-        """Whether the data root is there; one of another world is an error."""
+        """Whether the world has been drawn; raises TwelveError where the data root holds another one."""
         from twelve.microworld.make import make_microworld
 
         there = data.exists() and (not data.is_dir() or any(data.iterdir()))
         if there:
-            make_microworld(data, run.seed, _sizes(run))
+            make_microworld(data, asked.seed, _sizes(asked))
         return there
 
     def extract() -> None:
         from twelve.regions.extraction.extract import extract_root
 
-        extract_root(data, run.regions_folder)
+        extract_root(data, asked.regions_folder)
 
     def train() -> None:
         from twelve.runs.train import train
 
-        train(run, go_on=True, console=console)
+        train(asked, go_on=True, console=console)
 
     def evaluate() -> None:
         from twelve.runs.evaluate import evaluate_run
 
-        evaluate_run(folder, console=Console(quiet=True))
+        evaluate_run(run.path, console=Console(quiet=True))
 
     def report() -> None:
         from twelve.report.write import write_report
 
-        write_report(folder)
+        write_report(run.path)
 
-    # A source's folder appears when its file is complete, but several sources make the store: a mark says that all are.
-    marked = run.regions_folder / "complete.json"
+    # The folder of a source appears when that source is complete; this file appears when all sources are.
+    marked = asked.regions_folder / "complete.json"
     return [
         Stage("microworld", drawn, draw),
         Stage("regions", marked.is_file, extract),
-        Stage("training", (folder / TRAINED).is_file, train),
-        Stage("measuring", (folder / "evaluation.json").is_file, evaluate),
-        Stage("report", lambda: False, report),  # half a second: an old page never outlives what it shows
+        Stage("training", run.trained.is_file, train),
+        Stage("measuring", run.evaluation.is_file, evaluate),
+        Stage("report", lambda: False, report),  # takes half a second, so a report is never out of date
     ]
 
 
-def _sizes(run: RunConfig) -> Sizes:
+def _sizes(asked: RunConfig) -> Sizes:
     from twelve.microworld.world import Sizes
 
-    return Sizes().scaled(run.microworld.scale)
+    return Sizes().scaled(asked.microworld.scale)
 
 
-def _check(run: RunConfig) -> None:
-    """A world is only drawn where one is asked for, and a run that exists is the one that is asked for.
-
-    Raises:
-        ConfigError: names what differs.
-    """
-    if "microworld" not in run.model_fields_set:
+def _check(asked: RunConfig, run: RunFolder) -> None:
+    """Raise ConfigError for a configuration without a microworld, and for one that differs from the existing run's."""
+    if "microworld" not in asked.model_fields_set:
         raise ConfigError(
             "this configuration is not about a drawn world", record="microworld", remedy="train it: twelve train CONFIG"
         )
-    file = Path(run.run) / "config.yaml"
-    if not file.is_file():
+    if not run.config.is_file():
         return
-    asked, there = run.absolute(), load(file).absolute()
-    for key in asked:
-        if asked[key] != there[key] and key != "run":
+    ours, there = asked.absolute(), load(run.config).absolute()
+    for key in ours:
+        if ours[key] != there[key] and key != "run":
             raise ConfigError(
-                f"the run here was made with other settings ({key}: {_short(there[key], asked[key])})",
-                file=file,
+                f"the run here was made with other settings ({key}: {_short(there[key], ours[key])})",
+                file=run.config,
                 remedy="name other folders (--set run=RUN --set data=DATA), or remove this run",
             )
 
 
 def _short(there: object, asked: object) -> str:
-    """What differs between two values, as far as one line allows."""
+    """The first difference between two values."""
     if isinstance(there, dict) and isinstance(asked, dict):
         name = next(name for name in asked if asked[name] != there.get(name))
         return f"{name}: {_short(there.get(name), asked[name])}"
     return f"{there}, now {asked}"
 
 
-def _show(folder: Path) -> None:
-    """Print the table of a measured run."""
+def _show(run: RunFolder) -> None:
+    """Print the table of results of an evaluated run."""
     from twelve.evaluation.results import read_results
     from twelve.runs.evaluate import show
 
-    show(*read_results(folder / "evaluation.json"), Console())
+    show(*read_results(run.evaluation), Console())
 
 
 def _minutes(seconds: dict[str, float]) -> str:

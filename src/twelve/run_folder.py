@@ -1,52 +1,123 @@
-"""Folders of runs: their configuration and their model. Imports nothing heavy: a mistyped path is told at once."""
+"""The folder of a run: what its files are called, and how they are read and written.
+
+No other module spells one of these names; ``tests/test_run_folder.py`` holds that.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from twelve.config import load
 from twelve.errors import CheckpointError, ConfigError, quoted
-from twelve.io import files
-from twelve.io.paths import CONFIG as CONFIG
-from twelve.settings import RunConfig
+from twelve.io import files, json_file, paths
 
-VALIDATION_IMAGES = "validation_images.json"
-"""Which training images a run did not train on, in its folder."""
-TRAINED = "trained.json"
-"""Written when the last iteration is done: a model folder alone may be that of the best validation so far."""
-STAGES = "stages.json"
-"""Stage of a quickstart -> seconds it took."""
-EVALUATION = "evaluation.json"
-METRICS = "metrics.jsonl"
-"""In a run's folder."""
+CONFIG = "config.yaml"
+
+
+class RunFolder:
+    """A run's folder, which need not exist yet.
+
+    Attributes:
+        path: the folder.
+        config: the complete configuration.
+        data: what the run trained on: numbers of examples, official files and their checksums.
+        machine: the machine and the versions that trained.
+        validation_images: training images that the run did not train on.
+        metrics: losses, scores and events, one JSON object a line (training/log.py).
+        checkpoints: one folder for each checkpoint that was kept.
+        model: the model with the best validation score and its processor, as from_pretrained opens them.
+        trained: a summary, written after the last iteration; ``model`` alone does not mean that training has ended.
+        stages: stage of ``twelve quickstart`` -> seconds it took.
+        evaluation, full_evaluation: results of ``twelve evaluate``, without and with ``--full``.
+        predictions: some predictions of each task, for the report.
+        report: the HTML report.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / CONFIG
+        self.data = self.path / "data.json"
+        self.machine = self.path / "machine.json"
+        self.validation_images = self.path / "validation_images.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        self.trained = self.path / "trained.json"
+        self.stages = self.path / "stages.json"
+        self.evaluation = self.path / "evaluation.json"
+        self.full_evaluation = self.path / "evaluation-full.json"
+        self.predictions = self.path / "predictions.jsonl"
+        self.report = self.path / "report.html"
+
+    def check(self) -> None:
+        """Raise ConfigError where the folder holds no run."""
+        if not self.config.is_file():
+            problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
+            raise ConfigError(problem, file=self.path, remedy="train one: twelve train CONFIG")
+
+    def saved(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        found = [path for path in self.checkpoints.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+    def checkpoint(self, iteration: int) -> Path:
+        """Where the checkpoint of an iteration is written."""
+        return self.checkpoints / f"step-{iteration:07}"
+
+    def holds_training(self) -> bool:
+        """Whether the folder holds anything trained: a model or a checkpoint."""
+        files.settle(self.model)
+        return self.model.is_dir() or bool(self.saved())
+
+    def logged(self) -> Iterator[dict[str, Any]]:
+        """The objects in ``metrics``; damaged lines (a killed run cuts its last one) are skipped.
+
+        Raises:
+            CheckpointError: the file cannot be read.
+        """
+        for line in json_file.log_lines(self.metrics):
+            try:
+                tree = json_file.decode(line, strict=False)
+            except ValueError:
+                continue
+            if isinstance(tree, dict) and type(tree.get("iteration")) is int:
+                yield tree
+
+    def read(self, file: Path) -> dict[str, Any]:
+        """The object in one of the JSON files; empty where the file is missing or damaged."""
+        tree = json_file.read_or_none(file)
+        return tree if isinstance(tree, dict) else {}
+
+    def write(self, file: Path, tree: Mapping[str, Any]) -> None:
+        """Replace one of the JSON files."""
+        with files.replacing(file) as partial:
+            partial.write_text(json.dumps(tree, indent=1), encoding="utf-8")
+
+
+def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The tree of the configuration ``file``; where that is a run's own, with its paths as they are now."""
+    run = RunFolder(file.parent)
+    if file.name != CONFIG or not (run.machine.is_file() or run.validation_images.is_file()):  # a person's own
+        return dict(tree)
+    return {**paths.moved(tree, str(tree.get("run", "")), run.path), "run": str(run.path)}
 
 
 def model_folder(path: Path) -> Path:
-    """The folder that from_pretrained opens: ``path`` itself or a run's ``model``.
+    """The folder that from_pretrained opens: a run's ``model``, or ``path`` itself.
 
     Raises:
-        CheckpointError: neither is one.
+        CheckpointError: neither holds a model.
     """
-    files.settle(path / "model")
-    for folder in (path / "model", path):
+    run = RunFolder(path)
+    files.settle(run.model)
+    for folder in (run.model, path):
         if (folder / "config.json").is_file() and (folder / "processor_config.json").is_file():
             return folder
-    if (path / CONFIG).is_file():
+    if run.config.is_file():
         raise CheckpointError(
-            "this run has no model yet",
-            file=path,
-            remedy=f"train on: twelve train {quoted(path / CONFIG)} --continue",
+            "this run has no model yet", file=path, remedy=f"train on: twelve train {quoted(run.config)} --continue"
         )
     raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
-
-
-def open_run(folder: Path) -> RunConfig:
-    """Configuration of an existing run.
-
-    Raises:
-        ConfigError: the folder holds no run.
-    """
-    if not (folder / CONFIG).is_file():
-        problem = "this folder holds no run" if folder.is_dir() else "no run here, the folder does not exist"
-        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
-    return load(folder / CONFIG)

@@ -47,8 +47,9 @@ class TaskSettings(Strict):
     """Train on this many examples only (whole images, chosen by the seed): for learning curves."""
     train: str | None = None
     """Split to train on; the task's own training split when absent. Of a task of your own: the file, which it needs."""
-    kind: Literal["answer", "retrieval", "region", "candidates", "pair", "entailment", "pretraining"] | None = None
-    """Makes this a task of your own (tasks/custom.py): its splits are files, and it alone has what follows."""
+    kind: str | None = None
+    """Makes this a task of your own, one of the kinds in tasks/custom.py: its splits are files, and it alone has what
+    follows."""
     captions: str | None = None
     """Of kind pretraining: the task whose captions it learns from, in place of files."""
     images: str | None = None

@@ -1,7 +1,7 @@
-"""How many threads torch computes with: measured on the work at hand, not assumed.
+"""Measures how many threads torch should compute with.
 
-Threads of an operator wait for each other at its end, spinning. Where another process holds the core of one of them,
-all wait until it gets its turn: two threads can then be twenty times as slow as one, which waits for nobody.
+The threads of an operator wait for each other at its end, spinning. If another process uses the core of one of them,
+all wait: two threads can then be twenty times as slow as one, which waits for nobody.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ Asked: TypeAlias = int | Literal["auto"]
 """``training.threads``: a number, or measured."""
 
 ROUNDS = 4
-"""Times that every number of threads is tried, at least, but for one that is clearly worse."""
+"""Least number of trials of every number of threads, unless one is clearly worse."""
 WORSE = 2.0
-"""Times as slow: clearly worse."""
+"""A number of threads that is this many times as slow is clearly worse."""
 GAIN = 1.03
-"""Times as fast that more threads must be: fewer of them are at less risk from other processes."""
+"""More threads must be this many times as fast, since fewer suffer less from other processes."""
 HICCUP = 1.0
-"""Seconds that nothing takes by chance."""
+"""Seconds; a delay of more than this is not random."""
 BUDGET = 4.0
-"""Seconds after which no further round begins."""
+"""Seconds of measuring after which no further round begins."""
 FAR = 2.5
-"""Times the measured time of work: something has changed."""
+"""If work takes this many times as long as measured, something has changed."""
 PATIENCE = 20.0
-"""Seconds of training for which that must hold; doubled whenever it brought nothing."""
+"""Seconds of training for which that must hold; doubled when measuring again changed nothing."""
 LOST = 5.0
-"""Seconds of work that can change its threads at any moment, for which that must hold."""
+"""The same, for work whose threads can change at any time."""
 AGAIN = 60.0
-"""Seconds after which such work is measured again, or longer: what measuring takes is at most ``SHARE`` of the time."""
+"""Seconds after which such work is measured again, or more, so that measuring takes at most ``SHARE`` of the time."""
 SHARE = 0.01
 FREE = 0.75
-"""Share of the threads for which a core must be free, or other processes hold the cores."""
+"""If fewer cores than this share of the threads are free, other processes slow the work down."""
 
 _TORCH = torch.get_num_threads()
-"""What torch was told or found when this module was loaded: OMP_NUM_THREADS, or the machine's cores."""
+"""The number when this module was loaded: OMP_NUM_THREADS, or the machine's cores."""
 
 
 def cores() -> int:
-    """Cores that this process may use: of the machine, of its affinity mask, and of its container's quota."""
+    """Cores that this process may use: the least of the machine's, its affinity mask's, and its container's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -61,15 +61,15 @@ def cores() -> int:
 
 
 def most(processes: int = 1) -> int:
-    """Threads that each of so many processes on this machine uses at most."""
+    """Most threads that each of a number of processes on this machine uses."""
     return max(1, min(_TORCH, cores() // max(1, processes)))
 
 
 class Others:
-    """How many cores other processes keep busy, from its making on.
+    """The number of cores that other processes have kept busy since this object was made.
 
     Args:
-        processes: of this run on this machine, which all work as much as this one.
+        processes: processes of this run on this machine, which all work as much as this one.
     """
 
     def __init__(self, processes: int = 1) -> None:
@@ -77,12 +77,12 @@ class Others:
 
     @staticmethod
     def _now() -> tuple[float, float, float]:
-        """The clock, the seconds in which all cores were busy, and this process's part of them."""
+        """The clock, the busy seconds of all cores, and those of this process."""
         try:
             spent = psutil.cpu_times()
             idle = sum(getattr(spent, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
             busy = sum(spent) - idle
-        except (OSError, ValueError, RuntimeError, psutil.Error):  # a system that does not say
+        except (OSError, ValueError, RuntimeError, psutil.Error):  # not available on this system
             busy = 0.0
         return time.perf_counter(), busy, time.process_time()
 
@@ -91,20 +91,20 @@ class Others:
         return max(0.0, (busy - self._processes * own) / wall) if wall > 0 else 0.0
 
     def free(self) -> float:
-        """Cores that other processes leave."""
+        """Cores that other processes leave free."""
         return min(float(cores()), (os.cpu_count() or 1) - self.cores())
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What measuring found.
+    """The result of measuring.
 
     Attributes:
-        number: of threads, the fastest.
+        number: the fastest number of threads.
         seconds: number of threads -> median seconds of a piece of work.
         works: index of a piece of work -> its seconds with ``number`` threads.
-        busy: cores that other processes kept busy meanwhile.
-        held: whether too few were left.
+        busy: cores that other processes kept busy.
+        held: whether too few cores were free.
     """
 
     number: int
@@ -131,14 +131,14 @@ def measure(
     processes: int = 1,
     agree: Callable[[float], float] = float,
 ) -> Measured:
-    """Try pieces of work, in turns, with every number of threads; the last number that was tried stays set.
+    """Time pieces of work with every number of threads, alternately; the last number that was tried stays set.
 
     Args:
-        works: a round does one of them, the next round the next one.
+        works: each round does the next one of them.
         numbers: of threads, ascending.
-        rounds: at least; every work once where that does not take longer than :data:`BUDGET` seconds.
+        rounds: least number of rounds; more, up to :data:`BUDGET` seconds, until every work was done once.
         processes: of the run, on this machine.
-        agree: what all processes of the run make of one's seconds, so that all of them decide alike.
+        agree: combines a time over all processes of the run, so that all decide the same.
     """
     others, running = Others(processes), list(numbers)
     times: dict[int, list[float]] = {number: [] for number in numbers}
@@ -174,12 +174,12 @@ def measure(
 
 
 def _ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
-    """How many times as long the same pieces of work took; one may have been given up earlier."""
+    """How many times as long the same pieces of work took; one sequence may have ended earlier."""
     return statistics.median(a / b for a, b in zip(seconds, others, strict=False))
 
 
 def _hopeless(seconds: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether no further trial is worth its time: twice clearly worse, or once by far and for long."""
+    """Whether further trials are useless: it was clearly worse twice, or far worse once for long."""
     if len(seconds) == 1:
         return seconds[0] > HICCUP and seconds[0] > 2 * WORSE * best[0]
     return min(a / b for a, b in zip(seconds, best, strict=True)) > WORSE
@@ -189,15 +189,15 @@ class Threads:
     """The threads of one long command.
 
     Args:
-        asked: a number, which is never changed, or ``auto``.
-        say: tells a person.
+        asked: a fixed number, or ``auto``.
+        say: prints a line.
         processes: of the run, on this machine.
-        agree: the largest of a number in all processes of the run.
-        auto: False where there is nothing to choose, on a GPU.
+        agree: returns the largest value of a number in all processes of the run.
+        auto: False on a GPU, where nothing needs to be chosen.
 
     Attributes:
-        number: of threads now.
-        auto: whether it is to be measured.
+        number: the current number of threads.
+        auto: whether it is measured.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class Threads:
         self.number = number
 
     def choose(self, works: Sequence[Callable[[], object]], *, rounds: int = ROUNDS) -> Measured:
-        """Measure, see :func:`measure`, and go on with the fastest number of threads."""
+        """Measure, see :func:`measure`, and set the fastest number of threads."""
         try:
             found = measure(works, self.numbers, rounds=rounds, processes=self._processes, agree=self._agree)
             self.number = found.number
@@ -234,7 +234,7 @@ class Threads:
         return found
 
     def tell(self, found: Measured, where: str = "") -> None:
-        """Say what was chosen, and once that other processes slow everything down."""
+        """Print what was chosen and, once, a warning if other processes slow the work down."""
         self._say(f"{where}{found}")
         if found.held and not self._warned:
             self._warned = True
@@ -244,11 +244,11 @@ class Threads:
             )
 
     def run(self, work: Callable[[], T], size: int) -> T:
-        """The result of work that changes nothing and may be repeated: measured at first, when it becomes far slower,
-        and now and then.
+        """Do work that changes nothing and can be repeated, and return its result. Threads are measured at first, when
+        the work becomes far slower, and at intervals.
 
         Args:
-            size: of this piece of work; its time is about in proportion.
+            size: of this piece of work, to which its time is about proportional.
         """
         if not self.auto:
             return work()
@@ -271,10 +271,10 @@ class Threads:
 
 
 class Watch:
-    """Tells when a run's steps have become far slower than they were when its threads were measured.
+    """Notices when the steps of a run have become far slower than when its threads were measured.
 
     Args:
-        expected: task -> seconds that its step should take, or a part of them that all steps have in common.
+        expected: task -> seconds that its step should take, or the same share of them for all tasks.
     """
 
     def __init__(self, expected: Mapping[str, float], patience: float = PATIENCE) -> None:
@@ -284,15 +284,15 @@ class Watch:
 
     @property
     def _factor(self) -> float:
-        """Of a whole step to what was measured of it, from the first ones; bounded, as they may be slow already."""
+        """Time of a whole step over the expected one, from the first steps; bounded, as these may be slow already."""
         return min(3.0, max(1.0, statistics.median(self._ratios))) if self._ratios else 1.0
 
     def whole(self) -> dict[str, float]:
-        """task -> seconds that its whole step should take."""
+        """Task -> seconds that its whole step should take."""
         return {name: seconds * self._factor for name, seconds in self.expected.items()}
 
     def slow(self, seconds: Mapping[str, float]) -> bool:
-        """Whether the iterations of the last while were far too slow; ``seconds`` are of the last one's steps."""
+        """Whether recent iterations were far too slow; ``seconds`` are those of the last iteration's steps."""
         known = seconds.keys() & self.expected.keys()
         took, should = sum(seconds[name] for name in known), sum(self.expected[name] for name in known)
         if not should:
@@ -308,13 +308,13 @@ class Watch:
 
 
 def unchanged() -> Threads:
-    """Threads that stay as torch has them."""
+    """A fixed number of threads: torch's current one."""
     return Threads(torch.get_num_threads())
 
 
 @contextmanager
 def given_back() -> Iterator[None]:
-    """The number of torch's threads afterwards is the one before."""
+    """Restore the number of torch's threads at the end of the block."""
     before = torch.get_num_threads()
     try:
         yield

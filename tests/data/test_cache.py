@@ -17,11 +17,12 @@ import tiny_own
 import tiny_web_captions
 
 from twelve import config as configuration
-from twelve.data import cache, stored
-from twelve.data.cache import code_of, key_of, read_examples
 from twelve.data.check import splits_of
+from twelve.data.examples import cache, reading, store
+from twelve.data.examples.cache import code_of, key_of
+from twelve.data.examples.reading import read_examples
+from twelve.data.examples.store import ENTRY, ROWS, VALUES, Examples
 from twelve.data.prepare import prepare, prepare_measuring
-from twelve.data.stored import ENTRY, ROWS, VALUES, StoredExamples
 from twelve.errors import ConfigError, DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.tasks.base import Task, all_tasks, get
@@ -69,7 +70,7 @@ def tiny_read(path: Path) -> dict[str, Any]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the cache is; everything is large."""
     monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
-    monkeypatch.setattr(cache, "LARGE", 0)
+    monkeypatch.setattr(reading, "LARGE", 0)
     return tmp_path / "cache"
 
 
@@ -93,7 +94,7 @@ def entries(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_plain_reader_gives(name: str, root: DataRoot, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "BATCH", 5)
+    monkeypatch.setattr(store, "BATCH", 5)
     task, found = get(name), []
     for split in splits(name):
         try:
@@ -103,7 +104,7 @@ def test_what_the_plain_reader_gives(name: str, root: DataRoot, folder: Path, mo
                 read_examples(task, root, split)
             continue
         for examples in (read_examples(task, root, split), read_examples(task, root, split)):
-            assert isinstance(examples, StoredExamples), split
+            assert isinstance(examples, Examples), split
             assert list(examples) == expected and repr(list(examples)) == repr(expected)
             assert [examples[row] for row in range(len(expected))] == expected
         found.append(split)
@@ -129,7 +130,7 @@ def test_tasks_of_ones_own(kind: str, tmp_path: Path, folder: Path) -> None:
     split = tiny_own.write(tmp_path, kind, "train", range(6))
     task = type("Own", (KINDS[kind],), {"name": "own", "title": "Own", "train_split": split, "source": "flickr30k"})()
     found = read_examples(task, DataRoot(tmp_path), split)
-    assert isinstance(found, StoredExamples) and list(found) == task.read(DataRoot(tmp_path), split)
+    assert isinstance(found, Examples) and list(found) == task.read(DataRoot(tmp_path), split)
     assert entries(folder)[0].startswith(f"{kind}%2Ftrain.jsonl-")
 
 
@@ -145,7 +146,7 @@ def questions(root: Path, *texts: str) -> DataRoot:
 
 def read(root: DataRoot) -> list[Example]:
     found = read_examples(get("gqa"), root, "val_balanced")
-    assert isinstance(found, StoredExamples)
+    assert isinstance(found, Examples)
     return list(found)
 
 
@@ -225,6 +226,16 @@ def test_code_that_reads_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.
         (own / f"{Path(name).name}s" / "part.py").write_text("A = 3\n")
         seen.append(code_of(GQA))
     assert len(set(seen)) == len(seen)
+
+
+def test_all_code_that_reads_is_hashed() -> None:
+    """Wherever modules move: no part of a reader, and of the store itself, lies outside of what is hashed."""
+    hashed = set(cache.PACKAGE.rglob("*.py"))
+    classes = {kind for task in all_tasks().values() for kind in type(task).__mro__}
+    names = {kind.__module__ for kind in classes if kind.__module__.startswith("twelve.")}
+    names |= {cache.__name__, reading.__name__, store.__name__, "twelve.formats.json_streams"}
+    read = {Path(str(sys.modules[name].__file__)) for name in names}
+    assert len(read) > 20 and read <= hashed
 
 
 def test_without_source_code_nothing_is_cached(
@@ -310,7 +321,7 @@ def test_a_full_disk(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     root = questions(tmp_path / "root", "Is it red?")
-    monkeypatch.setattr(stored, "_write_rows", full)
+    monkeypatch.setattr(store, "_write_rows", full)
     assert read_examples(get("gqa"), root, "val_balanced") == get("gqa").read(root, "val_balanced")
     assert not [path for path in (folder / "examples" / "gqa").iterdir() if path.is_dir()]
 
@@ -321,7 +332,7 @@ def test_facts_of_a_kind_that_is_not_declared(
     root = questions(tmp_path / "root", "Is it red?")
     monkeypatch.setattr(GQA, "fact_types", ())
     assert read_examples(get("gqa"), root, "val_balanced") == get("gqa").read(root, "val_balanced")
-    assert "is of no type that is written: a task declares its own" in capsys.readouterr().err
+    assert "cannot be written: a task declares its own types" in capsys.readouterr().err
 
 
 def test_what_changes_while_it_is_read_is_not_kept(
@@ -343,13 +354,13 @@ def test_what_changes_while_it_is_read_is_not_kept(
 def test_small_files_and_no_cache(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = questions(tmp_path / "root", "Is it red?")
     size = sum(path.stat().st_size for path in get("gqa").sources(root, "val_balanced"))
-    monkeypatch.setattr(cache, "LARGE", size + 1)
+    monkeypatch.setattr(reading, "LARGE", size + 1)
     assert isinstance(read_examples(get("gqa"), root, "val_balanced"), list) and not folder.exists()
-    monkeypatch.setattr(cache, "LARGE", size)
+    monkeypatch.setattr(reading, "LARGE", size)
     monkeypatch.setenv(cache.FOLDER, "Off")
     assert isinstance(read_examples(get("gqa"), root, "val_balanced"), list) and not folder.exists()
     monkeypatch.setenv(cache.FOLDER, str(folder))
-    assert isinstance(read_examples(get("gqa"), root, "val_balanced"), StoredExamples)
+    assert isinstance(read_examples(get("gqa"), root, "val_balanced"), Examples)
 
 
 def test_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,7 +414,7 @@ def test_a_run_is_prepared_as_from_lists(
     assert repr(found.coverage) == repr(expected.coverage)
     for name, task in expected.tasks.items():
         ours = found.tasks[name]
-        assert isinstance(ours.train, StoredExamples) and isinstance(task.train, list)
+        assert isinstance(ours.train, Examples) and isinstance(task.train, list)
         assert list(ours.train) == task.train and list(ours.validation) == list(task.validation)
         if not task.output.ranks_gallery:
             assert list(held_back.tasks[name].train) == task.train

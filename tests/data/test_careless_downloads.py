@@ -25,8 +25,8 @@ from small_world import SIZES
 from typer.testing import CliRunner
 
 from twelve.cli import app
-from twelve.data.cache import read_examples
 from twelve.data.check import check_root
+from twelve.data.examples.reading import read_examples
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.microworld.make import WRITERS, make_microworld

@@ -14,12 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelve.data import columns, stored
 from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, split_validation
-from twelve.data.codec import Codec
-from twelve.data.columns import Examples
+from twelve.data.examples import columns, store
+from twelve.data.examples.codec import Codec
+from twelve.data.examples.store import Examples, open_examples, write_examples
 from twelve.data.prepare import ValidationImages, check_regions, subset, text_lengths
-from twelve.data.stored import open_examples, write_examples
 from twelve.data.vocabulary import build_vocabulary, coverage, labels_of
 from twelve.errors import DataError
 from twelve.tasks.base import get
@@ -45,7 +44,7 @@ LISTS = st.lists(EXAMPLES, max_size=12)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches, and values that are forgotten and written again."""
     for name, size in {"BATCH": 3, "KNOWN_VALUES": 2, "KNOWN_OBJECTS": 2}.items():
-        monkeypatch.setattr(stored, name, size)
+        monkeypatch.setattr(store, name, size)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_by_ids_alone(tmp_path: Path) -> None:
     assert a.images == {"x/1": {"c test": "id"}}
     assert (a.overlap, b.overlap) == ({"a": (0, 0), "c": (1, 1)}, {"a": (1, 1), "c": (0, 0)})
     assert round(a.lost, 1) == 33.3
-    assert (found.looked_at, found.images) == (0, 5)
+    assert (found.compared, found.images) == (0, 5)
     assert "b test" in found.skipped and "c train" in found.skipped
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.outputs.masking import CHOSEN, OVERLAP, ZEROED, choose_regions, hide_words, overlaps, without
+from twelve.outputs.parts.masking import CHOSEN, OVERLAP, ZEROED, choose_regions, hide_words, overlaps, without
 
 MASK, VOCABULARY = 4, 50
 

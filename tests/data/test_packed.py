@@ -11,7 +11,7 @@ from multiprocessing.queues import SimpleQueue
 import numpy as np
 import pytest
 
-from twelve.data.columns import Examples
+from twelve.data.examples.store import Examples
 from twelve.data.loader import Stream
 from twelve.types.examples import Example
 from twelve.types.packed import Packed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from twelve.data.cache import read_examples
+from twelve.data.examples.reading import read_examples
 from twelve.errors import ConfigError, DataError, MissingData
 from twelve.formats.data_root import DataRoot, image_key
 from twelve.tasks.base import get

@@ -55,7 +55,7 @@ def test_reading_shows_how_far_it_is(
 ) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     monkeypatch.setattr(progress, "FIRST_AFTER", 0.0)
-    monkeypatch.setattr("twelve.data.reading._MEGABYTE", 1.0)
+    monkeypatch.setattr("twelve.data.examples.reading._MEGABYTE", 1.0)
     root_stats(root, ["vqa"])
     total = sum(path.stat().st_size for path in (root / "vqa").glob("v2_*"))
     shown = capsys.readouterr().err

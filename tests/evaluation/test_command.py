@@ -19,7 +19,7 @@ from twelve.data.clean import HeldOut, HeldOutImages
 from twelve.data.prepare import ValidationImages, prepare, prepare_measuring
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
 from twelve.evaluation.evaluate import Evaluator
-from twelve.evaluation.results import Baseline, Result
+from twelve.evaluation.results import Baseline, TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.runs.evaluate import FEW, evaluate_run, table
 from twelve.runs.train import train
@@ -224,7 +224,7 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     wide = Interval(-3.25, -100.0, 100.0)
     baselines = {name: Baseline(name, 100.0, wide) for name in ("chance", "shuffled images", "trained box prior")}
     protocol = Protocol(split="test")
-    result = Result(
+    result = TaskResult(
         "guesswhat_answerer",
         get("guesswhat_answerer").title,
         protocol,

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 
 from twelve.errors import DataError
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.outputs.alignment import RetrievalScores
-from twelve.outputs.base import Prediction
+from twelve.run_folder import RunFolder
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction, RecordedPrediction
 
 
 def test_the_draw_is_fixed_and_bounded_and_not_the_beginning() -> None:
-    rows = record.drawn(5000)
-    assert rows == record.drawn(5000) and len(set(rows)) == record.KEPT
+    rows = recorded.drawn(5000)
+    assert rows == recorded.drawn(5000) and len(set(rows)) == recorded.KEPT
     assert max(rows) > 4500 and min(rows) < 500
-    assert sorted(record.drawn(7)) == list(range(7))
+    assert sorted(recorded.drawn(7)) == list(range(7))
 
 
-def some_records() -> list[record.Recorded]:
+def some_records() -> list[RecordedPrediction]:
     examples = [
         Example("7", "what is <b>that</b> ?", ("coco/1",), {"cup": 1.0, "mug": 0.3}),
         Example("8", "the left one", ("coco/2",), 1, candidates=((0.0, 0.0, 5.0, 5.0), (5.0, 0.0, 9.0, 9.5))),
@@ -33,14 +34,14 @@ def some_records() -> list[record.Recorded]:
         Prediction((1.0, 2.0, 3.5, 4.0), 0.5, (((1.0, 2.0, 3.5, 4.0), np.float32(0.5)),)),
     ]
     right = np.array([0.3, 0.0, 1.0])
-    answers = record.decoded("mine", "answer", "val", examples[:1], predictions[:1], right[:1])
-    return answers + record.decoded("mine", "region", "val", examples[1:], predictions[1:], right[1:])
+    answers = recorded.decoded("mine", "answer", "val", examples[:1], predictions[:1], right[:1])
+    return answers + recorded.decoded("mine", "region", "val", examples[1:], predictions[1:], right[1:])
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     records = some_records()
-    path = record.write(tmp_path / record.FILE, records)
-    assert record.read(path) == {"mine": records}
+    path = recorded.write(RunFolder(tmp_path).predictions, records)
+    assert recorded.read(path) == {"mine": records}
     one = next(each for each in records if each.id == "7")
     assert (one.right, one.value, one.target) == (0.3, "mug", {"cup": 1.0, "mug": 0.3})
 
@@ -49,7 +50,7 @@ def test_a_caption_keeps_its_best_images_and_the_rank_of_its_own() -> None:
     captions = [Example("a", "a dog", ("f/2",)), Example("b", "a cat", ("f/0",))]
     images = tuple(f"f/{number}" for number in range(7))
     scores = np.array([[6, 5, 5, 4, 3, 2, 1], [9, 1, 2, 3, 4, 5, 6]], dtype=np.float32)
-    found = record.ranked(
+    found = recorded.ranked(
         "r",
         "alignment",
         "val",
@@ -65,15 +66,15 @@ def test_a_caption_keeps_its_best_images_and_the_rank_of_its_own() -> None:
 
 @pytest.mark.parametrize("line", ["{", '{"task": "mine"}', "[]", '{"task": "mine", "surplus": 1}'])
 def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
-    path = record.write(tmp_path / record.FILE, some_records())
+    path = recorded.write(RunFolder(tmp_path).predictions, some_records())
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(DataError, match=r"predictions.jsonl \[line 4\].*twelve evaluate"):
-        record.read(path)
+        recorded.read(path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = record.write(tmp_path / record.FILE, some_records())
+    path = recorded.write(RunFolder(tmp_path).predictions, some_records())
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        record.write(path, [record.Recorded("t", "k", "s", "1", "", (), object(), None, 0.0, (), 0.0)])
-    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [record.FILE]
+        recorded.write(path, [RecordedPrediction("t", "k", "s", "1", "", (), object(), None, 0.0, (), 0.0)])
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["predictions.jsonl"]

@@ -19,9 +19,9 @@ from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Scene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import Sizes, World, make_world
 from twelve.microworld.writers import gqa, gqa_forms, visual_genome, vqa
-from twelve.outputs.base import Prediction
 from twelve.tasks.base import get
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 
 WRITERS = {"vqa": vqa, "gqa": gqa, "vg_qa": visual_genome}
 FORMS = {"vqa": vqa.FORMS, "gqa": gqa_forms.FORMS, "vg_qa": visual_genome.FORMS}

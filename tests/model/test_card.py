@@ -40,8 +40,8 @@ def test_a_drawn_world_is_none_of_the_real_datasets(saved: Path) -> None:
 
 def test_what_is_known_when_a_model_is_saved(saved: Path) -> None:
     text = card(saved, origin_of_run(DATA, **RUN | {"validations": {"vqa": 0.4652}, "began": "runs/first"}))
-    assert "| 7,410 examples | 46.5 |" in text and "went on from the model `runs/first`" in text
-    assert "not been measured yet" in text and f"Written on {date.today().isoformat()}" in text
+    assert "| 7,410 examples | 46.5 |" in text and "continued from the model `runs/first`" in text
+    assert "not been evaluated yet" in text and f"Written on {date.today().isoformat()}" in text
     assert 'twelve.load("PATH OF THIS FOLDER")' in text and "for 7 tasks" in text
 
 

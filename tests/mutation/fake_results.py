@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from twelve.evaluation.record import Recorded
-from twelve.evaluation.results import Baseline, Result, write_results
+from twelve.evaluation.results import Baseline, TaskResult, write_results
 from twelve.metrics.bootstrap import Interval
 from twelve.types.measurement import Protocol
+from twelve.types.predictions import RecordedPrediction as Kept
 
 
-def predictions() -> list[Recorded]:
+def predictions() -> list[Kept]:
     """One of every kind of output."""
     boxes = ((100.0, 60.0, 260.0, 220.0), (0.0, 0.0, 90.0, 90.0))
     image = ("coco/1",)
     return [
-        Recorded(
-            "a", "answer", "val", "1", "what", image, {"cup": 1.0}, "mug", 0.5, (("mug", 0.5), ("cup", 0.25)), 0.0
-        ),
-        Recorded(
-            "b", "alignment", "val", "2", "a cup", image, "coco/1", "coco/1", 3.5, (("coco/1", 3.5),), 1.0, rank=2
-        ),
-        Recorded("c", "region", "val", "3", "left", image, 0, 1, 0.5, ((1, 0.5), (0, 0.25)), 0.0, boxes),
-        Recorded("d", "region", "val", "4", "left", image, boxes[0], boxes[1], 0.5, ((boxes[1], 0.5),), 0.0),
-        Recorded("e", "pair", "dev", "5", "both", (*image, "coco/2"), True, False, 0.75, ((False, 0.75),), 0.0),
-        Recorded("f", "entailment", "dev", "6", "x", image, "neutral", "neutral", 0.5, (("neutral", 0.5),), 1.0),
-        Recorded("g", "options", "val", "7", "x", image, 1, 0, 0.5, ((0, 0.5),), 0.0, options=("one", "two")),
+        Kept("a", "answer", "val", "1", "what", image, {"cup": 1.0}, "mug", 0.5, (("mug", 0.5), ("cup", 0.25)), 0.0),
+        Kept("b", "alignment", "val", "2", "a cup", image, "coco/1", "coco/1", 3.5, (("coco/1", 3.5),), 1.0, rank=2),
+        Kept("c", "region", "val", "3", "left", image, 0, 1, 0.5, ((1, 0.5), (0, 0.25)), 0.0, boxes),
+        Kept("d", "region", "val", "4", "left", image, boxes[0], boxes[1], 0.5, ((boxes[1], 0.5),), 0.0),
+        Kept("e", "pair", "dev", "5", "both", (*image, "coco/2"), True, False, 0.75, ((False, 0.75),), 0.0),
+        Kept("f", "entailment", "dev", "6", "x", image, "neutral", "neutral", 0.5, (("neutral", 0.5),), 1.0),
+        Kept("g", "options", "val", "7", "x", image, 1, 0, 0.5, ((0, 0.5),), 0.0, options=("one", "two")),
     ]
 
 
@@ -35,7 +31,7 @@ def write_evaluation(path: Path) -> Path:
     score = Interval(51.5, 49.25, 53.75)
     facts = {"parameters": 1000, "training_seconds": 12.5, "evaluation_seconds": 2.5, "machine": {"cores": 2}}
     results = [
-        Result(
+        TaskResult(
             task=task,
             title=task.upper(),
             protocol=Protocol(split="val", gallery=gallery, note="measured"),

@@ -10,10 +10,11 @@ import harness
 from harness import LEAST, Reader
 
 from twelve.data.prepare import ValidationImages
-from twelve.evaluation import record
-from twelve.evaluation.record import Recorded
-from twelve.evaluation.results import Result, read_results
+from twelve.evaluation import recorded
+from twelve.evaluation.results import TaskResult, read_results
 from twelve.report.reading import History, read_history
+from twelve.run_folder import RunFolder
+from twelve.types.predictions import RecordedPrediction
 
 _NUMBERS = (
     "mean",
@@ -31,9 +32,9 @@ _NUMBERS += ("groups", "closed")
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
-    path = record.write(tmp_path / record.FILE, fake_results.predictions())
+    path = recorded.write(RunFolder(tmp_path).predictions, fake_results.predictions())
 
-    def sane(found: dict[str, list[Recorded]]) -> None:
+    def sane(found: dict[str, list[RecordedPrediction]]) -> None:
         for each in (each for those in found.values() for each in those):
             assert each.images is not None and math.isfinite(each.score) and math.isfinite(each.right)
 
@@ -51,17 +52,18 @@ def test_damaged_predictions(tmp_path: Path) -> None:
         "*[]: number": "sides of boxes are numbers of any kind",
         "*[]: fraction": "sides of boxes are numbers of any kind",
     }
-    tally = harness.torture(Reader("predictions", (path,), lambda: record.read(path), sane, tolerated))
+    tally = harness.torture(Reader("predictions", (path,), lambda: recorded.read(path), sane, tolerated))
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
 
 
 def test_damaged_results(tmp_path: Path) -> None:
     path = fake_results.write_evaluation(tmp_path / "evaluation.json")
 
-    def sane(found: tuple[list[Result], dict[str, object]]) -> None:
+    def sane(found: tuple[list[TaskResult], dict[str, object]]) -> None:
         for result in found[0]:
             assert all(type(value) in (int, float) and math.isfinite(value) for value in result.metrics.values())
-            assert math.isfinite(result.score.mean) and isinstance(result.beats_baselines, bool)
+            assert math.isfinite(result.score.mean)
+            assert all(isinstance(baseline.beaten, bool) for baseline in result.baselines.values())
 
     numbers = ("number", "fraction", "as a float", "1e30", "30 digits")
     tolerated = {f"*.{name}: {what}": "any number will do" for what in numbers for name in _NUMBERS}
@@ -106,6 +108,8 @@ def test_damaged_log(tmp_path: Path) -> None:
         numbers += [value for those in (*found.losses.values(), *found.scores.values()) for _, value in those]
         assert all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
 
-    reader = Reader("log", (path,), lambda: read_history(path), sane, {"*": "what cannot be read is passed over"})
+    reader = Reader(
+        "log", (path,), lambda: read_history(RunFolder(path.parent)), sane, {"*": "what cannot be read is passed over"}
+    )
     tally = harness.torture(reader)
     assert sum(tally.values()) >= LEAST and tally["refused"] == 0

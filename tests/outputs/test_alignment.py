@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from twelve.errors import ConfigError, RegionError
-from twelve.outputs import OUTPUTS, RetrievalScores
-from twelve.outputs import neighbours as module
-from twelve.outputs.neighbours import HardPool, mean_features, nearest_rows
+from twelve.outputs import OUTPUTS
+from twelve.outputs.alignment import RetrievalScores
+from twelve.outputs.parts import neighbours as module
+from twelve.outputs.parts.neighbours import HardPool, mean_features, nearest_rows
 from twelve.types.examples import Example
 from twelve.types.regions import Regions
 
@@ -132,7 +133,7 @@ def test_decoding() -> None:
 def test_retrieval_scores_fit_together() -> None:
     scores = np.zeros((2, 3), dtype=np.float32)
     RetrievalScores(scores, ("a", "b"), ("x", "y", "z"), np.array([0, 2]))
-    with pytest.raises(ValueError, match="do not go with scores"):
+    with pytest.raises(ValueError, match="expected scores of shape"):
         RetrievalScores(scores, ("a",), ("x", "y", "z"), np.array([0]))
     with pytest.raises(ValueError, match="not in the gallery"):
         RetrievalScores(scores, ("a", "b"), ("x", "y", "z"), np.array([0, 3]))

@@ -58,7 +58,7 @@ def test_two_images() -> None:
     assert output.pairs(both)[0] == [("text", "x/1"), ("text", "x/2")]
     (found,) = output.decode(torch.tensor([[1.0, 0]]), both[:1], [], [])
     assert found.value is False
-    with pytest.raises(DataError, match="two images are needed, 1 given"):
+    with pytest.raises(DataError, match="expected two images, found 1"):
         output.pairs([example(True)])
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twelve.errors import ConfigError
 from twelve.outputs import OUTPUTS, get_output
-from twelve.outputs.losses import mean_over_classes, sum_over_labels
+from twelve.outputs.parts.losses import mean_over_classes, sum_over_labels
 
 
 def cross_entropy_by_hand(logit: float, label: float) -> float:
@@ -64,7 +64,7 @@ def test_alignment_is_a_choice_among_an_examples_pairs() -> None:
     assert float(output.loss(logits + 3, targets)) == pytest.approx(by_hand / 2, rel=1e-12)
     scores = output.score(torch.tensor([3.0, 1, 2, 0, 1, 2, 0, 0])[:, None], targets)
     assert scores.tolist() == [1.0, 0.0]
-    with pytest.raises(ValueError, match="do not divide"):
+    with pytest.raises(ValueError, match="expected a multiple of"):
         output.loss(logits[:7], targets)
 
 

@@ -73,7 +73,7 @@ def test_prospects_and_head() -> None:
 
 @pytest.mark.parametrize("target", [30, -1])
 def test_targets_that_are_no_option(target: int) -> None:
-    with pytest.raises(ValueError, match=f"b: option {target} of 30"):
+    with pytest.raises(ValueError, match=f"b: expected an option from 0 to 29, found {target}"):
         OUTPUT.pairs([replace(MANY, target=target)])
     with pytest.raises(TypeError, match="index"):
         OUTPUT.pairs([replace(MANY, target="o7")])

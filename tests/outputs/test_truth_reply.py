@@ -60,7 +60,7 @@ def test_only_the_object_of_a_question_is_trained_on() -> None:
 def test_a_question_needs_one_object_and_its_region() -> None:
     output = OUTPUTS["reply"]
     two = ((10.0, 20.0, 60.0, 90.0), (0.0, 0.0, 50.0, 50.0))
-    with pytest.raises(DataError, match=r"\[e1\]: the box of one object is needed, 2 given"):
+    with pytest.raises(DataError, match=r"\[e1\]: expected the box of one object, found 2"):
         output.targets([asked("Yes", *two)], [SEEN], [])
     with pytest.raises(RegionError, match="x/1 has no region for candidate 0"):
         output.targets([asked("Yes", (30.0, 30.0, 40.0, 40.0))], [SEEN], [])

@@ -128,7 +128,7 @@ def test_what_cannot_be_asked_is_a_line(
 
 
 def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
-    with pytest.raises(ConfigError, match="box 2 of 2 holds a number that is not finite"):
+    with pytest.raises(ConfigError, match="box 2 of 2 has a number that is not finite"):
         scene.choose("a", [[0, 0, 5, 5], [float("nan"), 0, 5, 5]])
     with pytest.raises(RegionError, match=r"box 2 \(5000, 5000, 6000, 6000\) is wholly outside"):
         scene.choose("a", [[0, 0, 5, 5], [5000, 5000, 6000, 6000]])
@@ -138,9 +138,9 @@ def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
 
 @pytest.mark.parametrize("text", ["\0", "\ufeff", "\u200b\u200b", "\x07\x1b", "[SEP]", "[PAD] [CLS]"])
 def test_a_text_of_no_words_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
-    with pytest.raises(ConfigError, match="nothing asked"):
+    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
         scene.answer(text)
-    with pytest.raises(ConfigError, match="nothing asked"):
+    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
         scene.guess([(text, "yes")], BOXES)
 
 
@@ -181,7 +181,7 @@ def test_a_hub_that_is_out_of_reach_fails_fast(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     started = time.monotonic()
-    with pytest.raises(CheckpointError, match="owner/model: neither a folder nor to be had from the hub"):
+    with pytest.raises(CheckpointError, match="owner/model: not a folder, and not available from the hub"):
         twelve.load("hub:owner/model")
     assert time.monotonic() - started < 5
 

@@ -70,7 +70,7 @@ MISTAKES = {
     "serve's device": ("serve {model} --device cud", "cannot be used"),
     "score": ("score vqaa --truth x --predictions x", "unknown task"),
     "score's file": ("score vqa --truth x --predictions x", "no such file"),
-    "report": ("report {folder}/none", "no such run"),
+    "report": ("report {folder}/none", "no run here"),
     "train": ("train none.yaml", "no such configuration"),
     "train's key": ("train quickstart.yaml --set training.epocs=3", "did you mean"),
     "evaluate": ("evaluate {folder}/none", "no run here"),

@@ -115,7 +115,7 @@ def test_images_of_one_name_are_told_apart(model: Path, images: Path, tmp_path: 
 
 @pytest.mark.parametrize("caption", ["", "  ", "\u200b"])
 def test_a_caption_says_something(model: Path, images: Path, caption: str) -> None:
-    with pytest.raises(ConfigError, match="nothing asked"):
+    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
         twelve("match", model, caption, "--images", images / "0.png")
 
 
@@ -149,16 +149,16 @@ def test_outputs_are_looked_at_before_the_work(model: Path, images: Path, tmp_pa
     notes.write_text('{"image": "my own"}\n')
     for options, message in (
         (["--out", tmp_path], "this is a folder"),
-        (["--out", tmp_path / "0.png"], "0.png: would be replaced"),
-        (["--out", tmp_path / "link.png"], "link.png: would be replaced"),
-        (["--out", notes], "notes.txt: would be replaced, and holds something else than answers"),
+        (["--out", tmp_path / "0.png"], "0.png: this input would be replaced"),
+        (["--out", tmp_path / "link.png"], "link.png: this input would be replaced"),
+        (["--out", notes], "notes.txt: this file would be replaced, and is not a file of results"),
         (["--draw", tmp_path / "0.png"], "this is a file"),
-        (["--draw", tmp_path], "00000-0.png: would be replaced"),
+        (["--draw", tmp_path], "00000-0.png: this input would be replaced"),
     ):
         for asked in (["--image", tmp_path / "0.png", "--ask", "is it red ?"], ["--jsonl", questions]):
             with pytest.raises(TwelveError, match=message):
                 twelve("predict", tmp_path / "no-run", *asked, *options)
-    with pytest.raises(TwelveError, match=r"questions\.jsonl: would be replaced"):
+    with pytest.raises(TwelveError, match=r"questions\.jsonl: this input would be replaced"):
         twelve("predict", tmp_path / "no-run", "--jsonl", questions, "--out", questions)
     assert (tmp_path / "0.png").read_bytes() == before and notes.read_text() == '{"image": "my own"}\n'
     asked = ["--image", tmp_path / "0.png", "--ask", "is it red ?", "--out", tmp_path / "said.jsonl"]

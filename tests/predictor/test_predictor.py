@@ -221,18 +221,18 @@ def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:
     assert blind.answer("is it red ?").score == pytest.approx(scene.answer("is it red ?").score, abs=1e-6)
     with pytest.raises(ValueError, match="no image to draw on"):
         blind.answer("is it red ?").draw()
-    with pytest.raises(RegionError, match="given boxes need the image"):
+    with pytest.raises(RegionError, match="boxes need an image"):
         blind.choose("red ?", [[0, 0, 5, 5]])
 
 
 def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing asked"):
+    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
         scene.answer("  ")
     with pytest.raises(ConfigError, match='did you mean "refcoco"'):
         scene.locate("x", task="refcocoo")
     with pytest.raises(ConfigError, match="threshold is 2"):
         scene.locate("x", threshold=2)
-    with pytest.raises(ConfigError, match=r"boxes of shape \(1, 2\)"):
+    with pytest.raises(ConfigError, match=r"boxes of shape .*found \(1, 2\)"):
         scene.choose("x", [[1, 2]])
     with pytest.raises(RegionError, match=r"x\.jpg: No such file.*check its path"):
         model.look(tmp_path / "x.jpg")
@@ -255,7 +255,7 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
 def test_what_is_no_text(model: Predictor, scene: Scene, text: Any) -> None:
     """An argument in another encoding than UTF-8 comes as half characters, which no tokenizer takes."""
     for ask in (lambda: scene.answer([text]), lambda: model.match(scene, [text])):
-        with pytest.raises(ConfigError, match="this is no text"):
+        with pytest.raises(ConfigError, match="expected a text"):
             ask()
 
 
@@ -278,5 +278,5 @@ def test_a_model_of_imported_regions_says_what_it_needs(folder: Path, tmp_path: 
     config = json.loads((copy / "processor_config.json").read_text())
     config["region_recipes"] = {}
     (copy / "processor_config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match="does not say how the regions"):
+    with pytest.raises(ConfigError, match="does not record how its training regions"):
         twelve.load(copy).look(Image.new("RGB", (64, 64)))

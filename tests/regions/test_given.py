@@ -44,6 +44,7 @@ class Giver(Task):
     """A dataset whose examples have candidates; a split that its table lacks is a missing file."""
 
     title, output, kind, token, source = "Giver", "region", "region", 0, "s"
+    gives_boxes = True
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
 

@@ -35,8 +35,7 @@ from import_origins import (
 
 from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions
-from twelve.regions.importers.base import BadRecord
-from twelve.regions.importers.numpy_pickles import load_arrays
+from twelve.regions.importers.base import BadRecord, unpickled
 from twelve.regions.store.region_file import RegionFile
 
 pytest.importorskip("lmdb")
@@ -95,7 +94,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "not a dict": (lambda: pickle.dumps([1]), "a list instead of a dict"),
     "a cut pickle": (lambda: changed()[:-20], "a pickle that is not plain"),
     "nothing": (lambda: b"", "a pickle that is not plain"),
-    "something behind it": (lambda: changed() + b"x", "something behind its end"),
+    "something behind it": (lambda: changed() + b"x", "something follows its end"),
     "objects inside arrays": (lambda: changed(boxes=np.array([None, 1], object)), "an array of Python objects"),
     "a record array": (lambda: changed(boxes=np.zeros(2, [("x", "f4")])), "arrays of type 'V4'"),
     "dates": (lambda: changed(boxes=np.zeros(2, "M8[s]")), "arrays of type 'M8'"),
@@ -155,20 +154,20 @@ def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
 )
 def test_odd_pickles_are_bad_records(content: bytes) -> None:
     with pytest.raises(BadRecord, match="not plain"):
-        load_arrays(content)
+        unpickled(content)
 
 
 def test_large_place_numbers_take_no_memory() -> None:
-    assert load_arrays(b"(lp4000000000\n.") == []
+    assert unpickled(b"(lp4000000000\n.") == []
 
 
 def test_arrays_must_have_their_bytes() -> None:
     good = python_2_pickle({"boxes": np.zeros((2, 4), np.float32)})
-    assert load_arrays(good)["boxes"].shape == (2, 4)
+    assert unpickled(good)["boxes"].shape == (2, 4)
     for shape in ((2, 5), (-2, -4), (2**40, 2**40), (0, 4)):
         bad = good.replace(b"(J\2\0\0\0J\4\0\0\0t", b"(" + b"".join(_long(n) for n in shape) + b"t")
         with pytest.raises(BadRecord, match="an array of shape"):
-            load_arrays(bad)
+            unpickled(bad)
 
 
 def _long(value: int) -> bytes:
@@ -183,7 +182,7 @@ def test_damaged_pickles_never_crash(trial: int) -> None:
     for _ in range(rng.choice([1, 4])):
         data[rng.randrange(len(data))] = rng.randrange(256)
     try:
-        load_arrays(bytes(data))
+        unpickled(bytes(data))
     except BadRecord as error:
         assert "pickle" in str(error)
 

@@ -31,7 +31,7 @@ from twelve.regions.sizes import FixedSize, InputSize
 from twelve.regions.store.merge import merge
 from twelve.regions.store.region_store import RegionStore
 from twelve.runs.evaluate import evaluate_run
-from twelve.runs.train import _check_one_extractor as check_one_extractor
+from twelve.runs.new_model import _check_one_extractor as check_one_extractor
 from twelve.runs.train import train
 from twelve.tasks.base import all_tasks
 

@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from PIL import Image, ImageDraw
 
-from twelve.evaluation import record
-from twelve.evaluation.record import Recorded
+from twelve.evaluation import recorded
+from twelve.run_folder import RunFolder
+from twelve.types.predictions import RecordedPrediction
 
 KINDS = {"vqa": "answer", "flickr30k": "alignment", "refcoco": "region", "nlvr2": "pair", "snli_ve": "entailment"}
 SPLITS = {"vqa": "val", "flickr30k": "val", "refcoco": "val", "nlvr2": "dev", "snli_ve": "dev"}
@@ -45,7 +46,7 @@ def interval(mean: float, width: float = 3.0) -> dict[str, float]:
 
 
 def task_result(task: str, score: float, baselines: dict[str, float], metric: str = "accuracy") -> dict[str, Any]:
-    """A task of evaluation.json as ``asdict(Result)`` writes it."""
+    """A task of evaluation.json as ``asdict(TaskResult)`` writes it."""
     return {
         "task": task,
         "title": task.upper(),
@@ -77,7 +78,7 @@ def evaluation() -> dict[str, Any]:
         task_result("nlvr2", 50.1, {"majority": 55.3, "bag of words": 54.3, "shuffled images": 54.2}),
         task_result("snli_ve", 68.6, {"majority": 39.2, "bag of words": 61.3, "shuffled images": 63.8}),
     ]
-    results[4] |= {"oracle": 81.3}
+    results[4] |= {"upper_bound": 81.3}
     facts = {
         "parameters": 28_889_832,
         "training_seconds": 1841.4,
@@ -88,7 +89,7 @@ def evaluation() -> dict[str, Any]:
 
 
 def history(iterations: int = 40) -> list[dict[str, Any]]:
-    """A log in which the second task stands still in iterations 20 to 30, the last one from 30 on."""
+    """A log in which the second task is stopped in iterations 20 to 30, the last one from 30 on."""
     lines: list[dict[str, Any]] = []
     for at in range(2, iterations + 1, 2):
         losses = {task: round(2.5 / (1 + at / (5 + place)), 5) for place, task in enumerate(KINDS)}
@@ -105,7 +106,7 @@ def history(iterations: int = 40) -> list[dict[str, Any]]:
     return lines
 
 
-def predictions(text: str = "what is on the table ?") -> list[Recorded]:
+def predictions(text: str = "what is on the table ?") -> list[RecordedPrediction]:
     """Six examples a task, every other one right."""
     found = []
     for number in range(6):
@@ -113,46 +114,46 @@ def predictions(text: str = "what is on the table ?") -> list[Recorded]:
         found += [_answer(number, right, text), _caption(number, right), _phrase(number, right)]
         statement, image = f"both show {number} things", f"nlvr2/dev-{number}-0-img"
         found.append(
-            Recorded("nlvr2", "pair", "dev", f"dev-{number}-0-0", statement, (image + "0", image + "1"), True,
+            RecordedPrediction("nlvr2", "pair", "dev", f"dev-{number}-0-0", statement, (image + "0", image + "1"), True,
                      bool(right), 0.75, ((bool(right), 0.75), (not right, 0.25)), right)
         )  # fmt: skip
         classes = ("entailment", "neutral") if right else ("neutral", "entailment")
         ranked = ((classes[0], 0.5), (classes[1], 0.3), ("contradiction", 0.2))
         found.append(
-            Recorded("snli_ve", "entailment", "dev", f"{number}#1", f"someone holds {number} cups",
+            RecordedPrediction("snli_ve", "entailment", "dev", f"{number}#1", f"someone holds {number} cups",
                      (f"flickr30k/{number}",), "entailment", classes[0], 0.5, ranked, right)
         )  # fmt: skip
     return found
 
 
-def _answer(number: int, right: float, text: str) -> Recorded:
+def _answer(number: int, right: float, text: str) -> RecordedPrediction:
     best = (("cup", 0.62), ("mug", 0.2), (NASTY, 0.1)) if right else (("mug", 0.4), ("cup", 0.3), ("hat", 0.1))
     target = {"cup": 1.0, "mug": 0.3}
-    return Recorded(
+    return RecordedPrediction(
         "vqa", "answer", "val", f"{number}000", f"{number} {text}", (f"coco/{number}",), target, best[0][0], best[0][1],
         best, target[best[0][0]],
     )  # fmt: skip
 
 
-def _caption(number: int, right: float) -> Recorded:
+def _caption(number: int, right: float) -> RecordedPrediction:
     order = [number, 7, 8, 9, 10] if right else [7, 8, 9, 10, 11]
     best = tuple((f"flickr30k/{image}", 3.0 - place) for place, image in enumerate(order))
-    return Recorded(
+    return RecordedPrediction(
         "flickr30k", "alignment", "val", f"{number}", f"a {number}-coloured thing", (f"flickr30k/{number}",),
         f"flickr30k/{number}", best[0][0], 3.0, best, right, rank=1 if right else 23,
     )  # fmt: skip
 
 
-def _phrase(number: int, right: float) -> Recorded:
+def _phrase(number: int, right: float) -> RecordedPrediction:
     boxes = ((100.0, 60.0, 260.0, 220.0), (0.0, 0.0, 90.0, 90.0), (270.0, 200.0, 300.0, 390.0))
     if number < 3:  # pointing at given candidates
         chosen = 0 if right else 1
-        return Recorded(
+        return RecordedPrediction(
             "refcoco", "region", "val", f"{number}", f"the round one, {number}", (f"flickr30k/{number}",), 0, chosen,
             0.8, ((chosen, 0.8), (2, 0.1)), right, boxes,
         )  # fmt: skip
     box = (110.0, 70.0, 260.0, 230.0) if right else boxes[1]
-    return Recorded(
+    return RecordedPrediction(
         "refcoco", "region", "val", f"{number}", f"the round one, {number}", (f"flickr30k/{number}",), boxes[0], box,
         0.8, ((box, 0.8),), right,
     )  # fmt: skip
@@ -187,5 +188,5 @@ def make(run: Path, root: Path, *, measured: bool = True, text: str = "what is o
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history()))
     if measured:
         (run / "evaluation.json").write_text(json.dumps(evaluation()))
-        record.write(run / record.FILE, predictions(text))
+        recorded.write(RunFolder(run).predictions, predictions(text))
     return run

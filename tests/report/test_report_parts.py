@@ -9,22 +9,27 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fake_run
 import pytest
 from PIL import Image
+from pydantic import TypeAdapter
 
 from twelve import report
 from twelve.errors import CheckpointError
+from twelve.evaluation.results import TaskResult
 from twelve.formats.data_root import DataRoot
+from twelve.outputs import OUTPUTS
 from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, thinned, ticks
-from twelve.report.drawing import DRAWINGS, draw
-from twelve.report.gallery import gallery, varied
-from twelve.report.image_files import SIDE, Frame, ImageFiles
+from twelve.report.gallery import draw, gallery, varied
+from twelve.report.image_files import SIDE, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
 from twelve.report.write import file_rows, kept_rows, render
+from twelve.run_folder import RunFolder
+from twelve.types.predictions import CardImage, Frame
 
 
 def write(path: Path, lines: list[object]) -> Path:
@@ -40,7 +45,7 @@ def test_history_of_a_resumed_run_counts_the_later_lines(tmp_path: Path) -> None
     lines += [step | {"iteration": 4, "losses": {"vqa": 2.0}}, validation | {"iteration": 4, "score": 0.75}]
     path = write(tmp_path / "metrics.jsonl", lines)
     path.write_text(path.read_text() + '{"kind": "step", "iter')  # killed while writing
-    history = read_history(path)
+    history = read_history(RunFolder(path.parent))
     assert history.losses == {"vqa": [(2, 3.0), (4, 2.0)]} and history.scores == {"vqa": [(4, 0.75)]}
     assert (history.iterations, history.pairs, history.seconds) == (4, 10, 5.0)
 
@@ -50,14 +55,15 @@ def test_a_log_of_any_size_is_read_line_by_line(tmp_path: Path) -> None:
     with open(path, "a", encoding="utf-8") as stream:
         stream.write('{"kind": "event", "event": "' + "x" * (3 << 20) + '"}\n')
         stream.write('{"kind": "step", "iteration": 4, "losses": {"vqa": 2.0}}\n')
-    assert read_history(path).losses == {"vqa": [(2, 3.0), (4, 2.0)]}
+    assert read_history(RunFolder(path.parent)).losses == {"vqa": [(2, 3.0), (4, 2.0)]}
     os.truncate(path, 20 << 30)
     with pytest.raises(CheckpointError, match=r"metrics\.jsonl: expected at most .*, found 21,474,836,480 -> move"):
-        read_history(path)
+        read_history(RunFolder(path.parent))
 
 
 def test_history_of_stops(tmp_path: Path) -> None:
-    history = read_history(write(tmp_path / "metrics.jsonl", fake_run.history()))
+    write(tmp_path / "metrics.jsonl", fake_run.history())
+    history = read_history(RunFolder(tmp_path))
     assert history.stopped("flickr30k") == [(20, 30)] and history.stopped("snli_ve") == [(30, 40)]
     assert history.stopped("vqa") == []
     assert len(history.losses["vqa"]) == 20 and history.scores["vqa"][0] == (10, 0.25)
@@ -118,7 +124,7 @@ def test_long_curves_are_averaged() -> None:
 def test_images_are_small_jpegs_with_the_originals_size(tmp_path: Path) -> None:
     root = fake_run.make_root(tmp_path)
     fake_run.draw_image(tmp_path / "images" / "coco" / "99.jpg", 1, (1600, 800))
-    shown = ImageFiles(DataRoot(root)).show("coco/99")
+    shown = ImageFiles(DataRoot(root)).show(CardImage("coco/99"))
     content = base64.b64decode(shown.uri.removeprefix("data:image/jpeg;base64,"))
     assert Image.open(io.BytesIO(content)).size == (SIDE, SIDE // 2) and (shown.width, shown.height) == (1600, 800)
 
@@ -132,11 +138,11 @@ def test_what_is_missing_damaged_or_too_much_is_left_out(tmp_path: Path) -> None
     root = fake_run.make_root(tmp_path)
     (tmp_path / "images" / "coco" / "98.jpg").write_bytes(b"no image")
     images = ImageFiles(DataRoot(root))
-    assert images.show("coco/98").uri == "" == images.show("coco/97").uri
+    assert images.show(CardImage("coco/98")).uri == "" == images.show(CardImage("coco/97")).uri
     assert images.missing == {"coco/98", "coco/97"}
-    size = len(images.show("coco/1").uri)
+    size = len(images.show(CardImage("coco/1")).uri)
     few = ImageFiles(DataRoot(root), budget=size + 10)
-    assert few.show("coco/1").uri and not few.show("coco/1").uri and few.left_out == {"coco/1"}
+    assert few.show(CardImage("coco/1")).uri and not few.show(CardImage("coco/1")).uri and few.left_out == {"coco/1"}
     shown = gallery([each for each in fake_run.predictions() if each.task == "vqa"], ImageFiles(DataRoot(root), 10))
     assert "left out to keep the page small" in shown.note
 
@@ -148,52 +154,53 @@ def test_examples_are_varied_and_the_first_ones() -> None:
     assert len(varied(twice, 99)) == len(twice)
 
 
-def test_every_kind_of_output_can_be_drawn(tmp_path: Path) -> None:
-    from twelve.outputs import OUTPUTS
-
-    assert set(DRAWINGS) == set(OUTPUTS)
-    other = replace(fake_run.predictions()[0], kind="another", value=3, target=4, alternatives=())
-    card = draw(other, ImageFiles(None))
-    assert (card.says, card.wanted, len(card.images)) == ("3", "4", 1)
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_every_kind_of_output_is_drawn_and_explained(kind: str) -> None:
+    output, record = OUTPUTS[kind], fake_run.predictions()[0]
+    value = {str: "cup", bool: True, int: 1, list: (1.0, 2.0, 3.0, 4.0)}[output.values[-1]]
+    parts = {"candidates": ((0.0, 0.0, 9.0, 9.0),) * 2, "options": ("this one", "that one")}
+    kept = replace(record, kind=kind, value=value, target=value, alternatives=((value, 0.5),), **parts)
+    card = draw(kept, ImageFiles(None))
+    assert card.card.says and card.card.wanted and card.images and output.asks and output.legend
 
 
 def test_a_caption_whose_image_is_far_down_shows_it_last(tmp_path: Path) -> None:
     wrong = next(each for each in fake_run.predictions() if each.kind == "alignment" and not each.right)
     card = draw(wrong, ImageFiles(None))
     assert [image.label for image in card.images] == ["1.", "2.", "3.", "4.", "5.", "23."]
-    assert [image.mark for image in card.images] == [""] * 5 + ["right"]
+    assert [image.own for image in card.images] == [False] * 5 + [True]
 
 
-def test_a_given_share_of_the_way_stands() -> None:
+def result_of(tree: dict[str, Any]) -> TaskResult:
+    return TypeAdapter(TaskResult).validate_python(tree)
+
+
+def test_the_share_of_the_way_to_the_upper_bound() -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0, "chance": 20.0})
-    assert task_score(tree, "answer").closed is None
-    computed = task_score(tree | {"upper_bound": 60.0}, "answer").closed
-    assert computed is not None and computed.value == pytest.approx(25.0)
-    given = task_score(
-        tree | {"upper_bound": 60.0, "closed": {"mean": 26.0, "low": 20.0, "high": 31.0}}, "answer"
-    ).closed
-    assert given is not None and (given.value, given.low) == (26.0, 20.0)
+    assert task_score(result_of(tree), {}).closed is None
+    assert task_score(result_of(tree | {"upper_bound": 60.0}), {}).closed == pytest.approx(25.0)
 
 
 @pytest.mark.parametrize(
     "low, high, verdict",
     [
         (0.1, 5.0, "beaten"),
-        (-0.1, 5.0, "not beaten: too close to tell"),
+        (-0.1, 5.0, "not beaten: not significant"),
         (-5.0, -0.1, "not beaten: the model is below it"),
     ],
 )
 def test_a_baseline_is_beaten_when_the_whole_interval_is_above_zero(low: float, high: float, verdict: str) -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0})
     tree["baselines"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
-    score = task_score(tree, "answer")
+    score = task_score(result_of(tree), {})
     assert score.baselines[0].verdict == verdict and score.beats_all == (verdict == "beaten")
 
 
 def test_a_metric_is_explained_with_its_part() -> None:
-    assert "first five" in metric("image to text R@5", "alignment") and "each image" in metric("image to text R@5", "")
-    assert "“number”" in metric("accuracy, number", "answer")
-    assert metric("something new", "answer") == "Number of the dataset's own scorer."
+    assert "first five" in metric("image to text R@5", {}) and "each image" in metric("image to text R@5", {})
+    assert "right text" in metric("R@5", OUTPUTS["options"].metrics)
+    assert "“number”" in metric("accuracy, number", OUTPUTS["answer"].metrics)
+    assert metric("something new", {}) == metric("accuracy", {}) == "Number of the dataset's own scorer."
 
 
 def test_every_kind_of_bar_has_its_look() -> None:

@@ -79,7 +79,7 @@ def test_without_dense_annotations(files: Files) -> None:
         (lambda rows: rows[3].update(ranks=[1, 2]), r"\[\[3\]\]: .* 1 to 100 once, found 2 of 100 ranks"),
         (lambda rows: rows[3].update(round_id=1), r"\[\[3\]\]: 100-1 is predicted twice"),
         (lambda rows: rows.pop(), r"\[105-10\]: 1 of 60 rounds have no prediction"),
-        (lambda rows: rows.append({**rows[0], "image_id": 9}), r"\[9-1\]: 1 predictions are of nothing"),
+        (lambda rows: rows.append({**rows[0], "image_id": 9}), r"\[9-1\]: 1 predictions have no counterpart"),
     ],
 )
 def test_ranks_that_are_refused(files: Files, edit: Callable[[Any], object], message: str) -> None:
@@ -179,7 +179,10 @@ def test_tables_that_are_refused(
 def test_more_than_the_truth_is_passed_over(lines: list[dict[str, Any]], tmp_path: Path) -> None:
     rows = rows_of(lines)
     path = write_table(tmp_path / "all.csv", [*rows, {**rows[0], "annot_id": "val-99"}])
-    assert "1 predictions are of nothing in val.jsonl" in score("vcr_qa", [tmp_path / "val.jsonl"], path).notes[0]
+    assert (
+        "1 predictions are without a counterpart in val.jsonl"
+        in score("vcr_qa", [tmp_path / "val.jsonl"], path).notes[0]
+    )
 
 
 def test_no_protocol_but_the_official(lines: list[dict[str, Any]], tmp_path: Path) -> None:

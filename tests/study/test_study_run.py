@@ -53,7 +53,7 @@ def test_a_task_alone_has_the_updates_that_it_had_beside_others(finished: Path) 
     found = results(finished)
     assert len(found) == 3 * len(TASKS)
     joint = found["seed-3/results/stop-and-go/vqa.json"]["batches"]
-    assert min(joint.values()) < 6, "no task ever rested: iterations that are counted for updates would not be noticed"
+    assert min(joint.values()) < 6, "no task was stopped: iterations that are counted for updates would not be noticed"
     for task in TASKS:
         assert found[f"seed-3/results/single/{task}.json"]["batches"] == {task: joint[task]}
         assert found[f"seed-3/results/single-longer/{task}.json"]["batches"] == {task: 2 * joint[task]}
@@ -111,16 +111,16 @@ def test_a_finished_study_trains_nothing_and_shows_the_same(
         run(config, out=finished, resume=True, **SHORT, longer=3.0)
     with pytest.raises(ConfigError, match=r"config.val_fraction is not"):
         run(config, out=finished, resume=True, settings=["val_fraction=0.3"], **SHORT)
-    with pytest.raises(ConfigError, match="no study to go on with"):
+    with pytest.raises(ConfigError, match="no study to resume"):
         run(config, out=finished / "none", resume=True, **SHORT)
-    with pytest.raises(ConfigError, match="holds something else"):
+    with pytest.raises(ConfigError, match="holds other files"):
         run(config, out=finished / "seed-3", **SHORT)
 
 
 def test_arms_may_be_added_and_seeds_that_lack_them_do_not_count(config: Path, tmp_path: Path) -> None:
     two = SHORT | {"seeds": 2, "arms": []}
     out = run(config, out=tmp_path / "study", **two)
-    assert "One arm alone" in (out / "results.md").read_text()
+    assert "There is only one arm" in (out / "results.md").read_text()
     run(config, out=out, resume=True, **two | {"arms": ["always-go-equal"]})
     assert read(out).arms == ("stop-and-go", "always-go-equal")
     found = results(out)
@@ -173,6 +173,6 @@ def test_what_cannot_be_planned_is_refused(config: Path, tmp_path: Path) -> None
     for wrong in ({"seeds": 0}, {"factors": (1.0, 1.0)}, {"search": 0.0}, {"longer": 0.5}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             run(config, out=tmp_path / "no", **SHORT | wrong)
-    with pytest.raises(ConfigError, match="nothing to be joint with"):
+    with pytest.raises(ConfigError, match="needs several tasks, found one"):
         run(config, out=tmp_path / "no", settings=["tasks=[vqa]"], **SHORT)
     assert not (tmp_path / "no").exists()

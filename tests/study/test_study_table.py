@@ -58,7 +58,7 @@ def made_up(
     [
         ((0.7, 0.7), (0.8, 0.8), "**The joint model closes less than the 2 single models**"),
         ((0.8, 0.8), (0.7, 0.7), "**The joint model closes more than the 2 single models**"),
-        ((0.8, 0.7), (0.7, 0.8), "cannot be told apart"),
+        ((0.8, 0.7), (0.7, 0.8), "do not differ significantly"),
     ],
 )
 def test_the_winner_is_named(

@@ -25,7 +25,7 @@ from twelve.evaluation.submission import write_submission
 from twelve.formats.data_root import DataRoot
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.outputs import RetrievalScores
+from twelve.outputs.alignment import RetrievalScores
 from twelve.report.write import write_report
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
@@ -160,7 +160,7 @@ def test_a_head_of_another_kind_is_refused(known: Path, root: Path, tmp_path: Pa
         ({"vqa": {"images": "coco"}}, "tasks.vqa.images.*known dataset"),
         ({"mine": {"train": "a"}}, "tasks.mine.train.*add tasks.mine.kind"),
         ({"mine": {"kind": "answer", "test_split": "b"}}, "tasks.mine.train.*required"),
-        ({"mine": {"kind": "answers"}}, "tasks.mine.kind"),
+        ({"mine": {"kind": "answers"}}, "tasks.mine.kind.*unknown kind .*did you mean .answer"),
         ({"Mine!": {"kind": "answer", "train": "a", "test_split": "b"}}, "'Mine!' is no name"),
         ({"mine": {"kind": "pair", "train": "a", "test_split": "a"}}, "tasks.mine.test_split.*trained on"),
         ({"mine": {"kind": "pair", "train": "a", "test_split": "b", "val_split": "b"}}, "tasks.mine.val_split"),

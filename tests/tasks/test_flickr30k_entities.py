@@ -251,7 +251,7 @@ ONE = {"image": "9000", "sentence": 0, "phrase": 0, "box": [0, 0, 60, 60]}
     [
         ([ONE], r"\[9000#1#1\]: 5 of 6 phrases that have a box have no prediction"),
         ([ONE, ONE], r"\[\[1\]\]: 9000#0#0 is predicted twice"),
-        ([ONE | {"phrase": 9}], r"\[9000#0#9\]: 1 predictions are of nothing in the phrases that have a box"),
+        ([ONE | {"phrase": 9}], r"\[9000#0#9\]: 1 predictions have no counterpart in the phrases that have a box"),
         (
             [ONE | {"box": [60, 0, 0, 60]}],
             r"\[\[0\]\]: field 'box' must be x1, y1, x2, y2, found a box that",

@@ -91,7 +91,7 @@ def test_true_and_foiled_captions_are_told_apart(tmp_path: Path) -> None:
     ("results", "problem"),
     [
         ([{"annotation": k, "foil": True} for k in range(3)], r"\[3\]: 1 of 4 captions have no prediction"),
-        ([{"annotation": k, "foil": True} for k in range(5)], r"\[4\]: 1 predictions are of nothing in the truth"),
+        ([{"annotation": k, "foil": True} for k in range(5)], r"\[4\]: 1 predictions have no counterpart in the truth"),
         ([{"annotation": 0, "foil": True}] * 2, r"\[\[1\]\]: 0 is predicted twice, first in \[0\]"),
         (
             [{"annotation": 0, "foil": 1}],

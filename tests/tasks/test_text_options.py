@@ -19,9 +19,9 @@ from twelve.data.clean import held_out_images
 from twelve.data.stats import root_stats
 from twelve.errors import ConfigError, DataError, MissingData
 from twelve.formats.data_root import DataRoot
-from twelve.outputs.base import Prediction
 from twelve.tasks.base import get, tasks_of
 from twelve.tasks.extra.vcr import names_of
+from twelve.types.predictions import Prediction
 
 TASKS = tuple(tiny_extra_options.REPORTS)
 # token, longest text, batch, learning rate, epochs (the original's task table; Visual Dialog's longest text is ours)
@@ -183,7 +183,7 @@ def test_malformed_dialogues(root: DataRoot, edit: Callable[[Any], None], messag
 
 DENSE = "visdial/visdial_1.0_val_dense_annotations.json"
 BAD_RELEVANCE: list[tuple[Callable[[Any], object], str]] = [
-    (lambda c: c[1].update(round_id=3), r"\[7-3\]: 1 predictions are of nothing in the rounds of"),
+    (lambda c: c[1].update(round_id=3), r"\[7-3\]: 1 predictions have no counterpart in the rounds of"),
     (lambda c: c[1]["gt_relevance"].pop(), r"\[\[1\]\]: field 'gt_relevance' must be 100 finite numbers"),
     (lambda c: c[1].update(gt_relevance=[0] * 100), r"\[\[1\]\]: some option must be relevant"),
     (lambda c: c[1].update(image_id=6), r"\[\[1\]\]: round 6-2 occurs twice"),

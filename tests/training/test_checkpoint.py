@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from twelve.errors import CheckpointError, TwelveError
+from twelve.run_folder import RunFolder
 from twelve.training import checkpoint
 
 STATE = {
@@ -58,10 +59,11 @@ def test_damage_is_recognised(tmp_path: Path, file: str, damage: str) -> None:
 
 
 def test_prune_keeps_the_newest(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
     for step in (3, 20, 100):
-        checkpoint.save(tmp_path / f"step-{step:07}", {"step": step})
-    checkpoint.prune(tmp_path, 2)
-    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step-0000020", "step-0000100"]
+        checkpoint.save(run.checkpoint(step), {"step": step})
+    checkpoint.prune(run, 2)
+    assert [path.name for path in run.saved()] == ["step-0000020", "step-0000100"]
 
 
 def test_only_tensors_and_plain_values(tmp_path: Path) -> None:
@@ -112,10 +114,11 @@ def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "step-1")
 
 
-def test_a_checkpoint_without_a_checksum_of_its_plain_values_is_read(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_checksum_of_its_plain_values_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "step-1", STATE)
     changed(lambda tree: {key: tree[key] for key in ("tensors", "state")})(tmp_path / "step-1")
-    assert checkpoint.load(tmp_path / "step-1")["text"] == "plain"
+    with pytest.raises(CheckpointError, match="damaged checkpoint"):
+        checkpoint.load(tmp_path / "step-1")
 
 
 def test_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.errors import ConfigError
 from twelve.model.vilbert import Twelve
-from twelve.run_folder import TRAINED
+from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 
 QUIET = Console(quiet=True)
@@ -61,15 +61,18 @@ import torch
 from twelve import threads
 from twelve.training.trainer import Trainer
 threads.most = lambda processes=1: 2
-rank, used, tried = os.environ["RANK"], [2], Trainer._try
+rank, used, tried = os.environ["RANK"], [2], Trainer._trial
 torch.set_num_threads, torch.get_num_threads = used.append, lambda: used[-1]
-def slow(self, *arguments):  # two threads are faster here and much slower there
-    tried(self, *arguments)
-    time.sleep({("0", 1): 0.5, ("0", 2): 0.0, ("1", 1): 0.0, ("1", 2): 5.0}[rank, used[-1]])
-Trainer._try = slow
+def slow(self, name):  # two threads are faster here and much slower there
+    work = tried(self, name)
+    def timed():
+        work()
+        time.sleep({("0", 1): 0.5, ("0", 2): 0.0, ("1", 1): 0.0, ("1", 2): 5.0}[rank, used[-1]])
+    return timed
+Trainer._trial = slow
 stepped = Trainer._step
 def step(self, name):
-    (self.folder.parent / f"threads-{rank}").write_text(str(used[-1]))
+    (self.run.path.parent / f"threads-{rank}").write_text(str(used[-1]))
     return stepped(self, name)
 Trainer._step = step
 """
@@ -128,7 +131,7 @@ def test_two_processes_are_one(root: Path, alone: Path, tmp_path: Path, sharding
     assert len(losses) == 8 * len(tiny.TASKS)
     assert losses == pytest.approx(expected, abs=1e-5)
     assert scores == pytest.approx(expected_scores, abs=1e-5)
-    assert (run / TRAINED).is_file()
+    assert RunFolder(run).trained.is_file()
     for name, value in weights(run).items():
         if name.endswith("key.bias") or name == "heads.alignment.bias":
             continue  # no loss depends on them: Adam makes steps of the rounding of a gradient that is zero

@@ -26,6 +26,7 @@ from twelve import config as configuration
 from twelve.errors import TwelveError
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
+from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.training import checkpoint
 from twelve.training.trainer import Trainer
@@ -113,7 +114,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     with pytest.MonkeyPatch.context() as patch:
         fit, save = Trainer.fit, Trainer.save
         patch.setattr(Trainer, "fit", lambda self: (held.append(self), fit(self))[1])
-        patch.setattr(Trainer, "save", lambda self: save(self) if self.iteration == 2 else None)
+        patch.setattr(Trainer, "save", lambda self: save(self) if self.state.iteration == 2 else None)
         train(configuration.parse(tree), console=QUIET)
         patch.undo()
         found = held[0]
@@ -122,8 +123,8 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     with torch.no_grad():  # what is saved next differs from what is there
         for parameter in found.model.parameters():
             parameter.add_(1)
-    found.iteration = 4
-    shutil.copytree(found.folder, found.data.root.path.parent / "begun")
+    found.state.iteration = 4
+    shutil.copytree(found.run.path, found.data.root.path.parent / "begun")
     return found
 
 
@@ -134,7 +135,7 @@ def numbers(state: Any) -> float:
 def found_in(run: Path) -> tuple[int, float, float]:
     """Iteration and weights of the newest intact checkpoint, and weights of the model; fails where one is missing."""
     intact = []
-    for folder in checkpoint.checkpoints(run / "checkpoints"):
+    for folder in RunFolder(run).saved():
         state = checkpoint.load(folder)  # a complete name never stands for something incomplete
         intact.append((state["trainer"]["iteration"], numbers(state["model"])))
     files.settle(run / "model")
@@ -144,7 +145,7 @@ def found_in(run: Path) -> tuple[int, float, float]:
 
 
 def saves(trainer: Trainer, run: Path) -> None:
-    trainer.folder = run
+    trainer.run = RunFolder(run)
     trainer.save_model()
     trainer.save()
 

@@ -69,7 +69,9 @@ def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
 
 
 def test_a_task_that_falls_is_woken(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "validate", lambda self, name: 0.5 if self.iteration == 0 or name != "vqa" else 0.4)
+    monkeypatch.setattr(
+        Trainer, "validate", lambda self, name: 0.5 if self.state.iteration == 0 or name != "vqa" else 0.4
+    )
     run = grow(trained, tmp_path / "grown")
     assert {(e["iteration"], e["task"], e["event"]) for e in lines(run, "event")} >= {(4, "vqa", "go")}
     assert [line["iteration"] for line in lines(run, "step") if "vqa" in line["losses"]] == [1, 5, 6, 7, 8]
@@ -123,7 +125,7 @@ def test_a_grown_run_is_resumed_exactly(trained: Path, tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["schedule={name: always-go}"], r"schedule\.name\]: schedule 'always-go' stops no task"),
+        (["schedule={name: always-go}"], r"schedule\.name\]: schedule 'always-go' never stops a task"),
         (["replay=[nlvr2]", "tasks.nlvr2.batch_size=8"], r"\[replay\]: the model has not learnt nlvr2"),
     ],
 )
@@ -140,7 +142,7 @@ def test_what_cannot_be_replayed(
 
 def test_a_resting_task_wakes_below_its_first_score_and_rests_again_after_a_reset() -> None:
     schedule = make_schedule("stop-and-go-as-worded", {}, tasks=["a", "b"], sizes={"a": 1, "b": 1})
-    schedule.rest("a", 0.5)
+    schedule.begin_stopped("a", 0.5)
     assert schedule.stopped == {"a"} and schedule.tasks_at(1) == ["b"] and schedule.tasks_at(4) == ["a", "b"]
     assert schedule.observe("a", 0.4980) is None
     event = schedule.observe("a", 0.4974)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.model.vilbert import Twelve
-from twelve.run_folder import TRAINED
+from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 
 KILLS = 20
@@ -67,14 +67,14 @@ def test_twenty_kills(tmp_path: Path) -> None:
     whole = train(configuration.parse(trees[0]), console=Console(quiet=True))
     file = tmp_path / "killed.yaml"
     file.write_text(json.dumps(trees[1]))  # JSON is YAML
-    took = json.loads((whole / TRAINED).read_text())["seconds"]
+    took = json.loads(RunFolder(whole).trained.read_text())["seconds"]
     rng, run, kills = random.Random(0), tmp_path / "killed", 0
     with subprocess.Popen(
         [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdin is not None and server.stdout is not None
         assert answer(server.stdout) == "ready"
-        while not (run / TRAINED).is_file():
+        while not RunFolder(run).trained.is_file():
             server.stdin.write(f"{file}\n")
             server.stdin.flush()
             child = int(answer(server.stdout))

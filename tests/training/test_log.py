@@ -15,8 +15,10 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.errors import ConfigError
+from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.settings import TrainingSettings
+from twelve.training import checkpoint
 from twelve.training.devices import Devices
 from twelve.training.log import RunLog, check_trackers, flat
 from twelve.training.provenance import commit
@@ -33,7 +35,7 @@ def test_a_resumed_run_keeps_whole_lines_of_every_kind_up_to_its_checkpoint(tmp_
         '{"k',
     ]
     (tmp_path / "metrics.jsonl").write_text("".join([first, *gone]))
-    log = RunLog(tmp_path, Devices(TrainingSettings(), tmp_path), ())
+    log = RunLog(RunFolder(tmp_path), Devices(TrainingSettings(), tmp_path), ())
     log.keep_until(2)
     assert (tmp_path / "metrics.jsonl").read_text() == first and log.lines == 1
     assert log.events() == [{"iteration": 1, "event": "stop"}]
@@ -83,7 +85,7 @@ def test_a_tracker_that_is_not_installed_is_said_first(
     root: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    monkeypatch.setattr("twelve.runs.train.prepare", None)  # nothing is read
+    monkeypatch.setattr("twelve.runs.new_model.prepare", None)  # nothing is read
     with pytest.raises(ConfigError, match=rf"\[training\.trackers\]: the tracker {name} is not installed.*pip install"):
         train(parsed(root, tmp_path / "run", trackers=[name]), console=QUIET)
     assert not (tmp_path / "run" / "config.yaml").exists()
@@ -135,7 +137,6 @@ def test_the_commit_of_a_checkout(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_miscounts_its_log_is_resumed(root: Path, tmp_path: Path) -> None:
     train(parsed(root, tmp_path / "run"), console=QUIET)
-    state = max((tmp_path / "run" / "checkpoints").glob("step-*/state.json"))
-    tree = json.loads(state.read_text())
-    state.write_text(json.dumps({"tensors": tree["tensors"], "state": tree["state"] | {"logged": "x"}}))
+    folder = RunFolder(tmp_path / "run").saved()[-1]
+    checkpoint.save(folder, checkpoint.load(folder) | {"logged": "x"})
     train(parsed(root, tmp_path / "run"), console=QUIET, resume=True)

@@ -16,6 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from twelve import config as configuration
 from twelve.runs import train as run
+from twelve.runs.new_model import new_model
 from twelve.runs.train import train
 from twelve.training import memory
 from twelve.training.devices import Devices
@@ -40,13 +41,13 @@ def parsed(root: Path, folder: Path, **changes: Any) -> configuration.RunConfig:
 
 
 def trainer_of(config: configuration.RunConfig, folder: Path) -> Trainer:
-    model, processor, data, known = run._new(config, config.seed)
+    model, processor, data, known = new_model(config)
     return Trainer(config, data, model, processor, folder, Devices(config.training, folder), known)
 
 
 def really_kept(trainer: Trainer, name: str) -> int:
     """Bytes that autograd keeps in a forward pass that is computed."""
-    batch, model = trainer.longest_batch(name), trainer.model.train()
+    batch, model = trainer.streams[name].longest(), trainer.model.train()
     fixed = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     held: dict[int, torch.Tensor] = {}
 
@@ -63,7 +64,7 @@ def really_kept(trainer: Trainer, name: str) -> int:
 @pytest.mark.parametrize("name", tiny.TASKS)
 def test_activations_are_those_of_a_real_step(root: Path, tmp_path: Path, name: str) -> None:
     trainer = trainer_of(parsed(root, tmp_path), tmp_path)
-    kept, recomputed = memory.activations(trainer.model, trainer.longest_batch(name))
+    kept, recomputed = memory.activations(trainer.model, trainer.streams[name].longest())
     assert kept == pytest.approx(really_kept(trainer, name), rel=0.05)
     assert 0 < recomputed < kept
 

@@ -75,7 +75,7 @@ def test_float32_stays_near_float64() -> None:
 
 @pytest.mark.parametrize("fill", [True, False])
 def test_idle_parameters(fill: bool) -> None:
-    """With zeros a head moves on its momentum; without it rests; what never had a gradient rests in both cases."""
+    """With zeros a head moves on its momentum; without it stays; what never had a gradient stays in both cases."""
     start = torch.ones(4, dtype=torch.float64)
     head, never = nn.Parameter(start.clone()), nn.Parameter(start.clone())
     optimizer = AdamW([{"params": [head, never], "lr": 0.01, "weight_decay": 0.1}])

@@ -17,8 +17,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from twelve import config as configuration
-from twelve.data import columns
 from twelve.data.batch import Collator
+from twelve.data.examples import columns
 from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError
 from twelve.formats.data_root import DataRoot

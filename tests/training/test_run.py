@@ -17,10 +17,12 @@ from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
 from twelve.runs.train import train
 from twelve.settings import RunConfig
+from twelve.training import checkpoint
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -47,7 +49,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_card_says_what_was_scored_when_the_model_was_saved(finished: Path) -> None:
     kept, text = kept_scores(finished), (finished / "model" / "README.md").read_text()
     assert kept.keys() == set(TASKS) and all(f"| {100 * score:.1f} |" in text for score in kept.values())
-    assert "drawn" not in text and "not been measured yet" in text
+    assert "drawn" not in text and "not been evaluated yet" in text
 
 
 @pytest.fixture
@@ -122,13 +124,23 @@ def _iteration(tree: Any) -> None:
     tree["trainer"]["iteration"] = "many"
 
 
-@pytest.mark.parametrize("change", [_iteration, lambda tree: tree.pop("random"), lambda tree: tree.pop("stream vqa")])
-def test_a_checkpoint_of_something_else_is_refused(root: Path, run: Path, change: Callable[[Any], object]) -> None:
-    file = run / "checkpoints" / "step-0000004" / "state.json"
-    tree = json.loads(file.read_text())
-    change(tree["state"])
-    file.write_text(json.dumps({"tensors": tree["tensors"], "state": tree["state"]}))
-    with pytest.raises(CheckpointError, match="step-0000004: does not fit this run"):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_iteration, r" \[trainer.iteration\]: Input should be a valid integer, found str 'many'"),
+        (lambda tree: tree.pop("random"), ": does not fit this run"),
+        (lambda tree: tree.pop("stream vqa"), ": does not fit this run"),
+        (lambda tree: tree["schedule"].pop("vqa"), ": the checkpoint schedules snli_ve, the run snli_ve, vqa"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(
+    root: Path, run: Path, change: Callable[[Any], object], words: str
+) -> None:
+    folder = RunFolder(run).saved()[-1]
+    tree = checkpoint.load(folder)
+    change(tree)
+    checkpoint.save(folder, tree)
+    with pytest.raises(CheckpointError, match=f"step-0000004{words}"):
         train(parsed(root, run), resume=True, console=QUIET)
 
 

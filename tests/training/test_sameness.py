@@ -18,11 +18,11 @@ import tiny
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve.data.codec import Codec
-from twelve.data.columns import take
-from twelve.data.stored import open_examples, write_examples
+from twelve.data.examples.codec import Codec
+from twelve.data.examples.columns import take
+from twelve.data.examples.store import open_examples, write_examples
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
-from twelve.run_folder import TRAINED
+from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.training import checkpoint, sameness
@@ -86,7 +86,7 @@ def test_flipped_labels_are_refused_and_may_be_insisted_on(place: Path) -> None:
     flip(place)
     with pytest.raises(DataError, match=r"step-0000002: not what .*the data \(snli_ve\.train\).*--allow-changed-data"):
         resumed(place)
-    assert json.loads((place / "run" / TRAINED).read_text())["iterations"] == 4  # nothing was touched
+    assert json.loads(RunFolder(place / "run").trained.read_text())["iterations"] == 4  # nothing was touched
     said = resumed(place, allow_changed_data=True)
     assert "changed: the data (snli_ve.train)" in said
     (change,) = json.loads((place / "run" / "data.json").read_text())["changed"]
@@ -173,7 +173,7 @@ def test_more_iterations_are_said(place: Path) -> None:
     assert "changed: the length, which the learning rate follows from here: 4 before, 6 now" in resumed(
         place, parsed(place, iterations=6)
     )
-    assert json.loads((place / "run" / TRAINED).read_text())["iterations"] == 6
+    assert json.loads(RunFolder(place / "run").trained.read_text())["iterations"] == 6
     assert configuration.load(place / "run" / "config.yaml").training.iterations == 6
     assert any(line.get("event", "").startswith("changed: the length") for line in lines(place / "run"))
 
@@ -210,7 +210,7 @@ def test_lost_checkpoints_are_not_begun_again(place: Path) -> None:
     shutil.rmtree(place / "run" / "checkpoints")
     with pytest.raises(CheckpointError, match="its checkpoints are gone"):
         resumed(place)
-    (place / "run" / TRAINED).unlink()
+    RunFolder(place / "run").trained.unlink()
     with pytest.raises(CheckpointError, match="its checkpoints are gone"):
         train(parsed(place), go_on=True, console=Console(quiet=True))
 
@@ -220,7 +220,8 @@ def test_a_checkpoint_of_an_earlier_version(place: Path) -> None:
     state = checkpoint.load(folder)
     del state["record"], state["logged"]
     checkpoint.save(folder, state)
-    assert "begun by an earlier version" in resumed(place)
+    with pytest.raises(CheckpointError, match=r"written by an earlier version, .* -> train anew: --set run=ANOTHER"):
+        resumed(place)
 
 
 # --- begin or go on -----------------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def test_one_command_begins_and_goes_on(made: Path, tmp_path: Path) -> None:
             with pytest.raises(Killed):
                 train(config, go_on=True, console=Console(quiet=True))
             assert (tmp_path / "run" / "config.yaml").is_file() == (stop not in STOPS[:2])
-    assert [path.name for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")] == ["step-0000002"]
+    assert [path.name for path in RunFolder(tmp_path / "run").saved()] == ["step-0000002"]
     for _ in range(2):  # and once more when it is done
         train(config, go_on=True, console=Console(quiet=True))
         assert lines(tmp_path / "run") == lines(made / "run")
@@ -280,7 +281,7 @@ def test_a_killed_worker_is_one_line_and_the_run_goes_on(place: Path) -> None:
         "step = Trainer._step\n"
         "def killing(self, name):\n"
         "    value = step(self, name)\n"
-        "    if self.iteration == 8:\n"
+        "    if self.state.iteration == 8:\n"
         "        os.kill(self.streams[name]._iterator._workers[0].pid, signal.SIGKILL)\n"
         "    return value\n"
         "Trainer._step = killing\n"

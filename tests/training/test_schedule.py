@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import ClassVar, Unpack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twelve import config
 from twelve.errors import CheckpointError, ConfigError
 from twelve.training.schedules import SCHEDULES, AlwaysGo, Event, make_schedule
+from twelve.training.schedules.base import Setting
 from twelve.training.schedules.ordering import ByGroup, convergence_of
 from twelve.training.schedules.sampling import Proportional, SquareRoot, Temperature
 from twelve.training.schedules.stop_and_go import Controller, StopAndGo, StopAndGoAsWorded
@@ -123,23 +126,53 @@ def test_made_by_name() -> None:
     [
         ("stop-and-og", {}, 'did you mean "stop-and-go"'),
         ("stop-and-go", {"gapp": 3}, 'did you mean "gap"'),
-        ("stop-and-go", {"gap": 0}, "gap is 0"),
-        ("stop-and-go", {"threshold": -1}, "threshold is -1"),
-        ("stop-and-go", {"gap": 2.5}, "give a whole number"),
-        ("stop-and-go", {"reset_epochs": 5}, "give a list of numbers"),
-        ("proportional", {"slots": 0}, "slots is 0"),
-        ("temperature", {"temperature": 0}, "temperature is 0"),
-        ("uncertainty", {"rate": 2}, "rate is 2"),
-        ("by-group", {"block": 0}, "block is 0"),
+        ("stop-and-go", {"gap": 0}, r"options\.gap\]: Input should be greater than 0, found 0"),
+        ("stop-and-go", {"threshold": -1}, r"options\.threshold\]: .* equal to 0, found -1"),
+        ("stop-and-go", {"gap": 2.5}, "should be a valid integer, found 2.5"),
+        ("stop-and-go", {"gap": True}, "should be a valid integer, found True"),
+        ("stop-and-go", {"threshold": math.inf}, "should be a finite number"),
+        ("stop-and-go", {"reset_epochs": 5}, r"options\.reset_epochs\]: .*, found 5"),
+        ("stop-and-go", {"reset_epochs": ["5"]}, r"options\.reset_epochs\.0\]: .*, found '5'"),
+        ("proportional", {"slots": 0}, r"options\.slots\]: .* greater than 0, found 0"),
+        ("temperature", {"temperature": 0}, r"options\.temperature\]: .* greater than 0, found 0"),
+        ("uncertainty", {"rate": 2}, r"options\.rate\]: .* less than 1, found 2"),
+        ("by-group", {"block": 0}, r"options\.block\]: .* greater than 0, found 0"),
         ("curriculum", {}, "how long a takes to converge"),
-        ("curriculum", {"convergence": {"a": "long"}}, "give a mapping of tasks to numbers"),
-        ("curriculum", {"convergence": {"a": 5}, "spread": 1}, "spread is 1"),
+        ("curriculum", {"convergence": {"a": "long"}}, r"options\.convergence\.a\]: .* number, found 'long'"),
+        ("curriculum", {"convergence": {"a": 5}, "spread": 1}, r"options\.spread\]: .* less than 1, found 1"),
         ("curriculum", {"measured": ["nowhere"]}, "nowhere"),
     ],
 )
 def test_mistakes_are_named(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_schedule(name, options, tasks=["a"], sizes=SIZES)
+
+
+class Alternating(AlwaysGo):
+    """A schedule with a boolean option."""
+
+    name: ClassVar[str] = "alternating"
+
+    def __init__(self, *, backwards: bool = False, **setting: Unpack[Setting]) -> None:
+        super().__init__(**setting)
+        self.backwards = backwards
+
+
+@pytest.mark.parametrize("text", ["true", "false", "yes", "1", "'true'", "[true]"])
+def test_a_boolean_option(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file and as a setting, a boolean is one, and nothing else is."""
+    monkeypatch.setitem(SCHEDULES, "alternating", Alternating)
+    file, line = tmp_path / "c.yaml", "run: r\ndata: d\ntasks: [vqa]\nschedule: {name: alternating"
+    file.write_text(f"{line}, options: {{backwards: {text}}}}}\n")
+    written = config.load(file).schedule.options
+    file.write_text(f"{line}}}\n")
+    assert config.load(file, [f"schedule.options.backwards={text}"]).schedule.options == written
+    if text in ("true", "false", "yes"):
+        made = make_schedule("alternating", written, tasks=["a"], sizes=SIZES)
+        assert isinstance(made, Alternating) and made.backwards is (text != "false")
+    else:
+        with pytest.raises(ConfigError, match=r"options\.backwards\]: Input should be a valid boolean, found"):
+            make_schedule("alternating", written, tasks=["a"], sizes=SIZES)
 
 
 def test_as_worded_a_stopped_task_only_goes_again_when_it_falls() -> None:

@@ -12,9 +12,10 @@ import tiny_extra_options
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.model.vilbert import Twelve
 from twelve.report.write import write_report
+from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 from twelve.score import score
@@ -60,7 +61,7 @@ def test_measured_with_baselines_and_reported(run: Path, capsys: pytest.CaptureF
     assert results["visdial"].baselines["chance"].score == pytest.approx(1)
     assert results["visdial"].metrics["NDCG"] > 0
     assert "VCR answers, Q->A" in capsys.readouterr().out
-    kept = record.read(run / record.FILE)["vcr_qa"]
+    kept = recorded.read(RunFolder(run).predictions)["vcr_qa"]
     assert all(len(one.options) == 4 and isinstance(one.value, int) for one in kept)
     page = write_report(run).read_text(encoding="utf-8")
     assert "Choose among texts that are given with the image" in page

@@ -147,7 +147,7 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     upload(page, "answer")
     page.route("**/api/answer", _one_word_looks)
     ask(page, "answer", "what colour is the thing ?")
-    page.get_by_role("button", name="Show what it looked at").click()
+    page.get_by_role("button", name="Show the attention").click()
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     page.get_by_role("button", name="thing", exact=True).click()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) < 0.2  # an even share is no finding
@@ -238,7 +238,7 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
     page.get_by_role("button", name="Remove question 1").click()
     assert questions.count() == 1 and questions.first.input_value() == ""
     assert ask(page, "guess", "is it red ?").inner_text().startswith("Box ")
-    page.get_by_role("button", name="Show what it looked at").click()
+    page.get_by_role("button", name="Show the attention").click()
     words = page.locator("#panel-guess .word")
     words.first.wait_for()
     assert [word for word in words.all_inner_texts() if "[" not in word] == ["is", "it", "red", "?", "yes"]
@@ -252,7 +252,7 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
         page.locator("#panel-verify .image").nth(side).get_by_text("regions").wait_for()
     assert page.locator("#panel-verify form input").input_value().startswith("Both images contain")
     assert ask(page, "verify", "both are red").inner_text() in ("True", "False")
-    page.get_by_role("button", name="Show what it looked at").click()
+    page.get_by_role("button", name="Show the attention").click()
     page.get_by_text("the left image alone").wait_for()
     page.get_by_role("tab", name="Search").click()
     page.get_by_role("button", name="Add all samples").click()
@@ -335,7 +335,7 @@ def test_warnings_stand_beside_the_answer(visit: Visit) -> None:
     ask(page, "answer", "zebras graze yonder ?")
     warning = page.locator("#panel-answer .result .warning")
     assert re.search("The model was not trained on most of these words: zebras, graze, yonder", warning.inner_text())
-    page.get_by_role("button", name="Show what it looked at").click()
+    page.get_by_role("button", name="Show the attention").click()
     page.locator("#panel-answer .word").first.wait_for()
     assert warning.is_visible()
     width = page.evaluate("document.documentElement.scrollWidth")

@@ -63,7 +63,7 @@ def check(
 ) -> None:
     """Say what is present, missing or inconsistent; exit code 1 when a task cannot run."""
     from twelve.data.check import check_root
-    from twelve.data.opening import opened
+    from twelve.data.sources import opened
 
     data, tasks = opened(root, task, source, config)
     report = check_root(data, tasks, regions=regions)
@@ -81,7 +81,7 @@ def clean(
 ) -> None:
     """Find the training images that some task is measured on, and write lists of them that others can use."""
     from twelve.data.exclusions import check_out, find_exclusions
-    from twelve.data.opening import opened
+    from twelve.data.sources import opened
 
     if hold_out not in ("test", "test+val"):
         raise ConfigError(f"--hold-out is {hold_out!r}", remedy="choose test or test+val")
@@ -96,7 +96,7 @@ def clean(
 @data_app.command(epilog="Example: twelve data stats ROOT")
 def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config = None) -> None:
     """Count examples, images, words and answers of every split."""
-    from twelve.data.opening import opened
+    from twelve.data.sources import opened
     from twelve.data.stats import root_stats
 
     for split in root_stats(*opened(root, task, source, config)):

@@ -49,17 +49,17 @@ def predict(
     if threshold is not None and jsonl is None and not locate:
         raise ConfigError("--threshold is for --locate, which is not given", remedy="leave it out")
     if jsonl is not None:
-        everything = lines.asked_in(jsonl, task, threshold)
+        requests = lines.requests_in(jsonl, task, threshold)
     else:
-        everything = lines.asked_of(lines.images_in(image or []), texts, task, threshold)
-    lines.check_images(image for asked in everything for image in asked.images)
-    command.check_outputs(everything, out=out, draw=draw, jsonl=jsonl)
+        requests = lines.requests_of(lines.images_in(image or []), texts, task, threshold)
+    lines.check_images(image for request in requests for image in request.images)
+    command.check_outputs(requests, out=out, draw=draw, jsonl=jsonl)
     folder = loading.find(run)
-    command.check(loading.abilities_of(folder), everything)
-    command.check_looking(weights, device)
-    said = command.predict(loading.load(folder, weights=weights, device=device), everything)
-    names = command.short_names(image for asked in everything for image in asked.images)
-    missing = command.write(said, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
+    command.check(loading.abilities_of(folder), requests)
+    command.check_extractor(weights, device)
+    outcomes = command.predict(loading.load(folder, weights=weights, device=device), requests)
+    names = command.short_names(image for request in requests for image in request.images)
+    missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
     raise typer.Exit(int(missing > 0))
 
 
@@ -70,14 +70,14 @@ def match(
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
     top: Annotated[int, typer.Option(min=1, help="Show the best so many.")] = 5,
     regions: Annotated[Path | None, typer.Option(help="A region store that holds some of the images.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print requests as JSON.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
     """Search images with sentences; exit code 1 when some could not be read."""
     from twelve.errors import RegionError, one_line
+    from twelve.outputs.parts.result import percent
     from twelve.predictor import command, lines, loading
-    from twelve.predictor.results import percent
 
     files = lines.images_in(images)
     lines.check_images(files)
@@ -85,7 +85,7 @@ def match(
         raise RegionError("no regions here", file=regions, remedy="name a folder of twelve regions extract")
     folder = loading.find(run)
     command.check_captions(loading.abilities_of(folder), captions, task)
-    command.check_looking(weights, device)
+    command.check_extractor(weights, device)
     predictor = loading.load(folder, weights=weights, device=device)
     found, failed = command.match(predictor, files, captions, regions=regions, task=task)
     for file, why in failed.items():
@@ -115,7 +115,7 @@ def convert(
     ] = None,
     detector: Annotated[Path | None, typer.Option(help="detectron_model.pth: to look at images as well.")] = None,
 ) -> None:
-    """Turn a released checkpoint into a folder that everything here opens."""
+    """Turn a released checkpoint into a folder that requests here opens."""
     from twelve.errors import ConfigError
     from twelve.runs.convert import convert as run
 
@@ -164,7 +164,7 @@ def serve(
     """Serve a trained model: a page and an HTTP API (docs/service.md). Keeps no upload on disk."""
     from twelve.predictor import command, loading
 
-    command.check_looking(weights, device)
+    command.check_extractor(weights, device)
     loading.abilities_of(loading.find(run))
     from twelve.web import serve as run_service  # says what to install where the extra is missing
 

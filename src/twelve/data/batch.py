@@ -1,7 +1,7 @@
-"""Examples become a batch: distinct texts x distinct images + pairs.
+"""Builds a batch from examples: distinct texts, distinct images, and pairs of these.
 
-Nothing is repeated: an image that ten questions ask about crosses to the device once, a statement about two images
-is read once. The pairs say what meets what.
+Nothing is repeated: an image that ten questions ask about is copied to the device once, and a statement about two
+images is encoded once.
 
 Axes: T distinct texts, I distinct images, P pairs, E examples, L text length, R regions (0 global), F features.
 """
@@ -31,12 +31,11 @@ class Collator:
     """Builds the batches of one task.
 
     Args:
-        task: the task's name (chooses its token and its longest text).
-        output: how examples become pairs and targets.
+        task: name of the task, which determines its token and its longest text.
+        output: makes pairs and targets from examples.
         output_key: the head that the batch needs.
-        pool: what ``output.prepare`` returned for the training set, if anything.
-        given: whether the regions of boxes that datasets give follow the detected ones; None: if examples have
-            candidates.
+        pool: what ``output.prepare`` returned for the training set.
+        given: append the regions of the candidate boxes to the detected ones; None: if examples have candidates.
     """
 
     task: str
@@ -50,8 +49,11 @@ class Collator:
     def __call__(
         self, examples: Sequence[Example], rng: np.random.Generator | None = None, part: slice = slice(None)
     ) -> Batch:
-        """``rng`` is given while training; with it, outputs draw what they need: negatives (from all ``examples``, even
-        if the batch is to hold a ``part`` of them only, the other parts being other processes'), what they hide."""
+        """The batch of a ``part`` of the examples; the other parts are those of other processes.
+
+        Args:
+            rng: while training; outputs sample negatives (from all ``examples``) and hidden inputs with it.
+        """
         drawn = self.output.pairs(examples, rng, self.pool)[part]
         everywhere, examples = len(examples), examples[part]
         pairs = [pair for pairs in drawn for pair in pairs]
@@ -60,7 +62,7 @@ class Collator:
         images, pair_image = distinct([image for _, image in pairs])
         input_ids, text_mask = self.texts(texts)
         most = self.processor.max_regions
-        # Candidates are regions too: they follow the detected ones.
+        # Candidates are regions too, and follow the detected ones.
         given = has_candidates(examples) if self.given is None else self.given
         regions = self.store.gather(images, most, given=True) if given else self.store.gather(images, most)
         views = seen_regions(self.store, examples, most, given=given)
@@ -84,7 +86,7 @@ class Collator:
         return batch if rng is None else self.output.hide(batch, pairs, self.processor, rng, part)
 
     def texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
-        """Word pieces (T, L) and their mask, padded to the longest text of these and no further."""
+        """Word pieces (T, L) and their mask, padded to the longest of these texts."""
         pieces = self.processor.tokenize(texts, self.processor.max_text[self.task])
         lengths = torch.tensor([len(ids) for ids in pieces])
         input_ids = torch.zeros(len(pieces), int(lengths.max()), dtype=torch.int64)
@@ -103,11 +105,11 @@ class Collator:
 def seen_regions(
     store: RegionStore, examples: Sequence[Example], most: int | None, *, given: bool | None = None
 ) -> list[Regions]:
-    """The regions that the model sees of each example's first image, the global one left out.
+    """The regions that the model sees of each example's first image, without the global one.
 
     Args:
-        most: detected regions kept.
-        given: whether the regions of given boxes follow them; None: if the examples have candidates.
+        most: number of detected regions that are kept.
+        given: append the regions of the candidate boxes; None: if the examples have candidates.
     """
     if has_candidates(examples) if given is None else given:
         return [store.get(example.images[0], most, given=True) for example in examples]
@@ -119,7 +121,7 @@ def has_candidates(examples: Sequence[Example]) -> bool:
 
 
 def mask_beyond(counts: Tensor) -> Tensor | None:
-    """(N, max) bool, True below each count; None when all counts are equal, so that nothing is masked."""
+    """(N, max) bool, True below each count; None where all counts are equal, so nothing is masked."""
     longest = int(counts.max())
     if bool((counts == longest).all()):
         return None
@@ -127,12 +129,12 @@ def mask_beyond(counts: Tensor) -> Tensor | None:
 
 
 def _distinct(items: Sequence[str]) -> tuple[list[str], Tensor | None]:
-    """Distinct items in order of appearance and, unless it is the identity, the row of each item among them."""
+    """Distinct items in order of first occurrence, and the row of each item among them (None: the identity)."""
     rows: dict[str, int] = {}
     index = [rows.setdefault(item, len(rows)) for item in items]
     return list(rows), None if len(rows) == len(items) else torch.tensor(index)
 
 
 def _each(items: Sequence[str]) -> tuple[list[str], None]:
-    """Every item in a row of its own."""
+    """Every item as a row of its own."""
     return list(items), None

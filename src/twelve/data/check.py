@@ -1,5 +1,5 @@
-"""What a data root lacks: files, images, regions; what in it cannot be; how much of it there is, against the official
-numbers."""
+"""``twelve data check``: what is missing in a data root (files, images, regions), what is wrong, and how the numbers of
+examples compare with the official ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from twelve.data.cache import read_examples
-from twelve.data.columns import distinct_images, have_candidates, take, texts_of
+from twelve.data.examples.columns import distinct_images, have_candidates, take, texts_of
+from twelve.data.examples.reading import read_examples
 from twelve.data.sources import MOST, elsewhere
 from twelve.errors import DataError, MissingData, TwelveError
 from twelve.formats.data_root import NO_FILE, DataRoot
@@ -25,13 +25,13 @@ from twelve.types.examples import Box, Example
 REGIONS = "regions"
 _COUNTED = ("examples", "images")
 _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-"""Format -> what stands at the end of a file."""
+"""Format -> what every file ends with."""
 _FRACTION = 2.0
-"""Pixels within which no dataset's boxes lie, but every box given as fractions of its image does."""
+"""Pixels: boxes that all lie within this are fractions of the image's size."""
 _NAMED = 4
-"""Missing files that are named."""
+"""Most missing files that are named."""
 _TAIL = 64
-"""Bytes of a file's end that are looked at."""
+"""Bytes at the end of a file that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class SplitCheck:
     """One split of a task.
 
     Attributes:
-        missing: official files that are not there.
-        examples, images: how many were read; None when none could be.
-        official: (examples, images) of the complete split, None where not known.
-        errors: what keeps the split from being used.
-        notes: what is odd and does not.
-        damaged: something that is here is not what it should be; more than that something is not here.
+        missing: official files that are missing.
+        examples, images: how many were read; None where the split could not be read.
+        official: (examples, images) of the complete split; None where not known.
+        errors: what makes the split unusable.
+        notes: what is unusual, but no error.
+        damaged: whether anything that is there is wrong, as opposed to missing.
     """
 
     split: str
@@ -79,11 +79,12 @@ class SplitCheck:
 
 @dataclass(frozen=True, slots=True)
 class TaskCheck:
-    """One task. It can run when its training split and one that it is measured on are usable.
+    """One task, which can run if its training split and one that it is evaluated on are usable.
 
     Attributes:
-        others: splits that are not read by default, as far as their files are here.
-        notes: what is odd; ``errors``: what is wrong with files that are no split's.
+        measured: splits that the task is evaluated on.
+        others: splits that are not read by default, but are there.
+        notes, errors: on files that belong to no split.
     """
 
     task: str
@@ -101,7 +102,7 @@ class TaskCheck:
 
     @property
     def ok(self) -> bool:
-        """It can run, and no file that is here is damaged."""
+        """Whether the task can run, and no file is damaged."""
         return self.runs and not (self.errors or any(split.damaged for split in (*self.measured, *self.others)))
 
     def __str__(self) -> str:
@@ -116,16 +117,13 @@ class TaskCheck:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All tasks that were looked at; ``str()`` of it is for people.
-
-    Attributes:
-        ok: every one of them can run without a damaged file, and there is at least one.
-    """
+    """All tasks that were checked; ``str()`` gives a report."""
 
     tasks: tuple[TaskCheck, ...]
 
     @property
     def ok(self) -> bool:
+        """Whether there is at least one task, and all are ok."""
         return bool(self.tasks) and all(task.ok for task in self.tasks)
 
     def __str__(self) -> str:
@@ -135,15 +133,15 @@ class CheckReport:
 def check_root(
     data: str | Path | DataRoot, tasks: Sequence[str] | None = None, *, regions: Path | None = None
 ) -> CheckReport:
-    """Look at every official file that a command reads: of the splits that training or measuring reads by default, of
-    the other splits that are here, and of what only scoring reads.
+    """Check every official file that a command may read: those of the splits for training and evaluation, of other
+    splits that are there, and those that only scoring reads.
 
     Args:
-        tasks: names; every task that the data root has a folder for when absent.
-        regions: region store; ``regions`` in the data root when absent.
+        tasks: names; by default every task that the data root has a folder for.
+        regions: the region store; by default ``regions`` in the data root.
 
     Raises:
-        DataError: there is no such data root.
+        DataError: no such data root.
         ConfigError: an unknown task.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
@@ -163,7 +161,7 @@ def _present(root: DataRoot) -> list[Task]:
 
 
 def splits_of(task: Task) -> tuple[str, ...]:
-    """The official splits that training or measuring reads, the training split first."""
+    """The official splits that training and evaluation read, the training split first."""
     held_out = (split for role in ("val", "test") for split in task.held_out_splits.get(role, ()))
     return tuple(dict.fromkeys([task.train_split, *held_out, task.test_split]))
 
@@ -172,14 +170,14 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read) for split in default)
-    looked = {path for split in default for path in task.sources(root, split)}
+    checked = {path for split in default for path in task.sources(root, split)}
     others = []
     for split in task.splits:
         paths = task.sources(root, split)
         here = any(os.path.exists(root.path / task.folder / name) for name in task.files(split))
-        if here and not looked.issuperset(paths):
+        if here and not checked.issuperset(paths):
             others.append(_check_split(root, task, split, seen, {}, needed=False))
-            looked |= {*paths}
+            checked |= {*paths}
     notes, errors = [], []
     folder = root.path / task.folder
     if folder.is_dir():
@@ -195,7 +193,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
                 with root.mended():
                     reader(path)
             except DataError as error:
-                if path not in looked:  # said where the split is read
+                if path not in checked:  # else reported with its split
                     errors.append(str(error))
     errors += _repeated(task, read)
     return TaskCheck(
@@ -204,7 +202,7 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
 
 
 def _repeated(task: Task, read: Mapping[str, Sequence[Example]]) -> list[str]:
-    """Training examples that stand word for word in a split that is measured: one file under the names of both."""
+    """Errors on splits that repeat the training examples word for word: one file has the names of both."""
     measured = [split for split in read if split != task.train_split]
     if task.train_split not in read or not measured:
         return []
@@ -234,23 +232,23 @@ def _check_split(
     *,
     needed: bool = True,
 ) -> SplitCheck:
-    """``read`` receives the examples; where they are not ``needed``, missing images are only noted."""
+    """Check a split and put its examples into ``read``; missing images are errors only where they are ``needed``."""
     official = task.official_counts.get(split)
     try:
         examples = read_examples(task, root, split)
     except MissingData as error:
         folder = root.path / task.folder
         missing = tuple(name for name in task.files(split) if not os.path.exists(folder / name))
-        if missing:  # where else it is, in a folder or an archive, is worth a line
+        if missing:  # the error says where else the file is, in a folder or an archive
             nearby = (str(error),) if folder.is_dir() and error.problem != NO_FILE else ()
             return SplitCheck(split, missing, official=official, notes=nearby)
-        damaged = task.files(split) != task.files(task.train_split)  # one file of all splits may lack this one
+        damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
     except DataError as error:
         return SplitCheck(split, official=official, errors=(str(error),), damaged=True)
     read[split] = examples
     images = distinct_images(examples)
-    errors, notes = seen.look(task, images, distinct_images(take(examples, have_candidates(examples))))
+    errors, notes = seen.check(task, images, distinct_images(take(examples, have_candidates(examples))))
     if not needed:
         errors, notes = [], [*errors, *notes]
     lacking = len(errors)
@@ -277,18 +275,18 @@ def _check_split(
 
 
 class _Images:
-    """Images of all tasks; each file is opened once."""
+    """The images of all tasks, each opened once."""
 
     def __init__(self, root: DataRoot, store: RegionStore) -> None:
         self._root, self._store = root, store
         self._sizes: dict[str, tuple[int, int] | str] = {}
-        """Image id -> width and height; or what is wrong with its file."""
+        """Image id -> width and height, or what is wrong with its file."""
 
-    def look(self, task: Task, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
-        """(errors, notes) about images without a file or regions: what has regions needs no file, and the reverse.
+    def check(self, task: Task, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
+        """(errors, notes) on images without a file and regions; an image needs one of the two.
 
         Args:
-            asked: images of which the dataset gives boxes.
+            asked: images with boxes that the dataset gives.
         """
         root, store = self._root, self._store
         without_file = [image for image in images if root.image_file(image) is None]
@@ -318,7 +316,7 @@ class _Images:
         return [], notes
 
     def size(self, image: str) -> tuple[int, int] | None:
-        """Width and height, from the file's header or the regions; None when neither says it."""
+        """Width and height, from the file's header or the regions; None where neither has it."""
         found = self._file(image)
         if isinstance(found, tuple):
             return found
@@ -338,10 +336,10 @@ class _Images:
 
 
 def _opened(path: Path) -> tuple[int, int] | str:
-    """Width and height of an image; or what is wrong with its file.
+    """Width and height of an image, or what is wrong with its file.
 
-    A file that does not end as its format does (a download that broke off) is decoded, which takes its time: it may
-    have something behind its end.
+    A file that does not end as its format should (an interrupted download) is decoded, since it may be complete and
+    have something after its end.
     """
     try:
         check_regular(path)
@@ -363,7 +361,7 @@ def _ends(path: Path, kind: str | None) -> bool:
 
 
 def _boxes(examples: Sequence[Example], seen: _Images) -> tuple[list[str], list[str]]:
-    """(errors, notes): boxes without area or outside their image; boxes that reach beyond it."""
+    """(errors, notes): errors on boxes without area or outside their image, notes on boxes that reach beyond it."""
     by_image: dict[str, dict[Box, str]] = {}
     furthest = 0.0
     for example in examples:

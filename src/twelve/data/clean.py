@@ -1,9 +1,9 @@
-"""Clean splits: no image that any task is measured on is trained on; and the split that training itself validates on.
+"""Clean splits: no task trains on an image that any task is evaluated on. Also holds back the validation sets.
 
-The original removes every image of any task's test set from every task's training set, and leaves validation sets
-alone ("12-in-1", Lu et al. 2020, section 3). Here validation sets can be held out as well, and the split that a run
-reports always is. Images are compared by their ids, which carry their source, so tasks on the same photographs meet;
-where two sources hold the same photograph, the tasks that know say so (:meth:`twelve.tasks.base.Task.same_images`).
+The original removes the images of all test sets from all training sets, and keeps those of validation sets ("12-in-1",
+Lu et al. 2020, section 3). Here, validation sets can be held out as well, and the split that a run reports always is.
+Images are compared by their ids, which include their source. Where two sources hold the same photograph, the tasks that
+know it say so (:meth:`twelve.tasks.base.Task.same_images`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from twelve.data.columns import distinct_images, distinct_pairs, groups_of, images_of, take
-from twelve.data.reading import reading
+from twelve.data.examples.columns import distinct_images, distinct_pairs, groups_of, images_of, take
+from twelve.data.examples.reading import reading
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.tasks.base import Task, tasks_of
@@ -31,7 +31,7 @@ class HeldOut:
     """Images of one split that must not be trained on.
 
     Attributes:
-        role: why: "test", "val", or "reported" for a reported split that is neither.
+        role: the reason: "test", "val", or "reported" for a reported split that is neither.
     """
 
     task: str
@@ -42,10 +42,10 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutImages:
-    """All images that must not be trained on, with their reasons.
+    """All images that must not be trained on.
 
     Attributes:
-        skipped: "task split" -> why it could not be held out (the data root lacks it).
+        skipped: "task split" -> why it could not be held out.
         same: image id -> id of the same photograph in another source.
     """
 
@@ -61,7 +61,7 @@ class HeldOutImages:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What cleaning did to one task's training set."""
+    """Sizes of one task's training set before and after cleaning."""
 
     images_before: int
     images_after: int
@@ -71,10 +71,10 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class CleanReport:
-    """What cleaning found and did; ``str()`` of it is a table for people.
+    """What cleaning found and removed; ``str()`` gives a table.
 
     Attributes:
-        removed: task -> sizes of its training set before and after.
+        removed: task -> sizes of its training set.
         overlap: task -> {"task split": images of that split that are in this task's uncleaned training set}.
         skipped: "task split" -> why it could not be held out.
     """
@@ -103,18 +103,18 @@ class CleanReport:
             lines.append("  ".join(cells))
         lines += ["", "columns named after a split: its images that this task would have trained on"]
         reasons = by_reason(self.skipped)
-        reasons.pop(NO_FOLDER, None)  # nobody asked for a dataset of which nothing is here
+        reasons.pop(NO_FOLDER, None)  # a dataset that is not here at all is not worth a line
         lines += [f"not held out: {', '.join(names)} ({why})" for why, names in reasons.items()]
         return "\n".join(lines)
 
 
 def why_missing(root: DataRoot, task: Task, error: MissingData) -> str:
-    """Why a split of a task is not there, in the same words for all tasks that it is so of."""
+    """Why a split is missing, in the same words for all tasks."""
     return error.problem if (root.path / task.folder).is_dir() else NO_FOLDER
 
 
 def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
-    """Reason -> what was skipped for it, in the order of the first."""
+    """Reason -> what was skipped for it, in order of first occurrence."""
     reasons: dict[str, list[str]] = {}
     for name, reason in skipped.items():
         reasons.setdefault(reason, []).append(name)
@@ -133,8 +133,8 @@ def held_out_images(
 
     Args:
         mode: "test", or "test+val" for validation splits as well.
-        required: task -> split that is reported: held out whatever the mode, and an error when it is missing.
-        tasks: every registered task when absent, also those that the run does not train; extra ones that the root has.
+        required: task -> split that is reported, which is held out in either mode and must exist.
+        tasks: by default every registered task, also those that the run does not train.
 
     Raises:
         DataError: a required split is missing, or a file is malformed.
@@ -166,7 +166,7 @@ def held_out_images(
 
 def same_images(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, str]]:
     """(image id -> id of the same photograph in another source, "task's images in other sources" -> why they are not
-    known), as the tasks that the data root has a folder for say.
+    known), from the tasks that the data root has a folder for.
 
     Raises:
         DataError: a file is malformed.
@@ -186,13 +186,13 @@ def same_images(root: DataRoot, tasks: Mapping[str, Task]) -> tuple[dict[str, st
 def clean_splits(
     train: Mapping[str, Sequence[Example]], held_out: HeldOutImages
 ) -> tuple[dict[str, Sequence[Example]], CleanReport]:
-    """Take every example that shows a held-out image, in whichever source, out of every training set.
+    """Remove every example that shows a held-out image, in any source, from every training set.
 
     Args:
         train: task -> its training examples.
 
     Returns:
-        The remaining examples in their order, and what was found.
+        The remaining examples in their order, and a report.
     """
     same = held_out.same
 
@@ -223,18 +223,18 @@ def split_validation(
 ) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
     """Split training sets into (train, validation) by image, the same images for every task.
 
-    Examples that share an image, or a group (a sentence that is said of several pairs), stay together. An image's
-    side follows from a hash of its id and the seed, so it is the same in every run and on every machine, whatever else
-    is in the data. Every task gets at least one image on either side.
+    Examples that share an image, or a group (a sentence about several pairs of images), stay together. The side of an
+    image follows from a hash of its id and the seed, so it does not depend on the machine or on other data. Every task
+    gets at least one image on either side.
 
     Args:
-        fraction: share of the images to validate on, in expectation.
-        same: image id -> id of the same photograph in another source; both go to the same side.
+        fraction: expected share of validation images.
+        same: image id -> id of the same photograph in another source, which goes to the same side.
 
     Raises:
-        DataError: a task has too few images to have some on both sides.
+        DataError: a task has too few images for both sides.
     """
-    links = _Links()
+    links = Links()
     same = same or {}
     columns = {task: images_of(examples) for task, examples in train.items()}
     for task, examples in train.items():
@@ -245,8 +245,8 @@ def split_validation(
                 raise DataError("an example without an image", record=examples[first].id)
             links.join(together, (task, group) if group else None)
         for image in (image for together in images.values for image in together if image in same):
-            links.join((image, same[image]), None)
-    draws = {name: _draw(name, seed) for name in links.names()}
+            links.join((image, same[image]))
+    draws = {name: _draw(name, seed) for name in set(links.names().values())}
     validation = {name for name, draw in draws.items() if draw < fraction}
     names_of = {task: [links.name(images[0]) for images in column.values] for task, column in columns.items()}
     parts = {task: set(names) for task, names in names_of.items()}
@@ -266,15 +266,15 @@ def split_validation(
 
 
 def _draw(name: str, seed: int) -> float:
-    """Uniform in 0..1, from a name and a seed alone."""
+    """A uniform number in 0..1, from a name and a seed."""
     digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
-class _Links:
-    """Images that belong together, directly or by a chain (a disjoint-set forest).
+class Links:
+    """Images that belong together, directly or through others (a disjoint-set forest).
 
-    A set is named by the smallest of its images' ids, which does not depend on the order of joining.
+    The name of a set is the smallest image id in it, which does not depend on the order of joining.
     """
 
     def __init__(self) -> None:
@@ -282,6 +282,7 @@ class _Links:
         self._of_group: dict[tuple[str, str], str] = {}
 
     def name(self, image: str) -> str:
+        """The name of the set of an image."""
         above = self._above
         top = image
         while above[top] != top:
@@ -290,10 +291,11 @@ class _Links:
             above[image], image = top, above[image]
         return top
 
-    def names(self) -> set[str]:
-        return {self.name(image) for image in self._above}
+    def names(self) -> dict[str, str]:
+        """Image -> name of its set."""
+        return {image: self.name(image) for image in self._above}
 
-    def join(self, images: Sequence[str], group: tuple[str, str] | None) -> None:
+    def join(self, images: Sequence[str], group: tuple[str, str] | None = None) -> None:
         for image in images:
             self._above.setdefault(image, image)
         partners = [*images]

@@ -1,7 +1,7 @@
-"""Parts of an image that another image may be: windows, and where a window fits best.
+"""Finds the window of an image that another image fits best, as a crop of it.
 
-A window is x1, x2, y1, y2 in steps of 1/400 of the image's sides, so that the weights of every edge pair are computed
-once. Many windows are moved at the same time.
+A window is x1, x2, y1, y2 in steps of 1/400 of the sides of the image, so that the weights of all intervals can be
+computed once. Many windows are moved at the same time.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT = 400
-"""Steps a side."""
+"""Steps of a side."""
 NARROWEST = 300
-"""Steps that a window covers at least, across and down."""
+"""Least width and height of a window, in steps."""
 _NARROWER = UNIT - NARROWEST
 THUMBNAIL = 32
 """Side of the thumbnails that windows are cut from."""
 COMPARED = 16
-"""Side at which cut windows are compared."""
+"""Side of the windows that are compared."""
 EDGES = (
     *((0.0, 1.0), (0.0, 0.95), (0.05, 1.0), (0.0, 0.9), (0.05, 0.95), (0.1, 1.0)),
     *((0.0, 0.8), (0.05, 0.85), (0.1, 0.9), (0.15, 0.95), (0.2, 1.0)),
 )
-"""Parts of a side that windows start from; a window is one of these across and one down. The first is the whole."""
+"""Intervals of a side, one across and one down for each initial window. The first is the whole side."""
 STARTS = np.array(
     [[round(UNIT * end) for end in (*across, *down)] for across, down in itertools.product(EDGES, EDGES)],
     dtype=np.int64,
 )
-"""(121, 4) windows whose hashes are kept, the whole image first."""
+"""(121, 4) initial windows, whose hashes are kept; the first is the whole image."""
 _STEPS = np.array([16, 8, 4, 2, 1], dtype=np.int64)
 _MOVES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1)], dtype=np.int64)
-"""One end of a window's side, or both, a step away."""
+"""Moves of the two ends of an interval."""
 _GAIN = 1e-4
-"""Of correlation, below which a move is none."""
+"""Least gain of correlation for which a window is moved."""
 _TOGETHER = 512
-"""Windows that are cut at the same time."""
+"""Windows that are processed at a time."""
 
 
 def averages(edge: tuple[float, float], size: int, out: int) -> NDArray[np.float64]:
-    """(out, size) weights: each of ``out`` equal parts of an interval (0..1) of a line of ``size`` pixels, averaged."""
+    """(out, size) weights that average ``size`` pixels over each of ``out`` equal parts of an interval in 0..1."""
     borders = np.linspace(edge[0] * size, edge[1] * size, out + 1)
     start, end = borders[:-1, None], borders[1:, None]
     left = np.arange(size)[None]
@@ -52,7 +52,8 @@ def averages(edge: tuple[float, float], size: int, out: int) -> NDArray[np.float
 
 
 def averaged(pixels: NDArray[np.float32], edges: Sequence[tuple[float, float]], out: int) -> NDArray[np.float32]:
-    """(E, out, ...) of pixels (size, ...): for each edge what its weights (:func:`averages`) say, by running sums."""
+    """(E, out, ...) averages of pixels (size, ...) over the parts of each interval, as :func:`averages`, by cumulative
+    sums."""
     size = len(pixels)
     starts, ends = np.array(edges, dtype=np.float64).T * size
     borders: NDArray[np.float64] = np.linspace(starts, ends, out + 1, axis=1)  # (E, out + 1)
@@ -80,11 +81,11 @@ def correlations(
 def fitted(
     thumbnails: NDArray[np.uint8], rows: NDArray[np.int64], others: NDArray[np.int64], windows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(P,) correlations as :func:`correlations`, and windows (P, 4), moved from ``windows`` until moving does not
-    help."""
+    """(P,) correlations as :func:`correlations`, with the windows (P, 4) that ``windows`` become by moving them until
+    no move helps."""
     best = windows.copy()
     score = correlations(thumbnails, rows, others, windows)
-    step = np.zeros(len(rows), dtype=np.int64)  # place in _STEPS; past its end a window rests
+    step = np.zeros(len(rows), dtype=np.int64)  # index in _STEPS; beyond its end, the window is final
     left = np.arange(len(rows))
     while len(left):
         moved, window = _moved(thumbnails, rows[left], others[left], best[left], _STEPS[step[left]])
@@ -103,7 +104,7 @@ def _moved(
     windows: NDArray[np.int64],
     steps: NDArray[np.int64],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(P,) the best correlation after one move of a side, (P, 4) that window; -1 where no move is allowed."""
+    """(P,) best correlation after one move, and (P, 4) the moved window; -1 where no move is allowed."""
     score, best = np.empty(len(rows), dtype=np.float32), windows.copy()
     for first in range(0, len(rows), _TOGETHER):
         part = slice(first, first + _TOGETHER)
@@ -134,7 +135,7 @@ def _moved(
 
 
 def _cut(images: NDArray[np.float32], windows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(P, 256) of windows (P, 4) of thumbnails (P, 32, 32)."""
+    """(P, 256) pixels of windows (P, 4) of thumbnails (P, 32, 32)."""
     cut = _weights(windows[:, 2:]) @ images @ _weights(windows[:, :2]).swapaxes(1, 2)
     return np.asarray(cut.reshape(len(images), -1), dtype=np.float32)
 
@@ -147,22 +148,22 @@ def _whole(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _standard(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean 0 and length 1 along the last axis."""
+    """Values with mean 0 and length 1 along the last axis."""
     centred = values - values.mean(axis=-1, keepdims=True)
     length = np.sqrt((centred * centred).sum(axis=-1, keepdims=True))
     return np.asarray(centred / np.maximum(length, 1e-6), dtype=np.float32)
 
 
 def _weights(sides: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(S, 16, 32) weights of sides (S, 2)."""
+    """(S, 16, 32) weights of intervals (S, 2)."""
     return _table()[sides[:, 0], UNIT - sides[:, 1]]
 
 
 @cache
 def _table() -> NDArray[np.float32]:
-    """(101, 101, 16, 32): the weights of every side, by its distances from the two ends of the image's."""
+    """(101, 101, 16, 32) weights of every interval, by its distances from both ends of the side."""
     low, high = np.meshgrid(np.arange(_NARROWER + 1), UNIT - np.arange(_NARROWER + 1), indexing="ij")
-    high = np.maximum(high, low + NARROWEST)  # narrower sides are never asked for
+    high = np.maximum(high, low + NARROWEST)  # narrower intervals are never needed
     scale = THUMBNAIL / UNIT
     borders = scale * (low[..., None] + (high - low)[..., None] * np.linspace(0, 1, COMPARED + 1))
     start, end = borders[..., :-1, None], borders[..., 1:, None]

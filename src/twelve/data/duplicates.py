@@ -1,16 +1,16 @@
-"""Images that show the same photograph in other bytes: saved again, resized, or cut at the edges.
+"""Finds images that show the same photograph in different files: saved again, resized, or cropped.
 
-An image's fingerprint (fingerprints.py) is made of perceptual hashes (pHash: the signs of the lowest frequencies of
-the grey image's cosine transform) of the whole image and of windows in it, and of a small grey thumbnail. An image
-whose own hash is near that of another's window is a candidate. Whether it is one is decided on the thumbnails, whose
-correlation must be high once the window has been moved to where it fits best, and last on the coloured images.
+The fingerprint of an image (fingerprints.py) has perceptual hashes (pHash: the signs of the lowest frequencies of the
+cosine transform of the grey image) of the whole image and of windows in it, and a small grey thumbnail. Two images are
+candidates if the hash of one is close to the hash of a window of the other. A candidate counts if the thumbnails
+correlate well once the window has been moved to where it fits best, and if the coloured images agree.
 
-The time grows with the images and not with their pairs: hashes are sorted, each image is compared with a bounded
-number of neighbours in that order, and of these the most alike are looked at closely. Among thousands of images that
-are all alike (drawings on one ground) some that are the same can therefore be missed.
+The time is linear in the number of images: hashes are sorted, each image is compared with a bounded number of
+neighbours, and the most similar of these are examined. Among thousands of very similar images (drawings on the same
+background), some duplicates can therefore be missed.
 
-Not found: mirrored and turned images, cuts of more than a fifth of a side, images with a frame around them. Two
-shots of a series that hardly differ cannot be told from one shot that was saved twice.
+Not found: mirrored or rotated images, crops of more than a fifth of a side, images with a frame. Two almost identical
+shots of a series count as duplicates.
 """
 
 from __future__ import annotations
@@ -30,43 +30,43 @@ from twelve.data.fingerprints import Fingerprints, square
 from twelve.progress import Track
 
 DISTANCE = 10
-"""Bits in which the hashes of a candidate may differ, of 63."""
+"""Bits, of 63, in which the hashes of candidates may differ."""
 PLAIN = 4.0
-"""Standard deviation of grey levels (0..255) below which an image shows too little to be told from others."""
+"""Images with a smaller standard deviation of grey levels (0..255) show too little to be compared."""
 CORRELATION = 0.95
-"""Of thumbnails of the same photograph, at least."""
+"""Least correlation of thumbnails of the same photograph."""
 UNLIKELY = 0.75
-"""Correlation with a window below which moving the window is not tried."""
+"""Windows with a smaller correlation are not moved to find a better fit."""
 DIFFERENCE = 60.0
-"""Colour levels (0..255) by which no small part of the two may differ, once their brightness and contrast agree."""
+"""Largest difference in colour levels (0..255) of any small part, after matching brightness and contrast."""
 SLACK = 0.01
-"""Of a side, by which what is compared may lie elsewhere."""
+"""Share of a side by which compared parts may be shifted."""
 NEIGHBOURS = 1024
-"""Hashes that an image's is compared with at most, in each of the orders."""
+"""Most hashes that the hash of an image is compared with, in each sorting order."""
 CLOSE = 8
-"""Images that one image is looked at closely with, at most."""
+"""Most images that an image is examined with."""
 _BITS = np.array([bin(value).count("1") for value in range(1 << 16)], dtype=np.uint8)
 _BAND = 16
-"""Hashes are sorted four times, each time by another quarter of their bits first. Those that are compared agree in that
-quarter."""
+"""Hashes are sorted four times, each time with another quarter of their bits first. Those that are compared agree in
+that quarter."""
 _KEPT = 64
-"""Near windows of others that are kept of one image and order."""
+"""Close windows that are kept for an image in each sorting order."""
 _WINDOWS = 3
 """Windows of a candidate that are tried."""
 _WINDOW, _PAIR = 7, 13
-"""Bits of a number that hold a window, and of one that hold a window and a distance."""
+"""Bits of a number for a window, and for a window and a distance."""
 _QUERIES = 1024
-"""Images whose neighbours are sought at a time."""
+"""Images whose neighbours are searched at a time."""
 _PAIRS = 4096
-"""Pairs that are looked at closely at a time."""
+"""Pairs that are examined at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """``image`` shows what ``of`` shows, all of it or a part (to rounding).
+    """``image`` shows the same as ``of``, or as a part of it.
 
     Attributes:
-        window: x1, y1, x2, y2 of that part in 0..1 of the other image.
+        window: x1, y1, x2, y2 of that part in ``of``, each in 0..1.
         correlation: of the two thumbnails, at most 1.
     """
 
@@ -79,10 +79,10 @@ class Duplicate:
 def duplicates(prints: Fingerprints, *, workers: int | None = None, progress: bool = True) -> list[Duplicate]:
     """Pairs of images that show the same photograph, each once, in the order of the ids.
 
-    Of images that agree in every pixel of the thumbnail only the first is compared with the rest.
+    Of images with equal thumbnails, only the first is compared with the others.
 
     Args:
-        workers: threads that decode; one a core when absent.
+        workers: threads that decode images; by default one for each core.
     """
     found: list[Duplicate] = []
     first: dict[bytes, int] = {}
@@ -104,15 +104,15 @@ def duplicates(prints: Fingerprints, *, workers: int | None = None, progress: bo
     order = {image: number for number, image in enumerate(prints.ids)}
     once: dict[frozenset[str], Duplicate] = {}
     for pair in sorted(found, key=lambda pair: (-pair.correlation, order[pair.image], order[pair.of])):
-        once.setdefault(frozenset((pair.image, pair.of)), pair)  # of the two ways round, the one that fits better
+        once.setdefault(frozenset((pair.image, pair.of)), pair)  # of the two directions, the one with the better fit
     return sorted(once.values(), key=lambda pair: (order[pair.image], order[pair.of]))
 
 
 def _candidates(
     hashes: NDArray[np.uint64], rows: NDArray[np.int64], *, progress: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(C, 2) images and others, (C,) windows of the others whose hashes are near those of the whole images; for one
-    pair of images at most three, one after the other, the nearest first."""
+    """(C, 2) images and others, and (C,) windows of the others whose hashes are close to those of the whole images: for
+    each pair of images at most three, next to each other, the closest first."""
     whole, windows = hashes[rows, 0], hashes[rows].reshape(-1)
     parts = [np.empty(0, dtype=np.int64)]
     bands = 64 // _BAND
@@ -139,11 +139,11 @@ def _near(
     order: NDArray[np.int64],
     windows: int,
 ) -> NDArray[np.int64]:
-    """Those of the sorted ``keys`` that are near the hashes ``wanted`` (Q,) of ``queries``, as numbers that sort by the
-    pair of images, then by the bits in which they differ: (pair << 13) + (bits << 7) + window.
+    """Entries of the sorted ``keys`` that are close to the hashes ``wanted`` (Q,) of ``queries``, as numbers that sort
+    by pair of images, then by the number of bits that differ: (pair << 13) + (bits << 7) + window.
 
     Args:
-        order: place of each key among the windows of all images, ``windows`` of each.
+        order: index of each key among the windows of all images, each of which has ``windows``.
     """
     rest = np.uint64((1 << 64 - _BAND) - 1)
     place = np.searchsorted(keys, wanted)
@@ -170,7 +170,7 @@ def _turned(hashes: NDArray[np.uint64], band: int) -> NDArray[np.uint64]:
 
 
 def _rank(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,) how many of the same value stand before each, where equal values stand together."""
+    """(N,) how many equal values precede each value, where equal values are next to each other."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     lengths = np.diff(starts, append=len(values))
     return np.arange(len(values)) - np.repeat(starts, lengths)
@@ -179,8 +179,8 @@ def _rank(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def _likely(
     thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64], windows: NDArray[np.int64]
 ) -> list[tuple[int, int, list[int]]]:
-    """(image, other, the one or two windows of the other that are most like the image): for each image the most
-    alike others, if they are alike at all."""
+    """(image, other, the one or two windows of the other that are most similar to the image): for each image, the
+    others that are most similar, if any is similar at all."""
     score = correlations(thumbnails, pairs[:, 0], pairs[:, 1], STARTS[windows])
     best: dict[tuple[int, int], list[tuple[float, int]]] = {}
     for (row, other), found in zip(pairs.tolist(), zip(score.tolist(), windows.tolist(), strict=True), strict=True):
@@ -200,7 +200,7 @@ def _likely(
 def _same(
     prints: Fingerprints, pairs: Sequence[tuple[int, int, list[int]]], pool: ThreadPoolExecutor
 ) -> list[Duplicate]:
-    """Those of the pairs that show the same photograph."""
+    """The pairs that show the same photograph."""
     flat = [(row, other, start) for row, other, starts in pairs for start in starts]
     rows, others, starts = np.array(flat, dtype=np.int64).reshape(-1, 3).T
     scores, windows = fitted(prints.thumbnails, rows, others, STARTS[starts])
@@ -219,12 +219,12 @@ def _same(
 
 
 def _difference(first: Path, second: Path, window: tuple[float, ...]) -> float:
-    """Colour levels by which an image differs most from a window (x1, x2, y1, y2) of another, over squares of 2 x 2 of
-    32 x 32 parts.
+    """Largest difference, in colour levels, between an image and a window (x1, x2, y1, y2) of another, over squares of
+    2 x 2 of 32 x 32 parts.
 
-    Thumbnails of images that differ in a small thing only, on the same ground, correlate as well as those of the same
-    image; here they part. Levels are compared after the best gain and offset of each colour, and each part with the
-    best of a few places nearby.
+    Thumbnails of images that differ in one small thing correlate as well as those of the same image; this difference
+    distinguishes them. Levels are compared after the best gain and offset of each colour, and each part with the best
+    of a few places nearby.
     """
     wanted, whole = _coloured(first), _coloured(second)
     across, down = ([_shifted(window[axis : axis + 2], by) for by in (-SLACK, 0.0, SLACK)] for axis in (0, 2))
@@ -245,7 +245,7 @@ def _coloured(path: Path) -> NDArray[np.float32]:
 
 
 def _centred(levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of (..., 32, 32, 3)."""
+    """Levels (..., 32, 32, 3) minus their mean."""
     return np.asarray(levels - levels.mean(axis=(-3, -2), keepdims=True), dtype=np.float32)
 
 

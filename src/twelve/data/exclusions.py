@@ -1,7 +1,8 @@
-"""Which training images and examples to leave out so that no image that any task is measured on is trained on.
+"""``twelve data clean``: lists of training images and examples to leave out, so that no program trains on an image that
+a task is evaluated on.
 
-Works on whatever datasets a data root holds and writes plain lists, for other programs as well. Images are the same
-when their ids say so (clean.py) or, where their files are there, when their pixels do (duplicates.py).
+Covers all datasets in a data root. Images are the same if their ids say so (clean.py) or, where their files are there,
+if their pixels do (duplicates.py).
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve.data.clean import HeldOutImages, Mode, Removed, by_reason, clean_splits, held_out_images, why_missing
-from twelve.data.columns import images_of, take
+from twelve.data.clean import HeldOutImages, Links, Mode, Removed, by_reason, clean_splits, held_out_images, why_missing
 from twelve.data.duplicates import Duplicate, duplicates
+from twelve.data.examples.columns import images_of, take
+from twelve.data.examples.reading import reading
 from twelve.data.fingerprints import fingerprints
-from twelve.data.reading import reading
 from twelve.data.sources import elsewhere
 from twelve.errors import DataError, MissingData, quoted
 from twelve.formats.data_root import IMAGES, DataRoot
@@ -29,12 +30,12 @@ REPORT, PAIRS = "report.txt", "duplicates.json"
 
 @dataclass(frozen=True, slots=True)
 class TaskExclusions:
-    """What one task's training set loses.
+    """What is removed from one task's training set.
 
     Attributes:
-        images: image id -> {"task split": how it is one of that split's images: "id" or "pixels"}.
-        examples: ids of the examples that show one of them, in file order.
-        overlap: other task -> (images, examples) of this training set that its held-out splits have.
+        images: image id -> {"task split": "id" or "pixels", how the image was found in that split}.
+        examples: ids of the examples that show one of these images, in file order.
+        overlap: other task -> numbers of (images, examples) of this training set that are in its held-out splits.
     """
 
     task: str
@@ -46,11 +47,11 @@ class TaskExclusions:
 
     @property
     def lost(self) -> float:
-        """Per cent of the examples."""
+        """Percentage of the examples."""
         return 100 * len(self.examples) / max(1, self.sizes.examples_before)
 
     def record(self, mode: Mode) -> dict[str, Any]:
-        """As it is written to JSON."""
+        """The content of its JSON file."""
         sizes = self.sizes
         return {
             "task": self.task,
@@ -66,19 +67,19 @@ class TaskExclusions:
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """Of every task that the data root has a training set of; ``str()`` of it is for people.
+    """The exclusions of every task whose training set the data root has; ``str()`` gives a report.
 
     Attributes:
         duplicates: pairs of images that were found by their pixels.
-        looked_at: images whose pixels were compared, of ``images``.
+        compared: images, of ``images``, whose pixels were compared.
         skipped: what could not be held out or compared -> why.
-        warnings: of tasks whose images seem to belong to another source, or are not there at all.
+        warnings: on tasks whose images seem to belong to another source, or are missing.
     """
 
     mode: Mode
     tasks: tuple[TaskExclusions, ...]
     duplicates: tuple[Duplicate, ...]
-    looked_at: int
+    compared: int
     images: int
     skipped: Mapping[str, str]
     warnings: tuple[str, ...] = ()
@@ -95,18 +96,18 @@ class Exclusions:
         lines += [
             "",
             f"columns named after a task: images/examples of a row's training set that show its {self.mode} images",
-            f"pixels of {self.looked_at:,} of {self.images:,} images compared: "
+            f"pixels of {self.compared:,} of {self.images:,} images compared: "
             f"{len(self.duplicates):,} pairs show the same",
         ]
         lines += [f"left out: {', '.join(names)} ({reason})" for reason, names in by_reason(self.skipped).items()]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
     def write(self, out: Path) -> None:
-        """Into the folder ``out``: report.txt, duplicates.json, and of each task a JSON file with reasons and two plain
-        lists, one id a line. Earlier lists there are replaced.
+        """Write report.txt, duplicates.json and, for each task, a JSON file with reasons and two lists, one id a line,
+        into the folder ``out``. Earlier lists there are replaced.
 
         Raises:
-            ConfigError: the folder holds something else.
+            ConfigError: the folder holds anything else.
         """
         check_out(out)
         with replacing(out) as folder:
@@ -126,10 +127,10 @@ class Exclusions:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder that lists cannot be written to, or that holds anything but earlier lists.
+    """Check that lists can be written to a folder, which holds nothing but earlier lists.
 
     Raises:
-        TwelveError: says which.
+        TwelveError: they cannot, or it holds something else; says which.
     """
     examples = ".examples.txt"
     tasks = [path.name.removesuffix(examples) for path in out.glob(f"*{examples}")]
@@ -149,8 +150,8 @@ def find_exclusions(
 
     Args:
         mode: "test", or "test+val" to hold out validation splits as well.
-        tasks: every registered task when absent; extra ones that the root has a folder for.
-        pixels: compare the images whose files are there, besides the ids.
+        tasks: by default every registered task; extra ones only if the root has a folder for them.
+        pixels: compare images, beside their ids, where their files are there.
 
     Raises:
         DataError: no such data root, no training set in it, or a file is malformed.
@@ -196,7 +197,7 @@ def _without_files(
     held_out: HeldOutImages,
     pixels: bool,
 ) -> tuple[str, ...]:
-    """Of every task without a single image file, that there is none, and where such files are."""
+    """Warnings on tasks without a single image file, with the place where their files seem to be."""
     warnings, bare = [], dict[str, list[str]]()
     for name, task in tasks.items():
         shown = dict.fromkeys(image for those in images_of(train.get(name, ())).values for image in those)
@@ -219,21 +220,11 @@ def _without_files(
 
 
 def joined(same: Mapping[str, str], pairs: Sequence[Duplicate]) -> dict[str, str]:
-    """Image id -> one id for all that show the same photograph, by ``same``, a pair, or a chain of them."""
-    above: dict[str, str] = {}
-
-    def top(image: str) -> str:
-        path = []
-        while above.get(image, image) != image:
-            path.append(image)
-            image = above[image]
-        above.update(dict.fromkeys(path, image))
-        return image
-
-    for first, second in [*same.items(), *((pair.image, pair.of) for pair in pairs)]:
-        a, b = top(first), top(second)
-        above[max(a, b)] = min(a, b)
-    return {image: top(image) for image in list(above)}
+    """Image id -> one id for all images that show the same photograph, by ``same``, ``pairs``, or chains of these."""
+    links = Links()
+    for images in [*same.items(), *((pair.image, pair.of) for pair in pairs)]:
+        links.join(images)
+    return links.names()
 
 
 def _exclusions(

@@ -1,7 +1,7 @@
-"""What is kept of an image to find it again: perceptual hashes of it and of windows in it, and a small grey thumbnail.
+"""Fingerprints of images: perceptual hashes of the image and of windows in it, and a small grey thumbnail.
 
-Images are decoded by threads; the arithmetic is done for many images at a time by the main thread, because linear
-algebra that spreads over the cores itself is slow when several threads call it for small things.
+Threads decode the images. The main thread computes the fingerprints of many images at a time: linear algebra that uses
+all cores is slow if several threads call it for small arrays.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ WORK = 128
 """Side of the grey square that hashes are computed from."""
 FREQUENCIES = 8
 _TOGETHER = 64
-"""Images whose hashes are computed at a time."""
+"""Images whose fingerprints are computed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """N images, in the order of ``ids``.
+    """Fingerprints of N images.
 
     Attributes:
-        hashes: (N, 121) uint64, one a window; column 0 is the whole image's.
-        thumbnails: (N, 32, 32) uint8 grey.
-        unreadable: image id -> why its file is no image; these are not among ``ids``.
+        hashes: (N, 121) uint64, one for each window; column 0 is that of the whole image.
+        thumbnails: (N, 32, 32) uint8, grey.
+        unreadable: image id -> why its file cannot be read; these images are not in ``ids``.
     """
 
     ids: tuple[str, ...]
@@ -47,16 +47,16 @@ class Fingerprints:
 
 
 def fingerprints(files: Mapping[str, Path], *, workers: int | None = None, progress: bool = True) -> Fingerprints:
-    """Of the images in ``files`` (image id -> file). Files that are no images are named in the result.
+    """Fingerprints of the images in ``files`` (image id -> file).
 
     Args:
-        workers: threads that decode; one a core when absent.
+        workers: threads that decode; by default one for each core.
     """
     ids: list[str] = []
     hashes: list[NDArray[np.uint64]] = []
     thumbnails: list[NDArray[np.uint8]] = []
     unreadable: dict[str, str] = {}
-    with Track("looking at images", len(files), "images", shown=progress) as track:
+    with Track("computing fingerprints of images", len(files), "images", shown=progress) as track:
         decoded = _decoded(files, workers or os.cpu_count() or 1)
         while part := list(itertools.islice(decoded, _TOGETHER)):
             unreadable |= {image: found for image, found in part if isinstance(found, str)}
@@ -77,8 +77,7 @@ def fingerprints(files: Mapping[str, Path], *, workers: int | None = None, progr
 
 
 def square(path: Path, mode: Literal["L", "RGB"]) -> NDArray[np.uint8]:
-    """(128, 128) grey (``"L"``) or (128, 128, 3) coloured (``"RGB"``) levels of an image, upright, squeezed into a
-    square."""
+    """An image, upright and resized to a square: (128, 128) grey (``"L"``) or (128, 128, 3) coloured (``"RGB"``)."""
     with Image.open(path) as opened:
         opened.draft(mode, (WORK, WORK))  # JPEG: decoded at the smallest scale that suffices
         squeezed = ImageOps.exif_transpose(opened).convert(mode).resize((WORK, WORK), Image.Resampling.BOX)
@@ -86,7 +85,7 @@ def square(path: Path, mode: Literal["L", "RGB"]) -> NDArray[np.uint8]:
 
 
 def _decoded(files: Mapping[str, Path], workers: int) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
-    """(image id, its grey square or why there is none) in order; never more than a few images ahead."""
+    """(image id, its grey square or why it cannot be read), in order; reads only a few images ahead."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: list[tuple[str, Future[NDArray[np.uint8] | str]]] = []
         for image, path in files.items():
@@ -117,7 +116,7 @@ def _hashes(pixels: NDArray[np.float32]) -> NDArray[np.uint64]:
     """(N, 121) hashes of all windows of grey squares (N, 128, 128): which of the 63 lowest frequencies are positive."""
     basis = _frequencies()
     count, edges = len(pixels), len(EDGES)
-    across = pixels.reshape(-1, WORK) @ basis.T  # as few and as large products as possible
+    across = pixels.reshape(-1, WORK) @ basis.T  # few and large products
     down = across.reshape(count, WORK, -1).swapaxes(1, 2).reshape(-1, WORK) @ basis.T
     waves = down.reshape(count, edges, FREQUENCIES, edges, FREQUENCIES)  # across, its frequency, down, its frequency
     bits = waves.transpose(0, 1, 3, 4, 2).reshape(count, edges**2, FREQUENCIES**2) > 0

@@ -1,7 +1,8 @@
 """Endless, resumable streams of training batches, and the batches of one pass for evaluation.
 
-A stream's order is a function of (seed, epoch) alone, so its position is two integers and an exact resume needs no
-more. Texts of similar length meet in a batch ("bucketing"), so little is padded; the order of batches stays random.
+The order of a stream is a function of (seed, epoch) alone, so its position is two integers, and an exact resume needs
+nothing else. A batch holds texts of similar length ("bucketing"), so that there is little padding; the order of the
+batches stays random.
 """
 
 from __future__ import annotations
@@ -18,20 +19,19 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from twelve.data.batch import Collator
-from twelve.data.columns import Examples
+from twelve.data.examples.store import Examples
 from twelve.errors import TwelveError
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
 from twelve.types.packed import Packed
 
 BUCKET = 16
-"""Batches whose examples are sorted by length together: larger pads less and mixes less."""
+"""Batches whose examples are sorted by length together. Larger buckets need less padding, and mix examples less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Which examples make one batch, the part of it that this process takes, and the seed of whatever is drawn while
-    it is built."""
+    """Which examples make a batch, which part of it this process takes, and the seed of what the collator draws."""
 
     rows: tuple[int, ...]
     part: slice
@@ -39,24 +39,24 @@ class Draw:
 
 
 class WorkerLost(TwelveError):
-    """A process that reads ahead has ended. Exit code 1: nobody misused anything."""
+    """A worker has ended. Exit code 1: it is no mistake of the user."""
 
     exit_code = 1
 
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Tell a lost worker from a mistake of the code; torch says so wherever the program is by then.
+    """Turn the end of a worker, which torch reports wherever the program is by then, into one line.
 
     Raises:
-        WorkerLost: a process that reads ahead has ended.
+        WorkerLost: a worker has ended.
     """
     try:
         yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        if hasattr(signal, "SIGCHLD"):  # torch's handler would raise for every other worker that ends from here on
+        if hasattr(signal, "SIGCHLD"):  # torch's handler would raise again for every other worker that ends
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         raise WorkerLost(
             f"a process that reads ahead has ended ({' '.join(str(error).split())[:200]})",
@@ -66,8 +66,7 @@ def watched() -> Iterator[None]:
 
 
 class _Batches(Dataset[Batch | TwelveError]):
-    """Maps a draw to its batch, or to what is wrong with it, which a worker could only pass on as a traceback; runs in
-    the loader's workers."""
+    """Maps a draw to its batch, or to the error about it, which a worker could only pass on as a traceback."""
 
     def __init__(self, examples: Sequence[Example], collator: Collator) -> None:
         self.examples, self.collator = examples, collator
@@ -81,7 +80,7 @@ class _Batches(Dataset[Batch | TwelveError]):
 
 
 class _Order(Sampler[Draw]):
-    """Endless draws from a position on."""
+    """Endless draws, starting at a position of the stream."""
 
     def __init__(self, stream: Stream, epoch: int, number: int) -> None:
         self.stream, self.epoch, self.number = stream, epoch, number
@@ -100,7 +99,7 @@ class Stream:
 
     Args:
         lengths: (N,) text length of every example, for bucketing.
-        seed: with the epoch, all that the order depends on.
+        seed: determines the order, together with the epoch.
         part: this process's part of every batch.
     """
 
@@ -123,7 +122,7 @@ class Stream:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Whole batches; the few examples left over are another few in every epoch."""
+        """Number of whole batches. The examples left over differ from epoch to epoch."""
         return max(1, len(self.examples) // self.batch_size)
 
     def order(self, epoch: int) -> list[NDArray[np.int64]]:
@@ -133,7 +132,7 @@ class Stream:
         span = BUCKET * self.batch_size
         parts = [rows[start : start + span] for start in range(0, len(rows), span)]
         rows = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in parts])
-        # A shorter last batch would fall at the end of the longest texts: leave out random examples instead.
+        # A short last batch would always hold the longest texts: leave out random examples instead.
         surplus = len(rows) - self.batches_per_epoch * self.batch_size
         if surplus > 0:
             rows = np.delete(rows, rng.choice(len(rows), surplus, replace=False))
@@ -149,7 +148,7 @@ class Stream:
                     sampler=_Order(self, self.epoch, self.number),
                     num_workers=self.workers,
                     persistent_workers=self.workers > 0,
-                    # Its own generator: a loader draws a seed when it starts, and a resumed run starts it again.
+                    # A generator of its own: a loader draws a seed when it starts, and a resumed run starts it again.
                     generator=torch.Generator(),
                 )
             )
@@ -161,8 +160,22 @@ class Stream:
             self.epoch, self.number = self.epoch + 1, 0
         return batch
 
+    def longest(self) -> Batch:
+        """A batch of the longest texts; the stream stays where it is."""
+        return self._batch(np.argsort(self.lengths, kind="stable")[-self.batch_size :])
+
+    def typical(self) -> Batch:
+        """A batch of texts of median length; the stream stays where it is."""
+        rows = np.unique(np.linspace(0, len(self.examples) - 1, BUCKET * self.batch_size).astype(int))
+        rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+        start = (len(rows) - self.batch_size) // 2
+        return self._batch(rows[start : start + self.batch_size])
+
+    def _batch(self, rows: NDArray[np.integer]) -> Batch:
+        return self.collator([self.examples[row] for row in rows.tolist()], np.random.default_rng(0), self.part)
+
     def _shared(self) -> Sequence[Example]:
-        """The examples as workers can read them without each ending up with a copy."""
+        """The examples in a form that workers can read without copying them."""
         if not self.workers or isinstance(self.examples, Examples | Packed):
             return self.examples
         return Packed(self.examples)
@@ -172,7 +185,7 @@ class Stream:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.epoch, self.number = int(state["epoch"]), int(state["number"])
-        if self.number >= self.batches_per_epoch:  # fewer examples than there were
+        if self.number >= self.batches_per_epoch:  # there are fewer examples than before
             self.epoch, self.number = self.epoch + 1, 0
         self._iterator = None
 
@@ -180,7 +193,7 @@ class Stream:
 def passes(
     examples: Sequence[Example], lengths: NDArray[np.int64], collator: Collator, batch_size: int
 ) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-    """Every example once, in batches of similar length, with the rows of each batch's examples."""
+    """Every example once, in batches of texts of similar length; yields the rows of each batch, and the batch."""
     rows = np.argsort(lengths, kind="stable")
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]

@@ -1,11 +1,11 @@
-"""Datasets whose images cannot all be had: the part that has regions is used, and how much it is is said."""
+"""Datasets whose images are not all available any more: the part that has regions is used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from twelve.data.columns import images_of, take
+from twelve.data.examples.columns import images_of, take
 from twelve.errors import RegionError
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task
@@ -15,10 +15,10 @@ from twelve.types.examples import Example
 def with_regions(
     train: Mapping[str, Sequence[Example]], tasks: Mapping[str, Task], store: RegionStore
 ) -> tuple[dict[str, Sequence[Example]], dict[str, str]]:
-    """Training sets, of partial tasks what has regions; and task -> "1,234 of 3,318,333 captions have regions".
+    """Training sets, of partial tasks the examples with regions, and task -> "12 of 3,318,333 captions have regions".
 
     Raises:
-        RegionError: nothing of a task has.
+        RegionError: no example of a task has regions.
     """
     kept, found = dict(train), {}
     for name in (name for name in train if tasks[name].partial):
@@ -28,10 +28,10 @@ def with_regions(
 
 
 def having_regions(store: RegionStore, task: Task, examples: Sequence[Example]) -> Sequence[Example]:
-    """The examples whose images have regions.
+    """The examples whose images all have regions.
 
     Raises:
-        RegionError: there is none.
+        RegionError: there are none.
     """
     column = images_of(examples)
     seen = take(examples, column.where(all(image in store for image in images) for images in column.values))

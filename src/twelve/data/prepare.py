@@ -1,7 +1,7 @@
-"""From a configuration to everything a run trains and validates on: read, clean, split, count the answers.
+"""From a configuration to the data of a run: read, clean, split, and build vocabularies.
 
-What was taken out and held back depends on every task of the run. It is kept in the run's folder
-(:class:`ValidationImages`), so that measuring one task reads that task's files alone.
+Which images are held out and held back depends on all tasks of the run. It is written to the run's folder
+(:class:`ValidationImages`), so that evaluating one task reads the files of that task alone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.cache import read_examples
 from twelve.data.clean import CleanReport, HeldOutImages, clean_splits, held_out_images, split_validation
-from twelve.data.columns import distinct_images, groups_of, have_candidates, images_of, take, texts_of
+from twelve.data.examples.columns import distinct_images, groups_of, have_candidates, images_of, take, texts_of
+from twelve.data.examples.reading import read_examples
 from twelve.data.partial import with_regions
 from twelve.data.vocabulary import (
     Coverage,
@@ -42,7 +42,7 @@ from twelve.types.examples import Example
 from twelve.types.processor import TextProcessor
 
 TEXTS = 1 << 14
-"""Texts that are counted at a time."""
+"""Texts that are tokenized at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class TaskData:
     settings: TaskSettings
     train: Sequence[Example]
     validation: Sequence[Example]
-    """What stop-and-go and early stopping see: held back from train by image, or the split that the settings name."""
+    """What stop-and-go and early stopping validate on: images held back from training, or the split in the settings."""
 
     @property
     def batch_size(self) -> int:
@@ -75,11 +75,11 @@ class TaskData:
 
 @dataclass(frozen=True, slots=True)
 class ValidationImages:
-    """Which training images a run did not train on.
+    """Images of the training sets that a run does not train on.
 
     Attributes:
-        left_out: image ids, in training sets, of images that some task is measured on.
-        validation: image ids that training only validated on.
+        left_out: ids of images that some task is evaluated on.
+        validation: ids of images that training validates on.
     """
 
     left_out: frozenset[str]
@@ -98,11 +98,11 @@ class ValidationImages:
             record = read_object(path)
             return cls(frozenset(record.strings("left_out")), frozenset(record.strings("validation")))
         except DataError as error:
-            remedy = "delete it: what it says is then worked out from the files of all the run's tasks"
+            remedy = "delete it: its content is then computed from the files of all tasks of the run"
             raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
 
     def parts(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
-        """One task's training examples as (train, validation), divided as :func:`prepare` divided them."""
+        """One task's training examples as (train, validation), split as :func:`prepare` split them."""
         column = images_of(examples)
         kept = column.where(self.left_out.isdisjoint(images) for images in column.values)
         # The images of one example are always on one side.
@@ -112,7 +112,12 @@ class ValidationImages:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run's data."""
+    """The data of a run.
+
+    Attributes:
+        found: task of which only a part is here -> how much of it.
+        lacking: task without training files, so that no baseline can be fitted -> a line that says so.
+    """
 
     root: DataRoot
     store: RegionStore
@@ -122,9 +127,7 @@ class Prepared:
     validation_images: ValidationImages
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
-    """task of which only a part is here -> how much."""
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """task whose training files are not here, so that no baseline can learn from them -> a line that says so."""
 
 
 def prepare(
@@ -135,13 +138,13 @@ def prepare(
     texts_only: bool = False,
     recipes: Mapping[str, str] | None = None,
 ) -> Prepared:
-    """Read every task's training split, take out held-out images, hold back the validation split, build vocabularies.
+    """Read the training split of every task, remove held-out images, hold back validation sets, build vocabularies.
 
     Args:
-        vocabularies: those of a checkpoint, whose answers keep their places.
-        adding: tasks that the checkpoint does not know, whose answers follow these.
-        texts_only: training images will not be looked at, so they need no regions.
-        recipes: image source -> how the checkpoint's regions were made, for the errors about regions.
+        vocabularies: those of a checkpoint, whose answers keep their rows.
+        adding: tasks that the checkpoint does not know, whose answers get further rows.
+        texts_only: the images are not needed, and need no regions.
+        recipes: image source -> how the checkpoint's regions were made, for errors about regions.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -149,9 +152,9 @@ def prepare(
     """
     root, store = open_root(config, config.tasks, recipes)
     chosen = {name: get(name, root.own_tasks) for name in config.tasks}
-    reports = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}
+    tested = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}
     everything = {name: _trained_on(task, root, config.tasks[name]) for name, task in chosen.items()}
-    held_out = held_out_images(root, mode=config.hold_out, required=reports)
+    held_out = held_out_images(root, mode=config.hold_out, required=tested)
     kept, cleaned = clean_splits(everything, held_out)
     kept, found = ({**kept}, {}) if texts_only else with_regions(kept, chosen, store)
     given: Mapping[str, Sequence[Example]] = {
@@ -160,7 +163,7 @@ def prepare(
         if settings.val_split
     }
     given = _unmeasured(given, held_out)
-    if not texts_only:  # an image that is not there is a better reason than that too few are left to divide
+    if not texts_only:  # missing regions are a better error than too few images to split
         for name in (name for name, settings in config.tasks.items() if settings.max_train is None):
             check_regions(store, chosen[name], kept[name], given.get(name, ()))
     parts = _divide(kept, given, config, held_out.same)
@@ -179,15 +182,22 @@ def prepare(
         for name, data in tasks.items()
         if data.output.needs_vocabulary
     }
-    same = held_out.same
-    banned = {same.get(image, image) for image in held_out.images}
-    known = set(distinct_images(*everything.values()))
-    left_out = frozenset(image for image in known if same.get(image, image) in banned)
-    validated = set(distinct_images(*(validation for _, validation in parts.values())))
-    twins = {same.get(image, image) for image in validated}
-    validated |= {image for image in known - left_out if same.get(image, image) in twins}
-    held_back = ValidationImages(left_out, frozenset(validated))
+    validated = distinct_images(*(validation for _, validation in parts.values()))
+    held_back = _held_back(distinct_images(*everything.values()), validated, held_out)
     return Prepared(root, store, tasks, cleaned, built, held_back, covered, found)
+
+
+def _held_back(known: Sequence[str], validated: Sequence[str], held_out: HeldOutImages) -> ValidationImages:
+    """Of the ``known`` images of the training sets, those that are held out, and those that are ``validated``; either
+    includes the same photographs in other sources."""
+    identity = {image: held_out.same.get(image, image) for image in (*known, *validated, *held_out.images)}
+    banned = {identity[image] for image in held_out.images}
+    left_out = frozenset(image for image in known if identity[image] in banned)
+    seen = {identity[image] for image in validated}
+    return ValidationImages(
+        left_out,
+        frozenset(validated).union(image for image in known if image not in left_out and identity[image] in seen),
+    )
 
 
 def prepare_measuring(
@@ -199,13 +209,12 @@ def prepare_measuring(
     baselines: bool = True,
     recipes: Mapping[str, str] | None = None,
 ) -> Prepared:
-    """What measuring some tasks of a trained run needs; no other task's files are read.
+    """The data to evaluate some tasks of a trained run; reads the files of these tasks alone.
 
     Args:
         names: the tasks.
-        baselines: whether the baselines are measured, which learn from training texts; without them none is read. Where
-            these are missing, ``lacking`` says so.
-        recipes: image source -> how the run's regions were made, for the errors about regions.
+        baselines: also read the training sets, which baselines are fitted to.
+        recipes: image source -> how the run's regions were made, for errors about regions.
 
     Raises:
         DataError: a file of one of these tasks is malformed.
@@ -239,10 +248,10 @@ def _trained_on(task: Task, root: DataRoot, settings: TaskSettings) -> Sequence[
 
 
 def _unmeasured(validations: Mapping[str, Sequence[Example]], held_out: HeldOutImages) -> dict[str, Sequence[Example]]:
-    """Validation splits without the images that some task is tested or reported on.
+    """Validation splits without the images that some task is tested on or reports.
 
     Raises:
-        DataError: nothing is left of one.
+        DataError: nothing is left of a split.
     """
     tested = tuple(split for split in held_out.splits if split.role != "val")
     left, _ = clean_splits(validations, replace(held_out, splits=tested))
@@ -262,10 +271,10 @@ def _divide(
     config: RunConfig,
     same: Mapping[str, str],
 ) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
-    """task -> (train, validation); no task trains on an image that any task validates on.
+    """task -> (train, validation), so that no task trains on an image that any task validates on.
 
     Args:
-        given: task -> what it validates on, where that is a split of its own; the others' is held back.
+        given: task -> validation split, for tasks that have one; for the others, images are held back.
     """
     held_back = split_validation(
         {name: kept[name] for name in kept if name not in given}, config.val_fraction, config.seed, same
@@ -291,12 +300,12 @@ def open_root(
     """The run's data root and region store.
 
     Args:
-        names: the tasks that regions are wanted for.
+        names: tasks that need regions.
         recipes: image source -> how the model's regions were made.
 
     Raises:
         DataError: there is no data root.
-        RegionError: there is no region store; says the commands that make it.
+        RegionError: there is no region store; gives the commands that make it.
     """
     root, folder = DataRoot(config.data, config.sources, own_tasks(config.tasks)), config.regions_folder
     store = RegionStore(folder, data=root.path, recipes=recipes)
@@ -313,23 +322,22 @@ def open_root(
 
 
 def _command(store: RegionStore, source: str, given: Sequence[Task], *, detected: bool = True) -> str:
-    """The command that makes the regions of a source and of the boxes that tasks give."""
+    """The command that extracts the regions of a source, and those of the boxes that tasks give."""
     own = any(isinstance(task, FileTask) for task in given)
     return store.command(source, given=[task.name for task in given], detected=detected, own=own)
 
 
 def sources_of(data: Prepared) -> list[str]:
-    """Image sources that the training images come from."""
+    """Sources of the training and validation images."""
     parts = (part for task in data.tasks.values() for part in (task.train, task.validation))
     return sorted({image.split("/")[0] for image in distinct_images(*parts)})
 
 
 def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> None:
-    """Every image of a task's examples has regions, and those with candidates the regions of these; better said
-    before training than in its middle.
+    """Check that every image of a task's examples has regions, also of its candidates.
 
     Raises:
-        RegionError: names the first image that has none and how many there are.
+        RegionError: some have none; names the first one, and says how many.
     """
     images = distinct_images(*parts)
     missing = [image for image in images if image not in store]
@@ -354,7 +362,7 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> 
 
 
 def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Example]:
-    """At most ``count`` examples, whole groups (images) in random order, in the file's order."""
+    """At most ``count`` examples, of whole groups (images) that are chosen at random, in file order."""
     column = groups_of(examples)
     order = np.random.default_rng(seed).permutation(len(column.values))
     rank = np.empty(len(order), np.int64)
@@ -364,7 +372,7 @@ def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Examp
 
 
 def text_lengths(examples: Sequence[Example], processor: TextProcessor, task: str) -> NDArray[np.int64]:
-    """(N,) word pieces of every example's text."""
+    """(N,) number of word pieces of each text."""
     longest, found = processor.max_text[task], np.empty(len(examples), np.int64)
     with Track(f"counting the words of {task}", len(examples), "texts") as track:
         texts = texts_of(examples)
@@ -375,7 +383,7 @@ def text_lengths(examples: Sequence[Example], processor: TextProcessor, task: st
 
 
 def _vocabularies(config: RunConfig, tasks: Mapping[str, TaskData]) -> dict[str, Sequence[str]]:
-    """One answer list per output key, shared by all tasks that use the key."""
+    """Output key -> answers, for all tasks that share the key."""
     built: dict[str, Sequence[str]] = {}
     for data in tasks.values():
         key = data.task.output
@@ -395,7 +403,7 @@ def _joined(
     tasks: Mapping[str, TaskData],
     adding: Collection[str],
 ) -> dict[str, Sequence[str]]:
-    """A checkpoint's answers in their places, and after them, most frequent first, those that tasks new to it bring.
+    """A checkpoint's answers in their rows, followed by the answers of new tasks, most frequent first.
 
     Raises:
         DataError: a head has no answer at all.

@@ -1,18 +1,21 @@
-"""Which source a task's images belong to, where it is not the task's own; and how to find out that it is another."""
+"""The sources of tasks' images: as a command or a configuration names them, and found where the images lie."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from twelve.config import load
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, get
+from twelve.tasks.custom import own_tasks
 
 MOST = 0.9
-"""Share of a task's images that is missing when it looks as if all of them lay elsewhere."""
+"""If this share of a task's images is missing, all of them may be elsewhere."""
 
 
 def parse_sources(words: Sequence[str] | None, own: Mapping[str, Task] | None = None) -> dict[str, str]:
@@ -32,12 +35,41 @@ def parse_sources(words: Sequence[str] | None, own: Mapping[str, Task] | None = 
     return found
 
 
-def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:
-    """Where images of a task that are not under its source lie, and what to do about it; None where nowhere.
+def opened(
+    path: Path, tasks: Sequence[str] | None = None, sources: Sequence[str] | None = None, config: str | None = None
+) -> tuple[DataRoot, list[str] | None]:
+    """The data root that a command names, and its tasks; None for all tasks that the root has.
 
     Args:
-        missing: image ids, of which only those under the task's source are looked for.
-        store: regions are looked for too.
+        tasks: names; by default, those of the configuration.
+        sources: ``TASK=SOURCE``; these precede those of the configuration, which precede ``sources.json``.
+        config: a configuration file; its own tasks can be named.
+
+    Raises:
+        ConfigError: an unknown task, or a mistake in the configuration or in ``sources``.
+        DataError: no such data root.
+    """
+    named: Mapping[str, str] = {}
+    own: Mapping[str, Task] = {}
+    if config is not None:
+        parsed = load(config)
+        named, tasks, own = parsed.sources, tasks or list(parsed.tasks), own_tasks(parsed.tasks)
+    try:
+        chosen = [get(name, own).name for name in tasks or ()]
+    except ConfigError as error:
+        if config is not None:
+            raise
+        remedy = f"{error.remedy}; a task of your own is found with --config FILE, the configuration that defines it"
+        raise ConfigError(error.problem, remedy=remedy) from None
+    return DataRoot(path, {**named, **parse_sources(sources, own)}, own), chosen or None
+
+
+def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:
+    """Where the missing images of a task are, and what to do about it; None where they are not found.
+
+    Args:
+        missing: image ids; those of another source than the task's are ignored.
+        store: also searched, for regions.
     """
     source = root.image_source(task)
     keys = [image.partition("/")[2] for image in missing if image.partition("/")[0] == source]
@@ -64,15 +96,15 @@ def _others(root: DataRoot, source: str, store: RegionStore | None) -> list[str]
 
 
 def _held(root: DataRoot, source: str, keys: Sequence[str], store: RegionStore | None) -> int:
-    """How many of these images a source has, as files or regions."""
+    """Number of these images that a source has, as files or regions."""
     names = [f"{source}/{key}" for key in keys]
     try:
         return sum(root.image_file(name) is not None or (store is not None and name in store) for name in names)
-    except RegionError:  # said where these regions are asked for
+    except RegionError:  # reported where these regions are needed
         return 0
 
 
 def _named_coco(root: DataRoot, source: str, keys: Sequence[str]) -> bool:
-    """Whether the files of these images have COCO's long names, which name their source themselves."""
+    """Whether the files of these images have the long names of COCO, which include their source."""
     path = next((path for key in keys if (path := root.image_file(f"{source}/{key}")) is not None), None)
     return path is not None and path.name.startswith("COCO_") and image_key(path.name).isdigit()

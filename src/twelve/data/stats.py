@@ -1,4 +1,4 @@
-"""What a data root holds, in numbers; and the list of answers of a task as a file."""
+"""``twelve data stats`` and ``twelve data vocabulary``: statistics of a data root; the answers of a task as a file."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.data.cache import read_examples
 from twelve.data.check import splits_of
-from twelve.data.columns import distinct_images
-from twelve.data.reading import reading
+from twelve.data.examples.columns import distinct_images
+from twelve.data.examples.reading import read_examples, reading
 from twelve.data.vocabulary import OFFICIAL_MIN_COUNT, Coverage, build_vocabulary, coverage
 from twelve.errors import ConfigError, MissingData, quoted
 from twelve.formats.data_root import DataRoot
 from twelve.io.files import check_file, replacing
+from twelve.outputs import OUTPUTS, get_output
 from twelve.tasks.base import get, tasks_of
 from twelve.types.examples import Example
 
 FREQUENT = 5
-"""Answers that are named."""
+"""Most frequent answers that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class SplitStats:
     """One split of a task.
 
     Attributes:
-        words: least, median, mean and most words of a text.
-        answers: distinct answers (labels, classes); 0 where there are none.
-        frequent: the most frequent answers and their shares in 0..1.
-        candidates: mean number of given boxes of an example; 0 where none are given.
+        words: minimum, median, mean and maximum number of words of a text.
+        answers: number of distinct answers (labels, classes); 0 where there are none.
+        frequent: the most frequent answers -> their shares, 0..1.
+        candidates: mean number of candidate boxes of an example.
     """
 
     task: str
@@ -60,7 +60,7 @@ class SplitStats:
 
 
 def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) -> list[SplitStats]:
-    """Of every split that the data root has and that training or measuring reads.
+    """Statistics of every split in the data root that training or evaluation reads.
 
     Raises:
         DataError: no such data root, or a file is malformed.
@@ -89,7 +89,7 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
 
 
 def split_stats(task: str, split: str, examples: Sequence[Example]) -> SplitStats:
-    """Of at least one example."""
+    """Statistics of a split, which has at least one example."""
     lengths = np.array([len(example.text.split()) for example in examples])
     counts = Counter(answer for example in examples if (answer := answer_of(example)) is not None)
     total = sum(counts.values())
@@ -107,7 +107,7 @@ def split_stats(task: str, split: str, examples: Sequence[Example]) -> SplitStat
 
 
 def answer_of(example: Example) -> str | None:
-    """What is right, as a word to count; None for boxes and where nothing is."""
+    """The right answer as text; None for boxes, and where there is none."""
     if "label" in example.facts:
         return str(example.facts["label"])
     if isinstance(example.target, bool | str):
@@ -123,10 +123,10 @@ def write_vocabulary(
     min_count: int = OFFICIAL_MIN_COUNT,
     splits: Sequence[str] | None = None,
 ) -> Coverage:
-    """Write the answers of a task, in the order of a head's rows, as a JSON list; says what they cover.
+    """Write the answers of a task, in the order of a head's rows, as a JSON list; returns their coverage.
 
     Args:
-        splits: counted together; the training split when absent.
+        splits: splits to count; by default the training split.
 
     Raises:
         DataError: a file is missing or malformed, or no answer is frequent enough.
@@ -135,12 +135,10 @@ def write_vocabulary(
     check_file(out)
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     task = get(name, root.own_tasks)
-    if task.kind != "answer":
-        problem, remedy = (
-            f"{name} has no answers to choose from (its kind is {task.kind})",
-            "name a task of kind answer",
-        )
-        raise ConfigError(problem, remedy=remedy)
+    if not get_output(task.kind).needs_vocabulary:
+        kinds = " or ".join(kind for kind, output in OUTPUTS.items() if output.needs_vocabulary)
+        problem = f"{name} has no answers to choose from (its kind is {task.kind})"
+        raise ConfigError(problem, remedy=f"name a task of kind {kinds}")
     first, *others = (read_examples(task, root, split) for split in splits or (task.train_split,))
     examples = [*first, *(example for part in others for example in part)] if others else first
     vocabulary = build_vocabulary([examples], min_count=min_count)

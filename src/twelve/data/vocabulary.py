@@ -1,8 +1,8 @@
 """The list of answers that an answer head can give, shared by all tasks that use the head.
 
-An answer is kept when enough questions have it as their (normalised) most common answer: 9 in the original, which
-leaves 3,129 of VQA v2's train and val. The original's order was that of a Python 2 dict and cannot be had again; here
-it is by count, then by the answer. To go on from a released head, give its list instead.
+An answer is kept if it is the (normalised) most common answer to enough questions: 9 in the original, which keeps 3,129
+answers of VQA v2's train and val. The order of the original is that of a Python 2 dict and cannot be reproduced; here,
+answers are sorted by count, then alphabetically. To continue from a released head, give its list of answers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve.data.columns import counted
+from twelve.data.examples.columns import counted
 from twelve.errors import DataError
 from twelve.formats.records import describe, read_json, writable
 from twelve.types.examples import Example
@@ -23,12 +23,12 @@ OFFICIAL_MIN_COUNT = 9
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of a set of questions a vocabulary can answer; ``str()`` of it is a line for people.
+    """How many of a set of questions a vocabulary can answer; ``str()`` gives a line.
 
     Attributes:
-        questions: labelled questions that were looked at.
-        best_known: share in 0..1 of them whose best answer (one of the best) is in the vocabulary.
-        highest_score: mean soft score in 0..1 of a model that always gives the best answer of the vocabulary.
+        questions: number of labelled questions.
+        best_known: share, 0..1, of questions one of whose best answers is in the vocabulary.
+        highest_score: mean soft score, 0..1, of a model that always gives the best answer in the vocabulary.
         answers: size of the vocabulary.
     """
 
@@ -50,10 +50,9 @@ def build_vocabulary(
     """Answers in the order of a head's rows.
 
     Args:
-        examples: training examples of every task that shares the head; a question counts by ``facts["label"]``, one
-            without it does not count.
-        min_count: an answer is kept when at least this many questions of one task have it.
-        label_map: a given list of answers, used as it stands instead.
+        examples: training examples of every task that shares the head; their answers are in ``facts["label"]``.
+        min_count: an answer is kept if at least this many questions of one task have it.
+        label_map: a file with a list of answers to use instead.
 
     Raises:
         DataError: no answer is frequent enough, or the label map is malformed.
@@ -72,7 +71,7 @@ def build_vocabulary(
 
 
 def labels_of(examples: Sequence[Example]) -> Counter[str]:
-    """``facts["label"]`` -> examples that have it."""
+    """``facts["label"]`` -> number of examples that have it."""
     total: Counter[str] = Counter()
     for facts, count in counted(examples, "facts"):
         if "label" in facts:
@@ -81,7 +80,7 @@ def labels_of(examples: Sequence[Example]) -> Counter[str]:
 
 
 def frequent_labels(tasks: Sequence[Counter[str]], min_count: int) -> list[str]:
-    """Labels that one task has at least ``min_count`` times, those that all have most often first; perhaps none."""
+    """Labels that any task has at least ``min_count`` times, sorted by their count in all tasks, largest first."""
     total: Counter[str] = Counter()
     for counts in tasks:
         total.update(counts)
@@ -90,16 +89,16 @@ def frequent_labels(tasks: Sequence[Counter[str]], min_count: int) -> list[str]:
 
 
 def read_label_map(path: Path) -> list[str]:
-    """Answers of a JSON file: a list of them, or an object answer -> row.
+    """Answers in a JSON file: a list, or an object answer -> row.
 
     Raises:
-        DataError: something else, an answer twice, or rows that are not 0, 1, 2, ...
+        DataError: it holds anything else, an answer twice, or rows that are not 0, 1, 2, ...
     """
     return check_labels(read_json(path), path)
 
 
 def check_labels(content: Any, path: Path) -> list[str]:
-    """Answers in the order of their rows, from a file's content; raises DataError as :func:`read_label_map` does."""
+    """Answers in the order of their rows, from the content of a file; raises DataError as :func:`read_label_map`."""
     expected = "a list of answers, or an object answer -> row"
     if isinstance(content, Mapping):
         rows = {answer: row for answer, row in content.items() if isinstance(row, int) and not isinstance(row, bool)}
@@ -120,7 +119,7 @@ def check_labels(content: Any, path: Path) -> list[str]:
 
 
 def coverage(examples: Sequence[Example], vocabulary: Sequence[str]) -> Coverage:
-    """What the vocabulary can reach on labelled examples; examples without a target are left out."""
+    """Coverage of the examples by a vocabulary; examples without a target do not count."""
     known = frozenset(vocabulary)
     best_known, reachable, questions = 0, 0.0, 0
     for target, count in counted(examples, "target"):

@@ -1,9 +1,9 @@
-"""Baselines: what a score must beat before it means that images were looked at.
+"""Baselines: scores that a model must beat to show that it uses the images.
 
-majority      the best constant answer, chosen with hindsight: the most frequent one of the split itself
-image-free  a TRAINED model that sees no image: bag of words for classes; box_prior.py for boxes
-chance        a value drawn uniformly from all that could be answered (Output.prospects)
-shuffled      the model itself with every image replaced by another one of the split
+majority    the best constant answer, chosen with hindsight: the most frequent one of the split itself
+image-free  a TRAINED model without images: bag of words for classes; box_prior.py for boxes
+chance      a value drawn uniformly from all possible ones (Output.prospects)
+shuffled    the model itself with every image replaced by another one of the split
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from twelve.outputs.base import Prediction
+from twelve.types.predictions import Prediction
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-"""Weights of the squared norm that the bag of words chooses from, on held-back training examples."""
+"""Weights of the squared norm; the best one on held-back training examples is chosen."""
 
 
 def majority(labels: Sequence[Hashable]) -> Hashable:
-    """The most frequent label; the first of equals in sorted order, so that it does not depend on file order."""
+    """The most frequent label; the first of equals in sorted order, whatever the file's order."""
     counts = Counter(labels)
     return min(counts, key=lambda label: (-counts[label], str(label)))
 
@@ -42,53 +41,55 @@ def bag_of_words(
     """
     classes = sorted({label for _, label in train}, key=str)
     index = {label: i for i, label in enumerate(classes)}
-    words = _vocabulary(text for text, _ in train)
+    words = rows_of(terms(text) for text, _ in train)
     gold = torch.tensor([index[label] for _, label in train])
-    bags = _bags([text for text, _ in train], words)
-    held = _bags([text for text, _ in choose], words)
+    parts = ([text for text, _ in train], [text for text, _ in choose], test)
+    bags, held, tested = (bags_of(map(terms, texts), words) for texts in parts)
     held_gold = torch.tensor([index.get(label, -1) for _, label in choose])
-    best: tuple[float, nn.Module] | None = None
-    for penalty in PENALTIES:
-        model = _fit(bags, gold, len(words), len(classes), penalty)
-        with torch.no_grad():
-            accuracy = float((model(*held).argmax(1) == held_gold).double().mean()) if len(choose) else -penalty
-        if best is None or accuracy > best[0]:
-            best = (accuracy, model)
-    assert best is not None
+
+    def fitted(penalty: float) -> _BagModel:
+        model = _BagModel(len(words), len(classes))
+        minimise(
+            model.parameters(),
+            lambda: nn.functional.cross_entropy(model(*bags), gold) + penalty / 2 * model.weights.weight.square().sum(),
+        )
+        return model
+
+    @torch.no_grad()
+    def accuracy(model: _BagModel) -> float:
+        return float((model(*held).argmax(1) == held_gold).double().mean()) if len(choose) else 0.0
+
+    best = max(map(fitted, PENALTIES), key=accuracy)
     with torch.no_grad():
-        scores, rows = best[1](*_bags(test, words)).softmax(1).max(1)
+        scores, rows = best(*tested).softmax(1).max(1)
     return [Prediction(classes[int(row)], float(score)) for row, score in zip(rows, scores, strict=True)]
 
 
 def derangement(items: Sequence[Hashable], seed: int) -> Mapping[Hashable, Hashable]:
-    """A fixed permutation of the distinct items that leaves none in its place (one item stays: there is no other)."""
+    """A fixed permutation of the distinct items without fixed points (a single item stays)."""
     distinct = sorted(set(items), key=str)
     order = np.random.default_rng(seed).permutation(len(distinct))
-    # A random cycle: every item is replaced by the one after it in random order.
+    # A cycle: every item is replaced by the next one in random order.
     return {distinct[order[i]]: distinct[order[(i + 1) % len(order)]] for i in range(len(order))}
 
 
-def _vocabulary(texts: object) -> dict[str, int]:
-    words: Counter[str] = Counter()
-    for text in texts:  # type: ignore[attr-defined]
-        words.update(set(terms(text)))
-    return {word: i for i, word in enumerate(sorted(word for word, count in words.items() if count >= 2))}
+def rows_of(texts: Iterable[Iterable[str]]) -> dict[str, int]:
+    """Row of every term that at least two texts have."""
+    counts = Counter(term for text in texts for term in set(text))
+    return {term: row for row, term in enumerate(sorted(term for term, count in counts.items() if count >= 2))}
 
 
 def terms(text: str) -> list[str]:
-    """Words and pairs of neighbouring words, in lower case."""
+    """Words and pairs of adjacent words, in lower case."""
     words = re.findall(r"[\w']+", text.lower())
     return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
 
 
-def _bags(texts: Sequence[str], words: Mapping[str, int]) -> tuple[Tensor, Tensor]:
-    """Word indices of all texts end to end and where each text starts (the layout of nn.EmbeddingBag)."""
-    bags: list[NDArray[np.int64]] = [
-        np.unique([words[term] for term in terms(text) if term in words]).astype(np.int64) for text in texts
-    ]
-    starts = np.concatenate([[0], np.cumsum([len(bag) for bag in bags])[:-1]]) if bags else np.zeros(0)
-    flat = np.concatenate(bags) if bags else np.zeros(0)
-    return torch.from_numpy(flat.astype(np.int64)), torch.from_numpy(starts.astype(np.int64))
+def bags_of(texts: Iterable[Iterable[str]], rows: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+    """Rows of the terms of all texts, concatenated, and the start of each text (as for nn.EmbeddingBag)."""
+    bags = [sorted({rows[term] for term in text if term in rows}) for text in texts]
+    starts = np.cumsum([0, *map(len, bags)], dtype=np.int64)[: len(bags)]
+    return torch.tensor([row for bag in bags for row in bag], dtype=torch.int64), torch.from_numpy(starts)
 
 
 class _BagModel(nn.Module):
@@ -102,17 +103,14 @@ class _BagModel(nn.Module):
         return torch.as_tensor(self.weights(flat, starts) + self.bias)
 
 
-def _fit(bags: tuple[Tensor, Tensor], gold: Tensor, words: int, classes: int, penalty: float) -> _BagModel:
-    """Full-batch L-BFGS on cross-entropy plus ``penalty`` / 2 x the squared norm of the weights."""
-    model = _BagModel(words, classes)
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+def minimise(parameters: Iterable[Tensor], loss: Callable[[], Tensor], *, steps: int = 60, history: int = 10) -> None:
+    """Minimise a loss over its whole data with L-BFGS."""
+    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, history_size=history, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(*bags), gold)
-        loss = loss + penalty / 2 * model.weights.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        found = loss()
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return model

@@ -1,4 +1,4 @@
-"""Baselines of the outputs that point at a box: where wanted boxes tend to lie, with no look at them and no phrase."""
+"""Baselines of the outputs that point at a box: where the right boxes tend to lie, without image and phrase."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twelve.outputs.base import Prediction
+from twelve.evaluation.baselines import minimise
 from twelve.outputs.region import THRESHOLD, overlap_with
 from twelve.types.examples import Box, Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
 Lookup = Callable[[str], Regions]
 
 MOST = 3000
-"""Training examples that the trained prior learns from; it has a dozen weights."""
+"""Most training examples of the trained prior, which has nine weights."""
 PENALTY = 1e-3
 
 
 def confident_and_large(examples: Sequence[Example], lookup: Lookup) -> list[Prediction]:
-    """The detected box with the largest confidence x area (of given candidates: the largest), whatever is asked."""
+    """The detected box with the largest confidence x area (of candidates: the largest), whatever the phrase."""
     found = []
     for example in examples:
         boxes, scores = _boxes(example, lookup)
@@ -33,7 +34,7 @@ def confident_and_large(examples: Sequence[Example], lookup: Lookup) -> list[Pre
 
 
 def trained_box_prior(train: Sequence[Example], test: Sequence[Example], lookup: Lookup) -> list[Prediction]:
-    """A softmax over the boxes of an image, linear in their place, size, shape and confidence, trained on at most
+    """A softmax over the boxes of an image, linear in their position, size, shape and confidence, trained on at most
     :data:`MOST` examples."""
     step = max(1, len(train) // MOST)
     rows, meant = [], []
@@ -57,7 +58,7 @@ NAMES = ("x", "y", "x squared", "y squared", "off centre", "log width", "log hei
 
 
 def _geometry(boxes: NDArray[np.float64], scores: NDArray[np.float64], seen: Regions) -> NDArray[np.float64]:
-    """(R, len(NAMES)) what the prior knows of each box, in fractions of the image."""
+    """(R, len(NAMES)) features of each box, in fractions of the image."""
     x1, y1, x2, y2 = (boxes / np.array([seen.width, seen.height] * 2, dtype=np.float64)).T
     x, y = (x1 + x2) / 2 - 0.5, (y1 + y2) / 2 - 0.5
     width, height = np.log(np.maximum(x2 - x1, 1e-3)), np.log(np.maximum(y2 - y1, 1e-3))
@@ -66,7 +67,7 @@ def _geometry(boxes: NDArray[np.float64], scores: NDArray[np.float64], seen: Reg
 
 
 def _fit(rows: Sequence[NDArray[np.float64]], meant: Sequence[NDArray[np.bool_]]) -> Tensor:
-    """Weights that give the boxes meant the largest share of their image's softmax (L-BFGS, one padded batch)."""
+    """Weights that maximise the softmax share of the right boxes (L-BFGS, one padded batch)."""
     size = max(len(row) for row in rows)
     inputs, valid, right = (torch.zeros(len(rows), size, *tail) for tail in ((len(NAMES),), (), ()))
     inputs = inputs.double()
@@ -74,21 +75,17 @@ def _fit(rows: Sequence[NDArray[np.float64]], meant: Sequence[NDArray[np.bool_]]
         inputs[k, : len(row)], valid[k, : len(row)] = torch.from_numpy(row), 1
         right[k, : len(row)] = torch.from_numpy(hit)
     weights = torch.zeros(len(NAMES), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+    def loss() -> Tensor:
         shares = (inputs @ weights).masked_fill(valid == 0, -torch.inf).softmax(1)
-        loss = -(shares * right).sum(1).clamp_min(1e-12).log().mean() + PENALTY * weights.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        return -(shares * right).sum(1).clamp_min(1e-12).log().mean() + PENALTY * weights.square().sum()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    minimise([weights], loss, steps=100, history=100)
     return weights.detach()
 
 
 def _boxes(example: Example, lookup: Lookup) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(R, 4) the boxes to choose from and (R,) their confidences (1 where there are none)."""
+    """(R, 4) the boxes to choose from and (R,) their confidences (1 if there are none)."""
     if example.candidates:
         boxes = np.asarray(example.candidates, dtype=np.float64)
         return boxes, np.ones(len(boxes))

@@ -1,7 +1,7 @@
-"""Scores that can be taken at their word: one temperature a task, fitted on what training only validated on.
+"""Calibrated scores: one temperature per task, fitted on the validation examples.
 
 "On Calibration of Modern Neural Networks" (Guo, Pleiss, Sun, Weinberger 2017): dividing all logits of a task by one
-number changes no prediction, and makes the share of right ones among those of a score that score.
+number changes no prediction, and makes the scores equal to the share of right predictions.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve
 
 EXAMPLES = 512
-"""Examples that a temperature is fitted on, at most."""
+"""Most examples that a temperature is fitted on."""
 BATCH = 64
-"""Examples of a forward pass; pairs, where an example has several."""
+"""Pairs in a forward pass."""
 BINS = 15
-"""Of the expected calibration error, as in the paper."""
+"""Bins of the expected calibration error, as in the paper."""
 RANGE = (0.05, 20.0)
-"""Temperatures that are tried."""
+"""Range of temperatures that is searched."""
 
 
 def expected_calibration_error(
     scores: Sequence[float] | NDArray[np.float64], right: Sequence[float] | NDArray[np.float64]
 ) -> float:
-    """Mean distance, 0..1, between a score and how often such a score is right, over :data:`BINS` bins of equal width.
+    """Mean distance, 0..1, between scores and the share of right predictions, over :data:`BINS` bins of equal width.
 
     Args:
-        scores: of N predictions, 0..1.
-        right: how right each was, 0..1.
+        scores: (N,) scores of predictions, 0..1.
+        right: (N,) mark of each, 0..1.
     """
     sure, hit = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=np.float64)
     bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
@@ -49,8 +49,8 @@ def expected_calibration_error(
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """One batch's logits, and how right the model was on each of its examples (0..1)."""
+class _Marked:
+    """The logits of a batch, and the mark of each of its predictions (0..1)."""
 
     batch: Batch
     logits: Tensor
@@ -60,40 +60,40 @@ class _Seen:
 def fit_temperatures(
     model: Twelve, collators: Mapping[str, Collator], validations: Mapping[str, Sequence[Example]], *, seed: int = 0
 ) -> dict[str, float]:
-    """task -> its temperature.
+    """Task -> its temperature.
 
     Args:
         validations: labelled examples that the model was not trained on.
-        seed: of negatives, where an output draws some.
+        seed: for outputs that draw negatives.
     """
     found = {}
     model.train(False)
     with Track("calibrating", len(collators), "tasks") as track:
         for name, collator in collators.items():
             examples = validations[name][:EXAMPLES]
-            if examples and collator.output.own_head:  # pretraining predicts nothing that a score stands beside
-                found[name] = round(_fit(collator, list(_seen(model, collator, examples, seed))), 4)
+            if examples and collator.output.own_head:  # pretraining makes no predictions with scores
+                found[name] = round(_fit(collator, list(_marked(model, collator, examples, seed))), 4)
             track.advance()
     return found
 
 
 @torch.no_grad()
-def _seen(model: Twelve, collator: Collator, examples: Sequence[Example], seed: int) -> list[_Seen]:
+def _marked(model: Twelve, collator: Collator, examples: Sequence[Example], seed: int) -> list[_Marked]:
     found = []
-    # A gallery is not ranked here: its outputs choose among drawn negatives, as in training. All others see everything.
+    # Outputs that rank a gallery choose among drawn negatives here, as in training.
     draws = collator.output.ranks_gallery
     step = max(1, BATCH // (1 if draws else len(collator.output.pairs(examples[:1])[0])))
     for start in range(0, len(examples), step):
         batch = collator(examples[start : start + step], np.random.default_rng((seed, start)) if draws else None)
         logits = model(**batch.inputs(model.device), outputs=(batch.output,)).logits[batch.output].float().cpu()
         right = collator.output.score(logits, batch.targets).double().numpy()
-        found.append(_Seen(batch, logits, right))
+        found.append(_Marked(batch, logits, right))
     return found
 
 
-def _fit(collator: Collator, seen: Sequence[_Seen]) -> float:
-    """The temperature of the least logarithmic loss: golden-section search over its logarithm."""
-    right = np.concatenate([part.right for part in seen])
+def _fit(collator: Collator, marked: Sequence[_Marked]) -> float:
+    """The temperature with the least logarithmic loss, by golden-section search over its logarithm."""
+    right = np.concatenate([part.right for part in marked])
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
 
     def loss(logarithm: float) -> float:
@@ -102,7 +102,7 @@ def _fit(collator: Collator, seen: Sequence[_Seen]) -> float:
                 collator.output.confidence(
                     part.logits / float(np.exp(logarithm)), part.batch.examples, part.batch.regions, vocabulary
                 )
-                for part in seen
+                for part in marked
             ]
         )
         sure = np.clip(scores, 1e-6, 1 - 1e-6)

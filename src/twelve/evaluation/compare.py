@@ -1,4 +1,4 @@
-"""What a model has kept of the one that it went on from: official numbers before and after."""
+"""Official numbers of a model beside those of the model that it was initialised from."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twelve.errors import DataError
-from twelve.evaluation.results import Result, read_results
-from twelve.run_folder import EVALUATION
+from twelve.evaluation.results import TaskResult, read_results
+from twelve.run_folder import RunFolder
 
 
-def earlier(init: str | None) -> list[Result]:
-    """What ``twelve evaluate`` measured of the run that a configuration goes on from; nothing where it has not, or its
-    file is damaged."""
+def earlier(init: str | None) -> list[TaskResult]:
+    """Results of the run that a configuration is initialised from; none if it was not evaluated, or its file is
+    damaged."""
     for folder in () if init is None else (Path(init), Path(init).parent):
-        if (folder / EVALUATION).is_file():
+        if (file := RunFolder(folder).evaluation).is_file():
             try:
-                return read_results(folder / EVALUATION)[0]
+                return read_results(file)[0]
             except DataError:
                 return []
     return []
 
 
-def comparison(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
-    """One line a task that both measured in the same way, with the score's change; "forgot" where the two 95 %
-    intervals, which hold for either model alone, do not meet."""
+def comparison(before: Sequence[TaskResult], after: Sequence[TaskResult]) -> list[str]:
+    """One line for each task that both runs measured in the same way, with the change of the score; "forgot" or
+    "gained" if the 95 % intervals of the two models do not overlap."""
     known, lines = {result.task: result for result in before}, []
     for result in after:
         old = known.get(result.task)

@@ -1,50 +1,50 @@
-"""Official numbers of a trained model, each with its protocol, its interval and the baselines it must beat."""
+"""Official numbers of a trained model, each with its protocol, its interval and its baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twelve.data.batch import Collator, seen_regions
-from twelve.data.cache import read_examples
-from twelve.data.columns import distinct_images
+from twelve.data.examples.columns import distinct_images
+from twelve.data.examples.reading import read_examples
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
 from twelve.errors import ConfigError
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.evaluation.baselines import bag_of_words, derangement, majority
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
 from twelve.evaluation.calibration import expected_calibration_error
 from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
-from twelve.evaluation.results import Baseline, Result
+from twelve.evaluation.results import Baseline, TaskResult
 from twelve.evaluation.submission import check_labelled
 from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
 from twelve.metrics.bootstrap import Interval, interval
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
-from twelve.outputs.base import Prediction
 from twelve.progress import tell
 from twelve.settings import EvaluationSettings, RunConfig
 from twelve.threads import Threads
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol
+from twelve.types.predictions import Prediction, RecordedPrediction
 
 LEARNT = 100_000
-"""Training examples that the baselines learn from at most: the scores of all of them stand in memory."""
+"""Most training examples of the baselines, whose scores are all in memory."""
 
 
 class Evaluator:
-    """Measures a model on the reported split of each task.
+    """Measures a model on the test split of each task.
 
     Args:
         config: the run's configuration.
-        full: measure with the complete protocol (retrieval: the whole gallery).
-        data: the run's data, or that of the tasks that will be measured; read from all tasks' files when absent.
+        full: use the complete protocol (retrieval: the whole gallery).
+        data: data of the run, or of the tasks to measure; None to read all tasks' files.
     """
 
     def __init__(
@@ -62,19 +62,19 @@ class Evaluator:
         self.threads = Threads(config.training.threads, tell, auto=model.device.type == "cpu")
         self.prepare(data)
         self.settings: EvaluationSettings = config.evaluation
-        self.recorded: list[record.Recorded] = []
+        self.recorded: list[RecordedPrediction] = []
         """Single predictions of every task measured so far, for the report."""
         self.measurements: dict[str, Measurement] = {}
-        """What every example of the tasks measured so far contributed."""
+        """Measurements of every task measured so far."""
 
     def prepare(self, data: Prepared | None) -> None:
-        """Measure with these data from now on; read all tasks' files when there are none."""
+        """Use these data from now on; None to read all tasks' files."""
         self.data: Prepared = data or prepare(
             self.config, self.processor.vocabularies, texts_only=True, recipes=self.processor.region_recipes
         )
 
     def predict(self, name: str, split: str | None = None) -> tuple[Sequence[Example], list[Prediction]]:
-        """The examples of a split, which need no labels, and the model's predictions.
+        """The examples of a split, with or without labels, and the model's predictions.
 
         Raises:
             ConfigError: the task ranks a gallery, which is measured as a whole.
@@ -84,13 +84,15 @@ class Evaluator:
         if task.output.ranks_gallery:
             raise ConfigError(f"{task.task.title} has no predictions of single examples", remedy="choose another task")
         examples = self._read(task, split or task.test_split)
-        return examples, self._predicted(task, self._collator(task), examples)
+        return examples, self._answers(self._collator(task), examples, task.task.title)
 
-    def measure(self, name: str, split: str | None = None, predictions: Sequence[Prediction] | None = None) -> Result:
+    def measure(
+        self, name: str, split: str | None = None, predictions: Sequence[Prediction] | None = None
+    ) -> TaskResult:
         """Measure one task.
 
         Args:
-            predictions: what :meth:`predict` found for this split; predicted here when absent.
+            predictions: those of :meth:`predict` for this split; None to make them here.
 
         Raises:
             DataError, RegionError: the split or its regions cannot be read.
@@ -107,13 +109,13 @@ class Evaluator:
             examples, ours, baselines, most = self._ranked(task, collator, examples, protocol)
         else:
             check_labelled(examples, task.task, split, self.data.root.path)
-            predictions = predictions or self._predicted(task, collator, examples)
+            predictions = predictions or self._answers(collator, examples, task.task.title)
             ours, baselines, most = self._decoded(task, collator, examples, protocol, predictions)
             rows = range(len(examples)) if ours.rows is None else ours.rows
             error = 100 * expected_calibration_error([predictions[row].score for row in rows], ours.per_example)
         self.measurements[name] = ours
         score = self._interval(ours.per_example, ours.groups)
-        return Result(
+        return TaskResult(
             task=name,
             title=task.task.title,
             protocol=protocol,
@@ -139,9 +141,6 @@ class Evaluator:
     def _collator(self, task: TaskData) -> Collator:
         return Collator(task.task.name, task.output, task.task.output, self.processor, self.data.store)
 
-    def _predicted(self, task: TaskData, collator: Collator, examples: Sequence[Example]) -> list[Prediction]:
-        return self._answers(collator, examples, task.task.title)
-
     def _answers(self, collator: Collator, examples: Sequence[Example], label: str) -> list[Prediction]:
         size = self.settings.batch_size
         return predict(self.model, collator, examples, batch_size=size, label=label, threads=self.threads)
@@ -154,7 +153,7 @@ class Evaluator:
         protocol: Protocol,
         answers: Sequence[Prediction],
     ) -> tuple[Measurement, dict[str, Baseline], float | None]:
-        """Outputs that answer example by example."""
+        """The measurement, the baselines and the upper bound of an output that decodes each example."""
 
         def measured(predictions: Sequence[Prediction]) -> Measurement:
             return task.task.measure(examples, predictions)
@@ -164,7 +163,7 @@ class Evaluator:
         of = (task.task.name, task.task.kind, protocol.split)
         rows = range(len(examples)) if ours.rows is None else ours.rows
         counted = [examples[row] for row in rows]
-        self.recorded += record.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
+        self.recorded += recorded.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
         if not self.baselines:
             return ours, {}, None
         vocabulary = self.processor.vocabularies.get(task.task.output, [])
@@ -183,12 +182,12 @@ class Evaluator:
         most = upper_bound(
             task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
         )
-        return ours, {"chance": self._chance(ours, chance)} | self._baselines(ours, baselines), most
+        return ours, self._baselines(ours, chance, baselines), most
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
     ) -> tuple[list[Example], Measurement, dict[str, Baseline], float | None]:
-        """Outputs that rank a gallery of images for every text."""
+        """The captions, the measurement, the baselines and the upper bound of an output that ranks a gallery."""
         captions, scores = retrieve(
             self.model,
             collator,
@@ -200,53 +199,50 @@ class Evaluator:
         )
         ours = task.task.measure(captions, scores)
         of = (task.task.name, task.task.kind, protocol.split)
-        self.recorded += record.ranked(*of, captions, scores, ours.per_example)
+        self.recorded += recorded.ranked(*of, captions, scores, ours.per_example)
         if not self.baselines:
             return captions, ours, {}, None
-        shuffled = [
-            task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in range(self.settings.derangements)
-        ]
+        seeds = range(self.settings.derangements)
+        shuffled = [task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in seeds]
         chance = np.full(len(captions), 1 / len(scores.image_ids))
-        baselines = {"chance": self._chance(ours, chance)} | self._baselines(ours, {"shuffled images": shuffled})
+        baselines = self._baselines(ours, chance, {"shuffled images": shuffled})
         return captions, ours, baselines, gallery_upper_bound(task.task, self.data.root, protocol.split, scores)
 
     def _image_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
-        """Predictions of the baselines that never see an image."""
+        """Predictions of the image-free baselines."""
         output = task.output
         learnt = subset(task.train, LEARNT, self.config.seed)
         untaught = task.task.name in self.data.lacking
-        if any(example.options for example in examples):
+        if output.image_free == "none":
+            return {}
+        if output.image_free == "options":
             return {} if untaught else {"bag of words": bag_of_options(learnt, task.validation, examples)}
-        if any(output.label(example) is None for example in (examples if untaught else learnt)):
+        if output.image_free == "boxes":
             lookup = self.data.store.get
             train = [example for example in learnt if example.images[0] in self.data.store]
             prior = {"box prior": confident_and_large(examples, lookup)}
             return prior if untaught else prior | {"trained box prior": trained_box_prior(train, examples, lookup)}
-        known: Callable[[Sequence[Example]], list[tuple[str, Hashable]]] = lambda split: [  # noqa: E731
-            (example.text, output.label(example)) for example in split
-        ]
         most = Prediction(majority([output.label(example) for example in examples]), 1.0)
-        constant = {"majority": [most] * len(examples)}
-        if untaught:
-            return constant
-        return constant | {
-            "bag of words": bag_of_words(known(learnt), known(task.validation), [example.text for example in examples])
+        found = {"majority": [most] * len(examples)}
+        if not untaught:
+            taught = [(example.text, output.label(example)) for example in learnt]
+            held_back = [(example.text, output.label(example)) for example in task.validation]
+            found["bag of words"] = bag_of_words(taught, held_back, [example.text for example in examples])
+        return found
+
+    def _baselines(
+        self, ours: Measurement, chance: NDArray[np.float64], measured: Mapping[str, Sequence[Measurement]]
+    ) -> dict[str, Baseline]:
+        """Baselines by name: chance, (N,) each example's in 0..1, and the mean of each of the measured ones."""
+        found = {"chance": (100 * float(chance.mean()), chance)}
+        for name, each in measured.items():
+            if each:
+                headline = float(np.mean([measurement.headline for measurement in each]))
+                found[name] = headline, np.mean([measurement.per_example for measurement in each], axis=0)
+        return {
+            name: Baseline(name, score, self._interval(ours.per_example - per_example, ours.groups))
+            for name, (score, per_example) in found.items()
         }
-
-    def _chance(self, ours: Measurement, chance: NDArray[np.float64]) -> Baseline:
-        """``chance`` (N,) is each example's, 0..1."""
-        return Baseline("chance", 100 * float(chance.mean()), self._interval(ours.per_example - chance, ours.groups))
-
-    def _baselines(self, ours: Measurement, baselines: Mapping[str, Sequence[Measurement]]) -> dict[str, Baseline]:
-        return {name: self._baseline(name, ours, found) for name, found in baselines.items() if found}
-
-    def _baseline(self, name: str, ours: Measurement, found: Sequence[Measurement]) -> Baseline:
-        per_example = np.mean([measurement.per_example for measurement in found], axis=0)
-        return Baseline(
-            name=name,
-            score=float(np.mean([measurement.headline for measurement in found])),
-            advantage=self._interval(ours.per_example - per_example, ours.groups),
-        )
 
     def _interval(self, values: NDArray[np.float64], groups: Sequence[str]) -> Interval:
         found = interval(values, groups, resamples=self.settings.resamples)
@@ -254,9 +250,9 @@ class Evaluator:
 
 
 def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -> Collator:
-    """The same collator with every example's images replaced by another example's, one fixed derangement.
+    """The same collator with the images of every example replaced by another example's, in a fixed derangement.
 
-    Outputs that point at regions keep each image's boxes, and only the features are another image's.
+    For outputs that point at regions, each image keeps its boxes and gets another image's features.
     """
     units = [example.images for example in examples]
     swapped = derangement(units, seed)
@@ -268,7 +264,7 @@ def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -
 
 
 def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:
-    """What the scores would be if every image showed another one: the same matrix with its columns deranged."""
+    """The scores with every image replaced by another one: the same matrix with its columns deranged."""
     columns = {image: column for column, image in enumerate(scores.image_ids)}
     swapped = derangement(scores.image_ids, seed)
     order = [columns[str(swapped[image])] for image in scores.image_ids]

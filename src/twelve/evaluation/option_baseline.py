@@ -1,62 +1,59 @@
-"""The baseline of a choice among texts: a trained model that reads the text and the options and never sees an image.
+"""The image-free baseline of a choice among texts: a model trained on the text and the options alone.
 
-A logit for every option, linear in its words and word pairs, in its words together with how each part of the text
-begins ("why", "how many"), in its length and in how many of its words the text has; one softmax over the options.
+The logit of an option is linear in its words and word pairs, its words combined with the first words of each part of
+the text ("why", "how many"), its length, and the number of its words that occur in the text. One softmax over the
+options.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twelve.evaluation.baselines import PENALTIES, terms
-from twelve.outputs.base import Prediction
+from twelve.evaluation.baselines import PENALTIES, bags_of, minimise, rows_of, terms
+from twelve.outputs.classes import rank
 from twelve.progress import Track
 from twelve.types.examples import SEPARATOR, Example
+from twelve.types.predictions import Prediction
 
 LEARNT, CHOSEN = 4000, 1000
-"""Examples, drawn at random, that the weights are learnt from, and that the penalty is chosen on."""
+"""Examples, drawn at random, for the weights and for the choice of the penalty."""
 OPTIONS = 20
-"""Options of an example that are learnt from: the right one and others, drawn at random."""
+"""Options of an example in training: the right one and others, drawn at random."""
 BLOCK = 500
-"""Examples that are scored together."""
+"""Examples scored together."""
 LONGEST, SHARED = 20, 5
-"""Words from which on options are equally long, and equally many of them are the text's."""
+"""Largest values of the length and of the number of shared words."""
 
 Choice = tuple[str, list[str], int]
 """A text, options, and the index of the right one."""
 
 
 def bag_of_options(train: Sequence[Example], choose: Sequence[Example], test: Sequence[Example]) -> list[Prediction]:
-    """Predictions as the output of options decodes them: the best option's index, all options ranked.
+    """Predictions of the index of the best option, with all options ranked.
 
     Args:
-        train: examples with their right options.
-        choose: further ones, on which the penalty of the weights is chosen.
-        test: examples to predict; their right options are not looked at.
+        train: labelled examples.
+        choose: further labelled examples, for the choice of the penalty.
+        test: examples to predict; their labels are not used.
     """
     rng = np.random.default_rng(0)
     learnt = [_drawn(example, rng) for example in _some(train, LEARNT, rng)]
     held = [_drawn(example, rng) for example in _some(choose, CHOSEN, rng)]
-    counts = Counter(term for text, options, _ in learnt for option in options for term in set(_features(text, option)))
-    rows = {term: row for row, term in enumerate(sorted(term for term, count in counts.items() if count >= 2))}
-    best: tuple[float, _Weights] | None = None
-    for penalty in PENALTIES:
-        model = _fit(learnt, rows, penalty)
-        accuracy = model.accuracy(held) if held else -penalty
-        if best is None or accuracy > best[0]:
-            best = (accuracy, model)
-    assert best is not None
+    rows = rows_of(_features(text, option) for text, options, _ in learnt for option in options)
+    best = max(
+        (_fit(learnt, rows, penalty) for penalty in PENALTIES),
+        key=lambda model: model.accuracy(held) if held else 0.0,
+    )
     found: list[Prediction] = []
     with Track("words alone", len(test), "examples") as track:
         for start in range(0, len(test), BLOCK):
             block = [(example.text, list(example.options), 0) for example in test[start : start + BLOCK]]
-            found += best[1].predictions(block)
+            found += best.predictions(block)
             track.advance(len(block))
     return found
 
@@ -88,7 +85,7 @@ def _features(text: str, option: str) -> Iterator[str]:
 
 
 class _Weights(nn.Module):
-    """A weight for every feature of an option. Axes: E examples, O options, as many in each."""
+    """A weight for every feature of an option. Axes: E examples, O options, equally many in each."""
 
     def __init__(self, rows: dict[str, int]) -> None:
         super().__init__()
@@ -97,15 +94,8 @@ class _Weights(nn.Module):
         nn.init.zeros_(self.weights.weight)
 
     def bags(self, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
-        """Features of all options of all choices end to end, and where each option's start (as EmbeddingBag reads)."""
-        found = [
-            sorted({self.rows[term] for term in _features(text, option) if term in self.rows})
-            for text, options, _ in choices
-            for option in options
-        ]
-        starts = np.cumsum([0, *(len(bag) for bag in found[:-1])])
-        flat = np.array([row for bag in found for row in bag], dtype=np.int64)
-        return torch.from_numpy(flat), torch.from_numpy(starts.astype(np.int64))
+        """Features of all options of all choices."""
+        return bags_of((_features(text, option) for text, options, _ in choices for option in options), self.rows)
 
     def forward(self, flat: Tensor, starts: Tensor, examples: int) -> Tensor:
         """(E, O) logits."""
@@ -118,26 +108,18 @@ class _Weights(nn.Module):
 
     @torch.no_grad()
     def predictions(self, choices: Sequence[Choice]) -> list[Prediction]:
-        shares = self(*self.bags(choices), len(choices)).double().softmax(1)
-        found = []
-        for row in shares.tolist():
-            ranked = tuple(sorted(enumerate(row), key=lambda item: -item[1]))
-            found.append(Prediction(*ranked[0], alternatives=ranked))
-        return found
+        logits = self(*self.bags(choices), len(choices))
+        return rank(range(logits.shape[1]), logits)
 
 
 def _fit(choices: Sequence[Choice], rows: dict[str, int], penalty: float) -> _Weights:
-    """Full-batch L-BFGS on cross-entropy over the options plus ``penalty`` / 2 x the squared norm of the weights."""
+    """Weights of the least cross-entropy over the options plus ``penalty`` / 2 x their squared norm."""
     model = _Weights(rows)
     bags, right = model.bags(choices), torch.tensor([index for _, _, index in choices])
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=60, history_size=10, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(*bags, len(choices)), right)
-        loss = loss + penalty / 2 * model.weights.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    def loss() -> Tensor:
+        logits = model(*bags, len(choices))
+        return nn.functional.cross_entropy(logits, right) + penalty / 2 * model.weights.weight.square().sum()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    minimise(model.parameters(), loss)
     return model

@@ -1,4 +1,4 @@
-"""The model's predictions on a split, and the same with every image replaced by another one.
+"""A model's predictions on a split, also with every image replaced by another one.
 
 Axes: C captions, I images, P pairs.
 """
@@ -17,11 +17,11 @@ from twelve.data.batch import Collator, mask_beyond
 from twelve.data.loader import passes
 from twelve.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
-from twelve.outputs.base import Prediction
 from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.threads import Threads, unchanged
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import RegionBatch, Regions
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TILE_IMAGES = 16
-"""Images a tile of the caption x image product holds; their pre-fusion states are kept while captions pass by."""
+"""Images in a tile of the caption x image product; their states before fusion are kept for all captions."""
 
 
 def predict(
@@ -44,7 +44,7 @@ def predict(
     """Predictions aligned with ``examples``; ``batch_size`` counts pairs.
 
     Args:
-        threads: that may be measured meanwhile; torch's stay as they are when absent.
+        threads: number of threads, tuned meanwhile; None to leave torch's.
     """
     threads = threads or unchanged()
     lengths = np.array([len(example.text) for example in examples])
@@ -77,13 +77,8 @@ def retrieve(
     label: str,
     threads: Threads | None = None,
 ) -> tuple[list[Example], RetrievalScores]:
-    """Scores of every caption with every image of the gallery (the first ``gallery`` images, the first five
-    captions of each), in tiles.
-
-    Text states up to the first co-attention are computed once per caption and image states once per image.
-
-    Returns:
-        The captions of the gallery's images, and their scores.
+    """The captions of the gallery (the first ``gallery`` images, the first five captions of each) and their scores
+    with every image.
     """
     captions = [examples[row] for row in gallery_rows([example.images[0] for example in examples], gallery)]
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
@@ -110,10 +105,10 @@ def pair_tiles(
     batch_size: int,
     threads: Threads | None = None,
 ) -> Generator[int, None, NDArray[np.float32]]:
-    """(C, I) alignment logits of every text with every image, in tiles of ``batch_size`` pairs, with a pause after
-    every forward pass: it yields how many pairs that one scored (none where it encoded texts or images).
+    """(C, I) alignment logits of every text with every image, in tiles of ``batch_size`` pairs; yields after every
+    forward pass the number of pairs that it scored (0 if it encoded texts or images).
 
-    Text states up to the first co-attention are computed once per text and image states once per image.
+    Each text and each image is encoded once, up to the first co-attention.
     """
     order = np.argsort([len(text) for text in texts], kind="stable")
     scores = np.empty((len(texts), len(images)), np.float32)
@@ -145,7 +140,7 @@ def pair_tiles(
 
 
 def finished(steps: Generator[int, None, T], advance: Callable[[int], None] = lambda _: None) -> T:
-    """What a generator returns in the end; ``advance`` is told what it yields."""
+    """Run a generator to its end and return its result; ``advance`` gets what it yields."""
     while True:
         try:
             advance(next(steps))
@@ -161,12 +156,12 @@ def _image_inputs(collator: Collator, images: Sequence[str], device: torch.devic
 
 
 class ShuffledStore:
-    """A region store in which every image shows another one's features.
+    """A region store in which every image has another one's features.
 
     Args:
-        replacement: image id -> the image that stands in for it.
-        keep_boxes: each image keeps its own boxes and only the features are exchanged (what a grounding baseline needs:
-            the answer must still be among the boxes).
+        replacement: image id -> the image that replaces it.
+        keep_boxes: keep each image's own boxes and replace the features alone (for grounding, where the answer must be
+            among the boxes).
     """
 
     def __init__(self, store: RegionStore, replacement: Mapping[str, str], *, keep_boxes: bool) -> None:
@@ -184,7 +179,7 @@ class ShuffledStore:
         own = self.store.gather(image_ids, max_regions, given=given)
         features = torch.zeros(*own.features.shape, dtype=own.features.dtype)
         for row, (count, available) in enumerate(zip(own.counts.tolist(), batch.counts.tolist(), strict=True)):
-            # The stand-in may have fewer regions: go round them again, past its global one.
+            # The replacement may have fewer regions: repeat them, without its global one.
             index = torch.arange(count)
             index = torch.where(index < available, index, 1 + (index - 1) % max(1, available - 1))
             features[row, :count] = batch.features[row, index]

@@ -1,4 +1,4 @@
-"""What a measured task says, as evaluation.json holds it; needs no torch."""
+"""Results of measured tasks, as an evaluation writes them; needs no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twelve.types.measurement import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A score that needs no image, and the model's advantage over it.
+    """A score that is reached without the right image, and the model's advantage over it.
 
     Attributes:
         score: the baseline's headline number, in the metric's units.
@@ -37,7 +37,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TaskResult:
     """One task measured on one split."""
 
     task: str
@@ -50,23 +50,19 @@ class Result:
     metrics: Mapping[str, float]
     baselines: Mapping[str, Baseline]
     upper_bound: float | None = None
-    """What could be reached at most (see evaluation/upper_bound.py); None where nothing bounds it."""
+    """The best possible score (evaluation/upper_bound.py); None if there is no known bound."""
     seconds: float = 0.0
     calibration_error: float | None = None
-    """Expected calibration error of the scores of single predictions, per cent; None where a gallery is ranked."""
+    """Expected calibration error of the scores of single predictions, per cent; None if a gallery is ranked."""
 
     @property
     def closed(self) -> float | None:
-        """Per cent of the way from the best baseline to the upper bound that the score has gone."""
+        """Share, per cent, of the way from the best baseline to the upper bound; None without an upper bound."""
         return closed(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)
 
-    @property
-    def beats_baselines(self) -> bool:
-        return all(baseline.beaten for baseline in self.baselines.values())
 
-
-def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
-    """Results and facts that :func:`write_results` wrote.
+def read_results(path: Path) -> tuple[list[TaskResult], dict[str, Any]]:
+    """The results and facts of a file of :func:`write_results`.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -80,23 +76,27 @@ def read_results(path: Path) -> tuple[list[Result], dict[str, Any]]:
         if "machine" in facts.fields:
             facts.record("machine")
         try:
-            json.dumps(facts.fields, allow_nan=False)
+            _text(facts.fields)
             for task in tasks.fields:
-                result = json.dumps(tasks.record(task).fields, allow_nan=False)
-                found.append(_RESULT.validate_json(result, strict=True))
-                json.dumps(asdict(found[-1]), allow_nan=False)  # a number too large for a float has become infinite
+                found.append(_RESULT.validate_json(_text(tasks.record(task).fields), strict=True))
+                _text(asdict(found[-1]))  # a number too large for a float has become infinite
                 if found[-1].task != task:
-                    raise ValueError("it is of another task")
+                    raise ValueError(f"expected task {task}, found {found[-1].task}")
         except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
             problem = f"not the results of an evaluation: {str(error)[:300]}"
             raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
     return found, dict(facts.fields)
 
 
-_RESULT = TypeAdapter(Result)
+_RESULT = TypeAdapter(TaskResult)
 
 
-def write_results(path: Path, results: Sequence[Result], facts: Mapping[str, Any]) -> Path:
+def _text(tree: Any) -> bytes:
+    """JSON as UTF-8; raises ValueError for numbers that are not finite and unpaired surrogates."""
+    return json.dumps(tree, allow_nan=False, ensure_ascii=False).encode()
+
+
+def write_results(path: Path, results: Sequence[TaskResult], facts: Mapping[str, Any]) -> Path:
     """Write the results of a run."""
     tree = {"facts": dict(facts), "tasks": {result.task: asdict(result) for result in results}}
     with files.replacing(path) as partial:
@@ -105,8 +105,8 @@ def write_results(path: Path, results: Sequence[Result], facts: Mapping[str, Any
 
 
 def closed(score: float, baselines: Sequence[float], upper_bound: float | None) -> float | None:
-    """Share, per cent, of the way from the best baseline to the upper bound that ``score`` has gone; None without an
-    upper bound above the baselines."""
+    """Share, per cent, of the way from the best baseline to the upper bound at ``score``; None without an upper bound
+    above the baselines."""
     if upper_bound is None or not baselines or upper_bound <= max(baselines):
         return None
     return 100 * (score - max(baselines)) / (upper_bound - max(baselines))

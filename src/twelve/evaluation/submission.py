@@ -1,4 +1,4 @@
-"""A dataset's official file of results: complete and in the order of the split, or not written at all."""
+"""A dataset's official file of results, complete and in the order of the split."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 
 from twelve.errors import ConfigError, DataError
 from twelve.io import files
-from twelve.outputs.base import Prediction
 from twelve.tasks.base import Task
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 
 
 def unlabelled(examples: Sequence[Example]) -> bool:
-    """Whether nothing is known of what is right, so that nothing can be measured."""
+    """Whether no example has a label, so that nothing can be measured."""
     return all(example.target is None for example in examples)
 
 
 def check_labelled(examples: Sequence[Example], task: Task, split: str, root: Path) -> None:
-    """Refuse to measure a split whose answers are not public.
+    """Refuse to measure a split without public labels.
 
     Raises:
-        DataError: names the split, the official file and what can be done with it.
+        DataError: names the split, the official file and a remedy.
     """
     if not unlabelled(examples):
         return
@@ -46,7 +46,7 @@ def write_submission(
         predictions: aligned with ``examples``.
 
     Raises:
-        DataError: an example has no prediction; nothing is written then.
+        DataError: an example has no prediction; nothing is written.
         ConfigError: the dataset has no official file of results.
     """
     found = [*predictions, *[None] * (len(examples) - len(predictions))]

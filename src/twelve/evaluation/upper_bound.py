@@ -1,9 +1,9 @@
-"""Upper bounds: what a task's score could be at most, with these regions and this vocabulary.
+"""Upper bounds: the best possible score of a task with these regions and this vocabulary.
 
-A data root may hold ``<task>/oracle.json``, what someone who saw the scene itself would answer (the microworld writes
-it): ``{split: {example id: answer}}``, for captions the ids of all images that the caption is true of. By the
-official metric it is the oracle's score. Without it, or where only detected regions can be pointed at, the upper
-bound is what the best region or the best answer of the vocabulary scores.
+A data root may have ``<task>/oracle.json`` with the answers of someone who knows the scene (the microworld writes it):
+``{split: {example id: answer}}``, for captions the ids of all images that the caption is true of. The upper bound is
+their score in the official metric. Without the file, or if only detected regions can be chosen, it is the score of the
+best region or of the best answer in the vocabulary.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_object
 from twelve.outputs.alignment import RetrievalScores
-from twelve.outputs.base import Output, Prediction
+from twelve.outputs.base import Output
 from twelve.tasks.base import Task
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
 FILE = "oracle.json"
@@ -35,7 +36,7 @@ def upper_bound(
     regions: Callable[[Example], Regions],
     vocabulary: Sequence[str],
 ) -> float | None:
-    """The headline number that could be reached on ``examples``, per cent; None where nothing is known to bound it.
+    """The best possible headline number on ``examples``, per cent; None if there is no known bound.
 
     Raises:
         DataError: the oracle's file lacks an example.
@@ -51,8 +52,7 @@ def upper_bound(
 
 
 def gallery_upper_bound(task: Task, root: DataRoot, split: str, scores: RetrievalScores) -> float | None:
-    """Recall at 1 of someone who knows which images a caption is true of and draws one of them; None without an
-    oracle's file."""
+    """Recall at 1 of someone who draws one of the images that a caption is true of; None without an oracle's file."""
     answers = _oracle(task, root, split)
     if answers is None:
         return None

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from twelve.data.batch import Collator
-from twelve.data.cache import read_examples
-from twelve.data.columns import distinct_images
+from twelve.data.examples.columns import distinct_images
+from twelve.data.examples.reading import read_examples
 from twelve.data.partial import having_regions
 from twelve.data.prepare import TaskData, ValidationImages, check_regions, prepare_measuring, subset
 from twelve.errors import CheckpointError, TwelveError

@@ -102,12 +102,13 @@ def open_model(path: str | Path) -> tuple[Twelve, TwelveProcessor, RunConfig | N
     """The model, its processor, and the configuration of the run, if it is one."""
     from transformers.utils.logging import disable_progress_bar
 
-    from twelve.run_folder import CONFIG, model_folder, open_run
+    from twelve.config import load_run
+    from twelve.run_folder import RunFolder, model_folder
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     folder, config = Path(path), None
     if folder.exists():
-        config = open_run(folder) if (folder / CONFIG).is_file() else None
+        config = load_run(folder) if RunFolder(folder).config.is_file() else None
         folder = model_folder(folder)
     model, processor = open_saved(folder)
     model.to(dtype=torch.float32).eval()  # type: ignore[call-arg]

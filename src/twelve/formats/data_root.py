@@ -1,6 +1,6 @@
-"""Where the official files and images lie, and what is missing.
+"""The data root: where the official files and images are.
 
-A data root holds one folder a dataset, named like its task, and ``images/<source>/...``::
+A data root holds one folder for each dataset, named like its task, and ``images/<source>/...``::
 
     root/vqa/v2_mscoco_val2014_annotations.json
     root/images/coco/val2014/COCO_val2014_000000262148.jpg
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from twelve.errors import DataError, MissingData, nearest
+from twelve.errors import Again, DataError, MissingData, nearest
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular, read_object, unreadable
 from twelve.io import json_file
@@ -27,21 +27,21 @@ from twelve.io import json_file
 IMAGES = "images"
 SOURCES = "sources.json"
 DRAWN = "microworld.json"
-"""In the folder of a drawn world."""
+"""A file in the folder of a drawn world."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-"""Names of image sources: folders that lie nowhere else."""
+"""Names of image sources, which are names of folders."""
 COCO = "coco"
 _COCO_NAME = re.compile(r"(?:COCO_[A-Za-z0-9-]+_)?(\d{12})")
 _V7W_NAME = re.compile(r"v7w_(\d+)")
-"""An image of Visual Genome in Visual7W's own archive; the number is its id in both."""
+"""An image of Visual Genome in the archive of Visual7W; the number is its id in both."""
 
 
 NO_FILE = "no such file"
 
 
 def image_key(name: str) -> str:
-    """The part of an image id after its source, from an image's file name: its stem.
+    """The part of an image id after its source, from the name of the image's file: its stem.
 
     COCO's zero-padded numbers (``COCO_val2014_000000262148.jpg``, ``000000262148.jpg``) become plain ones
     (``262148``), as every annotation file writes them; the ids of train2014 and val2014 are distinct. ``v7w_4.jpg`` and
@@ -58,7 +58,7 @@ def image_key(name: str) -> str:
 
 
 class HasSource(Protocol):
-    """A task, as far as the data root knows one."""
+    """What the data root needs of a task."""
 
     @property
     def name(self) -> str: ...
@@ -68,7 +68,7 @@ class HasSource(Protocol):
 
 
 def drawing_again(out: Path) -> str:
-    """The command that draws the world in ``out`` again, of the seed and at the scale that its own index names."""
+    """The command that draws the world in ``out`` again, with the seed and scale that are noted in it."""
     words = ["twelve", "data", "make-microworld", "--out", str(out)]
     index = json_file.read_or_none(out / DRAWN)
     there = index if isinstance(index, dict) else {}
@@ -85,8 +85,8 @@ class DataRoot:
 
     Args:
         path: the folder.
-        sources: task -> image source, where it is not the task's own. Stands above ``sources.json`` in the folder.
-        own_tasks: a run's own tasks by name, which read their files here beside the registered ones.
+        sources: task -> image source, where it is not the task's own. Precedes ``sources.json`` in the folder.
+        own_tasks: tasks of a run, by name, that read their files here as the registered tasks do.
 
     Raises:
         DataError: the folder does not exist, or its ``sources.json`` is not an object of strings.
@@ -122,18 +122,15 @@ class DataRoot:
 
     @contextmanager
     def mended(self) -> Iterator[None]:
-        """Errors from within about a file that is not what its name says (mistaken.py) say what it is; those that say
-        to download a file say to draw the world again, where it is a drawn one."""
+        """Improve errors from within: about a file that is not what its name says, say what it is (mistaken.py); in a
+        drawn world, say how to draw it again, not to download a file."""
         try:
             yield
         except DataError as error:
             problem, record, remedy = error.problem, error.record, error.remedy
-            found = None if error.file is None else what_is(Path(error.file))
-            if found is not None:
+            if error.file is not None and (found := what_is(Path(error.file))) is not None:
                 (problem, remedy), record = found, None
-            elif "download" not in (remedy or "") or not (self.path / DRAWN).is_file():
-                raise
-            if "download" in (remedy or "") and (self.path / DRAWN).is_file():
+            if isinstance(remedy, Again) and (self.path / DRAWN).is_file():
                 remedy = f"remove {self.path} and draw the world again: {drawing_again(self.path)}"
             raise type(error)(problem, file=error.file, record=record, remedy=remedy) from None
 
@@ -144,8 +141,8 @@ class DataRoot:
             page: where it can be downloaded, for the error.
 
         Raises:
-            MissingData: the task's folder or the file is not there; says where it was looked for.
-            DataError: what is there is no file.
+            MissingData: the folder of the task or the file is missing.
+            DataError: it is not a regular file.
         """
         folder = self.path / task
         origin = f" from {page}" if page else ""
@@ -165,16 +162,13 @@ class DataRoot:
             raise MissingData(
                 NO_FILE,
                 file=folder / name,
-                remedy=f"download {name}{origin} into this folder{nearest(name, there)}",
+                remedy=Again(f"download {name}{origin} into this folder{nearest(name, there)}"),
             )
         return folder / name
 
     def image_source(self, task: HasSource, file_name: str = "") -> str:
-        """The source that a task's images belong to: a rule, not a constant.
-
-        File names ``COCO_*`` belong to ``coco``; else the source that the configuration or the data root names for
-        the task; else the task's own.
-        """
+        """The source of a task's images: ``coco`` for file names ``COCO_*``; else the source that the configuration or
+        the data root names for the task; else the task's own."""
         if file_name.startswith("COCO_"):
             return COCO
         return self.sources.get(task.name, task.source)
@@ -188,14 +182,14 @@ class DataRoot:
         yield from ((f"{source}/{key}", path) for key, path in self._index(source).items())
 
     def image_file(self, image_id: str) -> Path | None:
-        """The image of an id, for display; None when the data root does not have it."""
+        """The file of an image; None where the data root does not have it."""
         source, _, key = image_id.partition("/")
         if not (self.path / IMAGES / source).is_dir():
             return None
         return self._index(source).get(key)
 
     def _index(self, source: str) -> dict[str, Path]:
-        """key -> file, from one walk of the source's folder, kept: official releases nest images differently."""
+        """key -> file of every image below a source's folder, which official releases nest differently; cached."""
         if source not in self._indexes:
             folder = self.path / IMAGES / source
             if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Large JSON files, member by member: a file of gigabytes never stands in memory as a whole."""
+"""Reads large JSON files member by member, without holding the whole file in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from twelve.io.json_file import DECODER, limit
 CHUNK = 1 << 22
 """Characters that are read at a time."""
 _TOKEN = 16
-"""More characters than any number's end, escape or word (``-Infinity``) of JSON has."""
+"""Characters; an escape, a word (``-Infinity``) or the end of a number is shorter."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _WATCH: ContextVar[Callable[[int], object]] = ContextVar("_WATCH", default=lambda characters: None)
 
 
 @contextmanager
 def watching(watch: Callable[[int], object]) -> Iterator[None]:
-    """Call ``watch`` with the number of characters whenever some are read within the block, to show progress."""
+    """Call ``watch`` with the number of characters of every part that is read within the block, to show progress."""
     token = _WATCH.set(watch)
     try:
         yield
@@ -34,7 +34,7 @@ def watching(watch: Callable[[int], object]) -> Iterator[None]:
 
 
 def read_members(path: Path) -> Iterator[tuple[str, Record]]:
-    """(key, record) of a file that is one JSON object of objects, in file order, read as it is asked for.
+    """(key, record) of a file that is one JSON object of objects, in file order, read lazily.
 
     Raises:
         DataError: unreadable, not JSON, or a member that is not an object (names its key).
@@ -46,11 +46,10 @@ def read_members(path: Path) -> Iterator[tuple[str, Record]]:
 def read_list(
     path: Path, key: str, header: Callable[[str, Any], object] = lambda name, value: None
 ) -> Iterator[Record]:
-    """The objects of the list under ``key`` of the one JSON object that a file holds, in file order, read as they are
-    asked for; what stands under other keys is passed over.
+    """The objects of the list under ``key`` in a file that is one JSON object, in file order, read lazily.
 
     Args:
-        header: called with each other key and its value.
+        header: called with every other key and its value.
 
     Raises:
         DataError: unreadable, not JSON, no object, no list under that key, or an element that is not an object (names
@@ -80,14 +79,13 @@ def read_list(
 
 
 def read_items(path: Path, *places: str) -> Iterator[tuple[str, Any]]:
-    """(place, element) of the lists that stand at ``places`` of the one JSON object that a file holds, in file order,
-    read as they are asked for; other lists are passed over one element after the other.
+    """(place, element) of the lists at ``places`` in a file that is one JSON object, in file order, read lazily.
 
     Args:
-        places: keys from the outermost on, joined by dots: ``data.questions``.
+        places: keys from the outermost to the innermost, joined by dots: ``data.questions``.
 
     Raises:
-        DataError: unreadable, not JSON, or a key of an object that is looked into occurs twice.
+        DataError: unreadable, not JSON, or a key occurs twice in an object on the way.
     """
     with _opened(path) as text:
         yield from _items(text, "", places)
@@ -113,7 +111,7 @@ def _items(text: _Text, above: str, places: Sequence[str]) -> Iterator[tuple[str
 
 
 def read_elements(path: Path) -> Iterator[Record]:
-    """The records of a file that is one JSON list of objects, in file order, read as it is asked for.
+    """The records of a file that is one JSON list of objects, in file order, read lazily.
 
     Raises:
         DataError: unreadable, not JSON, or an element that is not an object (names its place).
@@ -123,7 +121,7 @@ def read_elements(path: Path) -> Iterator[Record]:
 
 
 def _members(path: Path, opening: str) -> Iterator[tuple[str, Any]]:
-    """(key, value) of the members of the one object ("{") or list ("["; keys are empty) that a file holds."""
+    """(key, value) of the members of a file that is one object ("{") or list ("["; keys are empty)."""
     with _opened(path) as text:
         if text.mark() != opening:
             expected = "an object" if opening == "{" else "a list"
@@ -144,7 +142,7 @@ def _opened(path: Path) -> Iterator[_Text]:
 
 
 class _Text:
-    """The text of a stream from the place that was reached; more is read when what is there does not suffice."""
+    """The text of a stream from the current position on; more of it is read as needed."""
 
     def __init__(self, stream: IO[str], path: Path) -> None:
         self._stream, self._path = stream, path
@@ -152,12 +150,12 @@ class _Text:
         self._decode = DECODER.raw_decode
 
     def error(self, problem: str) -> DataError:
-        """An error about this place, to be raised."""
+        """An error about the current position, to raise."""
         place = f"character {self._before + self._place}"
         return DataError(f"not valid JSON: {problem}", file=self._path, record=place, remedy=REMEDY)
 
     def mark(self) -> str:
-        """The next character that is no space, without passing it; empty at the end."""
+        """The next character that is not a space, which is not consumed; empty at the end."""
         while True:
             match = _SPACE.match(self._text, self._place)
             assert match is not None
@@ -181,7 +179,7 @@ class _Text:
         return key
 
     def parts(self, opening: str, closing: str) -> Iterator[str]:
-        """Stop before the value of each member of an object ("{") or list ("[") and say its key, empty in a list."""
+        """Yields the key (empty in a list) of each member of an object ("{") or list ("["), before its value."""
         self.skip(opening)
         while self.mark() != closing:
             yield self.key() if opening == "{" else ""
@@ -192,31 +190,31 @@ class _Text:
         self.skip(closing)
 
     def end(self) -> None:
-        """Nothing but space may follow."""
+        """Raise an error if anything but space follows."""
         if self.mark():
             raise self.error("something follows its end")
 
     def value(self) -> Any:
-        """The value that begins here."""
+        """Consume the value at the current position."""
         self.mark()
         while True:
             try:
                 value, end = self._decode(self._text, self._place)
             except json.JSONDecodeError as error:
-                # What was cut off is wrong at the end (a string: where it begins); the rest is, however it goes on.
+                # A value that was cut has its error at the end (a string: at its beginning); others are wrong anyway.
                 cut = error.pos > len(self._text) - _TOKEN or error.msg.startswith("Unterminated string")
                 if cut and self._more():
                     continue
                 raise self.error(error.msg) from None
             except (ValueError, RecursionError) as error:
                 raise self.error(limit(error)) from None
-            if end == len(self._text) and self._more():  # a number may go on in what was not read yet
+            if end == len(self._text) and self._more():  # a number may continue in what has not been read yet
                 continue
             self._place = end
             return value
 
     def _more(self) -> bool:
-        """Read on, let go of what was passed; False at the end of the file."""
+        """Read more and drop what was consumed; False at the end of the file."""
         if len(self._text) - self._place > LONGEST:
             raise self.error(f"a member of more than {LONGEST:,} characters")
         chunk = self._stream.read(CHUNK)

@@ -1,6 +1,6 @@
-"""What a file is that is not what its name says: what downloading, unpacking and exporting really leave behind.
+"""Recognises files that are not what their names say, as downloads, archives and exports leave them.
 
-Looked at only after a reader has refused a file, or has not found it, so that it costs nothing where all is well.
+Used only after a reader has refused a file, or has not found it, so it costs nothing otherwise.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ import codecs
 import zipfile
 from pathlib import Path
 
+from twelve.errors import Again
+
 _BEGINNING = 512
-"""Bytes that tell."""
+"""Bytes at the beginning of a file that are read."""
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<script", b"<body")
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _JSON = (".json", ".jsonl")
-_AGAIN = "download the file again"
+_AGAIN = Again("download the file again")
 
 
 def what_is(path: Path) -> tuple[str, str] | None:
-    """(what is wrong with a file, what to do); None where nothing of the kind is seen."""
+    """(what is wrong with a file, what to do), or None."""
     try:
         if not path.exists():
             return _elsewhere(path)
@@ -38,31 +40,31 @@ def _begins(path: Path, beginning: bytes) -> tuple[str, str] | None:
     text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
     lower = text.lower()
     if lower.startswith(_PAGES) or (lower.startswith(b"<?xml") and (b"<error>" in lower or b"<html" in lower)):
-        remedy = "download the file itself: a page comes where a link has moved, wants a login or a confirmation"
+        remedy = Again("download the file itself: a page comes where a link has moved, wants a login or a confirmation")
         return "is a web page, which a download left instead of the file", remedy
     if text.startswith(_POINTER):
-        remedy = "run git lfs pull where it was cloned, or download the file itself, and put that here"
+        remedy = Again("run git lfs pull where it was cloned, or download the file itself, and put that here")
         return "is a pointer of Git LFS, not the file itself", remedy
     if beginning.startswith(_ZIP):
         return "is a zip archive, not unpacked", f"rename it to {path.stem}.zip, unpack it, and put its {name} here"
     if beginning.startswith(_GZIP) and path.suffix != ".gz":
         return "is packed with gzip, but its name does not say so", f"rename it to {name}.gz and unpack that: gunzip"
     if path.suffix == ".gz" and not beginning.startswith(_GZIP):
-        remedy = f"if it is text, a browser has unpacked it: rename it to {path.stem}; otherwise {_AGAIN}"
+        remedy = Again(f"if it is text, a browser has unpacked it: rename it to {path.stem}; otherwise {_AGAIN}")
         return "is not packed, though its name ends in .gz", remedy
     if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "is UTF-16, not UTF-8", f"save it as UTF-8, or {_AGAIN}"
+        return "is UTF-16, not UTF-8", Again(f"save it as UTF-8, or {_AGAIN}")
     if not beginning.strip(b"\0"):
         return "begins with nothing but zeros, as a download that broke off leaves it", _AGAIN
     if path.suffix in _JSON and text[:1] not in (b"{", b"["):
         shown = text[:30].decode("utf-8", "replace").splitlines() or [""]
-        remedy = f"put the official file here: an export as CSV or another format cannot be read, or {_AGAIN}"
+        remedy = Again(f"put the official file here: an export as CSV or another format cannot be read, or {_AGAIN}")
         return f"is not JSON, it begins with {shown[0]!r}", remedy
     return None
 
 
 def _elsewhere(path: Path) -> tuple[str, str] | None:
-    """Where a file is that is not in its place: in a folder below, or in an archive beside it."""
+    """The same for a missing file that is in a folder below its place, or in an archive beside it."""
     folder, name = path.parent, path.name
     for pattern in (f"*/{name}", f"*/*/{name}"):
         found = next(iter(sorted(folder.glob(pattern))), None)

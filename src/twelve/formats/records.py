@@ -1,8 +1,8 @@
-"""Official files, record by record: every error names the file, the record, what was expected and what to do.
+"""Reads official files record by record; every error names the file, the record, what was expected, and what to do.
 
-Datasets come as one JSON object, as JSON lines (also packed with gzip), or as pickles (pickles.py). A :class:`Record`
-is one object of such a file that knows where it stands. Files of gigabytes are streamed (streams.py). docs/data.md says
-what is tolerated in a file, and what is refused.
+Datasets are JSON objects, JSON lines (also packed with gzip) or pickles (pickles.py). A :class:`Record` is one object
+of such a file, and knows its place in it. Files of gigabytes are streamed (json_streams.py). docs/data.md lists what is
+accepted in a file, and what is refused.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from itertools import count as counting
 from pathlib import Path
 from typing import IO, Any
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.io import json_file
 from twelve.io.files import reading_remedy
 from twelve.io.json_file import DECODER, limit
 
-REMEDY = "compare this record with the official file, or download the file again"
+AGAIN = Again("download the file again")
+REMEDY = Again("compare this record with the official file, or download the file again")
 LONGEST = 1 << 26
-"""Bytes or characters that one record may have; thousands of times what any dataset's has."""
+"""Most bytes or characters of one record; those of datasets are thousands of times smaller."""
 FURTHEST = 1e6
-"""Pixels that no coordinate lies beyond."""
+"""Largest coordinate, in pixels."""
 _UNPACKED, _TIMES = 1 << 22, 100
-"""A packed file holds at most so many bytes, or so many times its own size: text packs ten times smaller, not 100."""
+"""A packed file unpacks to at most so many bytes, or so many times its size: text packs about ten times smaller."""
 _EMPTY = 100_000
-"""Empty lines, one after the other, that are passed over."""
+"""Most consecutive empty lines that are skipped."""
 _ARCHIVED = 1 << 26
-"""What any archive of numbers may hold, in bytes."""
+"""Most bytes that an archive of numbers may unpack to."""
 _WHOLE = 1 << 63
-"""Ids lie below; what goes beyond is no id."""
+"""Ids are smaller whole numbers than this."""
 
 
 class Record:
@@ -44,8 +45,8 @@ class Record:
 
     Attributes:
         fields: its keys and values as they were read.
-        file: the file it stands in.
-        place: where in the file, for people: ``line 12``, ``annotations[3]``.
+        file: the file that it is in.
+        place: its place in the file, for messages: ``line 12``, ``annotations[3]``.
     """
 
     __slots__ = ("fields", "file", "place")
@@ -57,11 +58,11 @@ class Record:
         self.fields: Mapping[str, Any] = fields
 
     def error(self, problem: str, remedy: str = REMEDY) -> DataError:
-        """An error about this record, to be raised."""
+        """An error about this record, to raise."""
         return DataError(problem, file=self.file, record=self.place, remedy=remedy)
 
     def _wrong(self, key: str, problem: str) -> DataError:
-        """An error about a field, to be raised; where the record is the whole file, the field is its place."""
+        """An error about a field, to raise; where the record is the whole file, its place is the field."""
         return DataError(f"field {key!r}{problem}", file=self.file, record=self.place or key, remedy=REMEDY)
 
     def _value(self, key: str, kinds: type | tuple[type, ...], expected: str) -> Any:
@@ -73,7 +74,7 @@ class Record:
         return value
 
     def one_of(self, *keys: str) -> str:
-        """The first of the keys that is there: releases of a file may spell a field differently."""
+        """The first of these keys that the record has: releases of a file may spell a field differently."""
         for key in keys:
             if key in self.fields:
                 return key
@@ -92,7 +93,7 @@ class Record:
 
     def _writable(self, key: str, value: str) -> str:
         if not writable(value):
-            raise self._wrong(key, f" must be text, found {describe(value)} with characters that are none")
+            raise self._wrong(key, f" must be text, found {describe(value)} with half a character or NUL")
         return value
 
     def integer(self, key: str) -> int:
@@ -162,7 +163,7 @@ class Record:
 
 
 def finite(value: object) -> bool:
-    """Whether a value is a number (true and false are none) that is neither infinite nor beyond what a float holds."""
+    """Whether a value is a number, other than a boolean, that is finite as a float."""
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # a whole number of more than 300 digits
@@ -170,7 +171,7 @@ def finite(value: object) -> bool:
 
 
 def writable(text: str) -> bool:
-    """Whether a string is text: half a surrogate pair cannot be written anywhere, NUL ends strings elsewhere."""
+    """Whether a string can be written as UTF-8 and holds no NUL, which ends strings elsewhere."""
     try:
         if not text.isascii():
             text.encode()
@@ -180,7 +181,7 @@ def writable(text: str) -> bool:
 
 
 class _Short(reprlib.Repr):
-    """The beginning of any value, however long, deep or circular it is."""
+    """The beginning of any value, also of long, deep or circular ones."""
 
     def repr_int(self, x: int, level: int) -> str:
         return repr(x) if abs(x) < 10**40 else f"of {x.bit_length()} bits"
@@ -191,7 +192,7 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 
 
 def describe(value: object) -> str:
-    """A value's type and its beginning, for an error."""
+    """The type and the beginning of a value, for an error."""
     text = _SHORT.repr(value)
     return f"{type(value).__name__} {text[:40]}{'...' if len(text) > 40 else ''}"
 
@@ -215,7 +216,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[Record]:
-    """A file with one JSON object a line, read as it is asked for; empty lines are passed over. ``.gz`` is unpacked.
+    """The records of a file with one JSON object a line, read lazily; empty lines are skipped, ``.gz`` is unpacked.
 
     Raises:
         DataError: unreadable, or a line that is not a JSON object (names its number).
@@ -231,7 +232,7 @@ def read_lines(path: Path) -> Iterator[Record]:
 
 
 def parse(text: str, path: Path, place: str) -> Any:
-    """The JSON value of a line; raises DataError when it is none."""
+    """The JSON value of a line; raises DataError where it is not valid."""
     try:
         return DECODER.decode(text)
     except (ValueError, RecursionError) as error:
@@ -240,10 +241,10 @@ def parse(text: str, path: Path, place: str) -> Any:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number from 1, line) of a text file, unpacked as it is read when its name ends in ``.gz``.
+    """(number from 1, line) of a text file; ``.gz`` is unpacked.
 
     Raises:
-        DataError: unreadable, or a line that is no UTF-8 or longer than any record (names its number).
+        DataError: unreadable, or a line that is not UTF-8 or longer than any record (names its number).
     """
     try:
         with _open(path) as stream:
@@ -264,20 +265,20 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def open_text(path: Path) -> IO[str]:
-    """A text file, unpacked as it is read when its name ends in ``.gz``."""
+    """A text file, open for reading; ``.gz`` is unpacked."""
     return TextIOWrapper(_open(path), encoding="utf-8-sig")
 
 
 def check_regular(path: Path) -> None:
-    """Raise DataError for what has no end or never begins (a pipe, a device), and for a folder.
+    """Raise DataError for a folder, and for pipes and devices, which may have no end.
 
     Raises:
-        OSError: there is nothing of this name.
+        OSError: it does not exist.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise DataError(f"is {what}, not a file", file=path, remedy="move it away and download the file again")
+        raise DataError(f"is {what}, not a file", file=path, remedy=Again("move it away and download the file again"))
 
 
 def _open(path: Path) -> BufferedReader | _Unpacked:
@@ -286,7 +287,7 @@ def _open(path: Path) -> BufferedReader | _Unpacked:
 
 
 class _Unpacked(gzip.GzipFile):
-    """A packed file that does not unpack to more than a file of text could."""
+    """A gzip file that refuses to unpack to more than text could."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "rb")
@@ -295,7 +296,7 @@ class _Unpacked(gzip.GzipFile):
     def _checked(self, data: bytes) -> bytes:
         if self.tell() > self._most:
             problem = f"unpacks to over {self._most:,} bytes, more than text of its size could hold"
-            raise DataError(problem, file=self._path, remedy="download the file again")
+            raise DataError(problem, file=self._path, remedy=AGAIN)
         return data
 
     def readline(self, size: int | None = -1) -> bytes:
@@ -306,17 +307,17 @@ class _Unpacked(gzip.GzipFile):
 
 
 def unpacks_within(path: Path) -> None:
-    """Raise DataError when an archive in zip's format says that it unpacks to more than numbers or text could."""
+    """Raise DataError for a zip archive that unpacks to more than numbers or text could."""
     if not zipfile.is_zipfile(path):
         return
     most = max(_ARCHIVED, _TIMES * path.stat().st_size)
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:
-            raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy="download the file again")
+            raise DataError(f"unpacks to over {most:,} bytes", file=path, remedy=AGAIN)
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
-    """An error about a file that cannot be read at all."""
+    """An error about a file that cannot be read, to raise."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    remedy = reading_remedy(error, path, "download the file again")
+    remedy = reading_remedy(error, path, AGAIN)
     return DataError(f"cannot be read: {reason}", file=path, remedy=remedy)

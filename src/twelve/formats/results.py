@@ -1,4 +1,4 @@
-"""Reading result files: what is wrong with one is said with its record and with what a record should look like."""
+"""Reads result files; an error names the record, and shows what a record should look like."""
 
 from __future__ import annotations
 
@@ -7,31 +7,29 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twelve.errors import DataError, MissingData
+from twelve.errors import Again, DataError, MissingData
 from twelve.formats.records import REMEDY, Record, describe, read_json
 
 Value = TypeVar("Value")
-_GENERAL = (REMEDY, "download the file again", None)
-"""Remedies for official files; a result file is mended otherwise."""
 
 
 class Mismatch(DataError):
-    """Predictions and truth are each well written, but do not belong together."""
+    """Predictions and truth are each valid, but do not belong together."""
 
 
 @contextmanager
 def mended_by(path: Path, remedy: str) -> Iterator[None]:
-    """Errors about the result file ``path`` from within say what to do about a file that one wrote oneself."""
+    """Errors from within about ``path``, which the user wrote, get this remedy in place of downloading it again."""
     try:
         yield
     except DataError as error:
-        if error.file != path or error.remedy not in _GENERAL:
+        if error.file != path or not (error.remedy is None or isinstance(error.remedy, Again)):
             raise
         raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
 
 
 def written_like(path: Path, sample: str) -> AbstractContextManager[None]:
-    """Errors about the result file ``path`` from within say what a prediction looks like."""
+    """Errors from within about the result file ``path`` show what a prediction looks like."""
     return mended_by(path, f"write each prediction as {sample}")
 
 
@@ -49,7 +47,7 @@ def by_id(records: Iterable[Record], key_of: Callable[[Record], str]) -> dict[st
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A file that is one JSON object, whose keys are ids.
+    """The content of a file that is one JSON object whose keys are ids.
 
     Raises:
         DataError: unreadable, no object, or a key that occurs twice.
@@ -63,7 +61,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def complete(wanted: Collection[str], predicted: Collection[str], path: Path, what: str = "examples") -> None:
-    """Raise Mismatch when something has no prediction, MissingData when there is nothing to predict."""
+    """Raise Mismatch where a prediction is missing, MissingData where there is nothing to predict."""
     if not wanted:
         raise MissingData(
             f"the official files hold no {what}", file=path, remedy="give the files of the split that was predicted"
@@ -79,11 +77,11 @@ def complete(wanted: Collection[str], predicted: Collection[str], path: Path, wh
 
 
 def known(predicted: Iterable[str], truth: Collection[str], path: Path, what: str = "truth") -> None:
-    """Raise Mismatch when something was predicted that the truth does not have."""
+    """Raise Mismatch where a prediction has no counterpart in the truth."""
     foreign = [key for key in predicted if key not in truth]
     if foreign:
         raise Mismatch(
-            f"{len(foreign):,} predictions are of nothing in the {what}",
+            f"{len(foreign):,} predictions have no counterpart in the {what}",
             file=path,
             record=foreign[0],
             remedy="leave them out, or check that predictions and truth are of the same split",
@@ -91,7 +89,7 @@ def known(predicted: Iterable[str], truth: Collection[str], path: Path, what: st
 
 
 def only(paths: Collection[Path], what: str) -> Path:
-    """The one file; raises DataError when there are several or none."""
+    """The only file; raises DataError where there are several or none."""
     files = list(paths)
     if len(files) != 1:
         raise DataError(
@@ -103,7 +101,7 @@ def only(paths: Collection[Path], what: str) -> Path:
 
 
 def one(found: Mapping[str, list[Value]], kind: str, path: Path, remedy: str) -> Value:
-    """The one file of a kind among those that were given; raises DataError when there are several or none."""
+    """The only file of a kind; raises DataError where there are several or none."""
     those = found.get(kind, [])
     if len(those) != 1:
         raise DataError(
@@ -113,5 +111,5 @@ def one(found: Mapping[str, list[Value]], kind: str, path: Path, remedy: str) ->
 
 
 def passed_over(count: int, what: str) -> list[str]:
-    """The note about predictions that do not count, if there are any."""
-    return [f"{count:,} predictions are {what}, and passed over"] if count else []
+    """A note on predictions that do not count, if there are any."""
+    return [f"{count:,} predictions are {what}, and are skipped"] if count else []

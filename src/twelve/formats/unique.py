@@ -1,4 +1,4 @@
-"""Keys that occur twice, among millions, in 8 bytes a key."""
+"""Finds keys that occur twice among millions, in 8 bytes for each key."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from twelve.formats.records import Record
 
 BLOCK = 1 << 17
-"""Keys that are compared with all before them at a time."""
+"""Keys that are compared with all earlier ones at a time."""
 _DIGITS = 17
 _Block: TypeAlias = dict[int, tuple[Path, str | None, str]]
 
 
 def unique(records: Iterable[tuple[str, Record]], problem: str) -> Iterator[tuple[str, Record]]:
-    """The same (key, record) pairs, passed on one after the other; their keys must differ.
+    """Yields the same (key, record) pairs, whose keys must be distinct.
 
-    Keys of up to 17 digits are compared as they are, others by a hash of 62 bits: among fifteen million of them, two
-    that differ are taken for the same once in 40,000 files.
+    Keys of up to 17 digits are compared exactly, others by a hash of 62 bits: with fifteen million keys, one file in
+    40,000 is refused by mistake.
 
     Raises:
-        DataError: a key occurs again, noticed at the latest after :data:`BLOCK` further records; ``problem`` says so,
-            where ``{key}`` stands for it.
+        DataError: a key occurs again; raised at most :data:`BLOCK` records later, with the text ``problem``, in which
+            ``{key}`` stands for the key.
     """
     seen = np.zeros(0, np.int64)
     block: _Block = {}
@@ -43,7 +43,7 @@ def unique(records: Iterable[tuple[str, Record]], problem: str) -> Iterator[tupl
 
 
 def _code(key: str) -> int:
-    """A number of 63 bits; those of digits are positive and differ when the digits do, leading zeros included."""
+    """A number of 63 bits; positive for digits, where it differs if the digits do, leading zeros included."""
     if len(key) <= _DIGITS and key.isascii() and key.isdigit():
         return int(f"1{key}")
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
@@ -51,11 +51,11 @@ def _code(key: str) -> int:
 
 
 def _merged(seen: NDArray[np.int64], block: _Block, problem: str) -> NDArray[np.int64]:
-    """``seen``, which is sorted, with the keys of a block; raises the DataError of :func:`unique`."""
+    """The sorted ``seen`` with the keys of a block; raises the DataError of :func:`unique`."""
     codes = np.fromiter(block, np.int64, len(block))
     if len(seen):
         places = np.minimum(np.searchsorted(seen, codes), len(seen) - 1)
         for code in codes[seen[places] == codes][:1].tolist():
             file, place, key = block[code]
             raise Record({}, file, place).error(problem.format(key=key))
-    return np.sort(np.concatenate([seen, np.sort(codes)]), kind="stable")  # which merges what is sorted already
+    return np.sort(np.concatenate([seen, np.sort(codes)]), kind="stable")  # a stable sort merges sorted parts

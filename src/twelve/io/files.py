@@ -1,4 +1,4 @@
-"""Writing files so that nothing good is ever replaced by something half-written."""
+"""Writing files atomically: a complete file is never replaced by a partial one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import errno
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from twelve.errors import ConfigError, TwelveError, quoted
 
@@ -21,14 +22,14 @@ from twelve.errors import ConfigError, TwelveError, quoted
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` (file or folder) that takes its place when the block ends without an error.
 
-    Where ``path`` is a link, what it leads to is replaced. Of several that write the same, each waits its turn. A file
-    takes a file's place, a folder a folder's. Whoever writes a folder where the user said first looks whether there is
-    something of the user's: :func:`check_replaceable`.
+    The target of a link is replaced, not the link. Processes that write the same path wait for each other. A file only
+    replaces a file, and a folder a folder; before replacing a folder that a user has named, call
+    :func:`check_replaceable`.
 
     Raises:
-        ConfigError: ``path`` is a folder and a file was written, or the other way round; nothing is lost.
-        TwelveError: the disk is full, the folder cannot be written, or ``path`` is a device or a pipe; it is then as it
-            was.
+        ConfigError: ``path`` is a folder and a file was written, or the other way round; ``path`` is unchanged.
+        TwelveError: the disk is full, the folder cannot be written, or ``path`` is a device or a pipe; ``path`` is
+            unchanged.
     """
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
     _check_kind(path)
@@ -37,13 +38,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse what would be gone for every program once a file stood in its place."""
+    """Refuse a device or a pipe, which would be gone for every program once a file replaced it."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise TwelveError("is a device or a pipe, not a file", file=path, remedy="name a file, in a folder of your own")
 
 
 def _check_same_kind(new: Path, path: Path) -> None:
-    """A file never replaces a folder, which may hold anything, and a folder never a file."""
+    """Refuse to replace a folder by a file, or a file by a folder."""
     if path.exists() and new.exists() and new.is_dir() != path.is_dir():
         raise _not_a_folder(path) if new.is_dir() else _not_a_file(path)
 
@@ -67,7 +68,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         _check_same_kind(partial, path)
         _sync(partial)
         if path.is_dir():
-            # A folder cannot be renamed over another: the old one steps aside and goes once the new one stands.
+            # A folder cannot be renamed over another: move the old one aside, and remove it once the new one is there.
             aside = _aside(path)
             _remove(aside)
             os.rename(path, aside)
@@ -88,36 +89,23 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Hold a file beside ``path`` while it is written: one who writes the same waits, in whatever process."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    name = path.with_name(f".{path.name}.lock")
+    """Hold a lock beside ``path`` while it is written: a process that writes the same waits."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            lock = open(name, "ab")  # noqa: SIM115 (held until the block ends)
-            with contextlib.suppress(OSError):  # a file system without locks: nobody waits there
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            # The one before removed its lock when it was done: what was waited for may be nobody's any more.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fileno()), os.stat(name)):
-                    break
-            lock.close()
+        lock.acquire()
     except OSError as error:
         raise write_error(error, path) from error
-    with lock:
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # one that stays is nobody's, and is in nobody's way
-                name.unlink()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file; one that stays is in nobody's way
+            os.unlink(lock.lock_file)  # whoever waits notices that this file is gone, and makes another
+        lock.release()
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder; interrupted, it leaves nothing under the folder's own name that is not complete.
+    """Remove a folder; if interrupted, nothing incomplete remains under its name.
 
     Raises:
         TwelveError: the system refuses to.
@@ -133,40 +121,35 @@ def remove(folder: Path) -> None:
 
 
 def settle(path: Path) -> None:
-    """Bring back a folder that stepped aside for a new one when the program was killed before the new one stood."""
+    """Restore a folder that was moved aside for a new one, if the program was killed before the new one was there."""
     if _aside(path).is_dir() and not path.exists():
         os.rename(_aside(path), path)
 
 
 @contextmanager
 def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other processes of this machine that ask the same out of a folder; a process that dies lets go of it.
+    """Lock a folder against other processes of this machine that call this; the lock ends with the process.
 
     Args:
-        wait: for another process that is there.
+        wait: wait for a process that holds the lock.
 
     Raises:
-        TwelveError: another process is there, or the folder cannot be written.
+        TwelveError: another process holds the lock, or the folder cannot be written.
     """
     check_folder(folder)
+    lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "wb")  # noqa: SIM115 (held until the block ends)
+        lock.acquire()
+    except Timeout:
+        remedy = "wait for it, or stop it and run again"
+        raise TwelveError("another process is writing here", file=folder, remedy=remedy) from None
     except OSError as error:
         raise write_error(error, folder) from None
-    with lock:
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise TwelveError(
-                    "another process is writing here", file=folder, remedy="wait for it, or stop it and run again"
-                ) from None
-            except OSError:  # a file system without locks: nothing can be said
-                pass
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def append(path: Path, text: str) -> None:
@@ -183,9 +166,9 @@ def append(path: Path, text: str) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written, before work is done whose result would go there.
+    """Check that a folder can be written, before doing work whose result goes there.
 
-    Nothing is left behind; a folder that is not there yet is tried where it would be made.
+    Leaves nothing behind. For a folder that does not exist yet, the folder that it would be made in is checked.
 
     Raises:
         TwelveError: a file is in the way, or the system refuses to write; says which.
@@ -206,7 +189,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that cannot be written, as :func:`check_folder` does."""
+    """Check that a file can be written, as :func:`check_folder` does."""
     if path.is_dir():
         raise _not_a_file(path)
     _check_kind(path)
@@ -214,18 +197,15 @@ def check_file(path: Path) -> None:
 
 
 def check_replaceable(folder: Path, *, marks: Collection[str], names: Collection[str], what: str) -> None:
-    """Refuse to write a folder in the place of one that may hold something of the user's, and what
-    :func:`check_folder` refuses.
-
-    A folder may be replaced if it is empty, or an earlier one of the same kind with nothing else in it.
+    """Check that a folder can be written and replaced: it is empty, or an earlier one of the same kind.
 
     Args:
-        marks: files by which such a folder is known, all of which it has.
-        names: what else the program writes there; ``*`` stands for any characters.
-        what: such a folder, for people.
+        marks: files that every folder of this kind has.
+        names: other files that the program writes there; ``*`` stands for any characters.
+        what: what such a folder holds, for the message.
 
     Raises:
-        ConfigError: names what it holds.
+        ConfigError: it holds something else; names it.
         TwelveError: it cannot be written.
     """
     check_folder(folder)
@@ -240,8 +220,8 @@ def check_replaceable(folder: Path, *, marks: Collection[str], names: Collection
 
 
 def write_error(error: OSError, path: Path) -> TwelveError:
-    """The one line that a person needs when a file cannot be written."""
-    space = "free some space and run the command again (twelve train: with --continue): what was complete has been kept"
+    """The error, with a remedy, for a file that cannot be written."""
+    space = "free some space and run the command again (twelve train: with --continue): complete files have been kept"
     known = {
         errno.ENOSPC: space,
         errno.EDQUOT: space,
@@ -259,10 +239,10 @@ def write_error(error: OSError, path: Path) -> TwelveError:
 
 
 def reading_remedy(error: Exception, path: Path, otherwise: str) -> str:
-    """What to do where a file or folder that is there cannot be read.
+    """The remedy for an existing file or folder that cannot be read.
 
     Args:
-        otherwise: where neither permissions nor its kind are the reason.
+        otherwise: the remedy where the reason is neither its permissions nor its kind.
     """
     if isinstance(error, PermissionError):
         return f"allow yourself to read it: chmod u+rX {quoted(path)}"
@@ -272,7 +252,7 @@ def reading_remedy(error: Exception, path: Path, otherwise: str) -> str:
 
 
 def _os_error(error: BaseException) -> OSError | None:
-    """``error`` if the system refused something; libraries in Rust (safetensors, tokenizers) say so in words."""
+    """The error of the system in ``error``, if any; libraries in Rust (safetensors, tokenizers) only give its text."""
     if isinstance(error, OSError):
         return error
     found = re.search(r"os error (\d+)|Os \{ code: (\d+)", str(error))
@@ -294,7 +274,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Everything under ``path`` reaches the disk."""
+    """Flush everything under ``path`` to the disk."""
     for file in path.rglob("*") if path.is_dir() else (path,):
         if file.is_file():
             with open(file, "rb") as stream:
@@ -306,7 +286,7 @@ def _sync(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make a rename in a folder durable, where the system can."""
+    """Make a rename in a folder durable, where the system allows it."""
     if os.name == "nt":  # folders cannot be opened there
         return
     handle = os.open(path, os.O_RDONLY)

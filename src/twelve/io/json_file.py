@@ -1,8 +1,7 @@
-"""JSON from outside, read without trusting it: the one reader of every file of JSON that is read as a whole.
+"""Reads JSON files as a whole, without trusting them.
 
-Nothing is waited for (a pipe), nothing without an end is read (a device, a file of 2 GB of nothing), nothing is nested
-deeper, longer or larger than anything meant, and no key stands twice in an object. (Files of gigabytes are streamed:
-:mod:`twelve.formats.json_streams`.)
+Pipes, devices, files that are too large, values that are nested too deeply, numbers that are too long, and keys that
+occur twice in an object are refused. Files of gigabytes are streamed: :mod:`twelve.formats.json_streams`.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from typing import Any
 from twelve.errors import CheckpointError, TwelveError
 
 SMALL = 1 << 26
-"""Bytes of a file that describes a model: a vocabulary of a million words is half as large."""
+"""Most bytes of a file that describes a model: a vocabulary of a million words is half as large."""
 LARGE = 1 << 32
-"""Bytes of a dataset's file that is not streamed."""
+"""Most bytes of a dataset's file that is not streamed."""
 _LOG = 1 << 29
-"""Bytes of a log of more than a million lines."""
+"""Most bytes of a log, of more than a million lines."""
 DEEP = 100
-"""Nesting that no file has."""
+"""Most levels of nesting."""
 _WHOLE = 1 << 63
-"""Whole numbers lie below."""
+"""Whole numbers are smaller than this."""
 _PIECE = 1 << 20
 _MARK, _DIGITS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]'), re.compile(r"[0-9]{1000}")
 
 
 class Flaw(ValueError):
-    """What is wrong with a text of JSON, and where in it, in words for people."""
+    """What is wrong with a JSON text, and where."""
 
     def __init__(self, problem: str, place: str | None = None) -> None:
         super().__init__(problem)
@@ -42,11 +41,11 @@ class Flaw(ValueError):
 
 
 class _Twice(ValueError):
-    """A key that occurs twice in an object."""
+    """A key occurs twice in an object."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object, each of which stands there once."""
+    """The members of a JSON object; raises _Twice where a key occurs twice."""
     members = dict(pairs)
     if len(members) != len(pairs):
         keys = [key for key, _ in pairs]
@@ -55,14 +54,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_once)
-"""Reads JSON; raises ValueError for a key that occurs twice, of whose values only one would be read."""
+"""Decodes JSON; raises ValueError for a key that occurs twice."""
 
 
 def opened(path: Path) -> BufferedReader:
-    """A regular file (or a link to one), open for reading its bytes.
+    """A regular file (or a link to one), open for reading bytes.
 
     Raises:
-        OSError: it cannot be opened, or is a folder, a pipe or a device, none of which is read or waited for.
+        OSError: it cannot be opened, or is a folder, a pipe or a device; does not wait for a pipe.
     """
     stream = open(path, "rb", opener=_at_once)  # noqa: SIM115 (the caller closes it)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -126,7 +125,7 @@ def read_object(
 
 
 def read_or_none(path: Path, *, most: int = SMALL) -> Any:
-    """The value in a file of JSON that may be lost or damaged, None if it is."""
+    """The value in a JSON file, or None where the file is missing or damaged."""
     try:
         return decode(_text(path, most))
     except (OSError, UnicodeDecodeError, Flaw):
@@ -134,7 +133,7 @@ def read_or_none(path: Path, *, most: int = SMALL) -> Any:
 
 
 def log_lines(path: Path) -> Iterator[str]:
-    """The lines, with their ends, of a log that may be missing or damaged; those of more than 1 MB are left out.
+    """The lines of a log, with their ends; empty where it is missing. Lines of more than 1 MB are skipped.
 
     Raises:
         CheckpointError: it cannot be read, or is larger than any log.
@@ -146,7 +145,7 @@ def log_lines(path: Path) -> Iterator[str]:
         with opened(path) as stream:
             if (there := os.fstat(stream.fileno()).st_size) > _LOG:
                 raise CheckpointError(f"expected at most {_LOG:,} bytes, found {there:,}", file=path, remedy=remedy)
-            begun = False  # whether what is read next is the rest of a line that is too long
+            begun = False  # whether the next piece is the rest of a line that is too long
             while line := stream.readline(_PIECE):
                 ends = line.endswith(b"\n")
                 if not begun and (ends or len(line) < _PIECE):
@@ -157,12 +156,12 @@ def log_lines(path: Path) -> Iterator[str]:
 
 
 def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
-    """The value of a text of JSON.
+    """The value of a JSON text.
 
     Args:
-        first: something may follow the value.
-        strict: also refuse what JSON's reader lets pass and no file that is meant has: nesting of more than
-            :data:`DEEP`, whole numbers of more than 64 bits, numbers that are not finite, halves of characters.
+        first: allow something after the value.
+        strict: also refuse more than :data:`DEEP` levels of nesting, whole numbers of more than 64 bits, numbers that
+            are not finite, and half surrogate pairs.
 
     Raises:
         Flaw: says what is wrong, and where.
@@ -182,7 +181,7 @@ def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
 
 
 def limit(error: Exception) -> str:
-    """What is wrong with JSON, in words for people."""
+    """What is wrong with a JSON text, from the error of its decoder."""
     if isinstance(error, Flaw):
         return error.problem
     if isinstance(error, _Twice):
@@ -202,7 +201,7 @@ def _text(path: Path, most: int) -> str:
         if (there := os.fstat(stream.fileno()).st_size) > most:
             raise Flaw(f"expected at most {most:,} bytes, found {there:,}")
         while piece := stream.read(_PIECE):
-            if (at := piece.find(b"\0")) >= 0 and not (size == 0 and at < 4):  # UTF-16 begins with one, and is said so
+            if (at := piece.find(b"\0")) >= 0 and not (size == 0 and at < 4):  # UTF-16 has its own message
                 raise Flaw("no text: it holds NUL", f"byte {size + at + 1}")
             size += len(piece)
             if size > most:
@@ -212,7 +211,7 @@ def _text(path: Path, most: int) -> str:
 
 
 def _beyond(text: str, *, deep: bool) -> str | None:
-    """Line and column of what is nested too deep, or of the number that is too long, in a JSON text."""
+    """Line and column of what is nested too deeply, or of the number that is too long."""
     depth, at = 0, None
     for found in (_MARK if deep else _DIGITS).finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
@@ -225,8 +224,8 @@ def _beyond(text: str, *, deep: bool) -> str | None:
 
 
 def _check(tree: Any) -> None:
-    """Raise Flaw for what :func:`decode` refuses of values."""
-    # (value, its place as (place of what holds it, its key), how deep); never recursive: the tree may be deep
+    """Raise Flaw for values that :func:`decode` refuses if strict."""
+    # (value, its place as (place of its container, its key), depth); not recursive, since the tree may be deep
     waiting: list[tuple[Any, Any, int]] = [(tree, None, 0)]
     while waiting:
         value, place, depth = waiting.pop()
@@ -249,7 +248,7 @@ def _check_plain(value: Any, place: Any) -> None:
             try:
                 value.encode()
             except UnicodeEncodeError:
-                raise Flaw("text with characters that are none", _place(place)) from None
+                raise Flaw("expected text, found half a character", _place(place)) from None
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise Flaw(f"expected a finite number, found {value}", _place(place))

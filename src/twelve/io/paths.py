@@ -1,9 +1,9 @@
-"""The paths of a configuration: as a run keeps them, and where they lead after a move.
+"""The paths in a configuration: made absolute for a run's own copy, and found again after the run was moved.
 
-A configuration that somebody writes names files as every program does, relative to the folder one stands in. A run's
-own config.yaml is read from anywhere: it keeps absolute paths, ``run`` among them. Where the run lies elsewhere by now,
-what lay beside it is looked for beside it first (all were moved or copied together), then where it was (the run alone
-was).
+Paths in a configuration that a person writes are relative to the current folder. A run's own configuration can be read
+from any folder, so it holds absolute paths, ``run`` among them. If the run was moved since, a file that used to lie
+beside it is looked for beside its new place first (everything was moved together), then at its old place (only the run
+was moved).
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-CONFIG = "config.yaml"
-"""A run's complete configuration, in its folder."""
-_BESIDE = ("machine.json", "validation_images.json")
-"""One of these lies beside a run's own configuration, and beside nobody else's."""
 _PATHS = (
     "run",
     "data",
@@ -29,11 +25,11 @@ _PATHS = (
 )
 """Keys whose values are paths; ``*`` stands for every key or place below."""
 _MAYBE = ("text_encoder", "tokenizer")
-"""The last part of those that may also be another name: of a hub's model, of a module."""
+"""Last parts of keys whose values may also be names on the hub or of modules."""
 
 
 def absolute(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration's tree with its paths absolute, from the folder one stands in."""
+    """A configuration's tree with absolute paths, from the current folder."""
 
     def whole(path: str, key: str) -> str:
         return path if key in _MAYBE and not os.path.exists(path) else os.path.abspath(path)
@@ -41,16 +37,9 @@ def absolute(tree: Mapping[str, Any]) -> dict[str, Any]:
     return _changed(tree, whole)
 
 
-def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """A configuration's tree as it was read from a file; of a run's own, with its paths as they are now."""
-    folder = file.parent
-    if file.name != CONFIG or not any((folder / name).is_file() for name in _BESIDE):
-        return dict(tree)
-    return {**moved(tree, str(tree.get("run", "")), folder), "run": str(folder)}
-
-
 def moved(tree: Mapping[str, Any], was: str, now: Path) -> dict[str, Any]:
-    """A configuration's tree with every path that is there beside ``now`` as it was beside ``was``; others stay."""
+    """A configuration's tree after its run was moved from ``was`` to ``now``: a path that exists at the same place
+    relative to ``now`` is changed, others stay."""
     if not was or os.path.abspath(was) == os.path.abspath(now):
         return dict(tree)
 
@@ -67,7 +56,7 @@ def moved(tree: Mapping[str, Any], was: str, now: Path) -> dict[str, Any]:
 
 
 def _changed(tree: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
-    """A copy whose paths went through ``change``, which also gets the key; what is no path is left as it is."""
+    """A copy with ``change(path, key)`` in place of every path."""
 
     def below(node: Any, parts: list[str], key: str) -> Any:
         if not parts:

@@ -1,4 +1,4 @@
-"""YAML as configurations are written in it: plain values, every key once."""
+"""Reads the YAML of configurations: plain values, and every key once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from twelve.io import json_file
 from twelve.io.files import reading_remedy
 
 _LARGEST = 1 << 20
-"""Bytes of a configuration; the longest meant have a few thousand."""
+"""Most bytes of a configuration; usual ones have a few thousand."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key stands once in its mapping."""
+    """Refuses a key that occurs twice in a mapping, whole numbers of more than 64 bits, and half surrogate pairs."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         lines: dict[str, int] = {}
@@ -50,7 +50,7 @@ def read_text(file: Path) -> str:
     """The text of a configuration.
 
     Raises:
-        ConfigError: it cannot be read, is no text, or is larger than any that is meant.
+        ConfigError: it cannot be read, is not text, or is too large.
     """
     try:
         with json_file.opened(file) as stream:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.records import check_regular, unreadable
 
 
@@ -125,5 +125,5 @@ def read_categories(path: Path) -> dict[str, list[str]]:
             sentence = text
             categories.setdefault(sentence, [])
     if not any(categories.values()):
-        raise DataError("holds no sentence with a category", file=path, remedy="download the file again")
+        raise DataError("holds no sentence with a category", file=path, remedy=Again("download the file again"))
     return categories

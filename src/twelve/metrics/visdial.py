@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.json_streams import read_elements
 from twelve.formats.records import Record
 from twelve.formats.results import by_id, written_like
@@ -126,5 +126,5 @@ def read_relevance(path: Path, options: int) -> dict[str, tuple[float, ...]]:
             raise record.error("some option must be relevant, and none less than not at all")
         found[key] = values
     if not found:
-        raise DataError("holds no annotation", file=path, remedy="download the file again")
+        raise DataError("holds no annotation", file=path, remedy=Again("download the file again"))
     return found

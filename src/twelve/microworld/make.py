@@ -195,8 +195,8 @@ def oracle_scores(root: Path) -> dict[str, float]:
     """
     from twelve.formats.data_root import DataRoot
     from twelve.outputs import get_output
-    from twelve.outputs.base import Prediction
     from twelve.tasks.base import get
+    from twelve.types.predictions import Prediction
 
     data, scores = DataRoot(root), {}
     for name in WRITERS:

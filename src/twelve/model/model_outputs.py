@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from twelve.model.streams import Record
+from twelve.model.streams import Trace
 
 
 @dataclass
@@ -20,7 +20,7 @@ class TextStates:
 
     states: Tensor
     mask: Tensor | None
-    record: Record = field(default_factory=Record)
+    trace: Trace = field(default_factory=Trace)
 
 
 @dataclass
@@ -29,7 +29,7 @@ class ImageStates:
 
     states: Tensor
     mask: Tensor | None
-    record: Record = field(default_factory=Record)
+    trace: Trace = field(default_factory=Trace)
 
 
 @dataclass
@@ -43,7 +43,7 @@ class TwelveOutput:
         words, regions: final states (P, L, H) and (P, R, V).
         pooled_text, pooled_image, fused: (P, B), before dropout.
         text_mask, region_mask: (P, L) and (P, R) bool or None; with a task token, L counts it.
-        attentions: (P, N, Q, K) by step, see :class:`twelve.model.streams.Record`.
+        attentions: (P, N, Q, K) by step, see :class:`twelve.model.streams.Trace`.
         states: by step, and "text.embedding", "image.embedding".
     """
 

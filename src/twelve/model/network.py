@@ -15,23 +15,22 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from twelve.errors import CheckpointError, ConfigError, found_in
+from twelve.model.heads import FINAL, PRETRAINING, Head, needs
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
-from twelve.model.pretraining import PretrainingHeads, without_task
+from twelve.model.pretraining import PretrainingHeads
 from twelve.model.saved_settings import settings_of
 from twelve.model.settings import Settings
-from twelve.model.streams import Need, Record, gather, identity_as_none
+from twelve.model.streams import Need, Trace, gather, identity_as_none
 from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
 from twelve.model.weights import check_finite
 from twelve.outputs import get_output
+from twelve.outputs.parts.heads import PositionScorer
 
 CONFIG = "config.json"
 """In a saved model's folder."""
 SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", INDEX)
 """Whatever ``save_pretrained`` may write there; of a large model the weights are several files."""
-PRETRAINING = ("pretraining.words", "pretraining.regions", "pretraining.alignment")
-ASKED = "pretraining"
-"""The three of them at hidden positions alone."""
 MASKED = -10000.0
 """Added to the logit of a region that is not there."""
 
@@ -64,15 +63,18 @@ class Network(nn.Module):
         object.__setattr__(self, "trunk", trunk)  # unregistered: its parts are the model's
         self.dropout = nn.Dropout(config.pooled_dropout)
         self.heads = nn.ModuleDict()
-        self._reads: dict[str, str] = {}
+        self._heads: dict[str, Head] = {}
         for key, head in config.heads.items():
             if hasattr(self.heads, key):
                 raise ConfigError(f"{key!r} cannot name a head", remedy="choose another key")
             output = get_output(head["kind"])
-            self._reads[key] = output.reads
+            self._heads[key] = Head(f"heads.{key}", (output.reads,))
             self.heads[key] = output.head(fused_size=trunk.fused_size, visual_size=trunk.visual_size, size=head["size"])
         self.pretraining = PretrainingHeads(config, trunk.visual_size) if config.pretraining else None
-        self.word_logit = nn.Linear(config.hidden_size, 1) if config.word_logit else None
+        self.word_logit = PositionScorer(config.hidden_size) if config.word_logit else None
+        self._heads |= PRETRAINING if config.pretraining else {}
+        self._heads |= {"word_logit": Head("word_logit", ("words",))} if config.word_logit else {}
+        self._heads |= FINAL
 
     @property
     def device(self) -> torch.device:
@@ -97,9 +99,9 @@ class Network(nn.Module):
             segment_ids: (T, L) int64, None for segment 0.
             task_rows: (T,) int64 rows of the task-token table; required exactly when there is one.
         """
-        record = Record(return_states, return_attention)
-        states, mask = self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, record)
-        return TextStates(states, mask, record)
+        trace = Trace(return_states, return_attention)
+        states, mask = self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, trace)
+        return TextStates(states, mask, trace)
 
     def encode_images(
         self,
@@ -117,9 +119,9 @@ class Network(nn.Module):
             boxes: (I, R, 5) x1/W, y1/H, x2/W, y2/H, area share; region 0 is 0 0 1 1 1.
             region_mask: (I, R) bool, None when nothing is padded.
         """
-        record = Record(return_states, return_attention)
-        states = self.trunk.encode_images(features, boxes, region_mask, record)
-        return ImageStates(states, region_mask, record)
+        trace = Trace(return_states, return_attention)
+        states = self.trunk.encode_images(features, boxes, region_mask, trace)
+        return ImageStates(states, region_mask, trace)
 
     def fuse(
         self,
@@ -145,7 +147,7 @@ class Network(nn.Module):
                 made with the same wish).
         """
         everything = return_attention or return_states
-        names = self._wanted(outputs)
+        heads = self._asked(outputs)
         pair_text = identity_as_none(pair_text, texts.states.shape[0])
         pair_image = identity_as_none(pair_image, images.states.shape[0])
         text, image = gather(texts.states, pair_text), gather(images.states, pair_image)
@@ -153,27 +155,26 @@ class Network(nn.Module):
         image_mask = None if images.mask is None else gather(images.mask, pair_image)
         if text.shape[0] != image.shape[0]:
             raise ValueError(f"{len(text)} texts cannot be paired row by row with {len(image)} images: give the pairs")
-        record = Record(return_states, return_attention)
-        record.take(texts.record, pair_text)
-        record.take(images.record, pair_image)
-        needs = [(Need.ALL, Need.ALL)] if everything else [self._need(name) for name in names]
-        text_need = max((need for need, _ in needs), default=Need.NONE)
-        image_need = max((need for _, need in needs), default=Need.NONE)
-        text, image = self.trunk.fuse(text, text_mask, image, image_mask, text_need, image_need, record)
+        trace = Trace(return_states, return_attention)
+        trace.take(texts.trace, pair_text)
+        trace.take(images.trace, pair_image)
+        text_need, image_need = (Need.ALL, Need.ALL) if everything else needs(heads.values())
+        text, image = self.trunk.fuse(text, text_mask, image, image_mask, text_need, image_need, trace)
         result = TwelveOutput(
             words=text if text_need is Need.ALL else None,
             regions=image if image_need is Need.ALL else None,
             text_mask=text_mask,
             region_mask=image_mask,
-            attentions=record.attentions,
-            states=record.states,
+            attentions=trace.attentions,
+            states=trace.states,
         )
-        if everything or any(Need.NONE not in self._need(name) for name in names):
+        if everything or any("fused" in head.reads for head in heads.values()):
             result.pooled_text, result.pooled_image = self.trunk.pool(text, image)
             product = self.config.fusion_method == "mul"
             pooled = (result.pooled_text, result.pooled_image)
             result.fused = pooled[0] * pooled[1] if product else pooled[0] + pooled[1]
-        self._run_heads(names, result, hidden_words, hidden_regions)
+        beside = {"embedding": self.trunk.words, "hidden_words": hidden_words, "hidden_regions": hidden_regions}
+        self._run_heads(heads, result, beside)
         return result
 
     def forward(
@@ -201,64 +202,47 @@ class Network(nn.Module):
         asked: dict[str, Any] = {"outputs": outputs, "hidden_words": hidden_words, "hidden_regions": hidden_regions}
         return self.fuse(texts, images, pair_text, pair_image, **asked, **keep)
 
-    # --- what is read ------------------------------------------------------------------------------------------
-    def _wanted(self, outputs: Sequence[str] | None) -> tuple[str, ...]:
-        known = (*self.heads, *(PRETRAINING if self.pretraining else ()), *(("word_logit",) if self.word_logit else ()))
+    # --- heads -------------------------------------------------------------------------------------------------
+    def reads(self, name: str) -> tuple[str, ...]:
+        """What a head reads: see :class:`twelve.model.heads.Head`."""
+        return self._heads[name].reads
+
+    def _asked(self, outputs: Sequence[str] | None) -> dict[str, Head]:
+        """The heads of these names; None for all of them."""
+        known = {name: head for name, head in self._heads.items() if head.everywhere}
         if outputs is None:
             return known
         for name in outputs:
-            if name not in known and name not in ("words", "regions", *([ASKED] if self.pretraining else [])):
+            if name not in self._heads:
                 raise ConfigError(f"the model has no head {name!r}", remedy=f"it has {', '.join(known) or 'none'}")
-        return tuple(outputs)
+        return {name: self._heads[name] for name in outputs}
 
-    def _need(self, name: str) -> tuple[Need, Need]:
-        """Positions of the text and of the regions that an output reads."""
-        if name == ASKED:
-            return Need.ALL, Need.ALL
-        if name in ("words", "word_logit", "pretraining.words"):
-            return Need.ALL, Need.NONE
-        if name in ("regions", "pretraining.regions") or self._reads.get(name) == "regions":
-            return Need.NONE, Need.ALL
-        return Need.FIRST, Need.FIRST
+    def _run_heads(self, heads: Mapping[str, Head], result: TwelveOutput, others: Mapping[str, Tensor | None]) -> None:
+        """Fill ``result.logits``; dropout is drawn once for each representation, as in the original.
 
-    def _run_heads(
-        self,
-        names: Sequence[str],
-        result: TwelveOutput,
-        hidden_words: Tensor | None = None,
-        hidden_regions: Tensor | None = None,
-    ) -> None:
-        """Fill ``result.logits``; dropout is drawn once for each representation, as in the original."""
+        Args:
+            others: arguments beside the states.
+        """
         dropped: dict[str, Tensor] = {}
 
-        def read(what: str) -> Tensor:
-            states: Tensor | None = getattr(result, what)
-            assert states is not None  # planned by _need
+        def read(what: str, dropout: bool) -> Tensor | None:
+            if what in others:
+                return others[what]
+            states: Tensor = getattr(result, what)
+            if not dropout and what != "fused":
+                return states
             if what not in dropped:
                 dropped[what] = self.dropout(states)
             return dropped[what]
 
-        for name in names:
-            if name in self.heads:
-                reads = self._reads[name]
-                logits = self.heads[name](read(reads))
-                if reads == "regions" and result.region_mask is not None:
-                    hidden = MASKED * (~result.region_mask).to(logits.dtype)
-                    logits = logits + hidden.view(*hidden.shape, *[1] * (logits.ndim - 2))
-                result.logits[name] = logits
-            elif self.word_logit is not None and name == "word_logit":
-                result.logits[name] = self.word_logit(read("words")).squeeze(-1)
-            elif self.pretraining is not None and name == "pretraining.words":
-                result.logits[name] = self.pretraining.words(result.words, self.trunk.words)
-            elif self.pretraining is not None and name == "pretraining.regions":
-                result.logits[name] = self.pretraining.regions(result.regions)
-            elif self.pretraining is not None and name == "pretraining.alignment":
-                result.logits[name] = self.pretraining.alignment(read("fused"))
-            elif self.pretraining is not None and name == ASKED:
-                assert result.words is not None and result.regions is not None  # planned by _need
-                words = without_task(result.words) if self.config.task_specific_tokens else result.words
-                states = words, result.regions, read("fused"), self.trunk.words
-                result.logits[name] = self.pretraining.asked(*states, hidden_words, hidden_regions)
+        for name, head in heads.items():
+            if not head.module:
+                continue
+            logits = self.get_submodule(head.module)(*(read(what, head.dropout) for what in head.reads))
+            if name in self.heads and head.reads == ("regions",) and result.region_mask is not None:
+                hidden = MASKED * (~result.region_mask).to(logits.dtype)
+                logits = logits + hidden.view(*hidden.shape, *[1] * (logits.ndim - 2))
+            result.logits[name] = logits
 
     # --- starting points ---------------------------------------------------------------------------------------
     def standardise_regions(self, mean: Tensor, std: Tensor) -> None:

@@ -73,9 +73,9 @@ class PretrainingHeads(nn.Module):
         self.words = WordHead(config)
         self.regions = RegionHead(config, visual_size)
         self.alignment = nn.Linear(config.bi_hidden_size, 2)
-        self.visual_target = config.visual_target
+        self.visual_target, self.has_task = config.visual_target, config.task_specific_tokens
 
-    def asked(
+    def forward(
         self,
         words: Tensor,
         regions: Tensor,
@@ -84,13 +84,14 @@ class PretrainingHeads(nn.Module):
         hidden_words: Tensor | None,
         hidden_regions: Tensor | None,
     ) -> PretrainingLogits:
-        """What the heads say of hidden positions alone; the largest matrices of the model are not run on the others.
+        """Logits at hidden positions alone; the largest matrices of the model are not run on the others.
 
         Args:
-            words, regions, fused: final states (P, L, H) without a task token, (P, R, V), and dropped-out (P, B).
+            words, regions, fused: final states (P, L, H), (P, R, V), and dropped-out (P, B).
             embedding: (vocabulary, H) of words.
             hidden_words, hidden_regions: (P, L) and (P, R - 1) bool; None: nothing is hidden.
         """
+        words = without_task(words) if self.has_task else words
         return PretrainingLogits(
             words=self.words(words[:, 0][:0] if hidden_words is None else words[hidden_words], embedding),
             regions=self.regions(regions[:, 0][:0] if hidden_regions is None else regions[:, 1:][hidden_regions]),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from twelve.model.embeddings import ImageEmbedding, Poolers, TextEmbedding
 from twelve.model.settings import Settings
-from twelve.model.streams import Need, Record, text_layer
+from twelve.model.streams import Need, Trace, text_layer
 
 _LAYER = re.compile(r"layers\.(\d+)\.")
 
@@ -45,15 +45,15 @@ class SingleStream(nn.Module):
 
     # --- the way through ---------------------------------------------------------------------------------------
     def encode_texts(
-        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, record: Record
+        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
     ) -> tuple[Tensor, Tensor | None]:
         states, mask = self.text["embedding"](ids, mask, segments, tasks)
-        record.keep("text.embedding", states)
+        trace.keep("text.embedding", states)
         return states, mask
 
-    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, record: Record) -> Tensor:
+    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
         states: Tensor = self.image["embedding"](features, boxes)
-        record.keep("image.embedding", states)
+        trace.keep("image.embedding", states)
         return states
 
     def fuse(
@@ -64,7 +64,7 @@ class SingleStream(nn.Module):
         image_mask: Tensor | None,
         text_need: Need,
         image_need: Need,
-        record: Record,
+        trace: Trace,
     ) -> tuple[Tensor, Tensor]:
         """All positions through all layers; the last one computes those alone that are read."""
         length, states = text.shape[1], torch.cat([text, image], 1)
@@ -73,10 +73,10 @@ class SingleStream(nn.Module):
             mask = torch.cat([_or_all(text_mask, text), _or_all(image_mask, image)], 1)
         *lower, last = enumerate(self.layers)
         for place, layer in lower:
-            states = self._run(place, layer, states, states, mask, length, record)
+            states = self._run(place, layer, states, states, mask, length, trace)
         place, layer = last
         words, regions = _read(states[:, :length], text_need), _read(states[:, length:], image_need)
-        states = self._run(place, layer, torch.cat([words, regions], 1), states, mask, length, record)
+        states = self._run(place, layer, torch.cat([words, regions], 1), states, mask, length, trace)
         return states[:, : words.shape[1]], states[:, words.shape[1] :]
 
     def _run(
@@ -87,13 +87,13 @@ class SingleStream(nn.Module):
         keys: Tensor,
         mask: Tensor | None,
         length: int,
-        record: Record,
+        trace: Trace,
     ) -> Tensor:
-        states, seen = layer(queries, keys, mask, None, record.explain)
-        record.keep(f"layers.{place}", states, seen)
+        states, seen = layer(queries, keys, mask, None, trace.explain)
+        trace.keep(f"layers.{place}", states, seen)
         if seen is not None:  # each side's share of the other, (P, N, L, R) and (P, N, R, L)
-            record.attentions[f"layers.{place}.text"] = _shares(seen[:, :, :length, length:])
-            record.attentions[f"layers.{place}.image"] = _shares(seen[:, :, length:, :length])
+            trace.attentions[f"layers.{place}.text"] = _shares(seen[:, :, :length, length:])
+            trace.attentions[f"layers.{place}.image"] = _shares(seen[:, :, length:, :length])
         return cast(Tensor, states)
 
     def pool(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:

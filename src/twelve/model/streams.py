@@ -132,7 +132,7 @@ def text_layer(config: Settings) -> Block:
 
 
 @dataclass
-class Record:
+class Trace:
     """States and attention probabilities by the name of the step, kept on the way when asked for.
 
     ``text.3`` is text layer 3, ``connection.0.text`` the words after connection 0 (attention: words over regions).
@@ -149,7 +149,7 @@ class Record:
         if probabilities is not None:
             self.attentions[name] = probabilities
 
-    def take(self, other: Record, rows: Tensor | None) -> None:
+    def take(self, other: Trace, rows: Tensor | None) -> None:
         """Add what ``other`` holds, one row a pair."""
         self.states.update({name: gather(states, rows) for name, states in other.states.items()})
         self.attentions.update({name: gather(states, rows) for name, states in other.attentions.items()})
@@ -187,31 +187,31 @@ class Layers(NamedTuple):
         text_mask: Tensor | None,
         image: Tensor,
         image_mask: Tensor | None,
-        record: Record | None = None,
+        trace: Trace | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Both streams after ``steps``: text (P, L, H), image (P, R, V), or (P, 1, .) where only the first is read."""
-        record = record or Record()
-        explain = record.explain
+        trace = trace or Trace()
+        explain = trace.explain
         layer: Any
         for step in steps:
             name = f"{step.kind}.{step.index}"
             if step.kind == "text":
                 layer = self.text[step.index]
                 text, seen = layer(_read(text, step.text), text, text_mask, None, explain)
-                record.keep(name, text, seen)
+                trace.keep(name, text, seen)
             elif step.kind == "image":
                 layer = self.image[step.index]
                 gates = layer.gates(text, text_mask)
                 image, seen = layer(_read(image, step.image), image, image_mask, gates, explain)
-                record.keep(name, image, seen)
+                trace.keep(name, image, seen)
             else:
                 layer, words, regions = self.connections[step.index], text, image
                 if step.text:
                     text, seen = layer.text(_read(words, step.text), regions, image_mask, None, explain)
-                    record.keep(f"{name}.text", text, seen)
+                    trace.keep(f"{name}.text", text, seen)
                 if step.image:
                     image, seen = layer.image(_read(regions, step.image), words, text_mask, None, explain)
-                    record.keep(f"{name}.image", image, seen)
+                    trace.keep(f"{name}.image", image, seen)
         return text, image
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from twelve.errors import ConfigError, nearest
 from twelve.model.settings import Settings
 from twelve.model.single_stream import SingleStream
-from twelve.model.streams import Need, Record
+from twelve.model.streams import Need, Trace
 from twelve.model.two_stream import TwoStream
 
 
@@ -44,11 +44,11 @@ class Trunk(Protocol):
         """(vocabulary, H): the word embedding."""
 
     def encode_texts(
-        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, record: Record
+        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
     ) -> tuple[Tensor, Tensor | None]:
         """States (T, L, H) of distinct texts as far as no image decides them, and their mask with the task token."""
 
-    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, record: Record) -> Tensor:
+    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
         """States (I, R, V) of distinct images as far as no text decides them."""
 
     def fuse(
@@ -59,7 +59,7 @@ class Trunk(Protocol):
         image_mask: Tensor | None,
         text_need: Need,
         image_need: Need,
-        record: Record,
+        trace: Trace,
     ) -> tuple[Tensor, Tensor]:
         """Final words (P, L, H) and regions (P, R, V) of encoded pairs. The first position comes first, and the others
         are there where ``Need.ALL`` asks for them; what nothing needs is undefined."""

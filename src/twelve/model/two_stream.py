@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from twelve.model.embeddings import Poolers
 from twelve.model.settings import Settings
-from twelve.model.streams import Connection, ImageStream, Layers, Need, Planned, Record, TextStream, plan
+from twelve.model.streams import Connection, ImageStream, Layers, Need, Planned, TextStream, Trace, plan
 
 _LAYER = re.compile(r"(text|image)\.layers\.(\d+)\.")
 _CONNECTION = re.compile(r"connections\.(\d+)\.(text|image)\.")
@@ -41,22 +41,22 @@ class TwoStream(nn.Module):
 
     # --- the way through ---------------------------------------------------------------------------------------
     def encode_texts(
-        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, record: Record
+        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
     ) -> tuple[Tensor, Tensor | None]:
         """Distinct texts up to the first connection."""
         states, mask = self.text.embedding(ids, mask, segments, tasks)
-        record.keep("text.embedding", states)
+        trace.keep("text.embedding", states)
         steps = [Planned("text", i, text=Need.ALL) for kind, i in self._before_fusion if kind == "text"]
-        states, _ = self._layers.run(steps, states, mask, states, None, record)
+        states, _ = self._layers.run(steps, states, mask, states, None, trace)
         return states, mask
 
-    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, record: Record) -> Tensor:
+    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
         """Distinct images up to the first connection; with ``dynamic_attention``, whose layers read the text, their
         embeddings."""
         states = self.image.embedding(features, boxes)
-        record.keep("image.embedding", states)
+        trace.keep("image.embedding", states)
         steps = [Planned("image", i, image=Need.ALL) for kind, i in self._before_fusion if kind == "image"]
-        return self._layers.run(steps, states, None, states, mask, record)[1]
+        return self._layers.run(steps, states, None, states, mask, trace)[1]
 
     def fuse(
         self,
@@ -66,10 +66,10 @@ class TwoStream(nn.Module):
         image_mask: Tensor | None,
         text_need: Need,
         image_need: Need,
-        record: Record,
+        trace: Trace,
     ) -> tuple[Tensor, Tensor]:
         steps = plan(self._after_encoding, text_need, image_need, dynamic=self.config.dynamic_attention)
-        return self._layers.run(steps, text, text_mask, image, image_mask, record)
+        return self._layers.run(steps, text, text_mask, image, image_mask, trace)
 
     def pool(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         pooled: tuple[Tensor, Tensor] = self.poolers(words, regions)

@@ -1,31 +1,16 @@
-"""The outputs, by kind."""
+"""The outputs: one file a kind, found by importing every module of this package."""
 
 from __future__ import annotations
 
-from twelve.errors import ConfigError, nearest
-from twelve.outputs.alignment import Alignment, RetrievalScores
-from twelve.outputs.answer import Answer
-from twelve.outputs.base import Output, Prediction
-from twelve.outputs.entailment import Entailment
-from twelve.outputs.options import Options
-from twelve.outputs.pair import Pair
-from twelve.outputs.pretraining import Pretraining
-from twelve.outputs.region import Region
-from twelve.outputs.reply import Reply
-from twelve.outputs.truth import Truth
+import importlib
+import pkgutil
 
-_ALL: tuple[Output, ...] = (
-    Answer(),
-    Alignment(),
-    Region(),
-    Pair(),
-    Entailment(),
-    Truth(),
-    Reply(),
-    Options(),
-    Pretraining(),
-)
-OUTPUTS: dict[str, Output] = {output.kind: output for output in _ALL}
+from twelve.errors import ConfigError, nearest
+from twelve.outputs.base import OUTPUTS, Output
+
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.ispkg:
+        importlib.import_module(f"{__name__}.{_module.name}")
 
 
 def get_output(kind: str) -> Output:
@@ -37,4 +22,4 @@ def get_output(kind: str) -> Output:
     return OUTPUTS[kind]
 
 
-__all__ = ["OUTPUTS", "Output", "Prediction", "RetrievalScores", "get_output"]
+__all__ = ["OUTPUTS", "Output", "get_output"]

@@ -1,4 +1,4 @@
-"""An answer out of a vocabulary: visual question answering as classification with soft labels.
+"""An answer from a vocabulary: visual question answering as classification with soft labels.
 
 Soft targets and their score follow "Bottom-Up and Top-Down Attention for Image Captioning and Visual Question
 Answering" (Anderson et al. 2018); the classifier is ViLBERT's (Lu et al. 2019).
@@ -7,44 +7,67 @@ Answering" (Anderson et al. 2018); the classifier is ViLBERT's (Lu et al. 2019).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from twelve.errors import CheckpointError
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.heads import Classifier
-from twelve.outputs.losses import label_at_best, log_odds, precise, sum_over_labels
+from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
+from twelve.outputs.parts.later import Tensor, nn, torch
+from twelve.outputs.parts.losses import label_at_best, log_odds, precise, sum_over_labels
+from twelve.outputs.parts.result import Context, Result, ranked
 from twelve.types.examples import Example
-from twelve.types.regions import Regions
+from twelve.types.predictions import Card, Prediction, RecordedPrediction
 
 SHOWN = 5
 """How many of the best answers a prediction carries."""
 
 
-class Answer(Output):
-    """One of A answers. ``Example.target`` is {answer: soft score in 0..1}, or None where it is not known."""
+@dataclass(frozen=True, kw_only=True)
+class Answered(Result):
+    """An answer to a question.
 
-    kind: ClassVar[str] = "answer"
-    skill: ClassVar[str] = "answering"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    needs_vocabulary: ClassVar[bool] = True
+    Attributes:
+        alternatives: the best answers with their scores, best first.
+    """
+
+    answer: str
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def words(self) -> str:
+        return ranked(self.answer, self.score, self.alternatives)
+
+
+@register
+class Answer(Output):
+    """One of A answers. ``Example.target`` is {answer: soft score in 0..1}, or None if it is unknown."""
+
+    kind = "answer"
+    skill = "answering"
+    needs_vocabulary = True
+    graded = True
+    asks = "Answer a question about an image, with one answer out of a fixed list."
+    legend = "Bars: the answers the model finds likeliest, each with its own probability; ✓ marks what is right."
+    metrics: ClassVar = {
+        "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is right."
+    }
+    methods = ("answer",)
+    example_call = 'answer("what colour is the boat?")'
 
     def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
         return vocabulary
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P, A); ``size`` is A."""
+        from twelve.outputs.parts.heads import Classifier
+
         return Classifier(fused_size, size)
 
-    @torch.no_grad()
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
-        assert isinstance(head, Classifier)
-        last = head[-1]
-        assert isinstance(last, nn.Linear)
-        last.bias.copy_(log_odds(targets["target"].mean(0)))
+        with torch.no_grad():
+            cast(Any, head)[-1].bias.copy_(log_odds(targets["target"].mean(0)))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy over (E, A) logits: summed over the answers, averaged over the examples."""
@@ -55,14 +78,12 @@ class Answer(Output):
         return label_at_best(logits, targets["target"])
 
     def label(self, example: Example) -> Hashable | None:
-        """The answer with the highest soft score, the first of equals; "" where there is none."""
+        """The answer with the highest soft score, the first of equals; "" if there is none."""
         if not isinstance(example.target, Mapping) or not example.target:
             return ""
         return max(example.target, key=example.target.__getitem__)
 
-    def targets(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> dict[str, Tensor]:
+    def targets(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> dict[str, Tensor]:
         """``target``: (E, A) float32 soft scores; answers that the vocabulary lacks are left out."""
         index = {answer: column for column, answer in enumerate(vocabulary)}
         target = torch.zeros(len(examples), len(vocabulary))
@@ -70,16 +91,14 @@ class Answer(Output):
             if example.target is None:
                 continue
             if not isinstance(example.target, Mapping):
-                raise TypeError(f"{example.id}: an answer's target is a mapping, not {example.target!r}")
+                raise TypeError(f"{example.id}: expected {{answer: score}} as target, found {example.target!r}")
             for answer, score in example.target.items():
                 if answer in index:
                     target[row, index[answer]] = score
         return {"target": target}
 
-    def prospects(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> Prospects:
-        """An answer drawn uniformly from the vocabulary, and the best answer in it."""
+    def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:
+        """Those of an answer drawn uniformly from the vocabulary, and of the best answer in it."""
         known = frozenset(vocabulary)
         scores = [
             [score for answer, score in (example.target or {}).items() if answer in known]  # type: ignore[union-attr]
@@ -90,10 +109,8 @@ class Answer(Output):
             best=np.array([max(found, default=0.0) for found in scores]),
         )
 
-    def decode(
-        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> list[Prediction]:
-        """The best answer of each row of (E, A) logits, its sigmoid as score, and the best five."""
+    def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
+        """The best answer of each row of (E, A) logits with its sigmoid as score, and the best five."""
         if logits.shape[1] != len(vocabulary):
             raise CheckpointError(
                 f"the head has {logits.shape[1]} answers, the vocabulary {len(vocabulary)}",
@@ -105,3 +122,18 @@ class Answer(Output):
             ranked = tuple((vocabulary[column], score) for column, score in zip(columns, scores, strict=True))
             found.append(Prediction(*ranked[0], alternatives=ranked))
         return found
+
+    def card(self, record: RecordedPrediction) -> Card:
+        target = record.target if isinstance(record.target, Mapping) else {}
+        accepted = sorted(target, key=lambda answer: (-target[answer], answer))
+        wanted = ", ".join(answer if target[answer] == 1 else f"{answer} ({target[answer]:.0%})" for answer in accepted)
+        return Card(
+            text=record.text,
+            images=self.card_images(record),
+            says=str(record.value) or "(no answer)",
+            wanted=wanted or "no accepted answer",
+            choices=self.choices(record, target.keys()),
+        )
+
+    def result(self, found: Prediction, context: Context) -> Answered:
+        return Answered(answer=found.value, alternatives=found.alternatives, **context.fields)

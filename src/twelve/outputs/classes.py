@@ -1,4 +1,4 @@
-"""One of a few classes that an output names: what entailment, truth and replies have in common.
+"""One of a few classes that an output names: the base of entailment, truth, pair and reply.
 
 Axes: E examples, P pairs, A classes, B fused width.
 """
@@ -6,26 +6,25 @@ Axes: E examples, P pairs, A classes, B fused width.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from twelve.errors import DataError, nearest
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
+from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets
+from twelve.outputs.parts.later import Tensor, nn, torch
+from twelve.outputs.parts.losses import as_rows, label_at_best, mean_over_classes
 from twelve.types.examples import Example
-from twelve.types.regions import Regions
+from twelve.types.predictions import Prediction
 
 
 class Classes(Output):
-    """One of :attr:`classes`. ``Example.target`` is one of them, or None where it is not known."""
+    """One of :attr:`classes`. ``Example.target`` is one of them, or None if it is unknown."""
 
     classes: ClassVar[tuple[str | bool, ...]]
     """In the order of the logits."""
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+    shown_as = "softmax"
+    legend = "Bars: the model's probability of each class; ✓ marks what is right."
 
     def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
         return self.classes
@@ -39,32 +38,26 @@ class Classes(Output):
         return mean_over_classes(logits, targets["target"])
 
     def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """(E,) 1 where the highest logit is the right class, else 0."""
+        """(E,) 1 if the highest logit is the right class, else 0."""
         return label_at_best(logits, as_rows(targets["target"], len(self.classes)))
 
     def label(self, example: Example) -> Hashable | None:
         assert isinstance(example.target, str | bool)
         return example.target
 
-    def targets(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> dict[str, Tensor]:
-        """``target``: (E,) int64 class index, -1 where there is no label.
+    def targets(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> dict[str, Tensor]:
+        """``target``: (E,) int64 class index, -1 without a label.
 
         Raises:
-            DataError: a target is none of the classes.
+            DataError: a target is not one of the classes.
         """
         return {"target": torch.tensor([self._index(example) for example in examples], dtype=torch.int64)}
 
-    def prospects(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> Prospects:
+    def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:
         return Prospects(chance=np.full(len(examples), 1 / len(self.classes)), best=np.ones(len(examples)))
 
-    def decode(
-        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> list[Prediction]:
-        """The likeliest class with its softmax share; ``alternatives`` ranks all of them."""
+    def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
+        """The most probable class with its probability; ``alternatives`` ranks all classes."""
         return rank(self.classes, logits)
 
     def _index(self, example: Example) -> int:
@@ -81,8 +74,8 @@ class Classes(Output):
 
 
 def rank(values: Sequence[object], logits: Tensor) -> list[Prediction]:
-    """For each row of (E, A) logits the value with the largest softmax share (the first of equals), all of them
-    ranked beside it."""
+    """The value of each row of (E, A) logits with the largest softmax share (the first of equals), and all values
+    ranked."""
     found = []
     for shares in logits.detach().double().softmax(1).tolist():
         ranked = tuple(sorted(zip(values, shares, strict=True), key=lambda item: -item[1]))

@@ -1,74 +1,79 @@
-"""Is a statement true of two images (NLVR2: Suhr et al. 2019)."""
+"""Whether a statement is true of two images (NLVR2: Suhr et al. 2019)."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
-
-import numpy as np
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twelve.errors import DataError
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.classes import rank
-from twelve.outputs.heads import PairClassifier
-from twelve.outputs.losses import as_rows, label_at_best, mean_over_classes
-from twelve.types.examples import Example
-from twelve.types.regions import Regions
+from twelve.outputs.base import Examples, Rng, TextImagePairs, register
+from twelve.outputs.classes import Classes
+from twelve.outputs.parts.later import nn
+from twelve.outputs.parts.result import HIDDEN, NO_IMAGE, Context, Result, named, percent
+from twelve.types.predictions import CardImage, Prediction, RecordedPrediction
 
-CLASSES = (False, True)
+if TYPE_CHECKING:
+    from PIL import Image
 
 
-class Pair(Output):
-    """False (0) or True (1). ``Example.target`` is a bool, or None where it is not known."""
+@dataclass(frozen=True, kw_only=True)
+class Verified(Result):
+    """Whether a statement is true of two images.
 
-    kind: ClassVar[str] = "pair"
-    skill: ClassVar[str] = "verification"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+    Attributes:
+        image, right: the left and the right photograph, upright. The attention is that of the left one.
+    """
 
-    def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
-        return CLASSES
+    true: bool
+    right: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+
+    @property
+    def words(self) -> str:
+        return f"{named(self.true)} ({percent(self.score)})"
+
+    def draw(self) -> Image.Image:
+        """Both images side by side with the result below.
+
+        Raises:
+            ValueError: one of the images is missing (its scene was made from regions).
+        """
+        from twelve.outputs.parts.drawing import caption_below, side_by_side
+
+        if self.image is None or self.right is None:
+            raise ValueError(NO_IMAGE)
+        return caption_below(side_by_side(self.image, self.right), f"{self.text}\n{self}")
+
+
+@register
+class Pair(Classes):
+    """False (0) or True (1). ``Example.target`` is a bool, or None if it is unknown."""
+
+    kind = "pair"
+    skill = "verification"
+    classes = (False, True)
+    images = 2
+    values = (bool,)
+    asks = "Say whether a statement is true of two images."
+    legend = "Bars: the model's probability of true and of false; ✓ marks what is right."
+    metrics: ClassVar = {"accuracy": "Share of the statements judged rightly; guessing gives about 50."}
+    methods = ("verify",)
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P/2, 2): the rows of an example's two images stand side by side."""
-        return PairClassifier(fused_size, len(CLASSES))
+        from twelve.outputs.parts.heads import PairClassifier
 
-    def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Mean binary cross-entropy of (E, 2) logits against one-hot rows."""
-        return mean_over_classes(logits, targets["target"])
+        return PairClassifier(fused_size, len(self.classes))
 
-    def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """(E,) 1 where the highest logit is the right class, else 0."""
-        return label_at_best(logits, as_rows(targets["target"], len(CLASSES)))
-
-    def pairs(
-        self, examples: Sequence[Example], rng: np.random.Generator | None = None, pool: Any = None
-    ) -> list[list[tuple[str, str]]]:
+    def pairs(self, examples: Examples, rng: Rng | None = None, pool: Any = None) -> TextImagePairs:
         """Two pairs an example: the text with the first image, the text with the second."""
         for example in examples:
             if len(example.images) != 2:
-                raise DataError(f"two images are needed, {len(example.images)} given", record=example.id)
+                raise DataError(f"expected two images, found {len(example.images)}", record=example.id)
         return [[(example.text, image) for image in example.images] for example in examples]
 
-    def label(self, example: Example) -> Hashable | None:
-        return bool(example.target)
+    def card_images(self, record: RecordedPrediction) -> list[CardImage]:
+        sides = zip(record.images, ("left", "right"), strict=False)
+        return [CardImage(image, scale=0.75, label=label) for image, label in sides]
 
-    def targets(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> dict[str, Tensor]:
-        """``target``: (E,) int64, 0 False, 1 True, -1 where there is no label."""
-        classes = [-1 if example.target is None else int(bool(example.target)) for example in examples]
-        return {"target": torch.tensor(classes, dtype=torch.int64)}
-
-    def prospects(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> Prospects:
-        return Prospects(chance=np.full(len(examples), 1 / len(CLASSES)), best=np.ones(len(examples)))
-
-    def decode(
-        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> list[Prediction]:
-        """True or False with its softmax share."""
-        return rank(CLASSES, logits)
+    def result(self, found: Prediction, context: Context) -> Verified:
+        return Verified(true=bool(found.value), right=context.images[1], **context.fields)

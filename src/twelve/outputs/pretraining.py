@@ -1,8 +1,8 @@
 """Pretraining: hidden words, hidden regions, and whether caption and image belong together.
 
-The objective of ViLBERT (Lu et al. 2019) as "12-in-1" (Lu et al. 2020, section 3) has it: half of the images get
-another one's caption, and of such a pair nothing but the mismatch is learnt. A pretrained model is measured by
-finding the images of captions, for which it was not trained further.
+The objective is ViLBERT's (Lu et al. 2019) as modified in "12-in-1" (Lu et al. 2020, section 3): half of the images get
+another image's caption, and such a pair only contributes the mismatch. A pretrained model is evaluated by retrieving
+the images of captions without further training.
 
 Axes: E examples, P pairs (one an example), L text length, R regions (without the global one here), C region classes (or
 feature size), M hidden words, N hidden regions.
@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from twelve.errors import ConfigError, RegionError
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.losses import precise
-from twelve.outputs.masking import choose_regions, hide_words, without
+from twelve.outputs.alignment import Ranking
+from twelve.outputs.base import Examples, Labels, Prospects, RegionSets, Rng, TextImagePairs, register
+from twelve.outputs.parts.later import F, Tensor, nn, torch
+from twelve.outputs.parts.losses import precise
+from twelve.outputs.parts.masking import choose_regions, hide_words, without
 from twelve.types.examples import Example
+from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from twelve.types.processor import TextProcessor
 
 CLASSES, FEATURES = 0, 1
-"""Values of ``visual_target``: what the model says of a hidden region, its classes' probabilities or its feature."""
+"""Values of ``visual_target``: the model predicts a hidden region's class probabilities, or its feature."""
 TRIES = 1000
-"""Captions that are drawn until one is another image's."""
+"""Captions that are drawn at most to find one of another image."""
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainingLogits:
-    """What the heads say where they were asked: words (M, vocabulary), regions (N, C), alignment (P, 2), whose column 0
-    says that text and image belong together; ``visual_target`` as in the model's configuration."""
+    """Logits at hidden positions: words (M, vocabulary), regions (N, C), alignment (P, 2) with column 0 for pairs that
+    belong together; ``visual_target`` as in the model's configuration."""
 
     words: Tensor
     regions: Tensor
@@ -54,7 +54,7 @@ class PretrainingLogits:
 
 @dataclass(frozen=True)
 class PretrainingLosses:
-    """The three terms, scalars; a term of which nothing is masked is 0 (the original's was not a number)."""
+    """The three terms, scalars; a term without hidden positions is 0 (in the original it is not a number)."""
 
     words: Tensor
     regions: Tensor
@@ -66,12 +66,12 @@ class PretrainingLosses:
 
 
 def losses_of(logits: PretrainingLogits, *, words: Tensor, regions: Tensor, mismatched: Tensor) -> PretrainingLosses:
-    """The three terms of the original's loss, each a mean over what was asked: 0 where nothing was.
+    """The three terms of the original's loss, each a mean over its hidden positions; 0 without any.
 
     Args:
-        words: (M,) int64 word pieces that were there.
-        regions: (N, C) class distributions or features that were there.
-        mismatched: (P,) int64, 1 where text and image do not belong together, -1 where it is not asked.
+        words: (M,) int64 word pieces that were hidden.
+        regions: (N, C) class distributions or features that were hidden.
+        mismatched: (P,) int64, 1 if text and image do not belong together, -1 if the pair does not count.
     """
     scores = precise(logits.words)
     alignment = F.cross_entropy(precise(logits.alignment), mismatched, ignore_index=-1, reduction="sum")
@@ -100,15 +100,16 @@ def _not_offered(visual_target: object) -> ConfigError:
     )
 
 
-class Pretraining(Output):
+@register
+class Pretraining(Ranking):
     """Captions with hidden words beside images with hidden regions."""
 
-    kind: ClassVar[str] = "pretraining"
-    skill: ClassVar[str] = "pretraining"
-    reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    ranks_gallery: ClassVar[bool] = True
-    own_head: ClassVar[bool] = False
-    shares: ClassVar[bool] = False
+    kind = "pretraining"
+    skill = "pretraining"
+    asks = "Find the image that a caption describes, trained on hidden words and regions alone."
+    methods = ()
+    own_head = False
+    shares = False
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         raise ConfigError("the heads of pretraining are not among a model's heads", remedy="set pretraining: true")
@@ -116,11 +117,11 @@ class Pretraining(Output):
     def architecture(
         self, images: Sequence[str], lookup: Callable[[str], Regions], visual_target: int | None = None
     ) -> dict[str, Any]:
-        """The heads, and what they say of a region: its classes, if the regions of every source have them.
+        """The heads, and their target for regions: class probabilities, if the regions of every source have them.
 
         Raises:
-            RegionError: classes are asked for and the regions have none.
-            ConfigError: another ``visual_target`` is asked for.
+            RegionError: ``visual_target`` requires class probabilities and the regions have none.
+            ConfigError: ``visual_target`` has another value.
         """
         if visual_target not in (None, CLASSES, FEATURES):
             raise _not_offered(visual_target)
@@ -143,17 +144,12 @@ class Pretraining(Output):
 
     # --- the data's side --------------------------------------------------------------------------------------
     def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> Sequence[Example]:
-        """The captions that mismatched pairs are made with: all of the training set's."""
+        """All captions of the training set, for mismatched pairs."""
         return examples
 
-    def pairs(
-        self,
-        examples: Sequence[Example],
-        rng: np.random.Generator | None = None,
-        pool: Sequence[Example] | None = None,
-    ) -> list[list[tuple[str, str]]]:
-        """One pair an example; in training (``rng`` given) every other one, on average, has a caption of ``pool`` that
-        belongs to another image.
+    def pairs(self, examples: Examples, rng: Rng | None = None, pool: Examples | None = None) -> TextImagePairs:
+        """One pair an example; in training (with ``rng``), half of them on average get another image's caption from
+        ``pool``.
 
         Raises:
             ConfigError: there is no other caption.
@@ -167,10 +163,8 @@ class Pretraining(Output):
             for example, other in zip(examples, mismatched.tolist(), strict=True)
         ]
 
-    def targets(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> dict[str, Tensor]:
-        """Of whole pairs, which match; :meth:`hide` has those of training."""
+    def targets(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> dict[str, Tensor]:
+        """Those of complete, matching pairs; :meth:`hide` makes those of training."""
         return {"mismatched": torch.zeros(len(examples), dtype=torch.int64)}
 
     def hide(
@@ -178,20 +172,20 @@ class Pretraining(Output):
         batch: Batch,
         pairs: Sequence[tuple[str, str]],
         processor: TextProcessor,
-        rng: np.random.Generator,
+        rng: Rng,
         part: slice,
     ) -> Batch:
-        """The batch with hidden words and regions, and what is asked of them.
+        """The batch with hidden words and regions as targets.
 
-        Targets: ``mismatched`` (P,); ``words`` (M,) and ``word_pair`` (M,), the pair that each is in; ``region_pair``
-        (N,), ``region_features`` (N, F) and, where the regions have them, ``region_classes`` (N, C).
+        Targets: ``mismatched`` (P,); ``words`` (M,) and ``word_pair`` (M,), the pair of each; ``region_pair``
+        (N,), ``region_features`` (N, F) and, if the regions have them, ``region_classes`` (N, C).
         """
         mismatched = torch.tensor(
             [text != example.text for (text, _), example in zip(pairs, batch.examples, strict=True)]
         )
         special = torch.tensor([processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")])
         words = ~torch.isin(batch.input_ids, special)
-        # Drawn for the whole batch, so that how many processes divide it changes nothing.
+        # Drawn for the whole batch, so that the number of processes makes no difference.
         draws = [
             torch.from_numpy(rng.random((batch.everywhere, most))[part, :count])
             for most, count in (
@@ -204,7 +198,7 @@ class Pretraining(Output):
         mask = batch.region_mask
         present = batch.boxes.new_ones(batch.boxes.shape[:2], dtype=torch.bool) if mask is None else mask
         chosen, hidden = choose_regions(batch.boxes[:, 1:], present[:, 1:], draws[1])
-        # Of a mismatched pair nothing but the mismatch is asked.
+        # A mismatched pair only contributes the mismatch.
         hidden_words = (labels >= 0) & ~mismatched[:, None]
         hidden_regions = chosen & ~mismatched[:, None]
         targets = {
@@ -235,8 +229,8 @@ class Pretraining(Output):
         return losses_of(logits, words=targets["words"], regions=regions, mismatched=targets["mismatched"])
 
     def score(self, logits: PretrainingLogits, targets: Mapping[str, Tensor]) -> Tensor:
-        """(E,) the mean over what is asked of a pair: is the match seen, the share of hidden words that are found, and
-        that of hidden regions whose most likely class is (where classes are what is asked)."""
+        """(E,) mean of a pair's parts: 1 if the match is recognised, the share of right hidden words and, if classes
+        are predicted, the share of hidden regions with the right class."""
         aligned = (logits.alignment.argmax(1) == targets["mismatched"]).to(torch.float32)
         parts = [(logits.words.argmax(1) == targets["words"], targets["word_pair"])]
         if logits.visual_target == CLASSES:
@@ -250,33 +244,27 @@ class Pretraining(Output):
         return total / asked
 
     def ranks_by(self, key: str) -> str:
-        """The alignment alone, which needs no final state of words and regions."""
+        """The alignment alone, which does not need the final states of words and regions."""
         return f"{key}.alignment"
 
     def matching(self, logits: Tensor) -> Tensor:
-        """(P,) the logit of the probability that a pair belongs together, from (P, 2)."""
+        """(P,) logit of the probability that a pair belongs together, from (P, 2)."""
         return logits[:, 0] - logits[:, 1]
 
-    def prospects(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> Prospects:
-        """Of the question whether a pair matches; a gallery's chance is one over its size."""
+    def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:
+        """Those of the question whether a pair matches; a gallery's chance is one over its size."""
         return Prospects(chance=np.full(len(examples), 0.5), best=np.ones(len(examples)))
 
     def decode(
-        self,
-        logits: PretrainingLogits,
-        examples: Sequence[Example],
-        regions: Sequence[Regions],
-        vocabulary: Sequence[str],
+        self, logits: PretrainingLogits, examples: Examples, regions: RegionSets, vocabulary: Labels
     ) -> list[Prediction]:
-        """For each example its image's id and the probability that they belong together."""
+        """Each example's image id with the probability that text and image belong together."""
         scores = torch.sigmoid(precise(self.matching(logits.alignment))).tolist()
         return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
 
 
-def _another(example: Example, captions: Sequence[Example], rng: np.random.Generator) -> str:
-    """A caption that is neither this image's nor worded like it."""
+def _another(example: Example, captions: Sequence[Example], rng: Rng) -> str:
+    """A caption of another image that differs from this one."""
     for _ in range(TRIES):
         other = captions[int(rng.integers(len(captions)))]
         if other.images[0] != example.images[0] and other.text != example.text:

@@ -1,63 +1,133 @@
-"""The region that a phrase or question refers to: among those detected, or among candidates that the dataset gives.
+"""The region that a phrase or question refers to, among the detected regions or among an example's candidates.
 
-One head scores every region; given candidates are regions too (they follow the detected ones), and their logits are
-gathered. The overlap is the original program's: pixels at both ends belong to a box.
+One head scores every region. Candidates are regions too (they follow the detected ones); their logits are gathered. The
+overlap is computed as in the original program: pixels at both ends belong to a box.
 Axes: E examples, P pairs, R regions (0 is the whole image), C candidates, V visual width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from twelve.errors import RegionError
 from twelve.metrics.referring import iou
-from twelve.outputs.base import Output, Prediction, Prospects
-from twelve.outputs.heads import RegionScorer
-from twelve.outputs.losses import label_at_best, log_odds, sum_over_labels
+from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
+from twelve.outputs.parts.later import Tensor, nn, torch
+from twelve.outputs.parts.losses import label_at_best, log_odds, sum_over_labels
+from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, percent
 from twelve.types.examples import Box, Example
+from twelve.types.predictions import Card, CardImage, Frame, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
 
 THRESHOLD = 0.5
-"""Overlap from which a region counts as the one meant; targets below it are 0."""
-SHOWN = 10
-"""How many of the best boxes a prediction carries: recall is told among the first ten."""
+"""Least overlap with which a region counts as right; targets below it are 0."""
+KEPT = 10
+"""How many of the best boxes a prediction carries: recall is measured among the first ten."""
 SAME_BOX = 1.0
-"""Pixels by which a candidate may differ from the region that was extracted for it (rounding, clipping)."""
+"""Pixels by which a candidate may differ from the region extracted for it (rounding, clipping)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Located(Result):
+    """Where in the image a phrase points.
+
+    Attributes:
+        box: xyxy pixels of the upright image; None if the best box scores below the threshold.
+        alternatives: the best boxes with their scores, best first, whatever the threshold.
+    """
+
+    box: Box | None
+    alternatives: tuple[tuple[Box, float], ...] = ()
+
+    @property
+    def found(self) -> bool:
+        return self.box is not None
+
+    @property
+    def words(self) -> str:
+        if self.box is None:
+            return f"not in the image (at most {percent(self.score)})"
+        x1, y1, x2, y2 = self.box
+        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.score)})"
+
+    @property
+    def frames(self) -> Sequence[tuple[Box, float]]:
+        return () if self.box is None else ((self.box, 1.0), *self.alternatives[1 : 1 + SHOWN])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Result):
+    """One of several candidate boxes.
+
+    Attributes:
+        index, box: the chosen one, counted from 0 (text and pages count boxes from 1); None if it scores below the
+            threshold.
+        alternatives: (index, score) of all of them, best first, whatever the threshold.
+    """
+
+    index: int | None
+    box: Box | None
+    alternatives: tuple[tuple[int, float], ...] = ()
+    boxes: tuple[Box, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
+
+    @property
+    def found(self) -> bool:
+        return self.index is not None
+
+    @property
+    def words(self) -> str:
+        if self.index is None:
+            return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
+        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.score)})"
+
+    @property
+    def frames(self) -> Sequence[tuple[Box, float]]:
+        others = [(self.boxes[index], score) for index, score in self.alternatives if index != self.index]
+        return others if self.box is None else ((self.box, 1.0), *others)
+
+
+@register
 class Region(Output):
     """A region of the image.
 
-    ``Example.target`` is the box meant (xyxy pixels), or, with ``Example.candidates``, the index of the right one; None
-    where it is not known. The regions of an example with candidates must hold the candidates' boxes, anywhere.
+    ``Example.target`` is the right box (xyxy pixels) or, with ``Example.candidates``, the index of the right one; None
+    if it is unknown. The regions of an example with candidates must include the candidates' boxes, at any place.
     """
 
-    kind: ClassVar[str] = "region"
-    skill: ClassVar[str] = "pointing"
-    reads: ClassVar[Literal["fused", "regions"]] = "regions"
+    kind = "region"
+    skill = "pointing"
+    reads = "regions"
+    image_free = "boxes"
+    values = (int, list)
+    index_of = "candidates"
+    asks = "Point at the thing in an image that a phrase or a question refers to."
+    legend = "Solid frame: the right thing. Dashed frame: the model's choice."
+    metrics: ClassVar = {"accuracy": "Share of the examples for which the model points at the right thing."}
+    methods = ("locate", "choose", "guess")
+    example_call = 'locate("the small red cup")'
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, R, V) -> (P, R)."""
-        return RegionScorer(visual_size)
+        from twelve.outputs.parts.heads import PositionScorer
 
-    @torch.no_grad()
+        return PositionScorer(visual_size)
+
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
-        assert isinstance(head, RegionScorer)
-        head.bias.copy_(log_odds(targets["target"][targets["valid"]].mean()))
+        with torch.no_grad():
+            cast(Any, head).bias.copy_(log_odds(targets["target"][targets["valid"]].mean()))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Binary cross-entropy of (E, R) logits with soft overlaps, summed over regions (or candidates), averaged over
-        examples; padded regions (candidates) do not count."""
+        """Binary cross-entropy of (E, R) logits with soft overlaps, summed over regions (or candidates) without
+        padding, averaged over examples."""
         return sum_over_labels(_scored(logits, targets), targets["target"], targets.get("valid"))
 
     def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """(E,) 1 where the best region overlaps the box by more than 0.5 (is the right candidate), else 0."""
+        """(E,) 1 if the best region overlaps the right box by more than 0.5 (is the right candidate), else 0."""
         scored, target = _scored(logits, targets), targets["target"].to(logits.device)
         if "valid" in targets:
             scored = scored.masked_fill(~targets["valid"].to(scored.device), -torch.inf)
@@ -65,13 +135,11 @@ class Region(Output):
             return (scored.argmax(1) == target.argmax(1)).to(torch.float32)
         return (label_at_best(scored, targets.get("overlap", target)) > THRESHOLD).to(torch.float32)
 
-    def targets(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> dict[str, Tensor]:
-        """What :meth:`loss` and :meth:`score` read.
+    def targets(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> dict[str, Tensor]:
+        """Tensors that :meth:`loss` and :meth:`score` read.
 
-        Detected regions, R = 1 + the largest number of regions: ``target`` (E, R) float32 overlap with the box meant,
-        0 below 0.5; ``overlap`` the same without the threshold; ``valid`` (E, R) bool, False where padded.
+        Detected regions, R = 1 + the largest number of regions: ``target`` (E, R) float32 overlap with the right box,
+        0 below 0.5; ``overlap`` the same without the threshold; ``valid`` (E, R) bool, False for padding.
 
         Candidates, C = the largest number of them: ``candidates`` (E, C) int64 columns of the logits; ``target`` (E, C)
         overlap with the right candidate, 0 below 0.5; ``valid`` (E, C).
@@ -79,10 +147,10 @@ class Region(Output):
         Raises:
             RegionError: no region was extracted for a candidate.
         """
-        given = [bool(example.candidates) for example in examples]
-        if any(given) and not all(given):
-            raise ValueError("examples with and without candidates in one batch")
-        if all(given) and given:
+        chosen = [bool(example.candidates) for example in examples]
+        if any(chosen) and not all(chosen):
+            raise ValueError("expected examples with candidates or examples without, found both in one batch")
+        if all(chosen) and chosen:
             return _candidate_targets(examples, regions)
         size = 1 + max((len(r.boxes) for r in regions), default=0)
         overlap, valid = torch.zeros(len(examples), size), torch.zeros(len(examples), size, dtype=torch.bool)
@@ -93,11 +161,9 @@ class Region(Output):
                 overlap[row, : len(found)] = torch.from_numpy(found)
         return {"target": _thresholded(overlap), "overlap": overlap, "valid": valid}
 
-    def prospects(
-        self, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> Prospects:
-        """Share of the regions (the whole image among them) that overlap the box meant by half or more, plain areas
-        as the official metric has it, and whether any does; one of the candidates where these are given."""
+    def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:
+        """The share of the regions (the whole image included) that overlap the right box by half or more, with areas as
+        in the official metric, and whether any does; with candidates, one over their number."""
         chance, best = np.empty(len(examples)), np.ones(len(examples))
         for row, (example, seen) in enumerate(zip(examples, regions, strict=True)):
             if example.candidates:
@@ -108,10 +174,8 @@ class Region(Output):
             chance[row], best[row] = sum(right) / len(right), any(right)
         return Prospects(chance, best)
 
-    def decode(
-        self, logits: Tensor, examples: Sequence[Example], regions: Sequence[Regions], vocabulary: Sequence[str]
-    ) -> list[Prediction]:
-        """For each row of (E, R) logits the best box (xyxy pixels), or with candidates the best one's index.
+    def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
+        """The best box (xyxy pixels) of each row of (E, R) logits or, with candidates, the best one's index.
 
         The score is the sigmoid of its logit; ``alternatives`` are the best ten boxes, or all candidates, best first.
         """
@@ -124,17 +188,38 @@ class Region(Output):
                 row, values, shown = row[columns], range(len(columns)), len(columns)
             else:
                 values = [cast(Box, tuple(box)) for box in _with_whole(seen).tolist()]
-                row, shown = row[: len(values)], SHOWN
+                row, shown = row[: len(values)], KEPT
             order = np.argsort(-row, kind="stable")[:shown]
             shares = torch.sigmoid(torch.from_numpy(row[order])).tolist()
             ranked = tuple((values[column], share) for column, share in zip(order, shares, strict=True))
             found.append(Prediction(*ranked[0], alternatives=ranked))
         return found
 
+    def card(self, record: RecordedPrediction) -> Card:
+        meant, predicted = _shown(record, record.target), _shown(record, record.value)
+        others = [box for box in record.candidates if box not in (meant, predicted)]
+        frames = [Frame(box, "candidate") for box in others]
+        frames += [Frame(meant, "wanted")] if meant is not None else []
+        frames += [Frame(predicted, "predicted")] if predicted is not None else []
+        says = f"the dashed frame, with confidence {record.score:.0%}"
+        if record.candidates:
+            says += f", out of {len(record.candidates)} candidates"
+        wanted = "the solid frame"
+        if meant is not None and predicted is not None:
+            wanted += f"; the two overlap by {iou(meant, predicted):.0%}"
+        return Card(record.text, [CardImage(image, frames) for image in record.images[:1]], says, wanted)
+
+    def result(self, found: Prediction, context: Context) -> Located | Chosen:
+        value = found.value if context.threshold is None or found.score >= context.threshold else None
+        if not context.boxes:
+            return Located(box=value, alternatives=found.alternatives, **context.fields)
+        box = None if value is None else context.boxes[value]
+        return Chosen(index=value, box=box, alternatives=found.alternatives, boxes=context.boxes, **context.fields)
+
 
 def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float32]:
-    """(R,) intersection over union of (R, 4) boxes with one box, xyxy, pixels at both ends included: a box is
-    (x2 - x1 + 1)(y2 - y1 + 1) pixels large. Computed in float64."""
+    """(R,) intersection over union of (R, 4) boxes with one box, xyxy. Pixels at both ends are included: the area of
+    a box is (x2 - x1 + 1)(y2 - y1 + 1). Computed in float64."""
     ours, one = boxes.astype(np.float64), np.asarray(box, dtype=np.float64)
     sides = np.minimum(ours[:, 2:], one[2:]) - np.maximum(ours[:, :2], one[:2]) + 1
     shared = np.clip(sides, 0, None).prod(1)
@@ -145,11 +230,10 @@ def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float
 def candidate_columns(example: Example, seen: Regions) -> NDArray[np.int64]:
     """(C,) column of the logits (region 0 is the whole image) that belongs to each candidate's box.
 
-    The region with the nearest corners inside the image is taken, the last of equals: given boxes follow detected
-    ones.
+    It is the region with the nearest corners inside the image, the last of equals: candidates follow detected regions.
 
     Raises:
-        RegionError: no region lies within a pixel of a candidate.
+        RegionError: no region is within a pixel of a candidate.
     """
     limit = np.array([seen.width, seen.height, seen.width, seen.height], dtype=np.float64)
     theirs = np.clip(np.asarray(example.candidates, dtype=np.float64), 0, limit)
@@ -187,8 +271,8 @@ def _candidate_targets(examples: Sequence[Example], regions: Sequence[Regions]) 
 
 
 def _scored(logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-    """The logits that ``target`` speaks of: those of the candidates, or of its R regions (a batch may be padded
-    further for other reasons; what lies beyond is padding in every row)."""
+    """The logits that ``target`` is about: those of the candidates or of its R regions (a batch may be padded
+    further)."""
     if "candidates" in targets:
         return logits.gather(1, targets["candidates"].to(logits.device))
     return logits[:, : targets["target"].shape[1]]
@@ -206,13 +290,22 @@ def _with_whole(seen: Regions) -> NDArray[np.float32]:
 
 def _box(example: Example) -> Box:
     if not isinstance(example.target, Sequence) or len(example.target) != 4 or isinstance(example.target, str):
-        raise TypeError(f"{example.id}: a region's target is a box, not {example.target!r}")
+        raise TypeError(f"{example.id}: expected a box as target, found {example.target!r}")
     return example.target
 
 
 def _index(example: Example) -> int:
     if isinstance(example.target, bool) or not isinstance(example.target, int):
-        raise TypeError(f"{example.id}: with candidates the target is an index, not {example.target!r}")
+        raise TypeError(f"{example.id}: expected a candidate's index as target, found {example.target!r}")
     if not 0 <= example.target < len(example.candidates):
-        raise ValueError(f"{example.id}: candidate {example.target} of {len(example.candidates)}")
+        raise ValueError(f"{example.id}: expected one of {len(example.candidates)} candidates, found {example.target}")
     return example.target
+
+
+def _shown(record: RecordedPrediction, value: Any) -> Box | None:
+    """The box to draw for a target or a value: itself, or the candidate with this index."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(record.candidates):
+        return record.candidates[value]
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 4:
+        return float(value[0]), float(value[1]), float(value[2]), float(value[3])
+    return None

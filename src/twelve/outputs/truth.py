@@ -1,19 +1,26 @@
-"""Is a statement true of one image (FOIL: Shekhar et al. 2017).
+"""Whether a statement is true of one image (FOIL: Shekhar et al. 2017).
 
-The original gave this the head of two images (outputs/pair.py), which halves a batch and so never fitted one; here
-it has a head of its own.
+The original uses the head for two images (outputs/pair.py), which merges every two rows of a batch. Here the output has
+a head of its own.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from twelve.outputs.base import register
 from twelve.outputs.classes import Classes
 
 
+@register
 class Truth(Classes):
-    """True or False; ``Example.target`` is a bool, or None where it is not known."""
+    """True or False; ``Example.target`` is a bool, or None if it is unknown."""
 
-    kind: ClassVar[str] = "truth"
-    skill: ClassVar[str] = "verification"
-    classes: ClassVar[tuple[str | bool, ...]] = (True, False)
+    kind = "truth"
+    skill = "verification"
+    classes = (True, False)
+    values = (bool,)
+    asks = "Say whether a statement is true of an image."
+    legend = "Bars: the model's probability of true and of false; ✓ marks what is right."
+    metrics: ClassVar = {"accuracy": "Share of the statements judged rightly; guessing gives about 50."}
+    methods = ("entails",)

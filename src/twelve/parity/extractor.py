@@ -44,7 +44,7 @@ PROBABILITY = 1e-4
 EXACT = 0.0
 
 MANY = 1000
-"""Among so many proposals some are so nearly tied that rounding swaps them: rows are then told apart by their boxes."""
+"""Rounding swaps some of so many, nearly tied proposals: rows are then matched by their boxes."""
 
 
 def run(path: Path, *, fold: bool = True, console: Console | None = None) -> int:

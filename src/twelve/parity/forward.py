@@ -16,6 +16,7 @@ from torch import Tensor
 from twelve.model.model_outputs import TwelveOutput
 from twelve.model.names import HEADS
 from twelve.model.vilbert import Twelve
+from twelve.outputs import get_output
 from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model, required
 from twelve.parity.recording import Tensors
@@ -89,7 +90,7 @@ class _Passes:
         self.pairs = len(inputs.input_ids)
         known = {key: head["kind"] for key, head in model.config.heads.items()}
         self.keys = {HEADS[kind][0].replace("@", key.removeprefix(kind)): key for key, kind in known.items()}
-        everything = [key for key, kind in known.items() if self.pairs % 2 == 0 or kind != "pair"]
+        everything = [key for key in known if self.pairs % self._images(key) == 0]
         everything += ["word_logit"] if model.config.word_logit else []
         everything += [f"pretraining.{part}" for part in ("words", "regions", "alignment")] * model.config.pretraining
         self.complete = self._forward(everything, explain=True)
@@ -117,26 +118,27 @@ class _Passes:
         """Our head of a recorded tensor. The original returns its alignment scores in place of the two-image head's
         when the batch is odd."""
         key = self.keys.get(name, _LOGITS.get(name))
-        if key is not None and self.pairs % 2 and self.model.config.heads.get(key, {}).get("kind") == "pair":
+        if key is not None and self.pairs % self._images(key):
             key = "pretraining.alignment"
         return key if key in self.complete.logits else None
 
     def _head_difference(self, quantity: str, head: str, theirs: Tensor) -> Difference:
         alone = self._forward((head,)).logits[head]
-        scores_positions = head == "word_logit" or self._kind(head) == "region"
-        where = {"word_logit": "words", "pretraining.words": "words", "pretraining.regions": "regions"}.get(head, "")
-        where = "regions" if self._kind(head) == "region" else where
+        (where, *_) = self.model.reads(head)
+        positions = where != "fused" and not head.startswith("pretraining.")
         worst = Difference(quantity, 0.0, TOLERANCE)
         for ours in (self.complete.logits[head], alone):
-            found = self._compare(quantity, where, ours[..., None] if scores_positions else ours, theirs)
+            found = self._compare(quantity, where, ours[..., None] if positions else ours, theirs)
             worst = max(worst, found, key=lambda difference: difference.largest)
             hidden = self.inputs.region_mask
-            if self._kind(head) == "region" and hidden is not None and bool((ours[~hidden] > MASKED_BELOW).any()):
+            if positions and where == "regions" and hidden is not None and bool((ours[~hidden] > MASKED_BELOW).any()):
                 return Difference(quantity, torch.inf, TOLERANCE, "a region that is not there can win")
         return worst
 
-    def _kind(self, head: str) -> str:
-        return str(self.model.config.heads.get(head, {}).get("kind", ""))
+    def _images(self, head: str) -> int:
+        """Images of an example of a head, so that its pairs come in groups of as many."""
+        heads = self.model.config.heads
+        return get_output(heads[head]["kind"]).images if head in heads else 1
 
     def _compare(self, quantity: str, where: str, ours: Tensor | None, theirs: Tensor) -> Difference:
         """``where`` names the stream whose padding is left out: that of the queries, for attentions (P, N, Q, K)."""

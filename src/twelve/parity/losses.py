@@ -42,7 +42,7 @@ def _compare(task: str, recorded: LossRecord, tensors: Tensors, path: Path) -> l
     output = output_of(recorded.type, path, task)
     targets = targets_of(tensors, task, output)
     logits: Tensor = tensors.get(f"{task}.logits")
-    if output.kind == "region":
+    if output.reads == "regions":
         logits = tensors.get(f"{task}.logits", len(targets["target"]), -1, 1).squeeze(-1)
     try:
         loss = float(output.loss(logits, targets))

@@ -12,6 +12,7 @@ from torch import Tensor
 from twelve.errors import DataError
 from twelve.metrics.retrieval import recall, text_to_image_ranks
 from twelve.model.vilbert import Twelve
+from twelve.outputs import get_output
 from twelve.parity.base import Difference
 from twelve.parity.models import TOLERANCE, Inputs, compare, open_model
 from twelve.parity.recording import REMEDY, Recorded, Tensors, read
@@ -72,7 +73,7 @@ def cross_scores(model: Twelve, inputs: Inputs) -> Tensor:
     texts = model.encode_texts(inputs.input_ids, inputs.text_mask, inputs.segment_ids, inputs.task_rows)
     images = model.encode_images(inputs.features, inputs.boxes, inputs.region_mask)
     count = len(inputs.features)
-    key = next((key for key, head in model.config.heads.items() if head["kind"] == "alignment"), "alignment")
+    key = next((key for key, head in model.config.heads.items() if get_output(head["kind"]).ranks_gallery), "alignment")
     rows = [
         model.fuse(texts, images, torch.full((count,), text), torch.arange(count), outputs=(key,)).logits[key][:, 0]
         for text in range(len(inputs.input_ids))

@@ -42,7 +42,7 @@ def output_of(kind: str, file: Path, record: str) -> Output:
 def targets_of(tensors: Tensors, prefix: str, output: Output) -> dict[str, Tensor]:
     """What ``output`` scores against, from the tensors ``prefix.target`` and ``prefix.multiple_choice_ids``."""
     target = tensors.get(f"{prefix}.target")
-    if output.kind == "region":
+    if output.reads == "regions":
         target = tensors.get(f"{prefix}.target", -1, -1, 1).squeeze(-1)
     targets = {"target": target}
     name = f"{prefix}.multiple_choice_ids"

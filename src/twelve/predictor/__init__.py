@@ -1,4 +1,4 @@
-"""Using a trained model: look at an image once, then ask.
+"""Using a trained model: extract an image's regions once, then ask any number of questions.
 
 model = twelve.load("runs/real-sample")
 scene = model.look("photograph.jpg")
@@ -10,36 +10,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from twelve.predictor.attention import Attention
-    from twelve.predictor.loading import load
-    from twelve.predictor.predictor import Predictor
-    from twelve.predictor.questions import Question
-    from twelve.predictor.results import Answer, Chosen, Judged, Located, Matched, Result, Verified
-    from twelve.predictor.scene import Scene
+    from twelve.outputs.answer import Answered as Answered
+    from twelve.outputs.pair import Verified as Verified
+    from twelve.outputs.parts.result import Judged as Judged
+    from twelve.outputs.parts.result import Result as Result
+    from twelve.outputs.region import Chosen as Chosen
+    from twelve.outputs.region import Located as Located
+    from twelve.predictor.attention import Attention as Attention
+    from twelve.predictor.loading import load as load
+    from twelve.predictor.matched import Matched as Matched
+    from twelve.predictor.predictor import Predictor as Predictor
+    from twelve.predictor.questions import Question as Question
+    from twelve.predictor.scene import Scene as Scene
 
 # Imported when first used, so that what is asked can be checked before torch is there.
 _LAZY = {
-    "Attention": "attention",
-    "load": "loading",
-    "Predictor": "predictor",
-    "Question": "questions",
-    **dict.fromkeys(("Answer", "Chosen", "Judged", "Located", "Matched", "Result", "Verified"), "results"),
-    "Scene": "scene",
+    "Answered": "outputs.answer",
+    "Attention": "predictor.attention",
+    "Chosen": "outputs.region",
+    "Judged": "outputs.parts.result",
+    "load": "predictor.loading",
+    "Located": "outputs.region",
+    "Matched": "predictor.matched",
+    "Predictor": "predictor.predictor",
+    "Question": "predictor.questions",
+    "Result": "outputs.parts.result",
+    "Scene": "predictor.scene",
+    "Verified": "outputs.pair",
 }
-__all__ = [
-    "Answer",
-    "Attention",
-    "Chosen",
-    "Judged",
-    "Located",
-    "Matched",
-    "Predictor",
-    "Question",
-    "Result",
-    "Scene",
-    "Verified",
-    "load",
-]
+__all__ = [*_LAZY]
 
 
 def __getattr__(name: str) -> Any:
@@ -47,4 +46,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return getattr(importlib.import_module(f"twelve.{_LAZY[name]}"), name)

@@ -1,4 +1,4 @@
-"""What a model can be asked, as its folder says: all checks of what is asked that need no network, and not torch."""
+"""What a model can be asked, according to its folder: the checks of questions that need neither network nor torch."""
 
 from __future__ import annotations
 
@@ -9,23 +9,14 @@ from typing import Any
 from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.model.processor import TwelveProcessor
+from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import Turn, check_shape, check_text, turns_of
 from twelve.tasks.base import Task, all_tasks
 from twelve.types.examples import Box
 
-METHODS = {
-    "answer": "answer",
-    "alignment": "match",
-    "region": "locate",
-    "pair": "verify",
-    "entailment": "entails",
-    "truth": "entails",
-}
-"""What asks a task of a kind, where the task itself names nothing else."""
-
 
 def check_head(name: str, heads: Mapping[str, object], run: str | Path) -> None:
-    """Raise ConfigError for what is none of a model's heads, naming its folder ``run``."""
+    """Raise ConfigError if a model has no head of this name; names its folder ``run``."""
     if name not in heads:
         raise ConfigError(
             f"the model has no output {name!r}{nearest(name, heads)}",
@@ -43,7 +34,7 @@ class Abilities:
 
     Attributes:
         processor, heads: as saved.
-        methods: method -> the tasks that it can ask, the first being the default.
+        methods: method -> the tasks that it can ask; the first is the default.
         titles: task -> its name for people.
     """
 
@@ -60,12 +51,13 @@ class Abilities:
         for name, key in processor.task_outputs.items():
             kind = heads[key]["kind"] if key in heads else None
             task = known.get(name)
-            said = task.method if task is not None and task.kind == kind else ""
-            if method := said or METHODS.get(str(kind), ""):
+            chosen = task.method if task is not None and task.kind == kind else ""
+            output = OUTPUTS.get(str(kind))
+            for method in (chosen,) if chosen else output.methods[:1] if output is not None else ():
                 self.methods.setdefault(method, []).append(name)
 
     def task_for(self, method: str, task: str | None = None) -> str:
-        """The task that a method asks; ``task`` chooses among several.
+        """The task that a method asks; ``task`` selects one of several.
 
         Raises:
             ConfigError: the model was not trained on such a task.
@@ -97,10 +89,10 @@ class Abilities:
         threshold: float | None = None,
         images: int | None = None,
     ) -> None:
-        """Raise what :meth:`question` (or :meth:`match`, of one caption) would, before any image is looked at.
+        """Raise what :meth:`question` (or :meth:`match` with one caption) would, before any image is opened.
 
         Args:
-            images: how many it is asked of; None: that is not looked at.
+            images: number of images of the question; None to leave that unchecked.
 
         Raises:
             ConfigError: see :meth:`question`.
@@ -111,11 +103,11 @@ class Abilities:
             self.check_words(each)
 
     def check_words(self, text: object) -> None:
-        """Raise ConfigError for a text that is none, or of which nothing would reach the model but [CLS] and [SEP]."""
+        """Raise ConfigError if a text is not a string, or becomes nothing but [CLS] and [SEP]."""
         check_text(text)
         assert isinstance(text, str)
         if not text.strip():
-            raise ConfigError("there is nothing asked", remedy="give a text")
+            raise ConfigError("expected a text, found an empty one", remedy="give a text")
         pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
         if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
-            raise ConfigError(f"nothing asked: this text has no words: {describe(text)}", remedy="give a text")
+            raise ConfigError(f"this text has no words: {describe(text)}", remedy="give a text")

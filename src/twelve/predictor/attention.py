@@ -1,4 +1,4 @@
-"""Which words look at which regions, and back.
+"""Attention between words and regions.
 
 Axes: N heads, L words (the task token among them), R regions (0 is the whole image).
 """
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.predictor.drawing import caption_below, framed, heated
+from twelve.outputs.parts.drawing import caption_below, framed, heated
 from twelve.types.examples import Box
 
 
 @dataclass(frozen=True, repr=False)
 class Attention:
-    """The attention of one answer.
+    """The attention of one result.
 
     Attributes:
         words: L word pieces; "[TASK]" is the task's token.
@@ -27,7 +27,7 @@ class Attention:
             ``connection.3.image`` regions over words (N, R, L), ``text.5`` words over words (N, L, L), ``image.2``
             regions over regions (N, R, R). Steps are counted from 0; every row of keys sums to 1. With one stream,
             ``layers.3`` is (N, L + R, L + R), and ``layers.3.text`` and ``.image`` are connections too.
-        image: the photograph, if it is at hand.
+        image: the photograph, or None.
     """
 
     words: tuple[str, ...]
@@ -40,7 +40,7 @@ class Attention:
 
     @property
     def connections(self) -> int:
-        """How many steps there are at which words look at regions and back."""
+        """Number of steps at which words and regions attend to each other."""
         return len(self._steps)
 
     @property
@@ -48,7 +48,7 @@ class Attention:
         return [name.removesuffix(".text") for name in self.maps if name.endswith(".text")]
 
     def words_to_regions(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
-        """(L, R): where each word looks. The mean over connections and heads, or one of them, counted from 0.
+        """(L, R): attention of each word to the regions. The mean over connections and heads, or one of them, from 0.
 
         Raises:
             ValueError: there is no such connection or head.
@@ -56,16 +56,16 @@ class Attention:
         return self._mean("text", connection, head)
 
     def regions_to_words(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
-        """(R, L): what each region reads; as :meth:`words_to_regions`."""
+        """(R, L): attention of each region to the words; as :meth:`words_to_regions`."""
         return self._mean("image", connection, head)
 
     def draw(
         self, word: int | str | None = None, connection: int | None = None, head: int | None = None
     ) -> Image.Image:
-        """The image, its regions glowing where a word looks.
+        """The image with the regions highlighted that a word attends to.
 
         Args:
-            word: its place, or the word itself; None: all words of the text together.
+            word: its index, or the word itself; None for the mean of all words.
 
         Raises:
             ValueError: there is no such word, connection or head, or no image.
@@ -81,10 +81,10 @@ class Attention:
             weights, name = rows[place], self.words[place]
         drawn = heated(self.image, self.boxes[1:], weights[1:])
         best = int(np.argmax(weights[1:])) + 1 if len(weights) > 1 else 0
-        return caption_below(framed(drawn, [(self.boxes[best], 1.0)]), f"where {name!r} looks")
+        return caption_below(framed(drawn, [(self.boxes[best], 1.0)]), f"attention of {name!r}")
 
     def to_dict(self) -> dict[str, object]:
-        """Words, boxes and both means, for a page."""
+        """Words, boxes and both means as plain values."""
         return {
             "words": list(self.words),
             "boxes": [list(map(float, box)) for box in self.boxes],

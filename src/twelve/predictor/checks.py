@@ -1,4 +1,4 @@
-"""The checks of what is asked that need no model."""
+"""Checks of questions that need no model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import numpy as np
 
 from twelve.errors import ConfigError
 from twelve.formats.records import describe, writable
+from twelve.outputs import OUTPUTS
 from twelve.types.examples import Box
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-SINGLE = ("answer", "locate", "entails", "choose", "guess")
-"""Methods that are asked of one image."""
+METHODS = {method: output.images for output in OUTPUTS.values() for method in output.methods if method != "match"}
+"""Methods that ask a question, and the number of images that they take."""
 CHOOSING = ("choose", "guess")
-"""Methods that are asked of given boxes."""
+"""Methods that choose among candidate boxes."""
 FINDING = ("locate", *CHOOSING)
-"""Methods with a threshold."""
+"""Methods that take a threshold."""
 ANSWERS = ("yes", "no", "n/a")
 """Answers in a dialogue."""
 
@@ -31,7 +32,7 @@ Turn: TypeAlias = "tuple[str, str] | Mapping[str, str]"
 Turns: TypeAlias = "tuple[tuple[str, str], ...]"
 
 MOST_TEXT, MOST_BOXES = 100_000, 1_000
-"""Characters of a text and boxes to choose among: more are a mistake, and take a processor minutes."""
+"""Most characters of a text and most candidate boxes: more would take minutes."""
 
 _BOXES = "give four numbers per box: x1, y1, x2, y2"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
@@ -41,20 +42,22 @@ def turns_of(dialogue: object) -> Turns:
     """The turns of a dialogue, answers in lower case.
 
     Raises:
-        ConfigError: they are none, or an answer is not yes, no or n/a; names the turn, counted from 1.
+        ConfigError: it is no dialogue, or an answer is not yes, no or n/a; names the turn, counted from 1.
     """
     if isinstance(dialogue, str | bytes | Mapping) or not isinstance(dialogue, Iterable):
-        raise ConfigError(f"this is no dialogue: {describe(dialogue)}", remedy=_TURNS)
+        raise ConfigError(f"expected a dialogue, found {describe(dialogue)}", remedy=_TURNS)
     found = []
     for number, turn in enumerate(dialogue, start=1):
         pair: Any = tuple(turn) if isinstance(turn, list | tuple) else ()
         if isinstance(turn, Mapping) and set(turn) == {"question", "answer"}:
             pair = turn["question"], turn["answer"]
         if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise ConfigError(f"turn {number} is no question with its answer: {describe(turn)}", remedy=_TURNS)
+            raise ConfigError(
+                f"turn {number}: expected a question and its answer, found {describe(turn)}", remedy=_TURNS
+            )
         question, answer = pair[0].strip(), pair[1].strip().lower()
         if not question:
-            raise ConfigError(f"turn {number} asks nothing", remedy=_TURNS)
+            raise ConfigError(f"turn {number} has an empty question", remedy=_TURNS)
         if answer not in ANSWERS:
             raise ConfigError(f"the answer of turn {number} is {describe(pair[1])}", remedy="answer yes, no or n/a")
         found.append((question, answer))
@@ -69,28 +72,28 @@ def readable(turns: Turns) -> str:
 
 
 def texts_of(texts: object) -> list[Any]:
-    """One text or several as a list; what the items are is not looked at."""
+    """One text or several as a list; the items are not checked."""
     if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
         return [texts]
     return list(texts)
 
 
 def check_text(text: object) -> None:
-    """Raise ConfigError for what the tokenizer cannot take: bytes of another encoding become half characters, and
-    megabytes take it half a minute, of which a model reads a line."""
+    """Raise ConfigError for a text that the tokenizer cannot take: one with unpaired surrogates (from bytes that are
+    not UTF-8), or one of megabytes, which would take half a minute."""
     if isinstance(text, str) and len(text) > MOST_TEXT:
         raise ConfigError(f"a text of {len(text):,} characters", remedy=f"give at most {MOST_TEXT:,}")
     if not isinstance(text, str) or not writable(text.replace("\0", "")):
-        raise ConfigError(f"this is no text: {describe(text)}", remedy="give a text in UTF-8")
+        raise ConfigError(f"expected a text, found {describe(text)}", remedy="give a text in UTF-8")
 
 
 def check_threshold(threshold: object) -> None:
-    """Raise ConfigError for what is neither None nor a number in 0..1."""
+    """Raise ConfigError unless the threshold is None or a number in 0..1."""
     if threshold is None:
         return
     shown = describe(threshold)
     if isinstance(threshold, Real):
-        with suppress(OverflowError):  # of whole numbers beyond every float
+        with suppress(OverflowError):  # an int that no float holds
             if 0 <= float(threshold) <= 1 and not isinstance(threshold, bool):
                 return
             shown = str(threshold)
@@ -98,10 +101,10 @@ def check_threshold(threshold: object) -> None:
 
 
 def check_shape(method: str, boxes: bool, threshold: object, images: int | None = None) -> None:
-    """Raise ConfigError where a method is given what it does not take, or lacks what it needs.
+    """Raise ConfigError if a method gets an argument that it does not take, or lacks one that it needs.
 
     Args:
-        images: how many; None: that is not known yet.
+        images: their number; None if it is not known yet.
     """
     if boxes and method not in CHOOSING:
         raise ConfigError(f"boxes are not for {method}", remedy=f"leave them out, or ask {' or '.join(CHOOSING)}")
@@ -110,37 +113,36 @@ def check_shape(method: str, boxes: bool, threshold: object, images: int | None 
     if threshold is not None and method not in FINDING:
         raise ConfigError(f"a threshold is not for {method}", remedy=f"leave it out: it is for {', '.join(FINDING)}")
     check_threshold(threshold)
-    wanted = 1 if method in SINGLE else 2
+    wanted = METHODS.get(method, 1)
     if images == 0:
         raise ConfigError("there is no image to ask about", remedy="give the scene of an image")
     if images is not None and images != wanted:
-        raise ConfigError(
-            f"{method} is asked of {wanted} image{'s' * (wanted > 1)}, {images} given", remedy=f"give {wanted}"
-        )
+        problem = f"{method}: expected {wanted} image{'s' * (wanted > 1)}, found {images}"
+        raise ConfigError(problem, remedy=f"give {wanted}")
 
 
 def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     """Boxes as tuples.
 
     Raises:
-        ConfigError: they are not boxes.
+        ConfigError: they are no boxes.
     """
     try:
         found = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch says so of tensors with gradients
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one: tensors with gradients
         raise ConfigError("these are not boxes", remedy=_BOXES) from None
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
-        raise ConfigError(f"boxes of shape {found.shape}", remedy=_BOXES)
-    if len(found) > MOST_BOXES:  # each looks at every other: their square is what it takes
+        raise ConfigError(f"expected boxes of shape (C, 4), found {found.shape}", remedy=_BOXES)
+    if len(found) > MOST_BOXES:  # the cost grows with their square
         raise ConfigError(f"{len(found):,} boxes", remedy=f"give at most {MOST_BOXES:,} at once")
     if not np.isfinite(found).all():
         number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
-        raise ConfigError(f"box {number} of {len(found)} holds a number that is not finite", remedy=_BOXES)
+        raise ConfigError(f"box {number} of {len(found)} has a number that is not finite", remedy=_BOXES)
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
 
 
 def share_inside(box: Box, size: tuple[int, int]) -> float:
-    """Which share of a box (xyxy pixels) lies in an image of a size (width, height); 0 for a box without an area."""
+    """Share of a box (xyxy pixels) inside an image of a size (width, height); 0 for a box without an area."""
     area = (box[2] - box[0]) * (box[3] - box[1])
     width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
     return width * height / area if min(width, height, box[2] - box[0], box[3] - box[1]) > 0 else 0.0

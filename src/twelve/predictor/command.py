@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_
 from twelve.formats.data_root import image_key
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode
-from twelve.predictor.lines import Asked
-from twelve.predictor.results import Matched, Result, json_text
+from twelve.outputs.parts.result import Result, json_text
+from twelve.predictor.lines import Request
+from twelve.predictor.matched import Matched
 from twelve.progress import Track
 
 if TYPE_CHECKING:
@@ -27,67 +29,67 @@ if TYPE_CHECKING:
 
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
-"""How files of weights end: what ends so is a path, not the name of a package or of published weights."""
+"""Suffixes of weight files: such a value is a path, not the name of a package or of published weights."""
 
 _LINE = 1 << 24
-"""Bytes of a file's first line that are read to see whether it is an answer."""
+"""Most bytes of a file's first line that are read to recognise results."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What came of it: a result, or why there is none."""
+class Outcome:
+    """The result of a question, or the reason why there is none."""
 
-    asked: Asked
+    request: Request
     result: Result | None
     error: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        names = [str(image) for image in self.asked.images]
-        tree: dict[str, Any] = {**self.asked.extra, "image": names[0]} if len(names) == 1 else {**self.asked.extra}
+        names = [str(image) for image in self.request.images]
+        tree: dict[str, Any] = {**self.request.extra, "image": names[0]} if len(names) == 1 else {**self.request.extra}
         if len(names) > 1:
             tree["images"] = names
-        tree["method"] = self.asked.method
+        tree["method"] = self.request.method
         if self.result is None:
-            return {**tree, "text": self.asked.text, "error": self.error}
+            return {**tree, "text": self.request.text, "error": self.error}
         return {**tree, **self.result.to_dict()}
 
     def line(self, names: Mapping[Path, str]) -> str:
-        """For people; ``names`` of images are those of :func:`short_names`."""
-        shown = " + ".join(names[image] for image in self.asked.images)
-        said = f"error: {self.error}" if self.result is None else self.result.said
-        return one_line(f"{shown}: {self.asked.text} -> {said}")
+        """The outcome in one line of text; ``names`` of images are those of :func:`short_names`."""
+        shown = " + ".join(names[image] for image in self.request.images)
+        words = f"error: {self.error}" if self.result is None else self.result.words
+        return one_line(f"{shown}: {self.request.text} -> {words}")
 
     def warnings(self) -> list[str]:
-        """Those of the answer, with the images that they are about."""
+        """The result's warnings, with its images."""
         found = () if self.result is None else self.result.warnings
-        return [f"{' + '.join(map(str, self.asked.images))}: {warning}" for warning in found]
+        return [f"{' + '.join(map(str, self.request.images))}: {warning}" for warning in found]
 
 
-def check_outputs(everything: Sequence[Asked], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
-    """Refuse outputs that cannot be written, or that would take the place of what is read, before any work is done.
+def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
+    """Refuse output files that cannot be written, or would replace an input, before any work is done.
 
     Raises:
-        ConfigError: an output is also an input, through whatever links; ``out`` is a file that is none of answers.
+        ConfigError: an output is also an input (links are followed); ``out`` is a file of something else than results.
         TwelveError: it cannot be written.
     """
-    read = {os.path.realpath(image) for asked in everything for image in asked.images}
+    read = {os.path.realpath(image) for request in requests for image in request.images}
     if jsonl is not None:
         read.add(os.path.realpath(jsonl))
     written = [] if out is None else [out]
     if draw is not None:
         check_folder(draw)
-        written += [_drawing(draw, number, asked) for number, asked in enumerate(everything)]
+        written += [_drawing(draw, number, request) for number, request in enumerate(requests)]
     if out is not None:
         check_file(out)
         if os.path.realpath(out) not in read:
-            _check_answers(out)
+            _check_results(out)
     for path in written:
         if os.path.realpath(path) in read:
-            raise ConfigError("would be replaced, and is asked about", file=path, remedy="write to another place")
+            raise ConfigError("this input would be replaced", file=path, remedy="write to another place")
 
 
-def _check_answers(out: Path) -> None:
-    """Refuse to replace a file that does not begin with an answer, as :func:`write` writes them."""
+def _check_results(out: Path) -> None:
+    """Refuse to replace a file that does not begin with a result of :func:`write`."""
     if not out.exists() or not out.stat().st_size:
         return
     with out.open("rb") as file:
@@ -97,96 +99,68 @@ def _check_answers(out: Path) -> None:
     except ValueError:
         first = None
     if not isinstance(first, dict) or "method" not in first or not {"image", "images"} & set(first):
-        problem = "would be replaced, and holds something else than answers"
+        problem = "this file would be replaced, and is not a file of results"
         raise ConfigError(problem, file=out, remedy="write to another place")
 
 
-def predict(predictor: Predictor, everything: Sequence[Asked]) -> Iterator[Said]:
-    """Answers in order; each image is looked at once, as long as its questions follow one another.
+def predict(predictor: Predictor, requests: Sequence[Request]) -> Iterator[Outcome]:
+    """Outcomes in order; an image is opened once for all questions about it that follow one another.
 
-    What cannot be asked of the model at all is an error; an image that cannot be read or a box outside it only costs
-    its own answers.
-
-    Raises:
-        ConfigError, DataError: the model has no task for this, or a text says nothing.
-    """
-    check(predictor, everything)
-    _ = predictor.extractor  # what cannot look at all is no fault of the first image
-    with Track("asking", len(everything), "questions") as track:
-        for part in _by_images(everything):
-            yield from _of_images(predictor, part)
-            track.advance(len(part))
-
-
-def check(abilities: Abilities, everything: Iterable[Asked]) -> None:
-    """Refuse what cannot be asked of a model at all.
+    If an image cannot be read, or a box lies outside it, only its own questions have no result.
 
     Raises:
-        ConfigError, DataError: the model has no task for this, or a text says nothing.
+        ConfigError, DataError: the model has no task for a question, or a text is empty.
     """
-    for asked in everything:
-        _check(abilities, asked)
+    check(predictor, requests)
+    _ = predictor.extractor  # an extractor that cannot be opened is no fault of the first image
+    with Track("asking", len(requests), "questions") as track:
+        for _, part in groupby(requests, key=lambda request: request.images):
+            outcomes = _of_images(predictor, list(part))
+            yield from outcomes
+            track.advance(len(outcomes))
 
 
-def _check(abilities: Abilities, asked: Asked) -> None:
-    try:
-        abilities.check(asked.method, asked.said, task=asked.task, boxes=asked.boxes, threshold=asked.threshold)
-    except ConfigError as error:
-        if asked.place is None:
-            raise
-        raise DataError(
-            error.problem, file=asked.place.file, record=asked.place.place, remedy=error.remedy or "remove the line"
-        ) from None
+def check(abilities: Abilities, requests: Iterable[Request]) -> None:
+    """Refuse questions that a model cannot be asked.
+
+    Raises:
+        ConfigError, DataError: the model has no task for a question, or a text is empty.
+    """
+    for request in requests:
+        try:
+            abilities.check(**request.arguments)
+        except ConfigError as error:
+            if (line := request.place) is None:
+                raise
+            remedy = error.remedy or "remove the line"
+            raise DataError(error.problem, file=line.file, record=line.place, remedy=remedy) from None
 
 
-def _by_images(everything: Sequence[Asked]) -> Iterator[list[Asked]]:
-    """Runs of questions about the same images."""
-    part: list[Asked] = []
-    for asked in everything:
-        if part and asked.images != part[0].images:
-            yield part
-            part = []
-        part.append(asked)
-    if part:
-        yield part
-
-
-def _of_images(predictor: Predictor, part: Sequence[Asked]) -> list[Said]:
+def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcome]:
+    """The outcomes of questions about the same images."""
     scenes: list[Scene] = []
-    for image in part[0].images:
+    for image in requests[0].images:
         try:
             scenes.append(predictor.look(image))
         except RegionError as error:
-            which = f"{image}: " if len(part[0].images) > 1 else ""
-            return [Said(asked, None, which + error.problem) for asked in part]
+            which = f"{image}: " if len(requests[0].images) > 1 else ""
+            return [Outcome(request, None, which + error.problem) for request in requests]
+    return _of_scenes(predictor, requests, scenes)
+
+
+def _of_scenes(predictor: Predictor, requests: Sequence[Request], scenes: Sequence[Scene]) -> list[Outcome]:
     try:
-        return [Said(asked, found) for asked, found in zip(part, _ask(predictor, part, scenes), strict=True)]
+        questions = [predictor.question(scenes=scenes, **request.arguments) for request in requests]
+        return [Outcome(*pair) for pair in zip(requests, predictor.ask(questions), strict=True)]
     except TwelveError as error:
-        if len(part) == 1:
-            return [Said(part[0], None, error.problem)]
-    return [_alone(predictor, asked, scenes) for asked in part]  # one of them is at fault: each only its own
-
-
-def _alone(predictor: Predictor, asked: Asked, scenes: Sequence[Scene]) -> Said:
-    try:
-        return Said(asked, _ask(predictor, [asked], scenes)[0])
-    except TwelveError as error:
-        return Said(asked, None, error.problem)
-
-
-def _ask(predictor: Predictor, part: Sequence[Asked], scenes: Sequence[Scene]) -> list[Result]:
-    return predictor.ask(
-        [
-            predictor.question(
-                asked.method, asked.said, scenes, task=asked.task, boxes=asked.boxes, threshold=asked.threshold
-            )
-            for asked in part
-        ]
-    )
+        if len(requests) == 1:
+            return [Outcome(requests[0], None, error.problem)]
+    # One of them has an error: only that one fails.
+    return [outcome for request in requests for outcome in _of_scenes(predictor, [request], scenes)]
 
 
 def write(
-    said: Iterable[Said],
+    outcomes: Iterable[Outcome],
     *,
     out: Path | None,
     as_json: bool,
@@ -194,47 +168,50 @@ def write(
     stream: IO[str],
     names: Mapping[Path, str],
 ) -> int:
-    """Write answers as they come (to ``out`` complete or not at all), and drawings; how many there are not.
+    """Write outcomes as they come (to ``out`` completely or not at all), and drawings.
 
     Args:
-        names: of images, in text.
+        names: of images, for text.
+
+    Returns:
+        The number of questions without a result.
     """
     if out is None:
-        return _write(said, _json if as_json else lambda one: one.line(names), draw, stream)
+        return _write(outcomes, _json if as_json else lambda one: one.line(names), draw, stream)
     with replacing(out) as partial, partial.open("w", encoding="utf-8") as file:
-        return _write(said, _json, draw, file)
+        return _write(outcomes, _json, draw, file)
 
 
-def _json(said: Said) -> str:
+def _json(outcome: Outcome) -> str:
     """A line of JSON."""
-    return json_text(said.to_dict())
+    return json_text(outcome.to_dict())
 
 
-def _write(said: Iterable[Said], text: Callable[[Said], str], draw: Path | None, stream: IO[str]) -> int:
+def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Path | None, stream: IO[str]) -> int:
     missing = 0
-    warned: set[str] = set()
-    for number, one in enumerate(said):
+    printed: set[str] = set()
+    for number, one in enumerate(outcomes):
         print(text(one), file=stream, flush=True)
-        warn(one.warnings(), warned)
+        warn(one.warnings(), printed)
         missing += one.result is None
         if draw is not None and one.result is not None:
             draw.mkdir(parents=True, exist_ok=True)
-            with replacing(_drawing(draw, number, one.asked)) as partial:
+            with replacing(_drawing(draw, number, one.request)) as partial:
                 one.result.draw().save(partial, "PNG")
     return missing
 
 
-def warn(warnings: Iterable[str], told: set[str]) -> None:
-    """Print warnings that were not ``told`` yet to stderr, a line each."""
+def warn(warnings: Iterable[str], printed: set[str]) -> None:
+    """Print warnings to stderr, a line each, except those in ``printed``, which they are added to."""
     for warning in warnings:
-        if warning not in told:
-            told.add(warning)
+        if warning not in printed:
+            printed.add(warning)
             print(one_line(f"warning: {warning}"), file=sys.stderr, flush=True)
 
 
-def _drawing(folder: Path, number: int, asked: Asked) -> Path:
-    """The file that an answer is drawn into."""
-    return folder / f"{number:05}-{asked.images[0].stem}.png"
+def _drawing(folder: Path, number: int, request: Request) -> Path:
+    """The file of a drawing."""
+    return folder / f"{number:05}-{request.images[0].stem}.png"
 
 
 def match(
@@ -245,14 +222,14 @@ def match(
     regions: Path | None = None,
     task: str | None = None,
 ) -> tuple[Matched, dict[str, str]]:
-    """How well captions and images (named by their paths) go together, and {file: why} of those that cannot be read.
+    """How well captions and images (named by their paths) match, and {file: reason} of images that cannot be read.
 
     Args:
-        regions: a region store that holds some of the images by the names of their files; the others are looked at.
+        regions: a region store with some of the images, by file name; the regions of the others are extracted.
 
     Raises:
-        ConfigError: the model has no task for this, or a caption says nothing.
-        RegionError: there are no regions in ``regions``, or those of another extractor; no image can be read.
+        ConfigError: the model has no task for this, or a caption is empty.
+        RegionError: ``regions`` is empty or was made by another extractor; no image can be read.
     """
     from twelve.regions.store.region_store import RegionStore
 
@@ -261,7 +238,7 @@ def match(
     stored = {} if store is None else _stored(predictor, store)
     scenes: list[Scene] = []
     failed: dict[str, str] = {}
-    with Track("looking", len(images), "images") as track:
+    with Track("extracting", len(images), "images") as track:
         for image in images:
             known = stored.get(image_key(image.name))
             try:
@@ -275,11 +252,12 @@ def match(
     return predictor.match(scenes, captions, task=task), failed
 
 
-def check_looking(weights: str | None, device: str) -> None:
-    """Refuse what cannot be where a model looks: a file of weights that is not there, a device that has no name.
+def check_extractor(weights: str | None, device: str) -> None:
+    """Check the options of the extractor.
 
     Raises:
-        ConfigError, RegionError: names the option.
+        ConfigError: the device is unknown.
+        RegionError: there is no such file of weights.
     """
     is_path = weights is not None and (weights.startswith((".", "/", "~")) or weights.endswith(WEIGHT_FILES))
     if weights is not None and is_path and not Path(weights).expanduser().exists():
@@ -288,13 +266,13 @@ def check_looking(weights: str | None, device: str) -> None:
 
 
 def check_captions(abilities: Abilities, captions: Iterable[str], task: str | None) -> None:
-    """Raise ConfigError where a model has no task to match with, or a caption says nothing."""
+    """Raise ConfigError if a model has no task to match with, or a caption is empty."""
     for caption in captions:
         abilities.check("match", caption, task=task)
 
 
 def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
-    """Name -> image id of everything in a store; a name that several sources have is left out.
+    """Name -> image id of the images in a store, without names that several sources have.
 
     Raises:
         RegionError: the regions were made by another extractor than the model was trained on.
@@ -314,7 +292,7 @@ def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
 
 
 def short_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Path -> the name of its file, or the whole path where several files have this name."""
+    """Path -> the name of its file, or the whole path if several files have this name."""
     different = list(dict.fromkeys(paths))
     count = Counter(path.name for path in different)
     return {path: path.name if count[path.name] == 1 else str(path) for path in different}

@@ -1,6 +1,6 @@
-"""What ``twelve predict`` is to ask: options of the command line, or a file of JSON lines.
+"""The questions of ``twelve predict``: options of the command line, or a file of JSON lines.
 
-A line asks one thing; what else it holds comes back with the answer::
+A line asks one question; its other fields are copied to the result::
 
     {"image": "boat.jpg", "answer": "what colour is the boat?"}
     {"image": "boat.jpg", "answer": "is the boat red?", "task": "gqa"}
@@ -16,7 +16,7 @@ Paths are relative to the file. Turns of a dialogue may also be ``{"question": "
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +24,30 @@ from twelve.errors import ConfigError, DataError, RegionError, nearest
 from twelve.formats.records import Record, read_lines
 from twelve.formats.results import mended_by
 from twelve.io.image_suffixes import SUFFIXES, flaw
-from twelve.predictor.checks import FINDING, SINGLE, Turns, check_shape, corners, readable, turns_of
-from twelve.predictor.results import Answer, Chosen, Judged, Located, Verified
+from twelve.outputs.parts.result import field_names
+from twelve.predictor.checks import FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
 from twelve.types.examples import Box
 
-METHODS = (*SINGLE, "verify")
 OPTIONS = ("image", "images", "boxes", "task", "threshold")
-"""Fields of a line beside what it asks."""
-REPLY = frozenset(
-    {"method", "error", "image", "images"}
-    | {
-        each.name
-        for kind in (Answer, Located, Chosen, Judged, Verified)
-        for each in fields(kind)
-        if not each.metadata.get("hidden")
-    }
-)
-"""Fields of replies, which nothing that comes back with them may be called."""
+"""Fields of a line beside its method."""
+REPLY = frozenset({"method", "error", "image", "images"} | field_names())
+"""Fields of results, which no other field of a line may be called."""
 _REMEDY = "mend this line; docs/predict.md shows one of every kind"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One thing to ask.
+class Request:
+    """A question of the command line or of a file, about image files.
 
     Attributes:
-        said: a question, phrase or statement, or the turns of a dialogue.
+        content: a question, phrase or statement, or the turns of a dialogue.
         images: one image, or two to verify.
         extra: fields of a line that come back with the answer.
         place: file and line, for errors.
     """
 
     method: str
-    said: str | Turns
+    content: str | Turns
     images: tuple[Path, ...]
     boxes: tuple[Box, ...] = ()
     task: str | None = None
@@ -65,9 +56,15 @@ class Asked:
     place: Record | None = None
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of :meth:`Predictor.question`, without the scenes."""
+        options = {"task": self.task, "boxes": self.boxes, "threshold": self.threshold}
+        return {"method": self.method, "text": self.content, **options}
+
+    @property
     def text(self) -> str:
         """For people."""
-        return self.said if isinstance(self.said, str) else readable(self.said)
+        return self.content if isinstance(self.content, str) else readable(self.content)
 
 
 def images_in(paths: Sequence[Path]) -> list[Path]:
@@ -91,10 +88,10 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
 
 
 def check_images(paths: Iterable[Path]) -> None:
-    """Say at once that nothing can be answered; of several images, a damaged one costs its own answers alone.
+    """Refuse a set of files without any image. Among others, a damaged image only fails its own questions.
 
     Raises:
-        RegionError: none of the files is an image, by its first bytes; names the first.
+        RegionError: the first bytes of every file show that it is no image; names the first file.
     """
     flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
     if flaws and all(flaws.values()):
@@ -102,26 +99,26 @@ def check_images(paths: Iterable[Path]) -> None:
         raise RegionError(why, file=file, remedy="check its path" if not file.exists() else "give an image file")
 
 
-def asked_of(
+def requests_of(
     images: Sequence[Path],
     texts: Mapping[str, Sequence[str]],
     task: str | None = None,
     threshold: float | None = None,
-) -> list[Asked]:
-    """Every text asked of every image, an image's questions together; ``threshold`` is for those that have one."""
+) -> list[Request]:
+    """Every text for every image, grouped by image; ``threshold`` is for the methods that take one."""
     return [
-        Asked(method, text, (image,), task=task, threshold=threshold if method in FINDING else None)
+        Request(method, text, (image,), task=task, threshold=threshold if method in FINDING else None)
         for image in images
         for method, own in texts.items()
         for text in own
     ]
 
 
-def asked_in(file: Path, task: str | None = None, threshold: float | None = None) -> list[Asked]:
-    """What the lines of a file ask.
+def requests_in(file: Path, task: str | None = None, threshold: float | None = None) -> list[Request]:
+    """The questions in the lines of a file.
 
     Args:
-        task, threshold: of lines that have none of their own.
+        task, threshold: for lines without their own.
 
     Raises:
         DataError: a line is malformed (names it), or there is none.
@@ -130,26 +127,26 @@ def asked_in(file: Path, task: str | None = None, threshold: float | None = None
         problem = "this is a folder" if file.is_dir() else "no such file"
         raise DataError(problem, file=file, remedy="give a file of questions; docs/predict.md shows one")
     with mended_by(file, _REMEDY):
-        found = [_asked(record, file.parent, task, threshold) for record in read_lines(file)]
+        found = [_request(record, file.parent, task, threshold) for record in read_lines(file)]
     if not found:
         raise DataError("asks nothing: it has no lines", file=file, remedy="docs/predict.md shows a line of every kind")
     return found
 
 
-def _asked(record: Record, folder: Path, task: str | None, threshold: float | None) -> Asked:
+def _request(record: Record, folder: Path, task: str | None, threshold: float | None) -> Request:
     method = _method(record)
     if "image" in record.fields and "images" in record.fields:
-        raise record.error("both 'image' and 'images' are given", "keep one of the two")
+        raise record.error("expected 'image' or 'images', found both", "keep one of the two")
     paths = record.strings("images") if "images" in record.fields else [record.text("image")]
     extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}
     if taken := sorted(REPLY & set(extra)):
         raise record.error(f"field {taken[0]!r} would hide that of the reply", "give it another name")
-    said = record.fields[method] if method == "guess" else record.text(method)
-    if not said or (isinstance(said, str) and not said.strip()):
+    content = record.fields[method] if method == "guess" else record.text(method)
+    if not content or (isinstance(content, str) and not content.strip()):
         raise record.error(f"field {method!r} is empty")
     try:
         boxes = corners(record.items("boxes")) if "boxes" in record.fields else ()
-        said = turns_of(said) if method == "guess" else said
+        content = turns_of(content) if method == "guess" else content
         own = record.fields.get("threshold")
         check_shape(method, len(boxes) > 0, own, len(paths))
     except ConfigError as error:
@@ -157,11 +154,11 @@ def _asked(record: Record, folder: Path, task: str | None, threshold: float | No
     if own is None and method in FINDING:
         own = threshold
     task = record.text("task") if record.fields.get("task") is not None else task
-    return Asked(method, said, tuple(folder / path for path in paths), boxes, task, own, extra, record)
+    return Request(method, content, tuple(folder / path for path in paths), boxes, task, own, extra, record)
 
 
 def _method(record: Record) -> str:
-    """What a line asks."""
+    """The method of a line."""
     methods = [name for name in METHODS if name in record.fields]
     if len(methods) == 1:
         return methods[0]
@@ -172,5 +169,5 @@ def _method(record: Record) -> str:
 
 
 def _meant(name: str) -> str:
-    """The method that a field's name may mean."""
+    """A hint at the method that a misspelt field may be."""
     return "" if name in (*METHODS, *OPTIONS, "id") else nearest(name, METHODS)

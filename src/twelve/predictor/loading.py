@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelve.config import load_run
 from twelve.errors import CheckpointError, ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, inside, resolve
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
 from twelve.predictor.abilities import Abilities
-from twelve.run_folder import CONFIG, model_folder, open_run
+from twelve.run_folder import RunFolder, model_folder
 from twelve.tasks.base import Task
 from twelve.tasks.custom import own_tasks
 
@@ -26,14 +27,14 @@ _FILES = ("*.json", "*.safetensors")
 
 
 def find(path: str | Path) -> Path:
-    """The folder of a model's files, by the names that :func:`load` takes.
+    """The folder of a model's files, for a name that :func:`load` takes.
 
     Raises:
         CheckpointError: there is no model.
-        ConfigError: the path is none.
+        ConfigError: this is no path.
     """
     if not isinstance(path, str | os.PathLike) or not str(path):
-        raise ConfigError(f"this is no path of a model: {describe(path)}", remedy="name a run folder")
+        raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
     folder = Path(path).expanduser()
     if not folder.exists():
         if not str(path).startswith((HUB_NAME, PACKAGE)):
@@ -43,13 +44,11 @@ def find(path: str | Path) -> Path:
                 remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
             )
         folder = resolve(path, *_FILES)
-    if (folder / CONFIG).is_file():
-        open_run(folder)  # a flaw in it shows now
     return model_folder(folder)
 
 
 def _beside(folder: Path) -> str:
-    """The folder that a misspelt name may mean, as a hint."""
+    """A hint at the folder that a misspelt name may mean."""
     try:
         return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
     except OSError:
@@ -57,7 +56,7 @@ def _beside(folder: Path) -> str:
 
 
 def abilities_of(folder: Path) -> Abilities:
-    """What the model in a folder of :func:`find` can be asked, without its network.
+    """What the model in a folder of :func:`find` can be asked; its network is not read.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -75,7 +74,7 @@ def abilities_of(folder: Path) -> Abilities:
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:
     """The own tasks of the run that a model's folder belongs to."""
-    return own_tasks(open_run(folder.parent).tasks) if (folder.parent / CONFIG).is_file() else {}
+    return own_tasks(load_run(folder.parent).tasks) if RunFolder(folder.parent).config.is_file() else {}
 
 
 def load(
@@ -94,11 +93,12 @@ def load(
 
     Raises:
         CheckpointError: there is no model, or it is damaged.
-        ConfigError: the path is none, or the device cannot be used.
+        ConfigError: this is no path, or the device cannot be used.
     """
-    found = find(path)  # what is wrong shows before anything heavy is imported
+    found = find(path)
+    own = _own_tasks(found)  # whatever is wrong shows before anything heavy is imported
     from twelve.model.opening import open_network
     from twelve.predictor.predictor import Predictor
 
     model, processor = open_network(found)
-    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=_own_tasks(found))
+    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=own)

@@ -1,4 +1,4 @@
-"""A trained model with all that answering needs: its processor, its extractor, the meaning of its tasks."""
+"""A trained model with its processor and its extractor, ready to be asked."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
 from twelve.model.processor import CONFIG_FILE, TwelveProcessor
 from twelve.outputs import get_output
+from twelve.outputs.pair import Verified
+from twelve.outputs.parts.result import Context, Result
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.attention import Attention
 from twelve.predictor.checks import Turn, check_threshold, corners, readable, share_inside, texts_of, turns_of
-from twelve.predictor.questions import Question, result_of
-from twelve.predictor.results import Matched, Result, Verified
+from twelve.predictor.matched import Matched
+from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
 from twelve.predictor.store import MemoryStore
 from twelve.regions.extraction.extractor import Extractor
@@ -41,19 +43,19 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 BATCH = 64
-"""Questions of a forward pass."""
+"""Questions in a forward pass."""
 
 
-class NoNumber(CheckpointError):
-    """Of a model whose weights are finite, and still too large to compute with."""
+class NotFiniteLogits(CheckpointError):
+    """The weights of a model are finite, but its logits are not."""
 
 
 class Predictor(Abilities):
-    """Made by :func:`load`.
+    """A trained model; :func:`load` opens one.
 
     Args:
-        extractor: looks at images; None: that which made the regions of the training data, opened when first needed.
-        weights: where that extractor's weights are, if they came from a file.
+        extractor: extracts regions from images; None for the one of the training data, opened when first needed.
+        weights: file of that extractor's weights, if they came from a file.
         device: cpu or cuda.
         own: the own tasks of the model's run.
 
@@ -85,11 +87,11 @@ class Predictor(Abilities):
 
     @cached_property
     def extractor(self) -> Extractor:
-        """What looks at images.
+        """The extractor of regions.
 
         Raises:
-            ConfigError: the model does not say how its regions were made, or its weights are elsewhere.
-            RegionError: the weights at hand are others.
+            ConfigError: the model does not record how its regions were made, or the extractor's weights are missing.
+            RegionError: these are other weights.
         """
         if self._extractor is not None:
             return self._extractor
@@ -102,35 +104,35 @@ class Predictor(Abilities):
         recipes = preferred(self.processor.region_recipes)
         if not recipes:
             raise ConfigError(
-                "the model does not say how the regions it was trained on were made (they were imported)",
-                remedy="look with an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
+                "the model does not record how its training regions were made (they were imported)",
+                remedy="pass an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
             )
-        # One fingerprint for all sources; of several box sources, one that finds boxes by itself.
+        # All sources have one fingerprint; a source of boxes that needs no files is preferred.
         found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self.device)
         if found.feature_size != self.model.config.v_feature_size:
             raise RegionError(
-                f"{recipes[0].config.backbone} makes {found.feature_size} features, the model reads "
-                f"{self.model.config.v_feature_size} (v_feature_size)",
+                f"expected {self.model.config.v_feature_size} features (v_feature_size), found {found.feature_size} of "
+                f"{recipes[0].config.backbone}",
                 remedy="use the processor_config.json that was saved with the model",
             )
         return found
 
     # --- images ---------------------------------------------------------------------------------------------
     def look(self, image: ImageLike | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:
-        """Look at an image, once.
+        """Extract the regions of an image, once for any number of questions.
 
         Args:
             image: a path, a file's bytes, a Pillow image, an array or a tensor (:meth:`Extractor.extract`); or regions
                 that were extracted before.
-            boxes: the regions' boxes, (R, 4) xyxy pixels, where the extractor is not to choose them.
+            boxes: (R, 4) xyxy pixels of the regions, instead of boxes that the extractor chooses.
 
         Raises:
             RegionError: it is no image.
-            ConfigError: there is no extractor; or boxes are given for regions, which have theirs.
+            ConfigError: there is no extractor; or both boxes and regions were passed.
         """
         if isinstance(image, Regions):
             if boxes is not None:
-                raise ConfigError("regions have boxes of their own", remedy="leave boxes out, or give the image")
+                raise ConfigError("regions already have boxes", remedy="leave boxes out, or pass the image")
             return Scene(self, image, None, name or image.image_id, warnings.of_regions(self.processor, image))
         name = name or (Path(image).name if isinstance(image, str | Path) else "image")
         try:
@@ -148,19 +150,17 @@ class Predictor(Abilities):
         return Scene(self, regions, opened, name, doubts)
 
     def describe(self, scene: Scene, boxes: tuple[Box, ...]) -> Regions:
-        """The regions of given boxes of a scene.
+        """The regions of boxes of a scene.
 
         Raises:
-            RegionError: the scene has no image; less than half of a box lies in it.
+            RegionError: the scene has no image; less than half of a box lies inside it.
         """
         if scene.image is None:
-            raise RegionError(
-                "given boxes need the image, this scene has regions alone", remedy="look at the image itself"
-            )
+            raise RegionError("boxes need an image, and this scene was made from regions", remedy="pass the image")
         size = scene.image.size
         for number, box in enumerate(boxes, start=1):
             share = share_inside(box, size)
-            if 0 < share < 0.5:  # of others the extractor says what is wrong
+            if 0 < share < 0.5:  # the extractor refuses boxes that lie outside
                 raise RegionError(
                     f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its image of "
                     f"{size[0]}x{size[1]} pixels",
@@ -179,45 +179,45 @@ class Predictor(Abilities):
         boxes: ArrayLike = (),
         threshold: float | None = None,
     ) -> Question:
-        """Something to :meth:`ask`.
+        """A question for :meth:`ask`.
 
         Args:
-            method: answer, locate, entails, choose, guess or verify.
+            method: answer, locate, entails, choose, guess or verify, or one of another output.
             text: a question, phrase or statement; for ``guess``, the turns of a dialogue (:meth:`Scene.guess`).
             scenes: the image, or the left and the right one to ``verify``.
             boxes: (C, 4) xyxy pixels, to ``choose`` or ``guess`` among.
-            threshold: of ``locate``, ``choose`` and ``guess``: below it (0..1), a box does not count as found.
+            threshold: for ``locate``, ``choose`` and ``guess``: score (0..1) below which a box does not count as found.
 
         Raises:
-            ConfigError: the model has no such task, or what is given is not what the method takes.
+            ConfigError: the model has no such task, or the method does not take these arguments.
         """
         if method == "match":
-            raise ConfigError("match is no question", remedy="call match(images, captions)")
+            raise ConfigError("match takes no question", remedy="call match(images, captions)")
         several = tuple(texts_of(scenes))
         if not all(isinstance(scene, Scene) for scene in several):
-            raise ConfigError("a question is asked of scenes", remedy="look at the images first: look(image)")
-        given = () if isinstance(boxes, list | tuple) and not boxes else corners(boxes)
+            raise ConfigError("expected scenes, found something else", remedy="open the images first: look(image)")
+        candidates = () if isinstance(boxes, list | tuple) and not boxes else corners(boxes)
         turns = turns_of(text) if method == "guess" else ()
-        self.check(method, turns or text, task=task, boxes=given, threshold=threshold, images=len(several))
+        self.check(method, turns or text, task=task, boxes=candidates, threshold=threshold, images=len(several))
         shown = readable(turns) if turns else str(text)
-        return Question(method, self.task_for(method, task), shown, several, given, threshold, turns)
+        return Question(method, self.task_for(method, task), shown, several, candidates, threshold, turns)
 
     def ask(
         self, questions: Sequence[Question], *, explain: bool = False, threshold: float | None = None
     ) -> list[Result]:
-        """Answers to any questions about any scenes, those of one task together.
+        """The results of questions about any scenes, in order; questions of one task are answered together.
 
         Args:
-            explain: keep what looked at what.
-            threshold: of questions that have none of their own: below it, a box does not count as found.
+            explain: keep the attention.
+            threshold: for questions without their own: score below which a box does not count as found.
 
         Raises:
             ConfigError: these are no questions, or the threshold is not in 0..1.
-            RegionError: a given box shows nothing of its image.
+            RegionError: a box lies outside its image.
         """
         check_threshold(threshold)
         if not isinstance(questions, list | tuple) or not all(isinstance(one, Question) for one in questions):
-            raise ConfigError("these are no questions", remedy="make a list of them: question(method, text, scene)")
+            raise ConfigError("expected a list of questions", remedy="make them with question(method, text, scene)")
         found: list[Result | None] = [None] * len(questions)
         by_task: dict[tuple[str, bool], list[int]] = {}
         for row, question in enumerate(questions):
@@ -243,7 +243,7 @@ class Predictor(Abilities):
         """Whether a statement is true of two images.
 
         Args:
-            explain: keep what looked at what in the LEFT image.
+            explain: keep the attention to the LEFT image.
         """
         self.check("verify", statement, task=task)
         scenes = [image if isinstance(image, Scene) else self.look(image) for image in (left, right)]
@@ -258,10 +258,10 @@ class Predictor(Abilities):
         *,
         task: str | None = None,
     ) -> Matched:
-        """How well captions and images go together: every one with every other.
+        """How well every caption matches every image.
 
         Raises:
-            ConfigError: there is no image or no caption, or a caption says nothing.
+            ConfigError: there is no image or no caption, or a caption is empty.
             RegionError: an image cannot be read.
         """
         return finished(self.matching(images, captions, task=task))
@@ -274,14 +274,14 @@ class Predictor(Abilities):
         task: str | None = None,
         pairs: int = 2 * BATCH,
     ) -> Generator[int, None, Matched]:
-        """As :meth:`match`, whose result it returns, with a pause after every forward pass, in which others can be
-        answered; it yields how many pairs of a caption and an image that one scored.
+        """:meth:`match` as a generator that returns its result; it yields the number of scored pairs after every
+        forward pass, so that other questions can be answered in between.
 
         Args:
-            pairs: in a forward pass.
+            pairs: pairs in a forward pass.
 
         Raises:
-            ConfigError, RegionError: as :meth:`match`, when it is begun.
+            ConfigError, RegionError: as :meth:`match`, at the first step.
         """
         several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
         texts = texts_of(captions)
@@ -316,22 +316,22 @@ class Predictor(Abilities):
 
     @torch.inference_mode()
     def _answers(self, questions: Sequence[Question], explain: bool, threshold: float | None) -> list[Result]:
-        """Of questions of one task, all with candidates or all without."""
-        task, given = questions[0].task, bool(questions[0].boxes)
+        """The results of questions of one task, all with candidates or all without."""
+        task, with_boxes = questions[0].task, bool(questions[0].boxes)
         detected: dict[str, Regions] = {}
         candidates: dict[str, Regions] = {}
         examples = []
         for number, question in enumerate(questions):
             ids = []
             for scene in question.scenes:
-                # Candidates are regions of the image: the same image with others is another one to the model.
-                image = f"{scene.id}#{number}" if given else scene.id
+                # Candidates are regions: the same image with other candidates is another image to the model.
+                image = f"{scene.id}#{number}" if with_boxes else scene.id
                 detected[image] = scene.regions
-                if given:
+                if with_boxes:
                     candidates[image] = scene.regions_of(question.boxes)
                 ids.append(image)
             examples.append(Example(str(number), question.model_text, tuple(ids), candidates=question.boxes))
-        collator = self._collator(task, MemoryStore(detected, candidates), given=given)
+        collator = self._collator(task, MemoryStore(detected, candidates), given=with_boxes)
         batch = collator(examples)
         out = self.model(**batch.inputs(self.model.device), outputs=(batch.output,), return_attention=explain)
         logits = out.logits[batch.output].float().cpu() / self._temperature(task)
@@ -339,13 +339,23 @@ class Predictor(Abilities):
         vocabulary = self.processor.vocabularies.get(batch.output, [])
         decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
         attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None
-        return [
-            result_of(question, each, threshold, attention, warnings.of_question(self.processor, question))
-            for question, each in zip(questions, decoded, strict=True)
-        ]
+        results = []
+        for question, found in zip(questions, decoded, strict=True):
+            images = tuple(scene.image for scene in question.scenes)
+            fields = {
+                "text": question.text,
+                "task": question.task,
+                "score": found.score,
+                "warnings": warnings.of_question(self.processor, question),
+                "image": images[0],
+                "attention": attention,
+            }
+            least = threshold if question.threshold is None else question.threshold
+            results.append(collator.output.result(found, Context(fields, question.boxes, least, images)))
+        return results
 
     def _attention(self, out: TwelveOutput, input_ids: Tensor, question: Question, seen: Regions) -> Attention:
-        """What the first pair's words and regions looked at."""
+        """The attention of the first pair."""
         words = self.processor.tokens(input_ids[0].tolist())
         if self.model.config.task_specific_tokens:
             words.insert(1, "[TASK]")
@@ -358,9 +368,9 @@ class Predictor(Abilities):
 
 
 def check_finite(logits: NDArray[Any], output: str) -> None:
-    """Raise NoNumber for what a model computes and is no number."""
+    """Raise NotFiniteLogits for logits that are not finite."""
     if not np.isfinite(logits).all():
-        raise NoNumber(
-            f"the model gives no number (its output {output!r} is not finite)",
+        raise NotFiniteLogits(
+            f"the logits of the model's output {output!r} are not finite",
             remedy="train it again, or use an earlier checkpoint",
         )

@@ -1,4 +1,4 @@
-"""An image that was looked at once, and may be asked any number of questions."""
+"""An image whose regions were extracted once, for any number of questions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from PIL import Image
 
+from twelve.outputs.answer import Answered
+from twelve.outputs.parts.result import Judged
+from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import Turn, corners, texts_of, turns_of
-from twelve.predictor.results import Answer, Chosen, Judged, Located
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Asks(Protocol):
-    """What answers questions about scenes: :class:`twelve.predictor.predictor.Predictor`."""
+    """The part of :class:`twelve.predictor.predictor.Predictor` that a scene uses."""
 
     @property
     def question(self) -> Callable[..., Any]: ...
@@ -33,13 +35,13 @@ _NUMBERS = itertools.count()
 
 
 class Scene:
-    """Made by :meth:`Predictor.look`.
+    """An image with its regions; :meth:`Predictor.look` makes it.
 
     Attributes:
-        name: what it is called in results (the file's name, if it came from a file).
-        regions: what the model sees.
-        image: the photograph, upright; None if only its regions were given.
-        warnings: why answers about it may mean nothing (:func:`twelve.predictor.warnings.of_regions`).
+        name: its name in results (the file's name, if it came from a file).
+        regions: the model's input.
+        image: the photograph, upright; None if the scene was made from regions.
+        warnings: why results about it may be meaningless (:func:`twelve.predictor.warnings.of_regions`).
     """
 
     def __init__(
@@ -53,18 +55,18 @@ class Scene:
         self.predictor, self.regions, self.image, self.name = predictor, regions, image, name
         self.warnings = warnings
         self.id = f"scene/{next(_NUMBERS)}"
-        self._given: dict[tuple[Box, ...], Regions] = {}
+        self._candidates: dict[tuple[Box, ...], Regions] = {}
 
     def __repr__(self) -> str:
         return f"Scene({self.name!r}, {self.regions.width} x {self.regions.height}, {len(self.regions.boxes)} regions)"
 
     @overload
-    def answer(self, question: str, *, task: str | None = None, explain: bool = False) -> Answer: ...
+    def answer(self, question: str, *, task: str | None = None, explain: bool = False) -> Answered: ...
     @overload
-    def answer(self, question: list[str], *, task: str | None = None, explain: bool = False) -> list[Answer]: ...
+    def answer(self, question: list[str], *, task: str | None = None, explain: bool = False) -> list[Answered]: ...
     def answer(
         self, question: str | list[str], *, task: str | None = None, explain: bool = False
-    ) -> Answer | list[Answer]:
+    ) -> Answered | list[Answered]:
         """The answer to a question, or to several."""
         return self._asked("answer", question, task, explain)  # type: ignore[no-any-return]
 
@@ -84,7 +86,7 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Located | list[Located]:
-        """The box that a phrase means, or None where the best one's score is below ``threshold`` (0..1)."""
+        """The box that a phrase refers to, or None if the best one's score is below ``threshold`` (0..1)."""
         return self._asked("locate", phrase, task, explain, threshold=threshold)  # type: ignore[no-any-return]
 
     @overload
@@ -94,7 +96,7 @@ class Scene:
     def entails(
         self, statement: str | list[str], *, task: str | None = None, explain: bool = False
     ) -> Judged | list[Judged]:
-        """Whether the image shows that a statement is so: entailment, neutral or contradiction."""
+        """Whether the image proves a statement: entailment, neutral or contradiction."""
         return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
 
     def choose(
@@ -107,7 +109,8 @@ class Scene:
         explain: bool = False,
     ) -> Chosen:
         """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, answers a question."""
-        return self._chosen("choose", question, boxes, threshold, task, explain)
+        options = {"threshold": threshold, "task": task, "explain": explain}
+        return self.ask("choose", question, boxes=corners(boxes), **options)  # type: ignore[no-any-return]
 
     def guess(
         self,
@@ -118,39 +121,29 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Chosen:
-        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, questions and their answers are about.
+        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, a dialogue is about.
 
         Args:
-            dialogue: every turn as (question, answer) or {"question": ..., "answer": ...}; answers are yes, no or n/a.
+            dialogue: turns, each as (question, answer) or {"question": ..., "answer": ...}; answers are yes, no or n/a.
 
         Raises:
-            ConfigError: a turn is not of this kind; names it.
+            ConfigError: a turn has another form; names it.
         """
-        return self._chosen("guess", turns_of(dialogue), boxes, threshold, task, explain)
+        options = {"threshold": threshold, "task": task, "explain": explain}
+        return self.ask("guess", turns_of(dialogue), boxes=corners(boxes), **options)  # type: ignore[no-any-return]
+
+    def ask(self, method: str, text: str | Iterable[Turn], *, explain: bool = False, **options: Any) -> Any:
+        """The result of any of :attr:`Predictor.methods`; ``options`` are those of :meth:`Predictor.question`."""
+        return self.predictor.ask([self.predictor.question(method, text, (self,), **options)], explain=explain)[0]
 
     def regions_of(self, boxes: tuple[Box, ...]) -> Regions:
-        """The regions of given boxes, looked at once."""
-        if boxes not in self._given:
-            self._given[boxes] = self.predictor.describe(self, boxes)
-        return self._given[boxes]
+        """The regions of boxes, extracted once."""
+        if boxes not in self._candidates:
+            self._candidates[boxes] = self.predictor.describe(self, boxes)
+        return self._candidates[boxes]
 
     def _asked(self, method: str, texts: str | list[str], task: str | None, explain: bool, **options: Any) -> Any:
         several = texts_of(texts)
         asks = [self.predictor.question(method, text, (self,), task=task, **options) for text in several]
         found = self.predictor.ask(asks, explain=explain)
         return found[0] if isinstance(texts, str) else found
-
-    def _chosen(
-        self,
-        method: str,
-        text: str | Iterable[Turn],
-        boxes: ArrayLike,
-        threshold: float | None,
-        task: str | None,
-        explain: bool,
-    ) -> Chosen:
-        given = corners(boxes)
-        ask = self.predictor.question(method, text, (self,), task=task, boxes=given, threshold=threshold)
-        found = self.predictor.ask([ask], explain=explain)[0]
-        assert isinstance(found, Chosen)
-        return found

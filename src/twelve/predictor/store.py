@@ -1,4 +1,4 @@
-"""Regions of images that were just looked at, read as a region store is."""
+"""The region store of images in memory."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from twelve.types.regions import RegionBatch, Regions, first_regions, joined
 
 
 class MemoryStore:
-    """What :class:`twelve.regions.store.region_store.RegionStore` is for files, for images in memory.
+    """A :class:`twelve.regions.store.region_store.RegionStore` of regions in memory.
 
     Args:
         detected: image id -> its regions.
-        given: image id -> regions of boxes that somebody gave, if anybody did.
+        candidates: image id -> regions of candidate boxes, if there are any.
     """
 
-    def __init__(self, detected: dict[str, Regions], given: dict[str, Regions] | None = None) -> None:
-        self._detected, self._given = detected, given or {}
+    def __init__(self, detected: dict[str, Regions], candidates: dict[str, Regions] | None = None) -> None:
+        self._detected, self._candidates = detected, candidates or {}
 
     def get(self, image_id: str, max_regions: int | None = None, *, given: bool = False) -> Regions:
-        """The first ``max_regions`` detected regions of an image and, with ``given``, all given ones behind them."""
+        """The first ``max_regions`` detected regions of an image and, with ``given``, its candidates after them."""
         detected = first_regions(self._detected[image_id], max_regions)
-        own = self._given.get(image_id)
+        own = self._candidates.get(image_id)
         return joined([detected, own]) if given and own is not None else detected
 
     def gather(self, image_ids: Sequence[str], max_regions: int | None = None, *, given: bool = False) -> RegionBatch:
-        """The same of several images, padded, behind the global region: the mean of ALL detected features.
+        """The regions of several images, padded, after the global one: the mean of ALL detected features.
 
         Raises:
             RegionError: an image has no features.
@@ -39,7 +39,7 @@ class MemoryStore:
         found = [self.get(image_id, max_regions, given=given) for image_id in image_ids]
         whole = [self._detected[image_id].features for image_id in image_ids]
         if any(features is None for features in whole) or any(regions.features is None for regions in found):
-            raise RegionError("these regions have boxes alone", remedy="look at the image with a network")
+            raise RegionError("these regions have no features", remedy="extract the image with a network")
         counts = torch.tensor([1 + len(regions.boxes) for regions in found])
         assert whole[0] is not None
         first = as_tensor(whole[0])
@@ -54,4 +54,4 @@ class MemoryStore:
         return RegionBatch(features, boxes, counts)
 
     def has_given(self, image_id: str) -> bool:
-        return image_id in self._given
+        return image_id in self._candidates

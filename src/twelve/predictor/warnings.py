@@ -1,7 +1,7 @@
-"""Why an answer may mean nothing: what was asked lies outside of what the model learnt.
+"""Warnings that a result may be meaningless, because the input is unlike the training data.
 
-A model answers whatever it is asked, and its score does not tell that it knows nothing of it. So every answer carries
-warnings, which are sentences: in Python (``result.warnings``, and printed), as JSON, on stderr and on the page.
+A model answers any question, with a score that does not show that the input is unknown. So every result has warnings,
+which are sentences: in Python (``result.warnings``, and printed), as JSON, on stderr and on the page.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from twelve.predictor.scene import Scene
     from twelve.types.regions import Regions
 
-FOREIGN = "the image is unlike those that the model was trained on, so that its answer may mean nothing"
-NO_REGION = "no region was found in the image, so the model sees it as a whole alone"
+FOREIGN = "the image is unlike the training images, so the result may be meaningless"
+NO_REGION = "no region was found in the image, so the model only has the feature of the whole image"
 NAMED = 5
-"""Words or images that a warning names."""
+"""Words or images that a warning names at most."""
 
 
 def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
-    """Those of an image, given the regions that were found in it."""
+    """The warnings of an image with these regions."""
     if not len(regions.boxes):
         return (NO_REGION,)
     familiar = processor.familiar
@@ -36,7 +36,7 @@ def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
 
 
 def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]:
-    """One where the model does not know at least half of the words of a text (or of its parts together)."""
+    """A warning if at least half of the words of a text (or of its parts together) are unknown."""
     known, unknown = 0, list[str]()
     for text in texts:
         for word, is_known in words_of(processor, text):
@@ -50,18 +50,18 @@ def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]
 
 
 def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
-    """One where a text, as the model reads it, has more word pieces than a task keeps: the rest is not read."""
+    """A warning if a text, in the model's form, has more word pieces than a task keeps; the rest is not read."""
     pieces = len(processor.tokenizer.encode(text, add_special_tokens=False).ids)
     most = processor.max_text[task] - 2  # [CLS] and [SEP]
     return (f"the text has {pieces:,} word pieces, the model reads {most:,} of them",) if pieces > most else ()
 
 
 def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
-    """The words of a text, without punctuation, and whether the model knows each; signs that it does not know, such as
-    pictograms, are words.
+    """The words of a text without punctuation, and whether the model knows each; unknown symbols such as pictograms
+    count as words.
 
-    A word is unknown if it, or a part of it, has no word piece, or if at least a third of its characters are word
-    pieces of their own: what the tokenizer spells was too rare where it was made.
+    A word is unknown if it, or a part of it, has no word piece, or if at least a third of its characters are single
+    word pieces: the word was too rare when the tokenizer was built.
     """
     encoded = processor.tokenizer.encode(text, add_special_tokens=False)
     unknown, found = processor.special["[UNK]"], list[tuple[str, bool]]()
@@ -79,7 +79,7 @@ def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
 
 
 def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ...]:
-    """Those of an answer: of its images (of two, which), then of its text."""
+    """The warnings of a question: those of its images (of two, with the side), then those of its text."""
     texts = [asked for asked, _ in question.turns] if question.turns else [question.text]
     sides = ("left ", "right ") if len(question.scenes) == 2 else ("",)
     found = [
@@ -94,7 +94,7 @@ def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ..
 def of_match(
     processor: TwelveProcessor, task: str, scenes: Sequence[Scene], captions: Sequence[str]
 ) -> tuple[str, ...]:
-    """Those of a search: every warning once, with the names of the images or the caption that it is about."""
+    """The warnings of a search: each once, with the names of its images or with its caption."""
     images: dict[str, list[str]] = {}
     for scene in scenes:
         for warning in scene.warnings:

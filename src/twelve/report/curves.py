@@ -1,4 +1,4 @@
-"""Loss and score curves as the coordinates of small charts; the template draws them as SVG."""
+"""Loss and score curves as coordinates of small charts; the template draws them as SVG."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ WIDTH, HEIGHT = 340, 150
 LEFT, RIGHT, TOP, BOTTOM = 38, 44, 8, 22
 """Margins around the plotted area; the right one holds the last value."""
 MOST = 160
-"""Points of a curve that are drawn; a longer one is averaged in runs of equal length."""
+"""Most points of a curve; a longer curve is averaged in runs of equal length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point of a curve: where it is drawn, and what it says."""
+    """A point of a curve: its position and its label."""
 
     x: float
     y: float
@@ -27,9 +27,9 @@ class Chart:
     """One curve with its axes.
 
     Attributes:
-        unit: of the values, or "" where they have none.
+        unit: of the values, or ""
         ticks_x, ticks_y: (position, label).
-        bands: (left, width) of the iterations in which the task stood still.
+        bands: (left, width) of the iterations in which the task was stopped.
     """
 
     title: str
@@ -63,7 +63,7 @@ def chart(
 
     Args:
         iterations: end of the horizontal axis.
-        spans: iterations (from, to) that are shaded.
+        spans: (from, to) iterations that are shaded.
         form: format of the values.
     """
     points = thinned([point for point in points if math.isfinite(point[1])])

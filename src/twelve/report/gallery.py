@@ -1,4 +1,4 @@
-"""Which predictions are shown: the first right and the first wrong ones of a random draw, as cards."""
+"""Predictions that the report shows as cards: the first right and the first wrong ones of a random draw."""
 
 from __future__ import annotations
 
@@ -7,16 +7,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twelve.errors import DataError
-from twelve.evaluation.record import Recorded
 from twelve.formats.data_root import DataRoot
-from twelve.report.drawing import Card, draw
-from twelve.report.image_files import BUDGET, ImageFiles
+from twelve.outputs import get_output
+from twelve.report.image_files import BUDGET, ImageFiles, ShownImage
 from twelve.settings import RunConfig
+from twelve.types.predictions import Card, RecordedPrediction
 
 SHOWN = 4
-"""Right ones and wrong ones of a task, each."""
+"""Right predictions of a task, and wrong ones."""
 HALF = 0.5
-"""Mark from which an answer counts as right here; partial marks are written out."""
+"""Least mark that counts as right here; partial marks are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCard:
+    """The card of a prediction, with its images."""
+
+    id: str
+    right: float
+    card: Card
+    images: Sequence[ShownImage]
+
+    @property
+    def verdict(self) -> str:
+        if self.right in (0.0, 1.0):
+            return "right" if self.right else "wrong"
+        return f"partly right: {100 * self.right:.0f} of 100"
+
+    @property
+    def mark(self) -> str:
+        """Which of the page's two marks it has."""
+        return "right" if self.right >= HALF else "wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +45,19 @@ class Gallery:
     """A task's examples.
 
     Attributes:
-        drawn: how many examples were recorded; ``count_right`` of them were right.
+        drawn: number of recorded examples, ``count_right`` of which are right.
         note: what is missing, in words, or "".
     """
 
-    right: Sequence[Card]
-    wrong: Sequence[Card]
+    right: Sequence[ShownCard]
+    wrong: Sequence[ShownCard]
     drawn: int
     count_right: int
     note: str
 
 
-def galleries(config: RunConfig, predictions: Mapping[str, Sequence[Recorded]]) -> dict[str, Gallery]:
-    """The gallery of every task that has predictions; all together stay within the budget of the page."""
+def galleries(config: RunConfig, predictions: Mapping[str, Sequence[RecordedPrediction]]) -> dict[str, Gallery]:
+    """The gallery of every task with predictions, together within the page's budget."""
     try:
         root, problem = DataRoot(config.data, config.sources), ""
     except DataError:
@@ -45,8 +66,8 @@ def galleries(config: RunConfig, predictions: Mapping[str, Sequence[Recorded]]) 
     return {task: gallery(records, ImageFiles(root, share), problem) for task, records in predictions.items()}
 
 
-def gallery(records: Sequence[Recorded], images: ImageFiles, problem: str = "") -> Gallery:
-    """Up to four right and four wrong predictions, of different images as far as there are enough."""
+def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: str = "") -> Gallery:
+    """Up to four right and four wrong predictions, of different images if there are enough."""
     right = [record for record in records if record.right >= HALF]
     wrong = [record for record in records if record.right < HALF]
     chosen = [varied(part) for part in (right, wrong)]
@@ -59,11 +80,17 @@ def gallery(records: Sequence[Recorded], images: ImageFiles, problem: str = "") 
     return Gallery(cards[0], cards[1], len(records), len(right), problem)
 
 
-def varied(records: Sequence[Recorded], count: int = SHOWN) -> list[Recorded]:
-    """The first ``count`` records, those that repeat an image or a text after those that do not."""
+def draw(record: RecordedPrediction, images: ImageFiles) -> ShownCard:
+    """The card of a prediction, as its output shows it."""
+    card = get_output(record.kind).card(record)
+    return ShownCard(record.id, record.right, card, [images.show(image) for image in card.images])
+
+
+def varied(records: Sequence[RecordedPrediction], count: int = SHOWN) -> list[RecordedPrediction]:
+    """The first ``count`` records; those that repeat an image or a text come last."""
     seen: set[object] = set()
-    fresh: list[Recorded] = []
-    repeated: list[Recorded] = []
+    fresh: list[RecordedPrediction] = []
+    repeated: list[RecordedPrediction] = []
     for record in records:
         keys = {record.text, record.images}
         (repeated if keys & seen else fresh).append(record)

@@ -10,31 +10,13 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageOps
 
 from twelve.formats.data_root import DataRoot
-from twelve.types.examples import Box
+from twelve.types.predictions import CardImage, Frame
 
-SIDE, STRIP_SIDE = 320, 160
-"""Longest side in pixels of an image on its own, and of one in a strip of several."""
+SIDE = 320
+"""Longest side in pixels of a single image."""
 QUALITY = 68
 BUDGET = 3_000_000
-"""Characters that all images of a page may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A box to draw: ``role`` is wanted | predicted | candidate. In pixels of the original image."""
-
-    box: Box
-    role: str
-
-    def within(self, width: int, height: int) -> Frame:
-        """The part of it that lies in an image of this size."""
-        x1, y1, x2, y2 = self.box
-        clipped = min(max(x1, 0), width), min(max(y1, 0), height), max(min(x2, width), 0), max(min(y2, height), 0)
-        return Frame(clipped, self.role)
-
-    @property
-    def size(self) -> tuple[float, float]:
-        return max(0.0, self.box[2] - self.box[0]), max(0.0, self.box[3] - self.box[1])
+"""Most characters of all images of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +24,10 @@ class ShownImage:
     """An image to show.
 
     Attributes:
-        uri: data URI of the JPEG, or "" where the data root has no such image.
+        uri: data URI of the JPEG, or "" if the data root has no such image.
         width, height: of the original, in pixels.
-        label: what stands under it; ``mark`` is "right", "wrong" or "".
+        label: text below it.
+        own: whether it is marked as the right one.
     """
 
     id: str
@@ -52,16 +35,16 @@ class ShownImage:
     width: int
     height: int
     label: str = ""
-    mark: str = ""
+    own: bool = False
     frames: Sequence[Frame] = ()
 
 
 @dataclass(slots=True)
 class ImageFiles:
-    """Images of a data root as data URIs; counts what is missing and what has been spent.
+    """Images of a data root as data URIs, within a budget.
 
     Args:
-        root: None when the data root is not there; then every image is missing.
+        root: None without a data root; then every image is missing.
         budget: characters left.
     """
 
@@ -71,21 +54,20 @@ class ImageFiles:
     left_out: set[str] = field(default_factory=set)
     _made: dict[tuple[str, int], tuple[str, int, int]] = field(default_factory=dict)
 
-    def show(
-        self, image_id: str, *, side: int = SIDE, label: str = "", mark: str = "", frames: Sequence[Frame] = ()
-    ) -> ShownImage:
-        """The image of an id, at most ``side`` pixels long; without content if it is missing or the budget spent."""
-        key = (image_id, side)
+    def show(self, wanted: CardImage) -> ShownImage:
+        """An image, at most :data:`SIDE` x its scale pixels long; without content if it is missing or the budget is
+        spent."""
+        key = wanted.image, round(SIDE * wanted.scale)
         if key not in self._made:
-            self._made[key] = self._make(image_id, side)
+            self._made[key] = self._make(*key)
         uri, width, height = self._made[key]
         self.budget -= len(uri)
         if uri and self.budget < 0:
             self.budget += len(uri)
-            self.left_out.add(image_id)
+            self.left_out.add(wanted.image)
             uri = ""
-        inside = [frame.within(width, height) for frame in frames]
-        return ShownImage(image_id, uri, width, height, label, mark, inside)
+        inside = [frame.within(width, height) for frame in wanted.frames]
+        return ShownImage(wanted.image, uri, width, height, wanted.label, wanted.own, inside)
 
     def _make(self, image_id: str, side: int) -> tuple[str, int, int]:
         file = None if self.root is None else self.root.image_file(image_id)

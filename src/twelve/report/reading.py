@@ -1,4 +1,4 @@
-"""A run folder as the report reads it: everything but the configuration may be missing."""
+"""The files of a run folder; all but the configuration may be missing."""
 
 from __future__ import annotations
 
@@ -10,51 +10,54 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from twelve.config import load
-from twelve.errors import ConfigError, DataError, quoted
-from twelve.evaluation import record
-from twelve.evaluation.record import Recorded
-from twelve.evaluation.results import read_results
+from twelve.config import load_run
+from twelve.errors import DataError, quoted
+from twelve.evaluation import recorded
+from twelve.evaluation.results import TaskResult, read_results
 from twelve.formats.records import finite
-from twelve.io.json_file import decode, log_lines, read_object
+from twelve.io.json_file import read_object
 from twelve.io.yaml_text import read_text
+from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
+from twelve.types.predictions import RecordedPrediction
 
 
 @dataclass(frozen=True, slots=True)
-class _Cleaned:
+class Cleaned:
+    mode: Any = None
     removed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     overlap: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
+class Sizes:
     train: int = 0
     validation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Data:
-    """What the report takes from data.json."""
+class Data:
+    """The parts of data.json that the report uses."""
 
-    cleaned: _Cleaned = field(default_factory=_Cleaned)
-    tasks: Mapping[str, _Sizes] = field(default_factory=dict)
+    cleaned: Cleaned = field(default_factory=Cleaned)
+    tasks: Mapping[str, Sizes] = field(default_factory=dict)
     coverage: Mapping[str, str] = field(default_factory=dict)
+    files: Any = None
 
 
 @dataclass(slots=True)
 class History:
-    """What metrics.jsonl tells, task by task; iterations are counted from 1.
+    """The contents of metrics.jsonl by task; iterations are counted from 1.
 
     Attributes:
-        losses: task -> (iteration, mean loss since the line before).
+        losses: task -> (iteration, mean loss since the previous line).
         scores: task -> (iteration, score in 0..1 on the validation split).
         changes: task -> (iteration, "stop" or "go").
-        kept: task that was learnt in an earlier run -> its score before the first step, and that of the model kept.
-        iterations, pairs, seconds: where the run stands.
+        kept: task of an earlier run -> its score before the first step, and that of the model kept.
+        iterations, pairs, seconds: so far.
     """
 
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
@@ -66,7 +69,7 @@ class History:
     seconds: float = 0.0
 
     def stopped(self, task: str) -> list[tuple[int, int]]:
-        """(from, to) iterations in which a task stood still."""
+        """(from, to) iterations in which a task was stopped."""
         spans, since = [], None
         for iteration, change in self.changes.get(task, ()):
             if change == "stop" and since is None:
@@ -81,16 +84,17 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The files of a run folder, as plain trees; those that are not there are empty."""
+    """The files of a run folder; a missing one is empty."""
 
     folder: Path
     config: RunConfig
     config_text: str
-    data: Mapping[str, Any]
+    data: Data
     machine: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
+    results: Mapping[str, TaskResult]
+    facts: Mapping[str, Any]
     history: History
-    predictions: Mapping[str, Sequence[Recorded]]
+    predictions: Mapping[str, Sequence[RecordedPrediction]]
 
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""
@@ -104,38 +108,28 @@ def read_run(folder: Path) -> Run:
         ConfigError: the folder holds no run, or its configuration is not valid.
         DataError: one of its files is damaged; names it.
     """
-    path = folder / "config.yaml"
-    if not path.is_file():
-        problem = "this folder holds no run" if folder.is_dir() else "no such run"
-        raise ConfigError(problem, file=folder, remedy="train one: twelve train CONFIG")
-    config = load(path)
-    predictions, evaluation = folder / record.FILE, folder / "evaluation.json"
-    if evaluation.is_file():
-        read_results(evaluation)  # nothing of it is shown before all of it is sound
-    again = f"it is written again by: twelve train {quoted(path)} --resume"
+    files = RunFolder(folder)
+    config = load_run(folder)
+    results, facts = read_results(files.evaluation) if files.evaluation.is_file() else ([], {})
+    again = f"it is written again by: twelve train {quoted(files.config)} --resume"
     return Run(
         folder=folder,
         config=config,
-        config_text=read_text(path),
-        data=_data(folder / "data.json", again),
-        machine=_tree(folder / "machine.json", again),
-        evaluation=_tree(evaluation, f"measure it again: twelve evaluate {quoted(folder)}"),
-        history=read_history(folder / "metrics.jsonl"),
-        predictions=record.read(predictions) if predictions.is_file() else {},
+        config_text=read_text(files.config),
+        data=_data(files.data, again),
+        machine=_tree(files.machine, again),
+        results={result.task: result for result in results},
+        facts=facts,
+        history=read_history(files),
+        predictions=recorded.read(files.predictions) if files.predictions.is_file() else {},
     )
 
 
-def read_history(path: Path) -> History:
-    """What a run logged. A run that was resumed has some iterations twice: the later ones count."""
+def read_history(run: RunFolder) -> History:
+    """The log of a run. A resumed run has some iterations twice; the later ones count."""
     lines: list[dict[str, Any]] = []
     step = latest = 0
-    for text in log_lines(path):
-        try:
-            line = decode(text, strict=False)
-        except ValueError:  # the last line of a run that was killed while writing it
-            continue
-        if not isinstance(line, dict) or type(line.get("iteration")) is not int:
-            continue
+    for line in run.logged():
         at, kind = line["iteration"], line.get("kind")
         if kind in ("step", "validation"):
             if at < latest or (kind == "step" and at == step):
@@ -144,7 +138,7 @@ def read_history(path: Path) -> History:
         lines.append(line)
     history = History()
     for line in lines:
-        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):  # a damaged line says nothing
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):  # a damaged line is skipped
             _take(history, line)
     return history
 
@@ -176,16 +170,14 @@ def _take(history: History, line: Mapping[str, Any]) -> None:
             history.changes[task].append((iteration, "go"))
 
 
-def _data(path: Path, remedy: str) -> Mapping[str, Any]:
-    tree = _tree(path, remedy)
+def _data(path: Path, remedy: str) -> Data:
     try:
-        TypeAdapter(_Data).validate_python(tree)
+        return TypeAdapter(Data).validate_python(_tree(path, remedy))
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{first['msg']}, found {repr(first['input'])[:40]}"
         record = ".".join(map(str, first["loc"]))
         raise DataError(problem, file=path, record=record, remedy=remedy) from None
-    return tree
 
 
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from twelve.evaluation.results import TaskResult
+from twelve.metrics.bootstrap import Interval
 from twelve.report import words
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number on a scale of 0..100, with the interval around it where one is known."""
+    """A number on a scale of 0..100, with the interval around it if one is known."""
 
     value: float
     low: float | None = None
     high: float | None = None
+
+    @classmethod
+    def of(cls, found: Interval) -> Bar:
+        return cls(found.mean, found.low, found.high)
 
     @property
     def width(self) -> float:
@@ -32,7 +37,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BaselineRow:
-    """A baseline, and by how much the model is above it.
+    """A baseline, and the model's advantage over it.
 
     Attributes:
         advantage: the model's score minus the baseline's, with its interval, in points.
@@ -42,17 +47,14 @@ class BaselineRow:
     meaning: str
     bar: Bar
     advantage: Bar
-
-    @property
-    def beaten(self) -> bool:
-        return self.advantage.low is not None and self.advantage.low > 0
+    beaten: bool
 
     @property
     def verdict(self) -> str:
         if self.beaten:
             return "beaten"
         below = self.advantage.high is not None and self.advantage.high < 0
-        return "not beaten: the model is below it" if below else "not beaten: too close to tell"
+        return "not beaten: the model is below it" if below else "not beaten: not significant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +62,18 @@ class TaskScore:
     """One task's official number.
 
     Attributes:
-        protocol: (what, value) pairs that one must know to compare the number with another's.
-        upper bound: what could be reached at most (the oracle's score), where it is known.
-        closed: share of the way from the best baseline to the upper bound, per cent, where it is known.
+        upper_bound: the best score that is possible, if it is known.
+        closed: share of the way from the best baseline to the upper bound, per cent, if it is known.
+        protocol: (what, value) pairs that make the number comparable with another's.
         others: (name, value, meaning) of every further official number.
     """
 
-    task: str
-    title: str
-    kind: str
     metric: str
     meaning: str
     bar: Bar
     baselines: tuple[BaselineRow, ...]
     upper_bound: Bar | None
-    closed: Bar | None
+    closed: float | None
     protocol: tuple[tuple[str, str], ...]
     others: tuple[tuple[str, float, str], ...]
     seconds: float
@@ -84,87 +83,52 @@ class TaskScore:
         return max(self.baselines, key=lambda baseline: baseline.bar.value, default=None)
 
     @property
-    def unbeaten(self) -> list[str]:
-        return [baseline.name for baseline in self.baselines if not baseline.beaten]
-
-    @property
     def beats_all(self) -> bool:
-        return bool(self.baselines) and not self.unbeaten
+        return bool(self.baselines) and all(baseline.beaten for baseline in self.baselines)
 
     @property
     def verdict(self) -> str:
         if not self.baselines:
             return "baselines not measured"
-        return "beats every baseline" if self.beats_all else f"does not beat: {', '.join(self.unbeaten)}"
+        unbeaten = [baseline.name for baseline in self.baselines if not baseline.beaten]
+        return f"does not beat: {', '.join(unbeaten)}" if unbeaten else "beats every baseline"
 
 
-def task_score(tree: Mapping[str, Any], kind: str) -> TaskScore:
-    """A task of evaluation.json; ``kind`` is its output's."""
-    found = dict(tree.get("baselines", {}))
-    upper_bound = _bar(tree.get("oracle")) or _bar(found.pop("oracle", None)) or _bar(tree.get("upper_bound"))
-    baselines = tuple(_baseline(name, baseline) for name, baseline in found.items())
-    score = _interval(tree["score"])
-    closed = _bar(tree.get("closed"))
-    best = max((baseline.bar.value for baseline in baselines), default=None)
-    if closed is None and upper_bound is not None and best is not None and upper_bound.value > best:
-        closed = Bar(100 * (score.value - best) / (upper_bound.value - best))
-    name = tree["metric"]
+def task_score(result: TaskResult, meanings: Mapping[str, str]) -> TaskScore:
+    """The score of a measured task; ``meanings`` are those of its output's metrics."""
     return TaskScore(
-        task=tree["task"],
-        title=tree["title"],
-        kind=kind,
-        metric=name,
-        meaning=words.metric(name, kind),
-        bar=score,
-        baselines=baselines,
-        upper_bound=upper_bound,
-        closed=closed,
-        protocol=tuple(_protocol(tree)),
-        others=tuple(
-            (other, float(value), words.metric(other, kind))
-            for other, value in tree.get("metrics", {}).items()
-            if other != name
+        metric=result.metric,
+        meaning=words.metric(result.metric, meanings),
+        bar=Bar.of(result.score),
+        baselines=tuple(
+            BaselineRow(name, words.baseline(name), Bar(found.score), Bar.of(found.advantage), found.beaten)
+            for name, found in result.baselines.items()
         ),
-        seconds=float(tree.get("seconds", 0.0)),
+        upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),
+        closed=result.closed,
+        protocol=tuple(_protocol(result)),
+        others=tuple(
+            (name, value, words.metric(name, meanings))
+            for name, value in result.metrics.items()
+            if name != result.metric
+        ),
+        seconds=result.seconds,
     )
 
 
-def _protocol(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
-    protocol = tree.get("protocol", {})
+def _protocol(result: TaskResult) -> list[tuple[str, str]]:
+    protocol = result.protocol
     boxes = {"detected": "found by a detector", "given": "given by the dataset"}
     rows = [
-        ("split", str(protocol.get("split", "?"))),
-        ("examples", f"{tree.get('examples', 0):,}"),
-        ("resampled by", f"{tree.get('groups', 0):,} groups (images, or sentences said of several)"),
-        ("boxes", boxes.get(protocol.get("boxes", ""), str(protocol.get("boxes", "?")))),
-        ("equal scores", str(protocol.get("ties", "?"))),
+        ("split", protocol.split),
+        ("examples", f"{result.examples:,}"),
+        ("resampled by", f"{result.groups:,} groups (images, or sentences said of several)"),
+        ("boxes", boxes.get(protocol.boxes, protocol.boxes)),
+        ("equal scores", protocol.ties),
     ]
-    if protocol.get("gallery"):
-        rows.append(("gallery", f"{protocol['gallery']:,} images"))
-    if protocol.get("note"):
-        rows.append(("note", str(protocol["note"])))
+    rows += [("gallery", f"{protocol.gallery:,} images")] if protocol.gallery else []
+    rows += [("note", protocol.note)] if protocol.note else []
     return rows
-
-
-def _baseline(name: str, tree: Mapping[str, Any]) -> BaselineRow:
-    return BaselineRow(
-        name=name, meaning=words.baseline(name), bar=Bar(float(tree["score"])), advantage=_interval(tree["advantage"])
-    )
-
-
-def _interval(tree: Mapping[str, Any]) -> Bar:
-    return Bar(float(tree["mean"]), float(tree["low"]), float(tree["high"]))
-
-
-def _bar(value: Any) -> Bar | None:
-    """A number, an interval or a baseline-like object as a bar; None for anything else."""
-    if isinstance(value, Mapping):
-        if "mean" in value:
-            return _interval(value)
-        value = value.get("score")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return Bar(float(value))
-    return None
 
 
 def _clamped(value: float) -> float:

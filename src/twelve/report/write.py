@@ -1,6 +1,6 @@
-"""``twelve report``: gather everything a run folder knows and write report.html into it.
+"""``twelve report``: write report.html into a run folder.
 
-The page is one file without anything from outside: styles, curves (SVG) and images (JPEG data URIs) are inside.
+The page is one file: styles, curves (SVG) and images (JPEG data URIs) are inside.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 
 from twelve.errors import ConfigError, quoted
 from twelve.io import files
+from twelve.outputs import get_output
 from twelve.report import words
 from twelve.report.curves import Chart, chart
 from twelve.report.gallery import Gallery, galleries
 from twelve.report.reading import Run, read_run
 from twelve.report.scores import TaskScore, task_score
-
-FILE = "report.html"
+from twelve.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Everything about one task; what the run does not know is None."""
+    """Everything about one task; unknown parts are None."""
 
     name: str
     title: str
-    kind: str
     asks: str
+    legend: str
     score: TaskScore | None
     loss: Chart | None
     validation: Chart | None
@@ -38,11 +38,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class DataRow:
-    """What one task was trained on.
+    """The training data of one task.
 
     Attributes:
-        left: why images left: "120 in NAME SPLIT", by number.
-        coverage: which answers can be given at all, in words, or "".
+        removed: images that are in held-out splits: "120 in NAME SPLIT", by number.
+        coverage: how many answers the vocabulary covers, in words, or "".
     """
 
     title: str
@@ -52,7 +52,7 @@ class DataRow:
     images_after: int
     train: int
     validation: int
-    left: Sequence[str]
+    removed: Sequence[str]
     coverage: str
 
 
@@ -63,16 +63,16 @@ def write_report(run: Path) -> Path:
         ConfigError: the folder holds no run.
         DataError: one of its files is damaged; names it.
     """
-    read = read_run(run)
+    read, file = read_run(run), RunFolder(run).report
     files.check_folder(run)
     page = render(read)
-    with files.replacing(run / FILE) as partial:
+    with files.replacing(file) as partial:
         partial.write_text(page, encoding="utf-8")
-    return run / FILE
+    return file
 
 
 def render(run: Run) -> str:
-    """The page of a run as HTML; every text from outside is escaped by the template."""
+    """The page of a run as HTML; the template escapes every text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -93,7 +93,7 @@ def render(run: Run) -> str:
         kept=kept_rows(run),
         data=data_rows(run),
         files=file_rows(run),
-        cleaned=run.data.get("cleaned", {}),
+        cleaned=run.data.cleaned,
         stages=stages(run, parts),
         machine=machine(run),
         commands=commands(run),
@@ -102,21 +102,21 @@ def render(run: Run) -> str:
 
 
 def sections(run: Run) -> list[Section]:
-    """One section a task, in the configuration's order; tasks measured in another order or later come after."""
-    measured: Mapping[str, Any] = run.evaluation.get("tasks", {})
+    """One section per task, in the configuration's order, then further measured tasks."""
     shown = galleries(run.config, run.predictions)
     history, found = run.history, []
-    for name in dict.fromkeys([*run.config.tasks, *measured]):
+    for name in dict.fromkeys([*run.config.tasks, *run.results]):
         task = run.task(name)
+        output = get_output(task.kind)
         spans = history.stopped(name)
         validations = [(at, 100 * score) for at, score in history.scores.get(name, ())]
         found.append(
             Section(
                 name=name,
                 title=task.title,
-                kind=task.kind,
-                asks=words.KINDS.get(task.kind, ""),
-                score=task_score(measured[name], task.kind) if name in measured else None,
+                asks=output.asks,
+                legend=output.legend,
+                score=task_score(run.results[name], output.metrics) if name in run.results else None,
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
@@ -127,8 +127,8 @@ def sections(run: Run) -> list[Section]:
 
 
 def summary(run: Run, parts: Sequence[Section]) -> str:
-    """The run in two or three sentences."""
-    facts, history = run.evaluation.get("facts", {}), run.history
+    """The run in a few sentences."""
+    facts, history = run.facts, run.history
     size = f" of {facts['parameters'] / 1e6:.1f} million parameters" if "parameters" in facts else ""
     tasks = "one task" if len(parts) == 1 else f"{len(parts)} tasks"
     text = f"One model{size}, trained on {tasks}"
@@ -147,15 +147,14 @@ def summary(run: Run, parts: Sequence[Section]) -> str:
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
-    """(task, score before the first step, score of the model kept), of 100, of what an earlier run had learnt."""
+    """(task, score before the first step, score of the model kept), per cent, for tasks of an earlier run."""
     kept = ((name, scores) for name, scores in run.history.kept.items() if name in run.config.tasks)
     return [(run.task(name).title, 100 * old, 100 * new) for name, (old, new) in kept]
 
 
 def file_rows(run: Run) -> list[tuple[str, str]]:
-    """(official file, size and the beginning of its SHA-256) of what was read; damaged entries say nothing."""
-    files = run.data.get("files")
-    found = files.items() if isinstance(files, Mapping) else ()
+    """(official file, size and beginning of its SHA-256) of the files that were read, without damaged entries."""
+    found = run.data.files.items() if isinstance(run.data.files, Mapping) else ()
     return [
         (str(name), f"{entry['bytes']:,} bytes, {entry['sha256'][:16]}…")
         for name, entry in found
@@ -165,23 +164,22 @@ def file_rows(run: Run) -> list[tuple[str, str]]:
 
 def data_rows(run: Run) -> list[DataRow]:
     """Sizes of the training sets before and after cleaning, from data.json."""
-    cleaned, coverage = run.data.get("cleaned", {}), run.data.get("coverage", {})
-    rows = []
-    for name, sizes in run.data.get("tasks", {}).items():
-        removed = cleaned.get("removed", {}).get(name, {})
-        overlap = cleaned.get("overlap", {}).get(name, {})
+    cleaned, rows = run.data.cleaned, []
+    for name, sizes in run.data.tasks.items():
+        counts = cleaned.removed.get(name, {})
+        overlap = cleaned.overlap.get(name, {})
         causes = sorted(((count, split) for split, count in overlap.items() if count), key=lambda each: -each[0])
         rows.append(
             DataRow(
                 title=run.task(name).title,
-                examples_before=int(removed.get("examples_before", 0)),
-                examples_after=int(removed.get("examples_after", 0)),
-                images_before=int(removed.get("images_before", 0)),
-                images_after=int(removed.get("images_after", 0)),
-                train=int(sizes.get("train", 0)),
-                validation=int(sizes.get("validation", 0)),
-                left=[f"{count:,} in {_readable(run, split)}" for count, split in causes],
-                coverage=str(coverage.get(name, "")),
+                examples_before=counts.get("examples_before", 0),
+                examples_after=counts.get("examples_after", 0),
+                images_before=counts.get("images_before", 0),
+                images_after=counts.get("images_after", 0),
+                train=sizes.train,
+                validation=sizes.validation,
+                removed=[f"{count:,} in {_readable(run, split)}" for count, split in causes],
+                coverage=run.data.coverage.get(name, ""),
             )
         )
     return rows
@@ -192,22 +190,21 @@ def _readable(run: Run, split: str) -> str:
     name, _, part = split.partition(" ")
     try:
         return f"{run.task(name).title} {part}"
-    except ConfigError:  # a task that is no longer there
+    except ConfigError:  # a task that no longer exists
         return split
 
 
 def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
-    """(stage, time) of everything that was timed."""
+    """(stage, time) of every timed stage."""
     rows = []
-    facts = run.evaluation.get("facts", {})
     if run.history.seconds:
         rows.append(("training, validation included", words.minutes(run.history.seconds)))
-    for key, value in facts.items():
+    for key, value in run.facts.items():
         stage = key.removesuffix("_seconds")
         if stage != key and stage not in ("training", "evaluation"):
             rows.append((stage.replace("_", " "), words.minutes(float(value))))
-    if "evaluation_seconds" in facts:
-        rows.append(("measuring, baselines included", words.minutes(float(facts["evaluation_seconds"]))))
+    if "evaluation_seconds" in run.facts:
+        rows.append(("measuring, baselines included", words.minutes(float(run.facts["evaluation_seconds"]))))
         rows += [
             (f"of it, {part.title}", words.minutes(part.score.seconds)) for part in parts if part.score is not None
         ]
@@ -215,9 +212,9 @@ def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
 
 
 def machine(run: Run) -> list[tuple[str, str]]:
-    """(what, which) of the machine that trained, and of the one that measured where it is another."""
+    """(property, value) of the machine that trained, and of the one that measured if it is another."""
     rows = _named(run.machine)
-    other = run.evaluation.get("facts", {}).get("machine", {})
+    other = run.facts.get("machine", {})
     if other and {key: other.get(key) for key in run.machine} != dict(run.machine):
         rows += [(f"measured on: {key}", value) for key, value in _named(other)]
     return rows
@@ -229,9 +226,8 @@ def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def commands(run: Run) -> list[str]:
     """What makes this run and this page again."""
-    config = run.folder / "config.yaml"
     return [
-        f"twelve train {quoted(config)} --set run=ANOTHER_FOLDER",
+        f"twelve train {quoted(RunFolder(run.folder).config)} --set run=ANOTHER_FOLDER",
         f"twelve evaluate {quoted(run.folder)}",
         f"twelve report {quoted(run.folder)}",
     ]

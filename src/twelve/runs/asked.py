@@ -1,14 +1,14 @@
-"""What ``twelve evaluate`` is asked: whatever can be refused is, before anything large is read or imported."""
+"""The arguments of ``twelve evaluate``, checked before anything large is read or imported."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from twelve.config import load
+from twelve.config import load_run
 from twelve.errors import ConfigError, nearest
 from twelve.io.files import check_file
-from twelve.run_folder import CONFIG, model_folder, open_run
+from twelve.run_folder import model_folder
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
@@ -17,15 +17,14 @@ from twelve.tasks.custom import own_tasks
 def asked(
     folder: Path, tasks: Sequence[str] | None, submit: Path | None, settings: Sequence[str]
 ) -> tuple[RunConfig, list[str]]:
-    """A run's configuration and the tasks to measure, all of the run's where none is named.
+    """A run's configuration and the names of the tasks to evaluate: ``tasks``, or all tasks of the run.
 
     Raises:
-        ConfigError: the folder holds no run, a setting is none, the run has no such task, or ``submit`` is for several
-            or for one that has no official file.
+        ConfigError: the folder holds no run, a setting is not valid, the run has no such task, or ``submit`` is given
+            for several tasks or for a task that has no official file of results.
         CheckpointError: the run has no model yet.
     """
-    open_run(folder)
-    config = load(folder / CONFIG, settings)
+    config = load_run(folder, settings)
     for name in tasks or ():
         if name not in config.tasks:
             raise ConfigError(

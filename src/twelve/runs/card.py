@@ -1,7 +1,5 @@
-"""The model card: README.md beside every saved model, made from what is known about it and nothing else.
-
-Model cards are "Model Cards for Model Reporting" (Mitchell et al. 2019); the head is what model hubs read.
-"""
+"""The model card: the README.md beside a saved model ("Model Cards for Model Reporting", Mitchell et al. 2019). Model
+hubs read its head."""
 
 from __future__ import annotations
 
@@ -15,11 +13,12 @@ from twelve.io import files
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.trunk import trunk_class
+from twelve.outputs import get_output
 from twelve.tasks.base import Task, all_tasks
 from twelve.version import __version__
 
 if TYPE_CHECKING:
-    from twelve.evaluation.results import Result
+    from twelve.evaluation.results import TaskResult
 
 FILE = "README.md"
 
@@ -33,8 +32,8 @@ tags: [vision-and-language, multi-task, vilbert, visual-question-answering]
 {origin}
 """
 _DRAWN = """
-**It was trained on a drawn world (microworld), not on the real datasets:** their names below say whose tasks, formats
-and metrics its examples have. Photographs are foreign to it.
+**It was trained on a drawn world (microworld), not on the real datasets:** the names below say whose tasks, formats and
+metrics the examples have. The model has never seen a photograph.
 """
 _USE = """
 ## Use
@@ -50,37 +49,37 @@ print(scene.{call})
 _LIMITS = """
 ## Limits
 
-The model sees {regions} regions of an image and nothing else; what the region network does not show, it cannot tell.
-It answers as {writer} of its training data did, with their habits and errors; its scores say how often such an
-answer was right on those data, not elsewhere. Nobody should be judged, ranked or refused anything by what it says.
+The model sees {regions} regions of an image and nothing else: it knows nothing about what the region network misses.
+It answers as {writer} of its training data did, with their habits and errors. Its scores say how often such an answer
+was right on those data, not elsewhere. Nobody should be judged, ranked or refused anything by its answers.
 
 ## Licence
 
 The program that wrote this folder is under the Apache License 2.0. {licence}
 """
 _LICENCE_DRAWN = "It drew the training data as well."
-_LICENCE = """The training data are under licences of their
-own, which whoever uses the model or passes it on has to respect."""
+_LICENCE = """The training data have licences of their own,
+which anyone who uses the model or passes it on must respect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a model came to be.
+    """How a model was made.
 
     Attributes:
         words: one or two sentences.
-        drawn: its data are a drawn world.
+        drawn: whether its data are a drawn world.
         data: task -> what it was trained on, in words.
-        validations: task -> score on the images that training held back for validation, when it was saved, 0..1.
-        results: what it was measured at.
-        machine: what measured it.
+        validations: task -> validation score when the model was saved, 0..1.
+        results: its evaluation.
+        machine: the processor that evaluated it.
     """
 
     words: str
     drawn: bool = False
     data: Mapping[str, str] = field(default_factory=dict)
     validations: Mapping[str, float] = field(default_factory=dict)
-    results: Sequence[Result] = ()
+    results: Sequence[TaskResult] = ()
     machine: str = ""
 
 
@@ -95,8 +94,8 @@ def write_card(
     """Write the card of the model in ``folder``.
 
     Args:
-        parameters: how many the model has.
-        own: its run's own tasks.
+        parameters: number of parameters of the model.
+        own: the run's own tasks.
     """
     count = len(processor.token_rows)
     text = _HEAD.format(count=f"{count} task{'' if count == 1 else 's'}", origin=origin.words)
@@ -118,13 +117,8 @@ def write_card(
 
 
 def _use(config: TwelveConfig, processor: TwelveProcessor, origin: Origin) -> str:
-    kinds = {config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads}
-    calls = {
-        "answer": 'answer("what colour is the boat?")',
-        "region": 'locate("the small red cup")',
-        "entailment": 'entails("a boat is red")',
-    }
-    call = next((call for kind, call in calls.items() if kind in kinds), None)
+    kinds = [config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads]
+    call = next(filter(None, (get_output(kind).example_call for kind in kinds)), None)
     image = "AN IMAGE OF THE DRAWN WORLD" if origin.drawn else "PATH OF A PHOTOGRAPH"
     return "" if call is None else _USE.format(call=call, image=image)
 
@@ -153,7 +147,7 @@ def _tasks(config: TwelveConfig, processor: TwelveProcessor, origin: Origin, kno
     if origin.validations:
         lines += [
             "",
-            "The scores when it was saved are on training images that were held back for validation, no test.",
+            "The scores when saved are on training images that were held back for validation, not on a test set.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -172,9 +166,7 @@ def _sizes(config: TwelveConfig, processor: TwelveProcessor, parameters: int) ->
         *(f"- {what}: {size}{more.get(what, '')}" for what, size in trunk_class(config).sizes(config).items()),
     ]
     if processor.temperatures:
-        lines.append(
-            "- scores are calibrated: one temperature a task, fitted on images that training only validated on"
-        )
+        lines.append("- scores are calibrated: one temperature for each task, fitted on the validation images")
     return "\n".join(lines) + "\n"
 
 
@@ -189,7 +181,7 @@ def _results(origin: Origin) -> str:
             f"{score.mean:.1f} [{score.low:.1f}, {score.high:.1f}] | {baseline} |"
         )
     machine = f" Measured on {origin.machine}." if origin.machine else ""
-    return "\n".join(lines) + f"\n\nA baseline is what one reaches without understanding the image.{machine}\n"
+    return "\n".join(lines) + f"\n\nA baseline is a score that needs no understanding of the image.{machine}\n"
 
 
 def origin_of_run(
@@ -198,24 +190,24 @@ def origin_of_run(
     drawn: bool,
     began: str | None,
     validations: Mapping[str, float],
-    results: Sequence[Result] = (),
+    results: Sequence[TaskResult] = (),
     machine: str = "",
 ) -> Origin:
     """The origin of a model that a run trained.
 
     Args:
-        data: the run's data.json.
-        drawn: its data root is a drawn world.
-        began: the saved model that it went on from.
+        data: what the run trained on, as its folder has it.
+        drawn: whether its data root is a drawn world.
+        began: the saved model that it continued from.
         validations: see :class:`Origin`.
     """
     tasks = {name: part for name, part in data.get("tasks", {}).items() if isinstance(part, dict)}
     kind = "drawn examples" if drawn else "examples"
     trained = {name: f"{part['train']:,} {kind}" for name, part in tasks.items()}
     words = "Trained on this task alone." if len(tasks) == 1 else "One model, trained on all of these tasks together."
-    words += " Images that any of the tasks is measured on were taken out of every task's training set."
+    words += " Images that any of the tasks is evaluated on were removed from the training sets of all tasks."
     if began is not None:
-        words += f" It went on from the model `{'/'.join(Path(began).parts[-2:])}`."
+        words += f" It continued from the model `{'/'.join(Path(began).parts[-2:])}`."
     if not results:
-        words += " It has not been measured yet: `twelve evaluate` puts its scores here, beside the best baseline."
+        words += " It has not been evaluated yet: `twelve evaluate` puts its scores here, beside the best baseline."
     return Origin(words, drawn, trained, validations, results, machine)

@@ -1,7 +1,7 @@
-"""A released checkpoint of the original program as a folder that everything here opens.
+"""``twelve convert``: turns a released checkpoint of the original program into a model folder.
 
-The released file holds weights alone. Its configuration is the paper's, built in (head counts cannot be read from
-weights); the tokenizer, the answers' names and the region detector are files of their own there, given here by option.
+The released file holds weights alone. Its configuration is that of the paper, since numbers of attention heads cannot
+be read from weights; the tokenizer, the names of the answers, and the region detector are files of their own.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ def convert(
 
     Args:
         weights: the released file (``multi_task_model.bin``, ``pytorch_model_*.bin``).
-        out: the folder; an earlier model there is replaced, if it holds nothing else.
-        config: the released JSON configuration; None: the paper's.
-        tokenizer: vocab.txt, tokenizer.json, a folder with one, ``package:MODULE`` or a hub name.
-        labels: output key -> its answers in the order of the head's columns: JSON, or the released pickle (a list, or
-            answer -> row).
-        detector: ``detectron_model.pth``; with it the folder can look at images.
+        out: the folder; it may hold an earlier model, which is replaced, and nothing else.
+        config: the released JSON configuration; None: that of the paper.
+        tokenizer: vocab.txt, tokenizer.json, a folder with one of these, ``package:MODULE`` or a hub name.
+        labels: output key -> file with its answers in the order of the head's columns: JSON, or the released pickle (a
+            list, or answer -> row).
+        detector: ``detectron_model.pth``, which lets the model take images.
 
     Returns:
-        The folder, and what it lacks, in words.
+        The folder, and what is missing in it, in words.
 
     Raises:
         CheckpointError, ConfigError: the weights do not fit the configuration.
-        ConfigError: ``out`` holds something else than a model.
-        DataError: labels cannot be read, or are not as many as the head has columns.
+        ConfigError: ``out`` holds anything but a model.
+        DataError: labels cannot be read, or their number is not that of the head's columns.
     """
     files.check_replaceable(out, marks=(CONFIG, *FILES), names=(*SAVED, CARD), what="a model")
     state = load_weights(weights)
@@ -97,7 +97,7 @@ def convert(
 
 
 def _vocabularies(processor: TwelveProcessor, config: TwelveConfig, labels: Mapping[str, Path]) -> list[str]:
-    """Give every head its answers; which ones had to be numbered."""
+    """Set the answers of every head; returns notes on those without names, which are numbered."""
     asked = {key: head["size"] for key, head in config.heads.items() if get_output(head["kind"]).needs_vocabulary}
     for key in labels:
         if key not in asked:
@@ -123,10 +123,10 @@ def _vocabularies(processor: TwelveProcessor, config: TwelveConfig, labels: Mapp
 
 
 def read_labels(path: Path) -> list[str]:
-    """Answers of a JSON file or of a pickle (plain containers and nothing else), in the order of their rows.
+    """Answers of a JSON file or a plain pickle, in the order of their rows.
 
     Raises:
-        DataError: it holds something else.
+        DataError: it holds anything else.
     """
     if path.suffix in (".p", ".pkl", ".pickle"):
         return check_labels(read_pickle(path), path)
@@ -134,7 +134,7 @@ def read_labels(path: Path) -> list[str]:
 
 
 def _tasks(processor: TwelveProcessor, config: TwelveConfig) -> None:
-    """The tasks of the twelve whose heads are there, with their rows of the token table."""
+    """Add those of the twelve tasks whose heads the model has, with their rows of the token table."""
     for task in sorted(all_tasks().values(), key=lambda task: task.token):
         head = config.heads.get(task.output)
         if not task.extra and head is not None and head["kind"] == task.kind:

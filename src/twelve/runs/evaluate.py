@@ -1,4 +1,4 @@
-"""``twelve evaluate``: measure a run and print its table."""
+"""``twelve evaluate``: evaluate a run's model and print its table of results."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
-from twelve.evaluation import record
+from twelve.evaluation import recorded
 from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator
-from twelve.evaluation.results import Result, write_results
+from twelve.evaluation.results import TaskResult, write_results
 from twelve.evaluation.submission import unlabelled, write_submission
-from twelve.io import json_file
+from twelve.formats.records import finite
 from twelve.io.files import check_folder
 from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock
-from twelve.run_folder import STAGES, VALIDATION_IMAGES, model_folder
+from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.threads import given_back
 from twelve.training.provenance import machine
 
 FEW = 10
-"""Groups from which on an interval that resamples them says whether a baseline is beaten."""
+"""With fewer groups to resample, an interval does not show whether a baseline is beaten."""
 
 
 @given_back()
@@ -46,16 +46,18 @@ def evaluate_run(
     allow_other_features: bool = False,
     settings: Sequence[str] = (),
     console: Console | None = None,
-) -> list[Result]:
-    """Measure the run's tasks, print the table and write evaluation.json into its folder.
+) -> list[TaskResult]:
+    """Evaluate the tasks of a run, print the table of results, and write them into the run's folder.
 
     Args:
-        submit: where to write the official file of results of one task; a split without labels is then predicted and
-            not measured.
-        allow_other_features: regions of another extractor than the model was trained on are a warning, not an error.
+        tasks: names; by default all tasks of the run.
+        split: the split to evaluate on; by default each task's test split.
+        full: use the complete protocol (retrieval: the whole gallery).
+        submit: file for the official results of one task; a split without labels is then predicted, not evaluated.
+        allow_other_features: regions of another extractor than that of the training data are a warning, not an error.
 
     Raises:
-        ConfigError: the folder holds no run, the run has no such task, or ``submit`` is for several.
+        ConfigError: see :func:`twelve.runs.asked.asked`.
     """
     console = console or Console()
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
@@ -63,20 +65,18 @@ def evaluate_run(
     whole = not tasks and split is None and baselines and not settings
     if whole:
         check_folder(folder)
-    saved = model_folder(folder)
-    model, processor = open_saved(saved)
+    run = RunFolder(folder)
+    model, processor = open_saved(model_folder(folder))
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
     processor.allow_other_features = allow_other_features
 
     def prepared(with_baselines: bool) -> Prepared | None:
-        if with_baselines and not (folder / VALIDATION_IMAGES).is_file():
-            return None  # what was held back follows from all tasks' files
-        held_back = (
-            ValidationImages.read(folder / VALIDATION_IMAGES)
-            if with_baselines
-            else ValidationImages(frozenset(), frozenset())
-        )
+        if with_baselines and not run.validation_images.is_file():
+            return None  # which images were held back follows from the files of all tasks
+        held_back = ValidationImages(frozenset(), frozenset())
+        if with_baselines:
+            held_back = ValidationImages.read(run.validation_images)
         return prepare_measuring(
             config, processor.vocabularies, names, held_back, baselines=with_baselines, recipes=processor.region_recipes
         )
@@ -95,43 +95,41 @@ def evaluate_run(
             console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
             if unlabelled(examples):
                 return []
-            evaluator.prepare(prepared(baselines))  # training files are read for the baselines alone
+            evaluator.prepare(prepared(baselines))  # only baselines need the training files
         result = evaluator.measure(name, split, predictions)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
-    facts = _facts(folder, model, results)
+    facts = _facts(run, model, results)
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    name = "evaluation-full.json" if full else "evaluation.json"
     if whole:
-        write_results(folder / name, results, facts)
+        write_results(run.full_evaluation if full else run.evaluation, results, facts)
     if whole and not full:
-        record.write(folder / record.FILE, evaluator.recorded)
+        recorded.write(run.predictions, evaluator.recorded)
         made_by = str(facts["machine"].get("processor", ""))
         write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
     return results
 
 
-def _facts(folder: Path, model: Twelve, results: Sequence[Result]) -> dict[str, Any]:
-    """What the model cost, and the machine."""
-    stages = stage_seconds(folder)
+def _facts(run: RunFolder, model: Twelve, results: Sequence[TaskResult]) -> dict[str, Any]:
+    """Size, training time and evaluation time of the model, and the machine."""
+    stages = stage_seconds(run)
+    logged = (float(line["seconds"]) for line in run.logged() if finite(line.get("seconds")))
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "training_seconds": _training_seconds(folder),
+        "training_seconds": max(logged, default=0.0),
         "evaluation_seconds": sum(result.seconds for result in results),
         "machine": machine(),
     } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
 
 
-def stage_seconds(folder: Path) -> dict[str, float]:
-    """What each stage before the measuring took, if ``twelve quickstart`` made the run."""
-    found = json_file.read_or_none(folder / STAGES)
-    pairs = found.items() if isinstance(found, dict) else ()
-    return {name: float(spent) for name, spent in pairs if isinstance(spent, int | float)}
+def stage_seconds(run: RunFolder) -> dict[str, float]:
+    """Seconds that each stage of ``twelve quickstart`` took; empty for a run that it did not make."""
+    return {name: float(spent) for name, spent in run.read(run.stages).items() if finite(spent)}
 
 
-def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) -> None:
-    """Print the table, the protocols, and what the model cost."""
+def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Console) -> None:
+    """Print the table, the protocols, and the size and the training time of the model."""
     console.print(table(results), highlight=False, soft_wrap=True, markup=False)
     for result in results:
         console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
@@ -142,9 +140,8 @@ def show(results: Sequence[Result], facts: Mapping[str, Any], console: Console) 
     )
 
 
-def table(results: Sequence[Result]) -> str:
-    """Every score with its interval and, below it, each baseline with the model's advantage; at most 80 columns
-    wide."""
+def table(results: Sequence[TaskResult]) -> str:
+    """Every score with its interval and, below it, each baseline with the model's advantage; 80 columns wide."""
     lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'gain':>7}"]
     for result in results:
         score = result.score
@@ -163,8 +160,8 @@ def _range(found: Interval, form: str) -> str:
     return f"[{found.low:{form}}, {found.high:{form}}]"
 
 
-def protocol_line(result: Result) -> str:
-    """Everything one must know to compare the number with another's."""
+def protocol_line(result: TaskResult) -> str:
+    """Everything that is needed to compare a score with that of another model."""
     protocol = result.protocol
     parts = [
         f"split {protocol.split}",
@@ -180,16 +177,3 @@ def protocol_line(result: Result) -> str:
     if result.calibration_error is not None:
         others.append(f"calibration error {result.calibration_error:.2f}")
     return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"
-
-
-def _training_seconds(folder: Path) -> float:
-    seconds = 0.0
-    path = folder / "metrics.jsonl"
-    if path.is_file():
-        with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                try:
-                    seconds = max(seconds, float(json_file.decode(line).get("seconds", 0.0)))
-                except (ValueError, TypeError, AttributeError):
-                    continue  # the last line of a run that was killed while writing it
-    return seconds

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from twelve.config import load_run
 from twelve.formats.data_root import DRAWN
 from twelve.formats.records import finite
-from twelve.io.json_file import read_or_none
-from twelve.run_folder import TRAINED, model_folder, open_run
+from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.card import origin_of_run, write_card
 from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
-    from twelve.evaluation.results import Result
+    from twelve.evaluation.results import TaskResult
     from twelve.model.processor import TwelveProcessor
     from twelve.model.vilbert import Twelve
 
@@ -24,17 +24,17 @@ def write_run_card(
     model: Twelve,
     processor: TwelveProcessor,
     validations: Mapping[str, float],
-    results: Sequence[Result] = (),
+    results: Sequence[TaskResult] = (),
     machine: str = "",
 ) -> None:
-    """Write the card of a run's model, with its results once it has been measured.
+    """Write the card of a run's model, with its results once it has been evaluated.
 
     Args:
-        validations: what it scored when it was saved, see :class:`twelve.runs.card.Origin`.
+        validations: task -> validation score of the model when it was saved, 0..1.
     """
-    config = open_run(folder)
+    run, config = RunFolder(folder), load_run(folder)
     origin = origin_of_run(
-        _read_json(folder / "data.json"),
+        run.read(run.data),
         drawn=(Path(config.data) / DRAWN).is_file(),
         began=config.model.init,
         validations=validations,
@@ -46,12 +46,7 @@ def write_run_card(
 
 
 def kept_scores(folder: Path) -> dict[str, float]:
-    """What a run's model scored when it was saved, on the validation split, 0..1; nothing where that is not known."""
-    kept = _read_json(folder / TRAINED).get("kept")
+    """Validation scores, 0..1, of a run's model when it was saved; empty where they are not known."""
+    run = RunFolder(folder)
+    kept = run.read(run.trained).get("kept")
     return {name: score for name, score in kept.items() if finite(score)} if isinstance(kept, dict) else {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """What a run says of itself for people; nothing where that is lost."""
-    tree = read_or_none(path)
-    return tree if isinstance(tree, dict) else {}

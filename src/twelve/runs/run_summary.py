@@ -1,4 +1,4 @@
-"""How a run went, for its folder and for people."""
+"""The summary of a finished run, for its folder and for the terminal."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ if TYPE_CHECKING:
 
 
 def history(trainer: Trainer) -> dict[str, Any]:
-    """How a run went: its length, each task's batches, the scores of what is in model/, and who stopped when."""
+    """Length, batches of each task, validation scores of the saved model, and events of a run."""
     return {
-        "iterations": trainer.iteration,
+        "iterations": trainer.state.iteration,
         "batches": {
             name: stream.epoch * stream.batches_per_epoch + stream.number for name, stream in trainer.streams.items()
         },
-        "seconds": round(trainer.seconds, 1),
-        "before": trainer.before,
-        "kept": trainer.kept,
+        "seconds": round(trainer.state.seconds, 1),
+        "before": trainer.state.before,
+        "kept": trainer.state.kept,
         "events": trainer.log.events(),
     }
 
 
 def remembered(trainer: Trainer) -> list[str]:
-    """The scores, on the validation split, of what the model had learnt before: before the first step and now."""
-    names = [name for name in trainer.before if name in trainer.kept]
-    lines = ["learnt before, of 100 on the images that training validates on:"] if names else []
+    """One line for each task of an earlier run: its validation score before the first step and now."""
+    state = trainer.state
+    names = [name for name in state.before if name in state.kept]
+    lines = ["tasks of the earlier run, validation scores of 100:"] if names else []
     for name in names:
-        before, after = 100 * trainer.before[name], 100 * trainer.kept[name]
+        before, after = 100 * state.before[name], 100 * state.kept[name]
         replayed = ", replayed" if name in trainer.config.replay else ""
         title = trainer.data.tasks[name].task.title
         lines.append(f"  {title}: {before:.1f} before, {after:.1f} now ({after - before:+.1f}{replayed})")

@@ -1,4 +1,4 @@
-"""What is compared: ways to train the same tasks, from the same start, on the same data."""
+"""The arms of a study: ways to train the same tasks, from the same initial model, on the same data."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Arm:
     """One way to train.
 
     Attributes:
-        alone: a model for each task; else one for all.
-        schedule: of a joint arm; the configuration's own stop-and-go when None.
-        doubled: each task may have ``longer`` times the updates that it has in the base arm, and no more.
-        equal: a joint arm that makes as many updates in all as the base arm, not as many iterations.
-        pretrained: from a start that has learnt the captions of the run's retrieval tasks.
+        alone: train a model for each task, rather than one for all.
+        schedule: of a joint arm; None: the stop-and-go of the configuration.
+        doubled: each task may have at most ``longer`` times the updates that it has in the base arm.
+        equal: a joint arm with as many updates in total, not as many iterations, as the base arm.
+        pretrained: begin with a model that is pretrained on the captions of the run's retrieval tasks.
     """
 
     name: str
@@ -30,11 +30,11 @@ class Arm:
 
 
 BASE, OPPONENT = "stop-and-go", "single-longer"
-"""What every other arm is compared with, and the arm that the study's question is about."""
+"""The arm that all others are compared with, and the arm that the question of the study is about."""
 ARMS = {
     arm.name: arm
     for arm in (
-        Arm(BASE, "one model, a task that no longer improves rests"),
+        Arm(BASE, "one model, a task that no longer improves is stopped"),
         Arm("always-go", "one model, every task in every iteration", schedule="always-go"),
         Arm("single", "a model for each task, as many updates as the task has in stop-and-go", alone=True),
         Arm(
@@ -46,7 +46,7 @@ ARMS = {
         Arm("always-go-equal", "always-go with as many updates as stop-and-go", schedule="always-go", equal=True),
         Arm(
             "proportional-equal",
-            "tasks drawn by their sizes, as many updates as stop-and-go",
+            "tasks sampled by their sizes, as many updates as stop-and-go",
             schedule="proportional",
             equal=True,
         ),
@@ -57,7 +57,7 @@ MAIN = (BASE, "always-go", "single", OPPONENT)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of arms in the order in which they run; the base arm, on which the others depend, is always among them.
+    """Names of arms in the order in which they run, always with the base arm, on which the others depend.
 
     Raises:
         ConfigError: there is no such arm.

@@ -1,8 +1,9 @@
-"""Intervals over seeds and examples at once: seeds are resampled, and in each of them whole groups of every task.
+"""Two-level bootstrap intervals: seeds are resampled, and whole groups of examples of every task in each seed.
 
-What two arms have on the same examples is resampled with the same draws, so their difference is paired. A resample has
-one seed less than there are: the variance over seeds is then right on average, where as many as there are would make it
-too small by one over their number (McCarthy and Snowden, The Bootstrap and Finite Population Sampling, 1985).
+Arms that are evaluated on the same examples are resampled with the same draws, so differences are paired. A resample
+has one seed less than there are. This makes the variance over seeds right on average; with as many seeds as there are,
+it would be too small by one over their number (McCarthy and Snowden, The Bootstrap and Finite Population Sampling,
+1985).
 
 Axes: S seeds, A arms, N examples, G groups, R resamples, D seeds in a resample.
 """
@@ -19,7 +20,7 @@ from twelve.metrics.bootstrap import Interval
 
 Array = NDArray[np.float64]
 CHUNK = 4_000_000
-"""Weights that stand in memory together."""
+"""Weights that are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class Cell:
     """One task in one seed.
 
     Attributes:
-        values: (A, N) what each example contributes to the score, 0..1, in every arm.
-        groups: (N,) which examples are resampled together.
-        baseline, upper bound: what a score of 0 and of 1 on the common scale is, 0..1.
+        values: (A, N) contribution of each example to the score, 0..1, in every arm.
+        groups: (N,) examples with the same group are resampled together.
+        baseline, upper_bound: scores, 0..1, that are 0 and 1 on the common scale.
     """
 
     values: Array
@@ -38,16 +39,17 @@ class Cell:
     upper_bound: float
 
     def closed(self, means: Array) -> Array:
-        """Means as shares of the way from the baseline to the upper bound."""
+        """Scores on the common scale, from the baseline (0) to the upper bound (1)."""
         return (means - self.baseline) / (self.upper_bound - self.baseline)
 
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """Means over the seeds: ``points`` as the metric has them, ``closed`` on the common scale, 0..1.
+    """Means over the seeds.
 
     Attributes:
-        points, closed: task -> (R, A).
+        points: task -> (R, A) scores, 0..1.
+        closed: task -> (R, A) the same on the common scale.
     """
 
     points: Mapping[str, Array]
@@ -55,25 +57,25 @@ class Resampled:
 
     @property
     def endpoint(self) -> Array:
-        """(R, A) means over the tasks on the common scale."""
+        """(R, A) means over the tasks, on the common scale."""
         means: Array = np.stack([*self.closed.values()]).mean(0)
         return means
 
 
 def observed(cells: Mapping[str, Sequence[Cell]]) -> Resampled:
-    """The same, not resampled: each "resample" (S of them) is a seed."""
+    """The observed values: each of the S "resamples" is a seed."""
     points = {task: np.stack([cell.values.mean(1) for cell in row]) for task, row in cells.items()}
     closed = {task: np.stack([cell.closed(cell.values.mean(1)) for cell in row]) for task, row in cells.items()}
     return Resampled(points, closed)
 
 
 def two_level(cells: Mapping[str, Sequence[Cell]], *, resamples: int = 2000, shared: bool, seed: int = 0) -> Resampled:
-    """Resample seeds, the same for every task, and in each drawn seed the groups of each task.
+    """Resample seeds, the same for every task, and the groups of each task in every drawn seed.
 
     Args:
-        cells: task -> one for each seed.
-        shared: all seeds are measured on the same examples, so one draw of groups is meant for all of them; else every
-            drawn seed has groups of its own.
+        cells: task -> one cell for each seed.
+        shared: all seeds are evaluated on the same examples, so one draw of groups is used for all of them; else every
+            drawn seed has a draw of its own.
     """
     rng = np.random.default_rng(seed)
     count = len(next(iter(cells.values())))
@@ -98,7 +100,7 @@ def interval(samples: Array, mean: float, level: float = 0.95) -> Interval:
 
 
 def _own(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """(R, D, A) means, every drawn seed with a draw of its own groups."""
+    """(R, D, A) means, with a draw of groups for every drawn seed."""
     means = np.empty((*draws.shape, len(row[0].values)))
     for number, cell in enumerate(row):
         where = np.nonzero(draws == number)
@@ -111,7 +113,7 @@ def _own(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator
 
 
 def _shared(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """(R, D, A) means, one draw of groups for all seeds of a resample."""
+    """(R, D, A) means, with one draw of groups for all seeds of a resample."""
     known = [_by_group(cell) for cell in row]
     sums, counts = np.stack([sums for sums, _ in known]), known[0][1]
     parts, start = [], 0
@@ -123,14 +125,14 @@ def _shared(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Genera
 
 
 def _by_group(cell: Cell) -> tuple[Array, Array]:
-    """(G, A) sums of the values and (G,) numbers of examples, groups in sorted order."""
+    """(G, A) sums of the values and (G,) numbers of examples, for groups in sorted order."""
     _, index = np.unique(np.asarray(cell.groups), return_inverse=True)
     sums: Array = np.stack([np.bincount(index, weights=values) for values in cell.values], axis=1).astype(np.float64)
     return sums, np.bincount(index).astype(np.float64)
 
 
 def _weights(groups: int, rows: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """(rows, G) times that each group is drawn, in chunks."""
+    """(rows, G) how often each group is drawn, in chunks."""
     size = max(1, CHUNK // groups)
     chances = np.full(groups, 1 / groups)
     return (rng.multinomial(groups, chances, size=min(size, rows - start)) for start in range(0, rows, size))

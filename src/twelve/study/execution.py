@@ -1,12 +1,12 @@
-"""Carries a plan out, step by step; what is finished is not done again, what was interrupted goes on.
+"""Executes a plan step by step; finished steps are skipped, and interrupted ones are resumed.
 
-A study's folder::
+The folder of a study::
 
-    study.json, search.json                 the plan; learning rates that were searched, with the validations that
-    chose them seed-0/data, seed-0/regions             the seed's world, where the data are drawn
+    study.json, search.json                 the plan; searches of learning rates, with their validation scores
+    seed-0/data, seed-0/regions             the seed's world, where the data are drawn
     seed-0/start, seed-0/start-pretrained   the models that all runs of the seed begin with
-    seed-0/runs/ARM[/TASK]                  runs
-    seed-0/results/ARM/TASK.json            what every example contributed to the score, and what the run cost
+    seed-0/runs/ARM[/TASK]                  the runs
+    seed-0/results/ARM/TASK.json            contribution of every example to the score, and cost of the run
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from twelve.training.trainer import NonFiniteLoss
 
 
 class Seed:
-    """One seed of a study: its data, the models that its runs begin with, and its runs."""
+    """One seed of a study: its data, its initial models, and its runs."""
 
     def __init__(self, plan: Plan, out: Path, seed: int) -> None:
         self.plan, self.out, self.seed = plan, out, seed
@@ -52,7 +52,7 @@ class Seed:
         return starts.Beginning(self.config, self.folder)
 
     def ready(self) -> None:
-        """Draw the world, if the seed has one, and make the start, unless they are there."""
+        """Draw the world, if the seed has one, and make the initial model, unless they exist."""
         _ = self.beginning
 
     # --- steps ------------------------------------------------------------------------------------------------
@@ -63,14 +63,14 @@ class Seed:
         return all(result_file(self.out, self.seed, step.arm, name).is_file() for name in self._names(step))
 
     def take(self, step: Step) -> None:
-        """Do a step that is not done."""
+        """Execute a step that is not done."""
         if step.search:
             self._search(step)
         else:
             self._run(step)
 
     def _searched(self, step: Step) -> Search:
-        """What the step's search has found so far."""
+        """What the search of the step has found so far."""
         return searched(self.plan, self.out).get(step.key, Search())
 
     def _run(self, step: Step) -> None:
@@ -82,7 +82,7 @@ class Seed:
             write_result(self.out, Result(**own, **history.spent(), **measured))
 
     def _search(self, step: Step) -> None:
-        """Short runs, one a factor; the one whose kept model has the best validation decides."""
+        """Train a short run for each factor, and choose the factor with the best validation score."""
         for factor in self.plan.factors:
             mine, name = self._searched(step), str(factor)
             if name in mine.validations:
@@ -120,7 +120,7 @@ class Seed:
         )
         return config, runs.trained(config, partial(self.beginning.start, names, start))
 
-    # --- what they are about ----------------------------------------------------------------------------------
+    # --- details of a step -------------------------------------------------------------------------------------
 
     def _names(self, step: Step) -> Sequence[str]:
         return [step.task] if step.task else list(self.config.tasks)
@@ -129,7 +129,7 @@ class Seed:
         return self.beginning.part(self._names(step))
 
     def _length(self, arm: Arm, task: str | None) -> int:
-        """Iterations of an arm's run at its full length; those of most arms follow from the base arm's updates."""
+        """Iterations of an arm's full run; those of most arms follow from the updates of the base arm."""
         if not (arm.alone or arm.equal):
             return runs.length(self.config, self.beginning.data)
         batches = self._base_batches()
@@ -138,15 +138,15 @@ class Seed:
         return max(1, round(batches[task] * (self.plan.longer if arm.doubled else 1.0)))
 
     def _base_batches(self) -> Mapping[str, int]:
-        """Updates that each task had in this seed's base arm, which runs first."""
+        """Task -> updates in the base arm of this seed, which runs first."""
         return read_result(self.plan, self.out, self.seed, BASE, self.plan.tasks[0]).batches
 
 
 def best(validations: Mapping[str, float | None], key: str) -> float:
-    """The factor with the best validation; of equals the one nearest 1.
+    """The factor with the best validation score; of equal ones, the one closest to 1.
 
     Raises:
-        ConfigError: all of them diverged.
+        ConfigError: every run diverged.
     """
     scores = {float(factor): score for factor, score in validations.items() if score is not None}
     if not scores:

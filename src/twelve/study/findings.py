@@ -1,4 +1,4 @@
-"""From the results of a study's runs to what it found. Nothing is trained, and only ``results`` is read."""
+"""The findings of a study, from the results of its runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, Result, read_result, result_file
 
 MODELS_OWN = ("shuffled images",)
-"""Baselines that a model sets, not the data: those of the base arm's model count for all arms."""
+"""Baselines that depend on a model: those of the base arm's model count for all arms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What an arm needs, as a mean over the seeds: parameters of all its models, updates, seconds of training."""
+    """The cost of an arm, a mean over the seeds: parameters of all its models, updates, seconds of training."""
 
     parameters: float
     updates: float
@@ -30,10 +30,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One task, or the mean over them (the endpoint). Scores and differences in per cent.
+    """One task, or the mean over all tasks (the endpoint). Scores and differences are percentages.
 
     Attributes:
-        baseline, upper bound: mean over the seeds; None of the mean over tasks.
+        baseline, upper_bound: means over the seeds; None for the mean over tasks.
         scores: arm -> score; of the endpoint, the share of the way from baseline to upper bound.
         gains: arm -> the base arm's score minus the arm's.
         closed: the same differences as shares of the way from baseline to upper bound.
@@ -52,13 +52,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a study found.
+    """The findings of a study.
 
     Attributes:
-        seeds: those that are complete, of ``plan.seeds``.
-        rows: one a task.
+        seeds: the complete ones of ``plan.seeds``.
+        rows: one for each task.
         endpoint: the mean over tasks.
-        image_free: arm -> the endpoint's difference where only baselines that no model sets count.
+        image_free: arm -> difference of the endpoint without baselines that depend on a model.
         left_out: title -> why a task is not in the endpoint.
     """
 
@@ -89,10 +89,10 @@ class _Task:
 
 
 def findings(plan: Plan, out: Path) -> Findings:
-    """What the seeds that are complete say.
+    """The findings of all complete seeds.
 
     Raises:
-        DataError: none is complete, or a file is damaged or of other examples than its fellows.
+        DataError: no seed is complete, a file is damaged, or two arms were evaluated on different examples.
     """
     tasks, arms = plan.tasks, plan.arms
     needed = [(arm, task) for arm in arms for task in tasks]
@@ -124,7 +124,7 @@ def findings(plan: Plan, out: Path) -> Findings:
 
 
 def _read(plan: Plan, out: Path, task: str, seeds: Sequence[int]) -> _Task:
-    """All results of a task, every seed's on the same examples in all arms."""
+    """All results of a task, checked to be on the same examples in all arms of a seed."""
     found = {seed: {arm: read_result(plan, out, seed, arm, task) for arm in plan.arms} for seed in seeds}
     for seed, by_arm in found.items():
         base = by_arm[BASE]
@@ -139,7 +139,7 @@ def _read(plan: Plan, out: Path, task: str, seeds: Sequence[int]) -> _Task:
 
 
 def _cell(results: Sequence[Result], *, models_own: bool) -> Cell:
-    """``results``: one an arm, the base arm's first; it holds the baselines and the upper bound for all."""
+    """The cell of ``results``, one for each arm; the first, of the base arm, has baselines and upper bound for all."""
     base = results[0]
     scores = [score for name, score in (base.baselines or {}).items() if models_own or name not in MODELS_OWN]
     upper_bound = 100.0 if base.upper_bound is None else base.upper_bound
@@ -157,7 +157,7 @@ def _row(
     closed: Array,
     drawn_closed: Array,
 ) -> Row:
-    """``points`` and ``closed`` (S, A), the drawn ones (R, A)."""
+    """A row from ``points`` and ``closed`` (S, A), and the resampled ones (R, A)."""
     scores = {
         arm: interval(100 * drawn_points[:, place], 100 * float(points[:, place].mean()))
         for place, arm in enumerate(arms)
@@ -175,7 +175,7 @@ def _row(
 
 
 def _gains(arms: Sequence[str], seen: Array, drawn: Array) -> dict[str, Interval]:
-    """The base arm's minus every other arm's, per cent."""
+    """Arm -> the base arm's value minus its own, a percentage."""
     base = arms.index(BASE)
     return {
         arm: interval(100 * (drawn[:, base] - drawn[:, place]), 100 * float((seen[:, base] - seen[:, place]).mean()))
@@ -185,7 +185,7 @@ def _gains(arms: Sequence[str], seen: Array, drawn: Array) -> dict[str, Interval
 
 
 def _cost(tasks: Sequence[Mapping[int, Mapping[str, Result]]], arm: str) -> Cost:
-    """Of arms that train alone the sum over the tasks' models; a joint model is in every task's file."""
+    """The cost of an arm: the sum over the tasks' models if it trains them alone; a joint model is in every file."""
     totals = np.zeros(3)
     for results in tasks if ARMS[arm].alone else tasks[:1]:
         for by_arm in results.values():

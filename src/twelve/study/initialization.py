@@ -1,8 +1,8 @@
-"""What the runs of a study begin with: per seed one model of random weights and one division of the data, for all arms.
+"""The initial model and the data of a study: for each seed, one random model and one split of the data for all arms.
 
-The model is made once, for all tasks together, and saved. An arm that trains a task alone takes from it everything but
-the heads of other tasks, and of the data that one task's part. So parameters, tokenizer, answers, the scale of the
-regions and both parts of the training set are equal in all arms, whatever else trains beside a task.
+The model is made once, for all tasks, and saved. An arm that trains a task alone takes this model without the heads of
+other tasks, and the data of that task. So parameters, tokenizer, answers, the scale of the regions, and the training
+and validation sets are equal in all arms.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from twelve.io import files
 from twelve.model.opening import open_saved
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.runs.train import Start, beginning
+from twelve.runs.new_model import Start
+from twelve.runs.train import beginning
 from twelve.settings import RunConfig
 
 
 def of_seed(config: RunConfig, seed: int, folder: Path, worlds: bool) -> RunConfig:
-    """The configuration of one seed; ``folder`` is the seed's own, where its world is drawn if it has one."""
+    """The configuration of one seed; ``folder`` is the seed's folder, where its world is drawn if it has one."""
     tree = config.model_dump(mode="json") | {"seed": seed}
     if worlds:
         tree |= {"data": str(folder / "data"), "regions": str(folder / "regions")}
@@ -32,7 +33,7 @@ def of_seed(config: RunConfig, seed: int, folder: Path, worlds: bool) -> RunConf
 
 
 def draw_world(config: RunConfig) -> None:
-    """Draw the microworld of a configuration and look at its images; what is there already is kept."""
+    """Draw the microworld of a configuration and extract its regions, unless they exist."""
     from twelve.microworld.make import make_microworld
     from twelve.microworld.world import Sizes
     from twelve.regions.extraction.extract import COMPLETE, extract_root
@@ -43,11 +44,11 @@ def draw_world(config: RunConfig) -> None:
 
 
 class Beginning:
-    """One seed's start.
+    """The initial model and the data of one seed.
 
     Args:
         config: of the seed, with all tasks.
-        folder: the seed's; the model is kept in ``start`` there.
+        folder: of the seed; the model is saved in ``start`` there.
     """
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
@@ -64,7 +65,7 @@ class Beginning:
         """What a run of these tasks begins with.
 
         Args:
-            folder: another saved model to begin with, of all tasks.
+            folder: another saved model of all tasks to begin with.
         """
         folder = folder or self.folder
         model, processor = open_saved(folder)
@@ -75,19 +76,19 @@ class Beginning:
         return only(model, keys), processor, part, []
 
     def part(self, names: Sequence[str]) -> Prepared:
-        """The data of these tasks alone, divided as all tasks together divide them."""
+        """The data of these tasks alone, split as for all tasks together."""
         return replace(self.data, tasks={name: self.data.tasks[name] for name in names})
 
 
 def save(model: Twelve, processor: TwelveProcessor, folder: Path) -> None:
-    """Write a model and its processor; the folder appears complete or not at all."""
+    """Save a model and its processor; the folder appears complete or not at all."""
     with files.replacing(folder) as partial:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
 
 
 def only(model: Twelve, heads: set[str]) -> Twelve:
-    """The same model without other heads than these."""
+    """The model with these heads alone."""
     kept: Mapping[str, Any] = {key: head for key, head in model.config.heads.items() if key in heads}
     if len(kept) == len(model.config.heads):
         return model

@@ -1,6 +1,6 @@
 """``twelve study joint-vs-single``: is one model for all tasks as good as a model for each?
 
-The protocol is docs/joint-vs-single.md; a study writes its own into study.json before its first run.
+The protocol is docs/joint-vs-single.md; a study writes its plan into study.json before its first run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PARTS = 1000
-"""Units of the progress bar in a joint run."""
+"""Units of the progress bar for a joint run."""
 
 
 def run(
@@ -44,19 +44,20 @@ def run(
     resume: bool = False,
     console: Console | None = None,
 ) -> Path:
-    """Train and measure every arm, write the table and the plot, and return the study's folder.
+    """Train and evaluate every arm, write the table and the plots, and return the study's folder.
 
     Args:
-        config: the joint run. One on a drawn world draws a world for each seed; with a data root, seeds are models.
-        seeds: how many, from the configuration's own on.
-        out: the study's folder; beside the configuration's ``run`` when absent, with ``-study`` after its name.
-        arms: names of :data:`twelve.study.arms.ARMS`.
+        config: the joint run. With a microworld, every seed draws its own world; with a data root, seeds only differ in
+            their models.
+        seeds: number of seeds, beginning with that of the configuration.
+        out: the study's folder; by default the configuration's ``run`` with ``-study`` appended.
+        arms: names in :data:`twelve.study.arms.ARMS`.
         factors, search, longer, pretraining: see :class:`twelve.study.plan.Plan`.
-        resume: go on with the study in ``out``.
+        resume: resume the study in ``out``.
 
     Raises:
         ConfigError: the folder holds a study and ``resume`` is False, or that study was begun with another plan.
-        TwelveError: whatever a run raises.
+        TwelveError: a run failed.
     """
     base = load(config, settings)
     plan = planned(base, seeds=seeds, arms=arms, factors=factors, search=search, longer=longer, pretraining=pretraining)
@@ -83,12 +84,12 @@ def planned(
     """The plan of a study.
 
     Raises:
-        ConfigError: it cannot be carried out; says why.
+        ConfigError: it cannot be executed; says why.
     """
     if config.replay:
-        raise ConfigError("no task of a study is learnt before the others", record="replay", remedy="leave it out")
+        raise ConfigError("a study trains all tasks from the beginning", record="replay", remedy="leave it out")
     if len(config.tasks) < 2:
-        raise ConfigError("one task alone has nothing to be joint with", record="tasks", remedy="name several")
+        raise ConfigError("a study needs several tasks, found one", record="tasks", remedy="name several")
     names = chosen(arms)
     worlds = "microworld" in config.model_fields_set
     own = {"run", "data", "regions"} if worlds else {"run"}
@@ -106,7 +107,7 @@ def planned(
     except ValidationError as error:
         remedy = "seeds 1 or more, factors above 0 and distinct, search in 0..1, longer 1 or more, pretraining over 0"
         name = str(error.errors()[0]["loc"][0])
-        raise ConfigError("this cannot be", record=name, remedy=f"give {remedy}") from None
+        raise ConfigError("expected a value in its range", record=name, remedy=f"give {remedy}") from None
 
 
 def _begun(plan: Plan, out: Path, resume: bool) -> Plan:
@@ -114,11 +115,11 @@ def _begun(plan: Plan, out: Path, resume: bool) -> Plan:
 
     exists = (out / plans.FILE).is_file()
     if not exists and not resume and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise ConfigError("this folder holds something else", file=out, remedy="name an empty or a new one: --out")
+        raise ConfigError("this folder holds other files", file=out, remedy="name an empty or a new one: --out")
     if exists and not resume:
         raise ConfigError("this folder already holds a study", file=out, remedy="add --resume, or name another: --out")
     if resume and not exists:
-        raise ConfigError("there is no study to go on with", file=out, remedy="leave out --resume")
+        raise ConfigError("there is no study to resume", file=out, remedy="leave out --resume")
     if resume:
         plan = plans.agree(plan, plans.read(out), out)
     plans.write(plan, out, machine())
@@ -126,7 +127,7 @@ def _begun(plan: Plan, out: Path, resume: bool) -> Plan:
 
 
 def _carry_out(plan: Plan, out: Path, console: Console) -> None:
-    """Every step that is left, with the time that the rest will take."""
+    """Execute the remaining steps, and print the remaining time."""
     from transformers.utils.logging import disable_progress_bar
 
     from twelve.study.execution import Seed
@@ -136,11 +137,11 @@ def _carry_out(plan: Plan, out: Path, console: Console) -> None:
     left = [step for step in plan.steps() if not places[step.seed].done(step)]
     _announce(plan, left, console)
     pace = _Pace(left)
-    # In a log the lines below say more than the bar's would.
+    # In a log, the lines below are more useful than those of the bar.
     with Track("study", max(1, sum(map(_parts, left))), shown=progress_console.is_terminal) as track:
         for number, step in enumerate(left):
             if not number or left[number - 1].seed != step.seed:
-                seed = Seed(plan, out, step.seed)  # what the seed before kept in memory goes
+                seed = Seed(plan, out, step.seed)  # frees the memory of the previous seed
                 pace.readied(_timed(seed.ready))
             took = _timed(partial(seed.take, step))
             said = f"{number + 1}/{len(left)} {step}: {clock(took)}; {pace.taken(took)}"
@@ -149,10 +150,10 @@ def _carry_out(plan: Plan, out: Path, console: Console) -> None:
 
 
 class _Pace:
-    """What is left of a study, and how long it will take.
+    """Estimates the remaining time of a study.
 
     Args:
-        left: its steps, in order.
+        left: its remaining steps, in order.
     """
 
     def __init__(self, left: Sequence[Step]) -> None:
@@ -161,11 +162,11 @@ class _Pace:
         self.done, self.ready, self.seconds, self.readying = 0, 0, 0.0, 0.0
 
     def readied(self, seconds: float) -> None:
-        """A seed's data and start are there."""
+        """Take the time in which the data and the initial model of a seed were made."""
         self.ready, self.readying = self.ready + 1, self.readying + seconds
 
     def taken(self, seconds: float) -> str:
-        """Another step is done; says what time is left, and what all takes together."""
+        """Take the time of another step; returns the remaining and the total time, as text."""
         self.done, self.seconds = self.done + 1, self.seconds + seconds
         rest = sum(self.units[self.done :]) * self.seconds / sum(self.units[: self.done])
         rest += (self.seeds - self.ready) * self.readying / max(1, self.ready)
@@ -187,7 +188,7 @@ def _announce(plan: Plan, left: Sequence[Step], console: Console) -> None:
     lines.append(
         f"{len(plan.seeds)} seeds, each {'a world and its models' if plan.worlds else 'models on the same data'}; "
         f"{len(left)} of {len(plan.steps())} steps are left, as long as {sum(step.units for step in left):.1f} joint "
-        "runs; how long that is, the first step will tell"
+        "runs; the first step will show how long that is"
     )
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)

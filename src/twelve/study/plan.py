@@ -1,4 +1,4 @@
-"""What a study will do, written down before it does anything."""
+"""The plan of a study, written to its folder before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Plan(Strict):
-    """A study's protocol. All of it is fixed before the first run; only arms may be added later."""
+    """The protocol of a study, fixed before the first run; only arms can be added later."""
 
     arms: tuple[str, ...]
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
-    """Each is a model, and where the data are drawn, a world."""
+    """Each has a model and, where the data are drawn, a world."""
     worlds: bool
-    """The data are drawn for each seed."""
+    """Whether the data are drawn for each seed."""
     factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 1.0, 3.0), min_length=1)
-    """What the search multiplies all learning rates by."""
+    """Factors of all learning rates that the search tries."""
     search: float = Field(0.25, gt=0, le=1)
-    """Length of a search's run, as a share of the arm's own."""
+    """Length of a run of the search, as a share of the arm's own length."""
     longer: float = Field(2.0, ge=1)
-    """Times the base arm's updates that a task alone may have in the longer arm."""
+    """Most updates of a task alone in the longer arm, over those in the base arm."""
     pretraining: float = Field(1.0, gt=0)
     """Iterations of pretraining, as a share of the joint run's."""
     config: Mapping[str, Any]
-    """The configuration, complete; its seed and run, and data that are drawn, are each seed's own. Other paths are
-    absolute, and found again after a move as those of a run (io/paths.py)."""
+    """The complete configuration; seed, run and drawn data are those of each seed. Other paths are absolute, and are
+    found again after a move as those of a run (io/paths.py)."""
 
     @field_validator("arms")
     @classmethod
@@ -68,7 +68,7 @@ class Plan(Strict):
         return tuple(self.config["tasks"])
 
     def steps(self) -> list[Step]:
-        """Everything to be trained, in order."""
+        """All steps, in order."""
         tasks = self.tasks
         found: list[Step] = []
         for seed in self.seeds:
@@ -86,12 +86,12 @@ class Plan(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part of a study: the search of an arm's learning rate, or a run and its measurement.
+    """One part of a study: the search of an arm's learning rate, or a run and its evaluation.
 
     Attributes:
-        task: of an arm that trains tasks alone, which; None stands for all of them.
+        task: the task, for an arm that trains tasks alone; None: all tasks.
         search: whether it is a search.
-        units: what it costs, in joint runs.
+        units: its cost, in joint runs.
     """
 
     seed: int
@@ -102,7 +102,7 @@ class Step:
 
     @property
     def key(self) -> str:
-        """What tells its search from others."""
+        """Identifies its search."""
         return self.arm if self.task is None else f"{self.arm}/{self.task}"
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ def read(out: Path) -> Plan:
     """The plan in a study's folder.
 
     Raises:
-        DataError: there is none, or it is damaged.
+        DataError: there is no plan, or it is damaged.
     """
     path = out / FILE
     if not path.is_file():
@@ -137,10 +137,10 @@ def read(out: Path) -> Plan:
 
 
 def checked(model: type[M], record: Record, remedy: str) -> M:
-    """What a study has written, read back: every field is there and of its type, in its range, and no other is.
+    """A record that a study has written, with exactly the fields of ``model``, each of its type and in its range.
 
     Raises:
-        DataError: names the field.
+        DataError: names the field that is wrong.
     """
     try:
         return model.model_validate_json(json.dumps(record.fields), strict=True)
@@ -154,10 +154,10 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
 
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
-    """The plan to go on with: that of the study that was begun, and new arms.
+    """The plan of a resumed study: the one that it was begun with, and new arms.
 
     Raises:
-        ConfigError: names what else is asked for now.
+        ConfigError: anything but the arms has changed; names it.
     """
     now, then = (
         each.model_dump(mode="json", exclude={"arms"}) | {"config": places.absolute(each.config)}

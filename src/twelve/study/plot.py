@@ -1,4 +1,4 @@
-"""The differences of a study as an image: a point and an interval a task, as SVG, with no library."""
+"""A plot of a study as SVG: the difference of each task, with its interval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLE = (
 
 
 def svg(found: Findings, arm: str) -> str:
-    """The base arm's share of the way from baseline to upper bound minus that of ``arm``, per cent, task by task."""
+    """For each task, the base arm's share of the way from baseline to upper bound minus that of ``arm``, per cent."""
     rows = every_row(found)
     gains = [row.closed[arm] for row in rows]
     marks = ticks(min(0.0, *(gain.low for gain in gains)), max(0.0, *(gain.high for gain in gains)), 6)

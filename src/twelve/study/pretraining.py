@@ -1,8 +1,7 @@
-"""A pretrained start for a study: the captions of the run's retrieval tasks, before the tasks themselves.
+"""A pretrained initial model for a study: it first learns the captions of the run's retrieval tasks.
 
-Words and regions that are hidden are guessed (docs/pretraining.md). The images are those that the retrieval tasks
-train on, so nothing is seen that an arm without pretraining does not have, and none that any task validates on or is
-measured on.
+It predicts hidden words and regions (docs/pretraining.md). Its images are those that the retrieval tasks train on, so
+it sees nothing that an arm without pretraining lacks, and no image of a validation or test set.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
     from twelve.study.initialization import Beginning
 
 PAIRS = 4
-"""Pairs that an example of retrieval training is; so many captions make a batch of pretraining as large as one."""
+"""Pairs of an example of retrieval training; as many captions make a batch of pretraining equally large."""
 
 
 def start(begun: Beginning, share: float) -> Path:
-    """The folder of the pretrained model of a seed; pretrains it if it is not there.
+    """The folder of the pretrained model of a seed, which is trained unless it exists.
 
     Args:
-        share: iterations of pretraining over those of the joint run.
+        share: iterations of pretraining, as a share of those of the joint run.
     """
     folder = begun.folder.with_name("start-pretrained")
     if (folder / "config.json").is_file():
@@ -54,10 +53,10 @@ def start(begun: Beginning, share: float) -> Path:
 
 
 def caption_tasks(begun: Beginning) -> dict[str, dict[str, Any]]:
-    """Name and settings of a pretraining task for each retrieval task.
+    """Name -> settings of a pretraining task, for each retrieval task.
 
     Raises:
-        ConfigError: the run has none.
+        ConfigError: the run has no retrieval task.
     """
     found = {}
     for name, task in begun.data.tasks.items():

@@ -1,4 +1,4 @@
-"""What a study keeps of its runs: files that are read as strictly as they are written.
+"""The files in which a study keeps the results of its runs.
 
 ``seed-0/results/ARM/TASK.json`` holds a :class:`Result`, ``search.json`` a :class:`Search` for each search.
 """
@@ -28,7 +28,7 @@ Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Spent(Strict):
-    """What a run took."""
+    """The cost of a run."""
 
     iterations: Count
     batches: Mapping[str, Count] = Field(min_length=1)
@@ -37,11 +37,11 @@ class Spent(Strict):
 
 
 class History(Spent):
-    """How a run went, as :func:`twelve.runs.run_summary.history` says it."""
+    """The summary of a run, see :func:`twelve.runs.run_summary.history`."""
 
     before: Mapping[str, float]
     kept: Mapping[str, Share]
-    """Task -> score on the validation split of the model that was kept."""
+    """Task -> validation score of the saved model."""
     events: tuple[Mapping[str, Any], ...]
 
     def spent(self) -> dict[str, Any]:
@@ -62,13 +62,13 @@ class Result(Spent):
     """Of all learning rates."""
     score: PerCent
     validation: Share
-    """On the validation split, of the model that was kept."""
+    """Validation score of the saved model."""
     parameters: Count
     groups: tuple[str, ...] = Field(min_length=1)
     values: tuple[Share, ...]
-    """What each example contributes to the score, and which examples are resampled together."""
+    """Contribution of each example to the score; examples with the same group are resampled together."""
     baselines: Mapping[str, PerCent] | None = None
-    """Of the base arm alone; they count for all."""
+    """Of the base arm alone; they hold for all arms."""
     upper_bound: PerCent | None = None
     """Of the base arm alone; None where nothing bounds the score."""
 
@@ -83,11 +83,11 @@ class Search(Strict):
     """Short runs of one arm, or of one of its tasks, that choose its learning rate."""
 
     validations: Mapping[str, Share | None] = Field(default_factory=dict)
-    """Factor -> mean score on the validation split; None where the loss became infinite."""
+    """Factor -> mean validation score; None where the loss became infinite."""
     batches: Mapping[str, Count] = Field(default_factory=dict)
     """Factor -> updates."""
     chosen: float | None = None
-    """Factor with the best validation, once all are there."""
+    """Factor with the best validation score, once all have been tried."""
 
 
 def seed_folder(out: Path, seed: int) -> Path:
@@ -99,7 +99,7 @@ def result_file(out: Path, seed: int, arm: str, task: str) -> Path:
 
 
 def write_result(out: Path, result: Result) -> None:
-    """Write a result; what stood there stays until all is written."""
+    """Write a result."""
     _write(result_file(out, result.seed, result.arm, result.task), result.model_dump(mode="json", exclude_unset=True))
 
 
@@ -125,7 +125,7 @@ def read_result(plan: Plan, out: Path, seed: int, arm: str, task: str) -> Result
 
 
 def searched(plan: Plan, out: Path) -> dict[str, Search]:
-    """What searches have found so far, by :attr:`twelve.study.plan.Step.key`.
+    """:attr:`twelve.study.plan.Step.key` -> what the search has found so far.
 
     Raises:
         DataError: the file is damaged, or of another study; names the field.
@@ -153,7 +153,7 @@ def searched(plan: Plan, out: Path) -> dict[str, Search]:
 
 
 def write_searched(out: Path, found: Mapping[str, Search]) -> None:
-    """Write what searches have found; what stood there stays until all is written."""
+    """Write what searches have found."""
     _write(
         out / SEARCH,
         {
@@ -169,7 +169,7 @@ def _write(path: Path, tree: Any) -> None:
 
 
 def _other(record: Record, name: str, found: object, wanted: Collection[object]) -> DataError:
-    """An error about what is of another study, or of another part of it, to be raised."""
+    """An error about a value of another study, or of another part of it, to raise."""
     place = f"{record.place}.{name}" if record.place else name
-    problem = f"is {describe(found)}, here it must be {' or '.join(map(str, wanted))}"
+    problem = f"expected {' or '.join(map(str, wanted))}, found {describe(found)}"
     return DataError(problem, file=record.file, record=place, remedy=AGAIN)

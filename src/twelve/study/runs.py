@@ -1,4 +1,4 @@
-"""One run of a study: its configuration, its training, its measurement."""
+"""One run of a study: its configuration, its training, and its evaluation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from twelve.evaluation.evaluate import Evaluator
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.model.opening import open_saved
-from twelve.run_folder import TRAINED
-from twelve.runs.train import Start, train
+from twelve.run_folder import RunFolder, model_folder
+from twelve.runs.new_model import Start
+from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.study.arms import Arm
 from twelve.study.plan import checked
@@ -53,8 +54,8 @@ def run_config(
         config: of the seed, with all tasks.
         iterations: of the run at its full length.
         factor: of all learning rates.
-        share: of the full length that is trained; validations come as much more often.
-        start: the saved model that it begins with.
+        share: of the full length; intervals between validations shrink by the same share.
+        start: the saved model that the run begins with.
     """
     tree = config.model_dump(mode="json")
     rates = {name: data.tasks[name].learning_rate * factor for name in names}
@@ -72,30 +73,29 @@ def run_config(
 
 
 def trained(config: RunConfig, start: Callable[[], Start]) -> History:
-    """Train, go on with what was interrupted, or leave what is finished; returns what trained.json says of it.
+    """Train a run, resume it where it was interrupted, or leave it where it is finished; returns its summary.
 
     Raises:
-        DataError: that file is damaged.
+        DataError: the file with the summary is damaged.
     """
-    folder = Path(config.run)
-    if not (folder / TRAINED).is_file():
+    run = RunFolder(config.run)
+    if not run.trained.is_file():
         train(config, go_on=True, console=Console(quiet=True), start=start())
-    if (folder / "checkpoints").is_dir():
-        files.remove(folder / "checkpoints")
-    return checked(History, read_object(folder / TRAINED), "remove this run's folder and go on: --resume")
+    if run.checkpoints.is_dir():
+        files.remove(run.checkpoints)
+    return checked(History, read_object(run.trained), "remove this run's folder and go on: --resume")
 
 
 def validation_score(history: History) -> float:
-    """Mean over the run's tasks of the scores that the kept model has on the validation split, 0..1."""
+    """Mean validation score, 0..1, of the saved model over the run's tasks."""
     scores = history.kept.values()
     return float(sum(scores) / len(scores))
 
 
 def measure(config: RunConfig, data: Prepared, *, baselines: bool) -> list[dict[str, Any]]:
-    """Measure a trained run: fields of :class:`twelve.study.results.Result` for each of its tasks, the baselines and
-    the upper bound if asked for."""
-    saved = Path(config.run) / "model"
-    model, processor = open_saved(saved)
+    """Evaluate a trained run: fields of :class:`twelve.study.results.Result` of each task. ``baselines`` adds these and
+    the upper bound."""
+    model, processor = open_saved(model_folder(Path(config.run)))
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
     evaluator = Evaluator(config, model, processor, baselines=baselines, data=data)

@@ -1,4 +1,4 @@
-"""``twelve study show``: table and plots of a study from its results, without any training."""
+"""``twelve study show``: the table and the plots of a study, from its results."""
 
 from __future__ import annotations
 

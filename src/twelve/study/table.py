@@ -1,4 +1,4 @@
-"""What a study found, as Markdown."""
+"""The findings of a study, as Markdown."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def markdown(found: Findings, searched: Mapping[str, Search]) -> str:
     """The whole page.
 
     Args:
-        searched: what the searches of learning rates found, see :func:`twelve.study.results.searched`.
+        searched: the searches of learning rates, see :func:`twelve.study.results.searched`.
     """
     parts = [verdict(found), _who(found), _endpoint(found), _tasks(found), _seeds(found), _rates(found, searched)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def verdict(found: Findings) -> str:
-    """What the study says about its question, in one paragraph, whichever side wins."""
+    """The answer to the question of the study, in one paragraph."""
     opponent = OPPONENT if OPPONENT in found.arms else next((arm for arm in found.arms if arm != BASE), None)
     if opponent is None:
-        return "One arm alone: there is nothing to compare."
+        return "There is only one arm, so there is nothing to compare."
     gain = found.endpoint.closed[opponent]
     alone = ARMS[opponent].alone
     names = ("the joint model", f"the {len(found.rows)} single models") if alone else (BASE, opponent)
@@ -37,12 +37,12 @@ def verdict(found: Findings) -> str:
     elif gain.high < 0:
         said = f"**{names[0]} closes less than {names[1]}**: {numbers}."
     else:
-        said = f"**{names[0]} and {names[1]} cannot be told apart**: {numbers}."
+        said = f"**{names[0]} and {names[1]} do not differ significantly**: {numbers}."
     said = said.replace("**the", "**The")
     up = [row.title for row in found.rows if row.closed[opponent].low > 0]
     down = [row.title for row in found.rows if row.closed[opponent].high < 0]
     rest = len(found.rows) - len(up) - len(down)
-    return f"{said} {_list('Better', up)} {_list('Worse', down)} Cannot be told on {rest}."
+    return f"{said} {_list('Better', up)} {_list('Worse', down)} Not significant on {rest}."
 
 
 def _list(word: str, titles: Sequence[str]) -> str:
@@ -152,5 +152,5 @@ def _number(value: float | None) -> str:
 
 
 def every_row(found: Findings) -> list[Row]:
-    """The tasks' rows and the mean's."""
+    """The rows of the tasks, and that of the mean."""
     return [*found.rows, found.endpoint]

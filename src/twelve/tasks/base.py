@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from twelve.formats.data_root import DataRoot
 
 
-HEADS: Mapping[str, str] = {"options": "alignment"}
-"""Kind of output -> the kind whose head it applies, where that is not its own."""
-
-
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """Training settings of the original program's task table; a configuration may override each."""
@@ -47,9 +43,9 @@ class Task(abc.ABC):
     output: ClassVar[str]
     """Key of the output this task uses; tasks with the same key share one head."""
     kind: ClassVar[str]
-    """Kind of that output: answer | alignment | region | pair | entailment | options | truth | reply | pretraining."""
+    """Kind of that output: a file of :mod:`twelve.outputs`."""
     method: ClassVar[str] = ""
-    """What asks a trained model this task's kind of question (:mod:`twelve.predictor`), where its kind does not say."""
+    """The method of :class:`twelve.Predictor` that asks it, if it is not the first of its output's methods."""
     token: ClassVar[int]
     """Row of the task-token table in the released model."""
     source: ClassVar[str]
@@ -151,7 +147,7 @@ class Task(abc.ABC):
         """Official metric of a result file in the dataset's own format, whoever's predictions it holds.
 
         Args:
-            truth: official files; they are told apart by what they hold.
+            truth: official files; they are recognised by their contents.
             predictions: the result file, first.
             protocol: one of :attr:`scoring_protocols`.
 

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, DataError, MissingData
+from twelve.errors import ConfigError, DataError, MissingData, nearest
 from twelve.formats.data_root import FOLDER, SUFFIXES, DataRoot, image_key
 from twelve.formats.records import Record, describe, read_lines, writable
 from twelve.formats.results import mended_by
@@ -330,6 +330,9 @@ def from_settings(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
         if settings.kind is None:
             continue
         record = f"tasks.{name}"
+        if settings.kind not in KINDS:
+            problem = f"unknown kind {settings.kind!r}{nearest(settings.kind, KINDS)}"
+            raise ConfigError(problem, record=f"{record}.kind", remedy=f"choose among {', '.join(KINDS)}")
         for key, word in (("", name), (".output", settings.output)):
             if word is not None and not _NAME.fullmatch(word):
                 raise ConfigError(f"{word!r} is no name: small letters, digits and _ only", record=record + key)

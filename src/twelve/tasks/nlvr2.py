@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_lines
 from twelve.formats.results import complete, mended_by, only, passed_over
@@ -106,7 +106,10 @@ class NLVR2(Task):
             self.protocol("").note,
             counts,
             "sentences",
-            [*notes, *passed_over(sum(key not in labels for key in predicted), f"of nothing in {whole.name}")],
+            [
+                *notes,
+                *passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {whole.name}"),
+            ],
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
@@ -125,7 +128,7 @@ def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, 
         foreign = [key for key in part if key not in read[whole]]
         if not part or foreign:
             problem = f"{len(foreign):,} examples are none of {whole.name}'s" if part else "holds no example"
-            remedy = "give one split and parts of it" if part else "leave it out, or download it again"
+            remedy = "give one split and parts of it" if part else Again("leave it out, or download it again")
             raise DataError(problem, file=path, record=foreign[0] if foreign else None, remedy=remedy)
     return whole, read[whole], {path: list(read.get(path, ())) for path in truth if path != whole}
 

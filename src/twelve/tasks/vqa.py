@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.json_streams import read_list
 from twelve.formats.records import Record, read_object
@@ -255,7 +255,9 @@ def _head(path: Path, split: str | None) -> Callable[[str, Any], None]:
             raise DataError(problem, file=path, record=key, remedy=f"put the file of {_SUBSETS[split]} here")
         version = value.get("version") if key == "info" and isinstance(value, Mapping) else None
         if str(version).startswith("1"):
-            raise DataError(f"is of VQA v{version}, not of v2", file=path, record=key, remedy="download the file of v2")
+            raise DataError(
+                f"is of VQA v{version}, not of v2", file=path, record=key, remedy=Again("download the file of v2")
+            )
 
     return look
 

@@ -1,19 +1,17 @@
 """Checkpoints of a run: everything an exact resume needs, in safetensors and JSON, never a pickle.
 
-Anything with ``state_dict()`` and ``load_state_dict()`` takes part. A state is a tree of dictionaries, lists, tensors
-and plain values; tensors go to ``tensors.safetensors`` under their path in the tree, the rest to ``state.json``.
+A state is a tree of dictionaries, lists, tensors and plain values. Tensors are written to ``tensors.safetensors`` under
+their path in the tree, everything else to ``state.json``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -21,12 +19,15 @@ from torch import Tensor
 from twelve.errors import CheckpointError
 from twelve.io import json_file
 from twelve.io.files import remove, replacing
+from twelve.run_folder import RunFolder
 
 TENSOR = "tensor:"
-"""A string in state.json that starts so stands for a tensor; the rest of it is the tensor's name."""
+"""A string in state.json with this prefix stands for the tensor whose name follows it."""
 
 
 class Stateful(Protocol):
+    """What a checkpoint keeps."""
+
     def state_dict(self) -> Mapping[str, Any]: ...
 
     def load_state_dict(self, state: Any) -> Any: ...
@@ -57,8 +58,7 @@ def load(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"damaged checkpoint ({error.problem})", file=folder, remedy=remedy) from None
     try:
         found = {"tensors": _digest(folder / "tensors.safetensors"), "plain": _text_digest(document["state"])}
-        # Checkpoints of the first releases have no checksum of their plain values.
-        changed = [part for part, digest in found.items() if document.get(part, digest) != digest]
+        changed = [part for part, digest in found.items() if document[part] != digest]
         if changed:
             file = {"tensors": "tensors.safetensors", "plain": "state.json"}[changed[0]]
             raise CheckpointError(f"the checksum of {file} does not match", file=folder, remedy=remedy)
@@ -69,20 +69,38 @@ def load(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"damaged checkpoint ({reason})", file=folder, remedy=remedy) from None
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
-
-
-def prune(folder: Path, keep: int) -> None:
+def prune(run: RunFolder, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints, and what interrupted saves and removals left.
 
     Raises:
         TwelveError: the system refuses to.
     """
-    for path in [*folder.glob(".*.partial"), *checkpoints(folder)[:-keep]]:
+    for path in [*run.checkpoints.glob(".*.partial"), *run.saved()[:-keep]]:
         remove(path)
+
+
+def newest(run: RunFolder) -> tuple[Path, dict[str, Any], list[str]] | None:
+    """The newest intact checkpoint of a run: its folder, its state, and a note on each newer one that is damaged.
+
+    Returns:
+        None where the run has no checkpoint.
+
+    Raises:
+        CheckpointError: it has some, and all are damaged.
+    """
+    skipped: list[str] = []
+    for folder in reversed(run.saved()):
+        try:
+            return folder, load(folder), skipped
+        except CheckpointError as error:
+            skipped.append(f"skipped: {folder}: {error.problem}")
+    if skipped:
+        raise CheckpointError(
+            f"none of the {len(skipped)} checkpoints is intact ({skipped[0]})",
+            file=run.checkpoints,
+            remedy="copy them again, or train anew: --set run=ANOTHER, without --resume",
+        )
+    return None
 
 
 def _flatten(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -126,17 +144,3 @@ def _text_digest(tree: Any) -> str:
 def _digest(path: Path) -> str:
     with json_file.opened(path) as stream:  # a pipe would wait for its writer
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def rng_state() -> dict[str, Any]:
-    """State of torch's generators (dropout); everything else is drawn from seeds."""
-    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_rng_state(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(list(state["cuda"]))

@@ -1,7 +1,7 @@
-"""Going on from a saved model, also with tasks that it does not know.
+"""Continues from a saved model, also with tasks that it does not know.
 
-What it knows keeps its place: rows of the task-token table, answers of a vocabulary, and every parameter. New tasks get
-free rows and, where they need them, new heads or new answers at the end of a head.
+Known tasks keep their rows of the task-token table, their rows of vocabularies, and all parameters. New tasks get free
+rows and, where needed, new heads or new answers at the end of a head.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from twelve.data.batch import seen_regions
-from twelve.data.columns import distinct_images
+from twelve.data.examples.columns import distinct_images
 from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
 from twelve.errors import CheckpointError, ConfigError
 from twelve.model.opening import open_saved
@@ -28,18 +28,18 @@ from twelve.tasks.base import all_tasks
 from twelve.types.examples import Example
 
 STATISTICS_EXAMPLES = 2000
-"""Training examples whose targets decide where an untrained head begins."""
+"""Training examples whose targets initialise a new head."""
 
 
 def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor, Prepared, list[str]]:
-    """A saved model and its processor, with the run's data read for them, and which of the run's tasks it knows.
+    """A saved model and its processor, the data of the run, and the tasks of the run that the model knows.
 
     Args:
         folder: what from_pretrained opens.
 
     Raises:
-        CheckpointError: a new task needs a head of another kind than the checkpoint has under this name.
-        ConfigError: no task token is left, texts are longer than the model reads, or it does not know what is replayed.
+        CheckpointError: a new task needs a head whose name the checkpoint has for another kind of head.
+        ConfigError: no task token is left, a text is longer than the model reads, or a replayed task is unknown.
     """
     model, processor = open_saved(folder)
     processor.allow_other_features = config.model.allow_other_features
@@ -75,12 +75,12 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
 
 
 def reserved_rows() -> list[int]:
-    """Rows of the task-token table that known datasets have in the released model."""
+    """Rows of the task-token table that registered tasks have in the released model."""
     return [task.token for task in all_tasks().values()]
 
 
 def architecture(data: Prepared, visual_target: int | None) -> dict[str, Any]:
-    """Fields of the model's configuration, beside its heads, that the outputs of the run's tasks need."""
+    """Fields of the model's configuration, other than its heads, that the outputs of the run's tasks need."""
     trained: dict[Output, list[Sequence[Example]]] = {}
     for task in data.tasks.values():
         if not task.output.own_head:
@@ -92,10 +92,10 @@ def architecture(data: Prepared, visual_target: int | None) -> dict[str, Any]:
 
 
 def _asked(model: Twelve, data: Prepared, folder: Path) -> dict[str, Any]:
-    """What :func:`architecture` says for a saved model, whose pretraining heads, if it has them, stay as they are.
+    """The fields of :func:`architecture` for a saved model, which keeps its pretraining heads if it has them.
 
     Raises:
-        CheckpointError: they predict something else of regions than the run's regions have.
+        CheckpointError: these heads predict other numbers of a region than the run's regions have.
     """
     has = model.config.pretraining
     asked = architecture(data, model.config.visual_target if has else None)
@@ -109,7 +109,7 @@ def _asked(model: Twelve, data: Prepared, folder: Path) -> dict[str, Any]:
 
 
 def _forget_pretraining(processor: TwelveProcessor) -> None:
-    """Pretraining tasks go with their heads, and leave their tokens to others."""
+    """Remove pretraining tasks, whose heads are removed as well, and free their tokens."""
     for name in [name for name, key in processor.task_outputs.items() if key == Pretraining.kind]:
         for known in (processor.task_outputs, processor.token_rows, processor.max_text):
             known.pop(name, None)
@@ -118,10 +118,9 @@ def _forget_pretraining(processor: TwelveProcessor) -> None:
 def start_heads(
     model: Twelve, data: Prepared, tasks: Iterable[TaskData], processor: TwelveProcessor, seed: int
 ) -> None:
-    """Let the heads of these tasks, which are untrained, begin at their labels' frequencies."""
-    for task in reversed(
-        [task for task in tasks if task.output.own_head]
-    ):  # of tasks that share a head, the first decides
+    """Initialise the new heads of these tasks with the frequencies of their labels."""
+    # Of tasks that share a head, the first one counts.
+    for task in reversed([task for task in tasks if task.output.own_head]):
         examples = subset(task.train, STATISTICS_EXAMPLES, seed)
         seen = seen_regions(data.store, examples, processor.max_regions)
         targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
@@ -136,8 +135,8 @@ def grown(
     processor: TwelveProcessor,
     seed: int,
 ) -> Twelve:
-    """The model with ``changed`` fields of its configuration; what is still there of what it had, it keeps, also the
-    first rows of a head that is larger now."""
+    """The model with ``changed`` fields of its configuration. Parts that it still has keep their parameters, and a head
+    that is larger now keeps its first rows."""
     settings = copy.deepcopy(model.config)
     for field, value in changed.items():
         setattr(settings, field, copy.deepcopy(value))
@@ -146,7 +145,7 @@ def grown(
     start_heads(larger, data, tasks, processor, seed)
     ours = larger.state_dict()
     for name, old in model.state_dict().items():
-        if name not in ours:  # a part that is not needed any more
+        if name not in ours:  # a part that is no longer needed
             continue
         new = ours[name]  # shares its memory with the model
         if new.shape == old.shape:
@@ -157,7 +156,7 @@ def grown(
 
 
 def _heads(model: Twelve, data: Prepared, tasks: Sequence[TaskData], folder: Path) -> dict[str, dict[str, Any]]:
-    """The checkpoint's heads and those that its new tasks need."""
+    """The heads of the checkpoint, and those that new tasks need."""
     heads: dict[str, dict[str, Any]] = {key: dict(head) for key, head in model.config.heads.items()}
     for task in tasks:
         if not task.output.own_head:

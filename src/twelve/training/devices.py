@@ -1,7 +1,7 @@
 """The processes of a run: one, several that each hold the whole model (DDP), or several that share it (FSDP).
 
-Every process takes its part of every batch. Losses and scores are averaged over all examples, wherever they were
-computed, so that the number of processes changes nothing but rounding (and what dropout draws).
+Every process takes its part of every batch. Losses and scores are averaged over the examples of all processes, so the
+number of processes changes nothing but rounding and dropout.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ProcessLost(TwelveError):
-    """Another process of the run has ended: this one cannot go on. Exit code 1: nobody misused anything."""
+    """Another process of the run has ended, so this one cannot continue. Exit code 1: it is no mistake of the user."""
 
     exit_code = 1
 
 
 class Devices:
-    """Attributes:
-    rank, count: this process among all of the run.
-    main: whether this one writes files and speaks.
-    device: where it computes.
-    sharded: whether the processes share the model's parameters.
+    """This process among those of the run.
+
+    Attributes:
+        rank, count: its number among all processes, and how many there are.
+        main: whether this process writes files and prints.
+        device: where it computes.
+        sharded: whether the processes share the model's parameters.
     """
 
     def __init__(self, settings: TrainingSettings, folder: Path) -> None:
@@ -63,23 +65,23 @@ class Devices:
         self.sharded, self.precision = settings.sharding and self.count > 1, settings.precision
 
     def draw_apart(self, seed: int) -> None:
-        """Let every process draw dropout of its own (one alone goes on as it is)."""
+        """Seed each process differently, so that their dropout differs; a single process keeps its seed."""
         if self.count > 1:
             torch.manual_seed(seed + self.rank)
 
     def place(self, model: nn.Module) -> nn.Module:
-        """Bring a model to its device and connect it with the other processes'; what a step must call.
+        """Move a model to the device and connect it with the other processes; a step must call what this returns.
 
-        Must be called before the optimizer is made: sharding replaces the parameters.
+        Call it before making the optimizer: sharding replaces the parameters.
         """
         model.to(self.device)
         if self.count == 1:
             return model
         if not self.sharded:
             return self.accelerator.prepare_model(model)  # type: ignore[no-any-return]
-        for parameter in model.parameters():  # fully_shard takes each process's own values
+        for parameter in model.parameters():  # fully_shard keeps the values of each process
             dist.broadcast(parameter.detach(), src=0)
-        # Nothing here changes logits in place.
+        # The warning is about changing logits in place, which nothing here does.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
         mesh = init_device_mesh(self.device.type, (self.count,))
         policy = MixedPrecisionPolicy(param_dtype=_DTYPES.get(self.precision))
@@ -93,14 +95,14 @@ class Devices:
         return model
 
     def backward(self, loss: Tensor, examples: int, everywhere: int) -> None:
-        """Gradients of a loss that is a mean over this process's ``examples`` of ``everywhere`` in the batch.
+        """Compute the gradients of a loss that is the mean over this process's ``examples`` of ``everywhere``.
 
-        Gradients of the processes are averaged; the weight makes that the mean over all examples.
+        Gradients are averaged over processes; the loss is weighted so that this is the mean over all examples.
         """
         self.accelerator.backward(loss * (examples * self.count / everywhere))
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Update the parameters (fp16: unless a gradient is too large for it, which lowers the scale of the losses)."""
+        """Update the parameters. With fp16, gradients that overflow skip the update and lower the loss scale."""
         scaler = self.accelerator.scaler
         if scaler is None:
             optimizer.step()
@@ -117,7 +119,7 @@ class Devices:
         return float(tensor)
 
     def largest(self, value: float) -> float:
-        """The largest of a number in all processes."""
+        """The largest value of a number in any process."""
         if self.count == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
@@ -131,28 +133,18 @@ class Devices:
 
     @property
     def part(self) -> slice:
-        """Which of many things are this process's."""
+        """This process's part of a sequence."""
         return slice(self.rank, None, self.count)
 
-    def random_states(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Every process's generator states, by rank; all processes must call it."""
-        if self.count == 1:
-            return {"0": dict(state)}
-        cpu = state["cpu"].to(self.device)
-        gathered = [torch.empty_like(cpu) for _ in range(self.count)]
-        dist.all_gather(gathered, cpu)
-        found: dict[str, Any] = {str(rank): {"cpu": own.cpu()} for rank, own in enumerate(gathered)}
-        if "cuda" in state:
-            own = torch.cuda.get_rng_state(self.device).to(self.device)
-            cuda = [torch.empty_like(own) for _ in range(self.count)]
-            dist.all_gather(cuda, own)
-            for rank, value in enumerate(cuda):
-                found[str(rank)]["cuda"] = [value.cpu()]
-        return found
+    @property
+    def loss_scale(self) -> float:
+        """What losses are multiplied by before the backward pass, so that fp16 gradients do not vanish; else 1."""
+        scaler = self.accelerator.scaler
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Tell a lost process from a mistake of the code.
+        """Turn a broken connection between processes into one line.
 
         Raises:
             ProcessLost: the connection to another process broke.
@@ -168,14 +160,46 @@ class Devices:
             raise ProcessLost(
                 f"another process of this run has ended ({text.splitlines()[0][:120]})",
                 record=f"process {self.rank} of {self.count}",
-                remedy="see what the others printed, mend it, and run the same command with --continue",
+                remedy="see what the other processes printed, fix it, and run the same command with --continue",
             ) from error
 
     def end(self) -> None:
-        """Let the trackers finish, and the other processes go."""
+        """Finish the trackers and leave the process group."""
         self.accelerator.end_training()
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+class Generators:
+    """The random generators of torch in all processes (dropout); everything else is drawn from seeds."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rank -> states of its generators; all processes must call it."""
+        devices, cuda = self._devices, torch.cuda.is_available()
+        if devices.count == 1:
+            return {"0": {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state_all()} if cuda else {})}
+        states: list[dict[str, Any]] = [{"cpu": own} for own in self._gathered(torch.get_rng_state())]
+        if cuda:
+            gathered = self._gathered(torch.cuda.get_rng_state(devices.device))
+            states = [{**state, "cuda": [own]} for state, own in zip(states, gathered, strict=True)]
+        return {str(rank): state for rank, state in enumerate(states)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state; processes beyond those that wrote it keep the seed that they began with."""
+        if (own := state.get(str(self._devices.rank))) is None:
+            return
+        torch.set_rng_state(own["cpu"])
+        if "cuda" in own and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(list(own["cuda"]))
+
+    def _gathered(self, own: Tensor) -> list[Tensor]:
+        own = own.to(self._devices.device)
+        found = [torch.empty_like(own) for _ in range(self._devices.count)]
+        dist.all_gather(found, own)
+        return [each.cpu() for each in found]
 
 
 def gates(model: nn.Module) -> list[nn.Module]:
@@ -184,7 +208,7 @@ def gates(model: nn.Module) -> list[nn.Module]:
 
 
 def whole(tree: Any) -> Any:
-    """A tree of state with every sharded tensor put together; all processes must call it, in the same order."""
+    """A tree of state with every sharded tensor gathered; all processes must call it, in the same order."""
     if isinstance(tree, DTensor):
         return tree.full_tensor()
     if isinstance(tree, Mapping):
@@ -195,13 +219,13 @@ def whole(tree: Any) -> Any:
 
 
 def parted(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A model's whole state, parted as its parameters are."""
+    """A model's gathered state, sharded as its parameters are."""
     ours = dict(model.state_dict())
     return {name: _like(value, ours.get(name)) for name, value in state.items()}
 
 
 def parted_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
-    """An optimizer's whole state, parted as the parameters are that it is about."""
+    """An optimizer's gathered state, sharded as its parameters are."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     parts = {
         index: {

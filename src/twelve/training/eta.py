@@ -1,4 +1,4 @@
-"""How long a run will take, from its first iterations."""
+"""Estimates how long a run will take, from its first iterations."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from twelve.progress import clock
 
 ENOUGH = 10
-"""Iterations that are measured, the first one of a process left out: it starts workers and warms up."""
+"""Iterations that are measured, after the first one, which starts workers and warms up."""
 LONG = 5.0
-"""Seconds of measuring after which fewer will do."""
+"""Seconds of measuring after which fewer iterations are enough."""
 SOON = 30.0
-"""Seconds to go that are not worth a line."""
+"""Remaining seconds that are not worth a line."""
 FORWARD = 1 / 3
-"""Of a step's time, what a validation of the same examples takes: no backward pass and no update."""
+"""Time of a validation over that of a step on the same examples: no backward pass and no update."""
 
 
 class Pace:
-    """Told the seconds of every step, says once how long the run will take.
+    """Takes the time of every step, and says once how long the run will take.
 
     Args:
-        iterations: of the whole run that are still to come.
-        validations: task -> examples that all its validations together will read.
+        iterations: remaining iterations of the run.
+        validations: task -> number of examples that all its remaining validations read.
     """
 
     def __init__(self, iterations: int, validations: Mapping[str, float]) -> None:
@@ -32,12 +32,12 @@ class Pace:
         self._told = False
 
     def step(self, task: str, seconds: float, examples: int) -> None:
-        """A step on so many examples took so long."""
+        """Take the time of a step on a number of examples."""
         if not self._told:
             self._examples.setdefault(task, []).append(seconds / examples)
 
     def iteration(self, seconds: float) -> str | None:
-        """An iteration took so long, validation and logging left out; what there is to say, if there is."""
+        """Take the time of an iteration, without validation and logging; returns the estimate, once."""
         if self._told:
             return None
         self._iterations.append(seconds)

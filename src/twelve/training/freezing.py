@@ -1,7 +1,7 @@
-"""Fine-tuning layer by layer: how deep each parameter lies, how fast it learns for that, and which do not train.
+"""Fine-tuning layer by layer: learning rates by depth, and frozen parameters.
 
-Depth is counted from the top: heads and poolers lie at 0, the last layers at 1, an embedding below all layers that read
-it; the trunk knows. Task tokens are a task's own, as its head is: they lie at 0, and no layer takes them along.
+Depth is counted from the top: heads and poolers have depth 0, the last layers 1, and an embedding is below all layers
+that read it; the trunk knows. Task tokens belong to a task, like its head: they have depth 0, and are part of no layer.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ HEADS = ("heads", "pretraining", "word_logit")
 
 
 def depth_of(name: str, config: TwelveConfig) -> int:
-    """How many layers a parameter lies below the heads."""
+    """Number of layers between a parameter and the heads."""
     return trunk_class(config).depth(name, config)
 
 
 def rates_by_depth(config: TwelveConfig, decay: float) -> Callable[[str], float]:
-    """Parameter name -> factor of its learning rate, ``decay`` to the power of its depth ("Universal Language Model
+    """Parameter name -> factor of its learning rate: ``decay`` to the power of its depth ("Universal Language Model
     Fine-tuning for Text Classification", Howard & Ruder 2018, for whole layers)."""
     return lambda name: decay ** depth_of(name, config)
 
 
 def freeze(model: Twelve, settings: FreezeSettings, *, new_tasks: bool = False) -> int:
-    """Switch off the gradients of what is not to train, and return how many numbers that is.
+    """Turn off the gradients of frozen parameters; returns how many numbers these hold.
 
     Args:
         new_tasks: whether a task is new to the model. Its token is random, and trains unless ``names`` names it.
 
     Raises:
-        ConfigError: there are fewer layers, no parameter has one of the prefixes, or nothing would train.
+        ConfigError: there are fewer layers, no parameter has one of the prefixes, or everything would be frozen.
     """
     names, trunk = [name for name, _ in model.named_parameters()], model.trunk
     check_prefixes(settings.names, names, "freeze.names")

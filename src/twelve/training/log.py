@@ -1,8 +1,8 @@
-"""What a run writes down while it trains: metrics.jsonl, and the same numbers to whatever trackers are on.
+"""The log of a run, one JSON object a line, and the same numbers for the trackers that are on.
 
-A line holds its ``kind`` and ``iteration`` and, by kind: ``step`` mean losses since the line before; ``validation`` a
-task's score on the validation split; ``event`` what the schedule or the run did; ``kept`` what a task scored before the
-first step, and what the saved model scores.
+Every line has a ``kind`` and an ``iteration``. By kind, it has: ``step`` the mean losses since the line before;
+``validation`` the validation score of a task; ``event`` what the schedule or the run did; ``kept`` the validation score
+of a task before the first step, and that of the saved model.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError
 from twelve.io import files, json_file
-from twelve.run_folder import METRICS
+from twelve.run_folder import RunFolder
 from twelve.training.devices import Devices
 
 TRACKERS: Mapping[str, tuple[str, ...]] = {
@@ -23,7 +22,7 @@ TRACKERS: Mapping[str, tuple[str, ...]] = {
     "wandb": ("wandb",),
     "trackio": ("trackio",),
 }
-"""Modules of which one must be installed."""
+"""Tracker -> modules, one of which must be installed."""
 
 
 def check_trackers(names: Collection[str]) -> None:
@@ -33,12 +32,12 @@ def check_trackers(names: Collection[str]) -> None:
             raise ConfigError(
                 f"the tracker {name} is not installed",
                 record="training.trackers",
-                remedy=f"pip install {name}, or leave it out: everything is in {METRICS} all the same",
+                remedy=f"pip install {name}, or leave it out: the run's folder has all of it in any case",
             )
 
 
 def flat(tree: Mapping[str, Any], place: str = "") -> dict[str, str | int | float | bool]:
-    """A tree as trackers take it: ``{"a": {"b": 1}}`` is ``{"a.b": 1}``; lists are text, absent values are left out."""
+    """A tree as trackers take it: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``, lists become text, None is left out."""
     found: dict[str, str | int | float | bool] = {}
     for key, value in tree.items():
         name = f"{place}{key}"
@@ -50,20 +49,20 @@ def flat(tree: Mapping[str, Any], place: str = "") -> dict[str, str | int | floa
 
 
 class RunLog:
-    """Writes lines; in processes other than the first it does nothing."""
+    """Writes the log in the main process, and nothing in the others."""
 
-    def __init__(self, folder: Path, devices: Devices, trackers: Collection[str]) -> None:
-        self.path, self.devices, self.trackers = folder / METRICS, devices, tuple(trackers)
+    def __init__(self, run: RunFolder, devices: Devices, trackers: Collection[str]) -> None:
+        self.run, self.path, self.devices, self.trackers = run, run.metrics, devices, tuple(trackers)
         self.lines = 0
-        """How many there are."""
+        """Lines written so far."""
 
     def start_trackers(self, name: str, configuration: Mapping[str, Any]) -> None:
-        """Let the trackers know the run, before its first line."""
+        """Tell the trackers about the run, before its first line."""
         if self.trackers:
             self.devices.accelerator.init_trackers(name, config=flat(configuration))
 
     def write(self, kind: str, iteration: int, **values: Any) -> None:
-        """One line, its numbers also to the trackers."""
+        """Write a line, and pass its numbers to the trackers."""
         if not self.devices.main:
             return
         files.append(self.path, json.dumps({"kind": kind, "iteration": iteration, **values}) + "\n")
@@ -72,15 +71,15 @@ class RunLog:
             self.devices.accelerator.log(_numbers(kind, values), step=iteration)
 
     def clear(self) -> None:
-        """Remove what a run left that ended before its first checkpoint."""
+        """Remove the log of a run that ended before its first checkpoint."""
         self.lines = 0
         if self.devices.main:
             self.path.unlink(missing_ok=True)
 
     def keep_until(self, iteration: int) -> None:
-        """Leave what was logged up to an iteration, but for what ends a run, so that a resumed run logs all of it once.
+        """Keep the lines up to an iteration, without those that end a run, so that a resumed run logs everything once.
 
-        A line that was cut when the run was killed goes as well.
+        A last line that was cut when the run was killed is removed as well.
         """
         self.lines = 0
         if not self.devices.main or not self.path.is_file():
@@ -97,28 +96,13 @@ class RunLog:
                     self.lines += 1
 
     def events(self) -> list[dict[str, Any]]:
-        """Every event so far: who stopped or went again, and when."""
-        lines = (json_file.decode(line, strict=False) for line in json_file.log_lines(self.path))
-        return [
-            {key: value for key, value in line.items() if key != "kind"} for line in lines if line["kind"] == "event"
-        ]
-
-
-def logged(folder: Path) -> int:
-    """The last iteration that a run's metrics.jsonl has losses of; 0 where it has none."""
-    last = 0
-    path = folder / METRICS
-    for line in json_file.log_lines(path):
-        try:
-            tree = json_file.decode(line, strict=False)
-            last = max(last, int(tree["iteration"]) if tree["kind"] == "step" else 0)
-        except (ValueError, LookupError, TypeError):
-            continue
-    return last
+        """Every event so far: tasks that stopped or continued, checkpoints that were skipped, and so on."""
+        events = (line for line in self.run.logged() if line.get("kind") == "event")
+        return [{key: value for key, value in line.items() if key != "kind"} for line in events]
 
 
 def _numbers(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """A line's numbers under the names that trackers group by."""
+    """The numbers of a line, under names that trackers can group."""
     if "task" in values:
         place = f"{kind}/{values['task']}"
         single = {"validation": ("score",), "event": ("best",)}.get(kind, tuple(values))

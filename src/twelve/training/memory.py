@@ -1,8 +1,8 @@
-"""What a run will need of memory, said before its first step, and what to do when there is less.
+"""The memory that a run needs, before its first step, and what to do if there is less.
 
-Parameters, gradients and optimizer states are counted. Activations are found by sending the shapes of the largest batch
-through the model without computing anything (torch's "meta" device) and adding up what autograd would keep: tensor for
-tensor what a real step keeps, at no cost.
+Parameters, gradients and optimizer states are counted. For activations, the largest batch goes through the model on
+torch's "meta" device, which computes shapes alone, and the tensors that autograd would keep are added up. These are
+exactly the tensors that a real step keeps.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 FLOAT = 4
 """Bytes of a parameter, its gradient, or one of its two optimizer states."""
 WORKING = 1.15
-"""Times the kept activations that a step holds at once: what the backward pass is just working on comes on top."""
+"""Memory of a step over that of the kept activations; the rest is what the backward pass is working on."""
 HALF = 0.55
-"""Share of the activations that half precision leaves; a few operations stay in full."""
+"""Size of activations in half precision over that in full; a few operations stay in full precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Bytes that one process of a run holds.
+    """Bytes that one process of a run needs.
 
     Attributes:
         activations, recomputed: of the largest batch, as configured and with training.gradient_checkpointing.
-        task, examples: of this batch.
-        free: bytes that could still be had when everything but the parameters was to come.
+        task, examples: of the largest batch.
+        free: available bytes, when the parameters are in memory and nothing else is.
     """
 
     parameters: int
@@ -55,7 +55,7 @@ class Need:
 
     @property
     def lasting(self) -> int:
-        """What is still to come and stays."""
+        """Bytes that are allocated once and stay."""
         return self.gradients + self.optimizer
 
     @property
@@ -72,13 +72,13 @@ class Need:
 
 
 def need_of(trainer: Trainer) -> Need:
-    """What a run will need, before its first step; changes nothing of it."""
+    """The memory that a run needs; does not change the run."""
     model, settings = trainer.model, trainer.config.training
     share = trainer.devices.count if trainer.devices.sharded else 1
     everything = sum(parameter.numel() for parameter in model.parameters()) * FLOAT // share
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad) * FLOAT // share
     task = _largest(trainer)
-    kept, recomputed = activations(model, trainer.longest_batch(task))
+    kept, recomputed = activations(model, trainer.streams[task].longest())
     half = HALF if settings.precision != "fp32" else 1.0
     chosen = recomputed if settings.gradient_checkpointing else kept
     return Need(
@@ -94,7 +94,7 @@ def need_of(trainer: Trainer) -> Need:
 
 
 def advice(need: Need, trainer: Trainer) -> list[str]:
-    """What would make a run fit that does not; nothing for one that does."""
+    """Settings that would make a run fit into memory; empty for a run that fits."""
     if need.fits:
         return []
     settings, lines = trainer.config.training, []
@@ -124,7 +124,7 @@ def advice(need: Need, trainer: Trainer) -> list[str]:
 
 
 def activations(model: Twelve, batch: Batch) -> tuple[int, int]:
-    """Bytes of what a step on a batch keeps for its backward pass, as they are and when blocks are recomputed."""
+    """Bytes that a step keeps for its backward pass, without and with gradient checkpointing."""
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):
             shapes = Twelve(model.config).train()
@@ -134,7 +134,7 @@ def activations(model: Twelve, batch: Batch) -> tuple[int, int]:
         try:
             return _kept(shapes, lambda: shapes(**inputs, outputs=(batch.output,)))
         except (RuntimeError, NotImplementedError):
-            # How many positions a head reads depends on values, which shapes do not have.
+            # The number of positions that a head reads depends on values, and there are only shapes.
             asked = {name: value for name, value in inputs.items() if not name.startswith("hidden_")}
             return _kept(shapes, lambda: shapes(**asked, outputs=("words", "regions")))
 
@@ -173,7 +173,7 @@ def _kept(model: Twelve, forward: Callable[[], Any]) -> tuple[int, int]:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that a process can still have on a device: of the GPU, or of the machine and its container's limit."""
+    """Bytes that a process can still allocate: on the GPU, or on the machine within the limit of its container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
@@ -189,7 +189,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _largest(trainer: Trainer) -> str:
-    """The task whose batch has most positions: pairs, times the longest text and the regions."""
+    """The task whose batch has the most positions: pairs, times the longest text and the regions."""
     sizes = {}
     for name, stream in trainer.streams.items():
         output, collator = trainer.data.tasks[name].output, stream.collator

@@ -1,7 +1,7 @@
-"""The original's optimizer and learning rates.
+"""The optimizer and the learning rates of the original program.
 
-AdamW as pytorch-transformers 1.0 had it (Loshchilov & Hutter 2019): no correction of the bias, and the decay applied
-after the update, to the updated parameter. All of it runs inside torch's own fused kernel.
+AdamW as in pytorch-transformers 1.0 (Loshchilov & Hutter 2019): no bias correction, and the decay is applied to the
+updated parameter. All of it runs in torch's fused kernel.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from twelve.errors import CheckpointError
 from twelve.training.prefixes import check_prefixes, under
 
 SETTLED = 1 << 24
-"""A step count at which 1 - beta ** step is exactly 1 for any beta below 0.99999: no correction is left. Float32, in
-which torch counts steps, holds it exactly, and adding 1 leaves it as it is."""
+"""A step count at which 1 - beta ** step is exactly 1 for any beta below 0.99999, so nothing is corrected. Float32, in
+which torch counts steps, represents it exactly, and adding 1 does not change it."""
 
 FUSED_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
 
 
 class AdamW(torch.optim.AdamW):
-    """Adam with decay of the updated parameters: ``m``, ``v`` as in Adam; p -= lr m / (sqrt(v) + eps); p -= lr decay p.
+    """Adam that decays the updated parameters: ``m``, ``v`` as in Adam; p -= lr m / (sqrt(v) + eps); p -= lr decay p.
 
-    Two identities let torch's fused kernel, which decays first and corrects the bias, do this in one pass:
+    Torch's fused kernel decays first and corrects the bias. Two identities make it compute the above in one pass:
     a step count that starts at :data:`SETTLED` makes both corrections 1, and
     (p - lr u)(1 - lr d) = p (1 - lr' d') - lr' u for lr' = lr (1 - lr d), lr' d' = lr d.
 
     Args:
         params: parameter groups, see :func:`parameter_groups`.
-        bias_correction: correct the bias of both moments as Adam does (used for pretraining).
+        bias_correction: correct the bias of both moments, as Adam does (for pretraining).
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class AdamW(torch.optim.AdamW):
         return loss
 
     def _start(self, parameter: Tensor) -> None:
-        """Give a parameter its first state when it has its first gradient."""
+        """Initialise the state of a parameter that has its first gradient."""
         state = self.state[parameter] if parameter.grad is not None else None
         if state is None or state:
             return
@@ -91,10 +91,10 @@ class AdamW(torch.optim.AdamW):
     def zero_grad(self, set_to_none: bool = False, *, fill: bool | None = None) -> None:
         """Clear the gradients.
 
-        With ``fill`` they become zeros: a part of the model that once had a gradient and that the next batch does not
-        use moves on its momentum and decays, as in the original, whose framework zero-filled. Without, they are
-        dropped, and such a part rests. A parameter that never had a gradient rests in either case. The choice is kept
-        in the state, so that a resumed run goes on the same way.
+        With ``fill``, they become zeros: a part of the model that the next batch does not use still moves on its
+        momentum and decays, as in the original, whose framework filled gradients with zeros. Without, they become None,
+        and such a part does not change. A parameter that never had a gradient does not change in either case. The
+        choice is part of the state, so a resumed run makes the same one.
         """
         fill = not set_to_none if fill is None else fill
         super().zero_grad(set_to_none=not fill)
@@ -102,7 +102,7 @@ class AdamW(torch.optim.AdamW):
             group["fill"] = fill
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state; raises CheckpointError when it belongs to other parameters."""
+        """Take over a state; raises CheckpointError for a state of other parameters."""
         ours, theirs = self.state_dict()["param_groups"], state_dict["param_groups"]
         names = [name for group in ours for name in group.get("param_names", group["params"])]
         others = [name for group in theirs for name in group.get("param_names", group["params"])]
@@ -132,15 +132,15 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Groups of the model's trainable parameters with equal learning rate and decay.
 
-    The rules are the original's, in the names of its released files: a name with "bias" or "LayerNorm.weight" in it
-    does not decay (so the LayerNorms of heads and of co-attention outputs do), one with "vil_" in it learns with
-    ``head_lr``.
+    The rules are those of the original, for the names in its released files: a parameter with "bias" or
+    "LayerNorm.weight" in its name does not decay (so the LayerNorms of heads and of co-attention outputs do); one with
+    "vil_" in its name learns with ``head_lr``.
 
     Args:
-        factors: learning-rate factor by prefix of the model's own parameter names (``text`` covers ``text.layers.0``);
-            the longest prefix that fits counts.
-        by_name: a further factor of each parameter's learning rate.
-        released_name: gives the released files' name of one of the model's parameters; for other models.
+        factors: prefix of the model's own parameter names -> learning-rate factor (``text`` covers ``text.layers.0``);
+            the longest matching prefix counts.
+        by_name: parameter name -> a further factor.
+        released_name: parameter name -> its name in the released files; for other models.
 
     Raises:
         ConfigError: no parameter has the prefix of a factor.
@@ -172,13 +172,13 @@ def parameter_groups(
 
 
 def loss_scales(rates: Mapping[str, float]) -> dict[str, float]:
-    """What each task's loss is multiplied by: its learning rate over the smallest one."""
+    """Task -> factor of its loss: its learning rate over the smallest one."""
     smallest = min(rates.values())
     return {task: rate / smallest for task, rate in rates.items()}
 
 
 def linear_schedule(step: float, warmup: float, total: float) -> float:
-    """Share of the learning rate at ``step``: rises linearly over ``warmup`` steps (which may be fractional), then
+    """Factor of the learning rate at ``step``: it rises linearly over ``warmup`` steps (which may be fractional), then
     falls linearly to 0 at ``total``."""
     if step < warmup:
         return float(step) / max(1.0, warmup)
@@ -186,16 +186,16 @@ def linear_schedule(step: float, warmup: float, total: float) -> float:
 
 
 class LearningRate:
-    """Sets the groups' learning rates as the original did: a step behind.
+    """Sets the learning rates of the groups as the original does, one step late.
 
-    The first optimizer step of an iteration uses f(k), after it the count advances, and the iteration's other tasks use
-    f(k + 1); f(0) = 0. An iteration without an optimizer step does not count.
+    The first optimizer step of an iteration uses f(k). Then the count advances, and the other tasks of the iteration
+    use f(k + 1). f(0) = 0. An iteration without an optimizer step does not count.
 
     Args:
-        total: steps of the schedule: iterations of the run, over ``accumulate``.
-        warmup: steps of it with a rising rate; may be fractional.
-        accumulate: iterations whose gradients add up; in the last of them every task steps.
-        first: the count advances before the steps of an iteration, so that all of them use f(k + 1): pretraining.
+        total: steps of the schedule: iterations of the run, divided by ``accumulate``.
+        warmup: steps with a rising rate; may be fractional.
+        accumulate: iterations whose gradients accumulate; every task steps in the last of them.
+        first: advance the count before the steps of an iteration, so that all use f(k + 1), as in pretraining.
     """
 
     def __init__(
@@ -225,15 +225,15 @@ class LearningRate:
         accumulate: int = 1,
         first: bool = False,
     ) -> LearningRate:
-        """For a run of ``iterations``, ``warmup`` being a share of its steps."""
+        """The learning rate of a run of ``iterations``; ``warmup`` is a share of its steps."""
         total = iterations // accumulate
         return cls(optimizer, total=total, warmup=warmup * total, accumulate=accumulate, first=first)
 
     def start_iteration(self, iteration: int) -> None:
-        """``iteration`` (counted from 0) begins.
+        """Begin ``iteration`` (counted from 0).
 
         Raises:
-            CheckpointError: more steps have been counted than the iterations before this one can have made.
+            CheckpointError: more steps have been counted than the iterations so far can have made.
         """
         if self.count > iteration // self.accumulate:
             raise CheckpointError(
@@ -245,28 +245,28 @@ class LearningRate:
             self.advance()
 
     def due(self, iteration: int) -> bool:
-        """Whether tasks step the optimizer in ``iteration``, or only add to the gradients."""
+        """Whether tasks step the optimizer in ``iteration``, rather than accumulate gradients."""
         return (iteration + 1) % self.accumulate == 0
 
     def after_step(self) -> None:
-        """An optimizer step was made; the iteration's first one advances the count."""
+        """Note an optimizer step; the first one of an iteration advances the count."""
         if not self._advanced:
             self._advanced = True
             self.advance()
 
     def advance(self) -> None:
-        """Go on by one."""
+        """Increase the count by one."""
         self.count += 1
         self._apply()
 
     @property
     def factor(self) -> float:
-        """f at the present count."""
+        """f at the current count."""
         return linear_schedule(self.count, self.warmup, self.total)
 
     @property
     def value(self) -> float:
-        """The present learning rate of the first group."""
+        """The current learning rate of the first group."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _apply(self) -> None:
@@ -277,6 +277,6 @@ class LearningRate:
         return {"count": self.count}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken (between two iterations)."""
+        """Take over a state, which was taken between two iterations."""
         self.count = cast(int, state["count"])
         self._apply()

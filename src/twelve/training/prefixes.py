@@ -1,4 +1,4 @@
-"""Parts of a model by the beginnings of their parameters' names: ``text`` covers ``text.layers.0.output.norm.bias``."""
+"""Parts of a model, by prefixes of parameter names: ``text`` covers ``text.layers.0.output.norm.bias``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def under_any(name: str, prefixes: Iterable[str]) -> bool:
 
 
 def check_prefixes(prefixes: Iterable[str], names: Iterable[str], place: str) -> None:
-    """Every prefix begins some name.
+    """Check that every prefix fits a name.
 
     Args:
-        place: the configuration's key that gives the prefixes.
+        place: the key of the configuration that holds the prefixes.
 
     Raises:
-        ConfigError: names the first prefix that does not.
+        ConfigError: names the first prefix that fits none.
     """
     names = list(names)
     for prefix in prefixes:

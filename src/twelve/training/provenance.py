@@ -1,4 +1,4 @@
-"""What a number came from: the machine, the code, and the bytes that were read."""
+"""Where a result comes from: the machine, the code, and the files that were read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from twelve.data.examples.store import checksum
 from twelve.data.prepare import Prepared, sources_of
-from twelve.data.stored import checksum
 from twelve.progress import Track
 from twelve.settings import RunConfig
 from twelve.tasks.base import tasks_of
@@ -20,7 +20,7 @@ from twelve.version import __version__
 
 
 def machine() -> dict[str, Any]:
-    """The machine and the versions that made a number."""
+    """The machine, and the versions of the software."""
     processor = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as stream:
@@ -38,8 +38,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit(checkout: Path) -> str | None:
-    """The git commit that the code was checked out at, with ``+`` when it was changed since; None where it was
-    installed without its history, or there is no git."""
+    """The git commit of the code, followed by ``+`` if files have changed since; None without a checkout or git."""
     if not (checkout / ".git").exists() or not (checkout / "src" / "twelve" / "__init__.py").is_file():
         return None
     try:
@@ -55,8 +54,7 @@ def commit(checkout: Path) -> str | None:
 
 
 def official_files(config: RunConfig, data: Prepared) -> list[Path]:
-    """Every file of the data root that the run read: what its tasks train on, validate on and report, and the splits
-    of any task whose images were kept out."""
+    """Every file of the data root that the run reads: for training, validation and test, and to hold out images."""
     read = [
         (task.task, split)
         for task in data.tasks.values()
@@ -71,7 +69,7 @@ def official_files(config: RunConfig, data: Prepared) -> list[Path]:
 
 def fingerprints(config: RunConfig, data: Prepared) -> dict[str, Any]:
     """``files``: path in the data root -> its size and SHA-256; ``regions``: image source -> the fingerprint of the
-    extractor that validated it."""
+    extractor that made its regions."""
     paths = official_files(config, data)
     with (
         ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1) or 1) as pool,

@@ -1,7 +1,7 @@
-"""Whether a run that goes on is the run that was begun: one record, kept in every checkpoint, and one comparison.
+"""Checks that a resumed run is the run that was begun: every checkpoint keeps a record, which is compared.
 
-What would make another model is refused. What changes only the way there (a longer run, other validations, another
-machine) is said and logged, and goes into the record of the checkpoints that follow.
+Changes that would make another model are refused. Other changes (a longer run, other validations, another machine) are
+logged, and are part of the record of later checkpoints.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twelve.data.codec import Codec
-from twelve.data.columns import Examples, distinct_images, texts_of
+from twelve.data.examples.codec import Codec
+from twelve.data.examples.columns import distinct_images, texts_of
+from twelve.data.examples.store import Examples
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.errors import ConfigError, DataError, quoted
+from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.types.examples import Example
 
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
 
 FREE = ("run", "data", "regions", "training", "evaluation")
-"""Keys that may be changed when a run is resumed: where things are and how long, how often, on how many threads."""
+"""Keys that may change when a run is resumed: places, lengths, intervals, numbers of threads."""
 FIXED = ("precision",)
-"""Keys of ``training`` that may not."""
+"""Keys of ``training`` that may not change."""
 TRAINED_ON = ("images", "target", "candidates", "options")
-"""Fields of an example, beside its text, that training reads."""
+"""Fields of an example, other than its text, that training reads."""
 IMAGES_COMPARED = 64
-"""Images of a source whose regions are compared."""
+"""Images of each source whose regions are compared."""
 TEXTS = 1 << 14
 """Texts that are hashed at a time."""
 _ANEW = "or train anew: --set run=ANOTHER"
@@ -43,10 +45,10 @@ class Part:
     """A part of the record.
 
     Attributes:
-        title: for people.
-        refused: whether a run with another one does not go on.
+        title: its name in messages.
+        refused: whether a run in which it has changed cannot be resumed.
         remedy: what to do then.
-        waived: whether it goes on all the same where somebody insists (``--allow-changed-data``).
+        waived: whether ``--allow-changed-data`` allows the change.
     """
 
     title: str
@@ -57,7 +59,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs, in words, and whether somebody insisted on going on."""
+    """A difference in words, and whether ``--allow-changed-data`` has allowed it."""
 
     words: str
     waived: bool
@@ -70,8 +72,8 @@ _RESTORE = f"restore the files that it was begun with, {_ANEW}"
 PARTS: Mapping[str, Part] = {
     "settings": Part("the configuration", True, f"set it back, {_ANEW}"),
     "precision": Part("training.precision", True, f"set it back, {_ANEW}"),
-    "examples": Part("the data", True, f"{_RESTORE}, or go on all the same: --allow-changed-data", True),
-    "regions": Part("the regions", True, f"{_RESTORE}, or go on all the same: --allow-changed-data", True),
+    "examples": Part("the data", True, f"{_RESTORE}, or resume with the changed data: --allow-changed-data", True),
+    "regions": Part("the regions", True, f"{_RESTORE}, or resume with the changed data: --allow-changed-data", True),
     "answers": Part("the answers of a head", True, _RESTORE),
     "words": Part("the tokenizer, or the rows of the task tokens", True, _RESTORE),
     "iterations": Part("the length, which the learning rate follows from here"),
@@ -79,13 +81,13 @@ PARTS: Mapping[str, Part] = {
     "processes": Part("the processes"),
     "machine": Part("the machine, so rounding may differ from here"),
 }
-"""Everything that is compared, in the order in which it is said."""
+"""Everything that is compared, in the order of the messages."""
 
 
 def record_of(
     config: RunConfig, data: Prepared, processor: TwelveProcessor, *, iterations: int, processes: int
 ) -> dict[str, Any]:
-    """What decides what model a run trains: of each of :data:`PARTS` a plain value."""
+    """Everything that determines which model a run trains: a plain value for each of :data:`PARTS`."""
     from twelve.training.provenance import machine
 
     paths = {"model": {"init", "text_encoder", "tokenizer"}, "vocabulary": {"label_maps"}}
@@ -118,17 +120,17 @@ def record_of(
 def compare(
     then: Mapping[str, Any], now: Mapping[str, Any], *, done: int, file: Path, allow_changed_data: bool = False
 ) -> list[Change]:
-    """What changed since a checkpoint was written.
+    """What has changed since a checkpoint was written.
 
     Args:
-        then: the checkpoint's record; parts that it lacks, being of an earlier version, are not compared.
-        now: the record of the run that is to go on.
+        then: the record of the checkpoint.
+        now: the record of the resumed run.
         done: iterations of the checkpoint.
         file: the checkpoint, for errors.
 
     Raises:
-        ConfigError: this would be another model, or fewer iterations are asked for than are done.
-        DataError: the run would go on with other data.
+        ConfigError: the change would make another model, or fewer iterations are configured than are done.
+        DataError: the data have changed.
     """
     if now["iterations"] < done:
         raise ConfigError(
@@ -139,9 +141,9 @@ def compare(
         )
     changed = []
     for key, part in PARTS.items():
-        if key not in then or then[key] == now[key]:
+        if then.get(key) == now[key]:
             continue
-        place, was, here = difference("", then[key], now[key])
+        place, was, here = difference("", then.get(key), now[key])
         what = f"{part.title}{f' ({place[1:]})' if place else ''}: {_short(was)} before, {_short(here)} now"
         if part.refused and not (part.waived and allow_changed_data):
             kind = DataError if part.waived else ConfigError
@@ -151,7 +153,7 @@ def compare(
 
 
 def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
-    """Refuse to resume a run with another configuration than it was begun with, before its data are read.
+    """Check, before the data are read, that a resumed run has the configuration that it was begun with.
 
     Raises:
         ConfigError: names the first key that differs.
@@ -166,12 +168,12 @@ def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
         raise ConfigError(
             f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
             record=place[1:],
-            remedy=f"to go on as it was begun: twelve train {quoted(folder / 'config.yaml')} --resume",
+            remedy=f"to go on as it was begun: twelve train {quoted(RunFolder(folder).config)} --resume",
         )
 
 
 def difference(place: str, one: Any, other: Any) -> tuple[str, Any, Any]:
-    """Where two trees differ first, and how."""
+    """Key path of the first difference of two trees, and the two values."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in dict.fromkeys([*one, *other]):
             if one.get(key) != other.get(key):
@@ -180,13 +182,13 @@ def difference(place: str, one: Any, other: Any) -> tuple[str, Any, Any]:
 
 
 def _short(value: Any) -> str:
-    """A value of the record for people: a digest's first characters, nothing for what is not there."""
+    """A value of the record for a message, shortened."""
     text = "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _examples(task: TaskData, examples: Sequence[Example]) -> str:
-    """How many examples, and a digest of what training reads of them, however they are held."""
+    """The number of examples and a digest of what training reads of them; the same for a list and stored examples."""
     digest, codec = hashlib.sha256(), Codec(task.task.fact_types)
     for column in TRAINED_ON:
         values, codes = _numbered(examples, column, codec)
@@ -198,18 +200,18 @@ def _examples(task: TaskData, examples: Sequence[Example]) -> str:
 
 
 def _numbered(examples: Sequence[Example], column: str, codec: Codec) -> tuple[list[str], np.ndarray[Any, Any]]:
-    """Distinct values of a column as text, in the order in which they come first, and (N,) which one each has."""
+    """Distinct values of a column as text, in order of first occurrence, and (N,) which of them each example has."""
     known: dict[str, int] = {}
     seen: dict[Any, int] = {}
 
     def number(value: Any) -> int:
-        # Values that are equal in Python and not in text (1, True, 1.0) must not be taken for one another.
+        # Values that are equal in Python but not as text (1, True, 1.0) must stay distinct.
         key = (type(value), value) if isinstance(value, str | bool | int | float) else None
         if key is not None and key in seen:
             return seen[key]
         try:
             text = codec.encode(value)
-        except TypeError:  # a task of somebody's own has a value that cannot be cached either
+        except TypeError:  # a task from outside has a value that cannot be cached either
             text = type(value).__name__
         found = known.setdefault(text, len(known))
         if key is not None:
@@ -229,7 +231,7 @@ def _numbered(examples: Sequence[Example], column: str, codec: Codec) -> tuple[l
 
 
 def _regions(data: Prepared, source: str) -> dict[str, str]:
-    """The extractor's fingerprint, and a digest of the regions of some of the images trained on."""
+    """The extractor's fingerprint, and a digest of the regions of some of the images."""
     there = sorted(image for image in _images(data) if image.partition("/")[0] == source)
     digest = hashlib.sha256()
     for image in there[:: max(1, len(there) // IMAGES_COMPARED)]:

@@ -186,7 +186,7 @@ def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> sch
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
         methods={
-            method: [schemas.Asked(name=name, title=predictor.titles[name]) for name in names]
+            method: [schemas.TaskChoice(name=name, title=predictor.titles[name]) for name in names]
             for method, names in predictor.methods.items()
         },
         note=note_for(predictor),

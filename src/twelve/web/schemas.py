@@ -213,7 +213,7 @@ class MatchReply(BaseModel):
     warnings: list[str] = Field(default=[], description="why shares may mean nothing; images are named by place")
 
 
-class Asked(BaseModel):
+class TaskChoice(BaseModel):
     """A task that a method can ask."""
 
     name: str
@@ -233,7 +233,7 @@ class ModelReply(BaseModel):
 
     version: str
     parameters: int
-    methods: dict[str, list[Asked]]
+    methods: dict[str, list[TaskChoice]]
     note: str | None = Field(description="what people should know before they ask, if there is something")
     samples: list[Sample]
     limits: dict[str, Any]

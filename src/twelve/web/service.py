@@ -13,7 +13,7 @@ import numpy as np
 
 from twelve.predictor import Matched, Predictor, Result, Scene
 from twelve.predictor.checks import Turn
-from twelve.predictor.predictor import NoNumber
+from twelve.predictor.predictor import NotFiniteLogits
 from twelve.regions.extraction.pipeline import NotFinite
 from twelve.types.examples import Box
 from twelve.web import uploads
@@ -211,7 +211,7 @@ class Service:
     async def _result(self, pending: Pending[T], until: float) -> T:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(pending), until - time.monotonic())
-        except NoNumber:
+        except NotFiniteLogits:
             raise no_number() from None
         except NotFinite:
             raise ServiceError(

@@ -137,7 +137,7 @@ def _given(root: DataRoot, tasks: Iterable[str] | None) -> Mapping[str, Mapping[
     """Task -> image id -> boxes, for the tasks that give any."""
     if tasks is None:
         known = sorted(all_tasks(root.own_tasks).items())
-        tasks = [name for name, task in known if task.kind == "region" and (root.path / name).is_dir()]
+        tasks = [name for name, task in known if task.gives_boxes and (root.path / name).is_dir()]
     return {name: boxes for name in tasks if (boxes := given_boxes(root, [name]))}
 
 

@@ -13,10 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.errors import RegionError
+from twelve.formats.pickles import UnsafePickle, load_pickle
 
 
 class BadRecord(ValueError):
     """An invalid record, which the import skips."""
+
+
+def unpickled(content: bytes) -> Any:
+    """The value of a pickle of plain containers and arrays of numbers; raises BadRecord for any other."""
+    try:
+        return load_pickle(content, arrays=True)
+    except UnsafePickle as error:
+        raise BadRecord(f"a pickle that is not plain: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import RegionError
+from twelve.errors import DataError, RegionError
+from twelve.formats.pickles import read_pickle
 from twelve.io import json_file
-from twelve.io.files import reading_remedy
 from twelve.regions.importers.base import COUNTS, HEIGHTS, WIDTHS, BadRecord, optional
-from twelve.regions.importers.numpy_pickles import load_arrays
 
 _ROWS = ("idx", "index", "row")
 _SHAPE = 'it should be {id: row} or {id: {"idx": row}}'
@@ -54,14 +53,12 @@ def read_index(path: Path) -> dict[str, Entry]:
         if path.suffix == ".json":
             found = json_file.read(path, RegionError, remedy=_SHAPE, most=json_file.LARGE)
         else:
-            found = load_arrays(path.read_bytes())
+            found = read_pickle(path, arrays=True)
         if isinstance(found, list):  # the ids, row by row
             found = {key: row for row, key in enumerate(found)}
         return {str(key): _entry(str(key), value) for key, value in dict(found).items()}
-    except OSError as error:
-        raise RegionError(
-            f"cannot be read: {error.strerror}", file=path, remedy=reading_remedy(error, path, "check the path")
-        ) from error
+    except DataError as error:
+        raise RegionError(f"not an index of images ({error.problem})", file=path, remedy=_SHAPE) from None
     except (ValueError, TypeError, BadRecord) as error:
         raise RegionError(f"not an index of images ({error})", file=path, remedy=_SHAPE) from error
 

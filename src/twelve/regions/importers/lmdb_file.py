@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import RegionError
-from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, library
-from twelve.regions.importers.numpy_pickles import load_arrays
+from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, library, unpickled
 
 _KEYS = b"keys"
 
@@ -78,7 +77,7 @@ class LmdbFile:
             content = bytes(transaction.get(key))
         except self._lmdb.Error as error:
             raise BadRecord(f"cannot be read ({error})") from None
-        fields = load_arrays(content)
+        fields = unpickled(content)
         if not isinstance(fields, dict):
             raise BadRecord(f"a {type(fields).__name__} instead of a dict")
         return from_fields(fields)
@@ -88,7 +87,7 @@ class LmdbFile:
         if pickled is None:
             return []
         try:
-            listed = load_arrays(pickled)
+            listed = unpickled(pickled)
         except BadRecord as error:
             raise self._damaged(error) from None
         if not isinstance(listed, list):

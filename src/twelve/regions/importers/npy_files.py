@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields
-from twelve.regions.importers.numpy_pickles import load_arrays
+from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, unpickled
 
 
 class NpyFiles:
@@ -49,7 +48,7 @@ def _load(path: Path) -> RawRegions:
         raise BadRecord(f"not a .npy file ({error})") from None
     if not dtype.hasobject or shape != ():
         raise BadRecord(f"an array of {dtype} instead of a dict")
-    fields = load_arrays(content[stream.tell() :])
+    fields = unpickled(content[stream.tell() :])
     if not isinstance(fields, dict):
         raise BadRecord(f"a {type(fields).__name__} instead of a dict")
     return from_fields(fields)

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import IO, Any
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
@@ -95,39 +95,13 @@ def remove_leftovers(folder: Path) -> None:
     """Remove the parts of finished files, which remain if the extraction was killed right after the rename."""
     for parts in folder.glob(".*.arrow.parts"):
         if (folder / parts.name.removeprefix(".").removesuffix(".parts")).exists():
-            with contextlib.suppress(_Busy), _Lock(parts):
+            with contextlib.suppress(Timeout), _lock(parts):
                 shutil.rmtree(parts)
 
 
-class _Busy(Exception):
-    """Another process has the lock."""
-
-
-class _Lock:
-    """Exclusive use of a folder; the system releases it when the process ends."""
-
-    def __init__(self, folder: Path) -> None:
-        # Without O_NONBLOCK, opening a pipe to write would wait for a reader.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-        self._file = open(os.open(folder / "lock", flags, 0o666), "wb")  # noqa: SIM115 (open until released)
-        if sys.platform == "win32":
-            return
-        import fcntl
-
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            raise _Busy from error
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        self._file.close()
+def _lock(folder: Path) -> FileLock:
+    """A lock on a folder, which is not waited for and ends with the process."""
+    return FileLock(folder / "lock", timeout=0, thread_local=False)
 
 
 class PartWriter:
@@ -161,8 +135,9 @@ class PartWriter:
         self._made = [part for part in self.folder.parents if not part.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _Lock(self.folder)
-        except _Busy as error:
+            self._lock = _lock(self.folder)
+            self._lock.acquire()
+        except Timeout as error:
             raise RegionError(
                 "another extraction is writing here", file=target, remedy="wait for it, or stop it and run again"
             ) from error

@@ -103,7 +103,7 @@ class _VCR(Task):
             ),
             f"{_NAMES['reasons']} with the right answer told, {_NAMES['both']} where both are right",
             dict.fromkeys(found, len(labels)),
-            notes=passed_over(sum(key not in labels for key in predicted), f"of nothing in {path.name}"),
+            notes=passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {path.name}"),
         )
 
     def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.json_streams import read_members
 from twelve.formats.records import Record
 from twelve.formats.unique import unique
@@ -127,4 +127,4 @@ def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str
         choices = metric.Choices(valid, plausible)
         yield key, shared.setdefault(choices, choices)
     if key is None:
-        raise DataError("holds no choices", file=path, remedy="download the file again, or move it away")
+        raise DataError("holds no choices", file=path, remedy=Again("download the file again, or move it away"))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.json_streams import read_elements, read_members
 from twelve.formats.records import FURTHEST, Record, finite
 from twelve.formats.results import by_id, complete, one, passed_over, written_like
@@ -167,7 +167,7 @@ def read_scenes(scenes: Path) -> dict[str, dict[str, metric.Region]]:
                 raise objects.record(key).error(f"a box of {w}x{h} pixels at {x}, {y}")
             things[image][key] = (x / wide, y / high, (x + w) / wide, (y + h) / high)
     if not things:
-        raise DataError("holds no scene graph", file=scenes, remedy="download the file again, or move it away")
+        raise DataError("holds no scene graph", file=scenes, remedy=Again("download the file again, or move it away"))
     return things
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.errors import DataError
+from twelve.errors import Again, DataError
 from twelve.formats.data_root import image_key
 from twelve.formats.json_streams import read_elements
 from twelve.formats.records import Record, read_object
@@ -139,7 +139,7 @@ def read_toolbox(path: Path) -> dict[str, Sentence]:
     """
     found = dict(_google(read_object(path), ""))
     if not found:
-        raise DataError("holds no expression", file=path, remedy="download the file again, or move it away")
+        raise DataError("holds no expression", file=path, remedy=Again("download the file again, or move it away"))
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from twelve.errors import ConfigError, DataError, MissingData, nearest
+from twelve.errors import Again, ConfigError, DataError, MissingData, nearest
 from twelve.formats.data_root import image_key
 from twelve.formats.records import REMEDY, Record
 from twelve.types.examples import Box, Example
@@ -63,7 +63,9 @@ def some_of(
         yield example
     if not count:
         raise MissingData(
-            f"holds no example of split {split!r}", file=file, remedy="choose another split or download the file again"
+            f"holds no example of split {split!r}",
+            file=file,
+            remedy=Again("choose another split or download the file again"),
         )
     for what, (number, first) in blanks.items():
         if number > BLANK * count:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from twelve.errors import DataError, MissingData
+from twelve.errors import Again, DataError, MissingData
 from twelve.formats.data_root import COCO, DataRoot
 from twelve.formats.json_streams import read_elements
 from twelve.tasks.base import Task
@@ -32,7 +32,7 @@ class GenomeTask(Task):
             raise MissingData(
                 "which of these images are COCO's is not known",
                 file=root.path / self.name / IMAGE_DATA,
-                remedy="download it from https://homes.cs.washington.edu/~ranjay/visualgenome into this folder",
+                remedy=Again("download it from https://homes.cs.washington.edu/~ranjay/visualgenome into this folder"),
             )
         return read_coco_ids(found[0], root.image_source(self))
 
@@ -50,5 +50,5 @@ def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
             raise record.error(f"image {key} occurs twice")
         found[key] = None if record.fields.get("coco_id") is None else record.integer("coco_id")
     if not found:
-        raise DataError("holds no image", file=path, remedy="download the file again")
+        raise DataError("holds no image", file=path, remedy=Again("download the file again"))
     return {f"{source}/{key}": f"{COCO}/{number}" for key, number in found.items() if number is not None}

@@ -1,10 +1,12 @@
-"""Which tasks train in an iteration, behind one interface (:class:`Schedule`), by name (:func:`make_schedule`)."""
+"""Schedules, which choose the tasks of every iteration, by name (:func:`make_schedule`)."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Unpack, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from twelve.errors import ConfigError, nearest
 from twelve.training.schedules.base import Event, Schedule, Setting
@@ -13,7 +15,9 @@ from twelve.training.schedules.sampling import Proportional, SquareRoot, Tempera
 from twelve.training.schedules.stop_and_go import StopAndGo, StopAndGoAsWorded
 from twelve.training.schedules.weighting import UncertaintyWeighted
 
-__all__ = ["SCHEDULES", "AlwaysGo", "Event", "Schedule", "check_stops", "make_schedule"]
+__all__ = ["SCHEDULES", "AlwaysGo", "Event", "Schedule", "check_options", "check_stops", "make_schedule"]
+
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class AlwaysGo(Schedule):
@@ -47,17 +51,17 @@ def check_stops(name: str) -> None:
     able = [schedule.name for schedule in SCHEDULES.values() if schedule.stops]
     if name not in able:
         raise ConfigError(
-            f"schedule {name!r} stops no task, so none can be replayed",
+            f"schedule {name!r} never stops a task, so it cannot replay one",
             record="schedule.name",
             remedy=f"choose {' or '.join(able)}",
         )
 
 
-def make_schedule(name: str, options: Mapping[str, Any], **setting: Unpack[Setting]) -> Schedule:
-    """The schedule called ``name`` with its own ``options``.
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Check a schedule's own options, which are the keyword arguments of its constructor, against their annotations.
 
     Raises:
-        ConfigError: no such schedule, or it has no such option (names the nearest one), or an option cannot be.
+        ConfigError: no such schedule or option (names the nearest one), or a value of the wrong type or range.
     """
     if name not in SCHEDULES:
         raise ConfigError(
@@ -65,11 +69,9 @@ def make_schedule(name: str, options: Mapping[str, Any], **setting: Unpack[Setti
             record="schedule.name",
             remedy=f"choose among {', '.join(SCHEDULES)}",
         )
-    known = {
-        option: parameter.annotation
-        for option, parameter in inspect.signature(SCHEDULES[name]).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    hints = get_type_hints(SCHEDULES[name].__init__, include_extras=True)
+    parameters = inspect.signature(SCHEDULES[name]).parameters.values()
+    known = {each.name: hints[each.name] for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
     for option, value in options.items():
         if option not in known:
             raise ConfigError(
@@ -77,24 +79,20 @@ def make_schedule(name: str, options: Mapping[str, Any], **setting: Unpack[Setti
                 record="schedule.options",
                 remedy=f"its options: {', '.join(sorted(known)) or 'none'}",
             )
-        if wanted := _lacking(known[option], value):
-            raise ConfigError(f"{option} is {value!r}", record="schedule.options", remedy=f"give {wanted}")
+        try:
+            TypeAdapter(known[option], config=_STRICT).validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, ("schedule.options", option, *first["loc"])))
+            problem = f"{first['msg']}, found {repr(first['input'])[:40]}"
+            raise ConfigError(problem, record=place, remedy="see docs/configuration.md") from None
+
+
+def make_schedule(name: str, options: Mapping[str, Any], **setting: Unpack[Setting]) -> Schedule:
+    """The schedule called ``name`` with its own ``options``.
+
+    Raises:
+        ConfigError: see :func:`check_options`, or an option does not suit the run.
+    """
+    check_options(name, options)
     return SCHEDULES[name](**options, **setting)
-
-
-def _lacking(annotation: str, value: Any) -> str | None:
-    """What a value should have been for an option that is annotated so; None where it will do."""
-    if annotation.startswith("Mapping"):
-        right = isinstance(value, Mapping) and all(_is_number(each) for each in value.values())
-        return None if right else "a mapping of tasks to numbers"
-    if annotation.startswith("Sequence"):
-        text = "str" in annotation
-        right = isinstance(value, list | tuple) and all(isinstance(v, str) if text else _is_number(v) for v in value)
-        return None if right else f"a list of {'names' if text else 'numbers'}"
-    whole = annotation.startswith("int")
-    right = _is_number(value) and (not whole or isinstance(value, int))
-    return None if right else f"a {'whole ' if whole else ''}number"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""What a schedule is: it names the tasks of every iteration and is told their scores and losses."""
+"""The interface of schedules, which choose the tasks of every iteration."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from twelve.errors import CheckpointError, ConfigError
 
 
 class Setting(TypedDict):
-    """What every schedule is told of the run.
+    """What every schedule is told about the run.
 
     Attributes:
-        tasks: names of the run's tasks, in the order they are visited.
-        sizes: training examples of each task.
-        seed: for schedules that draw.
-        iterations: of the whole run, for schedules that divide it.
-        groups: task -> the group it belongs to, for schedules that go by groups; every task its own when left out.
+        tasks: names of the run's tasks, in the order in which they train.
+        sizes: task -> number of training examples.
+        seed: for schedules that sample.
+        iterations: of the whole run.
+        groups: task -> its group; by default, every task is a group of its own.
     """
 
     tasks: Sequence[str]
@@ -30,7 +30,7 @@ class Setting(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A task that stopped or goes again, and what decided it."""
+    """A task that stopped or continues, with the score that decided it and the best score."""
 
     task: str
     change: Literal["stop", "go"]
@@ -38,23 +38,26 @@ class Event:
     best: float
 
     def __str__(self) -> str:
-        change = "stops" if self.change == "stop" else "goes again"
+        change = "stops" if self.change == "stop" else "continues"
         return f"{self.task} {change} at {self.score:.4f} (best {self.best:.4f})"
 
 
 class Schedule(abc.ABC):
-    """Names the tasks of each iteration and is told their scores.
+    """Chooses the tasks of every iteration, and is told their losses and validation scores.
+
+    A subclass's options are keyword-only arguments of its constructor; configurations are checked against their
+    annotations.
 
     Args:
-        setting: see :class:`Setting`; a schedule's own options come before it.
+        setting: see :class:`Setting`.
 
     Raises:
-        ConfigError: there is no task, or an option cannot be.
+        ConfigError: there is no task.
     """
 
     name: ClassVar[str]
     stops: ClassVar[bool] = False
-    """Whether :meth:`rest` is possible."""
+    """Whether the schedule can stop a task."""
     reset_epochs: tuple[int, ...] = ()
     """The trainer calls :meth:`reset` when these epochs (counted from 0) have ended."""
 
@@ -69,22 +72,23 @@ class Schedule(abc.ABC):
 
     @abc.abstractmethod
     def tasks_at(self, iteration: int) -> list[str]:
-        """Tasks that train in ``iteration`` (counted from 0), one batch each, in order; a name may come twice."""
+        """Tasks that train in ``iteration`` (counted from 0), one batch each, in order; a task may occur twice."""
 
     def observe(self, task: str, score: float) -> Event | None:
-        """Take a validation score of ``task`` (higher is better); the change it caused, if any."""
+        """Take a validation score of ``task`` (higher is better); returns the change that it caused, if any."""
         return None
 
-    def rest(self, task: str, score: float) -> None:
-        """Let ``task`` begin stopped, to go again when it falls below ``score``; called before the first iteration.
+    def begin_stopped(self, task: str, score: float) -> None:
+        """Let ``task`` begin stopped, to continue when it falls below ``score``; called before the first iteration.
 
         Raises:
-            ConfigError: this schedule stops no task.
+            ConfigError: this schedule never stops a task.
         """
-        raise ConfigError(f"schedule {self.name!r} stops no task", record="schedule.name", remedy="choose stop-and-go")
+        problem = f"schedule {self.name!r} never stops a task"
+        raise ConfigError(problem, record="schedule.name", remedy="choose stop-and-go")
 
     def weight(self, task: str, loss: float) -> float:
-        """What the loss of ``task`` is multiplied by in this step, whose loss is ``loss``; called once a step."""
+        """Weight of this step's ``loss`` of ``task``; called once a step."""
         return 1.0
 
     def reset(self) -> None:
@@ -97,10 +101,10 @@ class Schedule(abc.ABC):
         return frozenset()
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive an interruption: plain values."""
+        """What a checkpoint keeps: plain values."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned; raises CheckpointError when it is of other tasks."""
+        """Take over what :meth:`state_dict` returned; raises CheckpointError for a state of other tasks."""
         if state:
             raise CheckpointError(f"schedule {self.name!r} keeps no state, the checkpoint has one")

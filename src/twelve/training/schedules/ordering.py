@@ -1,29 +1,31 @@
-"""Schedules that let tasks in one after the other, or take turns between groups of them."""
+"""Schedules in which tasks join one after the other, or groups of tasks take turns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Unpack
+from typing import Annotated, ClassVar, Unpack
+
+from pydantic import Field, PositiveInt
 
 from twelve.errors import ConfigError, DataError
 from twelve.formats.records import read_lines
+from twelve.run_folder import RunFolder
 from twelve.training.schedules.base import Schedule, Setting
 
 CONVERGED = 0.99
-"""A task has converged when its score reaches this share of the best it ever reaches."""
+"""A task has converged when its score reaches this share of its best score in the run."""
 
 
 class Curriculum(Schedule):
-    """Tasks that converge early train from the beginning, the others join them later.
+    """Tasks that converge early train from the beginning, the others join later.
 
-    How long each takes is measured: by runs that trained (alone or together), whose folders are named, or given as
-    numbers. The k-th of n tasks joins after ``spread`` (k - 1) / (n - 1) of the run; once in, it trains in every
-    iteration.
+    How long each task takes to converge is read from the logs of earlier runs, or given as a number. The k-th of n
+    tasks joins after a share ``spread`` (k - 1) / (n - 1) of the run, and then trains in every iteration.
 
     Args:
-        measured: folders of runs that validated these tasks; where several did, the last named counts.
-        convergence: task -> iterations, instead.
+        measured: folders of runs that validated these tasks; of several that did, the last one counts.
+        convergence: task -> iterations; takes precedence over ``measured``.
         spread: share of the run after which the last task joins.
     """
 
@@ -35,12 +37,10 @@ class Curriculum(Schedule):
         *,
         measured: Sequence[str] = (),
         convergence: Mapping[str, float] | None = None,
-        spread: float = 0.5,
+        spread: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         **setting: Unpack[Setting],
     ) -> None:
         super().__init__(**setting)
-        if not 0 <= spread < 1:
-            raise ConfigError(f"spread is {spread}", record="schedule.options", remedy="give at least 0, less than 1")
         times: dict[str, float] = {
             task: time for folder in measured for task, time in convergence_of(Path(folder)).items()
         }
@@ -60,14 +60,14 @@ class Curriculum(Schedule):
 
 
 class AntiCurriculum(Curriculum):
-    """Tasks that converge late train from the beginning, the others join them later."""
+    """Tasks that converge late train from the beginning, the others join later."""
 
     name: ClassVar[str] = "anti-curriculum"
     slowest_first = True
 
 
 class ByGroup(Schedule):
-    """Groups take turns: the tasks of one group train in ``block`` iterations, then those of the next.
+    """Groups of tasks take turns of ``block`` iterations.
 
     Args:
         block: iterations of a turn.
@@ -75,10 +75,8 @@ class ByGroup(Schedule):
 
     name: ClassVar[str] = "by-group"
 
-    def __init__(self, *, block: int = 1, **setting: Unpack[Setting]) -> None:
+    def __init__(self, *, block: PositiveInt = 1, **setting: Unpack[Setting]) -> None:
         super().__init__(**setting)
-        if block < 1:
-            raise ConfigError(f"block is {block}", record="schedule.options", remedy="give 1 or more")
         self.block = block
         self.turns = list(dict.fromkeys(self.groups.values()))
 
@@ -88,14 +86,14 @@ class ByGroup(Schedule):
 
 
 def convergence_of(run: Path) -> dict[str, int]:
-    """Task -> the iteration at which a validations of a run first saw :data:`CONVERGED` of the best they ever saw.
+    """Task -> the iteration of the first validation whose score is at least :data:`CONVERGED` of the best one.
 
     Raises:
         ConfigError: the folder holds no run that validated anything.
     """
     validations: dict[str, list[tuple[int, float]]] = {}
     try:
-        for line in read_lines(run / "metrics.jsonl"):
+        for line in read_lines(RunFolder(run).metrics):
             if line.fields.get("kind") == "validation":
                 validations.setdefault(line.text("task"), []).append((line.integer("iteration"), line.number("score")))
     except DataError as error:

@@ -1,33 +1,32 @@
-"""Schedules that draw tasks by the sizes of their datasets."""
+"""Schedules that sample tasks by the sizes of their datasets."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
 import numpy as np
+from pydantic import PositiveFloat, PositiveInt
 
 from twelve.errors import ConfigError
 from twelve.training.schedules.base import Schedule, Setting
 
 
 class Proportional(Schedule):
-    """Tasks drawn in proportion to their datasets' sizes.
+    """Tasks are sampled in proportion to the sizes of their datasets.
 
-    An iteration has as many slots as there are tasks (so that it costs what a visit of each costs), and each slot draws
-    independently. What is drawn depends on seed and iteration alone: a resumed run draws the same.
+    By default, an iteration has as many batches as there are tasks, each sampled independently, so it costs as much as
+    one batch of each task. The samples depend on seed and iteration alone: a resumed run draws the same ones.
 
     Args:
-        slots: batches an iteration; the number of tasks when None.
+        slots: batches in an iteration; the number of tasks when None.
     """
 
     name: ClassVar[str] = "proportional"
     power = 1.0
-    """Sizes are raised to it: 1 is in proportion, 0 would be all alike."""
+    """Exponent of the sizes: 1 samples in proportion to them, 0 would sample uniformly."""
 
-    def __init__(self, *, slots: int | None = None, **setting: Unpack[Setting]) -> None:
+    def __init__(self, *, slots: PositiveInt | None = None, **setting: Unpack[Setting]) -> None:
         super().__init__(**setting)
-        if slots is not None and slots < 1:
-            raise ConfigError(f"slots is {slots}", remedy="give 1 or more, or leave it out")
         self.slots = len(self.tasks) if slots is None else slots
         empty = [task for task in self.tasks if self.sizes[task] < 1]
         if empty:
@@ -41,24 +40,24 @@ class Proportional(Schedule):
 
 
 class SquareRoot(Proportional):
-    """Tasks drawn in proportion to the square roots of their datasets' sizes."""
+    """Tasks are sampled in proportion to the square roots of the sizes of their datasets."""
 
     name: ClassVar[str] = "square-root"
     power = 0.5
 
 
 class Temperature(Proportional):
-    """Tasks drawn in proportion to size ** (1 / temperature), as multilingual models draw their languages ("Massively
+    """Tasks are sampled in proportion to size ** (1 / temperature), as multilingual models sample languages ("Massively
     Multilingual Neural Machine Translation in the Wild", Arivazhagan et al. 2019).
 
     Args:
-        temperature: 1 is proportional, 2 the square root; the larger, the more alike.
+        temperature: 1 is proportional, 2 the square root; larger values come closer to uniform sampling.
     """
 
     name: ClassVar[str] = "temperature"
 
-    def __init__(self, *, temperature: float = 5.0, slots: int | None = None, **setting: Unpack[Setting]) -> None:
-        if not temperature > 0:
-            raise ConfigError(f"temperature is {temperature}", remedy="give a number above 0")
+    def __init__(
+        self, *, temperature: PositiveFloat = 5.0, slots: PositiveInt | None = None, **setting: Unpack[Setting]
+    ) -> None:
         self.power = 1.0 / temperature
         super().__init__(slots=slots, **setting)

@@ -1,8 +1,8 @@
 """Dynamic stop-and-go, of "12-in-1: Multi-Task Vision and Language Representation Learning" (Lu et al. 2020).
 
-Twice: as the authors' program does it, and as the paper words it. The program differs from the wording: a switch is
-followed by a step of cooling; while a task is stopped the rule that stops it may fire again, and on that step nothing
-restarts it; every score is forgotten after epochs 5 and 7.
+There are two versions: what the authors' program does, and what the paper says. In the program, a switch is followed
+by one step of cooling; while a task is stopped, the rule that stops it may fire again, and on that step nothing
+restarts it; and every score is forgotten after epochs 5 and 7.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
-from twelve.errors import CheckpointError, ConfigError
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from twelve.errors import CheckpointError
 from twelve.training.schedules.base import Event, Schedule, Setting
 
 
 @dataclass(slots=True)
 class Controller:
-    """The automaton of one task: one step for each validation score.
+    """The automaton of one task, which takes one step for each validation score.
 
     Attributes:
-        threshold: share by which a score must exceed the best to be better.
-        continue_threshold: share below the best at which a stopped task goes again.
-        patience: bad scores in a row that are borne; one more stops the task.
-        cooldown: steps after a switch that cannot be bad.
+        threshold: a score must exceed the best one by this share to count as better.
+        continue_threshold: a stopped task continues when its score is this share below the best one.
+        patience: bad scores in a row that are tolerated; one more stops the task.
+        cooldown: steps after a switch that never count as bad.
         stopped, best, bad, cooling: its state.
-        start: the score of a task that begins stopped, and is so again after :meth:`reset`.
+        start: score of a task that begins stopped, and is stopped again after :meth:`reset`.
     """
 
     threshold: float = 0.001
@@ -40,7 +42,7 @@ class Controller:
     start: float | None = None
 
     def step(self, score: float) -> bool:
-        """Take a score; whether the task stopped or goes again because of it."""
+        """Take a score; returns whether the task stopped or continues because of it."""
         before = self.stopped
         if score > self.best * (1 + self.threshold):
             self.best, self.bad = score, 0
@@ -63,8 +65,8 @@ class Controller:
 
 
 class WordedController(Controller):
-    """The automaton as the paper words it: a task that goes stops after ``patience`` + 1 scores in a row that gain too
-    little; one that is stopped goes again when it falls far enough below its best, and nothing else."""
+    """The automaton as the paper describes it: a task stops after ``patience`` + 1 scores in a row that gain too
+    little, and continues when it falls far enough below its best score."""
 
     def step(self, score: float) -> bool:
         if score > self.best * (1 + self.threshold):
@@ -82,7 +84,7 @@ class WordedController(Controller):
 
 
 class StopAndGo(Schedule):
-    """Dynamic stop-and-go: a task that no longer improves is visited rarely until it gets worse.
+    """Dynamic stop-and-go: a task that no longer improves trains rarely until it gets worse.
 
     Args:
         gap: a stopped task trains in every ``gap``-th iteration (those divisible by it).
@@ -97,25 +99,15 @@ class StopAndGo(Schedule):
     def __init__(
         self,
         *,
-        gap: int = 4,
-        threshold: float = 0.001,
-        continue_threshold: float = 0.005,
-        patience: int = 1,
-        cooldown: int = 1,
+        gap: PositiveInt = 4,
+        threshold: NonNegativeFloat = 0.001,
+        continue_threshold: NonNegativeFloat = 0.005,
+        patience: NonNegativeInt = 1,
+        cooldown: NonNegativeInt = 1,
         reset_epochs: Sequence[int] = (5, 7),
         **setting: Unpack[Setting],
     ) -> None:
         super().__init__(**setting)
-        if gap < 1:
-            raise ConfigError(f"gap is {gap}", remedy="a stopped task trains every gap-th iteration: give 1 or more")
-        for name, value in (
-            ("threshold", threshold),
-            ("continue_threshold", continue_threshold),
-            ("patience", patience),
-            ("cooldown", cooldown),
-        ):
-            if value < 0:
-                raise ConfigError(f"{name} is {value}", remedy="give 0 or more")
         self.gap = gap
         self.reset_epochs = tuple(reset_epochs)
         self.controllers = {
@@ -133,7 +125,7 @@ class StopAndGo(Schedule):
             return None
         return Event(task, "stop" if controller.stopped else "go", score, controller.best)
 
-    def rest(self, task: str, score: float) -> None:
+    def begin_stopped(self, task: str, score: float) -> None:
         self.controllers[task].start = score
         self.controllers[task].reset()
 
@@ -172,7 +164,7 @@ class StopAndGo(Schedule):
 
 
 class StopAndGoAsWorded(StopAndGo):
-    """Dynamic stop-and-go as section 3.2 of the paper words it: no cooling, no forgetting."""
+    """Dynamic stop-and-go as section 3.2 of the paper describes it: no cooling, no forgetting."""
 
     name: ClassVar[str] = "stop-and-go-as-worded"
     controller: ClassVar[type[Controller]] = WordedController
@@ -180,10 +172,10 @@ class StopAndGoAsWorded(StopAndGo):
     def __init__(
         self,
         *,
-        gap: int = 4,
-        threshold: float = 0.001,
-        continue_threshold: float = 0.005,
-        patience: int = 1,
+        gap: PositiveInt = 4,
+        threshold: NonNegativeFloat = 0.001,
+        continue_threshold: NonNegativeFloat = 0.005,
+        patience: NonNegativeInt = 1,
         **setting: Unpack[Setting],
     ) -> None:
         super().__init__(

@@ -1,32 +1,32 @@
-"""Schedules that weigh the tasks' losses."""
+"""Schedules that weight the losses of tasks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 
-from twelve.errors import CheckpointError, ConfigError
+from pydantic import Field
+
+from twelve.errors import CheckpointError
 from twelve.training.schedules.base import Schedule, Setting
 
 
 class UncertaintyWeighted(Schedule):
-    """Every task in every iteration, its loss L weighed by what the task leaves uncertain.
+    """Every task in every iteration, its loss L weighted by the uncertainty of the task.
 
     "Multi-Task Learning Using Uncertainty to Weigh Losses" (Kendall, Gal, Cipolla 2018) minimises exp(-s) L + s over
-    the weights and a log variance s of each task. Here s takes a step of gradient descent at each visit of its task:
-    s -= rate (1 - exp(-s) L). Losses of very different sizes come to weigh alike.
+    the weights and a log variance s of each task. Here s takes a step of gradient descent at each batch of its task:
+    s -= rate (1 - exp(-s) L). Losses of very different sizes come to have similar weights.
 
     Args:
-        rate: of the descent of s.
+        rate: learning rate of s.
     """
 
     name: ClassVar[str] = "uncertainty"
 
-    def __init__(self, *, rate: float = 0.02, **setting: Unpack[Setting]) -> None:
+    def __init__(self, *, rate: Annotated[float, Field(gt=0, lt=1)] = 0.02, **setting: Unpack[Setting]) -> None:
         super().__init__(**setting)
-        if not 0 < rate < 1:
-            raise ConfigError(f"rate is {rate}", remedy="give a number between 0 and 1")
         self.rate = rate
         self.log_variances: dict[str, float | None] = dict.fromkeys(self.tasks)
 

@@ -1,4 +1,4 @@
-// What looked at what: a word shows the boxes it looks at, a box shows the words it reads.
+// The attention: a word shows the boxes that it attends to, a box the words.
 
 import { el, percent } from "./dom.js";
 import { sameBox } from "./image.js";
@@ -77,7 +77,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
     draw({ heats: boxes.map((one, k) => glow(shares[k], evenOf(one))), named: best.map(([k]) => k) });
     const even = evenOf(best.length ? boxes[best[0][0]] : whole);
     const parts = [...best.map(([k, value]) => `box ${boxes[k].name} (${percent(value)})`), `the whole image (${percent(share(whole))})`];
-    told.textContent = `“${buttons.get(word).textContent}” looks at ${parts.join(", ")}. An even share would be ${percent(even)}.`;
+    told.textContent = `“${buttons.get(word).textContent}” attends to ${parts.join(", ")}. An even share would be ${percent(even)}.`;
   }
 
   function showBox(place) {
@@ -96,10 +96,10 @@ export function attentionView({ image, called, note = null, isMark = () => false
   draw({});
   return el(
     "section",
-    { class: "attention", "aria-label": "What it looked at" },
-    el("h3", {}, "What it looked at"),
+    { class: "attention", "aria-label": "Attention" },
+    el("h3", {}, "Attention"),
     note && el("p", {}, note),
-    el("p", {}, "Choose a word to see the boxes it looks at, or a box in the image to see the words it reads. What glows gets more than an even share."),
+    el("p", {}, "Choose a word to see the boxes that it attends to, or a box in the image to see its words. Highlighted ones get more than an even share."),
     el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
     told,
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),

@@ -70,7 +70,7 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
       result.replaceChildren(head, ...warnings, attentionView(explained, told.attention, restore));
       result.querySelector(".word")?.focus({ preventScroll: true });
     } else {
-      const why = explained && el("button", { type: "button", class: "plain why", click: () => send(true) }, "Show what it looked at");
+      const why = explained && el("button", { type: "button", class: "plain why", click: () => send(true) }, "Show the attention");
       result.replaceChildren(...[head, ...warnings, details, why].filter(Boolean));
     }
     result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });

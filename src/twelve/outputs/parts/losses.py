@@ -6,9 +6,7 @@ Axes: E examples, A labels.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from twelve.outputs.parts.later import F, Tensor, torch
 
 
 def precise(logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a configuration that goes on from a run need not repeat: it takes that from the run's own."""
+"""What a configuration takes from the run that it continues from, and need not repeat."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError
-from twelve.io import paths
-from twelve.io.paths import CONFIG
 from twelve.io.yaml_text import read_text, read_yaml
+from twelve.run_folder import RunFolder, of_run
 
 TAKEN = ("data", "regions", "sources", "hold_out", "val_fraction", "seed", "vocabulary", "optimizer", "evaluation")
-"""Keys that a configuration without ``data`` takes from the run that it goes on from; the same seed and share hold back
-the same images, so that scores before and after can be compared."""
+"""Keys that a configuration without ``data`` takes from the run that it continues from. With the same seed and
+``val_fraction``, the same images are held back, so that scores before and after can be compared."""
 ALL = "all"
 
 
 def inherited(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration's tree with what follows from the run that it goes on from.
+    """A configuration's tree, completed from the run that it continues from.
 
-    - ``init`` on its own is ``model.init``.
-    - Without ``data``, the keys of :data:`TAKEN` come from that run, and so do its tasks' settings; what the tree says
-      itself, counts.
-    - Tasks to replay join the run's tasks, with the settings that they had; ``replay: all`` means all others that the
-      run has.
+    - ``init`` stands for ``model.init``.
+    - Without ``data``, the keys of :data:`TAKEN` and the settings of tasks come from that run, if the tree lacks them.
+    - Tasks to replay are added to the tasks, with the settings that they had; ``replay: all`` adds all other tasks of
+      the run.
 
     Raises:
-        ConfigError: the run that something is to be taken from is not there.
+        ConfigError: the run does not exist.
     """
     tree = dict(tree)
     model = tree.get("model") or {}
@@ -39,7 +37,7 @@ def inherited(tree: Mapping[str, Any]) -> dict[str, Any]:
     tasks, replay = by_name(tree.get("tasks")), tree.get("replay")
     names = [replay] if isinstance(replay, str) else replay
     if not isinstance(names, list | tuple):
-        names = []  # what is neither is refused with all other wrong types
+        names = []  # anything else is refused later, as other wrong types are
     joining = [name for name in names if name not in tasks] if isinstance(tasks, Mapping) else []
     if "data" in tree and not joining:
         return tree
@@ -58,29 +56,29 @@ def inherited(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _over(below: Any, above: Any) -> Any:
-    """``above``, or where both are mappings, both."""
+    """``above``, merged over ``below`` where both are mappings."""
     if isinstance(below, Mapping) and isinstance(above, Mapping):
         return {**below, **above}
     return below if above is None else above
 
 
 def by_name(tasks: Any) -> Any:
-    """A list of tasks as a mapping to their settings."""
+    """A list of tasks as a mapping from names to None."""
     return dict.fromkeys(tasks) if isinstance(tasks, list | tuple) and all(isinstance(t, str) for t in tasks) else tasks
 
 
 def _configuration(init: Path) -> dict[str, Any]:
-    """The configuration of a run, named by its folder or by the model in it."""
+    """The configuration of a run; ``init`` is its folder, or that of the model in it."""
     for folder in (init, init.parent):
-        file = folder / CONFIG
+        file = RunFolder(folder).config
         if not file.is_file():
             continue
         tree = read_yaml(read_text(file), file)
         if isinstance(tree, dict):
-            return paths.of_run(tree, file)
+            return of_run(tree, file)
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="copy the run again")
     raise ConfigError(
-        "no run to go on from: it holds no config.yaml that says what it was trained on",
+        "no run to go on from: no configuration here says what the model was trained on",
         file=init,
         record="model.init",
         remedy="name a run's folder (--set init=RUN), or give data and the names of the tasks to replay",

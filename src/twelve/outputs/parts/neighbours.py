@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from twelve.errors import RegionError
+from twelve.outputs.parts.later import Tensor, torch
 from twelve.types.examples import Example
-from twelve.types.half_precision import as_tensor
 from twelve.types.packed import Packed
 from twelve.types.regions import Regions
 
@@ -92,6 +90,8 @@ class HardPool:
 
 def mean_features(images: Sequence[str], lookup: Callable[[str], Regions]) -> Tensor:
     """(I, F) float32 mean of each image's region features."""
+    from twelve.types.half_precision import as_tensor
+
     means: Tensor | None = None
     for row, image in enumerate(images):
         features = lookup(image).features

@@ -9,8 +9,7 @@ Axes: T texts, I images, L text length, R regions (without the global one here),
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from twelve.outputs.parts.later import Tensor, torch
 
 CHOSEN = 0.15
 """Share of the words and of the regions that the model is asked for."""

@@ -1,7 +1,7 @@
-"""Values of examples as text and back, exactly: what JSON knows, tuples, and the dataclasses that a task declares.
+"""Values of examples as JSON text and back, exactly.
 
-JSON arrays stand for tuples, which examples are full of; what JSON has no word for is an object with one key that
-begins with ``!``. Nothing is ever imported or called by a name that stands in a file, but the declared classes.
+A JSON array stands for a tuple; a list, a mapping with other keys than strings, and an instance of a dataclass that the
+task declares are objects with one key that begins with ``!``. No other class can be named in a file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Codec:
             if all(type(key) is str and not key.startswith(_MARK) for key in value):
                 return {key: self._plain(item) for key, item in value.items()}
             return {_DICT: [[self._plain(key), self._plain(item)] for key, item in value.items()]}
-        raise TypeError(f"{kind.__name__} {str(value)[:40]!r} is of no type that is written: a task declares its own")
+        problem = "cannot be written: a task declares its own types in fact_types"
+        raise TypeError(f"{kind.__name__} {str(value)[:40]!r} {problem}")
 
     def _value(self, tree: Any) -> Any:
         if isinstance(tree, list):

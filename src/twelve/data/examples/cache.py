@@ -1,12 +1,8 @@
-"""Large official files are read once: a cache of their examples, which is never stale.
+"""The cache of examples, which is never stale: an entry is found by a hash of everything that decides what the reader
+returns, so a change of any of it finds no entry.
 
-An entry is found by a hash of everything that decides what the reader returns: all bytes of the files that it opens,
-its task and split, where its images come from, and this package's source code. Change one of them and there is no
-entry. Entries are Apache Arrow files (stored.py) under ``$TWELVE_CACHE``, else in the user's folder for caches;
-``TWELVE_CACHE=off`` switches the cache off. One that is damaged is written again, and a folder that cannot be written
-means no more than that every start reads the official files.
-
-An entry holds all that the reader gives, facts included; what an example needs is the reader's business.
+Entries lie under ``$TWELVE_CACHE``, by default in the user's folder for caches; ``TWELVE_CACHE=off`` switches the cache
+off. Where the folder cannot be written, every start reads the official files.
 """
 
 from __future__ import annotations
@@ -20,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
-from twelve.data.codec import Codec
-from twelve.data.stored import ENTRY, checksum, open_examples, write_examples
+from twelve.data.examples.codec import Codec
+from twelve.data.examples.store import ENTRY, checksum, open_examples, write_examples
 from twelve.errors import ConfigError, DataError, TwelveError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.json_streams import watching
@@ -30,34 +26,15 @@ from twelve.progress import Track, console
 from twelve.tasks.base import Task
 from twelve.types.examples import Example
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(str(sys.modules[__name__.partition(".")[0]].__file__)).parent
+"""This whole package: by its name, so that a module that moves does not narrow what is hashed."""
 FOLDER = "TWELVE_CACHE"
 """Environment variable: where the cache is, or ``off``."""
 OFF = "off"
-LARGE = 32 << 20
-"""Bytes of official files from which on a split is cached; smaller ones are read in about the time of opening it."""
-
-
-def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
-    """What ``task.read(root, split)`` returns, from the cache if the files are large.
-
-    Raises:
-        DataError, ConfigError: as that does.
-    """
-    task = task.reader
-    with root.mended():
-        folder = cache_folder()
-        paths = [] if folder is None else task.sources(root, split)
-        # What lacks a file is read as well: the reader says best what is missing.
-        if folder is None or not all(path.is_file() for path in paths):
-            return task.read(root, split)
-        if sum(path.stat().st_size for path in paths) < LARGE:
-            return task.read(root, split)
-        return _cached(folder / "examples" / task.name, task, root, split, paths)
 
 
 def cache_folder() -> Path | None:
-    """Where the cache is; None when it is switched off, or the user has no home folder to keep it in."""
+    """Where the cache is; None where it is switched off, or the user has no home folder."""
     named = os.environ.get(FOLDER, "")
     if named.lower() == OFF:
         return None
@@ -74,7 +51,7 @@ def cache_folder() -> Path | None:
 
 
 def key_of(task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> str:
-    """64 hexadecimal digits that change with whatever decides what ``task.read(root, split)`` returns.
+    """64 hexadecimal digits that change with anything that decides what ``task.read(root, split)`` returns.
 
     Raises:
         OSError: a file cannot be read.
@@ -89,7 +66,7 @@ def key_of(task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> str
             sums.append(found)
             track.advance()
     names = [os.path.relpath(path, root.path) for path in paths]
-    # A reader may be stricter with what is trained on, and may ask where the images of the task come from.
+    # A reader may treat the training split differently, and may ask for the source of the task's images.
     facts = [task.name, split, task.train_split, root.image_source(task), *names, *sums, code_of(type(task))]
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
@@ -97,14 +74,12 @@ def key_of(task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> str
 def code_of(kind: type[Task]) -> str:
     """A hash of the source code that reads a task's files: all of this package, and the package of each class.
 
-    All of it, since a list of the parts that read would be wrong as soon as one of them moved.
-
     Raises:
         OSError: this package is installed without its source code, or a file of it cannot be read.
     """
     files = set(PACKAGE.rglob("*.py"))
     if not files:
-        raise FileNotFoundError(f"no source code in {PACKAGE}, by which an entry is known")
+        raise FileNotFoundError(f"no source code in {PACKAGE}, whose hash finds an entry")
     for name in dict.fromkeys(cls.__module__ for cls in kind.__mro__):
         found = getattr(sys.modules.get(name), "__file__", None)
         if found is None or name.startswith("twelve.") or name in sys.stdlib_module_names:
@@ -118,7 +93,16 @@ def code_of(kind: type[Task]) -> str:
     return digest.hexdigest()
 
 
-def _cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> Sequence[Example]:
+def cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequence[Path]) -> Sequence[Example]:
+    """What ``task.read(root, split)`` returns, from the entry in ``folder``, which is written if there is none.
+
+    Args:
+        folder: where the task's entries are.
+        paths: the files that the reader opens.
+
+    Raises:
+        DataError, ConfigError: as the reader.
+    """
     codec = Codec(task.fact_types)
     prefix = quote(split, safe="") + "-"
     try:
@@ -127,7 +111,7 @@ def _cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequenc
         if (found := _opened(entry, codec)) is not None:
             return found
         with alone(folder, wait=True):
-            found = _opened(entry, codec, quietly=True)  # another process may have written it meanwhile
+            found = _opened(entry, codec, quietly=True)  # another process may have written it in the meantime
             if found is None:
                 _write(entry, task, root, split, paths, codec)
                 for other in folder.iterdir():
@@ -136,7 +120,7 @@ def _cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequenc
                 found = _opened(entry, codec)
         if _states(paths) == before and found is not None:
             return found
-        shutil.rmtree(entry, ignore_errors=True)  # what was read is perhaps not what was compared
+        shutil.rmtree(entry, ignore_errors=True)  # what was read may not be what was hashed
     except (DataError, ConfigError):
         raise
     except (TwelveError, OSError, TypeError, UnicodeEncodeError) as error:
@@ -145,7 +129,7 @@ def _cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequenc
 
 
 def _opened(entry: Path, codec: Codec, *, quietly: bool = False) -> Sequence[Example] | None:
-    """The examples of an entry; None when it is not there or damaged."""
+    """The examples of an entry; None where it is missing or damaged."""
     if not (entry / ENTRY).is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Reading many splits with progress: by the size of their files, for their number says nothing about the time."""
+"""Reading splits of official files, from the cache where they are large."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from twelve.data.cache import read_examples
+from twelve.data.examples.cache import cache_folder, cached
 from twelve.formats.data_root import DataRoot
 from twelve.progress import Track
 from twelve.tasks.base import Task
@@ -14,12 +14,32 @@ from twelve.types.examples import Example
 
 Reader: TypeAlias = Callable[[Task, str], Sequence[Example]]
 """Examples of a task's split, as ``read_examples`` gives them."""
+LARGE = 32 << 20
+"""Bytes of official files from which a split is cached; a smaller one is read about as fast as its entry is opened."""
 _MEGABYTE = 1e6
+
+
+def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
+    """What ``task.read(root, split)`` returns, from the cache if the files are large.
+
+    Raises:
+        DataError, ConfigError: as that does.
+    """
+    task = task.reader
+    with root.mended():
+        folder = cache_folder()
+        paths = [] if folder is None else task.sources(root, split)
+        # Where a file is missing, the reader gives the best error.
+        if folder is None or not all(path.is_file() for path in paths):
+            return task.read(root, split)
+        if sum(path.stat().st_size for path in paths) < LARGE:
+            return task.read(root, split)
+        return cached(folder / "examples" / task.name, task, root, split, paths)
 
 
 @contextmanager
 def reading(root: DataRoot, wanted: Iterable[tuple[Task, str]], *, shown: bool = True) -> Iterator[Reader]:
-    """A reader of splits of ``root`` that shows how much of the files of ``wanted`` (task, split) has been read."""
+    """A reader of splits that shows progress, in megabytes of the files of ``wanted`` (task, split)."""
     sizes = {(task.name, split): _megabytes(root, task, split) for task, split in wanted}
     with Track("reading official files", max(1, round(sum(sizes.values()))), "MB", shown=shown) as track:
         done = 0.0
@@ -36,5 +56,5 @@ def reading(root: DataRoot, wanted: Iterable[tuple[Task, str]], *, shown: bool =
 
 
 def _megabytes(root: DataRoot, task: Task, split: str) -> float:
-    """Of the files that are there."""
+    """Megabytes of the existing files of a split."""
     return sum(path.stat().st_size for path in task.sources(root, split) if path.is_file()) / _MEGABYTE

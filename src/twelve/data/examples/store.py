@@ -1,50 +1,44 @@
-"""Examples in a folder of Apache Arrow files, mapped into memory: opened in no time, shared by all processes.
-
-``rows.arrow`` has one row an example: its id, its text, and of each other field the row of its value in
-``values.arrow``, where a value stands as text (codec.py) and, as a rule, once. ``entry.json`` holds their checksums.
-Written as the examples come; what is held while writing does not grow with their number.
-"""
+"""A folder of examples: writing it, opening it, and the sequence that reads from its mapped files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from twelve.data.codec import Codec
-from twelve.data.columns import Examples
+from twelve.data.examples.codec import Codec
 from twelve.errors import DataError
 from twelve.formats.records import read_object
 from twelve.types.examples import Example
 
 ROWS, VALUES, ENTRY = "rows.arrow", "values.arrow", "entry.json"
 TEXTS = ("id", "text")
-"""The first fields of an example."""
+"""Fields of an example that are written as they are; the first ones."""
 CODED = tuple(field.name for field in fields(Example) if field.name not in TEXTS)
-"""Fields whose values are written once and numbered."""
+"""Fields whose values are numbered."""
 BATCH = 1 << 15
 """Rows of a record batch (the last one may have fewer)."""
 KNOWN_VALUES = 1 << 18
-"""Distinct values of a field after which they may be written again, so that they need not all be held."""
+"""Distinct values of a field that are held while writing; beyond them, values may be written again."""
 KNOWN_OBJECTS = 1 << 17
-"""Objects, which readers share between examples, whose values are recognised without a look."""
+"""Objects, which readers share between examples, that are held so that they need not be encoded again."""
 DECODED = 1 << 18
-"""Values that are kept as objects while reading."""
+"""Decoded values that are held while reading."""
 _ROWS = pa.schema([(name, pa.string()) for name in TEXTS] + [(name, pa.int32()) for name in CODED])
 _VALUES = pa.schema([("value", pa.string())])
 
 
 class _Values:
-    """Numbers of values, which are written when they are new."""
+    """Numbers values, and writes those that are new."""
 
     def __init__(self, writer: pa.ipc.RecordBatchFileWriter, codec: Codec) -> None:
         self._writer, self._codec = writer, codec
@@ -79,11 +73,11 @@ class _Values:
 
 
 def write_examples(folder: Path, examples: Iterable[Example], codec: Codec) -> int:
-    """Write examples into a new folder and return how many they are.
+    """Write examples into a new folder, and return their number.
 
     Raises:
         TypeError: a value is of a type that the codec does not know.
-        UnicodeEncodeError: a text is no Unicode text (half a surrogate pair).
+        UnicodeEncodeError: a text holds half a surrogate pair.
         OSError: the disk is full.
     """
     folder.mkdir()
@@ -117,16 +111,16 @@ def _write_rows(writer: pa.ipc.RecordBatchFileWriter, columns: list[list[Any]]) 
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file's bytes (of what hashlib has, the fastest where the processor knows it)."""
+    """SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_examples(folder: Path, codec: Codec) -> Examples:
-    """The examples that :func:`write_examples` wrote.
+    """The examples in a folder that :func:`write_examples` wrote.
 
     Raises:
-        DataError: something of it is missing or not as it was written.
+        DataError: a file is missing, or is not as it was written.
     """
     entry = read_object(folder / ENTRY)
     sums = entry.record("sha256")
@@ -138,16 +132,71 @@ def open_examples(folder: Path, codec: Codec) -> Examples:
         if found != sums.text(name):
             raise DataError("not as it was written", file=folder / name)
     try:
-        store = _Store(folder, codec)
+        files = _Files(folder, codec)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read: {error}", file=folder) from None
-    if store.count != entry.integer("examples"):
+    if files.count != entry.integer("examples"):
         raise DataError("not as it was written", file=folder)
-    return StoredExamples(store)
+    return Examples(files)
 
 
-class _Store:
-    """The mapped files of a folder."""
+class Examples(Sequence[Example]):
+    """The examples of a folder, or those at ``rows`` (N,); a slice is a view."""
+
+    def __init__(self, files: _Files, rows: NDArray[np.integer] | None = None) -> None:
+        self._files, self._rows = files, rows
+
+    def __len__(self) -> int:
+        return self._files.count if self._rows is None else len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Examples: ...
+    def __getitem__(self, index: int | slice) -> Example | Examples:
+        if isinstance(index, slice):
+            return self.take(np.arange(*index.indices(len(self))))
+        row = int(index)
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"example {row} of {len(self)}")
+        row %= len(self)
+        return self._files.example(row if self._rows is None else int(self._rows[row]))
+
+    def __iter__(self) -> Iterator[Example]:
+        files = self._files
+        if self._rows is not None:
+            yield from (files.example(int(row)) for row in self._rows)
+            return
+        for batch in range(len(files.texts["id"])):
+            columns = [column[batch].to_pylist() for column in files.texts.values()]
+            columns += [map(files.value, column[batch].tolist()) for column in files.codes.values()]
+            yield from map(Example, *columns)
+
+    def take(self, rows: NDArray[np.integer]) -> Examples:
+        """The examples at ``rows`` (N,), in their order."""
+        rows = rows if self._rows is None else self._rows[rows]
+        return Examples(self._files, rows.astype(np.int32))
+
+    def texts(self) -> Iterator[str]:
+        """The text of each example."""
+        texts = self._files.texts["text"]
+        if self._rows is None:
+            return (text for batch in texts for text in batch.to_pylist())
+        return (texts[row // BATCH][row % BATCH].as_py() for row in map(int, self._rows))
+
+    def codes(self, column: str) -> NDArray[np.int32]:
+        """(N,) number of each example's value of a field other than id and text; different values have different
+        numbers, and equal ones may."""
+        codes: NDArray[np.int32] = np.concatenate([np.zeros(0, np.int32), *self._files.codes[column]])
+        return codes if self._rows is None else codes[self._rows]
+
+    def value(self, code: int) -> Any:
+        """The value that has a number."""
+        return self._files.value(code)
+
+
+class _Files:
+    """The mapped files of a folder; pickled as its path, so that another process maps them again."""
 
     def __init__(self, folder: Path, codec: Codec) -> None:
         self.folder, self.codec = folder, codec
@@ -163,7 +212,7 @@ class _Store:
         self.value = lru_cache(DECODED)(self._decoded)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Store, (self.folder, self.codec)
+        return _Files, (self.folder, self.codec)
 
     def _decoded(self, number: int) -> Any:
         return self.codec.decode(self._values[number // BATCH][number % BATCH].as_py())
@@ -179,43 +228,3 @@ def _batches(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
     if reader.schema != schema:
         raise DataError("of another version", file=path)
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
-
-
-class StoredExamples(Examples):
-    """All examples of a folder, or those at ``rows`` (N,)."""
-
-    def __init__(self, store: _Store, rows: NDArray[np.integer] | None = None) -> None:
-        self._store, self._rows = store, rows
-
-    def __len__(self) -> int:
-        return self._store.count if self._rows is None else len(self._rows)
-
-    def example(self, row: int) -> Example:
-        return self._store.example(row if self._rows is None else int(self._rows[row]))
-
-    def take(self, rows: NDArray[np.integer]) -> StoredExamples:
-        rows = rows if self._rows is None else self._rows[rows]
-        return StoredExamples(self._store, rows.astype(np.int32))
-
-    def codes(self, column: str) -> NDArray[np.int32]:
-        codes: NDArray[np.int32] = np.concatenate([np.zeros(0, np.int32), *self._store.codes[column]])
-        return codes if self._rows is None else codes[self._rows]
-
-    def value(self, code: int) -> Any:
-        return self._store.value(code)
-
-    def texts(self) -> Iterator[str]:
-        texts = self._store.texts["text"]
-        if self._rows is None:
-            return (text for batch in texts for text in batch.to_pylist())
-        return (texts[row // BATCH][row % BATCH].as_py() for row in map(int, self._rows))
-
-    def __iter__(self) -> Iterator[Example]:
-        if self._rows is not None:
-            yield from (self._store.example(int(row)) for row in self._rows)
-            return
-        store = self._store
-        for batch in range(len(store.texts["id"])):
-            columns = [column[batch].to_pylist() for column in store.texts.values()]
-            columns += [map(store.value, column[batch].tolist()) for column in store.codes.values()]
-            yield from map(Example, *columns)

@@ -1,7 +1,7 @@
 """Modules that the outputs' heads are made of.
 
 Parameter names follow the released classifiers (``logit_fc.0``, ``.2``, ``.3``): the position in the sequence.
-Axes: P pairs, B fused width, R regions, V visual width.
+Axes: P pairs, B fused width, N positions, W their width.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class PairClassifier(nn.Sequential):
 
     def forward(self, fused: Tensor) -> Tensor:
         if fused.shape[0] % 2:
-            raise ValueError(f"a head for two images was given {fused.shape[0]} rows: an even number is needed")
+            raise ValueError(f"expected an even number of rows, two images each, found {fused.shape[0]}")
         logits: Tensor = super().forward(fused.reshape(fused.shape[0] // 2, 2 * fused.shape[1]))  # type: ignore[no-untyped-call]
         return logits
 
 
-class RegionScorer(nn.Linear):
-    """(P, R, V) regions -> (P, R) logits, one for each region."""
+class PositionScorer(nn.Linear):
+    """(P, N, W) states of regions or words -> (P, N) logits, one for each position."""
 
-    def __init__(self, visual_size: int) -> None:
-        super().__init__(visual_size, 1)
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 1)
 
-    def forward(self, regions: Tensor) -> Tensor:
-        return super().forward(regions).squeeze(-1)
+    def forward(self, states: Tensor) -> Tensor:
+        return super().forward(states).squeeze(-1)

@@ -1,0 +1,147 @@
+"""What a trained model returns: small records that print well, become JSON and draw themselves on their image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twelve.formats.records import writable
+from twelve.types.examples import Box
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SHOWN = 3
+"""Alternatives that are printed."""
+HIDDEN = {"hidden": True}
+"""Metadata of a field that is not written as JSON."""
+NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What the results of every output have.
+
+    Attributes:
+        text: the question, phrase, statement or dialogue, for people.
+        task: the task that it was asked as.
+        score: how sure the model is, 0..1; calibrated if the model is.
+        warnings: reasons why the result may be meaningless (:mod:`twelve.predictor.warnings`); most have none.
+        image: the photograph, upright.
+        attention: a :class:`twelve.predictor.Attention` to ``image``, with ``explain=True``.
+    """
+
+    text: str
+    task: str
+    score: float
+    warnings: tuple[str, ...] = ()
+    image: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+    attention: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+
+    def __str__(self) -> str:
+        return "\n".join((self.words, *(f"warning: {warning}" for warning in self.warnings)))
+
+    @property
+    def words(self) -> str:
+        """The result in words, without the warnings."""
+        raise NotImplementedError
+
+    @property
+    def frames(self) -> Sequence[tuple[Box, float]]:
+        """Boxes to draw, each with its strength (0..1), the strongest first."""
+        return ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain values."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
+
+    def to_json(self) -> str:
+        return json_text(self.to_dict())
+
+    def draw(self) -> Image.Image:
+        """The image with the result drawn on it.
+
+        Raises:
+            ValueError: there is no image (the scene was made from regions).
+        """
+        from twelve.outputs.parts.drawing import caption_below, framed
+
+        if self.image is None:
+            raise ValueError(NO_IMAGE)
+        return caption_below(framed(self.image, self.frames), f"{self.text}\n{self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a prediction becomes a result with.
+
+    Attributes:
+        fields: those of :class:`Result` itself.
+        boxes: the candidates, or none.
+        threshold: score below which nothing counts as found; None for no threshold.
+        images: the photographs, upright, or None each.
+    """
+
+    fields: Mapping[str, Any]
+    boxes: tuple[Box, ...] = ()
+    threshold: float | None = None
+    images: tuple[Image.Image | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged(Result):
+    """One of a few classes.
+
+    Attributes:
+        label: e.g. entailment, neutral or contradiction; true or false.
+        alternatives: all classes with their probabilities, best first.
+    """
+
+    label: str
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def words(self) -> str:
+        return ranked(self.label, self.score, self.alternatives)
+
+
+def field_names(cls: type[Result] = Result) -> set[str]:
+    """The JSON fields of a class of results and of all its subclasses."""
+    own = {each.name for each in fields(cls) if not each.metadata.get("hidden")}
+    return own.union(*map(field_names, cls.__subclasses__()))
+
+
+def named(value: Any) -> str:
+    """A value in words."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
+    """A value and its best alternatives, in words."""
+    others = [f"{other} {percent(share)}" for other, share in alternatives if other != value][:SHOWN]
+    return f"{value} ({percent(score)})" + (f"; {', '.join(others)}" if others else "")
+
+
+def percent(share: float) -> str:
+    """A share in 0..1 in per cent; below one per cent with a decimal, so that a small share is not shown as 0."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
+
+
+def json_text(tree: Any) -> str:
+    """JSON of plain values; in ASCII only if they hold unpaired surrogates (e.g. the name of a file that is not
+    UTF-8)."""
+    text = json.dumps(tree, ensure_ascii=False)
+    return text if writable(text) else json.dumps(tree)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, numpy's numbers as Python's."""
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

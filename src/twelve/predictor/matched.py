@@ -1,0 +1,111 @@
+"""What matching captions with images returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.errors import ConfigError, nearest
+from twelve.formats.records import describe
+from twelve.outputs.parts.result import HIDDEN, SHOWN, json_text, percent
+
+
+class HasId(Protocol):
+    """A scene, as far as this module knows one."""
+
+    @property
+    def id(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """How well captions and images match.
+
+    Attributes:
+        captions: C texts.
+        images: names of I images.
+        logits: (C, I) float32, higher for better matches; comparable within a row and within a column.
+        temperature: divisor of the logits in shares.
+        task: the task that it was asked as.
+        warnings: why shares may be meaningless; those of images name them.
+    """
+
+    captions: tuple[str, ...]
+    images: tuple[str, ...]
+    logits: NDArray[np.float32]
+    task: str
+    temperature: float = 1.0
+    warnings: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
+
+    def ranked_images(self, caption: int | str = 0) -> list[tuple[str, float]]:
+        """All images with their shares (which sum to 1) for a caption, best first.
+
+        Args:
+            caption: its index, or its text.
+
+        Raises:
+            ConfigError: there is no such caption.
+        """
+        row = _place(caption, self.captions, "caption")
+        return _shares(self.images, self.logits[row] / self.temperature)
+
+    def ranked_captions(self, image: int | str | HasId = 0) -> list[tuple[str, float]]:
+        """All captions with their shares (which sum to 1) for an image, best first.
+
+        Args:
+            image: its index, its name, or the scene.
+
+        Raises:
+            ConfigError: there is no such image, or several have this name.
+        """
+        column = self.scenes.index(image.id) if getattr(image, "id", None) in self.scenes else None  # type: ignore[union-attr]
+        if column is None:
+            column = _place(image, self.images, "image")
+        return _shares(self.captions, self.logits[:, column] / self.temperature)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Captions with their ranked images, and the logits."""
+        return {
+            "task": self.task,
+            "captions": [
+                {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)]}
+                for row, caption in enumerate(self.captions)
+            ],
+            "logits": self.logits.tolist(),
+            "warnings": list(self.warnings),
+        }
+
+    def to_json(self) -> str:
+        return json_text(self.to_dict())
+
+    def __str__(self) -> str:
+        lines = []
+        for row, caption in enumerate(self.captions):
+            best = ", ".join(f"{image} ({percent(share)})" for image, share in self.ranked_images(row)[:SHOWN])
+            lines.append(f"{caption}: {best}")
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def _place(which: object, names: Sequence[str], what: str) -> int:
+    """The index of a caption or image, from its index or name."""
+    if isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names):
+        return int(which)
+    if isinstance(which, str) and names.count(which) == 1:
+        return names.index(which)
+    remedy = f"give its place, 0 to {len(names) - 1}, or its {'text' if what == 'caption' else 'name'}"
+    if isinstance(which, str) and which in names:
+        raise ConfigError(f"{names.count(which)} {what}s are called {which!r}", remedy=f"give its place among {what}s")
+    hint = nearest(which, names) if isinstance(which, str) else ""
+    raise ConfigError(f"there is no such {what}: {describe(which)}{hint}", remedy=remedy)
+
+
+def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:
+    weights = np.exp(logits.astype(np.float64) - float(logits.max()))
+    shares = weights / weights.sum()
+    return [(names[row], float(shares[row])) for row in np.argsort(-shares, kind="stable")]

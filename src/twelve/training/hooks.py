@@ -1,0 +1,32 @@
+"""Observing training: what an experiment is told about every step.
+
+Pass a hook to :class:`twelve.training.trainer.Trainer` or :func:`twelve.runs.train.train`. A run with a hook trains
+exactly what the same run without one trains, as long as the hook changes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class TrainingHook(Protocol):
+    """Called in every process of a run, in the order of the steps. Iterations are counted from 0."""
+
+    def after_backward(self, iteration: int, task: str, gradients: Mapping[str, Tensor]) -> None:
+        """The backward pass of a batch of ``task`` is done.
+
+        Args:
+            gradients: name of a trunk parameter -> gradient of this batch's loss, times the task's loss scale and the
+                schedule's weight, averaged over processes. Parameters that do not train are absent; those that the
+                task does not use are absent or zero. The tensors are copies.
+        """
+
+    def before_step(self, iteration: int, optimizer: Optimizer) -> None:
+        """The optimizer is about to update the parameters; ``optimizer.state`` is that of the step before."""
+
+    def after_step(self, iteration: int, optimizer: Optimizer) -> None:
+        """The optimizer has updated the parameters; their gradients are not cleared yet."""

@@ -1,0 +1,75 @@
+"""Names of a run's files are spelt in one place."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from twelve.config import load_run
+from twelve.errors import CheckpointError, ConfigError
+from twelve.run_folder import RunFolder, model_folder
+
+SOURCE = Path(__file__).parents[1] / "src" / "twelve"
+NAMES = {path.name for name, path in vars(RunFolder("")).items() if name != "path"}
+ALLOWED = {("io/hub.py", "model"): "the folder in a PyPI package", ("report/write.py", "report.html"): "a template"}
+
+
+def spelt(source: str) -> Iterator[str]:
+    """Names of a run's files in the code of a module: those with an ending in any text but docstrings, "model" and
+    "checkpoints" where they are joined to a path."""
+    tree = ast.parse(source)
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            words = [word.strip(".-") for word in re.findall(r"[\w.-]+", node.value)]
+            yield from (name for name in NAMES if "." in name and name in words)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.right, ast.Constant):
+            yield from {node.right.value} & {name for name in NAMES if "." not in name}
+
+
+def test_no_other_module_spells_a_name() -> None:
+    assert len(NAMES) == 13
+    found = {
+        (path.relative_to(SOURCE).as_posix(), name)
+        for path in SOURCE.rglob("*.py")
+        if path.name != "run_folder.py"
+        for name in spelt(path.read_text(encoding="utf-8"))
+    }
+    assert found == ALLOWED.keys()
+
+
+@pytest.mark.parametrize("line", ['a / "model"', 'open(f"{run}/data.json")', 'f("see config.yaml in it")'])
+def test_a_name_is_seen(line: str) -> None:
+    assert list(spelt(line))
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert not run.holds_training() and not run.saved() and not list(run.logged()) and run.read(run.trained) == {}
+    with pytest.raises(ConfigError, match="this folder holds no run -> train one"):
+        load_run(tmp_path)
+    with pytest.raises(ConfigError, match="the folder does not exist"):
+        load_run(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="no model here"):
+        model_folder(tmp_path)
+    run.config.touch()
+    with pytest.raises(CheckpointError, match=r"no model yet -> train on: twelve train .*config.yaml --continue"):
+        model_folder(tmp_path)
+
+
+def test_files_come_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.write(run.data, {"a": [1]})
+    assert run.read(run.data) == {"a": [1]}
+    run.data.write_text("[1]")
+    assert run.read(run.data) == {}
+    run.metrics.write_text('{"iteration": 1}\n[]\n{"iteration": "2"}\nnull\n{"iteration": 3, "ki')
+    assert list(run.logged()) == [{"iteration": 1}]
+    for step in (100, 20):
+        run.checkpoint(step).mkdir(parents=True)
+    (run.checkpoints / "step-1.partial").mkdir()
+    assert [path.name for path in run.saved()] == ["step-0000020", "step-0000100"] and run.holds_training()
