@@ -220,7 +220,7 @@ def _filled(array: NDArray[Any], state: Any) -> Any:
             raise UnsafePickle("an array of Python objects")
         return raw[0]
     numbers, raw = _checked(raw, dtype, shape)
-    array.__setstate__((1, shape, numbers, np.bool_(fortran), raw))
+    array.__setstate__((1, shape, numbers, bool(fortran), raw))
     return array
 
 
