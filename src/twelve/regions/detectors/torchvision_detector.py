@@ -233,7 +233,10 @@ def build(config: ExtractorConfig, *, seed: int = 0) -> TorchvisionDetector:
     published = torchvision.models.get_model_weights(name).DEFAULT
     state: Mapping[str, Tensor] | None = None
     if weights == "pretrained":
-        state = _download(name, published)
+        try:
+            state = published.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            raise weight_files.no_download(name, error) from error
     elif weights != "random":
         state = weight_files.read(weight_files.resolve(weights))
     with torch.random.fork_rng(devices=[]):
@@ -250,14 +253,6 @@ def build(config: ExtractorConfig, *, seed: int = 0) -> TorchvisionDetector:
     network.eval().requires_grad_(False)
     classes = published.meta["categories"] if count == COCO_LABELS else [str(label) for label in range(count)]
     return TorchvisionDetector(network, name, weight_files.content_hash(network), classes)
-
-
-def _download(name: str, published: Any) -> Mapping[str, Tensor]:
-    try:
-        state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        raise weight_files.no_download(name, error) from error
-    return state
 
 
 def _create(name: str, state: Mapping[str, Tensor] | None) -> tuple[nn.Module, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +31,7 @@ class BadBox(ValueError):
         self.remedy = remedy
 
 
-class BoxSource(ABC):
+class BoxSource:
     """Gives the boxes of an image.
 
     Attributes:
@@ -46,13 +45,13 @@ class BoxSource(ABC):
     has_scores = False
     has_classes = False
 
-    @abstractmethod
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
-        """Regions without features.
+        """Regions without features; none if the network adds the boxes.
 
         Raises:
             ValueError: the image has no boxes, or its boxes are for an image of another size.
         """
+        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -195,33 +194,24 @@ def _flaw(image: Regions) -> str | None:
     return f"box {flawed[0] + 1} ({', '.join(f'{value:g}' for value in box.tolist())}) {why}"
 
 
-@dataclass(frozen=True)
 class Cells(BoxSource):
-    """The cells of the network's feature map, such as the patches of a vision transformer; it fills them in."""
+    """The cells of the network's feature map, such as the patches of a vision transformer; the network adds them."""
 
-    origin: str = PATCHES
-    spec: str = PATCHES
-
-    def boxes(self, image_id: str, width: int, height: int) -> Regions:
-        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
+    origin = spec = PATCHES
 
 
 @dataclass(frozen=True)
 class Detected(BoxSource):
-    """At most ``most`` boxes that the network detects, with scores of at least ``threshold``; it fills them in."""
+    """At most ``most`` boxes that the network detects, with scores of at least ``threshold``; the network adds them."""
 
     most: int
     threshold: float
-    spec: str = DETECT
-    has_scores = True
-    has_classes = True
+    spec = DETECT
+    has_scores = has_classes = True
 
     @property
     def origin(self) -> str:  # type: ignore[override]
         return f"detect, best {self.most} of at least {self.threshold:g}"
-
-    def boxes(self, image_id: str, width: int, height: int) -> Regions:
-        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -229,7 +219,7 @@ class TheseBoxes(BoxSource):
     """The same boxes for any image, clipped to it: (R, 4) xyxy pixels."""
 
     corners: NDArray[np.float32]
-    origin: str = "given"
+    origin = "given"
 
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
         found = Regions(image_id, width, height, self.corners)
