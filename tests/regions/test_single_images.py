@@ -15,6 +15,7 @@ from small_networks import CASES, save_tower
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.detectors import shipped_detector as detector
 from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.recipe import Recipe
 from twelve.regions.sizes import FixedSize, InputSize
 from twelve.regions.store.region_file import RegionFile
@@ -103,6 +104,21 @@ def test_recipes_in_words(folder: Path, tmp_path: Path) -> None:
             Recipe.from_json(text)
     with pytest.raises(RegionError, match="do not say how they were made"):
         Recipe.of(RegionFile(write(tmp_path / "a.arrow", [regions("s/0")])).metadata)
+
+
+def test_a_recipe_on_disk() -> None:
+    """Region files and models of older versions contain this very text."""
+    size = InputSize(short_side=96, max_scale=1.5)
+    config = ExtractorConfig("resnet50", "x.pth", levels=("8", "head"), input_size=size, boxes="detect", max_boxes=7)
+    text = (
+        '{"backbone": "resnet50", "boxes": "detect", "fingerprint": "f", "legacy": false, "levels": ["8", "head"], '
+        '"most": 7, "origin": null, "patches": false, "precision": "fp32", "size": {"long_side": 1024, "max_scale": '
+        '1.5, "multiple": 1, "short_side": 96}, "threshold": null, "weights": "x.pth", "weights_file": true}'
+    )
+    assert Recipe(config, "f", weights_file=True).to_json() == text
+    assert Recipe.from_json(text) == Recipe(config, "f", weights_file=True)
+    patches = Recipe(ExtractorConfig("timm/test_vit", "random", boxes="patches"), "f").to_json()
+    assert '"patches": true' in patches and Recipe.from_json(patches).config.patches
 
 
 def test_boxes_of_files_cannot_be_had_of_another_image(folder: Path, tmp_path: Path) -> None:
