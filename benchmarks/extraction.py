@@ -1,4 +1,4 @@
-"""How many images a second each source of regions looks at, and what folding norms and channels-last memory save.
+"""Images per second of each source of regions, and what folded norms and channels-last memory save.
 
     python benchmarks/extraction.py
 
@@ -27,13 +27,12 @@ from PIL import Image
 from torch import nn
 
 from twelve.io.files import replacing
-from twelve.regions.detectors import building, torchvision_detector
-from twelve.regions.detectors import shipped as detector
-from twelve.regions.detectors.network import Looker, MapLooker
+from twelve.regions.detectors import backbone, build, torchvision_detector
+from twelve.regions.detectors.feature_extractor import FeatureExtractor
 from twelve.regions.detectors.x152 import build as build_x152
-from twelve.regions.detectors.x152_network import X152Looker
 from twelve.regions.extraction.box_sources import Cells, Detected
-from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import InputSize
 from twelve.training.provenance import machine
 
@@ -44,9 +43,9 @@ SIDE = 320
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is measured: a looker, made with norms folded or not, and the boxes that it describes."""
+    """What is measured: a feature extractor, built with norms folded or not, and the boxes that it describes."""
 
-    make: Callable[[bool], Looker]
+    make: Callable[[bool], FeatureExtractor]
     boxes: str
 
 
@@ -55,19 +54,15 @@ def sources() -> Mapping[str, Source]:
     large = InputSize(short_side=SIDE)
 
     def plain(name: str, boxes: str = "grid:6x6", size: InputSize | None = large) -> Source:
-        patches = boxes == "patches"
-        levels = ("head",) if patches else None
-
-        def make(fold: bool) -> Looker:
-            return MapLooker(building.build(name, None if size is None else "random", levels), size, patches=patches)
-
-        return Source(make, boxes)
+        config = ExtractorConfig(name, None if size is None else "random", input_size=size, boxes=boxes)
+        return Source(lambda fold: build.build(config), boxes)
 
     def detection(name: str, side: int | None = SIDE) -> Source:
-        return Source(lambda fold: torchvision_detector.build(name, "random", short_side=side), "detect")
+        config = ExtractorConfig(name, "random", input_size=None if side is None else InputSize(short_side=side))
+        return Source(lambda fold: build.build(config), "detect")
 
     return {
-        "x152": Source(lambda fold: X152Looker(build_x152("random", fold=fold, short_side=SIDE), ""), "detect"),
+        "x152": Source(lambda fold: build_x152("random", fold=fold, short_side=SIDE), "detect"),
         "microworld": plain("microworld", "detect", None),
         "fasterrcnn_resnet50_fpn": detection("fasterrcnn_resnet50_fpn"),
         "fasterrcnn_mobilenet_v3_large_320_fpn": detection("fasterrcnn_mobilenet_v3_large_320_fpn", None),
@@ -81,7 +76,7 @@ def sources() -> Mapping[str, Source]:
 @contextlib.contextmanager
 def folding(wanted: bool) -> Iterator[None]:
     """Within, networks are built with their norms folded or as they are."""
-    users: tuple[Any, ...] = (building, detector, torchvision_detector)
+    users: tuple[Any, ...] = (backbone, torchvision_detector)
     before = [user.fold_norms for user in users]
     for user in users:
         user.fold_norms = user.fold_norms if wanted else lambda network: 0
@@ -90,33 +85,30 @@ def folding(wanted: bool) -> Iterator[None]:
         user.fold_norms = original
 
 
-def arranged(looker: Looker, last: bool) -> Looker:
-    """The looker's weights, and what enters its first convolution, with channels last in memory or first."""
+def arranged(network: FeatureExtractor, last: bool) -> FeatureExtractor:
+    """A network whose weights, and the input of whose first convolution, have channels last in memory or first."""
     order = torch.channels_last if last else torch.contiguous_format
-    network: nn.Module = next(
-        part for name in ("backbone", "network", "detector") for part in (getattr(looker, name, None),) if part
-    )
     network.to(memory_format=order)  # type: ignore[call-overload]
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     first.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(memory_format=order),))
-    return looker
+    return network
 
 
 def seconds(extractor: Extractor, image: Image.Image) -> tuple[float, float]:
-    """Processor time of preparing an image, and of looking at it and describing its regions."""
-    looker, supply = extractor.looker, extractor.boxes
+    """Processor time of preparing an image, and of describing its regions."""
+    network, supply = extractor.network, extractor.boxes
     started = time.process_time()
-    prepared = looker.prepare(image)
+    prepared = network.prepare(image)
     ready = time.process_time()
-    seen = looker.look([prepared])
+    encoded = network.encode([prepared])
     if isinstance(supply, Cells):
-        looker.patches(seen)
+        network.patches(encoded)
     elif isinstance(supply, Detected):
-        (found,) = looker.detect(seen, supply.most, 0.0)
+        (found,) = network.detect(encoded, supply.most, 0.0)
         if found.features is None:
-            looker.describe(seen, [found.boxes])
+            network.describe(encoded, [found.boxes])
     else:
-        looker.describe(seen, [torch.from_numpy(supply.boxes("", *image.size).boxes)])
+        network.describe(encoded, [torch.from_numpy(supply.boxes("", *image.size).boxes)])
     return ready - started, time.process_time() - ready
 
 
@@ -125,22 +117,22 @@ def measure(source: Source, image: Image.Image, rounds: int) -> dict[str, Any]:
     extractors = {}
     for way in WAYS:
         with folding(way != "plain"):
-            looker = arranged(source.make(way != "plain"), way == "both")
-        extractors[way] = Extractor(looker, boxes=source.boxes, patches=source.boxes == "patches")
+            network = arranged(source.make(way != "plain"), way == "both")
+        extractors[way] = Extractor(ExtractorConfig(boxes=source.boxes), network)
         seconds(extractors[way], image)
     taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way, extractor in extractors.items():
             taken[way].append(seconds(extractor, image))
-    looking = {way: statistics.median(look for _, look in own) for way, own in taken.items()}
+    describing = {way: statistics.median(spent for _, spent in own) for way, own in taken.items()}
     preparing = statistics.median(prepare for prepare, _ in taken["both"])
-    prepared = extractors["both"].looker.prepare(image).pixels.shape
+    prepared = extractors["both"].network.prepare(image).pixels.shape
     return {
         "input": [side for side in prepared if side != 3],
-        "images_a_second": {way: round(1 / (preparing + spent), 3) for way, spent in looking.items()},
+        "images_a_second": {way: round(1 / (preparing + spent), 3) for way, spent in describing.items()},
         "preparing_seconds": round(preparing, 4),
-        "looking_seconds": {way: round(spent, 4) for way, spent in looking.items()},
-        "times_as_fast_as_plain": {way: round(looking["plain"] / spent, 2) for way, spent in looking.items()},
+        "network_seconds": {way: round(spent, 4) for way, spent in describing.items()},
+        "times_as_fast_as_plain": {way: round(describing["plain"] / spent, 2) for way, spent in describing.items()},
     }
 
 

@@ -41,7 +41,8 @@ import numpy as np
 import torch
 
 from twelve.regions.store.arrow_format import schema
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.training.provenance import machine
 from twelve.types.regions import Regions

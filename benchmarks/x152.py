@@ -26,12 +26,13 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import nms
 
-from twelve.regions.detectors.x152 import X152, Record, build
-from twelve.regions.detectors.x152.fidelity import compare
+from twelve.regions.detectors.feature_extractor import Detections
+from twelve.regions.detectors.x152 import X152, Scaled, build
 from twelve.regions.detectors.x152.pooling import pool
-from twelve.regions.detectors.x152.preprocessing import Prepared, batch, prepare, resize
+from twelve.regions.detectors.x152.preprocessing import batch, prepare, resize
 from twelve.regions.detectors.x152.proposals import closed, propose
 from twelve.regions.detectors.x152.selection import OVERLAP, select, survivors
+from twelve.regions.extraction.fidelity import compare
 from twelve.training.provenance import machine
 
 
@@ -68,8 +69,8 @@ class Watch:
 
 
 @torch.inference_mode()
-def detect(detector: X152, prepared: Prepared) -> tuple[dict[str, float], Record, Tensor, Tensor]:
-    """One detection stage by stage: times, the record, all proposals in the image's pixels, their probabilities."""
+def detect(detector: X152, prepared: Scaled) -> tuple[dict[str, float], Detections, Tensor, Tensor]:
+    """One detection stage by stage: times, the regions, all proposals in the image's pixels, their probabilities."""
     network, watch = detector.network, Watch()
     pixels = batch([prepared])
     stages = network.body(pixels.to(network.fc6.weight.dtype))
@@ -88,9 +89,8 @@ def detect(detector: X152, prepared: Prepared) -> tuple[dict[str, float], Record
     rows, best = select(original, probabilities, 100)
     watch.stage("selection")
     kept = probabilities[rows]
-    size = (prepared.width, prepared.height)
-    record = Record(original[rows], features[rows], best, kept[:, 1:].argmax(dim=1), kept, len(rows), *size)
-    return watch.total(), record, original, probabilities
+    found = Detections(original[rows], best, kept[:, 1:].argmax(dim=1), features[rows], kept)
+    return watch.total(), found, original, probabilities
 
 
 def one_by_one(boxes: Tensor, scores: Tensor) -> Tensor:
@@ -161,9 +161,9 @@ def main() -> None:
     folded.network.fold()
     half = copy.deepcopy(folded)
     half.network.to(torch.bfloat16)
-    times, records = {}, {}
+    times, found = {}, {}
     for name, detector in (("float32", plain), ("float32, folded", folded), ("bfloat16, folded", half)):
-        times[name], records[name], boxes, probabilities = detect(detector, prepared)
+        times[name], found[name], boxes, probabilities = detect(detector, prepared)
         print(name, times[name], flush=True)
         if detector is plain:
             shared = suppression(boxes, probabilities, arguments.rounds)
@@ -176,9 +176,9 @@ def main() -> None:
         "weights": "invented",
         "network, seconds of processor time": times,
         "folded, ratio": round(seconds_of["float32"] / seconds_of["float32, folded"], 2),
-        "folded, regions": str(compare([records["float32"]], [records["float32, folded"]])),
+        "folded, regions": str(compare([found["float32"]], [found["float32, folded"]])),
         "bfloat16, ratio": round(seconds_of["float32, folded"] / seconds_of["bfloat16, folded"], 2),
-        "bfloat16, regions": str(compare([records["float32"]], [records["bfloat16, folded"]])),
+        "bfloat16, regions": str(compare([found["float32"]], [found["bfloat16, folded"]])),
         "suppression, seconds": shared,
         "preprocessing, seconds": preprocessing(image, arguments.rounds),
     }

@@ -25,7 +25,7 @@ from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import OUTPUTS
-from twelve.regions.store.region_store import GIVEN
+from twelve.regions.store.region_file import GIVEN
 from twelve.tasks.base import all_tasks
 
 NAMES = sorted(all_tasks())

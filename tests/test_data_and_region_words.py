@@ -16,9 +16,10 @@ from twelve import cli
 from twelve.errors import ConfigError
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import percent
-from twelve.regions.detectors import building
-from twelve.regions.extraction.extract import ExtractReport
-from twelve.regions.importers.recognising import looks_like
+from twelve.regions.detectors import library_backbones
+from twelve.regions.extraction.jobs import ExtractReport
+from twelve.regions.extractor_config import ExtractorConfig
+from twelve.regions.importers.recognising import described
 
 
 def run(*words: object) -> Any:
@@ -79,7 +80,7 @@ def test_strict_fails_when_images_were_left_out(images: Path, tmp_path: Path) ->
     ],
 )
 def test_a_wrong_file_is_said_to_be_what_it_is(head: bytes, words: str, tmp_path: Path) -> None:
-    assert words in looks_like(head)
+    assert words in described(head)
     (tmp_path / "file.bin").write_bytes(head)
     with pytest.raises(Exception, match=words):
         CliRunner().invoke(
@@ -109,7 +110,7 @@ def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ConfigError, match=r"timm, .* is not installed -> pip install 'twelve\[timm\]'") as caught:
-        building.build("tf_efficientnet_lite0", "random")
+        library_backbones.build(ExtractorConfig("tf_efficientnet_lite0", "random"))
     assert "did you mean" not in str(caught.value)
 
 

@@ -716,26 +716,26 @@ def images(tmp_path: Path) -> Path:
 
 EXTRACTION: tuple[tuple[str, str, str, str], ...] = (
     # (options, what is wrong, what is in the remedy, options that follow from it)
-    ("--boxes detect --legacy", "no legacy ways", "leave --legacy out", "--boxes detect"),
+    ("--boxes detect --legacy", "no legacy mode", "leave --legacy out", "--boxes detect"),
     ("--boxes detect --precision bf16", "no precision", "leave --precision out", "--boxes detect"),
     ("--boxes detect --levels c3", "has no level", "leave --levels out", "--boxes detect"),
-    ("--boxes patches", "it has no patches", "give --boxes detect, FILE or grid:SIZE", "--boxes grid:24"),
-    ("--boxes patches", "it has no patches", "give --boxes detect, FILE or grid:SIZE", "--boxes detect"),
+    ("--boxes patches", "has no patches", "give --boxes detect, FILE or grid:SIZE", "--boxes grid:24"),
+    ("--boxes patches", "has no patches", "give --boxes detect, FILE or grid:SIZE", "--boxes detect"),
     ("--boxes grids", "neither a file nor", "grid:SIZE, patches, detect", "--boxes grid:24"),
     ("--boxes grid:0", "--boxes grid:0", "grid:SIZE/STEP or grid:ROWSxCOLUMNS", "--boxes grid:2x3"),
     ("--boxes grid:0", "--boxes grid:0", "grid:SIZE/STEP or grid:ROWSxCOLUMNS", "--boxes grid:24/12"),
     ("--boxes detect --max-boxes 999999999", "--max-boxes 999,999,999", "keep 1 to", "--boxes detect --max-boxes 1"),
     ("--boxes given:vqa", "needs the dataset's files", "--data ROOT", ""),
-    ("--boxes detect --shard 4/4", "no part of a whole", "write 0/4", "--boxes detect --shard 0/4"),
+    ("--boxes detect --shard 4/4", "does not name a part", "write 0/4", "--boxes detect --shard 0/4"),
     ("--boxes detect --source a/b", "is not a name", "a plain name", "--boxes detect --source ab"),
     ("--boxes detect --images OTHER", "several sources", "give --source", "--boxes detect --images OTHER --source one"),
     ("--boxes detect --backbone microworlt --weights random", "did you mean", "or microworld",
      "--boxes detect --backbone microworld"),
     ("--boxes detect --backbone resnet18", "no weights given", "random to try things out",
      "--boxes grid --backbone resnet18 --weights random --short-side 64"),
-    ("--boxes detect --backbone resnet18 --weights random", "finds no boxes of its own", "grid:SIZE",
+    ("--boxes detect --backbone resnet18 --weights random", "detects no boxes", "grid:SIZE",
      "--boxes grid:64 --backbone resnet18 --weights random --short-side 64"),
-    ("--boxes detect --backbone resnet18 --weights random", "finds no boxes of its own", "a --backbone that is a",
+    ("--boxes detect --backbone resnet18 --weights random", "detects no boxes", "a --backbone that is a",
      "--boxes detect --backbone microworld"),
     ("--boxes grid --backbone resnet18 --weights random --class-probabilities", "no class probabilities",
      "leave --class-probabilities out", "--boxes grid --backbone resnet18 --weights random --short-side 64"),
@@ -762,7 +762,7 @@ def test_options_of_extraction(
 def test_a_store_that_holds_something_else(images: Path, tmp_path: Path) -> None:
     base = ["regions", "extract", "--images", str(images / "mine"), "--backbone", "microworld"]
     run(*base, "--boxes", "detect", "--out", str(tmp_path / "r"))
-    remedy = refused(lambda: run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r")), "holds other regions")
+    remedy = refused(lambda: run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "r")), "contains other regions")
     assert remedy == "give another --out, or delete that file"
     run(*base, "--boxes", "grid:24", "--out", str(tmp_path / "another"))
     (tmp_path / "r" / "mine" / "mine.arrow").unlink()
@@ -773,7 +773,7 @@ def test_a_store_that_holds_something_else(images: Path, tmp_path: Path) -> None
     assert "remove one of the two files" in refused(lambda: store().ids("mine"), "is also in")
     files = [str(tmp_path / "r" / "mine" / f"{name}.arrow") for name in ("mine", "copy", "all")]
     merge = ["regions", "merge", *files[:2], "--out"]
-    remedy = refused(lambda: run(*merge, files[2]), "would stand beside")
+    remedy = refused(lambda: run(*merge, files[2]), "would be beside")
     run(*merge, str(tmp_path / "elsewhere" / "mine" / "all.arrow"))
     run(*merge, files[2], advised(remedy, r"\((--\w+)\)"))
     assert len(store().ids("mine")) == 3
@@ -809,7 +809,7 @@ def test_sources_that_do_not_go_together(images: Path, tmp_path: Path) -> None:
         store.get(next(iter(store.ids("mine"))))
         store.get(next(iter(store.ids("other"))))
 
-    remedy = refused(opened, "holds bfloat16")
+    remedy = refused(opened, "contains bfloat16")
     assert "delete it" in remedy
     shutil.rmtree(tmp_path / "r" / "other")
     run(*words("other", *advised(remedy, r"--dtype \w+").split()))

@@ -21,6 +21,7 @@ GIVEN_UP = {
     "look_examples": "eval_examples",
     "recompute": "gradient_checkpointing",
     "report_split": "test_split",
+    "looker": "feature extractor",
     "told apart": "significant",
     "stood still": "stopped",
     r"\brests\b": "stopped",

@@ -10,7 +10,8 @@ import torch
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.model.vilbert import Twelve
-from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extractor_config import ExtractorConfig
 
 WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] what colour is the ball ? a red green blue thing both show start stop answer yes "
@@ -33,7 +34,7 @@ def make(
     folder: Path, tasks: Mapping[str, tuple[str, str]] = TASKS, answers: Sequence[str] = ANSWERS, seed: int = 0
 ) -> Path:
     """Write the model folder and return it."""
-    extractor = Extractor("microworld")
+    extractor = Extractor(ExtractorConfig("microworld"))
     processor = TwelveProcessor(
         wordpieces(WORDS.split()),
         vocabularies={"answer": answers},

@@ -16,7 +16,7 @@ import numpy as np
 import tiny
 
 from twelve.regions.store.arrow_format import schema
-from twelve.regions.store.region_store import GIVEN
+from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.regions import Regions
 

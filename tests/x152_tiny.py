@@ -11,8 +11,8 @@ from torch import Tensor
 
 from twelve.regions.detectors.x152 import X152, Sizes, build
 from twelve.regions.detectors.x152.anchors import cell_anchors
+from twelve.regions.detectors.x152.invented_weights import invented
 from twelve.regions.detectors.x152.network import Network
-from twelve.regions.detectors.x152.recipe import invented
 from twelve.regions.detectors.x152.weights import ANCHORS, original_name, shapes_of
 
 TINY = Sizes(

@@ -94,7 +94,7 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
         return there
 
     def extract() -> None:
-        from twelve.regions.extraction.data_root import extract_root
+        from twelve.regions.extraction.extract import extract_root
 
         extract_root(data, asked.regions_folder)
 

@@ -14,10 +14,10 @@ from twelve.microworld.draw import write_images
 from twelve.microworld.scene import KINDS, MOST, sample_scene
 from twelve.microworld.train_detector import Quality, batch, measure, scenes, train_detector
 from twelve.microworld.world import Sizes, make_world
-from twelve.regions.detectors.building import build
-from twelve.regions.detectors.shipped import DetectorBackbone, load, shipped
-from twelve.regions.extraction.box_sources import THRESHOLD
-from twelve.regions.extraction.data_root import extract_root
+from twelve.regions.detectors.build import build
+from twelve.regions.detectors.shipped_detector import THRESHOLD, ShippedDetector, load, shipped
+from twelve.regions.extraction.extract import extract_root
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.store.region_store import RegionStore
 
 
@@ -72,8 +72,8 @@ def test_a_short_training_is_repeatable_and_learns(tmp_path: Path, monkeypatch: 
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
     detector, recorded = load(tmp_path / "one.safetensors")
     assert recorded["steps"] == "3" and detector.classes == tuple(KINDS)
-    untrained = build("microworld", "random")
-    assert isinstance(untrained, DetectorBackbone) and untrained.classes == ("thing",)
+    untrained = build(ExtractorConfig("microworld", "random"))
+    assert isinstance(untrained, ShippedDetector) and untrained.classes == ("thing",)
 
 
 def test_targets_are_the_things() -> None:

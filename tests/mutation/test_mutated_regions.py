@@ -25,11 +25,13 @@ from mutator import Mutation
 
 import twelve.regions.extract_command  # noqa: F401 (else the errors import it)
 from twelve.errors import TwelveError
-from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.store.arrow_format import CHECKSUM, schema
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.merge import merge
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter, whole_batches
 from twelve.types.regions import Regions
 
@@ -56,7 +58,7 @@ def image(number: int) -> Regions:
 
 
 def table() -> pa.Schema:
-    recipe = replace(Extractor("microworld").recipe(), fingerprint="f")
+    recipe = replace(Extractor(ExtractorConfig("microworld")).recipe(), fingerprint="f")
     metadata = {"fingerprint": "f", "recipe": recipe.to_json(), "boxes_origin": "detect", "source": "a"}
     return schema(feature_size=FEATURES, scores=True, class_ids=True, class_probabilities=3, metadata=metadata)
 

@@ -149,7 +149,7 @@ def test_the_compiler_is_there_for_whoever_wants_it() -> None:
     """What stands in its place while torchvision is imported is gone then, and asks it when it is asked."""
     check = """
 import sys
-import twelve.regions.detectors.by_name
+import twelve.regions.detectors.build
 assert "torch._dynamo" not in sys.modules and "torchvision" in sys.modules
 import torch, torchvision
 inputs = torch.rand(1, 3, 8, 8), torch.tensor([[0.0, 0.0, 0.0, 7.0, 7.0]])

@@ -67,7 +67,7 @@ def test_it_says_what_an_evaluation_predicts(
     model: Predictor, scene: Scene, image: Image.Image, tmp_path: Path
 ) -> None:
     """The same regions through the region store, the evaluation's collator and its predictions."""
-    regions = model.extractor.look(image, image_id="coco/1")
+    regions = model.extractor.extract(image, image_id="coco/1")
     assert regions.features is not None
     (tmp_path / "coco").mkdir()
     layout = schema(feature_size=regions.features.shape[1], scores=True, class_ids=True, metadata={"fingerprint": "x"})
@@ -89,8 +89,8 @@ def test_regions_in_memory_are_gathered_like_those_of_a_store(
     model: Predictor, image: Image.Image, tmp_path: Path
 ) -> None:
     several = [
-        model.extractor.look(image, image_id="coco/1"),
-        model.extractor.look(image.crop((0, 0, 100, 90)), image_id="coco/2"),
+        model.extractor.extract(image, image_id="coco/1"),
+        model.extractor.extract(image.crop((0, 0, 100, 90)), image_id="coco/2"),
     ]
     assert several[0].features is not None
     (tmp_path / "coco").mkdir()
@@ -240,13 +240,13 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         model.look(b"no image")
     with pytest.raises(ConfigError, match="nothing to match"):
         model.match([], ["x"])
-    with pytest.raises(RegionError, match="these are no boxes"):
+    with pytest.raises(RegionError, match="these are not boxes"):
         model.look(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
     with pytest.raises(RegionError, match="a tensor that is no array"):
         model.look(torch.zeros(3, 8, 8, device="meta"))
     with pytest.raises(RegionError, match="name too long"):
         model.look("x" * 5000)
-    with pytest.raises(RegionError, match=r"wholly outside its image of .* -> give four numbers a box"):
+    with pytest.raises(RegionError, match=r"wholly outside its image of .* -> give four numbers per box"):
         scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)
 

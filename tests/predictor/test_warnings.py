@@ -108,7 +108,7 @@ def knowing(folder: Path) -> Predictor:
     """The model, having learnt what drawings of the microworld have in common."""
     model = twelve.load(folder)
     rng = np.random.default_rng(7)
-    drawn = [model.extractor.look(draw(sample_scene(rng), seed=seed)) for seed in range(LEAST)]
+    drawn = [model.extractor.extract(draw(sample_scene(rng), seed=seed)) for seed in range(LEAST)]
     seen = {str(n): as_tensor(one.features).float().numpy() for n, one in enumerate(drawn) if one.features is not None}
     model.processor.familiar = familiarity_of(list(seen), seen.__getitem__)
     assert model.processor.familiar is not None

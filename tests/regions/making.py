@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from twelve.regions.detectors.backbone import Backbone
+from twelve.regions.detectors.feature_extractor import FeatureExtractor
+from twelve.regions.extraction.box_sources import parse_boxes
+from twelve.regions.extraction.extract import extract as run_extract
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extraction.jobs import ExtractReport
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.store.arrow_format import schema
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.regions import Regions
@@ -63,3 +73,31 @@ def draw_image(path: Path, size: tuple[int, int] = (64, 48), *, seed: int = 0) -
     blocks = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(path)
     return path
+
+
+def pooled(backbone: Backbone, pixels: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """(I, R, F) features of boxes, (I, R, 4) fractions, in (I, H, W, 3) uint8 pixels as the network takes them."""
+    with torch.inference_mode():
+        return backbone.pool(backbone.maps(backbone.normalise(pixels)), boxes)
+
+
+def config_of(network: str | FeatureExtractor, options: dict[str, Any]) -> ExtractorConfig:
+    """The extractor's parameters among the options."""
+    own = {field.name: options[field.name] for field in fields(ExtractorConfig) if field.name in options}
+    return ExtractorConfig(network if isinstance(network, str) else "", **own)
+
+
+def extractor_of(network: str | FeatureExtractor, **options: Any) -> Extractor:
+    """An extractor by the name of its network, or around a network."""
+    return Extractor(config_of(network, options), None if isinstance(network, str) else network)
+
+
+def extract(images: Any, boxes: Any, network: str | FeatureExtractor, out: Path, **options: Any) -> ExtractReport:
+    """An extraction with boxes as the command line names them."""
+    words = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
+    given = [str(word).removeprefix("given:") for word in words if str(word).startswith("given:")]
+    kind, files = parse_boxes([word for word in words if not str(word).startswith("given:")])
+    config = config_of(network, options | {"boxes": kind, "box_files": files})
+    options = {key: value for key, value in options.items() if not hasattr(config, key)}
+    own = None if isinstance(network, str) else network
+    return run_extract(images, out, config, network=own, given=given, **options)

@@ -7,23 +7,33 @@ import json
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from making import pooled
 from safetensors.torch import save_file
 from torch import nn
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.detectors import weights
-from twelve.regions.detectors.backbones import InputSize, TimmBackbone, fingerprint
-from twelve.regions.detectors.building import build
+from twelve.regions.detectors import library_backbones, weights
+from twelve.regions.detectors.backbone import Backbone
+from twelve.regions.detectors.build import build as build_named
+from twelve.regions.detectors.feature_extractor import Prepared, fingerprint
 from twelve.regions.detectors.folding import fold_norms
+from twelve.regions.detectors.library_backbones import TimmBackbone
 from twelve.regions.detectors.pooling import pool_boxes
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.images import decode, resized
+from twelve.regions.sizes import InputSize
 
 timm = pytest.importorskip("timm")
 
-SIZE = InputSize()
+
+def build(
+    name: str, weights: str | None, levels: tuple[str, ...] | None = None, seed: int = 0, **options: Any
+) -> Backbone:
+    return library_backbones.build(ExtractorConfig(name, weights, levels=levels, **options), seed=seed)
 
 
 def test_levels_of_a_timm_network() -> None:
@@ -52,19 +62,20 @@ def test_regions_are_the_pooled_levels_of_the_plain_network() -> None:
         final, levels = network.forward_intermediates(x, indices=[2])
     assert network.feature_info[2]["reduction"] == 8
     expected = torch.cat([pool_boxes(levels[0], boxes), pool_boxes(final, boxes)], dim=-1)
-    torch.testing.assert_close(backbone.regions(pixels, boxes), expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(pooled(backbone, pixels, boxes), expected, atol=1e-4, rtol=1e-3)
 
 
 def test_a_vision_transformers_patches() -> None:
-    backbone = build("timm/test_vit", "random")
+    backbone = build("timm/test_vit", "random", boxes="patches")
     patch = backbone.multiple
     assert backbone.levels == ("head",) and patch > 1
     pixels = torch.randint(0, 256, (2, 4 * patch, 6 * patch, 3), dtype=torch.uint8)
-    features, rows, columns = backbone.cells(backbone.look(pixels))
+    encoded = backbone.encode([Prepared(image, 6 * patch, 4 * patch) for image in pixels])
+    features, rows, columns = backbone.patches(encoded)
     assert (rows, columns) == (4, 6) and features.shape == (2, 24, backbone.feature_size)
     assert isinstance(backbone, TimmBackbone)
     with torch.no_grad():
-        tokens = backbone.network.forward_features(backbone.prepare(pixels))  # type: ignore[operator]
+        tokens = backbone.network.forward_features(backbone.normalise(pixels))  # type: ignore[operator]
     torch.testing.assert_close(features, tokens[:, -24:], atol=1e-5, rtol=1e-4)
     assert InputSize(short_side=100, max_scale=9, multiple=patch).of(50, 80)[0] % patch == 0
 
@@ -91,7 +102,7 @@ def test_names_and_levels_that_do_not_exist() -> None:
     with pytest.raises(ConfigError, match=r"level '8' is named twice"):
         build("timm/test_efficientnet", "random", ("8", "head", "8"))
     with pytest.raises(ConfigError, match=r'unknown backbone .microwrld. \(did you mean "microworld"\?\)'):
-        build("microwrld", "random")
+        build_named(ExtractorConfig("microwrld", "random"))
     for fixed in ("timm/test_coatnet", "torchvision/vit_b_16"):
         with pytest.raises(ConfigError, match=f"{fixed} takes images of one size only"):
             build(fixed, "random")
@@ -119,7 +130,7 @@ def test_folding_norms_changes_nothing_or_is_not_done() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
     forked = Forked().eval()
     before = copy.deepcopy(forked)
-    assert fold_norms(forked) == 0  # type: ignore[arg-type]
+    assert fold_norms(forked) == 0
     x = torch.randn(1, 3, 9, 9)
     torch.testing.assert_close(forked.maps(x), before.maps(x))
     assert isinstance(forked.norm, nn.BatchNorm2d)
@@ -128,14 +139,14 @@ def test_folding_norms_changes_nothing_or_is_not_done() -> None:
 def test_fingerprint_follows_what_features_depend_on(tmp_path: Path) -> None:
     name = "timm/test_efficientnet"
     backbone = build(name, "random")
-    base = fingerprint(backbone.settings(SIZE, "boxes"))
-    assert base == fingerprint(build(name, "random").settings(InputSize(), "boxes"))
+    base = fingerprint(backbone.settings())
+    assert base == fingerprint(build(name, "random", input_size=InputSize()).settings())
     others = [
-        build(name, "random", seed=1).settings(SIZE, "boxes"),
-        build(name, "random", ("head",)).settings(SIZE, "boxes"),
-        backbone.settings(InputSize(short_side=224), "boxes"),
-        backbone.settings(SIZE, "patches"),
-        backbone.settings(SIZE, "boxes") | {"mean": [0, 0, 0]},
+        build(name, "random", seed=1).settings(),
+        build(name, "random", ("head",)).settings(),
+        build(name, "random", input_size=InputSize(short_side=224)).settings(),
+        build(name, "random", boxes="patches").settings(),
+        backbone.settings() | {"mean": [0, 0, 0]},
     ]
     assert len({base, *map(fingerprint, others)}) == 6
     # The same weights from another kind of file are the same weights; the classifier does not matter.
@@ -145,7 +156,7 @@ def test_fingerprint_follows_what_features_depend_on(tmp_path: Path) -> None:
     save_file(state, tmp_path / "x.safetensors")
     torch.save({"state_dict": {f"module.{k}": v for k, v in state.items() if "classifier" not in k}}, tmp_path / "x.pt")
     for file in ("x.safetensors", "x.pt"):
-        assert fingerprint(build(name, str(tmp_path / file)).settings(SIZE, "boxes")) == base
+        assert fingerprint(build(name, str(tmp_path / file)).settings()) == base
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
@@ -155,7 +166,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         ({k: v for k, v in state.items() if k != "conv_stem.weight"}, "1 tensors are missing: conv_stem.weight"),
         (state | {"other": torch.ones(1)}, "1 tensors are unknown to the network: other"),
         (state | {"conv_stem.weight": torch.ones(1)}, "1 tensors are of another shape: conv_stem.weight"),
-        ({"epoch": 3}, "holds no state dict"),
+        ({"epoch": 3}, "contains no state dict"),
     ):
         torch.save(change, path)
         with pytest.raises(RegionError, match=problem):
@@ -179,7 +190,7 @@ def test_no_code_in_weights_is_run(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "x.pt").write_bytes(pickle.dumps(Payload(), protocol=2))
     torch.save({"x": Payload()}, tmp_path / "y.pt")
     for file in ("x.pt", "y.pt"):
-        with pytest.raises(RegionError, match=r"they are Python objects, which are never run") as found:
+        with pytest.raises(RegionError, match=r"they contain Python objects, which are never loaded") as found:
             weights.read(tmp_path / file)
         assert "weights_only" not in str(found.value) and str(found.value).isprintable()
     assert "executed" not in capsys.readouterr().out
@@ -246,6 +257,6 @@ def test_the_packages_weights_see_dogs(realdata: Path) -> None:
             [torch.from_numpy(resized(decode(realdata / "images" / "flickr30k" / n), (224, 224))) for n in names]
         )
         with torch.no_grad():
-            top = backbone.network(backbone.prepare(pixels)).argmax(dim=-1)
+            top = backbone.network(backbone.normalise(pixels)).argmax(dim=-1)
         hits[wanted] = float(((top >= 151) & (top <= 268)).float().mean())
     assert hits["dogs"] >= 0.6 and hits["none"] <= 0.2

@@ -12,8 +12,15 @@ from making import draw_image, regions, write
 from PIL import Image
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.extraction.box_sources import BoxFiles, Grid, box_source, cell_boxes
+from twelve.regions.extraction import box_sources
+from twelve.regions.extraction.box_sources import BoxFiles, BoxSource, Grid, cell_boxes, parse_boxes
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.images import decode, image_id, list_images, resized, source_of
+
+
+def box_source(*words: str | Path, max_boxes: int | None = None) -> BoxSource:
+    boxes, files = parse_boxes(words)
+    return box_sources.box_source(ExtractorConfig(boxes=boxes, box_files=files, max_boxes=max_boxes), (1, 0.0))
 
 
 def windows(text: str, width: int, height: int) -> np.ndarray:
@@ -62,7 +69,7 @@ def test_cells_are_the_grid_of_the_map() -> None:
 @pytest.mark.parametrize(("text", "known"), [("gird:64", "grid"), ("pacthes", "patches"), ("detct", "detect")])
 def test_a_misspelt_word_is_no_missing_file(text: str, known: str) -> None:
     with pytest.raises(ConfigError, match=rf'--boxes {text} is neither a file .*did you mean "{known}"'):
-        box_source([text])
+        box_source(text)
 
 
 @pytest.mark.parametrize("text", ["grid:0", "grid:4x", "grid:x5", "grid:25/0", "grid:-3", "grid:axb"])
@@ -75,7 +82,7 @@ def test_box_files(tmp_path: Path) -> None:
     made = [regions(f"a/{k}", 5) for k in range(6)]
     one = write(tmp_path / "one.arrow", [replace(i, features=None) for i in made[:3]], detector="D")
     two = write(tmp_path / "two.arrow", made[3:], detector="D")
-    source = box_source([one, two], 2)
+    source = box_source(one, two, max_boxes=2)
     assert source.has_scores and source.has_classes and source.origin.startswith("D, best 2 #")
     for image in made:
         assert image.scores is not None and image.class_ids is not None
@@ -87,9 +94,9 @@ def test_box_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.class_ids, image.class_ids[best])
     with pytest.raises(ValueError, match="no boxes for this image"):
         source.boxes("a/7", 10, 10)
-    with pytest.raises(ValueError, match="its boxes are of an image"):
+    with pytest.raises(ValueError, match="its boxes are for an image"):
         source.boxes("a/1", 1, 1)
-    with pytest.raises(RegionError, match="another box file also holds this image"):
+    with pytest.raises(RegionError, match="another box file also contains this image"):
         BoxFiles([one, one])
     assert BoxFiles([one]).origin != BoxFiles([two]).origin
 

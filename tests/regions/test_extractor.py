@@ -14,16 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from making import draw_image, regions, same, write
+from making import draw_image, extract, pooled, regions, same, write
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.detectors.backbones import InputSize
-from twelve.regions.detectors.building import build
+from twelve.regions.detectors.library_backbones import build
 from twelve.regions.extraction import jobs
 from twelve.regions.extraction.box_sources import cell_boxes
-from twelve.regions.extraction.extract import ExtractReport, extract
+from twelve.regions.extraction.jobs import ExtractReport
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.images import decode, resized
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.sizes import InputSize
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 
 pytest.importorskip("timm")
 
@@ -50,7 +52,7 @@ def test_features_are_those_of_each_image_alone(folder: Path, tmp_path: Path) ->
     assert report.file == tmp_path / "out" / "s" / "s.arrow" and not report.failed
     store = RegionStore(tmp_path / "out")
     assert store.fingerprint("s") == report.fingerprint and store.feature_size == report.feature_size
-    backbone = build(NETWORK, "random", ("8", "head"))
+    backbone = build(ExtractorConfig(NETWORK, "random", levels=("8", "head")))
     for k in range(6):
         found = store.get(f"s/{k}")
         shown = decode(folder / f"{k}.png")
@@ -59,7 +61,7 @@ def test_features_are_those_of_each_image_alone(folder: Path, tmp_path: Path) ->
         np.testing.assert_array_equal(found.boxes, cell_boxes(2, 2, w, h))
         assert SMALL.of(w, h) == ((64, 48) if k % 2 else (48, 72))
         pixels = torch.from_numpy(resized(shown, SMALL.of(w, h)))[None]
-        alone = backbone.regions(pixels, torch.from_numpy(found.boxes / np.array([w, h, w, h], np.float32))[None])
+        alone = pooled(backbone, pixels, torch.from_numpy(found.boxes / np.array([w, h, w, h], np.float32))[None])
         assert found.features is not None and found.features.dtype == np.float16
         np.testing.assert_allclose(found.features, alone[0].numpy(), atol=2e-3, rtol=2e-3)
 
@@ -104,7 +106,7 @@ def test_bad_images_are_reported_and_the_rest_is_done(folder: Path, tmp_path: Pa
     report = run(folder, tmp_path / "out")
     assert report.written == 6 and sorted(report.failed) == ["s/broken", "s/cut"]
     assert "broken.jpg: cannot identify image file" in report.failed["s/broken"]
-    assert "2 left out:" in str(report)
+    assert "2 skipped:" in str(report)
     assert "s/cut" in RegionFile(report.file).metadata["failed"]  # type: ignore[arg-type]
     assert run(folder, tmp_path / "out").failed.keys() == report.failed.keys()
     draw_image(folder / "cut.png", seed=77)
@@ -125,7 +127,7 @@ def test_boxes_of_a_detector(folder: Path, tmp_path: Path) -> None:
     given[4] = replace(given[4], width=41)
     report = run(folder, tmp_path / "out", write(tmp_path / "boxes.arrow", given, detector="D"))
     assert report.written == 4 and report.failed == {
-        "s/4": "4.png: the image is 40x60, its boxes are of an image 41x60",
+        "s/4": "4.png: the image is 40x60, its boxes are for an image 41x60",
         "s/5": "5.png: no boxes for this image in the box files",
     }
     store = RegionStore(tmp_path / "out")
@@ -136,20 +138,20 @@ def test_boxes_of_a_detector(folder: Path, tmp_path: Path) -> None:
     assert store.metadata("s")["boxes_origin"].startswith("D #")
 
 
-def test_equal_images_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_images_are_extracted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "images" / "s"
     for k in range(12):
         draw_image(folder / f"{k:02d}.png", seed=k % 3)
-    looked = []
-    original = jobs.Pipeline._look
+    ran = []
+    original = jobs.Pipeline._run
 
     def count(self: object, images: list[object]) -> object:
-        looked.extend(images)
+        ran.extend(images)
         return original(self, images)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(jobs.Pipeline, "_look", count)
+    monkeypatch.setattr(jobs.Pipeline, "_run", count)
     assert run(folder, tmp_path / "out", batch_size=4).written == 12
-    assert len(looked) == 3
+    assert len(ran) == 3
     store = RegionStore(tmp_path / "out")
     assert len(store.ids("s")) == 12
     for k in range(12):
@@ -163,8 +165,8 @@ def test_images_of_many_sizes_do_not_fill_the_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    original = jobs.Pipeline._look
-    monkeypatch.setattr(jobs.Pipeline, "_look", lambda self, all: (sizes.append(len(all)), original(self, all))[1])
+    original = jobs.Pipeline._run
+    monkeypatch.setattr(jobs.Pipeline, "_run", lambda self, all: (sizes.append(len(all)), original(self, all))[1])
     run(folder, tmp_path / "one", batch_size=3)
     assert sizes == [3, 3]
     sizes.clear()
@@ -178,7 +180,7 @@ def test_patches(folder: Path, tmp_path: Path) -> None:
     report = run(folder, tmp_path / "out", "patches", backbone="timm/test_vit", levels=None)
     store = RegionStore(tmp_path / "out")
     found = store.get("s/1")
-    patch = build("timm/test_vit", "random").multiple
+    patch = build(ExtractorConfig("timm/test_vit", "random")).multiple
     rows, columns = round(48 / patch), round(64 / patch)
     assert found.features is not None and found.features.shape == (rows * columns, report.feature_size)
     np.testing.assert_array_equal(found.boxes, cell_boxes(rows, columns, 64, 48))
@@ -189,10 +191,10 @@ def test_patches_are_of_one_map(folder: Path, tmp_path: Path) -> None:
     """Of the network's last one, where levels are asked for that a vision transformer does not have."""
     wide = run(folder, tmp_path / "out", "patches", backbone="timm/test_vit", levels=("4", "8", "16", "32"))
     assert run(folder, tmp_path / "out", "patches", backbone="timm/test_vit", levels=None).file is None
-    assert wide.feature_size == build("timm/test_vit", "random").channels[-1]
+    assert wide.feature_size == build(ExtractorConfig("timm/test_vit", "random")).channels[-1]
     run(folder, tmp_path / "eight", "patches", levels=("8",))
     assert len(RegionStore(tmp_path / "eight").get("s/1").boxes) == (48 // 8) * (64 // 8)
-    with pytest.raises(ConfigError, match="microworld describes boxes, it has no patches"):
+    with pytest.raises(ConfigError, match="microworld describes boxes and has no patches"):
         run(folder, tmp_path / "none", "patches", backbone="microworld", levels=None)
     assert not (tmp_path / "none").exists()
 
@@ -200,9 +202,9 @@ def test_patches_are_of_one_map(folder: Path, tmp_path: Path) -> None:
 def test_other_settings_do_not_mix(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out")
     for change in ({"levels": ("head",)}, {"input_size": InputSize(short_side=32)}, {"backbone": "timm/test_resnet"}):
-        with pytest.raises(RegionError, match=r"holds other regions \(extractor \w+, now extractor \w+\)"):
+        with pytest.raises(RegionError, match=r"contains other regions \(extractor \w+, now extractor \w+\)"):
             run(folder, tmp_path / "out", **change)
-    with pytest.raises(RegionError, match=r"s\.arrow: holds other regions \(grid:\S+, now grid:3x3\)"):
+    with pytest.raises(RegionError, match=r"s\.arrow: contains other regions \(grid:\S+, now grid:3x3\)"):
         run(folder, tmp_path / "out", "grid:3x3")
 
 
@@ -237,18 +239,21 @@ def test_threads_are_given_back(folder: Path, tmp_path: Path) -> None:
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from twelve.regions.extraction import extract as extractor, jobs
-from twelve.regions.detectors.backbones import InputSize
+from twelve.regions.extraction import extract as extractor
+from twelve.regions.store import resumable_writer
+from twelve.regions.extractor_config import ExtractorConfig
+from twelve.regions.sizes import InputSize
 from twelve.regions.store.resumable_writer import PartWriter
-jobs.MAX_IMAGES = 3
+resumable_writer.MAX_IMAGES = 3
 original = PartWriter.write
-def write(self, images):
-    original(self, images)
+def write(self, images, counts):
+    original(self, images, counts)
     print("written", flush=True)
     time.sleep(0.05)
 PartWriter.write = write
-extractor.extract(Path(sys.argv[1]), "grid:2x2", sys.argv[3], Path(sys.argv[2]), weights="random",
-    levels=("8", "head"), input_size=InputSize(short_side=48, max_scale=2.0), workers=2, progress=False)
+config = ExtractorConfig(sys.argv[3], "random", levels=("8", "head"), boxes="grid:2x2", workers=2,
+    input_size=InputSize(short_side=48, max_scale=2.0))
+extractor.extract(Path(sys.argv[1]), Path(sys.argv[2]), config, progress=False)
 """
 
 

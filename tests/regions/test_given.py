@@ -11,19 +11,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from making import draw_image, regions, same, write
+from making import draw_image, extract, pooled, regions, same, write
 
 from twelve.data.prepare import check_regions
 from twelve.errors import ConfigError, MissingData, RegionError
 from twelve.formats.data_root import DataRoot
-from twelve.regions.detectors import shipped as detector
-from twelve.regions.detectors.backbones import InputSize
+from twelve.regions.detectors import shipped_detector as detector
 from twelve.regions.extraction import jobs
-from twelve.regions.extraction.data_root import extract_root
-from twelve.regions.extraction.extract import extract
+from twelve.regions.extraction.extract import extract_root
 from twelve.regions.extraction.jobs import ExtractReport
+from twelve.regions.extractor_config import ExtractorConfig
+from twelve.regions.sizes import InputSize
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.tasks import base
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import CandidatesFile
@@ -99,12 +100,12 @@ def boxes_of(found: Any) -> list[Box]:
     return [tuple(box) for box in found.boxes.tolist()]  # type: ignore[misc]
 
 
-def test_detected_and_given_in_one_look(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = []
-    original = jobs.Pipeline._look
-    monkeypatch.setattr(jobs.Pipeline, "_look", lambda self, all: (looked.extend(all), original(self, all))[1])
+def test_detected_and_given_in_one_pass(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    original = jobs.Pipeline._run
+    monkeypatch.setattr(jobs.Pipeline, "_run", lambda self, all: (ran.extend(all), original(self, all))[1])
     report = run(root, ["detect", "given:one", "given:two"])
-    assert len(looked) == 4
+    assert len(ran) == 4
     assert (report.source, report.written) == ("s", 4)
     assert report.given is not None and (report.given.source, report.given.written) == ("s/given", 3)
     assert report.given.file == root / "regions" / "s" / "given" / "one+two.arrow"
@@ -112,13 +113,13 @@ def test_detected_and_given_in_one_look(root: Path, monkeypatch: pytest.MonkeyPa
     stored = {found.image_id: found for found in RegionFile(report.given.file)}
     assert boxes_of(stored["s/0"]) == [ALL, HALF, (0.0, 10.0, 64.0, 30.0), (1.0, 2.0, 30.0, 40.0)]
     assert boxes_of(stored["s/1"]) == [HALF] and boxes_of(stored["s/2"]) == [ALL] and "s/3" not in stored
-    network = detector.build("tiny", None)
+    network = detector.build(ExtractorConfig("tiny"))
     for key in stored:
         from twelve.regions.images import decode, resized
 
         shown = decode(root / "images" / f"{key}.png")
         fractions = torch.from_numpy(stored[key].boxes / np.array([64, 48, 64, 48], np.float32))[None]
-        alone = network.regions(torch.from_numpy(resized(shown, (64, 48)))[None], fractions)
+        alone = pooled(network, torch.from_numpy(resized(shown, (64, 48)))[None], fractions)
         np.testing.assert_allclose(stored[key].features, alone[0].numpy(), atol=2e-3, rtol=2e-3)  # type: ignore[arg-type]
 
 
@@ -132,7 +133,7 @@ def test_detected_boxes_have_scores_and_classes(root: Path) -> None:
         assert 1 <= len(found.boxes) == len(found.scores) == len(found.class_ids) == len(found.features) <= 3
         assert (np.diff(found.scores) <= 0).all() and (found.boxes[:, 2:] <= (64, 48)).all()
     assert run(root, "detect", max_boxes=3).file is None
-    with pytest.raises(RegionError, match=r"holds other regions \(detect, best 3 of .*, now detect, best 2 of"):
+    with pytest.raises(RegionError, match=r"contains other regions \(detect, best 3 of .*, now detect, best 2 of"):
         run(root, "detect", max_boxes=2)
 
 
@@ -162,30 +163,30 @@ def test_given_boxes_with_another_kind_of_network(root: Path) -> None:
     assert boxes_of(found)[3] == boxes_of(found)[0] == HALF and found.features is not None
     np.testing.assert_allclose(found.features[3], found.features[0], atol=2e-3, rtol=2e-3)
     assert not np.allclose(found.features[2], found.features[0], atol=2e-3)
-    with pytest.raises(ConfigError, match="finds no boxes of its own"):
+    with pytest.raises(ConfigError, match="detects no boxes"):
         extract(images, "detect", network, root / "other", **options)
 
 
 def test_a_whole_data_root(root: Path) -> None:
-    one, other = extract_root(root, root / "regions", "tiny", progress=False)
+    one, other = extract_root(root, root / "regions", ExtractorConfig("tiny"), progress=False)
     assert (one.source, one.written, other.source, other.written, other.given) == ("s", 4, "t", 1, None)
     assert one.given is not None and one.given.written == 3
     store = RegionStore(root / "regions")
     assert store.sources() == ["s", "t"] and "t/9" in store and store.has_given("s/2") and not store.has_given("t/9")
     complete = json.loads((root / "regions" / "complete.json").read_text())
     assert complete == {"fingerprint": one.fingerprint, "sources": ["s", "t"], "given": ["one", "two"]}
-    again = extract_root(root, root / "regions", "tiny", progress=False)
+    again = extract_root(root, root / "regions", ExtractorConfig("tiny"), progress=False)
     assert [report.file for report in again] == [None, None]
 
 
 def test_mistakes(root: Path) -> None:
-    with pytest.raises(ConfigError, match="name the data root"):
+    with pytest.raises(ConfigError, match="name their data root"):
         run(root, "given:one", data=None)
     with pytest.raises(ConfigError, match="unknown task 'on'"):
         run(root, "given:on")
     with pytest.raises(ConfigError, match="different features"):
         run(root, ["patches", "given:one"])
-    with pytest.raises(ConfigError, match="gives no boxes of these images"):
+    with pytest.raises(ConfigError, match="gives no boxes for these images"):
         extract(root / "images/t/deep", "given:one", "tiny", root / "o", data=root, source="t")
     with pytest.raises(ConfigError, match="no boxes given"):
         run(root, [])

@@ -14,7 +14,8 @@ from making import FEATURES, regions, write
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.store.arrow_format import record_batch, schema
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import GIVEN, RegionFile, RegionStore
+from twelve.regions.store.region_file import GIVEN, RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.half_precision import as_float32, as_halves, as_tensor
 from twelve.types.regions import Regions
@@ -80,7 +81,7 @@ def test_two_kinds_of_halves_do_not_mix(tmp_path: Path) -> None:
     half = [regions(f"a/{k}", 2) for k in range(20, 23)]
     write_bfloat16(tmp_path / "1" / "a" / "x.arrow", images())
     write(tmp_path / "1" / "a" / "y.arrow", half)
-    with pytest.raises(RegionError, match=r"y\.arrow: made in another way \(float16\) than x.arrow \(bfloat16\)"):
+    with pytest.raises(RegionError, match=r"y\.arrow: made differently \(float16\) from x.arrow \(bfloat16\)"):
         RegionStore(tmp_path / "1").gather(["a/1"])
     write_bfloat16(tmp_path / "2" / "a" / "x.arrow", images())
     write(tmp_path / "2" / "a" / GIVEN / "y.arrow", half)
@@ -88,7 +89,7 @@ def test_two_kinds_of_halves_do_not_mix(tmp_path: Path) -> None:
         RegionStore(tmp_path / "2").gather(["a/1"], given=True)
     write_bfloat16(tmp_path / "3" / "a" / "x.arrow", images())
     write(tmp_path / "3" / "b" / "x.arrow", [regions("b/1")])
-    with pytest.raises(RegionError, match="holds float16, other sources bfloat16"):
+    with pytest.raises(RegionError, match="contains float16, other sources bfloat16"):
         RegionStore(tmp_path / "3").gather(["a/1", "b/1"])
 
 

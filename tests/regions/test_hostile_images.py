@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from making import draw_image
+from making import draw_image, extract, extractor_of
 from PIL import Image, ImageCms, PngImagePlugin
-from small_lookers import CASES, shown
+from small_networks import CASES, shown
 
 from twelve.errors import RegionError
 from twelve.regions import images
-from twelve.regions.extraction.extract import extract
-from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.images import MAX_PIXELS, decode, list_images, open_image
 from twelve.regions.store.region_store import RegionStore
 
@@ -137,7 +135,7 @@ def test_grey_images_of_every_depth_keep_their_contrast(mode: str, tmp_path: Pat
 
 
 def test_turned_once() -> None:
-    """What was turned upright stays so when it is looked at again."""
+    """What was turned upright stays so when it is opened again."""
     image = open_image(oriented(6))
     assert open_image(image).size == image.size == (20, 40)
 
@@ -234,11 +232,11 @@ def test_a_folder_of_everything(kind: str, tmp_path: Path) -> None:
     assert len(done) + len(report.failed) == len(list(folder.iterdir()))
     for key, why in {
         "folder": "is a folder",
-        "pipe": "is no regular file",
+        "pipe": "is not a regular file",
         "loop": "symbolic links",
         "trip": "symbolic links",
         "gone": "No such file",
-        "device": "is no regular file",
+        "device": "is not a regular file",
         "empty": "is empty",
         "bomb": "more than 89,478,485 pixels",
     }.items():
@@ -256,12 +254,12 @@ def test_the_list_of_what_was_left_out_follows_the_last_run(tmp_path: Path) -> N
     draw_image(folder / "a.png")
     (folder / "b.png").write_bytes(b"")
     case = CASES["microworld"]
-    looker = case.make(tmp_path)
+    network = case.make(tmp_path)
     for _ in range(2):
-        report = extract(folder, "detect", looker, tmp_path / "out", progress=False)
+        report = extract(folder, "detect", network, tmp_path / "out", progress=False)
         assert (tmp_path / "out/s/s.failed.tsv").read_text() == "s/b\tb.png: is empty\n"
     draw_image(folder / "b.png", seed=1)
-    report = extract(folder, "detect", looker, tmp_path / "out", progress=False)
+    report = extract(folder, "detect", network, tmp_path / "out", progress=False)
     assert report.written == 1 and not report.failed and not (tmp_path / "out/s/s.failed.tsv").exists()
 
 
@@ -277,33 +275,33 @@ def test_one_odd_image_takes_no_other_with_it(tmp_path: Path, monkeypatch: pytes
     folder = tmp_path / "images" / "s"
     for k in range(5):
         draw_image(folder / f"{k}.png", seed=k)
-    looker = CASES["microworld"].make(tmp_path)
-    odd = looker.prepare(decode(folder / "3.png")).pixels
-    original = looker.look
+    network = CASES["microworld"].make(tmp_path)
+    odd = network.prepare(decode(folder / "3.png")).pixels
+    original = network.encode
 
-    def look(images: list[object]) -> object:
+    def encode(images: list[object]) -> object:
         if any(torch.equal(each.pixels, odd) for each in images):  # type: ignore[attr-defined]
             raise RuntimeError("not this one\nat all")
         return original(images)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(looker, "look", look)
-    report = extract(folder, "detect", looker, tmp_path / "out", progress=False, batch_size=5)
-    assert report.written == 4 and report.failed == {"s/3": "the network cannot look at it (not this one)"}
+    monkeypatch.setattr(network, "encode", encode)
+    report = extract(folder, "detect", network, tmp_path / "out", progress=False, batch_size=5)
+    assert report.written == 4 and report.failed == {"s/3": "the network failed on this image (not this one)"}
 
 
 def test_images_in_memory() -> None:
-    extractor = Extractor(CASES["microworld"].make(Path()), threshold=0.0)
+    extractor = extractor_of(CASES["microworld"].make(Path()), threshold=0.0)
     image = shown(1)
     levels = np.asarray(image)
     chw = torch.from_numpy(levels.copy()).permute(2, 0, 1)
-    expected = extractor.look(image)
+    expected = extractor.extract(image)
     for same_image in (encoded(image, "PNG"), levels, levels / 255, chw, chw.float() / 255, (chw / 255).double()):
-        found = extractor.look(same_image)
+        found = extractor.extract(same_image)
         np.testing.assert_array_equal(found.features, expected.features)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found.boxes, expected.boxes)
-    grey = extractor.look(levels[..., 0])
-    np.testing.assert_array_equal(grey.features, extractor.look(image.getchannel(0)).features)  # type: ignore
-    np.testing.assert_array_equal(grey.features, extractor.look(chw[0]).features)  # type: ignore[arg-type]
+    grey = extractor.extract(levels[..., 0])
+    np.testing.assert_array_equal(grey.features, extractor.extract(image.getchannel(0)).features)  # type: ignore
+    np.testing.assert_array_equal(grey.features, extractor.extract(chw[0]).features)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -325,22 +323,22 @@ def test_images_in_memory() -> None:
     ],
 )
 def test_what_is_no_image(image: object, why: str) -> None:
-    extractor = Extractor(CASES["microworld"].make(Path()))
+    extractor = extractor_of(CASES["microworld"].make(Path()))
     with pytest.raises(RegionError, match=why):
-        extractor.look(image)  # type: ignore[arg-type]
+        extractor.extract(image)  # type: ignore[arg-type]
 
 
 def test_boxes_that_are_none() -> None:
-    extractor = Extractor(CASES["microworld"].make(Path()))
+    extractor = extractor_of(CASES["microworld"].make(Path()))
     for boxes, why in (
         ([[5, 5, 5, 9]], "has no area"),
         ([[9, 5, 5, 9]], "ends before it begins"),
         ([[500, 500, 600, 600]], "is wholly outside its image of 96x64 pixels"),
         ([[0, 0, float("nan"), 4]], "is not finite"),
-        ([0, 0, 4, 4], r"boxes of shape \(4,\) -> give four numbers a box"),
+        ([0, 0, 4, 4], r"found \(4,\) -> give four numbers per box"),
     ):
         with pytest.raises(RegionError, match=why):
-            extractor.look(shown(), boxes)
+            extractor.extract(shown(), boxes)
 
 
 def test_formats_are_plain_decoders() -> None:

@@ -36,7 +36,7 @@ from import_origins import (
 from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions
 from twelve.regions.importers.base import BadRecord, unpickled
-from twelve.regions.store.region_store import RegionFile
+from twelve.regions.store.region_file import RegionFile
 
 pytest.importorskip("lmdb")
 pytest.importorskip("h5py")
@@ -87,7 +87,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "text for features": (lambda: changed(features=np.array([1, 2, 3])), "3 numbers are not 4 rows"),
     "a number for boxes": (lambda: changed(boxes=3), r"boxes of shape \(\)"),
     "ragged lists": (lambda: changed(boxes=[[1, 2, 3, 4], [5]]), "no array"),
-    "words for boxes": (lambda: changed(boxes=[["a", "b", "c", "d"]]), "boxes that are no numbers"),
+    "words for boxes": (lambda: changed(boxes=[["a", "b", "c", "d"]]), "boxes that are not numbers"),
     "no width": (lambda: pickle.dumps({k: v for k, v in lmdb_fields(GOOD[3]).items() if k != "image_w"}), "no image_w"),
     "width of nothing": (lambda: changed(image_w=0), "width: 0 pixels"),
     "height in words": (lambda: changed(image_h="tall"), "height: not a number"),

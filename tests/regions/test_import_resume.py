@@ -20,8 +20,10 @@ from import_origins import lmdb_of, made, tsv_of
 from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions, run
 from twelve.regions.importers.base import Record
+from twelve.regions.store import resumable_writer
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.regions import Regions
 
@@ -38,7 +40,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "MAX_IMAGES", PER_BATCH)
+    monkeypatch.setattr(resumable_writer, "MAX_IMAGES", PER_BATCH)
 
 
 def take(path: Path) -> ImportReport:
@@ -64,9 +66,9 @@ def check(path: Path, report: ImportReport, clean: bytes) -> None:
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tsv_of(tmp_path_factory.mktemp("clean") / "x.tsv", LIST)
-    run.MAX_IMAGES, before = PER_BATCH, run.MAX_IMAGES
+    resumable_writer.MAX_IMAGES, before = PER_BATCH, resumable_writer.MAX_IMAGES
     file = take(path).file
-    run.MAX_IMAGES = before
+    resumable_writer.MAX_IMAGES = before
     assert file is not None
     return file.read_bytes()
 
@@ -131,8 +133,9 @@ def _kill_somewhere(patch: pytest.MonkeyPatch, rng: random.Random) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from twelve.regions.importers import import_regions, run
-run.MAX_IMAGES = 3
+from twelve.regions.importers import import_regions
+from twelve.regions.store import resumable_writer
+resumable_writer.MAX_IMAGES = 3
 path = Path(sys.argv[1])
 import_regions(path, path.parent / "out", source="a", detector="d", progress=False)
 """
@@ -187,7 +190,7 @@ def test_one_batch_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
     take(tsv_of(tmp_path / "1" / "x.tsv", IMAGES))
     assert most[0] == PER_BATCH and alive[0] == 0
     most[0] = 0
-    monkeypatch.setattr(run, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(resumable_writer, "BATCH_BYTES", 1)
     take(tsv_of(tmp_path / "2" / "x.tsv", IMAGES))
     assert most[0] == 1
 

@@ -34,7 +34,8 @@ from twelve.errors import ConfigError, RegionError
 from twelve.regions.importers import import_regions, run
 from twelve.regions.importers.converting import ClassProbabilities
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 
 pytest.importorskip("lmdb")
 pytest.importorskip("h5py")
@@ -211,14 +212,14 @@ def test_an_index_elsewhere(tmp_path: Path) -> None:
 
     path = gqa_h5_of(tmp_path / "gqa", IMAGES, files=1)
     info = (path / "gqa_objects_info.json").rename(tmp_path / "index.json")
-    with pytest.raises(RegionError, match=r"does not say which images .* --index FILE"):
+    with pytest.raises(RegionError, match=r"does not name its images .* --index FILE"):
         take(path, tmp_path / "out")
     take(path, tmp_path / "out", index=info)
     check(tmp_path / "out", IMAGES)
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         file["features"], file["boxes"] = IMAGES[3].features[None], IMAGES[3].boxes[None]
     (tmp_path / "plain_ids.json").write_text(json.dumps(["3"]))
-    with pytest.raises(RegionError, match="the image's size is nowhere: give --index FILE"):
+    with pytest.raises(RegionError, match="the size of the image is unknown: give --index FILE"):
         take(tmp_path / "plain.h5", tmp_path / "out2")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from making import draw_image
 
-from twelve.regions.store.region_store import RegionFile
+from twelve.regions.store.region_file import RegionFile
 
 IMAGES = 24
 
@@ -20,20 +20,20 @@ IMAGES = 24
 SCRIPT = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
-from twelve.regions.extraction import jobs
-from twelve.regions.detectors.shipped import build
+from twelve.regions.store import resumable_writer
 from twelve.regions.extraction.extract import extract
-from twelve.regions.detectors.network import MapLooker
+from twelve.regions.extractor_config import ExtractorConfig
 
-jobs.MAX_IMAGES = 3
+resumable_writer.MAX_IMAGES = 3
 folder, root = Path(sys.argv[1]), Path(sys.argv[2])
-looker, moments = MapLooker(build("microworld", "random")), random.Random(int(sys.argv[3]))
+moments = random.Random(int(sys.argv[3]))
+config = ExtractorConfig("microworld", "random", boxes="detect", threshold=0.0, workers=2, batch_size=2)
 
 def attempt(out, after):
     child = os.fork()
     if not child:
         try:
-            report = extract(folder, "detect", looker, out, workers=2, batch_size=2, threshold=0.0, progress=False)
+            report = extract(folder, out, config, progress=False)
             os._exit(0 if report.written + report.present == len(list(folder.iterdir())) else 3)
         except BaseException:
             import traceback
@@ -44,7 +44,7 @@ def attempt(out, after):
         os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-extract(folder, "detect", looker, root / "warm", workers=2, threshold=0.0, progress=False)
+extract(folder, root / "warm", config, progress=False)
 started = time.monotonic()
 assert attempt(root / "whole", None) == 0
 length, out, kills, resumed = time.monotonic() - started, root / "out0", 0, 0

@@ -9,8 +9,8 @@ import pytest
 import torch
 from making import regions, write
 
-from twelve.regions.extraction import memory as module
-from twelve.regions.extraction.memory import Memory
+from twelve.regions.store import memory as module
+from twelve.regions.store.memory import Memory
 from twelve.regions.store.region_store import RegionStore
 
 

@@ -15,10 +15,11 @@ import pytest
 from making import FEATURES, regions, same, write
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.store import merge as merging
+from twelve.regions.store import resumable_writer
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.merge import combined, merge
-from twelve.regions.store.region_store import GIVEN, RegionFile, RegionStore
+from twelve.regions.store.region_file import GIVEN, RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.regions import Regions
 
@@ -58,7 +59,7 @@ def test_a_folder_is_compacted(tmp_path: Path) -> None:
     files = shards(folder, per_file=1)
     store = RegionStore(tmp_path)
     before = store.gather(["a/7", "a/2"])
-    with pytest.raises(ConfigError, match=r"all\.arrow would stand beside 000\.arrow.*--remove"):
+    with pytest.raises(ConfigError, match=r"all\.arrow would be beside 000\.arrow.*--remove"):
         merge([folder], folder / "all.arrow", progress=False)
     (report,) = merge([folder], folder / "all.arrow", remove=True, progress=False)
     assert report.removed == len(files) and os.listdir(folder) == ["all.arrow"]
@@ -88,7 +89,7 @@ def test_equal_images_are_dropped_and_others_refused(tmp_path: Path) -> None:
     check(tmp_path / "out" / "all.arrow")
     changed = replace(IMAGES[6], scores=IMAGES[6].scores + 1)  # type: ignore[operator]
     third = write(tmp_path / "z.arrow", [IMAGES[5], changed])
-    with pytest.raises(RegionError, match=r"z\.arrow \[a/6\]: the image is other than in .*x\.arrow"):
+    with pytest.raises(RegionError, match=r"z\.arrow \[a/6\]: the image differs from that in .*x\.arrow"):
         merge([first, third], tmp_path / "out2" / "all.arrow", progress=False)
     assert not (tmp_path / "out2").exists()
 
@@ -104,10 +105,10 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
         "columns fewer here, class_probabilities": write(tmp_path / "4.arrow", bare),
     }
     for message, other in others.items():
-        with pytest.raises(RegionError, match=rf"{other.name}: cannot be one with .*x\.arrow: {message}"):
+        with pytest.raises(RegionError, match=rf"{other.name}: cannot be merged with .*x\.arrow: {message}"):
             merge([first, other], tmp_path / "out" / "all.arrow", progress=False)
     given = write(tmp_path / "s" / GIVEN / "x.arrow", IMAGES[4:], fingerprint="g")
-    with pytest.raises(RegionError, match=rf"{GIVEN}/x\.arrow: cannot be one with .*: extractor g here"):
+    with pytest.raises(RegionError, match=rf"{GIVEN}/x\.arrow: cannot be merged with .*: extractor g here"):
         merge([first, given], tmp_path / "out" / "all.arrow", progress=False)
     assert not (tmp_path / "out").exists()
 
@@ -159,7 +160,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("trial", range(8))
 def test_killed_at_any_moment(tmp_path: Path, trial: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "MAX_IMAGES", 3)
+    monkeypatch.setattr(resumable_writer, "MAX_IMAGES", 3)
     folder, rng = tmp_path / "a", random.Random(trial)
     shards(folder)
     write_batch, unlink, left = PartWriter.write, Path.unlink, [rng.randrange(12)]
@@ -184,7 +185,7 @@ def test_killed_at_any_moment(tmp_path: Path, trial: int, monkeypatch: pytest.Mo
 
 
 def test_batches_are_bounded_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(resumable_writer, "BATCH_BYTES", 1)
     merge(shards(tmp_path / "in"), tmp_path / "out" / "all.arrow", progress=False)
     sizes = [len(view.ids) for view in RegionFile(tmp_path / "out" / "all.arrow").views]
     assert max(sizes) == 2  # an image without regions has no size

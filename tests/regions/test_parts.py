@@ -18,7 +18,8 @@ from making import FEATURES, regions, same, write
 from twelve.errors import RegionError
 from twelve.regions.store.arrow_format import schema
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import RegionFile, RegionStore
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter, remove_leftovers
 
 IMAGES = [regions(f"a/{k}", count=k % 4) for k in range(20)]

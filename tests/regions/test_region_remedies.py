@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tiny
 import tiny_model
-from making import draw_image, regions, write
+from making import draw_image, extract, extractor_of, regions, write
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -26,8 +26,6 @@ from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.processor import TwelveProcessor, wordpieces
 from twelve.regions.extract_command import extract_command, usual
-from twelve.regions.extraction.extract import extract
-from twelve.regions.extraction.feature_extractor import Extractor
 from twelve.regions.recipe import KEY, Recipe
 from twelve.regions.sizes import FixedSize, InputSize
 from twelve.regions.store.merge import merge
@@ -174,14 +172,14 @@ def test_without_any_model_the_remedy_names_a_network(root: Path, tmp_path: Path
 def test_kinds_of_boxes_do_not_mix_in_a_source(root: Path) -> None:
     one, two = (root / "images" / "mine" / name for name in ("first", "second"))
     extract(one, "detect", "microworld", root / "regions", progress=False)
-    with pytest.raises(RegionError, match=r"holds other regions \(detect, best 20 of at least 0.15, now grid:6x6\)"):
+    with pytest.raises(RegionError, match=r"contains other regions \(detect, best 20 of at least 0.15, now grid:6x6\)"):
         extract(two, "grid", "microworld", root / "regions", progress=False)
     extract(two, "grid", "microworld", root / "other", progress=False)
     files = [root / "regions" / "mine" / "first.arrow", root / "other" / "mine" / "second.arrow"]
     with pytest.raises(RegionError, match=r"grid:6x6 here, detect, best 20 of at least 0\.15 there"):
         merge(files, root / "merged" / "mine" / "all.arrow", progress=False)
     shutil.copy(files[1], files[0].parent)
-    with pytest.raises(RegionError, match=r"another way \(grid:6x6\) than first\.arrow \(detect, best 20"):
+    with pytest.raises(RegionError, match=r"made differently \(grid:6x6\) from first\.arrow \(detect, best 20"):
         RegionStore(root / "regions").ids("mine")
 
 
@@ -201,12 +199,12 @@ def test_boxes_of_files_are_told_apart_by_what_found_them(
         extract(folder, boxes, "microworld", tmp_path / name, progress=False, max_boxes=2)
     one, two, old = (RegionStore(tmp_path / name) for name in ("one", "two", "old"))
     (made,) = one.made("mine")
-    assert made.recipe is not None and str(made.recipe) == "boxes of files (Alpha, best 2)"
+    assert made.recipe is not None and str(made.recipe) == "boxes from files (Alpha, best 2)"
     processor.region_fingerprints["mine"] = made.fingerprint
     processor.region_recipes["mine"] = made.recipe.to_json()
     processor.check_regions(one, ["mine"])
     processor.check_regions(old, ["mine"])  # it does not say what found its boxes: no reason to refuse it
-    with pytest.raises(RegionError, match=r"boxes of files \(Beta, best 2\).*BOXES: the file of boxes of Alpha"):
+    with pytest.raises(RegionError, match=r"boxes from files \(Beta, best 2\).*BOXES: the file of boxes of Alpha"):
         processor.check_regions(two, ["mine"])
 
 
@@ -218,8 +216,8 @@ def _boxes_only(image: Any) -> Any:
 
 
 def test_a_store_and_a_model_of_before_go_together(root: Path, processor: TwelveProcessor) -> None:
-    """Recipes of older versions lack what found boxes of files, and say everything else."""
-    old = json.loads(Extractor("microworld").recipe().to_json())
+    """Recipes of older versions lack what found boxes from files, and say everything else."""
+    old = json.loads(extractor_of("microworld").recipe().to_json())
     del old["origin"]
     processor.region_fingerprints["mine"] = old["fingerprint"]
     processor.region_recipes["mine"] = json.dumps(old)
@@ -230,11 +228,11 @@ def test_a_store_and_a_model_of_before_go_together(root: Path, processor: Twelve
 
 
 def _recipes() -> Iterator[Recipe]:
-    yield Extractor("microworld", max_boxes=7, threshold=0.05).recipe()
-    yield Extractor("microworld", boxes="grid:3x2").recipe()
-    yield Extractor("microworld", boxes="grid:40/20", input_size=InputSize(short_side=96, max_scale=1.5)).recipe()
-    yield Extractor("timm/test_resnet", weights="random", boxes="grid:64").recipe()
-    yield Extractor("timm/test_vit", weights="random", boxes="patches").recipe()
+    yield extractor_of("microworld", max_boxes=7, threshold=0.05).recipe()
+    yield extractor_of("microworld", boxes="grid:3x2").recipe()
+    yield extractor_of("microworld", boxes="grid:40/20", input_size=InputSize(short_side=96, max_scale=1.5)).recipe()
+    yield extractor_of("timm/test_resnet", weights="random", boxes="grid:64").recipe()
+    yield extractor_of("timm/test_vit", weights="random", boxes="patches").recipe()
 
 
 def test_a_command_says_the_whole_recipe(tmp_path: Path) -> None:
@@ -252,14 +250,14 @@ def test_what_a_command_cannot_say_is_said_beside_it(tmp_path: Path) -> None:
     weights.write_bytes(b"")
     recipe = Recipe.from_json(
         json.dumps(
-            json.loads(Extractor("microworld").recipe().to_json())
+            json.loads(extractor_of("microworld").recipe().to_json())
             | {"weights": "my weights.safetensors", "weights_file": True, "size": {"wide": 224, "high": 224}}
         )
     )
     text = extract_command(recipe, "s", tmp_path)
     assert "--weights WEIGHTS " in text and "WEIGHTS: the path of my weights.safetensors" in text
-    assert "wide 224, high 224 can be asked for in Python alone" in text
-    assert recipe.size == FixedSize(224, 224)
+    assert "wide 224, high 224 can be set only in Python" in text
+    assert recipe.config.input_size == FixedSize(224, 224)
 
 
 def test_tasks_that_give_boxes_say_so() -> None:
@@ -278,4 +276,4 @@ def test_regions_of_two_extractors_name_the_command(tmp_path: Path, known: int) 
     wrong = "ba"[known]
     command = RegionStore(tmp_path).command(wrong, like=recipe)
     assert caught.value.remedy == f"move {tmp_path / wrong} elsewhere and run: {command}"
-    assert f"--backbone {recipe.backbone}" in command and f"images/{wrong}" in command
+    assert f"--backbone {recipe.config.backbone}" in command and f"images/{wrong}" in command

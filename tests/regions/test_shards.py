@@ -8,19 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import draw_image
-from small_lookers import CASES
+from making import draw_image, extract
+from small_networks import CASES
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.detectors.network import Looker
-from twelve.regions.extraction.extract import extract
+from twelve.regions.detectors.feature_extractor import FeatureExtractor
 from twelve.regions.extraction.jobs import ExtractReport
 from twelve.regions.extraction.shards import Shard, local_device, shard_of
 from twelve.regions.store.region_store import RegionStore
 
 
 @pytest.fixture(scope="module")
-def looker(tmp_path_factory: pytest.TempPathFactory) -> Looker:
+def network(tmp_path_factory: pytest.TempPathFactory) -> FeatureExtractor:
     return CASES["microworld"].make(tmp_path_factory.mktemp("none"))
 
 
@@ -31,9 +30,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images" / "s"
 
 
-def run(folder: Path, looker: Looker, out: Path, shard: str | None = None, **options: object) -> ExtractReport:
+def run(
+    folder: Path, network: FeatureExtractor, out: Path, shard: str | None = None, **options: object
+) -> ExtractReport:
     options = {"progress": False, "batch_size": 1, "threshold": 0.0, "max_boxes": 4} | options
-    return extract(folder, "detect", looker, out, shard=shard, **options)  # type: ignore[arg-type]
+    return extract(folder, "detect", network, out, shard=shard, **options)  # type: ignore[arg-type]
 
 
 def test_every_image_is_of_one_part() -> None:
@@ -46,9 +47,9 @@ def test_every_image_is_of_one_part() -> None:
     assert [key for key in ids[:12] if key in Shard(0, 3)] == ["s/4", "s/5", "s/8"]
 
 
-def test_parts_of_a_store(folder: Path, looker: Looker, tmp_path: Path) -> None:
-    whole = run(folder, looker, tmp_path / "whole")
-    reports = [run(folder, looker, tmp_path / "out", f"{index}/3") for index in range(3)]
+def test_parts_of_a_store(folder: Path, network: FeatureExtractor, tmp_path: Path) -> None:
+    whole = run(folder, network, tmp_path / "whole")
+    reports = [run(folder, network, tmp_path / "out", f"{index}/3") for index in range(3)]
     assert [report.file.name for report in reports if report.file] == [f"s-shard-{k}-of-3.arrow" for k in range(3)]
     assert sum(report.written for report in reports) == whole.written == 20
     assert all(1 < report.written < 15 and not report.present for report in reports)
@@ -58,17 +59,17 @@ def test_parts_of_a_store(folder: Path, looker: Looker, tmp_path: Path) -> None:
         np.testing.assert_array_equal(store.get(key).features, one.get(key).features)  # type: ignore[arg-type]
     # Divided otherwise, or not at all, nothing is left to do.
     for shard in ("1/3", "0/2", None):
-        again = run(folder, looker, tmp_path / "out", shard)
+        again = run(folder, network, tmp_path / "out", shard)
         assert again.file is None and again.present == (20 if shard is None else again.present) > 0
 
 
-def test_a_part_without_images(folder: Path, looker: Looker, tmp_path: Path) -> None:
+def test_a_part_without_images(folder: Path, network: FeatureExtractor, tmp_path: Path) -> None:
     for path in sorted(folder.iterdir())[1:]:
         path.unlink()
-    reports = [run(folder, looker, tmp_path / "out", f"{index}/4") for index in range(4)]
+    reports = [run(folder, network, tmp_path / "out", f"{index}/4") for index in range(4)]
     assert sorted(report.written for report in reports) == [0, 0, 0, 1]
     next(folder.iterdir()).write_bytes(b"nothing")
-    reports = [run(folder, looker, tmp_path / "bad", f"{index}/4") for index in range(4)]
+    reports = [run(folder, network, tmp_path / "bad", f"{index}/4") for index in range(4)]
     assert sum(len(report.failed) for report in reports) == 1  # reported; the other parts are none the worse
     assert not list((tmp_path / "bad").rglob("*.arrow"))
 
@@ -76,7 +77,7 @@ def test_a_part_without_images(folder: Path, looker: Looker, tmp_path: Path) -> 
 def test_what_is_named() -> None:
     assert shard_of("0/4", {}) == Shard(0, 4) and shard_of(" 3/4 ", {}) == Shard(3, 4)
     for text in ("4/4", "1", "a/b", "-1/4", "1/0", "", "1/4/5"):
-        with pytest.raises(ConfigError, match=re.escape(" ".join(f"--shard {text} is no part of a whole".split()))):
+        with pytest.raises(ConfigError, match=re.escape(" ".join(f"--shard {text} does not name a part".split()))):
             shard_of(text, {})
 
 
@@ -91,26 +92,28 @@ def test_the_part_of_a_launched_process() -> None:
 
 
 def test_launched_processes_share_the_work(
-    folder: Path, looker: Looker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, network: FeatureExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     written = 0
     for rank in "01":
         monkeypatch.setenv("RANK", rank)
-        written += run(folder, looker, tmp_path / "out").written
+        written += run(folder, network, tmp_path / "out").written
     assert written == 20 and len(os.listdir(tmp_path / "out" / "s")) == 2
 
 
-def test_an_unfinished_part_whose_images_others_have_got(folder: Path, looker: Looker, tmp_path: Path) -> None:
+def test_an_unfinished_part_whose_images_others_have_got(
+    folder: Path, network: FeatureExtractor, tmp_path: Path
+) -> None:
     """Its images would be in the store twice."""
     from twelve.regions.extraction import jobs
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs.PartWriter, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            run(folder, looker, tmp_path / "out", "0/2")
-    run(folder, looker, tmp_path / "out", name="all")
+            run(folder, network, tmp_path / "out", "0/2")
+    run(folder, network, tmp_path / "out", name="all")
     new = next(k for k in range(20, 99) if f"s/{k}" in Shard(0, 2))
     draw_image(folder / f"{new}.png", seed=new)
     with pytest.raises(RegionError, match=r"an unfinished extraction here holds \d+ images that finished files hold"):
-        run(folder, looker, tmp_path / "out", "0/2")
+        run(folder, network, tmp_path / "out", "0/2")

@@ -22,7 +22,8 @@ from twelve.errors import RegionError
 from twelve.regions.store.arrow_format import checksum, record_batch, schema, view
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.merge import merge
-from twelve.regions.store.region_store import BOXES_ONLY, RegionFile, RegionStore, normalise_boxes
+from twelve.regions.store.region_file import BOXES_ONLY, RegionFile
+from twelve.regions.store.region_store import RegionStore, normalise_boxes
 from twelve.types.regions import Regions
 
 
@@ -137,7 +138,7 @@ def test_an_image_twice_is_refused(tmp_path: Path) -> None:
 def test_files_of_two_extractors_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a" / "x.arrow", images()[:6])
     write(tmp_path / "a" / "y.arrow", images()[6:], fingerprint="other")
-    with pytest.raises(RegionError, match=r"another way \(extractor other\) than x\.arrow \(extractor f\)"):
+    with pytest.raises(RegionError, match=r"made differently \(extractor other\) from x\.arrow \(extractor f\)"):
         RegionStore(tmp_path).get("a/1")
 
 
@@ -156,7 +157,7 @@ def test_boxes_without_features_can_be_read_but_not_gathered(tmp_path: Path) -> 
     with pytest.raises(RegionError, match="no region features here"):
         store.gather(["a/3"])
     write(tmp_path / "b" / "x.arrow", images("b"))
-    with pytest.raises(RegionError, match=r"\[a/3\]: this file holds boxes without features .*--boxes"):
+    with pytest.raises(RegionError, match=r"\[a/3\]: this file has boxes without features .*--boxes"):
         store.gather(["b/3", "a/3"])
 
 
@@ -275,7 +276,7 @@ def test_a_file_that_is_cut_while_it_is_open_is_an_error(tmp_path: Path) -> None
     for cut, asked in ((given, True), (path, False)):
         os.truncate(cut, 100)
         for read in (store.gather, lambda ids, given: store.get(ids[0], given=given)):
-            with pytest.raises(RegionError, match=r"x\.arrow: was written over while it was in use .* 100 now"):
+            with pytest.raises(RegionError, match=r"x\.arrow: was overwritten while in use .* 100 now"):
                 read(["a/1"], given=asked)
 
 

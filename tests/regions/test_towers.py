@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_lookers import save_tower, shown
+from making import extractor_of
+from small_networks import save_tower, shown
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.detectors import vision_towers as towers
-from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.detectors import vision_tower
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import InputSize
+
+
+def build(weights: str | None, levels: tuple[str, ...] | None = None) -> vision_tower.VisionTower:
+    return vision_tower.build(ExtractorConfig("transformers", weights, levels=levels))
+
 
 KINDS = ("vit", "clip", "siglip", "registers")
 
@@ -35,8 +41,8 @@ def test_tokens_are_those_of_the_library(kind: str, folders: dict[str, Path]) ->
     inputs = processor(images=image, return_tensors="pt", **options)
     with torch.no_grad():
         hidden = getattr(model, "vision_model", model)(**inputs).last_hidden_state[0]
-    extractor = Extractor("transformers", weights=str(folders[kind]), boxes="patches")
-    found = extractor.look(image)
+    extractor = extractor_of("transformers", weights=str(folders[kind]), boxes="patches")
+    found = extractor.extract(image)
     assert hidden.shape[0] == {"vit": 17, "clip": 17, "siglip": 16, "registers": 21}[kind]
     np.testing.assert_allclose(found.features, hidden[-16:], atol=3e-3)  # type: ignore[arg-type]
     assert found.boxes[5].tolist() == [8, 8, 16, 16]
@@ -45,13 +51,13 @@ def test_tokens_are_those_of_the_library(kind: str, folders: dict[str, Path]) ->
 
 
 def test_sizes(folders: dict[str, Path]) -> None:
-    squashed = Extractor("transformers", weights=str(folders["clip"]), boxes="patches").look(shown(0, (96, 64)))
+    squashed = extractor_of("transformers", weights=str(folders["clip"]), boxes="patches").extract(shown(0, (96, 64)))
     assert len(squashed.boxes) == 16 and squashed.boxes[0].tolist() == [0, 0, 24, 16]
-    kept = Extractor(
+    kept = extractor_of(
         "transformers", weights=str(folders["clip"]), boxes="patches", input_size=InputSize(short_side=48, max_scale=2)
-    ).look(shown(0, (96, 64)))
+    ).extract(shown(0, (96, 64)))
     assert len(kept.boxes) == 6 * 9
-    windows = Extractor("transformers", weights=str(folders["clip"]), boxes="grid:2x2").look(shown(0, (96, 64)))
+    windows = extractor_of("transformers", weights=str(folders["clip"]), boxes="grid:2x2").extract(shown(0, (96, 64)))
     assert windows.features is not None and windows.features.shape == (4, 32)
 
 
@@ -59,22 +65,22 @@ def test_what_is_no_tower(folders: dict[str, Path], tmp_path: Path) -> None:
     import transformers as t
 
     for weights in (None, "random", "pretrained"):
-        with pytest.raises(ConfigError, match="wants to know which network -> name a vision transformer"):
-            towers.build(weights)
+        with pytest.raises(ConfigError, match="needs the name of a network -> name a vision transformer"):
+            build(weights)
     with pytest.raises(ConfigError, match="transformers has no level '8'"):
-        towers.build(str(folders["vit"]), ("8",))
+        build(str(folders["vit"]), ("8",))
     with pytest.raises(RegionError, match="no such folder"):
-        towers.build(str(tmp_path / "none" / "at" / "all"))
+        build(str(tmp_path / "none" / "at" / "all"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(RegionError, match="cannot be read as a model of transformers"):
-        towers.build(str(tmp_path / "empty"))
+        build(str(tmp_path / "empty"))
     config = t.BertConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=9
     )
     t.BertModel(config).save_pretrained(tmp_path / "bert")
     t.ViTImageProcessor().save_pretrained(tmp_path / "bert")
-    with pytest.raises(ConfigError, match="bert is no vision transformer"):
-        towers.build(str(tmp_path / "bert"))
+    with pytest.raises(ConfigError, match="bert is not a vision transformer"):
+        build(str(tmp_path / "bert"))
 
 
 def test_damaged_and_incomplete_weights(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -86,14 +92,14 @@ def test_damaged_and_incomplete_weights(folders: dict[str, Path], tmp_path: Path
     del state["encoder.layer.1.output.dense.bias" if "encoder.layer.1.output.dense.bias" in state else _any(state)]
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(RegionError, match="1 tensors are missing"):
-        towers.build(str(tmp_path))
+        build(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(RegionError, match="cannot be read as a model of transformers"):
-        towers.build(str(tmp_path))
+        build(str(tmp_path))
     (tmp_path / "model.safetensors").unlink()
     torch.save(state, tmp_path / "pytorch_model.bin")  # a pickle is not even opened
     with pytest.raises(RegionError, match="cannot be read as a model of transformers"):
-        towers.build(str(tmp_path))
+        build(str(tmp_path))
 
 
 def _any(state: dict[str, torch.Tensor]) -> str:
@@ -107,5 +113,5 @@ def test_a_network_whose_tokens_are_no_patches(folders: dict[str, Path], tmp_pat
     t.SwinModel(config).save_pretrained(tmp_path)
     settings = json.loads((folders["vit"] / "preprocessor_config.json").read_text())
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ConfigError, match=r"swin (has no token for every patch|does not take images alone)"):
-        towers.build(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"swin (has no token for every patch|needs more than images)"):
+        build(str(tmp_path))

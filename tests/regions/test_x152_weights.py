@@ -18,8 +18,9 @@ from x152_tiny import checkpoint, noise, tiny
 from twelve.errors import RegionError
 from twelve.regions.detectors.x152 import PAPER, X152
 from twelve.regions.detectors.x152.anchors import cell_anchors
+from twelve.regions.detectors.x152.detector import scored
+from twelve.regions.detectors.x152.invented_weights import invented
 from twelve.regions.detectors.x152.network import Network
-from twelve.regions.detectors.x152.recipe import invented
 from twelve.regions.detectors.x152.weights import ANCHORS, original_name, shapes_of
 
 EXTRAS = {
@@ -168,4 +169,5 @@ def test_invented_weights_are_the_same_everywhere_and_give_regions() -> None:
     assert values.flatten()[:2].tolist() == [0.0315888375043869, 0.15501998364925385]
     detector = tiny()
     assert same(tiny(), detector.network.state_dict())
-    assert detector.detect([detector.preprocess(noise(168, 120))], 10)[0].count == 10
+    (found,) = detector.detect(detector.encode([detector.prepare(noise(168, 120))]), 10)
+    assert len(scored(found).boxes) == 10

@@ -13,7 +13,7 @@ import torch
 from twelve import config as configuration
 from twelve.data.prepare import Prepared, prepare
 from twelve.microworld import make as world
-from twelve.regions.extraction import data_root as regions
+from twelve.regions.extraction import extract as regions
 from twelve.settings import RunConfig
 from twelve.study import pretraining
 from twelve.study.arms import ARMS

@@ -120,7 +120,7 @@ def test_a_scene_says_what_the_model_sees(client: TestClient, scenes: list[str],
     assert (found["width"], found["height"]) == (160, 128)
     assert near(found["boxes"], regions.boxes.tolist())
     assert regions.class_ids is not None
-    assert found["labels"] == [predictor.extractor.looker.classes[k] for k in regions.class_ids]
+    assert found["labels"] == [predictor.extractor.network.classes[k] for k in regions.class_ids]
 
 
 def test_a_photograph_on_its_side_is_upright(client: TestClient) -> None:
@@ -169,7 +169,9 @@ def test_who_saw_photographs_too_has_samples_without_a_note(
 ) -> None:
     recipes = predictor.processor.region_recipes
     drawn = Recipe.from_json(recipes["coco"])
-    monkeypatch.setitem(recipes, "flickr30k", replace(drawn, backbone="resnet18").to_json())
+    monkeypatch.setitem(
+        recipes, "flickr30k", replace(drawn, config=replace(drawn.config, backbone="resnet18")).to_json()
+    )
     assert note_for(predictor) is None and samples_for(predictor, 1)
     monkeypatch.delitem(recipes, "coco")
     assert note_for(predictor) is None and not samples_for(predictor, 1)

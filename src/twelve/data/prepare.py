@@ -33,7 +33,8 @@ from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.outputs import Output, get_output
 from twelve.progress import Track
-from twelve.regions.store.region_store import GIVEN, RegionStore
+from twelve.regions.store.region_file import GIVEN
+from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig, TaskSettings
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import FileTask, own_tasks

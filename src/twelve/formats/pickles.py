@@ -220,7 +220,8 @@ def _filled(array: NDArray[Any], state: Any) -> Any:
             raise UnsafePickle("an array of Python objects")
         return raw[0]
     numbers, raw = _checked(raw, dtype, shape)
-    array.__setstate__((1, shape, numbers, np.bool_(fortran), raw))
+    order: Any = bool(fortran)  # numpy's stubs ask for its own bool, which numpy refuses
+    array.__setstate__((1, shape, numbers, order, raw))
     return array
 
 

@@ -22,8 +22,8 @@ from twelve.io.files import replacing
 from twelve.microworld.draw import Style, draw
 from twelve.microworld.scene import COLOURS, HEIGHT, KINDS, PATTERNS, SIZES, WIDTH, Scene, sample_scene
 from twelve.progress import Track
-from twelve.regions.detectors.shipped import Detector, DetectorBackbone, save
-from twelve.regions.extraction.box_sources import MOST, THRESHOLD
+from twelve.regions.detectors.feature_extractor import Prepared
+from twelve.regions.detectors.shipped_detector import MOST, THRESHOLD, Detector, ShippedDetector, save
 from twelve.regions.extraction.pipeline import single_threaded
 
 FIRST_SEED = 0xB0B
@@ -95,7 +95,7 @@ def train_detector(out: Path, seed: int = 0, minutes: float = 8.0) -> Quality:
 
 
 def _fit(detector: Detector, seed: int, steps: int) -> None:
-    backbone = DetectorBackbone(detector, "microworld")
+    backbone = ShippedDetector(detector, "microworld")
     optimizer = torch.optim.AdamW(detector.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
     warmup = min(WARMUP, max(1, steps // 4))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -107,7 +107,7 @@ def _fit(detector: Detector, seed: int, steps: int) -> None:
     with Track("training the detector", steps, "steps") as bar:
         for _ in range(steps):
             pixels, targets = batch([next(images) for _ in range(BATCH)])
-            losses = detector(backbone.prepare(pixels), targets)
+            losses = detector(backbone.normalise(pixels), targets)
             loss = sum(losses.values(), torch.zeros(()))
             if not torch.isfinite(loss):
                 raise FloatingPointError(f"the loss is not finite: {losses}")
@@ -149,21 +149,21 @@ def _target(scene: Scene) -> dict[str, Tensor]:
 
 def measure(detector: Detector, *, seed: int = 0, count: int = 300) -> Quality:
     """Measure a detector on ``count`` unseen images."""
-    backbone = DetectorBackbone(detector, "microworld")
+    backbone = ShippedDetector(detector, "microworld")
     images = scenes(seed, "test")
     found = named = things = detections = 0
-    extent = torch.tensor((WIDTH, HEIGHT, WIDTH, HEIGHT), dtype=torch.float32)
     features: list[Tensor] = []
     truths: list[dict[str, Tensor]] = []
     with Track("measuring the detector", count, "images") as bar:
         for _ in range(count):
             pixels, (target,) = batch([next(images)])
-            maps = backbone.look(pixels)
-            (seen,) = backbone.detect(maps, THRESHOLD, MOST)
-            hits, right = _hits(seen.boxes * extent, seen.class_ids + 1, target)
+            encoded = backbone.encode([Prepared(pixels[0], WIDTH, HEIGHT)])
+            (seen,) = backbone.detect(encoded, MOST, THRESHOLD)
+            assert seen.class_ids is not None
+            hits, right = _hits(seen.boxes, seen.class_ids + 1, target)
             found, named, things = found + hits, named + right, things + len(target["boxes"])
             detections += len(seen.boxes)
-            features.append(backbone.pool(maps, (target["boxes"] / extent)[None])[0])
+            features += backbone.describe(encoded, [target["boxes"]])
             truths.append(target)
             bar.advance()
     half = sum(len(part) for part in features[: count // 2])

@@ -21,14 +21,15 @@ from twelve.parity.extractor_recording import Arrays, Case, Goldens, Statistics,
 from twelve.parity.recording import REMEDY, comparing, largest
 from twelve.parity.report import Difference, report
 from twelve.progress import Track
+from twelve.regions.detectors.feature_extractor import Detections
 from twelve.regions.detectors.x152.anchors import cell_anchors
-from twelve.regions.detectors.x152.detector import X152, Look
+from twelve.regions.detectors.x152.boxes import checked, original_objects
+from twelve.regions.detectors.x152.detector import X152, Encoded, scored
+from twelve.regions.detectors.x152.invented_weights import invented
 from twelve.regions.detectors.x152.network import Network
 from twelve.regions.detectors.x152.pooling import LEVELS, levels_of, pool
 from twelve.regions.detectors.x152.preprocessing import batch, prepare
 from twelve.regions.detectors.x152.proposals import propose
-from twelve.regions.detectors.x152.recipe import invented
-from twelve.regions.detectors.x152.records import Record, as_xyxy, original_objects
 from twelve.regions.detectors.x152.sizes import Sizes
 from twelve.regions.detectors.x152.weights import invent, original_name, shapes_of
 
@@ -124,10 +125,10 @@ class Comparison:
     case: Case
     arrays: Arrays
     detector: X152
-    look: Look
+    encoded: Encoded
     stages: Mapping[str, Tensor]
     proposals: Sequence[tuple[Tensor, Tensor]]
-    records: Sequence[Record]
+    records: Sequence[Detections]
 
     @classmethod
     def of(cls, folder: Path, case: Case, arrays: Arrays, network: Network, sizes: Sizes) -> Comparison:
@@ -140,27 +141,27 @@ class Comparison:
         pixels = batch(images)
         body = network.body(pixels)
         maps = network.pyramid(body)
-        look = Look(images, maps, (pixels.shape[3], pixels.shape[2]))
+        encoded = Encoded(images, maps, (pixels.shape[3], pixels.shape[2]))
         stages = {"x": pixels}
         stages |= {f"C{number + 2}": stage for number, stage in enumerate(body)}
         stages |= {f"P{number + 2}": level for number, level in enumerate(maps)}
         if case.gt_path:
-            given = [as_xyxy(arrays[f"{i}/gt_input"], "xyxy", legacy=True) for i in range(len(images))]
-            proposals = [(boxes, torch.empty(0)) for boxes in detector.scaled(look, given)]
-            records = detector.given(look, given)
+            given = [checked(arrays[f"{i}/gt_input"], legacy=True) for i in range(len(images))]
+            proposals = [(boxes, torch.empty(0)) for boxes in detector.scaled(encoded, given)]
+            records = detector.classify(encoded, given)
         else:
             logits, moves = network.rpn_head(maps)
             stages |= {f"rpn_logits_{number}": value for number, value in enumerate(logits)}
             stages |= {f"rpn_deltas_{number}": value for number, value in enumerate(moves)}
-            proposals = propose(logits, moves, detector.extents(look), sizes)
+            proposals = propose(logits, moves, detector.extents(encoded), sizes)
             records = detector.ranked(
-                look,
+                encoded,
                 [boxes for boxes, _ in proposals],
                 case.num_features,
                 case.args.threshold,
                 background=case.args.background,
             )
-        return cls(case, arrays, detector, look, stages | _head(network, look, arrays), proposals, records)
+        return cls(case, arrays, detector, encoded, stages | _head(network, encoded, arrays), proposals, records)
 
     def differences(self) -> Iterator[Difference]:
         """Compare every stage, the proposals and the records."""
@@ -191,10 +192,12 @@ class Comparison:
             yield Difference(f"{i}/objectness", largest(objectness[order], theirs), PROBABILITY, self._how)
 
     def _recorded(self, i: int) -> Iterator[Difference]:
-        """Compare the record of image i, without rows that lack a score and so a defined order."""
-        ours, count = self.records[i], self.case.num_boxes[i]
-        yield _exact(f"{i}/num_boxes", torch.tensor(ours.count), torch.tensor(count))
-        size = torch.tensor([ours.width, ours.height])
+        """Compare the regions of image i, without rows that lack a score and so a defined order."""
+        ours, image, count = self.records[i], self.encoded.images[i], self.case.num_boxes[i]
+        assert ours.scores is not None and ours.class_ids is not None
+        assert ours.features is not None and ours.class_probabilities is not None
+        yield _exact(f"{i}/num_boxes", torch.tensor(len(scored(ours).boxes)), torch.tensor(count))
+        size = torch.tensor([image.width, image.height])
         yield _exact(f"{i}/image size", size, torch.tensor(self.case.image_wh[i]))
         theirs = self.arrays[f"{i}/bbox"]
         if len(theirs) != len(ours.boxes):
@@ -235,10 +238,10 @@ class Comparison:
         return nearest if torch.equal(nearest.sort().values, plain) else plain
 
 
-def _head(network: Network, look: Look, arrays: Arrays) -> dict[str, Tensor]:
+def _head(network: Network, encoded: Encoded, arrays: Arrays) -> dict[str, Tensor]:
     """Stages of the box head on the recorded proposals."""
-    boxes = [arrays[f"{i}/proposals"] for i in range(len(look.images))]
-    pooled = pool(look.maps, boxes)
+    boxes = [arrays[f"{i}/proposals"] for i in range(len(encoded.images))]
+    pooled = pool(encoded.maps, boxes)
     features, logits = network.describe(pooled)
     return {"pooled": pooled, "fc6": features, "fc7": functional.relu(network.fc7(features)), "logits": logits}
 

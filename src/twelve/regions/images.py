@@ -1,8 +1,7 @@
-"""Finding image files, their ids, and making an upright RGB image of whatever they hold.
+"""Lists image files with their ids, and opens any image as upright RGB.
 
-Nothing that is in a file can stop a run or run a program: only formats whose readers are plain decoders are opened
-(not, for instance, PostScript), the number of pixels is limited before any is decoded, and what is no regular file is
-never opened. Images that are already in memory: :func:`open_image`.
+No file can stop a run or execute a program: only formats with plain decoders are opened (not PostScript, for example),
+the number of pixels is limited before decoding, and only regular files are opened.
 """
 
 from __future__ import annotations
@@ -25,21 +24,20 @@ from PIL import Image, UnidentifiedImageError
 from twelve.errors import RegionError
 from twelve.formats.data_root import image_key
 from twelve.io.image_suffixes import SUFFIXES
+from twelve.regions.sizes import MAX_PIXELS
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""What a file may hold, whatever its suffix says."""
-MAX_PIXELS = 89_478_485
-"""Width times height of the largest image that is decoded: a quarter of a gigabyte of RGB, Pillow's own limit."""
+"""Formats that are opened, whatever the suffix of a file."""
 
 ImageLike: TypeAlias = "Path | str | bytes | Image.Image | NDArray[np.generic] | torch.Tensor"
-"""What :func:`open_image` takes."""
+"""Images that :func:`open_image` accepts."""
 
 MAX_SCANS = 200
-"""Times that a JPEG's data goes over the image. Encoders write ten or so; each costs the time of a whole image."""
+"""Limit for the scans of a JPEG. Encoders write about ten; decoding one takes as long as a whole image."""
 
 _ORIENTATION = 0x0112
 _SCAN = b"\xff\xda"
-"""Where a scan of a JPEG begins; its data never holds these two bytes."""
+"""The marker of a scan in a JPEG; its data never contains these two bytes."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -54,11 +52,11 @@ _TOO_MANY = "{} more than {:,} pixels"
 
 
 class TooLarge(ValueError):
-    """An image of more pixels than are decoded."""
+    """An image with more pixels than allowed."""
 
 
 def source_of(folder: Path) -> str:
-    """The image source a folder stands for: what follows ``images`` in its path, else the folder's own name."""
+    """The image source of a folder: what follows ``images`` in its path, else the folder's name."""
     parts = folder.resolve().parts
     if "images" in parts[:-1]:
         last = len(parts) - 1 - parts[::-1].index("images")
@@ -68,21 +66,21 @@ def source_of(folder: Path) -> str:
 
 
 def image_id(path: Path, source: str) -> str:
-    """The id of the image in a file: its source and the key of data roots
+    """The id of the image in a file: the source, and the key used in data roots
     (:func:`twelve.formats.data_root.image_key`)."""
     return printable(f"{source}/{image_key(path.stem)}")
 
 
 def printable(text: str) -> str:
-    """A file name that is not UTF-8 has no text of its own; what cannot be written of it is spelt out."""
+    """``text`` with backslash escapes for what UTF-8 cannot encode; file names need not be UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
-    """What is named like an image file, by id, sorted by name within each folder (subfolders are not entered).
+    """Files with an image suffix by id, sorted by name within each folder. Subfolders are not searched.
 
     Raises:
-        RegionError: a folder is missing or empty, or two files have the same id.
+        RegionError: a folder is missing or has no images, or two files have the same id.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -101,48 +99,24 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     return found
 
 
-class TooManyPieces(ValueError):
-    """A file's bytes that are read in more pieces than allowed."""
+def open_image(image: ImageLike | io.BytesIO, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
+    """Open an image from a path, the bytes of a file, a Pillow image, or an array, as RGB.
 
-
-class Pieces(io.BytesIO):
-    """A file's bytes that can be read a limited number of times.
-
-    Headers are read piece by piece in Python: millions of empty comments before a few pixels cost half a minute.
-    """
-
-    def __init__(self, data: bytes | bytearray | memoryview, max_reads: int) -> None:
-        super().__init__(data)
-        self.left = max_reads
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file; raises TooManyPieces once it was called more often than allowed."""
-        self.left -= 1
-        if self.left < 0:
-            raise TooManyPieces("the image is made of too many pieces")
-        return super().read(size)
-
-
-def open_image(
-    image: ImageLike, max_pixels: int = MAX_PIXELS, *, raw: bool = False, max_reads: int | None = None
-) -> Image.Image:
-    """An RGB image from a path, a file's bytes, a Pillow image, or an array.
-
-    Arrays are (H, W, 3) or (H, W), tensors (3, H, W) or (H, W): uint8, or floats in 0..1.
+    Arrays are (H, W, 3) or (H, W), tensors (3, H, W) or (H, W), of uint8, or of floats in 0..1.
 
     Args:
         raw: leave a file or a Pillow image as Pillow opens it, neither upright nor RGB.
-        max_reads: how many pieces a file's bytes may be read in; by default any number.
 
     Raises:
-        OSError, ValueError, SyntaxError: it is not a whole image; says why.
-        TypeError: it is nothing of these.
+        OSError, ValueError, SyntaxError: it is not a complete image.
+        TypeError: it is none of these types.
     """
     if isinstance(image, (str, Path)):
         return decode(Path(image), max_pixels, raw=raw)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        file = io.BytesIO(image) if max_reads is None else Pieces(image, max_reads)
-        return _decoded(file, max_pixels, raw)
+        image = io.BytesIO(image)
+    if isinstance(image, io.BytesIO):
+        return _decoded(image, max_pixels, raw)
     if isinstance(image, Image.Image):
         _check_pixels(image.size, max_pixels)
         return image if raw else _rgb(_upright(image))
@@ -155,21 +129,22 @@ def open_image(
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
-    """An RGB image, upright (EXIF), opened by its content and not its suffix; of several frames, the first.
+    """Decode an image file as RGB, upright (EXIF). Its content determines the format; of several frames, the first is
+    used.
 
     Args:
-        max_pixels: width times height of the largest image that is decoded.
-        raw: as Pillow opens it, neither upright nor RGB.
+        max_pixels: larger images are refused.
+        raw: leave the image as Pillow opens it, neither upright nor RGB.
 
     Raises:
-        OSError, ValueError, SyntaxError: it is not a whole image; says why.
+        OSError, ValueError, SyntaxError: it is not a complete image.
     """
     try:
         found = os.stat(path)
     except OSError as error:
         raise ValueError(error.strerror or "cannot be opened") from error
     if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
-        raise ValueError("is a folder" if stat.S_ISDIR(found.st_mode) else "is no regular file")
+        raise ValueError("is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file")
     if not found.st_size:
         raise ValueError("is empty")
     with open(path, "rb") as file:
@@ -186,16 +161,16 @@ def _decoded(file: BinaryIO, max_pixels: int, raw: bool) -> Image.Image:
 
 
 def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
-    """The image, its header read."""
-    # Pillow's limit belongs to the whole program, as do the filters of warnings: one thread at a time changes them.
+    """Open an image and read its header."""
+    # Pillow's limit and the warning filters are global: one thread at a time changes them.
     with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an image beyond the limit is an error a moment later, not a warning
+        warnings.simplefilter("ignore")  # an image beyond the limit is an error, not a warning
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
             Image.init()
             return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
         except UnidentifiedImageError as error:
-            raise ValueError("cannot identify image file (it holds no kind of image that is read)") from error
+            raise ValueError("cannot identify image file (it is not in a supported format)") from error
         except Image.DecompressionBombError as error:
             raise TooLarge(_TOO_MANY.format("it has", max_pixels)) from error
         finally:
@@ -203,7 +178,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
 
 
 def _check_pixels(size: Sequence[int], max_pixels: int) -> None:
-    """Refuse too many pixels before any is decoded or copied, and none at all."""
+    """Refuse too many pixels, or none, before any is decoded or copied."""
     if math.prod(size) > max_pixels:
         raise TooLarge(_TOO_MANY.format(f"{'x'.join(map(str, size))} are", max_pixels))
     if not math.prod(size):
@@ -211,7 +186,7 @@ def _check_pixels(size: Sequence[int], max_pixels: int) -> None:
 
 
 def _check_scans(file: BinaryIO) -> None:
-    """Refuse a JPEG of thousands of scans: a file of megabytes would be decoded for minutes."""
+    """Refuse a JPEG with thousands of scans, which would take minutes to decode."""
     place = file.tell()
     file.seek(0)
     scans = file.read().count(_SCAN)
@@ -223,23 +198,23 @@ def _check_scans(file: BinaryIO) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_ORIENTATION)
-    except Exception:  # junk where EXIF data should be raises nearly anything, and the pixels are whole all the same
+    except Exception:  # invalid EXIF data raises nearly anything, but the pixels are complete
         return image
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     if turn is None:
         return image
     turned = image.transpose(turn)
-    # Without what says how it lay, or it would be turned again where it is looked at next.
+    # Without its orientation, or the next reader would rotate it again.
     turned.info = {key: value for key, value in image.info.items() if key == "transparency"}
     return turned
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """To RGB; transparency shows white, as a page would."""
+    """Convert to RGB; transparent pixels become white."""
     if image.mode == "RGB":
         return image
     if image.mode[0] in "IF":
-        # Pillow clips modes of more than 8 bits to 0..255 instead of scaling them.
+        # Pillow clips modes with more than 8 bits to 0..255 instead of scaling them.
         values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         top = max(float(values.max(initial=0.0)), 255.0)
         return Image.fromarray((values * (255.0 / top)).clip(0, 255).astype(np.uint8)).convert("RGB")
@@ -251,12 +226,12 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _array(tensor: torch.Tensor, max_pixels: int) -> NDArray[np.generic]:
-    """(H, W, 3) or (H, W) from a tensor; raises ValueError for one that no array can be made of."""
+    """(H, W, 3) or (H, W) from a tensor; raises ValueError for a tensor that cannot become an array."""
     try:
         _check_pixels(tensor.shape[-2:], max_pixels)
         values = tensor.detach().cpu()
         array: NDArray[np.generic] = (values.permute(1, 2, 0) if values.dim() == 3 else values).float().numpy()
-    except (RuntimeError, TypeError) as error:  # of a layout without values, sparse, nested or quantised
+    except (RuntimeError, TypeError) as error:  # a meta, sparse, nested or quantised tensor
         raise ValueError(f"a tensor that is no array: {str(error).splitlines()[0]}") from error
     if values.is_floating_point():
         return array
@@ -264,7 +239,7 @@ def _array(tensor: torch.Tensor, max_pixels: int) -> NDArray[np.generic]:
 
 
 def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(H, W, 3) or (H, W) uint8 from an array of an image; raises ValueError for any other array."""
+    """(H, W, 3) or (H, W) uint8 from the array of an image; raises ValueError for any other array."""
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):

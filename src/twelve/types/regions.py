@@ -38,7 +38,15 @@ class Regions:
     class_probabilities: NDArray[np.float16] | None = None
 
 
-_OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
+OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
+
+
+def select(regions: Regions, rows: slice | NDArray[np.int64]) -> Regions:
+    """Some regions of an image, in the order of ``rows``; a slice gives views."""
+    optional: dict[str, Any] = {
+        name: None if part is None else part[rows] for name in OPTIONAL for part in (getattr(regions, name),)
+    }
+    return replace(regions, boxes=regions.boxes[rows], **optional)
 
 
 class RegionReader(Protocol):
@@ -53,12 +61,13 @@ class RegionReader(Protocol):
 
 def first_regions(regions: Regions, most: int | None) -> Regions:
     """The first ``most`` regions of an image, as views; None keeps all."""
-    if most is None or len(regions.boxes) <= most:
-        return regions
-    optional: dict[str, Any] = {
-        name: None if part is None else part[:most] for name in _OPTIONAL for part in (getattr(regions, name),)
-    }
-    return replace(regions, boxes=regions.boxes[:most], **optional)
+    return regions if most is None or len(regions.boxes) <= most else select(regions, slice(most))
+
+
+def distinct_rows(boxes: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(K,) rows of (R, 4) boxes: each box once, at its first position."""
+    _, first = np.unique(boxes, axis=0, return_index=True)
+    return np.sort(first)
 
 
 def joined(parts: Sequence[Regions]) -> Regions:
@@ -66,7 +75,7 @@ def joined(parts: Sequence[Regions]) -> Regions:
     if len(parts) == 1:
         return parts[0]
     optional: dict[str, Any] = {}
-    for name in _OPTIONAL:
+    for name in OPTIONAL:
         columns = [getattr(part, name) for part in parts]
         optional[name] = None if any(column is None for column in columns) else np.concatenate(columns)
     return replace(parts[0], boxes=np.concatenate([part.boxes for part in parts]), **optional)

@@ -170,7 +170,7 @@ def said(result: Result) -> dict[str, Any]:
 
 def seen(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
     """What the model sees of an image."""
-    regions, classes = scene.regions, service.predictor.extractor.looker.classes
+    regions, classes = scene.regions, service.predictor.extractor.network.classes
     labels = None
     if regions.class_ids is not None and len(classes):
         labels = [classes[k] if 0 <= k < len(classes) else "thing" for k in map(int, regions.class_ids)]

@@ -54,7 +54,7 @@ def _drawn(predictor: Predictor) -> list[bool]:
         recipes = [Recipe.from_json(recipe) for recipe in predictor.processor.region_recipes.values()]
     except RegionError:
         return []
-    return [recipe.backbone == BACKBONE for recipe in recipes]
+    return [recipe.config.backbone == BACKBONE for recipe in recipes]
 
 
 def _samples(count: int) -> Iterator[Sample]:

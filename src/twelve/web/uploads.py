@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 
 from PIL import Image
 
-from twelve.regions.images import Pieces, TooManyPieces, open_image
+from twelve.regions.images import open_image
 from twelve.web.limits import Limits
 from twelve.web.problems import ServiceError
 
@@ -26,6 +27,28 @@ MAX_STRETCH = 50
 """Longer side by shorter side: a sliver would become millions of pixels where it is enlarged to be looked at."""
 MAX_READS = 200_000
 """Pieces that an image is read in: a GIF of 16 MB has 125,000, a PNG of 16 MB hardly more than 10,000."""
+
+
+class TooManyPieces(ValueError):
+    """The bytes of a file were read in more pieces than allowed."""
+
+
+class Pieces(io.BytesIO):
+    """The bytes of a file, readable a limited number of times.
+
+    Pillow reads headers piece by piece in Python; millions of empty comments before a few pixels take half a minute.
+    """
+
+    def __init__(self, data: bytes, max_reads: int) -> None:
+        super().__init__(data)
+        self.left = max_reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read like any file; raises TooManyPieces after the allowed number of calls."""
+        self.left -= 1
+        if self.left < 0:
+            raise TooManyPieces("the image is made of too many pieces")
+        return super().read(size)
 
 
 def check(data: bytes, limits: Limits) -> int:
@@ -69,7 +92,7 @@ def decoded(data: bytes, limits: Limits) -> Image.Image:
         ServiceError: 422; it is not whole.
     """
     try:
-        return open_image(data, limits.max_pixels, max_reads=MAX_READS)
+        return open_image(Pieces(data, MAX_READS), limits.max_pixels)
     except MemoryError:
         raise
     except TooManyPieces:

@@ -1,25 +1,28 @@
-"""Batch norms folded into the convolutions before them: the same features, sooner."""
+"""Folds batch norms into the convolutions before them: the same features, faster."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-if TYPE_CHECKING:
-    from twelve.regions.detectors.backbones import Backbone
-
 _PROBE = 96
-"""Pixels of the image that is pushed through a network to see what follows what."""
+"""Side of the image that is run through a network to find which norm follows which convolution, in pixels."""
 
 
-def fold_norms(backbone: Backbone) -> int:
-    """Fold each batch norm that directly follows a convolution into it; returns how many were folded.
+def fold_norms(backbone: Any) -> int:
+    """Fold each batch norm that directly follows a convolution into it.
 
-    Which norm follows which convolution is seen by pushing an image through. If anything else also reads a folded
-    convolution's output the result changes; then the network is left as it was.
+    A probe image shows which norm follows which convolution. If something else also reads the output of a folded
+    convolution, the result changes; the network is then left unchanged.
+
+    Args:
+        backbone: a module with a method ``maps``: (I, 3, H, W) -> list of (I, C, h, w).
+
+    Returns:
+        The number of norms folded.
     """
     made: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}
     pairs: list[tuple[nn.Conv2d, str]] = []
@@ -53,7 +56,7 @@ def fold_norms(backbone: Backbone) -> int:
             assert isinstance(norm, nn.BatchNorm2d)
             folded = fuse_conv_bn_eval(conv, norm)
             conv.weight, conv.bias = folded.weight, folded.bias
-            # timm's norms carry the activation that follows them.
+            # timm's norms include the activation that follows them.
             _replace(backbone, path, getattr(norm, "act", nn.Identity()))
         after = backbone.maps(probe)
         if all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(b.std())) for a, b in zip(after, before, strict=True)):

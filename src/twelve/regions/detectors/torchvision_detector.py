@@ -1,9 +1,9 @@
-"""Any detection model of torchvision, by name: its boxes, scores and classes, and a feature of every box.
+"""Any detection model of torchvision, by name: its boxes, scores and classes, and the features of any box.
 
-Two-stage models (the R-CNNs) describe a box by what their box head makes of it, the vector that classes are told from.
-One-stage models (RetinaNet, FCOS, SSD) have no such vector: their feature maps are averaged over the box, level by
-level. Images are normalised, resized and padded by the model's own transform, so that what is found is what
-``model([image])`` finds.
+Two-stage models (the R-CNNs) describe a box by the output of their box head, the vector that classes are predicted
+from. One-stage models (RetinaNet, FCOS, SSD) have no such vector: their feature maps are averaged over the box, level
+by level. The model's own transform normalises, resizes and pads images, so the detections are those of
+``model([image])``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from torchvision.models.detection.image_list import ImageList
 
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.detectors import weights as weight_files
-from twelve.regions.detectors.backbones import CODE_VERSION
+from twelve.regions.detectors.feature_extractor import CODE_VERSION, Detections, FeatureExtractor, Prepared, lacking
 from twelve.regions.detectors.folding import fold_norms
-from twelve.regions.detectors.network import Found, Looker, Pixels, Prepared
 from twelve.regions.detectors.pooling import pool_boxes
+from twelve.regions.extractor_config import ExtractorConfig
+from twelve.regions.sizes import InputSize
 
 COCO_LABELS = 91
-"""Columns of torchvision's own detection weights."""
+"""Classes in torchvision's own detection weights."""
 
 _SCORES = (
     "roi_heads.box_predictor.cls_score.weight",
@@ -38,27 +39,33 @@ _SCORES = (
     "head.classification_head.module_list.0.weight",
     "head.classification_head.module_list.0.1.weight",
 )
-"""Where models keep the classes' weights; their length grows in proportion with the number of classes."""
+"""Names of the class weights; their length is proportional to the number of classes."""
 
 _NO_EPSILON = frozenset(f"{kind}_resnet50_fpn" for kind in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet"))
-"""Models whose published weights torchvision runs with batch norms that add nothing to the variance."""
+"""Models whose published weights torchvision runs with an epsilon of 0 in batch norms."""
 
 _PROBE = 320
-"""Pixels of the image that is pushed through a trunk to learn the channels of its maps."""
+"""Side of the image that is run through a trunk to find the channels of its maps, in pixels."""
 
 
 def names() -> list[str]:
-    """The models there are."""
+    """Names of the detection models of torchvision."""
     found: list[str] = torchvision.models.list_models(module=torchvision.models.detection)
     return found
 
 
+def knows(name: str) -> bool:
+    """Whether ``NAME`` or ``torchvision/NAME`` is a detection model."""
+    return name.removeprefix("torchvision/") in names()
+
+
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """Feature maps of images of one size, and what their boxes are counted in.
+class _Encoded:
+    """Feature maps of images of one size.
 
     Attributes:
-        scales: (I, 4) pixels of the network's input for one of the image: x, y, x, y.
+        images: the padded network input.
+        scales: (I, 4) pixels of the network's input per pixel of the image: x, y, x, y.
     """
 
     maps: OrderedDict[str, Tensor]
@@ -66,30 +73,31 @@ class _Seen:
     scales: Tensor
 
 
-class TorchvisionDetector(Looker):
-    """A detection model as a source of boxes and of features.
+class TorchvisionDetector(FeatureExtractor):
+    """A detection model as a source of boxes and features.
 
     Args:
         network: in evaluation mode.
-        weights_hash: of its weights, before anything was folded.
-        classes: the labels' names, label 0 first.
+        weights_hash: of its weights, before norms were folded.
+        classes: names of the labels, label 0 first.
     """
 
     def __init__(self, network: Any, name: str, weights_hash: str, classes: Sequence[str]) -> None:
+        super().__init__()
         self.network: Any = network
         self.name, self._hash = f"torchvision/{name}", weights_hash
         self.two_stage = hasattr(network, "roi_heads")
-        self.knows_probabilities = self.two_stage
+        self.has_probabilities = self.two_stage
         self._transform: Any = self.network.transform
         self._kept = threading.local()  # several threads may run the network at once
         trunk = _Trunk(self.network.backbone, self._kept)
         if any(isinstance(module, nn.BatchNorm2d) for module in trunk.modules()):
-            fold_norms(trunk)  # type: ignore[arg-type]
+            fold_norms(trunk)
         self.network.backbone, self.network.transform = trunk, _Ready(self._kept)
         if self.two_stage:
             for kind in ("mask", "keypoint"):
                 if hasattr(self.network.roi_heads, f"{kind}_roi_pool"):
-                    setattr(self.network.roi_heads, f"{kind}_roi_pool", None)  # it is not even computed then
+                    setattr(self.network.roi_heads, f"{kind}_roi_pool", None)  # skips the masks and keypoints
             self._limits: Any = self.network.roi_heads
             self.classes = tuple(classes[1:])
             self.feature_size = self.network.roi_heads.box_predictor.cls_score.in_features
@@ -101,64 +109,66 @@ class TorchvisionDetector(Looker):
         network.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def prepare(self, image: Image.Image) -> Pixels:
+    def prepare(self, image: Image.Image) -> Prepared:
         levels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float().div(255)
         resized, _ = self._transform.resize(self._transform.normalize(levels), None)
-        return Pixels(resized, *image.size)
+        return Prepared(resized, *image.size)
 
     @torch.inference_mode()
-    def look(self, images: Sequence[Prepared]) -> _Seen:
+    def encode(self, images: Sequence[Prepared]) -> _Encoded:
         device = next(self.network.parameters()).device
         height, width = images[0].pixels.shape[1:]
         pixels = self._transform.batch_images([image.pixels for image in images], self._transform.size_divisible)
         pixels = pixels.to(device).contiguous(memory_format=torch.channels_last)
         scales = torch.tensor([[width / p.width, height / p.height] * 2 for p in images], device=device)
         maps = self.network.backbone(pixels)
-        return _Seen(maps, ImageList(pixels, [(height, width)] * len(images)), scales)
+        return _Encoded(maps, ImageList(pixels, [(height, width)] * len(images)), scales)
 
     @torch.inference_mode()
-    def detect(self, seen: _Seen, most: int, threshold: float) -> list[Found]:
+    def detect(self, encoded: _Encoded, most: int, threshold: float) -> list[Detections]:
         self._limits.score_thresh, self._limits.detections_per_img = threshold, most
-        self._kept.maps, self._kept.images = seen.maps, seen.images
+        self._kept.maps, self._kept.images = encoded.maps, encoded.images
         try:
-            found = self.network(list(seen.images.tensors))
+            found = self.network(list(encoded.images.tensors))
         finally:
             del self._kept.maps, self._kept.images
-        first = 1 if self.two_stage else 0  # the background is no class there
+        first = 1 if self.two_stage else 0  # label 0 is the background
         results = []
-        for each, scale, sizes in zip(found, seen.scales, self._sizes(seen), strict=True):
+        for each, scale, sizes in zip(found, encoded.scales, self._sizes(encoded), strict=True):
             boxes = (each["boxes"] / scale).clamp(min=torch.zeros_like(sizes), max=sizes)
-            results.append(Found(boxes, each["scores"], each["labels"] - first))
+            results.append(Detections(boxes, each["scores"], each["labels"] - first))
         return results
 
     @staticmethod
-    def _sizes(seen: _Seen) -> Tensor:
-        """(I, 4) width and height of the images, twice."""
-        height, width = seen.images.image_sizes[0]
-        return (seen.scales.new_tensor([width, height] * 2) / seen.scales).round()
+    def _sizes(encoded: _Encoded) -> Tensor:
+        """(I, 4) width, height, width, height of the images."""
+        height, width = encoded.images.image_sizes[0]
+        return (encoded.scales.new_tensor([width, height] * 2) / encoded.scales).round()
 
     @torch.inference_mode()
-    def describe(self, seen: _Seen, boxes: Sequence[Tensor]) -> list[Tensor]:
-        scaled = [own.to(scale) * scale for own, scale in zip(boxes, seen.scales, strict=True)]
+    def describe(self, encoded: _Encoded, boxes: Sequence[Tensor]) -> list[Tensor]:
+        scaled = [own.to(scale) * scale for own, scale in zip(boxes, encoded.scales, strict=True)]
         counts = [len(own) for own in boxes]
         if not sum(counts):
-            return [seen.scales.new_zeros(0, self.feature_size) for _ in boxes]
+            return [encoded.scales.new_zeros(0, self.feature_size) for _ in boxes]
         if self.two_stage:
             heads = self.network.roi_heads
-            features = heads.box_head(heads.box_roi_pool(seen.maps, scaled, seen.images.image_sizes))
+            features = heads.box_head(heads.box_roi_pool(encoded.maps, scaled, encoded.images.image_sizes))
             return list(features.split(counts))
-        height, width = seen.images.tensors.shape[2:]  # the maps span the padding too
-        extent = seen.scales.new_tensor((width, height, width, height))
+        height, width = encoded.images.tensors.shape[2:]  # the maps span the padding too
+        extent = encoded.scales.new_tensor((width, height, width, height))
         found = []
         for number, own in enumerate(scaled):
-            levels = [pool_boxes(level[number : number + 1], (own / extent)[None])[0] for level in seen.maps.values()]
+            levels = [
+                pool_boxes(level[number : number + 1], (own / extent)[None])[0] for level in encoded.maps.values()
+            ]
             found.append(torch.cat(levels, dim=-1))
         return found
 
     @torch.inference_mode()
     def probabilities(self, features: Tensor) -> Tensor:
         if not self.two_stage:
-            return super().probabilities(features)
+            raise lacking(self.name, "probabilities")
         found: Tensor = self.network.roi_heads.box_predictor.cls_score(features).softmax(-1)
         return found
 
@@ -174,13 +184,9 @@ class TorchvisionDetector(Looker):
             "code": CODE_VERSION,
         }
 
-    def to(self, device: torch.device) -> TorchvisionDetector:
-        self.network.to(device)
-        return self
-
 
 class _Trunk(nn.Module):
-    """The network below the heads; gives back the maps of :meth:`TorchvisionDetector.look` where those are at hand."""
+    """The network below the heads; returns the maps of :meth:`TorchvisionDetector.encode` instead, if they are kept."""
 
     def __init__(self, network: nn.Module, kept: Any) -> None:
         super().__init__()
@@ -197,7 +203,7 @@ class _Trunk(nn.Module):
 
 
 class _Ready(nn.Module):
-    """Stands where a model has its transform: the images are ready, the boxes stay in the network's own pixels."""
+    """Replaces a model's transform: the images are ready, and boxes stay in pixels of the network's input."""
 
     def __init__(self, kept: Any) -> None:
         super().__init__()
@@ -210,26 +216,27 @@ class _Ready(nn.Module):
         return result
 
 
-def build(name: str, weights: str | None, *, short_side: int | None = None, seed: int = 0) -> TorchvisionDetector:
-    """The model ``name`` in evaluation mode, batch norms of its trunk folded into the convolutions before them.
+def build(config: ExtractorConfig, *, seed: int = 0) -> TorchvisionDetector:
+    """Build the model ``config.backbone`` in evaluation mode, with the batch norms of its trunk folded.
+
+    ``config.weights`` may be those of a model trained on other classes. Of ``config.input_size``, the short side
+    counts.
 
     Args:
-        weights: a file or ``package:NAME`` (:func:`twelve.regions.detectors.weights.resolve`), also of a model
-            trained on other classes; ``pretrained`` (torchvision's download); or ``random`` (untrained, from ``seed``).
-        short_side: pixels of an image's short side in the network; None as the model was trained.
+        seed: for ``random`` weights.
 
     Raises:
-        ConfigError: no weights given, or they cannot be downloaded.
-        RegionError: the weights are damaged or of another model.
+        ConfigError: no weights are given, they cannot be downloaded, or the model takes images of one size only.
+        RegionError: the weights are damaged or belong to another model.
     """
-    if not weights:
-        raise ConfigError(
-            "no weights given", remedy="give --weights FILE, package:NAME, pretrained, or random to try things out"
-        )
+    name, weights = config.backbone.removeprefix("torchvision/"), weight_files.required(config.weights)
     published = torchvision.models.get_model_weights(name).DEFAULT
     state: Mapping[str, Tensor] | None = None
     if weights == "pretrained":
-        state = _download(name, published)
+        try:
+            state = published.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            raise weight_files.no_download(name, error) from error
     elif weights != "random":
         state = weight_files.read(weight_files.resolve(weights))
     with torch.random.fork_rng(devices=[]):
@@ -241,25 +248,15 @@ def build(name: str, weights: str | None, *, short_side: int | None = None, seed
             for module in network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eps = 0.0
-    if short_side is not None:
-        _resize(network, name, short_side)
+    if isinstance(config.input_size, InputSize):
+        _resize(network, name, config.input_size.short_side)
     network.eval().requires_grad_(False)
     classes = published.meta["categories"] if count == COCO_LABELS else [str(label) for label in range(count)]
     return TorchvisionDetector(network, name, weight_files.content_hash(network), classes)
 
 
-def _download(name: str, published: Any) -> Mapping[str, Tensor]:
-    try:
-        state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(
-            f"cannot download the weights of {name} ({error})", remedy="give a local file as --weights"
-        ) from error
-    return state
-
-
 def _create(name: str, state: Mapping[str, Tensor] | None) -> tuple[nn.Module, int]:
-    """The model with as many labels as the weights have, and their number."""
+    """The model with as many labels as the weights have, and the number of labels."""
 
     def model(count: int) -> nn.Module:
         found: nn.Module = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=count)

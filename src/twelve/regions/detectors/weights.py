@@ -1,4 +1,4 @@
-"""Finding a network's weights and bringing them to the network's own names. Nothing from a file is executed."""
+"""Finds a network's weights and maps them to the network's own names. Nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,32 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 PACKAGE = "package:"
 
 _CLASSIFIERS = ("classifier.", "fc.", "head.fc.", "head.weight", "head.bias", "heads.")
-"""Where the usual networks keep what comes after their features."""
+"""Names of the layers after the features in common networks."""
+
+
+def required(weights: str | None) -> str:
+    """``weights``, which a network needs.
+
+    Raises:
+        ConfigError: none are given.
+    """
+    if not weights:
+        raise ConfigError(
+            "no weights given", remedy="give --weights FILE, package:NAME, pretrained, or random to try things out"
+        )
+    return weights
+
+
+def no_download(name: str, error: Exception) -> ConfigError:
+    """The error for weights that cannot be downloaded."""
+    return ConfigError(f"cannot download the weights of {name} ({error})", remedy="give a local file as --weights")
 
 
 def resolve(weights: str) -> Path:
-    """The weight file that ``weights`` names: a path, or ``package:NAME`` for a Python package that carries one.
+    """The file that ``weights`` names: a path, or ``package:NAME`` for a Python package that contains one.
 
     Raises:
-        ConfigError: the package is not installed, or carries no weights, or several.
+        ConfigError: the package is not installed, or does not contain exactly one weight file.
     """
     if not weights.startswith(PACKAGE):
         return Path(weights)
@@ -38,7 +56,7 @@ def resolve(weights: str) -> Path:
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
         raise ConfigError(
-            f"package {name} should carry one weight file ({', '.join(SUFFIXES)}), found: {listed}",
+            f"package {name} should contain one weight file ({', '.join(SUFFIXES)}), found: {listed}",
             file=folder,
             remedy="name the file itself as --weights",
         )
@@ -46,12 +64,12 @@ def resolve(weights: str) -> Path:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file or of a torch file (tensors and plain containers only; no code is run).
+    """Read a safetensors file, or a torch file that contains only tensors and plain containers; no code is run.
 
-    A checkpoint that keeps its weights under ``state_dict`` or ``model`` is unwrapped.
+    A checkpoint with its weights under ``state_dict`` or ``model`` is unwrapped.
 
     Raises:
-        RegionError: missing, damaged, or not a state dict.
+        RegionError: the file is missing, damaged, or not a state dict.
     """
     try:
         if path.suffix == ".safetensors":
@@ -65,38 +83,36 @@ def read(path: Path) -> dict[str, torch.Tensor]:
         raise RegionError(
             f"cannot read these weights ({_why(path, error)})",
             file=path,
-            remedy="give a safetensors file or a torch file that holds tensors alone",
+            remedy="give a safetensors file or a torch file that contains only tensors",
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
-        raise RegionError("holds no state dict", file=path, remedy="save model.state_dict() alone")
+        raise RegionError("contains no state dict", file=path, remedy="save only model.state_dict()")
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
 def _why(path: Path, error: Exception) -> str:
-    """Why weights cannot be read, in a few words: torch's own message advises to run the code in the file."""
+    """Why weights cannot be read. torch's own message is not shown: it advises to run the code in the file."""
     if path.is_dir():
         return "this is a folder"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if re.search(
-        "unsupported (global|class)", str(error), re.IGNORECASE
-    ):  # a class or function that the reader refuses to look up
-        return "they are Python objects, which are never run, and not tensors alone"
+    if re.search("unsupported (global|class)", str(error), re.IGNORECASE):  # a Python object, which is not unpickled
+        return "they contain Python objects, which are never loaded"
     kind = "safetensors" if path.suffix == ".safetensors" else "torch"
     return f"truncated, damaged, or not a {kind} file"
 
 
 def rename_mbconv(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """EfficientNet weights under the names of the ``efficientnet_pytorch`` program, under timm's names.
+    """Rename EfficientNet weights from the names of ``efficientnet_pytorch`` to those of timm.
 
-    That program numbers the blocks through (``_blocks.7``) where timm counts stages and blocks in them
-    (``blocks.3.2``), and its blocks count their norms from 0, the expansion's, which the first stage lacks:
+    ``efficientnet_pytorch`` numbers all blocks (``_blocks.7``) where timm numbers stages and the blocks in each
+    (``blocks.3.2``). It counts the norms of a block from the expansion's, 0, which the first stage lacks:
 
     ===================  =======================  ======================
-    there                with expansion           first stage
+    efficientnet_pytorch  with expansion          first stage
     ===================  =======================  ======================
     ``_expand_conv``     ``conv_pw``              (none)
     ``_bn0``             ``bn1``                  (none)
@@ -141,17 +157,15 @@ def rename_mbconv(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Ten
     return renamed
 
 
-def load(network: nn.Module, path: Path) -> None:
-    """Load ``path`` into ``network``; a missing classifier is allowed, since features do not need it.
+def fit(network: nn.Module, state: Mapping[str, torch.Tensor], origin: str | Path) -> None:
+    """Load ``state`` into ``network``. The classifier may be missing, because features do not need it.
+
+    Args:
+        origin: the file, for errors.
 
     Raises:
-        RegionError: the weights are of another network; names the first tensors that do not fit.
+        RegionError: the weights belong to another network; the message names the first tensors that do not fit.
     """
-    fit(network, read(path), path)
-
-
-def fit(network: nn.Module, state: Mapping[str, torch.Tensor], origin: str | Path) -> None:
-    """Load ``state``, which comes from ``origin``, into ``network``, as :func:`load`."""
     own = network.state_dict()
     if "_conv_stem.weight" in state:
         state = rename_mbconv(state, own)
@@ -170,7 +184,7 @@ def fit(network: nn.Module, state: Mapping[str, torch.Tensor], origin: str | Pat
 
 
 def content_hash(network: nn.Module) -> str:
-    """SHA-256 over names and values of the weights that features depend on, whatever file they came from."""
+    """SHA-256 of the names and values of the weights that features depend on; independent of the file format."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         if name.endswith("num_batches_tracked") or name.startswith(_CLASSIFIERS):

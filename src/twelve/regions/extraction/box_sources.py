@@ -1,11 +1,10 @@
-"""Where an image's boxes come from: region files, a grid of windows, the cells of the network's own map, or the network
-itself. (Boxes that a dataset gives: :mod:`twelve.regions.extraction.candidate_boxes`.)"""
+"""Sources of boxes: region files, a grid of windows, the cells of the network's feature map, the network's detections,
+or the caller. For the boxes that datasets give, see :mod:`twelve.regions.extraction.candidate_boxes`."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,19 +14,17 @@ from numpy.typing import NDArray
 
 from twelve.errors import ConfigError, RegionError, one_line
 from twelve.regions.asked import check_boxes
+from twelve.regions.extractor_config import DETECT, GRID, PATCHES, ExtractorConfig
 from twelve.regions.sizes import WINDOWS, grid_numbers
-from twelve.regions.store.region_store import RegionFile
-from twelve.types.regions import Regions
-
-THRESHOLD, MOST = 0.15, 20
-"""Of a network that finds its own boxes: the least score, and how many are kept unless another number is asked for."""
+from twelve.regions.store.region_file import RegionFile
+from twelve.types.regions import Regions, select
 
 
 class BadBox(ValueError):
-    """A box that shows nothing of its image, or too many of them; says why.
+    """A box that contains nothing of its image, or too many boxes.
 
     Attributes:
-        remedy: what to do about it; empty where the box was given.
+        remedy: what to do about it; empty for a box that a caller gave.
     """
 
     def __init__(self, why: str, remedy: str = "") -> None:
@@ -35,13 +32,13 @@ class BadBox(ValueError):
         self.remedy = remedy
 
 
-class BoxSource(ABC):
-    """Boxes of any image of an extraction.
+class BoxSource:
+    """Gives the boxes of an image.
 
     Attributes:
-        origin: one line for the metadata.
-        spec: what ``--boxes`` says to have the same boxes of another image; empty if it cannot.
-        has_scores, has_classes: whether the boxes come with them.
+        origin: a description for the metadata, on one line.
+        spec: the value of ``--boxes`` that gives the same boxes for another image; empty if there is none.
+        has_scores, has_classes: whether the boxes have them.
     """
 
     origin: str
@@ -49,21 +46,21 @@ class BoxSource(ABC):
     has_scores = False
     has_classes = False
 
-    @abstractmethod
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
-        """Regions without features.
+        """Regions without features; none if the network adds the boxes.
 
         Raises:
-            ValueError: there are none for this image, or they are of an image of another size; says why.
+            ValueError: the image has no boxes, or its boxes are for an image of another size.
         """
+        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
 
 
 @dataclass(frozen=True)
 class Grid(BoxSource):
     """Windows that cover the image evenly, row by row.
 
-    Either ``rows`` x ``columns`` of them, or as many square-ish windows of about ``size`` pixels as fit at a distance
-    of about ``step`` pixels (by default ``size``: windows side by side). Pixels are the original image's.
+    Either ``rows`` x ``columns`` windows, or as many nearly square windows of about ``size`` pixels as fit, about
+    ``step`` pixels apart (by default ``size``, side by side). Pixels are those of the original image.
     """
 
     rows: int = 0
@@ -91,7 +88,7 @@ class Grid(BoxSource):
                     f"{self.origin} makes {across} x {down} windows of it, expected at most {WINDOWS:,}",
                     "choose a larger grid, or scale the image down",
                 )
-            # Side by side the windows share the image out; overlapping ones keep their size and share the steps.
+            # Windows side by side divide the image evenly; overlapping ones keep their size and are spaced evenly.
             wide, high = (
                 (length / count if step == self.size else min(float(self.size), float(length)))
                 for length, count in ((width, across), (height, down))
@@ -110,23 +107,24 @@ class Grid(BoxSource):
 
 
 _WHICH = re.compile(" #[0-9a-f]{8}")
-"""Of an origin: which boxes they are, of all that such an extraction makes."""
+"""The digest in an origin, which tells apart boxes of one detector."""
 _LONG = 300
-"""Characters of what found the boxes of files."""
+"""Largest length of the name of a detector, in characters."""
 
 
 class BoxFiles(BoxSource):
-    """Boxes of region files, the most confident ``max_boxes`` of each image, clipped to the image.
+    """Boxes of region files: the best ``max_boxes`` of each image, clipped to the image.
 
     Attributes:
-        made_by: what found the boxes, as every file says; None where one does not.
+        most: ``max_boxes``.
+        made_by: the detector of the boxes, as the files name it; None if one of them does not.
 
     Raises:
-        RegionError: a file is missing or damaged, or has an image twice or a box that shows nothing of its image.
+        RegionError: a file is missing or damaged, or contains an image twice or a box with nothing of its image.
     """
 
     def __init__(self, paths: Sequence[Path], max_boxes: int | None = None) -> None:
-        self._max = max_boxes
+        self.most = max_boxes
         self._images: dict[str, Regions] = {}
         detectors: dict[str, None] = {}
         named = True
@@ -141,16 +139,15 @@ class BoxFiles(BoxSource):
             for image in file:
                 if image.image_id in self._images:
                     raise RegionError(
-                        "another box file also holds this image", file=path, record=image.image_id, remedy="give one"
+                        "another box file also contains this image", file=path, record=image.image_id, remedy="give one"
                     )
                 if why := _flaw(image):
                     raise RegionError(why, file=path, record=image.image_id, remedy="correct or remove that box")
                 self._images[image.image_id] = image
                 digest.update(image.boxes.tobytes())
         most = "" if max_boxes is None else f", best {max_boxes}"
-        # The digest lets a resumed extraction notice that a file of the same name has other boxes.
+        # With the digest, a resumed extraction notices that a file of the same name has other boxes.
         self.origin = f"{'; '.join(detectors)}{most} #{digest.hexdigest()}"
-        self.most = max_boxes
         self.made_by = one_line(_WHICH.sub("", "; ".join(detectors)))[:_LONG] if named else None
         self.has_scores = all(image.scores is not None for image in self._images.values())
         self.has_classes = all(image.class_ids is not None for image in self._images.values())
@@ -160,28 +157,29 @@ class BoxFiles(BoxSource):
         if found is None:
             raise ValueError("no boxes for this image in the box files")
         if (found.width, found.height) != (width, height):
-            raise ValueError(f"the image is {width}x{height}, its boxes are of an image {found.width}x{found.height}")
-        keep: NDArray[np.int64] | slice = slice(None)
-        if self._max is not None and len(found.boxes) > self._max:
-            if found.scores is None:
-                keep = slice(self._max)
-            else:
-                keep = np.sort(np.argsort(-found.scores, kind="stable")[: self._max])
-        limits = np.array([width, height, width, height], dtype=np.float32)
+            raise ValueError(f"the image is {width}x{height}, its boxes are for an image {found.width}x{found.height}")
+        if self.most is not None and len(found.boxes) > self.most:
+            best: slice | NDArray[np.int64] = slice(self.most)
+            if found.scores is not None:
+                best = np.sort(np.argsort(-found.scores, kind="stable")[: self.most])
+            found = select(found, best)
         return replace(
             found,
-            boxes=np.clip(found.boxes[keep], 0, limits),
+            boxes=clipped_boxes(found.boxes, width, height),
             features=None,
-            scores=found.scores[keep] if self.has_scores and found.scores is not None else None,
-            class_ids=found.class_ids[keep] if self.has_classes and found.class_ids is not None else None,
+            scores=found.scores if self.has_scores else None,
+            class_ids=found.class_ids if self.has_classes else None,
             class_probabilities=None,
         )
 
 
+def clipped_boxes(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    return np.clip(boxes, 0, np.array([width, height] * 2, dtype=np.float32))
+
+
 def _flaw(image: Regions) -> str | None:
-    """What is wrong with the first box that shows nothing of its image; None if all are right. Counts from 1."""
-    limits = np.array([image.width, image.height] * 2, dtype=np.float32)
-    clipped = np.clip(image.boxes, 0, limits)  # what is not a number stays that, and is then no extent either
+    """What is wrong with the first box that contains nothing of its image, counted from 1; None if all are valid."""
+    clipped = clipped_boxes(image.boxes, image.width, image.height)  # NaN stays NaN, and then fails the comparison
     flawed = np.flatnonzero(~(clipped[:, 2:] > clipped[:, :2]).all(axis=1) | ~np.isfinite(image.boxes).all(axis=1))
     if not len(flawed):
         return None
@@ -197,87 +195,94 @@ def _flaw(image: Regions) -> str | None:
     return f"box {flawed[0] + 1} ({', '.join(f'{value:g}' for value in box.tolist())}) {why}"
 
 
-@dataclass(frozen=True)
 class Cells(BoxSource):
-    """The cells of the network's feature map itself: the patches of a vision transformer. Filled in by the network."""
+    """The cells of the network's feature map, such as the patches of a vision transformer; the network adds them."""
 
-    origin: str = "patches"
-    spec: str = "patches"
-
-    def boxes(self, image_id: str, width: int, height: int) -> Regions:
-        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
+    origin = spec = PATCHES
 
 
 @dataclass(frozen=True)
 class Detected(BoxSource):
-    """What the network itself finds: at most ``most`` boxes of a score of at least ``threshold``. Filled in by it."""
+    """At most ``most`` boxes that the network detects, with scores of at least ``threshold``; the network adds them."""
 
-    most: int = MOST
-    threshold: float = THRESHOLD
-    spec: str = "detect"
-    has_scores = True
-    has_classes = True
+    most: int
+    threshold: float
+    spec = DETECT
+    has_scores = has_classes = True
 
     @property
     def origin(self) -> str:  # type: ignore[override]
         return f"detect, best {self.most} of at least {self.threshold:g}"
 
-    def boxes(self, image_id: str, width: int, height: int) -> Regions:
-        return Regions(image_id, width, height, np.empty((0, 4), dtype=np.float32))
-
 
 @dataclass(frozen=True)
 class TheseBoxes(BoxSource):
-    """The same boxes whatever the image, clipped to it: (R, 4) xyxy pixels."""
+    """The same boxes for any image, clipped to it: (R, 4) xyxy pixels."""
 
     corners: NDArray[np.float32]
-    origin: str = "given"
+    origin = "given"
 
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
         found = Regions(image_id, width, height, self.corners)
         if why := _flaw(found):
             raise BadBox(why)
-        limits = np.array([width, height, width, height], dtype=np.float32)
-        return replace(found, boxes=np.clip(self.corners, 0, limits))
+        return replace(found, boxes=clipped_boxes(self.corners, width, height))
+
+
+class FilesElsewhere(BoxSource):
+    """Stands for box files of an earlier extraction, which have no boxes for other images."""
+
+    origin = "files"
+
+    def boxes(self, image_id: str, width: int, height: int) -> Regions:
+        raise ConfigError(
+            "the regions have boxes from files, which contain none for other images",
+            remedy="give the boxes of this image",
+        )
 
 
 def cell_boxes(rows: int, columns: int, width: int, height: int) -> NDArray[np.float32]:
-    """(rows * columns, 4) the cells of a map over an image, in the map's own order."""
+    """(rows * columns, 4) boxes of the cells of a feature map, in row order."""
     return Grid(rows=rows, columns=columns).boxes("", width, height).boxes
 
 
-def box_source(
-    boxes: str | Path | Sequence[str | Path],
-    max_boxes: int | None = None,
-    *,
-    threshold: float | None = None,
-    usual: tuple[int, float] = (MOST, THRESHOLD),
-) -> BoxSource:
-    """The source that ``--boxes`` names: region files, ``grid[:SIZE[/STEP]]``, ``grid:ROWSxCOLUMNS``, ``patches`` or
-    ``detect``.
-
-    Args:
-        max_boxes, threshold: how many boxes of an image are kept, and the least score of those that a network finds.
-        usual: both, for a network that finds boxes, where nothing else is asked for.
+def parse_boxes(words: Sequence[str | Path]) -> tuple[str, tuple[str, ...]]:
+    """What ``--boxes`` asks for: ``boxes`` and ``box_files`` of :class:`ExtractorConfig`, one of them empty.
 
     Raises:
-        ConfigError: a grid that makes no sense, or a word that there is not.
-        RegionError: a file is missing or damaged, or a box in it shows nothing of its image.
+        ConfigError: the grid is invalid, or a word is unknown.
     """
-    given = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
-    if not given:
-        raise ConfigError("no boxes given", remedy="give --boxes FILE, grid:SIZE, patches or detect")
-    if max_boxes is not None and not 0 < max_boxes <= WINDOWS:
-        raise ConfigError(f"--max-boxes {max_boxes:,}", remedy=f"keep 1 to {WINDOWS:,} boxes of an image")
-    if threshold is not None and not 0 <= threshold <= 1:  # what is not a number is neither
-        raise ConfigError(f"--threshold {threshold}", remedy="give a score from 0 to 1")
-    check_boxes(list(map(str, given)))
-    only = str(given[0])
-    if len(given) == 1 and only == "patches":
+    every = [str(word) for word in words]
+    if every:
+        check_boxes(every)
+    only = every[0] if len(every) == 1 else ""
+    if only in (DETECT, PATCHES):
+        return only, ()
+    if only == GRID or only.startswith(f"{GRID}:"):
+        return only, ()
+    return "", tuple(every)
+
+
+def _grid(words: str) -> Grid:
+    check_boxes([words])
+    numbers = grid_numbers(words)
+    return Grid(**numbers) if numbers else Grid(rows=6, columns=6)
+
+
+def box_source(config: ExtractorConfig, usual: tuple[int, float]) -> BoxSource:
+    """The source of the boxes that a configuration names.
+
+    Args:
+        usual: the network's defaults for the number of detected boxes and their lowest score.
+
+    Raises:
+        ConfigError: the boxes are unknown.
+        RegionError: a file is missing or damaged, or contains a box with nothing of its image.
+    """
+    if config.box_files:
+        return BoxFiles([Path(path) for path in config.box_files], config.max_boxes)
+    if config.boxes == PATCHES:
         return Cells()
-    if len(given) == 1 and only == "detect":
-        return Detected(max_boxes or usual[0], usual[1] if threshold is None else threshold)
-    if len(given) == 1 and (only == "grid" or only.startswith("grid:")):
-        numbers = grid_numbers(only)
-        return Grid(**numbers) if numbers else Grid(rows=6, columns=6)
-    return BoxFiles([Path(path) for path in given], max_boxes)
+    if config.boxes == DETECT:
+        return Detected(config.max_boxes or usual[0], usual[1] if config.threshold is None else config.threshold)
+    return _grid(config.boxes)

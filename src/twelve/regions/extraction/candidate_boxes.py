@@ -1,7 +1,7 @@
-"""Boxes that datasets give: the candidates of a question, the things that phrases speak of.
+"""Boxes that datasets give: the candidates of a question, or the objects that phrases refer to.
 
-Their features lie beside the detected regions, in ``<out>/<source>/given/*.arrow``, so that no output ever has to be
-content with a detection that is merely near a candidate.
+Their features are stored beside the detected regions, in ``<out>/<source>/given/*.arrow``, so that no output has to
+replace a candidate by a detection near it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from twelve.errors import MissingData, RegionError
 from twelve.formats.data_root import DataRoot
-from twelve.regions.extraction.box_sources import BoxSource
-from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.regions.extraction.box_sources import BoxSource, clipped_boxes
+from twelve.regions.store.region_file import RegionFile
 from twelve.tasks.base import Task, get
 from twelve.types.examples import Box
-from twelve.types.regions import Regions
+from twelve.types.regions import Regions, distinct_rows
 
 
 class GivenBoxes(BoxSource):
@@ -27,8 +27,8 @@ class GivenBoxes(BoxSource):
 
     Args:
         boxes: image id -> boxes, xyxy pixels.
-        tasks: who gives them, for the metadata.
-        stored: image id -> regions that finished files hold; their boxes are left out.
+        tasks: the tasks that give them, for the metadata.
+        stored: image id -> regions in finished files; their boxes are skipped.
     """
 
     def __init__(
@@ -41,26 +41,27 @@ class GivenBoxes(BoxSource):
             if len(left):
                 self._boxes[image_id] = left
                 digest.update(image_id.encode() + left.tobytes())
-        # The digest lets a resumed extraction notice that the datasets have other boxes.
+        # With the digest, a resumed extraction notices that the datasets have other boxes.
         self.origin = f"given by {', '.join(tasks)} #{digest.hexdigest()}"
 
     def boxes(self, image_id: str, width: int, height: int) -> Regions:
         own = self._boxes.get(image_id, np.empty((0, 4), dtype=np.float32))
         if not np.isfinite(own).all():
             raise ValueError("a given box is not finite")
-        return Regions(image_id, width, height, _distinct(_clipped(own, width, height)))
+        clipped = clipped_boxes(own, width, height)
+        return Regions(image_id, width, height, clipped[distinct_rows(clipped)])
 
     def __contains__(self, image_id: str) -> bool:
-        """Whether an image has boxes that no finished file holds."""
+        """Whether an image has boxes that no finished file contains."""
         return image_id in self._boxes
 
 
 def given_boxes(root: DataRoot, tasks: Sequence[str]) -> dict[str, list[Box]]:
-    """Every box that these tasks give, by image, over all their splits that the data root has.
+    """All boxes that the tasks give, by image, in all splits in the data root.
 
     Raises:
         ConfigError: there is no such task.
-        MissingData: a task has no split here at all.
+        MissingData: a task has no split in the data root.
         DataError: a file is malformed.
     """
     found: list[Mapping[str, Sequence[Box]]] = []
@@ -78,19 +79,19 @@ def given_boxes(root: DataRoot, tasks: Sequence[str]) -> dict[str, list[Box]]:
 
 
 def _splits(task: Task) -> list[str]:
-    """The official splits that a task speaks of: the one it trains on, the one it reports, those held out."""
+    """The official splits that a task names: its training split, its test split and those held out."""
     held_out = [split for splits in task.held_out_splits.values() for split in splits]
     return list(dict.fromkeys([task.train_split, task.test_split, *held_out]))
 
 
 def stored_boxes(folder: Path, mark: str) -> dict[str, list[Regions]]:
-    """Image id -> given regions that the finished files of a source's folder hold.
+    """Image id -> given regions in the finished files of a folder.
 
     Raises:
-        RegionError: a file is damaged, or of another extractor than ``mark``.
+        RegionError: a file is damaged, or was made by an extractor with another fingerprint than ``mark``.
     """
     found: dict[str, list[Regions]] = {}
-    for path in sorted((folder / GIVEN).glob("*.arrow")):
+    for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
         if file.fingerprint != mark:
             raise RegionError(
@@ -104,7 +105,7 @@ def stored_boxes(folder: Path, mark: str) -> dict[str, list[Regions]]:
 
 
 def joined(collections: Iterable[Mapping[str, Sequence[Box]]]) -> dict[str, list[Box]]:
-    """The boxes of several collections, by image."""
+    """Combine the boxes of several collections, by image."""
     found: dict[str, list[Box]] = {}
     for collection in collections:
         for image_id, boxes in collection.items():
@@ -112,20 +113,10 @@ def joined(collections: Iterable[Mapping[str, Sequence[Box]]]) -> dict[str, list
     return found
 
 
-def _clipped(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    return np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
-
-
-def _distinct(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each box once, where it first stands."""
-    _, first = np.unique(boxes, axis=0, return_index=True)
-    return boxes[np.sort(first)]
-
-
 def _without(boxes: NDArray[np.float32], stored: Sequence[Regions]) -> NDArray[np.float32]:
-    """The boxes that none of the stored regions has."""
+    """The boxes that are not among the stored regions."""
     if not stored:
         return boxes
-    clipped = _clipped(boxes, stored[0].width, stored[0].height)
+    clipped = clipped_boxes(boxes, stored[0].width, stored[0].height)
     there = {tuple(box) for regions in stored for box in regions.boxes.tolist()}
     return boxes[[tuple(box) not in there for box in clipped.tolist()]]

@@ -1,142 +1,150 @@
-"""From folders of images to region files."""
+"""From folders of images, or a whole data root, to region files."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from twelve.errors import ConfigError
-from twelve.formats.data_root import DataRoot
-from twelve.regions.asked import PREFIX
-from twelve.regions.detectors.network import Looker
-from twelve.regions.extraction.candidate_boxes import given_boxes
-from twelve.regions.extraction.jobs import Extractor, ExtractReport, Job, detected_job, given_job, run_jobs
+from twelve.errors import ConfigError, MissingData
+from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.io.files import replacing
+from twelve.regions.detectors.feature_extractor import FeatureExtractor
+from twelve.regions.extraction.candidate_boxes import given_boxes, joined
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extraction.jobs import ExtractReport, Job, detected_job, given_job, run_jobs
 from twelve.regions.extraction.shards import local_device, shard_of
-from twelve.regions.images import MAX_PIXELS, list_images, source_of
-from twelve.regions.sizes import Size
+from twelve.regions.extractor_config import DETECT, ExtractorConfig
+from twelve.regions.images import list_images, source_of
+from twelve.regions.store.resumable_writer import plain_name
+from twelve.tasks.base import all_tasks
+from twelve.types.examples import Box
 
-__all__ = ["ExtractReport", "extract"]
+COMPLETE = "complete.json"
+"""Written by :func:`extract_root` when the regions of every source are complete."""
 
 
 def extract(
     images: Path | Sequence[Path],
-    boxes: str | Path | Sequence[str | Path],
-    backbone: str | Looker,
     out: Path,
+    config: ExtractorConfig,
     *,
+    network: FeatureExtractor | None = None,
+    given: Sequence[str] = (),
     data: Path | DataRoot | None = None,
-    weights: str | None = None,
-    levels: Sequence[str] | None = None,
     source: str | None = None,
     name: str | None = None,
-    input_size: Size | None = None,
-    legacy: bool = False,
-    precision: str = "fp32",
-    max_boxes: int | None = None,
-    threshold: float | None = None,
-    class_probabilities: bool = False,
-    dtype: str = "float16",
-    max_pixels: int = MAX_PIXELS,
     shard: str | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    device: str = "cpu",
     progress: bool = True,
 ) -> ExtractReport:
-    """Extract the regions of all images in some folders into ``out/<source>/<name>.arrow``, and those of boxes that
-    datasets give into ``out/<source>/given/<tasks>.arrow``.
+    """Extract the regions of all images in some folders to ``out/<source>/<name>.arrow``, and those of boxes that
+    datasets give to ``out/<source>/given/<tasks>.arrow``.
 
-    Killed at any point, it goes on where it stopped when called again; finished, it does nothing. Images added to
-    the folders later go to a further file beside the first, as do boxes of a dataset added later. An image that cannot
-    be decoded is reported, not fatal.
+    An extraction that was killed resumes when it is called again; a finished one does nothing. Images added to the
+    folders later go to another file beside the first, as do boxes of datasets added later. An image that cannot be
+    decoded is reported and skipped.
 
     Args:
-        images: a folder, or several that are one source.
-        boxes: region files (boxes only, or with features that are ignored), ``grid:SIZE[/STEP]`` or
-            ``grid:ROWSxCOLUMNS`` (pixels of the original image), ``patches`` (every cell of the network's last map,
-            or of the one level that ``levels`` names), or ``detect`` (the backbone finds its own). Beside or instead
-            of these, ``given:TASK``, once for every task whose boxes are wanted.
-        backbone, weights, levels, input_size, legacy, precision: see
-            :func:`twelve.regions.detectors.by_name.build_looker`; or a looker itself.
+        images: a folder, or several folders of one source.
         out: root of the region store.
-        data: the data root that holds the files of the tasks in ``given:TASK``.
+        config: the extractor. With ``given``, empty ``boxes`` and ``box_files`` mean that only given boxes are wanted.
+        network: your own network, in place of the one that ``config.backbone`` names.
+        given: tasks whose candidate boxes are wanted.
+        data: the data root with the files of these tasks.
         source: image source; by default what follows ``images`` in the folder's path, else the folder's name.
         name: of the file; by default the folders' names.
-        max_boxes: keep the most confident so many boxes of an image.
-        threshold: the least score of boxes that the network finds.
-        shard: ``i/n``: only the images of part i of n, to a file of their own; by default the part of this process
-            where a launcher has started several (:func:`twelve.regions.extraction.shards.shard_of`).
-        class_probabilities, dtype, max_pixels, batch_size, workers: see
-            :class:`twelve.regions.extraction.feature_extractor.Extractor`.
+        shard: ``i/n`` for part i of n only, in a file of its own; by default the part of this process if a launcher
+            has started several (:func:`twelve.regions.extraction.shards.shard_of`).
 
     Raises:
-        ConfigError: settings that cannot work.
-        DataError: a file of a task in ``given:TASK`` is missing or malformed.
+        ConfigError: the settings cannot work.
+        DataError: a file of a task in ``given`` is missing or malformed.
         RegionError: a file is missing, damaged or in the way; the disk is full.
     """
     started = time.monotonic()
     folders = [images] if isinstance(images, Path) else list(images)
-    source = _one_source(folders) if source is None else _folder_name(source, "--source")
+    source = _one_source(folders) if source is None else plain_name(source, "--source")
     if name is not None:
-        _folder_name(name, "name")
-    paths = list_images(folders, source)
-    asked, tasks = _asked(boxes)
+        plain_name(name, "name")
+    paths, tasks = list_images(folders, source), list(dict.fromkeys(given))
+    boxes = bool(config.boxes or config.box_files)
+    if tasks and config.patches:
+        raise ConfigError("patches and given boxes have different features", remedy="extract them into two stores")
+    if not boxes and not tasks:
+        raise ConfigError("no boxes given", remedy="give --boxes FILE, grid:SIZE, patches, detect or given:TASK")
     part = shard_of(shard)
-    extractor = Extractor(
-        backbone,
-        weights=weights,
-        levels=levels,
-        input_size=input_size,
-        patches=asked == ["patches"],
-        legacy=legacy,
-        precision=precision,
-        class_probabilities=class_probabilities,
-        dtype=dtype,
-        max_pixels=max_pixels,
-        batch_size=batch_size,
-        workers=workers,
-        device=local_device(device),
-    )
+    extractor = Extractor(replace(config, device=local_device(config.device)), network)
     jobs: list[Job] = []
-    if asked:
-        supply = extractor.box_source(asked, max_boxes, threshold)
+    if boxes:
         found = name or "+".join(folder.name for folder in folders)
-        jobs.append(detected_job(extractor, supply, paths, out / source, found, part))
+        jobs.append(detected_job(extractor, paths, out / source, found, part))
     if tasks:
         jobs.append(given_job(extractor, given_boxes(_root(data), tasks), tasks, paths, out / source, part))
         if not jobs[-1].todo and not jobs[-1].present and part is None:
             raise ConfigError(
-                f"{', '.join(tasks)} gives no boxes of these images", remedy="check --images, --data and given:TASK"
+                f"{', '.join(tasks)} gives no boxes for these images", remedy="check --images, --data and given:TASK"
             )
     return run_jobs(extractor, source, jobs, progress=progress, started=started)
 
 
-def _asked(boxes: str | Path | Sequence[str | Path]) -> tuple[list[str | Path], list[str]]:
-    """What ``--boxes`` asks for: box sources of the image, and tasks that give boxes."""
-    every = [boxes] if isinstance(boxes, (str, Path)) else list(boxes)
-    tasks = [str(one).removeprefix(PREFIX) for one in every if str(one).startswith(PREFIX)]
-    asked = [one for one in every if not str(one).startswith(PREFIX)]
-    if tasks and "patches" in asked:
-        raise ConfigError("patches and given boxes have different features", remedy="extract them into two stores")
-    if not every:
-        raise ConfigError("no boxes given", remedy="give --boxes FILE, grid:SIZE, patches, detect or given:TASK")
-    return asked, list(dict.fromkeys(tasks))
+def extract_root(
+    data: Path | DataRoot,
+    out: Path,
+    config: ExtractorConfig | None = None,
+    *,
+    sources: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    progress: bool = True,
+) -> list[ExtractReport]:
+    """Extract all regions of a data root: those of each source, and those of all boxes that its datasets give.
+
+    Each image goes through the network once. At the end, ``complete.json`` in ``out`` is written. An extraction that
+    was killed resumes when it is called again. Returns one report per source.
+
+    Args:
+        data: the data root.
+        config: the extractor; by default the microworld's detector.
+        sources: of ``images/<source>``; None takes all.
+        tasks: tasks whose candidate boxes are wanted; None takes every region task with a folder in the data root.
+
+    Raises:
+        ConfigError, DataError, RegionError: see :func:`extract`.
+    """
+    root = data if isinstance(data, DataRoot) else DataRoot(data)
+    folder = root.path / IMAGES
+    if sources is None:
+        sources = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    if not sources:
+        raise MissingData("no images here", file=folder, remedy="put them into images/<source>/")
+    extractor = Extractor(config or ExtractorConfig("microworld", boxes=DETECT))
+    given, reports = _given(root, tasks), []
+    for source in sources:
+        paths = dict(root.images(source))
+        jobs = [detected_job(extractor, paths, out / source, source)]
+        givers = [task for task, by_image in given.items() if any(image_id in paths for image_id in by_image)]
+        if givers:
+            jobs.append(given_job(extractor, joined(given[task] for task in givers), givers, paths, out / source))
+        reports.append(run_jobs(extractor, source, jobs, progress=progress))
+    with replacing(out / COMPLETE) as partial:
+        content = {"fingerprint": extractor.mark, "sources": list(sources), "given": sorted(given)}
+        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return reports
+
+
+def _given(root: DataRoot, tasks: Iterable[str] | None) -> Mapping[str, Mapping[str, list[Box]]]:
+    """Task -> image id -> boxes, for the tasks that give any."""
+    if tasks is None:
+        known = sorted(all_tasks(root.own_tasks).items())
+        tasks = [name for name, task in known if task.has_candidates and (root.path / name).is_dir()]
+    return {name: boxes for name in tasks if (boxes := given_boxes(root, [name]))}
 
 
 def _root(data: Path | DataRoot | None) -> DataRoot:
     if data is None:
-        raise ConfigError(
-            "given:TASK needs the dataset's files", remedy="name the data root that holds them: --data ROOT"
-        )
+        raise ConfigError("given:TASK needs the dataset's files", remedy="name their data root: --data ROOT")
     return data if isinstance(data, DataRoot) else DataRoot(data)
-
-
-def _folder_name(name: str, option: str) -> str:
-    """``name``, known to be one folder's: a store has one folder a source, and none outside it."""
-    if name.strip() in ("", ".", "..") or "/" in name or "\\" in name:
-        raise ConfigError(f"{option} {name!r} is not a name", remedy="give a plain name such as coco, not a path")
-    return name
 
 
 def _one_source(folders: Sequence[Path]) -> str:

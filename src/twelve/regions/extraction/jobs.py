@@ -1,13 +1,13 @@
-"""One region file is a job; the jobs of a source run together, so that the network looks at every image once.
+"""A job makes one region file. The jobs of a source run together, so that each image goes through the network once.
 
-Killed at any point, a job goes on where it stopped when it is run again; finished, it does nothing.
+A job that was killed resumes when it is run again; a finished job does nothing.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,45 +17,42 @@ import numpy as np
 from twelve.errors import RegionError
 from twelve.io.files import replacing
 from twelve.progress import Track
-from twelve.regions.detectors.x152.fidelity import Fidelity
 from twelve.regions.extraction.box_sources import BoxSource, Cells, Detected
 from twelve.regions.extraction.candidate_boxes import GivenBoxes, stored_boxes
-from twelve.regions.extraction.feature_extractor import Extractor
-from twelve.regions.extraction.fidelity import fidelities
+from twelve.regions.extraction.extractor import Extractor
+from twelve.regions.extraction.fidelity import Fidelity, fidelities
 from twelve.regions.extraction.pipeline import Pipeline
 from twelve.regions.extraction.shards import Shard
 from twelve.regions.recipe import Made
-from twelve.regions.store.arrow_format import MAX_IMAGES
-from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
-__all__ = ["ExtractReport", "Extractor", "Job", "Pipeline", "detected_job", "given_job", "run_jobs"]
-
 _SECONDS_AT_RISK = 60.0
-"""A slow network's regions are written at least this often, so that a kill costs no more."""
-
+"""Regions are written at least this often, so that a kill costs no more."""
+_FAILED = ".failed.tsv"
+"""Suffix of the list of skipped images."""
 _SHOWN = 20
-"""Images left out that a report names; all are in the file beside the regions."""
+"""Number of skipped images that a report lists; the file beside the regions lists all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractReport:
-    """What an extraction did.
+    """The result of an extraction.
 
     Attributes:
         source: image source; ``<source>/given`` for boxes that datasets give.
-        file: the region file written, or None when there was nothing to do.
-        written: images in that file, those of earlier unfinished runs included.
-        resumed: how many of them earlier unfinished runs had left.
-        present: images asked for that finished files already held.
-        failed: {image id: why} of images left out.
-        failed_file: lists them, one a line; None where none was left out.
+        file: the region file written; None if there was nothing to do.
+        written: images in that file, including those of earlier unfinished runs.
+        resumed: images of earlier unfinished runs.
+        present: requested images that finished files already contained.
+        failed: {image id: why} for skipped images.
+        failed_file: lists them, one per line; None if there are none.
         fingerprint, feature_size: of the features.
         seconds: wall time.
-        fidelity: of these regions to those in fp32, where they were made with less precision.
-        given: of the boxes that datasets give, where those were extracted beside these.
+        fidelity: comparison with fp32, for an extraction with a lower precision.
+        given: the result for the boxes that datasets give, if both were extracted.
     """
 
     source: str
@@ -73,7 +70,7 @@ class ExtractReport:
 
     @property
     def left_out(self) -> bool:
-        """Whether any image was, of those with boxes that datasets give too."""
+        """Whether any image was skipped, including those with boxes that datasets give."""
         return bool(self.failed) or (self.given is not None and self.given.left_out)
 
     def __str__(self) -> str:
@@ -83,10 +80,10 @@ class ExtractReport:
             text = f"{self.source}: {self.written} images in {self.file} ({self.seconds:.0f} s)"
             text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
             text += f"; {self.present} were extracted before" if self.present else ""
-        text += f"; beside fp32: {self.fidelity}" if self.fidelity else ""
+        text += f"; compared with fp32: {self.fidelity}" if self.fidelity else ""
         if self.failed:
             shown = list(self.failed.items())[:_SHOWN]
-            text += f"; {len(self.failed)} left out:" + "".join(f"\n  {key}: {why}" for key, why in shown)
+            text += f"; {len(self.failed)} skipped:" + "".join(f"\n  {key}: {why}" for key, why in shown)
             if len(self.failed) > _SHOWN:
                 text += f"\n  ... all in {self.failed_file}"
         return text if self.given is None else f"{text}\n{self.given}"
@@ -94,60 +91,95 @@ class ExtractReport:
 
 @dataclass(slots=True)
 class Job:
-    """A region file to be made.
+    """A region file to make.
 
     Attributes:
         supply: its boxes.
         target: the file.
-        todo: images that no finished file holds, by id.
-        present: those of the images asked for that finished files hold.
-        failures: the file that lists images left out.
-        shard: the part of a whole that this is.
-        fidelity: of its regions, where they are made with less precision than fp32.
+        failures: the file that lists skipped images.
+        todo: requested images in no finished file, by id.
+        present: requested images in finished files.
+        shard: the part of the source, if it is divided.
+        writer: open while the job runs.
+        resumed, fidelity, failed: see :class:`ExtractReport`.
     """
 
     supply: BoxSource
     target: Path
+    failures: Path
     todo: dict[str, Path]
     present: set[str]
-    failures: Path
     shard: Shard | None = None
     writer: PartWriter | None = None
     resumed: int = 0
     fidelity: Fidelity | None = None
-    buffer: list[Regions] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def start(self, writer: PartWriter) -> None:
+        """Resume an unfinished run; raises RegionError if it contains images that finished files contain, too."""
+        self.writer, self.resumed = writer, len(writer.done)
+        if twice := sorted(writer.done & self.present):
+            raise RegionError(
+                f"an unfinished extraction here holds {len(twice)} images that finished files hold too "
+                f"({twice[0]}, ...)",
+                file=writer.folder,
+                remedy="delete that folder and run again",
+            )
 
     def add(self, regions: Regions) -> None:
+        """Write an image, unless this job does not need it."""
         if self.writer is not None and regions.image_id in self.todo and regions.image_id not in self.writer.done:
-            self.buffer.append(regions)
+            self.writer.add(regions)
 
-    def flush(self) -> None:
-        if self.writer is not None and self.buffer:
-            self.writer.write(self.buffer)
-            self.buffer = []
+    def finish(self, failed: Mapping[str, str]) -> None:
+        """Write the file and the list of skipped images, which replaces that of an earlier run."""
+        self.failed = {key: why for key, why in failed.items() if key in self.todo}
+        if self.writer is not None and self.writer.done:
+            extra = {"failed": json.dumps(self.failed, sort_keys=True)} if self.failed else {}
+            self.writer.finish(extra | ({"fidelity": str(self.fidelity)} if self.fidelity else {}))
+        elif self.writer is not None and not self.present and self.shard is None:
+            first, why = next(iter(self.failed.items()))
+            raise RegionError(
+                f"none of the {len(self.todo)} images could be extracted ({first}: {why})",
+                file=next(iter(self.todo.values())).parent,
+                remedy="check --images and --boxes",
+            )
+        if self.failed:
+            with replacing(self.failures) as partial:
+                partial.write_text("".join(f"{key}\t{why}\n" for key, why in self.failed.items()), encoding="utf-8")
+        else:
+            self.failures.unlink(missing_ok=True)
+
+    def report(self, extractor: Extractor, source: str, seconds: float) -> ExtractReport:
+        written = len(self.writer.done) if self.writer is not None else 0
+        return ExtractReport(
+            source=f"{source}/{GIVEN}" if isinstance(self.supply, GivenBoxes) else source,
+            file=self.target if written else None,
+            written=written,
+            resumed=self.resumed,
+            present=len(self.present),
+            failed=self.failed,
+            failed_file=self.failures if self.failed else None,
+            fidelity=self.fidelity,
+            fingerprint=extractor.mark,
+            feature_size=extractor.feature_size,
+            seconds=seconds,
+        )
 
 
 def detected_job(
-    extractor: Extractor,
-    supply: BoxSource,
-    paths: Mapping[str, Path],
-    folder: Path,
-    name: str,
-    shard: Shard | None = None,
+    extractor: Extractor, paths: Mapping[str, Path], folder: Path, name: str, shard: Shard | None = None
 ) -> Job:
-    """What is left to do of a source's regions, ``<folder>/<name>.arrow``; of a shard's images alone,
-    ``<folder>/<name>-<shard>.arrow``.
+    """The rest of a source's regions: ``<folder>/<name>.arrow``, or ``<folder>/<name>-<shard>.arrow`` for a shard.
 
     Raises:
-        ConfigError: the network finds no boxes, and should.
-        RegionError: finished files are of another extractor, or have other boxes for one of these images.
+        RegionError: finished files were made by another extractor, or have other boxes for one of these images.
     """
-    extractor.check(supply)
     remove_leftovers(folder)
     paths, name = _part(paths, name, shard)
-    present = _present(folder, paths, Made(extractor.mark, extractor.recipe(supply)), supply)
+    present = _present(folder, paths, Made(extractor.mark, extractor.recipe()), extractor.boxes)
     todo = {key: path for key, path in paths.items() if key not in present}
-    return Job(supply, free_name(folder, name), todo, present, _failures(folder, name), shard)
+    return Job(extractor.boxes, free_name(folder, name), folder / f"{name}{_FAILED}", todo, present, shard)
 
 
 def given_job(
@@ -155,37 +187,33 @@ def given_job(
     boxes: Mapping[str, Sequence[Box]],
     tasks: Sequence[str],
     paths: Mapping[str, Path],
-    folder: Path,
+    source: Path,
     shard: Shard | None = None,
 ) -> Job:
-    """What is left to do of the boxes that datasets give, ``<folder>/given/<tasks>.arrow``; of a shard's images alone,
-    ``<folder>/given/<tasks>-<shard>.arrow``.
+    """The rest of the boxes that datasets give: ``<source>/given/<tasks>.arrow``, or ``<source>/given/<tasks>-<shard>``
+    for a shard.
 
     Raises:
-        RegionError: finished files are of another extractor.
+        RegionError: finished files were made by another extractor.
     """
+    folder = source / GIVEN
     paths, name = _part(paths, "+".join(tasks), shard)
     asked = {key: boxes[key] for key in paths if key in boxes}
-    remove_leftovers(folder / GIVEN)
+    remove_leftovers(folder)
     supply = GivenBoxes(asked, tasks, stored_boxes(folder, extractor.mark))
     todo = {key: paths[key] for key in asked if key in supply}
-    present = asked.keys() - todo.keys()
-    return Job(supply, free_name(folder / GIVEN, name), todo, present, _failures(folder / GIVEN, name), shard)
-
-
-def _failures(folder: Path, name: str) -> Path:
-    return folder / f"{name}.failed.tsv"
+    return Job(supply, free_name(folder, name), folder / f"{name}{_FAILED}", todo, asked.keys() - todo.keys(), shard)
 
 
 def _part(paths: Mapping[str, Path], name: str, shard: Shard | None) -> tuple[Mapping[str, Path], str]:
-    """The images of a shard and the name of its file."""
+    """The images of a shard, and the name of its file."""
     return (paths, name) if shard is None else (shard.of(paths), f"{name}-{shard}")
 
 
 def run_jobs(
     extractor: Extractor, source: str, jobs: Sequence[Job], *, progress: bool, started: float | None = None
 ) -> ExtractReport:
-    """Make the files of some jobs of one source (the detected regions' first), every image being looked at once.
+    """Run the jobs of one source together, the job of the detected regions first.
 
     Raises:
         RegionError: none of a job's images could be extracted, or the disk is full.
@@ -196,131 +224,66 @@ def run_jobs(
     with ExitStack() as stack:
         left: dict[str, Path] = {}
         for job in active:
-            job.writer = stack.enter_context(PartWriter(job.target, extractor.schema(job.supply, source)))
-            job.resumed = len(job.writer.done)
-            _refuse_twice(job)
-            left.update((key, path) for key, path in job.todo.items() if key not in job.writer.done)
-        # Of what is to be done, not of what is left of it: however often it was killed, the same images count.
+            writer = stack.enter_context(PartWriter(job.target, extractor.schema(job.supply, source)))
+            job.start(writer)
+            left.update((key, path) for key, path in job.todo.items() if key not in writer.done)
+        # Of all images to do, not of those left: the same images count, however often the job was killed.
         measured = fidelities(extractor, [(job.supply, job.todo) for job in active], progress=progress)
         for job, fidelity in zip(active, measured, strict=True):
             job.fidelity = fidelity
         if active:
-            run = extractor.pipeline([job.supply for job in active], failed)
+            run = Pipeline(extractor.network, extractor.config, [job.supply for job in active], failed)
             with Track(f"extracting {source}", len(left), "images", shown=progress) as bar:
                 _fill(active, run.regions(left), bar)
-        for job in active:
-            _finish(job, failed)
-    for job in jobs:
-        _list_failed(job, failed)
-    first, *others = (_report(extractor, source, job, failed, time.monotonic() - started) for job in jobs)
+        for job in jobs:
+            job.finish(failed)
+    first, *others = (job.report(extractor, source, time.monotonic() - started) for job in jobs)
     return replace(first, given=others[0]) if others else first
 
 
-def _fill(jobs: Sequence[Job], found: Iterator[Sequence[Regions]], bar: Track) -> None:
-    """Write regions as they come."""
+def _fill(jobs: Sequence[Job], found: Iterable[Sequence[Regions]], bar: Track) -> None:
+    """Write regions as they are made."""
     saved = time.monotonic()
+    writers = [job.writer for job in jobs if job.writer is not None]
     for regions in found:
         for job, own in zip(jobs, regions, strict=True):
             job.add(own)
         bar.advance(1)
-        late = time.monotonic() - saved > _SECONDS_AT_RISK
-        for job in jobs:
-            if late or len(job.buffer) == MAX_IMAGES:
-                job.flush()
-        saved = time.monotonic() if late else saved
-    for job in jobs:
-        job.flush()
-
-
-def _refuse_twice(job: Job) -> None:
-    """Raise RegionError if an unfinished run left images here that other files have got since."""
-    assert job.writer is not None
-    if twice := sorted(job.writer.done & job.present):
-        raise RegionError(
-            f"an unfinished extraction here holds {len(twice)} images that finished files hold too ({twice[0]}, ...)",
-            file=job.writer.folder,
-            remedy="delete that folder and run again",
-        )
-
-
-def _list_failed(job: Job, failed: Mapping[str, str]) -> None:
-    """One line an image left out, beside the regions; the list of an earlier run is replaced or removed."""
-    own = {key: why for key, why in failed.items() if key in job.todo}
-    if not own:
-        job.failures.unlink(missing_ok=True)
-        return
-    with replacing(job.failures) as partial:
-        partial.write_text("".join(f"{key}\t{why}\n" for key, why in own.items()), encoding="utf-8")
-
-
-def _finish(job: Job, failed: Mapping[str, str]) -> None:
-    assert job.writer is not None
-    own = {key: why for key, why in failed.items() if key in job.todo}
-    if job.writer.done:
-        extra = {"failed": json.dumps(own, sort_keys=True)} if own else {}
-        job.writer.finish(extra | ({"fidelity": str(job.fidelity)} if job.fidelity else {}))
-    elif not job.present and job.shard is None:
-        first, why = next(iter(own.items()))
-        raise RegionError(
-            f"none of the {len(job.todo)} images could be extracted ({first}: {why})",
-            file=next(iter(job.todo.values())).parent,
-            remedy="check --images and --boxes",
-        )
-
-
-def _report(extractor: Extractor, source: str, job: Job, failed: Mapping[str, str], seconds: float) -> ExtractReport:
-    written = len(job.writer.done) if job.writer is not None else 0
-    own = {key: why for key, why in failed.items() if key in job.todo}
-    return ExtractReport(
-        source=f"{source}/{GIVEN}" if isinstance(job.supply, GivenBoxes) else source,
-        file=job.target if written else None,
-        written=written,
-        resumed=job.resumed,
-        present=len(job.present),
-        failed=own,
-        failed_file=job.failures if own else None,
-        fidelity=job.fidelity,
-        fingerprint=extractor.mark,
-        feature_size=extractor.feature_size,
-        seconds=seconds,
-    )
+        if time.monotonic() - saved > _SECONDS_AT_RISK:
+            for writer in writers:
+                writer.flush()
+            saved = time.monotonic()
+    for writer in writers:
+        writer.flush()
 
 
 def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxSource) -> set[str]:
-    """Ids among ``paths`` that finished files hold.
+    """Ids among ``paths`` that finished files contain.
 
     Raises:
-        RegionError: those files are of another extractor, have boxes of another kind, or other boxes for one of these
-            images.
+        RegionError: the files were made by another extractor, or have other boxes for one of these images.
     """
     present: set[str] = set()
+    remedy = "give another --out, or delete that file"
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
         for made in file.made:
             if differs := made.difference(wanted):
-                raise RegionError(
-                    f"holds other regions ({differs[0]}, now {differs[1]})",
-                    file=path,
-                    remedy="give another --out, or delete that file",
-                )
+                problem = f"contains other regions ({differs[0]}, now {differs[1]})"
+                raise RegionError(problem, file=path, remedy=remedy)
         for image in file:
-            if image.image_id not in paths:
-                continue
-            present.add(image.image_id)
-            if _other_boxes(image, supply):
-                raise RegionError(
-                    "holds other boxes for this image",
-                    file=path,
-                    record=image.image_id,
-                    remedy="give another --out, or delete that file",
-                )
+            if image.image_id in paths:
+                present.add(image.image_id)
+                if _other_boxes(image, supply):
+                    problem = "contains other boxes for this image"
+                    raise RegionError(problem, file=path, record=image.image_id, remedy=remedy)
     return present
 
 
 def _other_boxes(image: Regions, supply: BoxSource) -> bool:
-    if isinstance(supply, Cells | Detected):  # they are not known before the network has looked
+    if isinstance(supply, Cells | Detected):  # not known before the network has run
         return False
     try:
         return not np.array_equal(supply.boxes(image.image_id, image.width, image.height).boxes, image.boxes)
-    except ValueError:  # no boxes for this image, or of an image of another size
+    except ValueError:  # no boxes for this image, or boxes for another size
         return True

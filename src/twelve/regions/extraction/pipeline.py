@@ -1,4 +1,4 @@
-"""Images through a network: threads decode ahead, images of one size share a batch, equal images are looked at
+"""Runs images through a network: threads decode ahead, images of one size share a batch, and equal images are run
 once."""
 
 from __future__ import annotations
@@ -18,37 +18,32 @@ import torch
 from numpy.typing import NDArray
 
 from twelve.errors import RegionError
-from twelve.regions.detectors.network import Found, Looker, Prepared
+from twelve.regions.detectors.feature_extractor import Detections, FeatureExtractor, Prepared
 from twelve.regions.extraction.box_sources import BoxSource, Cells, Detected, cell_boxes
-from twelve.regions.images import MAX_PIXELS, ImageLike, TooLarge, open_image, printable
+from twelve.regions.extractor_config import ExtractorConfig
+from twelve.regions.images import ImageLike, TooLarge, open_image, printable
 from twelve.types.half_precision import Halves, as_halves
 from twelve.types.regions import Regions
 
 _REMEMBERED = 512
-"""Images whose features are kept in case the same pixels come again (datasets repeat images under many names)."""
-
-
+"""Number of recent images whose regions are kept, because datasets repeat images under several names."""
 _PIXELS_ON_CPU = 220_000
-"""Pixels of a batch on a processor: measured, larger batches take up to twice the time an image."""
-
-
+"""Pixels per batch on a CPU; measured, larger batches take up to twice as long per image."""
 _PIXELS_ON_CARD = 8_000_000
-"""Pixels of a batch on a graphics card: enough to keep it busy, within the memory of a small one."""
-
-
+"""Pixels per batch on a GPU: enough to keep it busy, within the memory of a small one."""
 _HELD = 1 << 30
-"""Bytes of prepared images that wait for others of their size; beyond, the fullest batch goes as it is."""
+"""Bytes of prepared images that wait for others of their size; beyond it, the fullest batch runs as it is."""
 
 
 class NotFinite(RegionError):
-    """The network gives features that are not numbers: no image's fault, and no use to go on."""
+    """The network gives features that are not finite. No image is at fault, so the extraction stops."""
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A decoded image on its way to the network: its regions of every box source, without features yet.
+    """A decoded image on its way to the network, with its regions of each box source, still without features.
 
-    ``others`` are ids of images with the same pixels and boxes; ``why`` says why the network could not look at it.
+    ``others`` are the ids of images with the same pixels and boxes; ``why`` is the reason if the network failed.
     """
 
     image_id: str
@@ -60,57 +55,46 @@ class _Pending:
 
 
 class Pipeline:
-    """Regions of many images, from one or several box sources; the network looks at each image once.
+    """Makes the regions of many images from one or several box sources; each image goes through the network once.
 
     Args:
-        looker: on ``device`` already.
-        supplies: boxes of each image.
-        batch_size: images of equal size in a batch; None chooses by device and size.
-        workers: threads that decode and, on a processor, run the network; None takes every core.
-        failed: receives {image id: why} of what cannot be decoded or looked at.
-        max_pixels: of the largest image that is decoded.
-        dtype: of the features: float16 or bfloat16.
-        class_probabilities: of every box, too.
+        network: on ``config.device``.
+        supplies: box sources.
+        failed: receives {image id: why} for images that cannot be decoded or extracted.
     """
 
     def __init__(
         self,
-        looker: Looker,
+        network: FeatureExtractor,
+        config: ExtractorConfig,
         supplies: Sequence[BoxSource],
-        *,
-        device: str,
-        batch_size: int | None,
-        workers: int | None,
         failed: dict[str, str],
-        max_pixels: int = MAX_PIXELS,
-        dtype: str = "float16",
-        class_probabilities: bool = False,
     ) -> None:
-        self.looker, self.supplies, self.device = looker, supplies, torch.device(device)
-        self.on_cpu = self.device.type == "cpu"
-        self.batch_size, self.failed = 1 if looker.alone else batch_size, failed
-        self.workers = max(1, workers or os.cpu_count() or 1)
-        self.max_pixels, self.dtype, self.class_probabilities = max_pixels, dtype, class_probabilities
+        self.network, self.config, self.supplies, self.failed = network, config, supplies, failed
+        self.on_cpu = torch.device(config.device).type == "cpu"
+        self.batch_size = 1 if network.alone else config.batch_size
+        self.workers = max(1, config.workers or os.cpu_count() or 1)
+        self.probabilities = config.class_probabilities and network.has_probabilities
         self._memory: OrderedDict[bytes, list[Regions]] = OrderedDict()
 
     def one(self, image: ImageLike, image_id: str) -> list[Regions]:
-        """Regions of one image, one of each box source, by the way that all images go.
+        """The regions of one image, one for each box source, computed as for any other image.
 
         Raises:
-            Exception: whatever keeps it from being decoded or looked at.
+            Exception: anything that prevents it from being decoded or extracted.
         """
-        (looked_at,) = self._look([self._decode(image_id, image, keyed=False)])
-        return looked_at.regions
+        (done,) = self._run([self._decode(image_id, image, keyed=False)])
+        return done.regions
 
     def regions(self, paths: Mapping[str, Path]) -> Iterator[list[Regions]]:
-        """Regions of every image that can be decoded, one of each box source, the images in no particular order; the
-        others go to ``failed``."""
-        # An image stays pending from its decoding until its features are out.
+        """The regions of each image, one for each box source, in no particular order. Images that cannot be decoded or
+        extracted go to ``failed``."""
+        # An image is pending from its decoding until its features are computed.
         pending: dict[bytes, _Pending] = {}
         waiting: dict[tuple[int, ...], list[_Pending]] = defaultdict(list)
         running: deque[Future[list[_Pending]]] = deque()
-        lookers, held = self.workers if self.on_cpu else 1, 0
-        with single_threaded(self.on_cpu), ThreadPoolExecutor(lookers) as pool:
+        runners, held = self.workers if self.on_cpu else 1, 0
+        with single_threaded(self.on_cpu), ThreadPoolExecutor(runners) as pool:
             for image in self._decoded(paths):
                 known = self._memory.get(image.key)
                 if known is not None:
@@ -121,7 +105,7 @@ class Pipeline:
                     pending[image.key].others.append(image.image_id)
                     continue
                 pending[image.key] = image
-                # Boxes of one count share a batch, so that nothing is padded.
+                # Images with equally many boxes share a batch, so that nothing is padded.
                 batch = waiting[(*image.prepared.pixels.shape, len(image.regions[0].boxes))]
                 batch.append(image)
                 held += image.prepared.pixels.nbytes
@@ -131,21 +115,21 @@ class Pipeline:
                     held -= sum(each.prepared.pixels.nbytes for each in batch)
                     running.append(pool.submit(self._try, batch.copy()))
                     batch.clear()
-                while len(running) > 2 * lookers:
+                while len(running) > 2 * runners:
                     yield from self._collect(running.popleft(), pending)
             running.extend(pool.submit(self._try, batch) for batch in waiting.values() if batch)
             while running:
                 yield from self._collect(running.popleft(), pending)
 
     def _batch_of(self, image: _Pending) -> int:
-        """Images of this size in a batch. A processor is fastest while the early, large maps stay in its cache."""
+        """Images of this size per batch. A CPU is fastest while the early, large maps stay in its cache."""
         if self.batch_size is not None:
             return self.batch_size
         pixels = image.prepared.pixels.numel() // 3
         return max(1, (_PIXELS_ON_CPU if self.on_cpu else _PIXELS_ON_CARD) // max(1, pixels))
 
     def _decoded(self, paths: Mapping[str, Path]) -> Iterator[_Pending]:
-        """Decoded images in order, some way ahead."""
+        """Decode images in order, some in advance."""
         todo = iter(paths.items())
         with ThreadPoolExecutor(self.workers) as pool:
             ahead: deque[tuple[str, Future[_Pending]]] = deque()
@@ -160,7 +144,7 @@ class Pipeline:
                     key, future = ahead.popleft()
                     try:
                         image = future.result()
-                    except Exception as error:  # Pillow raises nearly anything for a damaged file
+                    except Exception as error:  # for a damaged file Pillow raises nearly anything
                         more = " (--max-pixels allows more)" if isinstance(error, TooLarge) else ""
                         self.failed[key] = printable(f"{paths[key].name}: {error or type(error).__name__}{more}")
                         continue
@@ -169,11 +153,11 @@ class Pipeline:
                 pool.shutdown(cancel_futures=True)
 
     def _decode(self, key: str, image: ImageLike, *, keyed: bool = True) -> _Pending:
-        """``keyed``: give it the key by which the same pixels are known when they come again."""
-        opened = open_image(image, self.max_pixels, raw=self.looker.raw)
+        """``keyed``: also compute the key that identifies images with the same pixels and boxes."""
+        opened = open_image(image, self.config.max_pixels, raw=self.network.raw)
         found = [supply.boxes(key, *opened.size) for supply in self.supplies]
-        prepared = self.looker.prepare(opened)
-        if not keyed:  # of a large image, the key takes as long as the network
+        prepared = self.network.prepare(opened)
+        if not keyed:  # for a large image, the key takes as long as the network
             return _Pending(key, found, prepared, b"")
         digest = hashlib.blake2b(opened.tobytes(), digest_size=16)
         digest.update(repr((opened.size, opened.mode)).encode())
@@ -183,61 +167,61 @@ class Pipeline:
         return _Pending(key, found, prepared, digest.digest())
 
     def _try(self, images: list[_Pending]) -> list[_Pending]:
-        """As :meth:`_look`; what cannot be looked at says why. One odd image takes no other with it."""
+        """:meth:`_run`, which records why an image failed; the other images of the batch are not affected."""
         try:
-            return self._look(images)
+            return self._run(images)
         except NotFinite:
             raise
-        except Exception as error:  # a network may refuse an image of one pixel, or run out of memory, in any way
+        except Exception as error:  # for an image of one pixel, or without enough memory, a network raises anything
             if len(images) > 1:
                 return [image for each in images for image in self._try([each])]
             why = next(iter(str(error).splitlines()), "") or type(error).__name__
-            images[0].why = f"the network cannot look at it ({why})"
+            images[0].why = f"the network failed on this image ({why})"
             return images
 
-    def _look(self, images: list[_Pending]) -> list[_Pending]:
+    def _run(self, images: list[_Pending]) -> list[_Pending]:
         """Fill in the features of images of one size."""
-        seen = self.looker.look([image.prepared for image in images])
+        encoded = self.network.encode([image.prepared for image in images])
         for number, supply in enumerate(self.supplies):
-            found = self._describe(supply, seen, [image.regions[number] for image in images])
+            found = self._describe(supply, encoded, [image.regions[number] for image in images])
             for image, regions in zip(images, found, strict=True):
                 image.regions[number] = regions
         return images
 
-    def _describe(self, supply: BoxSource, seen: Any, images: list[Regions]) -> list[Regions]:
-        """The regions of one box source with their features."""
+    def _describe(self, supply: BoxSource, encoded: Any, images: list[Regions]) -> list[Regions]:
+        """The regions of one box source, with features."""
         if isinstance(supply, Cells):
-            cells, rows, columns = self.looker.patches(seen)
+            cells, rows, columns = self.network.patches(encoded)
             features: list[torch.Tensor | None] = list(cells)
             images = [replace(r, boxes=cell_boxes(rows, columns, r.width, r.height)) for r in images]
         elif isinstance(supply, Detected):
-            found = self.looker.detect(seen, supply.most, supply.threshold)
+            found = self.network.detect(encoded, supply.most, supply.threshold)
             features = [each.features for each in found]
             images = [_detected(r, each) for r, each in zip(images, found, strict=True)]
         else:
             features = [None] * len(images)
         if any(own is None for own in features):
-            features = list(self.looker.describe(seen, [torch.from_numpy(r.boxes) for r in images]))
+            features = list(self.network.describe(encoded, [torch.from_numpy(r.boxes) for r in images]))
         return [self._kept(r, own) for r, own in zip(images, features, strict=True) if own is not None]
 
     def _kept(self, regions: Regions, features: torch.Tensor) -> Regions:
-        """The regions with features (R, F) as they are stored."""
+        """The regions with features (R, F) in their stored type."""
         if not bool(torch.isfinite(features).all()):
             raise NotFinite(
                 f"the network gives features that are not finite for {regions.image_id or 'this image'}",
                 remedy="check --weights",
             )
         probabilities: NDArray[np.float16] | None = None
-        if self.class_probabilities and self.looker.knows_probabilities:
-            probabilities = self.looker.probabilities(features).to(torch.float16).cpu().numpy()
+        if self.probabilities:
+            probabilities = self.network.probabilities(features).to(torch.float16).cpu().numpy()
         return replace(regions, features=self._halves(features), class_probabilities=probabilities)
 
     def _halves(self, features: torch.Tensor) -> Halves:
-        if self.dtype == "float16":
+        if self.config.dtype == "float16":
             limit = torch.finfo(torch.float16).max
             half: NDArray[np.float16] = features.clamp(-limit, limit).to(torch.float16).cpu().numpy()
             return half
-        return as_halves(features.float().cpu().numpy(), self.dtype)
+        return as_halves(features.float().cpu().numpy(), self.config.dtype)
 
     def _collect(self, future: Future[list[_Pending]], pending: dict[bytes, _Pending]) -> Iterator[list[Regions]]:
         for image in future.result():
@@ -255,7 +239,7 @@ class Pipeline:
 
 @contextmanager
 def single_threaded(on_cpu: bool = True) -> Iterator[None]:
-    """One thread inside each operator while several threads run the network: images side by side scale better."""
+    """Use one thread per operator while several threads run the network, which scales better."""
     before = torch.get_num_threads()
     if on_cpu:
         torch.set_num_threads(1)
@@ -266,12 +250,13 @@ def single_threaded(on_cpu: bool = True) -> Iterator[None]:
 
 
 def _same(known: list[Regions], image_id: str) -> list[Regions]:
-    """The known regions for another image with the same pixels and boxes."""
+    """Known regions for another image with the same pixels and boxes."""
     return [replace(regions, image_id=image_id) for regions in known]
 
 
-def _detected(regions: Regions, found: Found) -> Regions:
-    """The regions of an image in which a network found something."""
+def _detected(regions: Regions, found: Detections) -> Regions:
+    """Detections in their stored type."""
+    assert found.scores is not None and found.class_ids is not None
     return replace(
         regions,
         boxes=found.boxes.float().cpu().numpy(),

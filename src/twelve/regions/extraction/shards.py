@@ -1,4 +1,4 @@
-"""An extraction divided among processes or machines: which of them does which image."""
+"""Divides an extraction among processes or machines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Shard:
     count: int
 
     def __contains__(self, image_id: str) -> bool:
-        """Whether an image is of this part: decided by its id alone, so that every machine decides alike."""
+        """Whether an image belongs to this part. Only its id decides, so that every machine decides alike."""
         digest = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.index
 
@@ -33,11 +33,11 @@ class Shard:
 
 
 def shard_of(text: str | None, environment: Mapping[str, str] = os.environ) -> Shard | None:
-    """What ``--shard i/n`` names, or else the part of this process among those that ``accelerate launch`` or
-    ``torchrun`` have started (``RANK`` of ``WORLD_SIZE``); None where there is but one.
+    """The part named by ``--shard i/n``; by default, the part of this process among those started by ``accelerate
+    launch`` or ``torchrun`` (``RANK`` of ``WORLD_SIZE``), or None if there is only one.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text does not name a part.
     """
     if text is None:
         size = environment.get("WORLD_SIZE", "")
@@ -46,11 +46,11 @@ def shard_of(text: str | None, environment: Mapping[str, str] = os.environ) -> S
         text = f"{environment.get('RANK', '')}/{size}"
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if match is None or int(match[1]) >= int(match[2]):
-        raise ConfigError(f"--shard {text} is no part of a whole", remedy="write 0/4, 1/4, 2/4 and 3/4 for four parts")
+        raise ConfigError(f"--shard {text} does not name a part", remedy="write 0/4, 1/4, 2/4 and 3/4 for four parts")
     return Shard(int(match[1]), int(match[2]))
 
 
 def local_device(device: str, environment: Mapping[str, str] = os.environ) -> str:
-    """``cuda`` as the card that a launcher has assigned to this process (``LOCAL_RANK``), if one has."""
+    """``cuda`` as the GPU that a launcher assigned to this process (``LOCAL_RANK``), if there is one."""
     rank = environment.get("LOCAL_RANK", "")
     return f"cuda:{rank}" if device == "cuda" and rank.isdecimal() else device

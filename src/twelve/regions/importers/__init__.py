@@ -1,4 +1,4 @@
-"""Region features that others have extracted, brought into the store: one file a format, all behind one function."""
+"""Imports region features of other programs into the store: one module per format, and one function for all."""
 
 from twelve.regions.importers.run import ImportReport, import_regions
 

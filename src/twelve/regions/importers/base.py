@@ -1,4 +1,4 @@
-"""What every format of region files is read as: records, each decoded only when it is wanted."""
+"""The common form of all formats of region files: records, each decoded only when it is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twelve.formats.pickles import UnsafePickle, load_pickle
 
 
 class BadRecord(ValueError):
-    """A record that cannot be used; says why. The import goes on without it."""
+    """An invalid record, which the import skips."""
 
 
 def unpickled(content: bytes) -> Any:
@@ -29,16 +29,17 @@ def unpickled(content: bytes) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The regions of one image as a file has them, not checked yet.
+class RawRegions:
+    """The regions of one image as a file contains them, before any check. Shapes and types are those expected;
+    :class:`twelve.regions.importers.converting.Converter` turns them into :class:`twelve.types.regions.Regions`.
 
     Attributes:
         width, height: of the image, pixels.
-        boxes: (R, 4) xyxy, absolute pixels; fractions of the image where all are within 0..1.
+        boxes: (R, 4) xyxy, absolute pixels, or fractions of the image if all are within 0..1.
         features: (R, F).
         scores: (R,) or None.
-        class_ids: (R,) detector class, the background not counted, or None.
-        class_probabilities: (R, 1 + classes) with the background's column first, or None.
+        class_ids: (R,) detector class, background not counted, or None.
+        class_probabilities: (R, 1 + classes), background first, or None.
     """
 
     width: Any
@@ -55,15 +56,15 @@ class Record:
     """One image's entry in a file.
 
     Attributes:
-        label: names it in messages.
-        key: the image, as the file names it.
+        label: identifies it in messages.
+        key: the image's name in the file.
         load: decodes it; raises BadRecord.
-        steps: how much of the file's ``total`` it is.
+        steps: its share of the file's ``total``.
     """
 
     label: str
     key: str
-    load: Callable[[], Found]
+    load: Callable[[], RawRegions]
     steps: int = 1
 
 
@@ -71,8 +72,8 @@ class Origin(Protocol):
     """A file, or a folder of files, with regions.
 
     Attributes:
-        format: its name, as ``--format`` has it.
-        total: steps that all records are together.
+        format: its name, a value of ``--format``.
+        total: sum of the steps of all records.
         unit: of a step.
     """
 
@@ -81,11 +82,11 @@ class Origin(Protocol):
     unit: str
 
     def records(self) -> Iterator[Record | tuple[str, str]]:
-        """Every record, in an order that never changes; in place of one that has not even a name (label, reason)."""
+        """All records in a fixed order; (label, reason) in place of a record without a name."""
         ...
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         ...
 
 
@@ -101,7 +102,7 @@ COUNTS = ("num_boxes", "objectsNum", "counts", "num_objects")
 
 
 def first_of(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """The value of the first of these names that is there; raises BadRecord if none is."""
+    """The value of the first name in ``fields``; raises BadRecord if there is none."""
     value = optional(fields, names)
     if value is None:
         raise BadRecord(f"no {' or '.join(names[:3])} in it")
@@ -109,24 +110,24 @@ def first_of(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def optional(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """The value of the first of these names that is there, or None."""
+    """The value of the first name in ``fields``, or None."""
     return next((fields[name] for name in names if fields.get(name) is not None), None)
 
 
-def from_fields(fields: Mapping[str, Any]) -> Found:
-    """A record that is a dict of arrays, or of their base64 text; raises BadRecord.
+def from_fields(fields: Mapping[str, Any]) -> RawRegions:
+    """Read a record that is a dict of arrays or of their base64 text; raises BadRecord.
 
-    Arrays in base64 carry no shape: boxes are float32 with four numbers a row, and features float32 with as many rows.
-    ``num_boxes`` is ignored, as ViLBERT's reader does: detectors keep rows beyond it.
+    base64 text has no shape: boxes are float32 with four numbers per row, features are float32 with as many rows.
+    ``num_boxes`` is ignored, as in ViLBERT's reader, because detectors write rows beyond it.
     """
     boxes = _table(first_of(fields, BOXES), None, 4)
     rows = len(boxes) if boxes.ndim else 0
     features = _table(first_of(fields, FEATURES), rows, None)
     probabilities = optional(fields, CLASS_PROBABILITIES)
     class_ids, scores = optional(fields, CLASS_IDS), optional(fields, SCORES)
-    # A known slip of the original script: one class too few, all of them shifted. The probabilities have them.
+    # A known mistake of the original script: one class too few, and all shifted. The probabilities are right.
     slipped = class_ids is not None and np.shape(class_ids) != (rows,)
-    return Found(
+    return RawRegions(
         width=first_of(fields, WIDTHS),
         height=first_of(fields, HEIGHTS),
         boxes=boxes,
@@ -138,7 +139,7 @@ def from_fields(fields: Mapping[str, Any]) -> Found:
 
 
 def array(value: Any) -> NDArray[Any]:
-    """``value`` as an array; raises BadRecord if it is none."""
+    """``value`` as an array; raises BadRecord if it cannot be one."""
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -146,18 +147,13 @@ def array(value: Any) -> NDArray[Any]:
 
 
 def _table(value: Any, rows: int | None, columns: int | None) -> NDArray[Any]:
-    """A field that should have these rows or columns: base64, or an array, perhaps written as one long row."""
+    """A field with so many rows or columns: base64, or an array, possibly flattened."""
     if isinstance(value, (str, bytes)):
-        return float32_text(value, rows, columns)
+        return _folded(decoded(value, np.dtype("<f4")), rows, columns)
     table = array(value)
     if table.ndim != 1 or not table.size:
         return table
     return _folded(table, rows, columns)
-
-
-def float32_text(text: str | bytes, rows: int | None, columns: int | None) -> NDArray[Any]:
-    """(rows, columns) float32 from base64; one of the two may be None. Raises BadRecord."""
-    return _folded(decoded(text, np.dtype("<f4")), rows, columns)
 
 
 def _folded(numbers: NDArray[Any], rows: int | None, columns: int | None) -> NDArray[Any]:
@@ -172,7 +168,7 @@ def _folded(numbers: NDArray[Any], rows: int | None, columns: int | None) -> NDA
 
 
 def decoded(text: str | bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Numbers from base64; raises BadRecord when it is cut or is none."""
+    """Decode numbers from base64; raises BadRecord if the text is truncated or invalid."""
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError as error:
@@ -183,7 +179,7 @@ def decoded(text: str | bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def library(name: str, path: Path) -> Any:
-    """An optional library, imported now; raises RegionError that says how to install it."""
+    """Import an optional library; raises RegionError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError:

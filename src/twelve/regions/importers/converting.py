@@ -1,8 +1,7 @@
-"""From what a file says of an image to the store's regions, checked.
+"""Checks the regions in a file and converts them to those of the store.
 
-The global region: imported files should hold regions only, and the batch puts the mean in front of them. Some copies
-carry it themselves, as their first row. A first row whose box is the whole image (or 0, 0, 1, 1) and whose features
-are the mean of the others' is therefore left out, so that there is one global region and not two.
+Batches add a global region, the mean of all regions. Some files contain it already, as their first row. A first row
+whose box is the whole image (or 0, 0, 1, 1) and whose features are the mean of the others is therefore dropped.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.regions.importers.base import BadRecord, Found
+from twelve.regions.importers.base import BadRecord, RawRegions
 from twelve.types.half_precision import as_halves
 from twelve.types.regions import Regions
 
 ClassProbabilities: TypeAlias = Literal["none", "keep", "foreground"]
-"""What becomes of class probabilities: left out; kept as they are, background first (what ViLBERT's pre-training
-predicts); or without the background's column, each row divided by its sum."""
+"""How class probabilities are stored: not at all; as they are, background first (the target of ViLBERT's
+pretraining); or without the background's column, with each row divided by its sum."""
 
 _LIMIT = float(np.finfo(np.float16).max)
 _LARGEST = 2**31 - 1
@@ -29,14 +28,14 @@ _LARGEST = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What every image of a file has.
+    """The shape that all images of a file share.
 
     Attributes:
         features: F.
         scores, class_ids: whether there are any.
-        class_probabilities: how many columns are kept, or None.
+        class_probabilities: number of columns stored, or None.
         handling: of class probabilities.
-        dtype: that features are stored in.
+        dtype: of stored features.
     """
 
     features: int
@@ -47,8 +46,8 @@ class Shape:
     dtype: str
 
     @classmethod
-    def of(cls, samples: Iterable[Found], handling: ClassProbabilities, dtype: str) -> Shape | None:
-        """The most common shape among the first images; None if there are none."""
+    def of(cls, samples: Iterable[RawRegions], handling: ClassProbabilities, dtype: str) -> Shape | None:
+        """The most common shape among some images; None if there are none."""
         seen: Counter[tuple[int, bool, bool, int | None]] = Counter()
         for found in samples:
             rows = np.shape(found.features)
@@ -67,18 +66,18 @@ class Shape:
 
 @dataclass(slots=True)
 class Converter:
-    """Makes regions of one file's records.
+    """Converts the records of one file.
 
     Attributes:
-        counts: what was changed in the last record: ``clamped`` numbers beyond float16's range, ``global rows`` left
-            out, images whose boxes were ``fractions``, images ``without regions``.
+        counts: changes in the last record: ``clamped`` numbers beyond float16's range, ``global rows`` dropped, images
+            whose boxes were ``fractions``, images ``without regions``.
     """
 
     shape: Shape
     counts: Counter[str] = field(default_factory=Counter)
 
-    def regions(self, image_id: str, found: Found) -> Regions:
-        """The regions of an image; raises BadRecord."""
+    def regions(self, image_id: str, found: RawRegions) -> Regions:
+        """The regions of an image; raises BadRecord if they are invalid."""
         self.counts = Counter()
         width, height = _extent(found.width, "width"), _extent(found.height, "height")
         boxes = _table(found.boxes, "boxes", 4)
@@ -111,8 +110,8 @@ class Converter:
             features = np.clip(features, -_LIMIT, _LIMIT)
         return as_halves(features, self.shape.dtype)
 
-    def _probabilities(self, found: Found, rows: int) -> NDArray[np.float32]:
-        """(R, 1 + classes), the background first; (R, 0) where the file has none."""
+    def _probabilities(self, found: RawRegions, rows: int) -> NDArray[np.float32]:
+        """(R, 1 + classes), background first; (R, 1) zeros if the file has none."""
         if found.class_probabilities is None:
             if self.shape.class_probabilities is not None and rows:
                 raise BadRecord("no class probabilities, which other records have")
@@ -135,8 +134,8 @@ class Converter:
             probabilities = rest / np.maximum(rest.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return probabilities.astype(np.float16)
 
-    def _classes(self, found: Found, probabilities: NDArray[np.float32], rows: int) -> tuple[Any, Any]:
-        """(R,) scores and classes: the best class's, where the probabilities are known, else as the file says."""
+    def _classes(self, found: RawRegions, probabilities: NDArray[np.float32], rows: int) -> tuple[Any, Any]:
+        """(R,) scores and classes: those of the best class if there are probabilities, else those in the file."""
         if found.class_probabilities is not None and rows:
             best = probabilities[:, 1:].argmax(axis=1)
             return probabilities[np.arange(rows), best + 1], best.astype(np.int16)
@@ -148,7 +147,7 @@ class Converter:
         if self.shape.class_ids:
             class_ids = _column(found.class_ids, "class ids", rows, np.int64)
             if rows and (class_ids.min() < 0 or class_ids.max() > np.iinfo(np.int16).max):
-                raise BadRecord("class ids that are no small numbers")
+                raise BadRecord("class ids out of range")
             class_ids = class_ids.astype(np.int16)
         return scores, class_ids
 
@@ -164,10 +163,10 @@ def _extent(value: Any, name: str) -> int:
 
 
 def _table(values: Any, name: str, columns: int | None) -> NDArray[np.float32]:
-    """(R, columns) finite float32; nothing at all is no rows."""
+    """(R, columns) finite float32; an empty array has no rows."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
-        raise BadRecord(f"{name} that are no numbers")
+        raise BadRecord(f"{name} that are not numbers")
     if not array.size and (array.ndim < 2 or not len(array)):
         return np.zeros((0, columns or 0), dtype=np.float32)
     if array.ndim != 2 or (columns is not None and array.shape[1] != columns):
@@ -189,7 +188,7 @@ def _column(values: Any, name: str, rows: int, dtype: Any) -> NDArray[Any]:
 
 
 def _is_global(boxes: NDArray[np.float32], features: NDArray[np.float32], width: int, height: int) -> bool:
-    """Whether the first row is the mean of the others with the whole image for a box."""
+    """Whether the first row is the mean of the others, with the whole image as its box."""
     if len(boxes) < 2:
         return False
     whole = (0, 0, width, height)

@@ -1,12 +1,12 @@
-"""HDF5 files of region features, in the layouts that are about:
+"""HDF5 files of region features, in these layouts:
 
-* one dataset a field, one row an image: ``features`` (N, R, F) and ``boxes`` (N, R, 4) under the usual names, the ids
-  in the file or in an index beside it (``{id: row}``, or GQA's ``{id: {"idx", "file", "width", "height", ...}}``);
-* all regions one after the other, ``pos_boxes`` (N, 2) saying which rows are an image's (bottom-up attention with a
-  varying number of boxes);
-* one group an image, ``<id>/features`` and so on (VL-T5's, made of LXMERT's).
+* one dataset per field, one row per image: ``features`` (N, R, F) and ``boxes`` (N, R, 4) under the usual names, with
+  the ids in the file or in an index (``{id: row}``, or GQA's ``{id: {"idx", "file", "width", "height", ...}}``);
+* all regions concatenated, with the rows of each image in ``pos_boxes`` (N, 2) (bottom-up attention with a varying
+  number of boxes);
+* one group per image, ``<id>/features`` and so on (VL-T5's, made from LXMERT's).
 
-The images' sizes come from the file, from the index, or from ``spatial_features`` (boxes as fractions).
+The sizes of images come from the file, from the index, or from ``spatial_features`` (boxes as fractions).
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ import numpy as np
 
 from twelve.errors import RegionError
 from twelve.regions.importers import base
-from twelve.regions.importers.base import BadRecord, Found, Record, from_fields, library, optional
+from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, library, optional
 from twelve.regions.importers.indexes import Entry, read_index
 
 _SIZED = (*base.WIDTHS, *base.HEIGHTS)
 _ROWS = (*_SIZED, *base.SCORES, *base.CLASS_IDS, *base.CLASS_PROBABILITIES, *base.BOXES, *base.FEATURES)
 
 _READ = (*_ROWS, *base.KEYS, *base.COUNTS, "spatial_features", "pos_boxes")
-"""Names that are looked for at the top of a file."""
+"""Names that are read at the top of a file."""
 
 
 class H5Files:
     """One or several such files.
 
     Args:
-        index: names and rows of the images, where the files do not say; by default what lies beside the first file
-            under its name.
+        index: names and rows of the images, if the files do not contain them; by default the index beside a file.
 
     Raises:
         RegionError: a file is damaged or has another layout; the package h5py is not installed.
@@ -91,7 +90,7 @@ class H5Files:
             )
 
     def _named(self, path: Path, file: Any) -> list[Entry]:
-        """The images of a file, by row."""
+        """The images of a file, sorted by row."""
         number = re.search(r"(\d+)$", path.stem)
         own = optional(file, base.KEYS)
         entries = self._entries
@@ -102,15 +101,13 @@ class H5Files:
             known = entries or {}
             return [known[k].at(row) if k in known else Entry(k, row) for row, k in enumerate(names)]
         if entries is None:
-            raise RegionError(
-                "it does not say which images these are", file=path, remedy="give the file that does: --index FILE"
-            )
+            raise RegionError("it does not name its images", file=path, remedy="give the file that does: --index FILE")
         kept = [e for e in entries.values() if e.file is None or (number and e.file == int(number[1]))]
         return sorted(kept, key=lambda entry: entry.row)
 
 
 def _index_beside(path: Path) -> dict[str, Entry] | None:
-    """The index that lies beside a file under its name: ``train36_imgid2idx.pkl``, ``gqa_objects_info.json``."""
+    """The index beside a file, such as ``train36_imgid2idx.pkl`` or ``gqa_objects_info.json``."""
     stem = re.sub(r"_?\d+$", "", path.stem)
     for name in (path.stem, stem):
         for tail in ("_imgid2idx.json", "_imgid2idx.pkl", "_info.json", ".json", "_ids.json"):
@@ -125,7 +122,7 @@ def _features(file: Any) -> Any:
 
 
 def _length(path: Path, file: Any) -> int:
-    """Images in a file."""
+    """Number of images in a file."""
     features = _features(file)
     if features is None:
         if not len(file) or hasattr(file[next(iter(file))], "shape"):
@@ -139,8 +136,8 @@ def _length(path: Path, file: Any) -> int:
 
 
 def _check(h5py: Any, path: Path, file: Any) -> None:
-    """Raise RegionError where what will be read is not the file's own, or is no list of rows."""
-    # Of one group an image only the first: each is looked at when it is read.
+    """Raise RegionError if data to read refers to another place, or is not a list of rows."""
+    # With one group per image, only the first; each is checked when it is read.
     for key in dict.fromkeys((*_READ, *itertools.islice(file, 1))):
         link = file.get(key, getlink=True)
         if link is None:
@@ -156,8 +153,8 @@ def _check(h5py: Any, path: Path, file: Any) -> None:
         raise RegionError(problem, file=path, record="pos_boxes", remedy="download or copy it again")
 
 
-def _load(read: Callable[..., Found], *arguments: Any) -> Found:
-    """What ``read`` reads, or a bad record where the file is damaged."""
+def _load(read: Callable[..., RawRegions], *arguments: Any) -> RawRegions:
+    """Call ``read``, and raise BadRecord if the file is damaged."""
     try:
         return read(*arguments)
     except BadRecord:
@@ -166,7 +163,7 @@ def _load(read: Callable[..., Found], *arguments: Any) -> Found:
         raise BadRecord(f"cannot be read ({error})") from None
 
 
-def _load_group(file: Any, key: str, entry: Entry | None) -> Found:
+def _load_group(file: Any, key: str, entry: Entry | None) -> RawRegions:
     if not isinstance(file.get(key, getlink=True), library("h5py", Path(file.filename)).HardLink):
         raise BadRecord("it refers to another place")
     group = file[key]
@@ -178,8 +175,8 @@ def _load_group(file: Any, key: str, entry: Entry | None) -> Found:
     return from_fields(_sizes({name: group[name][()] for name in names}, entry))
 
 
-def _load_row(file: Any, entry: Entry, span: slice | None) -> Found:
-    """One image's row of every dataset, or its span of rows."""
+def _load_row(file: Any, entry: Entry, span: slice | None) -> RawRegions:
+    """The row of one image in every dataset, or its span of rows."""
     fields: dict[str, Any] = {}
     for name in (*_ROWS, "spatial_features"):
         if name in file:
@@ -202,16 +199,16 @@ def _count(file: Any, row: int) -> int | None:
 
 
 def _sizes(fields: dict[str, Any], entry: Entry | None) -> Mapping[str, Any]:
-    """The fields with the image's width and height, from wherever they can be had."""
+    """The fields, with the image's width and height from any source."""
     if optional(fields, base.WIDTHS) is not None:
         return fields
     if entry is not None and entry.width and entry.height:
         return fields | {"width": entry.width, "height": entry.height}
     boxes, spatial = optional(fields, base.BOXES), fields.get("spatial_features")
     if boxes is not None and spatial is not None and len(boxes) and np.shape(spatial)[-1] >= 4:
-        # The corner of the largest fraction gives the size most exactly.
+        # The corner with the largest fraction gives the most exact size.
         places = np.argmax(spatial[:, 2]), np.argmax(spatial[:, 3])
         if spatial[places[0], 2] > 0 and spatial[places[1], 3] > 0:
             width = round(float(boxes[places[0], 2] / spatial[places[0], 2]))
             return fields | {"width": width, "height": round(float(boxes[places[1], 3] / spatial[places[1], 3]))}
-    raise BadRecord("the image's size is nowhere: give --index FILE with widths and heights")
+    raise BadRecord("the size of the image is unknown: give --index FILE with widths and heights")

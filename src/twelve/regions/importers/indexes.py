@@ -1,4 +1,4 @@
-"""Files beside HDF5 files that say which row is which image.
+"""Index files of HDF5 files: which row is which image.
 
 ``{id: row}``, ``[id of row 0, id of row 1, ...]``, or ``{id: {"idx": row, ...}}`` with sizes and counts.
 """
@@ -26,9 +26,9 @@ class Entry:
     Attributes:
         key: its id.
         row: in the file.
-        file: number of the file, where there are several.
-        width, height: pixels, where known.
-        count: regions, where known; rows beyond them are padding.
+        file: number of the file, if there are several.
+        width, height: pixels, if known.
+        count: number of regions, if known; further rows are padding.
     """
 
     key: str
@@ -44,10 +44,10 @@ class Entry:
 
 
 def read_index(path: Path) -> dict[str, Entry]:
-    """Entries by id, from JSON or a (restricted) pickle.
+    """Read entries by id, from JSON or a (restricted) pickle.
 
     Raises:
-        RegionError: the file is unreadable or says something else.
+        RegionError: the file is unreadable or not an index.
     """
     try:
         if path.suffix == ".json":

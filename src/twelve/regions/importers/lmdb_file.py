@@ -1,7 +1,7 @@
-"""The original's LMDB: image id -> pickle of a dict, and ``keys`` -> pickled list of the ids.
+"""The original program's LMDB: image id -> pickled dict, and ``keys`` -> pickled list of the ids.
 
 A value is ``{"image_id", "image_h", "image_w", "num_boxes", "boxes": (R, 4), "features": (R, 2048)}``; in some files
-the two arrays are base64 of float32. It holds no global region.
+the two arrays are base64 of float32. There is no global region.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import RegionError
-from twelve.regions.importers.base import BadRecord, Found, Record, from_fields, library, unpickled
+from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, library, unpickled
 
 _KEYS = b"keys"
 
 _UNWRITTEN = 256
-"""Pages that a whole file may lack."""
+"""Number of pages that a complete file may lack."""
 
 
 class LmdbFile:
@@ -34,7 +34,7 @@ class LmdbFile:
         self.path = path
         self._lmdb = library("lmdb", path)
         try:
-            # A second process may read too; without a lock a folder that cannot be written is no hindrance.
+            # Without a lock, other processes may read, and the folder may be read-only.
             self._environment: Any = self._lmdb.open(
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False
             )
@@ -47,9 +47,9 @@ class LmdbFile:
         self.total = entries - (1 if self._listed else 0)
 
     def _check_whole(self, file: Path) -> None:
-        """Raise RegionError for a file that was cut short: reading what it lacks would end the program, not the call.
+        """Raise RegionError for a truncated file: reading missing pages would kill the process.
 
-        A few of its last pages may never have been written, if they were free again before they had to be.
+        A complete file may lack a few of its last pages, if these were freed before they were written.
         """
         pages, size = self._environment.info()["last_pgno"] + 1, self._environment.stat()["psize"]
         lacking = pages - file.stat().st_size // size
@@ -72,7 +72,7 @@ class LmdbFile:
     def close(self) -> None:
         self._environment.close()
 
-    def _load(self, transaction: Any, key: bytes) -> Found:
+    def _load(self, transaction: Any, key: bytes) -> RawRegions:
         try:
             content = bytes(transaction.get(key))
         except self._lmdb.Error as error:
@@ -83,7 +83,7 @@ class LmdbFile:
         return from_fields(fields)
 
     def _keys(self, pickled: bytes | None) -> list[bytes]:
-        """What the entry ``keys`` lists; files without it are read as well."""
+        """The ids in the entry ``keys``, which is optional."""
         if pickled is None:
             return []
         try:
@@ -91,10 +91,10 @@ class LmdbFile:
         except BadRecord as error:
             raise self._damaged(error) from None
         if not isinstance(listed, list):
-            raise self._damaged("its keys are no list")
+            raise self._damaged("its keys are not a list")
         keys = [key.encode("latin1") if isinstance(key, str) else key for key in listed]
         if not all(isinstance(key, bytes) and key for key in keys):
-            raise self._damaged("its keys are no byte strings")
+            raise self._damaged("its keys are not byte strings")
         return keys
 
     def _damaged(self, reason: object) -> RegionError:

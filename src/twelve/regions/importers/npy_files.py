@@ -1,7 +1,7 @@
-"""Records of the original's extraction scripts: one ``<image id>.npy`` an image, a dict that numpy pickled.
+"""Files of the original extraction scripts: one ``<image id>.npy`` per image, a dict pickled by numpy.
 
 ``{"bbox": (R, 4), "features": (R, 2048), "num_boxes", "objects", "cls_prob": (R, 1601) with the background first,
-"image_width", "image_height", "image_id"}``. The image is named by the file.
+"image_width", "image_height", "image_id"}``. The image has the name of the file.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.regions.importers.base import BadRecord, Found, Record, from_fields, unpickled
+from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, unpickled
 
 
 class NpyFiles:
-    """Such files, in the order given."""
+    """Several such files, in order."""
 
     format = "npy"
     unit = "images"
@@ -34,7 +34,7 @@ class NpyFiles:
         """Nothing stays open."""
 
 
-def _load(path: Path) -> Found:
+def _load(path: Path) -> RawRegions:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -44,7 +44,7 @@ def _load(path: Path) -> Found:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-    except Exception as error:  # a damaged header can raise anything
+    except Exception as error:  # for a damaged header numpy raises anything
         raise BadRecord(f"not a .npy file ({error})") from None
     if not dtype.hasobject or shape != ():
         raise BadRecord(f"an array of {dtype} instead of a dict")

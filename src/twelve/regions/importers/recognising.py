@@ -1,4 +1,4 @@
-"""Which format a file of region features is in."""
+"""Recognises the format of a file of region features."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _STARTS: Mapping[bytes, str] = {
     b"\x80": "a pickle",
 }
 _LMDB = b"\xde\xc0\xef\xbe"
-"""LMDB's number, behind the header of its first page."""
+"""LMDB's magic number, after the header of its first page."""
 
 
 def open_origin(path: Path, format: str | None = None, index: Path | None = None) -> Origin:
     """Open a file, or a folder of files of one format.
 
     Args:
-        format: of :data:`FORMATS`; None recognises it by the content and the names.
+        format: one of :data:`FORMATS`; None recognises it by content and names.
         index: see :class:`twelve.regions.importers.h5_file.H5Files`.
 
     Raises:
-        ConfigError: no such format, or an index for one that has none.
-        RegionError: nothing is there, or nothing that is known.
+        ConfigError: the format is unknown, or has no index.
+        RegionError: there is no file, or none of a known format.
     """
     if format is not None and format not in _OPENERS:
         raise ConfigError(
@@ -78,7 +78,7 @@ def _recognised(path: Path) -> str:
         raise RegionError(problem, file=path, remedy=f"name one: --format {'|'.join(FORMATS)}")
     with path.open("rb") as stream:
         head = stream.read(4096)
-    seen = looks_like(head)
+    seen = described(head)
     if head.startswith(_HDF5):
         return "h5"
     if head.startswith(b"\x93NUMPY"):
@@ -88,15 +88,15 @@ def _recognised(path: Path) -> str:
     if b"\t" in head and b"\0" not in head and seen == _TEXT:
         return "tsv"
     raise RegionError(
-        f"not a file of a known format: it looks like {seen}",
+        f"not a file of a known format: it is {seen}",
         file=path,
-        remedy=f"docs/regions.md shows the layouts of {', '.join(FORMATS)}; is it one of these all the same, name it "
-        "with --format",
+        remedy=f"docs/regions.md shows the layouts of {', '.join(FORMATS)}; if it is one of these, name it with "
+        "--format",
     )
 
 
-def looks_like(head: bytes) -> str:
-    """What a file is, by its first bytes, in words for people."""
+def described(head: bytes) -> str:
+    """Describe a file by its first bytes."""
     known = next((what for start, what in _STARTS.items() if head.startswith(start)), None)
     if known is not None:
         return known

@@ -17,42 +17,43 @@ import pyarrow as pa
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.progress import Track
-from twelve.regions.importers.base import BadRecord, Found, Origin, Record
+from twelve.regions.importers.base import BadRecord, Origin, RawRegions, Record
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
-from twelve.regions.store.arrow_format import MAX_IMAGES, schema
-from twelve.regions.store.region_store import RegionFile
-from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
+from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.resumable_writer import PartWriter, free_name, plain_name, remove_leftovers
 from twelve.types.regions import Regions
 
 _SAMPLES = 8
-"""Records that show what the file holds."""
-_BATCH_BYTES = 2**26
+"""Number of records that determine the shape of a file."""
 _LISTED = 1000
-"""Bad records that are listed; more are only counted."""
+"""Number of invalid records that are listed; others are only counted."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
         source: image source.
-        file: the region file written, or None when there was nothing to do.
         format: of the origin.
-        written: images in the file, those of earlier unfinished runs included.
-        resumed: how many of them earlier unfinished runs had left.
-        present: images that finished files already held.
-        records: records of the origin; each is written, resumed, present or bad.
-        bad: how many were left out.
-        failed: {record: why} of the first thousand of them.
-        counts: what was changed (see :class:`twelve.regions.importers.converting.Converter`).
         fingerprint, feature_size: of the features.
+        file: the region file written; None if there was nothing to do.
+        written: images in that file, including those of earlier unfinished runs.
+        resumed: images of earlier unfinished runs.
+        present: images that finished files already contained.
+        records: records of the origin; each is written, present or invalid.
+        bad: number of invalid records, which were skipped.
+        failed: {record: why} for the first thousand of them.
+        counts: changes (see :class:`twelve.regions.importers.converting.Converter`).
         seconds: wall time.
     """
 
     source: str
     format: str
+    fingerprint: str
+    feature_size: int
     file: Path | None = None
     written: int = 0
     resumed: int = 0
@@ -61,12 +62,10 @@ class ImportReport:
     bad: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
-    fingerprint: str = ""
-    feature_size: int = 0
     seconds: float = 0.0
 
     def fail(self, record: str, reason: str) -> None:
-        """Count a record as bad."""
+        """Count an invalid record."""
         self.bad += 1
         if len(self.failed) < _LISTED:
             self.failed[record] = reason
@@ -80,7 +79,7 @@ class ImportReport:
             text += f"; {self.present} were there before" if self.present else ""
         text += "".join(f"; {count} {what}" for what, count in sorted(self.counts.items()) if count)
         if self.bad:
-            text += f"; {self.bad} bad records left out:" + "".join(f"\n  {k}: {v}" for k, v in self.failed.items())
+            text += f"; {self.bad} invalid records skipped:" + "".join(f"\n  {k}: {v}" for k, v in self.failed.items())
             text += f"\n  and {self.bad - len(self.failed)} more" if self.bad > len(self.failed) else ""
         return text
 
@@ -98,163 +97,133 @@ def import_regions(
     dtype: str = "float16",
     progress: bool = True,
 ) -> ImportReport:
-    """Bring a file of region features into ``out/<source>/<name>.arrow``.
+    """Import a file of region features into ``out/<source>/<name>.arrow``.
 
-    An image's id is ``<source>/<key>``, the key made of what the file calls it
-    (:func:`twelve.formats.data_root.image_key`). Killed at any point, it goes on where it stopped when called again;
-    finished, it does nothing, and images that the origin has got since go to a further file beside the first. Records
-    that are bad are listed, not fatal. One batch of images is in memory at a time.
+    An image's id is ``<source>/<key>``, with the key made from its name in the file
+    (:func:`twelve.formats.data_root.image_key`). An import that was killed resumes when it is called again; a finished
+    one does nothing, and images added to the origin later go to another file beside the first. Invalid records are
+    listed and skipped. One batch of images is in memory at a time.
 
     Args:
         path: a file, or a folder of files of one format.
         out: root of the region store.
-        detector: what made the features, in the user's words; the fingerprint is made of it and of their size, so that
-            files of one detector may share a source, and those of two may not.
+        detector: a name for what made the features. The fingerprint is made from it and the size of the features, so
+            that only features with the same name can share a source.
         format: lmdb, tsv, npy or h5; None recognises it.
         name: of the file written; by default the origin's.
         index: for h5, names (and sizes) of the images.
-        class_probabilities: none, keep or foreground, of files that have them.
-        dtype: that features are stored in, float16 or bfloat16. Numbers beyond float16's range are clamped and counted.
+        class_probabilities: none, keep or foreground; see :data:`ClassProbabilities`.
+        dtype: of stored features, float16 or bfloat16. Numbers beyond float16's range are clamped and counted.
 
     Raises:
-        ConfigError: settings that cannot work.
-        RegionError: the origin is missing, damaged or holds nothing good; a finished file is of another detector; the
-            disk is full.
+        ConfigError: the settings cannot work.
+        RegionError: the origin is missing, damaged or without a valid record; a finished file has another detector;
+            the disk is full.
     """
     started = time.monotonic()
-    _check_names(source, name, detector)
+    for option, value in (("--source", source), ("--name", name)):
+        if value is not None:
+            plain_name(value, option)
+    if not detector.strip():
+        raise ConfigError(
+            "the detector has no name", remedy="say what made the features: --detector x152-vg, for example"
+        )
     with closing(open_origin(path, format, index)) as origin:
         shape = _shape(path, origin, class_probabilities, dtype)
-        report = ImportReport(source, origin.format, feature_size=shape.features)
-        report.fingerprint = _fingerprint(detector, shape.features)
+        report = ImportReport(source, origin.format, _fingerprint(detector, shape.features), shape.features)
         folder = out / source
         remove_leftovers(folder)
-        run = _Import(origin, source, shape, report, _present(folder, report.fingerprint))
-        target = free_name(folder, name or path.stem)
-        run.into(target, _schema(path, origin, source, detector, shape, report.fingerprint), progress=progress)
+        present = _present(folder, report.fingerprint)
+        table = _schema(path, origin, source, detector, shape, report.fingerprint)
+        with PartWriter(free_name(folder, name or path.stem), table) as writer:
+            report.resumed = len(writer.done)
+            with Track(f"importing {source}", origin.total, origin.unit, shown=progress) as bar:
+                for steps, regions, counts in _converted(origin, Converter(shape), report, present, set(writer.done)):
+                    bar.advance(steps)
+                    if regions is not None:
+                        writer.add(regions, counts)
+            writer.flush()
+            report.written, report.counts = len(writer.done), dict(writer.counts)
+            _finish(writer, report)
     report.seconds = time.monotonic() - started
     return report
 
 
-@dataclass(slots=True)
-class _Import:
-    origin: Origin
-    source: str
-    shape: Shape
-    report: ImportReport
-    present: set[str]
-
-    def into(self, target: Path, table: pa.Schema, *, progress: bool) -> None:
-        report = self.report
-        with PartWriter(target, table) as writer:
-            report.resumed = len(writer.done)
-            with Track(f"importing {self.source}", self.origin.total, self.origin.unit, shown=progress) as bar:
-                self._fill(writer, bar)
-            report.written, report.counts = len(writer.done), dict(writer.counts)
-            if report.written + report.present + report.bad != report.records:
-                raise RegionError(
-                    f"{report.records} records, but {report.written} written, {report.present} there before and "
-                    f"{report.bad} bad",
-                    file=target,
-                    remedy=f"the origin has changed: delete {writer.folder} and import again",
-                )
-            if writer.done:
-                writer.finish(self._extra())
-                report.file = target
-            elif not report.present:
-                first, why = next(iter(report.failed.items()), ("it", "holds no record"))
-                raise RegionError(
-                    f"none of the {report.records} records could be imported ({first}: {why})",
-                    file=target,
-                    remedy="check the origin and --format",
-                )
-
-    def _extra(self) -> dict[str, str]:
-        extra = {what: count for what, count in sorted(self.report.counts.items()) if count}
-        found = {"changed": json.dumps(extra)} if extra else {}
-        if self.report.bad:
-            found["failed"] = json.dumps(self.report.failed, sort_keys=True)
-        return found
-
-    def _fill(self, writer: PartWriter, bar: Track) -> None:
-        batch: list[Regions] = []
-        counts: Counter[str] = Counter()
-        size = 0
-        for regions, own, steps in self._regions(frozenset(writer.done)):
-            bar.advance(steps)
-            if regions is None:
-                continue
-            batch.append(regions)
-            counts += own
-            size += 0 if regions.features is None else regions.features.nbytes
-            if len(batch) == MAX_IMAGES or size >= _BATCH_BYTES:
-                writer.write(batch, counts)
-                batch, counts, size = [], Counter(), 0
-        if batch:
-            writer.write(batch, counts)
-
-    def _regions(self, done: frozenset[str]) -> Iterator[tuple[Regions | None, Counter[str], int]]:
-        """Regions, what was changed in them and the steps they take, of every record; None for one without any."""
-        report, converter, seen = self.report, Converter(self.shape), set[str]()
-        nothing: Counter[str] = Counter()
-        for record in self.origin.records():
-            report.records += 1
-            if not isinstance(record, Record):
-                report.fail(*record)
-                yield None, nothing, 1
-                continue
-            image_id, regions = f"{self.source}/{image_key(record.key)}", None
-            if image_id in seen:
-                report.fail(f"{record.label} (again)", f"{image_id} has come before")
-            elif image_id in done or image_id in self.present:
+def _converted(
+    origin: Origin, converter: Converter, report: ImportReport, present: set[str], done: set[str]
+) -> Iterator[tuple[int, Regions | None, Counter[str]]]:
+    """For each record its steps, its regions (None if there are none to write) and what was changed in them."""
+    seen = set[str]()
+    for record in origin.records():
+        report.records += 1
+        if not isinstance(record, Record):
+            report.fail(*record)
+            yield 1, None, Counter()
+            continue
+        image_id, regions = f"{report.source}/{image_key(record.key)}", None
+        if image_id in seen:
+            report.fail(f"{record.label} (again)", f"{image_id} has come before")
+        elif image_id in done or image_id in present:
+            seen.add(image_id)
+            report.present += image_id not in done
+        else:
+            try:
+                if image_id == f"{report.source}/" or not image_id.isprintable():
+                    raise BadRecord("it has no name")
+                regions = converter.regions(image_id, record.load())
                 seen.add(image_id)
-                report.present += image_id not in done
-            else:
-                try:
-                    regions = converter.regions(_named(image_id, self.source), record.load())
-                    seen.add(image_id)
-                except BadRecord as error:
-                    report.fail(record.label, str(error))
-            yield regions, converter.counts if regions is not None else nothing, record.steps
+            except BadRecord as error:
+                report.fail(record.label, str(error))
+        yield record.steps, regions, converter.counts if regions is not None else Counter()
 
 
-def _named(image_id: str, source: str) -> str:
-    if image_id == f"{source}/" or not image_id.isprintable():
-        raise BadRecord("it has no name")
-    return image_id
+def _finish(writer: PartWriter, report: ImportReport) -> None:
+    """Check the counts and write the file, if there is anything to write."""
+    if report.written + report.present + report.bad != report.records:
+        raise RegionError(
+            f"{report.records} records, but {report.written} written, {report.present} there before and "
+            f"{report.bad} bad",
+            file=writer.target,
+            remedy=f"the origin has changed: delete {writer.folder} and import again",
+        )
+    if writer.done:
+        changed = {what: count for what, count in sorted(report.counts.items()) if count}
+        extra = {"changed": json.dumps(changed)} if changed else {}
+        writer.finish(extra | ({"failed": json.dumps(report.failed, sort_keys=True)} if report.bad else {}))
+        report.file = writer.target
+    elif not report.present:
+        first, why = next(iter(report.failed.items()), ("it", "holds no record"))
+        raise RegionError(
+            f"none of the {report.records} records could be imported ({first}: {why})",
+            file=writer.target,
+            remedy="check the origin and --format",
+        )
 
 
 def _shape(path: Path, origin: Origin, handling: ClassProbabilities, dtype: str) -> Shape:
-    """What the origin's records have, by the first good ones."""
+    """The shape of the first valid records."""
+    reasons: list[str] = []
 
-    def samples() -> Iterator[Found]:
+    def samples() -> Iterator[RawRegions]:
         for record in origin.records():
-            if isinstance(record, Record):
-                try:
-                    found = record.load()
-                except BadRecord:
-                    continue
-                if len(found.features):
-                    yield found
+            try:
+                if not isinstance(record, Record):
+                    raise BadRecord(record[1])
+                found = record.load()
+            except BadRecord as error:
+                if not reasons:
+                    reasons.append(f" ({record.label if isinstance(record, Record) else record[0]}: {error})")
+                continue
+            if len(found.features):
+                yield found
 
     shape = Shape.of(islice(samples(), _SAMPLES), handling, dtype)
     if shape is None:
-        reason = _first_reason(origin)
+        reason = reasons[0] if reasons else ""
         raise RegionError(f"none of its records has regions{reason}", file=path, remedy="check the file and --format")
     if handling != "none" and shape.class_probabilities is None:
         raise ConfigError(f"{path.name} has no class probabilities", remedy="leave --class-probabilities out")
     return shape
-
-
-def _first_reason(origin: Origin) -> str:
-    for record in origin.records():
-        if not isinstance(record, Record):
-            return f" ({record[0]}: {record[1]})"
-        try:
-            record.load()
-        except BadRecord as error:
-            return f" ({record.label}: {error})"
-    return ""
 
 
 def _fingerprint(detector: str, features: int) -> str:
@@ -286,7 +255,7 @@ def _schema(path: Path, origin: Origin, source: str, detector: str, shape: Shape
 
 
 def _present(folder: Path, mark: str) -> set[str]:
-    """Ids that finished files of a source hold; raises RegionError if they are of another detector."""
+    """Ids in the finished files of a source; raises RegionError if another detector made them."""
     present: set[str] = set()
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
@@ -299,13 +268,3 @@ def _present(folder: Path, mark: str) -> set[str]:
             )
         present.update(image_id for view in file.views for image_id in view.ids)
     return present
-
-
-def _check_names(source: str, name: str | None, detector: str) -> None:
-    for option, value in (("--source", source), ("--name", name)):
-        if value is not None and (value.strip() in ("", ".", "..") or "/" in value or "\\" in value):
-            raise ConfigError(f"{option} {value!r} is not a name", remedy="give a plain name such as coco, not a path")
-    if not detector.strip():
-        raise ConfigError(
-            "the detector has no name", remedy="say what made the features: --detector x152-vg, for example"
-        )

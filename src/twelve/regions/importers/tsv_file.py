@@ -1,11 +1,11 @@
-"""Tab-separated files of bottom-up attention, and LXMERT's with the detector's classes.
+"""Tab-separated files of bottom-up attention, and of LXMERT, with the detector's classes.
 
-One image a line; arrays are base64 of their bytes::
+One image per line, with arrays in base64::
 
     image_id image_w image_h num_boxes boxes features
     img_id img_h img_w objects_id objects_conf attrs_id attrs_conf num_boxes boxes features
 
-A first line with these names is read too. Which of the two it is shows in the number of columns.
+A first line with these names is optional. The number of columns tells the two apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from twelve.errors import RegionError
 from twelve.io.files import reading_remedy
-from twelve.regions.importers.base import HEIGHTS, KEYS, WIDTHS, BadRecord, Found, Record, decoded, first_of
+from twelve.regions.importers.base import HEIGHTS, KEYS, WIDTHS, BadRecord, RawRegions, Record, decoded, first_of
 
 COLUMNS: Mapping[int, Sequence[str]] = {
     6: ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features"),
@@ -30,7 +30,7 @@ COLUMNS: Mapping[int, Sequence[str]] = {
     ),
 }
 _LONGEST = 2**28
-"""Bytes of a line; one with 100 regions of 2,048 numbers has 1.1 million."""
+"""Longest line, in bytes; 100 regions of 2,048 numbers take 1.1 million."""
 _STEP = 1000
 
 
@@ -85,7 +85,7 @@ class TsvFiles:
             yield Record(f"{label}, {key}", key, partial(_load, fields), max(1, len(line) // _STEP))
 
 
-def _load(fields: Mapping[str, bytes]) -> Found:
+def _load(fields: Mapping[str, bytes]) -> RawRegions:
     count = _integer(first_of(fields, ("num_boxes",)), "num_boxes")
 
     def column(name: str, kind: str, rows_of: int | None = 1) -> NDArray[Any]:
@@ -98,7 +98,7 @@ def _load(fields: Mapping[str, bytes]) -> Found:
     for name in ("boxes", "features"):
         if name not in fields:
             raise BadRecord(f"no {name} in it")
-    return Found(
+    return RawRegions(
         width=_integer(first_of(fields, WIDTHS), "the width"),
         height=_integer(first_of(fields, HEIGHTS), "the height"),
         boxes=column("boxes", "<f4", 4),

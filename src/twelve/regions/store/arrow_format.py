@@ -1,7 +1,7 @@
-"""The table that region files hold: its columns, batches built from regions, and numpy views of batches.
+"""The table in region files: its columns, batches built from regions, and numpy views of batches.
 
-A view never copies: list columns are flattened to one array for the whole batch and an image is a slice of it by its
-offsets. Apache Arrow's columnar format fixes the layout that makes this possible.
+A view never copies: each list column is one array for the whole batch, and an image is a slice of it by its offsets.
+Apache Arrow's columnar format guarantees this layout.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from twelve.types.half_precision import DTYPES, Halves, as_float32, as_halves, d
 from twelve.types.regions import Regions
 
 MAX_IMAGES = 256
-"""Images in a record batch: few enough to lose little when killed, enough that opening a file is quick."""
+"""Images per record batch: few enough to lose little when killed, enough to open a file quickly."""
 
 CHECKSUM = b"blake2b"
-"""Key of a batch's checksum in its own metadata."""
+"""Key of the checksum in a batch's metadata."""
 
 _INTEGER = np.dtype(np.int32)
 _ROWS: dict[str, np.dtype[Any]] = {
@@ -43,9 +43,15 @@ def schema(
     metadata: Mapping[str, str],
     feature_dtype: str = "float16",
 ) -> pa.Schema:
-    """Columns of a region file; what an extraction does not have is left out (``feature_size`` None: boxes only).
+    """Columns of a region file; those that do not apply are left out.
 
-    ``feature_dtype`` (float16 or bfloat16) is how features are stored: :func:`record_batch` rounds them to it.
+    Args:
+        feature_size: F; None for a file of boxes only.
+        class_probabilities: number of classes, background included; None for none.
+        feature_dtype: ``float16`` or ``bfloat16``, to which :func:`record_batch` rounds features.
+
+    Raises:
+        ConfigError: the dtype is unknown.
     """
     if feature_dtype not in DTYPES:
         raise ConfigError(
@@ -68,7 +74,7 @@ def schema(
 
 
 def record_batch(images: Sequence[Regions], schema: pa.Schema) -> pa.RecordBatch:
-    """The batch of ``images`` under ``schema``; the mean feature (float32 arithmetic) is stored beside the regions."""
+    """The batch of ``images`` under ``schema``, with the mean feature of each, computed in float32."""
     offsets = np.zeros(len(images) + 1, dtype=np.int32)
     np.cumsum([len(image.boxes) for image in images], out=offsets[1:])
 
@@ -103,19 +109,19 @@ def record_batch(images: Sequence[Regions], schema: pa.Schema) -> pa.RecordBatch
 
 
 def mean_feature(features: Halves, size: int) -> Halves:
-    """(F,) mean over the regions, summed in float32; zeros for an image without regions."""
+    """(F,) mean over the regions, computed in float32; zeros for an image without regions."""
     dtype = next(name for name, stored in DTYPES.items() if stored == features.dtype)
     return as_halves(as_float32(features).mean(axis=0) if len(features) else np.zeros(size, dtype=np.float32), dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """Numpy views of one record batch: N regions of all its images, one after the other.
+    """Numpy views of one record batch, with the N regions of all its images concatenated.
 
     Attributes:
         ids: image id of each row.
         extents: width and height of each image, pixels.
-        bounds: region offsets; image k owns regions ``bounds[k]:bounds[k + 1]``.
+        bounds: region offsets; image k has regions ``bounds[k]:bounds[k + 1]``.
         boxes: (N, 4) float32.
         features: (N, F) float16, or the bits of bfloat16 (:mod:`twelve.types.half_precision`), or None.
         means: (I, F) likewise.
@@ -133,7 +139,7 @@ class BatchView:
     class_probabilities: NDArray[np.float16] | None
 
     def regions(self, row: int) -> Regions:
-        """The image in ``row`` as views."""
+        """The image in ``row``, as views."""
         part = slice(self.bounds[row], self.bounds[row + 1])
         return Regions(
             image_id=self.ids[row],
@@ -151,7 +157,7 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     """Numpy views of a record batch.
 
     Raises:
-        RegionError: a column is missing, of another type, holds nulls, or its offsets do not fit; names the file.
+        RegionError: a column is missing, has another type, contains nulls, or has invalid offsets.
     """
     record = f"record batch {number}"
 
@@ -161,7 +167,7 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
         )
 
     try:
-        batch.validate()  # buffers as long as they should be: views trust them
+        batch.validate()  # checks the lengths of buffers, which views rely on
     except pa.ArrowException as error:
         raise bad(f"damaged ({error})") from error
 
@@ -205,7 +211,7 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     present = set(batch.schema.names)
     boxes = fixed(listed("boxes"), _ROWS["boxes"], "boxes")
     if boxes.shape[1:] != (4,):
-        raise bad("column boxes does not hold four numbers a box")
+        raise bad("column boxes does not have four numbers per box")
     optional: dict[str, NDArray[Any] | None] = {}
     name = "class_probabilities"
     optional[name] = fixed(listed(name), _ROWS[name], name) if name in present else None
@@ -217,11 +223,11 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     if names.type != pa.string() or names.null_count:
         raise bad(f"column image_id is of type {names.type} or holds nulls, not text alone")
     try:
-        names.validate(full=True)  # no name ends before it begins or beyond all text
+        names.validate(full=True)  # checks the offsets of all names
         ids = names.to_pylist()
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise bad("the image ids are damaged") from error
-    if any("\0" in name for name in ids):  # which no file's name can hold
+    if any("\0" in name for name in ids):  # which no file name can contain
         raise bad("the image ids are damaged")
     features = optional["features"]
     means = fixed(column("mean"), halves("mean"), "mean") if "mean" in present else None
@@ -243,7 +249,7 @@ def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
 
 
 def checksum(batch: BatchView) -> str:
-    """BLAKE2b over everything a batch holds, independent of how the file lays it out."""
+    """BLAKE2b of all values of a batch, independent of their layout in the file."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update("\n".join(batch.ids).encode())
     digest.update(np.asarray(batch.bounds, dtype=np.int64).tobytes())

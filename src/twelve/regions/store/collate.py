@@ -1,8 +1,8 @@
 """From memory-mapped regions to the padded tensors of a batch.
 
-Of every image only the place in its file and its count are looked up, for all images of a batch at once; each image is
-then one copy from a slice of the map to a slice of the batch. These are memoryviews of bytes: slicing numpy arrays, or
-calling ``memmove``, costs more than the copy itself where features are small.
+The place and the number of regions are found for all images of a batch at once; each image is then one copy from a
+slice of the mapped file to a slice of the batch. The slices are memoryviews of bytes: for small features, slicing numpy
+arrays or calling ``memmove`` costs more than the copy itself.
 
 Axes: I images, R regions (the global one included), F features.
 """
@@ -17,33 +17,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from twelve.regions.extraction.memory import Memory
 from twelve.regions.store.arrow_format import BatchView
+from twelve.regions.store.memory import Memory
 from twelve.types.half_precision import DTYPES, Halves
 from twelve.types.regions import RegionBatch
 
 NOWHERE = -1
-"""Place of what a file does not have."""
+"""Offset of data that a file does not contain."""
 
 _WHOLE = np.array((0, 0, 1, 1, 1), dtype=np.float32)
 _FOUR = np.dtype("V16")
 _BOX = np.dtype([("corners", _FOUR), ("area", np.float32)])
-"""A row of a batch's boxes."""
+"""A row of the boxes of a batch."""
 
 Piece: TypeAlias = tuple[int, BatchView, int, int]
-"""An image's place in the batch, and the regions ``start:stop`` of a record batch that it gets."""
+"""An image's index in the batch, and the regions ``start:stop`` of a record batch to append to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the regions of images lie in mapped files, N images.
+    """Where the regions of N images are in mapped files.
 
     Attributes:
-        maps: the files, as bytes.
-        table: (5, N) int64: which map; number of regions; offsets in it of the first region's box and features, and of
-            the mean feature.
-        scales: (N, 4) float32 what corners are multiplied by to become fractions: 1/W, 1/H, 1/W, 1/H.
-        incomplete: whether any image's file has no mean feature.
+        maps: the bytes of the files.
+        table: (5, N) int64: index of the map; number of regions; offsets in the map of the first region's box, its
+            features, and the mean feature.
+        scales: (N, 4) float32 factors that turn pixels into fractions: 1/W, 1/H, 1/W, 1/H.
+        incomplete: the file of at least one image has no mean feature.
     """
 
     maps: tuple[memoryview, ...]
@@ -53,7 +53,7 @@ class Places:
 
     @classmethod
     def of(cls, whole: memoryview, views: Sequence[BatchView]) -> Places:
-        """The images of one file, whose record batches these are."""
+        """The images in the record batches of one file."""
         start = _address(np.frombuffer(whole, dtype=np.uint8))
         tables = [np.empty((5, 0), dtype=np.int64)]
         for view in views:
@@ -68,7 +68,7 @@ class Places:
 
     @classmethod
     def joined(cls, parts: Sequence[Places]) -> Places:
-        """The images of several, one after the other."""
+        """Concatenate several sets of images."""
         tables, maps = [np.empty((5, 0), dtype=np.int64)], list[memoryview]()
         for part in parts:
             tables.append(part.table.copy())
@@ -79,12 +79,12 @@ class Places:
         return cls(tuple(maps), np.concatenate(tables, axis=1), np.concatenate(scales), incomplete)
 
     def without_mean(self, rows: NDArray[np.int64]) -> list[int]:
-        """Which of these rows are of images whose file has no mean feature."""
+        """Indices of those rows whose file has no mean feature."""
         return np.flatnonzero(self.table[4, rows] == NOWHERE).tolist() if self.incomplete else []
 
 
 def _offsets(array: NDArray[Any] | None, rows: NDArray[np.int64], start: int) -> NDArray[np.int64]:
-    """Offsets, from the address ``start``, of some rows of a contiguous array."""
+    """Offsets of rows of a contiguous array from the address ``start``."""
     if array is None:
         return np.full(len(rows), NOWHERE, dtype=np.int64)
     return _address(array) - start + rows * array.strides[0]
@@ -105,12 +105,12 @@ def gathered(
     dtype: str,
     memory: Memory,
 ) -> RegionBatch:
-    """The batch of the images in ``rows``: their first ``most`` regions behind the mean of all, then ``given`` ones.
+    """The batch of the images in ``rows``: the mean of all regions, the first ``most`` regions, and the ``given`` ones.
 
     Args:
-        means: mean features, by the image's place in the batch, of images whose file has none.
-        size, dtype: of the features; every image has such features.
-        memory: for them.
+        means: index in the batch -> mean feature, for images whose file has none.
+        size, dtype: of the features.
+        memory: allocates the features.
     """
     files, kept, boxes_at, features_at, means_at = places.table[:, rows]
     if most is not None:
@@ -138,7 +138,7 @@ def gathered(
         features[image, counts[image] :] = 0
     boxes = normalised(corners, places.scales[rows])
     boxes[:, 0] = _WHOLE
-    # The tensor is made of the very array that the memory remembers, so that it lives as long.
+    # The tensor must refer to the array that the memory tracks, so that both live equally long.
     tensor = torch.from_numpy(raw).view(getattr(torch, dtype)).view(images, longest, size)
     return RegionBatch(tensor, torch.from_numpy(boxes), torch.from_numpy(counts))
 
@@ -154,7 +154,7 @@ def _copy(
     offsets: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
-    """Copy ``sizes`` bytes from each map's offset to each place."""
+    """Copy ``sizes`` bytes from the offset in each map to each place."""
     ends, origins = (places + sizes).tolist(), (offsets + sizes).tolist()
     for place, end, there, offset, origin in zip(places.tolist(), ends, maps, offsets.tolist(), origins, strict=True):
         out[place:end] = there[offset:origin]
@@ -163,7 +163,7 @@ def _copy(
 def _append(
     features: NDArray[Any], corners: NDArray[np.float32], filled: NDArray[np.int64], given: Sequence[Piece]
 ) -> None:
-    """Put the regions of given boxes behind the detected ones; ``filled`` counts an image's rows."""
+    """Append regions of given boxes to the detected ones; ``filled`` is each image's number of rows."""
     for image, view, start, stop in given:
         place = slice(int(filled[image]), int(filled[image]) + stop - start)
         features[image, place] = view.features[start:stop]  # type: ignore[index]
@@ -181,7 +181,7 @@ def normalised(corners: NDArray[np.float32], scales: NDArray[np.float32]) -> NDA
     """(I, R, 4) xyxy pixels, (I, 4) scales -> (I, R, 5) fractions and the area fraction."""
     count, rows = corners.shape[:2]
     boxes = np.empty(count * rows, dtype=_BOX)
-    # Four numbers are handled as one of 16 bytes: numpy is slow where the innermost axis is as short as a box.
+    # Four numbers are handled as one of 16 bytes: numpy is slow if the innermost axis is as short as a box.
     fractions = scales.view(_FOUR)[:, 0].repeat(rows).view(np.float32).reshape(-1, 4)
     fractions *= corners.reshape(-1, 4)
     boxes["corners"] = fractions.view(_FOUR)[:, 0]

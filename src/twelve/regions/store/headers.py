@@ -1,8 +1,8 @@
-"""The headers of Arrow files and streams, checked before Apache Arrow reads what they describe.
+"""Checks the headers of Arrow files and streams before Apache Arrow reads them.
 
-A header may say that a batch is packed and a thousand times larger than the file, that it lies outside the file, or
-that there are a million batches in one place. What is described here is bounded by the size of the file. The format:
-https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format; its headers are FlatBuffers tables.
+A header may claim that a batch is compressed and a thousand times larger than the file, that it is outside the file, or
+that a million batches are in one place. The checks bound all claims by the size of the file. Headers are FlatBuffers
+tables; see https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format for the format.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ _CONTINUED = -1
 _SCHEMA, _RECORD_BATCH = 1, 3
 """Kinds of messages."""
 _UNPACKED, _TIMES = 1 << 26, 20
-"""Bytes that a file's compressed columns hold at most, or so many times its size."""
+"""Limit for the compressed columns of a file: so many bytes, or so many times the size of the file."""
 _BLOCK = struct.Struct("<qi4xq")
 _BUFFER = struct.Struct("<qq")
 
 
 class BadHeader(ValueError):
-    """A header that no region file has; says why."""
+    """A header that no region file has."""
 
 
 class _Message(NamedTuple):
-    """A message in a file: its kind, the bytes of its header and of its body, and the bytes that its compressed body
-    claims to hold (None if it is not compressed)."""
+    """A message in a file: its kind, the sizes of its header and body in bytes, and the size that a compressed body
+    claims to have when decompressed (None if it is not compressed)."""
 
     kind: int
     header: int
@@ -51,7 +51,7 @@ class _Table:
         return int(_unpacked(kind, self.data, place))
 
     def field(self, number: int) -> int | None:
-        """Where a field lies; None where it is left out."""
+        """The position of a field; None if it is absent."""
         entry = 4 + 2 * number
         offset = self.number("<H", self.fields + entry) if entry + 2 <= self.size else 0
         return self.place + offset if offset else None
@@ -83,11 +83,17 @@ def _unpacked(kind: str, data: memoryview, place: int) -> int:
 
 
 def check_file(whole: memoryview) -> bool:
-    """Raise BadHeader unless the batches of an Arrow file lie one behind the other in it; whether they are
-    compressed, which is for files without features, and within bounds."""
+    """Check that the batches of an Arrow file follow each other in it, and that compressed ones are within bounds.
+
+    Returns:
+        Whether batches are compressed, which is allowed for files without features.
+
+    Raises:
+        BadHeader: they do not.
+    """
     end = len(whole) - len(_MAGIC) - 4
     if end < len(_MAGIC) or bytes(whole[: len(_MAGIC)]) != _MAGIC or bytes(whole[end + 4 :]) != _MAGIC:
-        raise BadHeader("it does not begin and end as Arrow files do")
+        raise BadHeader("it does not begin and end like an Arrow file")
     size = _unpacked("<i", whole, end)
     if not 0 < size <= end:
         raise BadHeader(f"it claims a footer of {size:,} bytes")
@@ -117,7 +123,7 @@ def check_file(whole: memoryview) -> bool:
 
 
 def check_stream(whole: memoryview) -> None:
-    """Raise BadHeader if a batch of an Arrow stream is packed; what lies beyond its end or a cut is nobody's."""
+    """Raise BadHeader if a batch of an Arrow stream is compressed. Bytes after the end or a cut are not read."""
     place = 0
     while (found := _message(whole, place)) is not None:
         if found.kind not in (_SCHEMA, _RECORD_BATCH):
@@ -128,7 +134,7 @@ def check_stream(whole: memoryview) -> None:
 
 
 def _message(whole: memoryview, place: int) -> _Message | None:
-    """The message at a place; None where nothing whole is."""
+    """The message at a position; None if there is no complete message."""
     if place + 8 > len(whole) or _unpacked("<i", whole, place) != _CONTINUED:
         return None
     size = _unpacked("<i", whole, place + 4)

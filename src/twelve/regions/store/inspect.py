@@ -1,4 +1,4 @@
-"""What a region store holds, and whether it is as it was written."""
+"""Reports the contents of a region store, and verifies its checksums."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from twelve.errors import RegionError, one_line
 from twelve.io import json_file
 from twelve.regions.asked import region_files
 from twelve.regions.store.arrow_format import BatchView, checksum
-from twelve.regions.store.region_store import RegionFile
+from twelve.regions.store.region_file import RegionFile
 from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, metadata_checksum
 from twelve.types.half_precision import as_float32
 
 _LONG = 48
-"""Characters of a setting that are shown whole."""
+"""Longest setting that is shown in full, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,9 @@ class FileReport:
 
     Attributes:
         problem: what is wrong with it, or None.
-        unchecked: record batches without a recorded checksum.
-        verified: whether everything was read and compared.
-        metadata: what its writer recorded, and the program read from JSON: ``boxes_origin``, ``classes``, ``settings``,
-            ``recipe`` and the like.
+        unchecked: number of record batches without a checksum.
+        verified: all values were read and compared.
+        metadata: as recorded, with JSON decoded: ``boxes_origin``, ``classes``, ``settings``, ``recipe``, ...
     """
 
     path: Path
@@ -51,7 +50,7 @@ class FileReport:
         return "\n  ".join([self._line(), *map(one_line, self._made())])
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is written to JSON."""
+        """The JSON form."""
         return {
             "path": str(self.path),
             "problem": self.problem,
@@ -63,12 +62,12 @@ class FileReport:
         }
 
     def _made(self) -> list[str]:
-        """How it was made, a line a thing; nothing of what its writer did not record."""
+        """How it was made, as far as recorded, one line per item."""
         lines = []
         if origin := self.metadata.get("boxes_origin"):
             lines.append(f"boxes: {origin}")
         if fidelity := self.metadata.get("fidelity"):
-            lines.append(f"beside fp32: {fidelity}")
+            lines.append(f"compared with fp32: {fidelity}")
         classes = self.metadata.get("classes")
         if isinstance(classes, list):
             lines.append(f"classes: {len(classes):,} ({', '.join(map(str, classes[:3]))}, ...)")
@@ -88,7 +87,7 @@ class FileReport:
 
 
 def _short(value: Any) -> str:
-    """A setting on a line: lists and mappings without their brackets and quotes, hashes by their beginning."""
+    """A setting on one line: lists and mappings without brackets and quotes, long values abbreviated."""
     if isinstance(value, dict):
         return " ".join(f"{key} {_short(part)}" for key, part in value.items())
     if isinstance(value, list):
@@ -97,7 +96,7 @@ def _short(value: Any) -> str:
 
 
 def _read(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Metadata with what is JSON read."""
+    """Metadata with JSON values decoded."""
     found: dict[str, Any] = {}
     for key, text in metadata.items():
         try:
@@ -111,10 +110,10 @@ def inspect(path: Path, *, verify: bool = False) -> Iterator[FileReport]:
     """Report every region file at ``path``: a file, a source's folder or a store.
 
     Args:
-        verify: read everything and compare with the recorded checksums.
+        verify: read all values and compare them with the recorded checksums.
 
     Raises:
-        RegionError: there is no region file here.
+        RegionError: there are no region files.
     """
     for file in region_files(path):
         try:
@@ -153,7 +152,7 @@ def _report(file: RegionFile, verify: bool) -> FileReport:
 
 
 def _unsound(file: RegionFile) -> str | None:
-    """What no region file that is meant holds, whether or not a checksum says that it was written so."""
+    """A duplicate image or a value that is not finite, which no valid file contains even if its checksum is right."""
     seen: set[str] = set()
     for number, batch in enumerate(file.views):
         for name in batch.ids:

@@ -1,8 +1,8 @@
-"""Several region files of one source, or very many small ones, made into one.
+"""Merges region files of one source.
 
-The images keep the order of the files. Every record batch is compared with its checksum before anything is written, and
-the new file has checksums of its own. It takes its place only when it is whole; killed, a merge goes on where it
-stopped. The regions of one batch are in memory at a time.
+Images keep the order of the files. Each record batch is compared with its checksum before anything is written; the new
+file has its own checksums. It appears under its name only when it is complete, and a merge that was killed resumes. The
+regions of one batch are in memory at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,27 +20,23 @@ from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
 from twelve.io.files import write_error
 from twelve.progress import Track
-from twelve.regions.store.arrow_format import MAX_IMAGES
 from twelve.regions.store.inspect import inspect
-from twelve.regions.store.region_store import GIVEN, RegionFile
+from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, PartWriter, remove_leftovers
-from twelve.types.regions import Regions, joined
-
-_BATCH_BYTES = 2**26
-_OPTIONAL = ("features", "scores", "class_ids", "class_probabilities")
+from twelve.types.regions import OPTIONAL, Regions, distinct_rows, joined, select
 
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What a merge did.
+    """The result of a merge.
 
     Attributes:
-        target: the file merged into.
-        written: whether it was written; False if everything was in it already.
-        files: that were read.
-        images, regions: in the file.
-        equal: images (of given boxes: boxes) that were there twice, and are there once now.
-        removed: files that were deleted afterwards.
+        target: the merged file.
+        written: False if it contained everything already.
+        files: number of files read.
+        images, regions: number in the merged file.
+        equal: number of duplicate images (for given boxes: boxes) that were dropped.
+        removed: number of files deleted.
     """
 
     target: Path
@@ -56,25 +51,25 @@ class MergeReport:
         text = f"{self.target}: {self.images:,} images, {self.regions:,} regions, of {self.files} files"
         if not self.written:
             text = f"{self.target}: nothing to do, it holds all {self.images:,} images"
-        text += f"; {self.equal} were there twice, equal" if self.equal else ""
+        text += f"; {self.equal} equal duplicates dropped" if self.equal else ""
         return text + (f"; {self.removed} files removed" if self.removed else "")
 
 
 def merge(paths: Sequence[Path], out: Path, *, remove: bool = False, progress: bool = True) -> list[MergeReport]:
     """Merge region files of one source into ``out``, and those of given boxes into ``given/<name of out>`` beside it.
 
-    An image in two files is dropped once where the two are equal in everything, and is an error where they differ.
-    Files of given boxes may share images: such an image's boxes are joined, every box once. A file that is at ``out``
-    already is the first of those merged.
+    If an image is in two files, one copy is dropped if both are equal; otherwise it is an error. Files of given boxes
+    may share images; their boxes are joined, each box once. An existing file at ``out`` is the first to be merged.
 
     Args:
         paths: region files, or folders of a source with their ``given`` folder.
-        remove: delete the other files once the new one stands (in one folder with it they would be there twice).
+        remove: delete the other files at the end. Required if they are in the folder of ``out``, where their images
+            would be duplicates.
 
     Raises:
-        ConfigError: nothing to merge; ``out`` would stand beside its parts.
-        RegionError: a file is damaged; files are of different extractors, sources or columns, or differ in an image
-            (both are named); the disk is full.
+        ConfigError: there is nothing to merge, or ``out`` is beside its parts.
+        RegionError: a file is damaged; files have different extractors, sources or columns, or differ in an image; the
+            disk is full.
     """
     detected, given = _inputs(paths)
     pairs = [(detected, out, False), (given, out if out.parent.name == GIVEN else out.parent / GIVEN / out.name, True)]
@@ -91,7 +86,7 @@ def merge(paths: Sequence[Path], out: Path, *, remove: bool = False, progress: b
 
 
 def _inputs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Files of detected regions, and of given boxes; each once."""
+    """Files of detected regions, and of given boxes, each once."""
     found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
@@ -106,22 +101,22 @@ def _inputs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _with(target: Path, files: list[Path]) -> list[Path]:
-    """The files, that at the target first."""
+    """The files, with the one at the target first."""
     there = target.resolve()
     return [*([target] if target.exists() else []), *(file for file in files if file.resolve() != there)]
 
 
 class _Merge:
-    """One file to be made of several.
+    """One merged file.
 
     Args:
-        joins: whether images that several files have are joined, as regions of given boxes are.
+        joins: join the regions of an image in several files, for given boxes.
     """
 
     def __init__(self, paths: Sequence[Path], target: Path, joins: bool) -> None:
         self.target, self.joins = target, joins
         self.files = [RegionFile(path) for path in paths]
-        # Image id -> its places (file, record batch, row), in order of first appearance.
+        # Image id -> places (file, record batch, row), in order of first appearance.
         self.places: dict[str, list[tuple[int, int, int]]] = {}
         for k, file in enumerate(self.files):
             for number, view in enumerate(file.views):
@@ -130,28 +125,28 @@ class _Merge:
         self.equal = 0
 
     def check(self, first: RegionFile, remove: bool) -> None:
-        """Raise unless the files can be one; ``first`` is the file that all are compared with."""
+        """Raise if the files cannot be merged; all are compared with ``first``."""
         for file in self.files:
-            # Given boxes are compared with detected regions, too, which are always other boxes.
+            # Given boxes are also compared with detected regions, whose boxes always differ.
             differs = file.difference(first, boxes=not self.joins) or _other_source(file, first)
             other = first
             if not differs:
                 differs, other = _other_columns(file, self.files[0]), self.files[0]
             if differs:
                 raise RegionError(
-                    f"cannot be one with {other.path}: {differs[0]} here, {differs[1]} there",
+                    f"cannot be merged with {other.path}: {differs[0]} here, {differs[1]} there",
                     file=file.path,
                     remedy="merge the files of one extractor and one source only",
                 )
             beside = file.path.resolve().parent == self.target.resolve().parent
             if beside and not remove and file.path.resolve() != self.target.resolve():
                 raise ConfigError(
-                    f"{self.target.name} would stand beside {file.path.name}, and every image be there twice",
-                    remedy="let the merged files be removed (--remove), or give an --out elsewhere",
+                    f"{self.target.name} would be beside {file.path.name}, and every image would be there twice",
+                    remedy="remove the merged files (--remove), or give an --out elsewhere",
                 )
 
     def run(self, remove: bool, progress: bool) -> MergeReport:
-        """Verify, write unless the target holds everything, remove the others if they are not wanted any more."""
+        """Verify, write unless the target contains everything, and remove the other files if asked."""
         remove_leftovers(self.target.parent)
         with Track(f"merging {self.target.name}", 2 * len(self.places), "images", shown=progress) as bar:
             self._verify(bar)
@@ -177,7 +172,7 @@ class _Merge:
             bar.advance(len(file))
 
     def _compare(self) -> tuple[int, bool]:
-        """Regions of all images together, and whether the target lacks any; counts what is there twice."""
+        """The number of regions, and whether the target lacks any; counts duplicates."""
         regions, new = 0, self.files[0].path != self.target
         for image_id, places in self.places.items():
             count = len(self._image(image_id).boxes)
@@ -193,15 +188,16 @@ class _Merge:
         return self.files[file].views[batch].regions(row)
 
     def _image(self, image_id: str) -> Regions:
-        """The one set of regions of an image; raises RegionError if files differ in it."""
+        """The regions of an image; raises RegionError if files differ."""
         first, *others = self.places[image_id]
         image = self._regions(first)
         if self.joins:
-            return _distinct(joined([image, *map(self._regions, others)])) if others else image
+            image = joined([image, *map(self._regions, others)])
+            return select(image, distinct_rows(image.boxes)) if others else image
         for place in others:
             if not _equal(image, self._regions(place)):
                 raise RegionError(
-                    f"the image is other than in {self.files[first[0]].path}",
+                    f"the image differs from that in {self.files[first[0]].path}",
                     file=self.files[place[0]].path,
                     record=image_id,
                     remedy="remove the file that is out of date",
@@ -210,26 +206,19 @@ class _Merge:
 
     def _write(self, bar: Track) -> None:
         with PartWriter(self.target, self._schema()) as writer:
-            batch: list[Regions] = []
-            size = 0
+            done = set(writer.done)
             for image_id in self.places:
                 bar.advance()
-                if image_id in writer.done:
-                    continue
-                batch.append(self._image(image_id))
-                size += sum(part.nbytes for name in _OPTIONAL if (part := getattr(batch[-1], name)) is not None)
-                if len(batch) == MAX_IMAGES or size >= _BATCH_BYTES:
-                    writer.write(batch)
-                    batch, size = [], 0
-            if batch:
-                writer.write(batch)
+                if image_id not in done:
+                    writer.add(self._image(image_id))
+            writer.flush()
             writer.finish({})
 
     def _schema(self) -> pa.Schema:
         try:
             metadata = combined([file.metadata for file in self.files])
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            problem = f"what it, or one merged with it, records of images left out cannot be read ({error})"
+            problem = f"the list of skipped images in it, or in a file merged with it, cannot be read ({error})"
             raise RegionError(
                 problem, file=self.files[0].path, remedy="delete it and extract its images again"
             ) from error
@@ -237,7 +226,7 @@ class _Merge:
 
 
 def combined(all_metadata: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What several files record, as one: equal values once, others side by side, counts summed."""
+    """Combine the metadata of files: equal values once, others joined by " + ", counts summed."""
     found: dict[str, list[str]] = {}
     for metadata in all_metadata:
         for key, value in metadata.items():
@@ -276,16 +265,6 @@ def _sources(file: RegionFile) -> list[str]:
 
 
 def _equal(one: Regions, other: Regions) -> bool:
-    arrays = [(getattr(one, name), getattr(other, name)) for name in ("boxes", *_OPTIONAL)]
+    arrays = [(getattr(one, name), getattr(other, name)) for name in ("boxes", *OPTIONAL)]
     same = all((a is None and b is None) or np.array_equal(a, b) for a, b in arrays)
     return same and (one.width, one.height) == (other.width, other.height)
-
-
-def _distinct(image: Regions) -> Regions:
-    """Every box once, where it first stands."""
-    _, first = np.unique(image.boxes, axis=0, return_index=True)
-    rows = np.sort(first)
-    optional: dict[str, Any] = {
-        name: None if (part := getattr(image, name)) is None else part[rows] for name in _OPTIONAL
-    }
-    return replace(image, boxes=image.boxes[rows], **optional)

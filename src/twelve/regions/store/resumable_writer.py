@@ -1,8 +1,8 @@
-"""Writing a region file so that nothing is lost when the extraction is killed.
+"""Writes a region file so that nothing is lost if the extraction is killed.
 
-While extracting, record batches go to Arrow streams in ``.<name>.parts/`` beside the file to be: of a stream that
-was cut anywhere, every whole batch can still be read (an IPC file without its footer cannot). At the end the whole
-batches of all parts become one IPC file under a temporary name, which then takes its place.
+During the extraction, record batches go to Arrow streams in ``.<name>.parts/`` beside the target. Every complete batch
+of a truncated stream can still be read, unlike an IPC file without its footer. At the end, the complete batches of all
+parts become one IPC file under a temporary name, which is then renamed.
 """
 
 from __future__ import annotations
@@ -23,24 +23,36 @@ from typing import IO, Any
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from twelve.errors import RegionError
+from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
 from twelve.io.files import sync_folder
-from twelve.regions.store.arrow_format import CHECKSUM, checksum, record_batch, view
+from twelve.regions.store.arrow_format import CHECKSUM, MAX_IMAGES, checksum, record_batch, view
 from twelve.regions.store.headers import check_stream
 from twelve.types.regions import Regions
 
+BATCH_BYTES = 2**26
+"""Size from which a batch is written, in bytes."""
 METADATA_CHECKSUM = "checksum"
-"""Key of the schema metadata that holds the checksum of all the others."""
-
+"""Key in the schema metadata of the checksum of all other keys."""
 
 _NUMBERED = re.compile(r"[0-9]{4,9}")
 _COUNTS = b"counts"
-"""Key of what the writer counted while it made a batch, in the batch's own metadata."""
+"""Key in a batch's metadata of what the writer counted while it made the batch."""
+
+
+def plain_name(name: str, option: str) -> str:
+    """``name``, if it is the name of one file or folder: a store has nothing outside its folder.
+
+    Raises:
+        ConfigError: it is a path.
+    """
+    if name.strip() in ("", ".", "..") or "/" in name or "\\" in name:
+        raise ConfigError(f"{option} {name!r} is not a name", remedy="give a plain name such as coco, not a path")
+    return name
 
 
 def free_name(folder: Path, name: str) -> Path:
-    """``<name>.arrow``, or the first ``<name>-2.arrow`` ... that no finished file has."""
+    """``<name>.arrow``, or the first of ``<name>-2.arrow``, ... that does not exist."""
     path, number = folder / f"{name}.arrow", 1
     while path.exists():
         number += 1
@@ -49,14 +61,13 @@ def free_name(folder: Path, name: str) -> Path:
 
 
 def metadata_checksum(metadata: Mapping[str, str]) -> str:
-    """BLAKE2b of the schema metadata, the checksum itself left out."""
+    """BLAKE2b of the schema metadata without the checksum itself."""
     items = sorted((key, value) for key, value in metadata.items() if key != METADATA_CHECKSUM)
     return hashlib.blake2b(repr(items).encode(), digest_size=16).hexdigest()
 
 
 def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str, int]]]:
-    """Record batches of a stream, their checksums and counts, up to where it was cut or damaged (a checksum that
-    fails)."""
+    """The complete record batches of a stream with their checksums and counts, up to the first damaged one."""
     try:
         if not path.is_file():
             return
@@ -81,7 +92,7 @@ def whole_batches(path: Path) -> Iterator[tuple[pa.RecordBatch, str, Mapping[str
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the parts of finished files: the extraction was killed after the file took its place."""
+    """Remove the parts of finished files, which remain if the extraction was killed right after the rename."""
     for parts in folder.glob(".*.arrow.parts"):
         if (folder / parts.name.removeprefix(".").removesuffix(".parts")).exists():
             with contextlib.suppress(Timeout), _lock(parts):
@@ -94,20 +105,20 @@ def _lock(folder: Path) -> FileLock:
 
 
 class PartWriter:
-    """An extraction under way: what earlier runs left, and a stream for this run.
+    """An unfinished region file: the batches of earlier runs, and a stream for this run.
 
     A context manager; leaving it early keeps what was written.
 
     Args:
-        target: the IPC file to be.
-        schema: its columns, with the metadata that says how the regions are made.
+        target: the IPC file to make.
+        schema: its columns and metadata.
 
     Attributes:
-        done: ids of the images that whole batches of earlier runs hold.
-        counts: what the writer of those batches counted, summed.
+        done: ids of the images written so far, by this run and earlier ones.
+        counts: what the writers of their batches counted, summed.
 
     Raises:
-        RegionError: another process is extracting to ``target``, or the earlier runs had other settings.
+        RegionError: another process is writing to ``target``, or the earlier runs had other settings.
     """
 
     def __init__(self, target: Path, schema: pa.Schema) -> None:
@@ -116,6 +127,9 @@ class PartWriter:
         self.schema = schema
         self.done: set[str] = set()
         self.counts: Counter[str] = Counter()
+        self._images: list[Regions] = []
+        self._image_counts: Counter[str] = Counter()
+        self._size = 0
         self._writer: Any = None
         self._sink: IO[bytes] | None = None
         self._made = [part for part in self.folder.parents if not part.exists()]
@@ -144,11 +158,27 @@ class PartWriter:
     ) -> None:
         self.close()
 
+    def add(self, image: Regions, counts: Counter[str] | None = None) -> None:
+        """Add an image to the current batch, which is written when it is full; see :meth:`write`."""
+        self._images.append(image)
+        self._image_counts += counts or Counter()
+        columns = (image.features, image.class_probabilities, image.boxes)
+        self._size += sum(column.nbytes for column in columns if column is not None)
+        if len(self._images) >= MAX_IMAGES or self._size >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the current batch."""
+        if self._images:
+            images, counts = self._images, self._image_counts
+            self._images, self._image_counts, self._size = [], Counter(), 0
+            self.write(images, counts)
+
     def write(self, images: Sequence[Regions], counts: Mapping[str, int] | None = None) -> None:
-        """Append one record batch and force it to disk; ``counts`` are kept with it and summed in :attr:`counts`.
+        """Append a record batch and flush it to disk; ``counts`` are stored with it and added to :attr:`counts`.
 
         Raises:
-            RegionError: the disk is full; what was written before stays.
+            RegionError: the disk is full; earlier batches are kept.
         """
         batch = record_batch(images, self.schema)
         try:
@@ -167,10 +197,10 @@ class PartWriter:
         self.counts.update(counts or {})
 
     def finish(self, extra: Mapping[str, str]) -> None:
-        """Turn all parts into the IPC file; ``extra`` joins its metadata.
+        """Combine all parts into the IPC file, with ``extra`` added to its metadata.
 
         Raises:
-            RegionError: the disk is full; the parts stay, and no file appears under the final name.
+            RegionError: the disk is full; the parts are kept, and the target does not appear.
         """
         self._end_stream()
         metadata = {k.decode(): v.decode() for k, v in (self.schema.metadata or {}).items()} | dict(extra)
@@ -195,11 +225,11 @@ class PartWriter:
         shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        """End the stream of this run and let others go on with the folder."""
+        """End the stream of this run and release the folder."""
         self._end_stream()
         if self.folder.is_dir() and not self._parts():
             shutil.rmtree(self.folder)
-            with contextlib.suppress(OSError):  # others have put something there meanwhile
+            with contextlib.suppress(OSError):  # another process put something there
                 for folder in self._made:
                     folder.rmdir()
         self._lock.release()
@@ -210,7 +240,7 @@ class PartWriter:
         )
 
     def _adopt(self, path: Path) -> None:
-        """Count what an earlier run left, or remove a stream that was cut before its first batch."""
+        """Count the batches of an earlier run, or remove a stream that was cut before its first batch."""
         found = False
         for batch, _, counts in whole_batches(path):
             if not found and not batch.schema.equals(self.schema, check_metadata=True):
@@ -228,12 +258,12 @@ class PartWriter:
     def _end_stream(self) -> None:
         if self._writer is None:
             return
-        with contextlib.suppress(OSError):  # the disk is full: a stream without its end marker reads as well
+        with contextlib.suppress(OSError):  # the disk is full; a stream without its end marker is readable
             self._writer.close()
         self._abandon()
 
     def _abandon(self) -> None:
-        """Drop the stream without writing to it any more."""
+        """Close the stream without writing to it."""
         if self._sink is not None:
             self._sink.close()
         self._writer = self._sink = None

@@ -1,4 +1,4 @@
-"""Anchors: the boxes that proposals start from, three shapes in every cell of every level."""
+"""Anchors: the boxes that proposals start from, three shapes per cell of each level."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 from twelve.regions.detectors.x152.sizes import STRIDES
 
 SIZES = (32, 64, 128, 256, 512)
-"""Side of the square anchor of each level, pixels of the network's input."""
+"""Side of the square anchor of each level, in pixels of the network's input."""
 
 RATIOS = (0.5, 1.0, 2.0)
-"""Height over width, in the order of the channels."""
+"""Height divided by width, in the order of the channels."""
 
 
 def cell_anchors(level: int) -> Tensor:
-    """(3, 4) float32 xyxy, in pixels, of the anchors of a level's first cell; whole numbers.
+    """(3, 4) float32 xyxy pixels of the anchors of a level's first cell, as whole numbers.
 
-    Shapes are those of Faster R-CNN's original program: sides of the area ``stride`` squared are rounded first and
-    enlarged to the level's size then; a box from x1 to x2 is x2 - x1 + 1 wide.
+    Shapes are those of the original Faster R-CNN: sides for an area of ``stride`` squared are rounded, then enlarged to
+    the level's size. A box from x1 to x2 is x2 - x1 + 1 wide.
     """
     stride, size = STRIDES[level], SIZES[level]
     centre = (stride - 1) / 2
@@ -34,11 +34,11 @@ def cell_anchors(level: int) -> Tensor:
 
 
 def anchors_at(level: int, places: Tensor, columns: int) -> Tensor:
-    """Anchors by their place in a level.
+    """Anchors by their index in a level.
 
     Args:
-        places: (K,) int64; rows, then columns, then shapes count up.
-        columns: cells in a row of the level.
+        places: (K,) int64, ordered by row, column and shape.
+        columns: cells per row of the level.
 
     Returns:
         (K, 4) float32 xyxy, pixels of the network's input.

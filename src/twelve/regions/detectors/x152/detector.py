@@ -1,67 +1,81 @@
-"""The region detector behind the features of ViLBERT and 12-in-1, from images to records.
+"""The region detector behind the features of ViLBERT and 12-in-1.
 
     detector = build("detectron_model.pth")
-    image = decode(Path("street.jpg"))                      # twelve.regions.images: any kind of image, upright
-    record, = detector.detect([detector.preprocess(image)])
-    features, = detector.describe([detector.preprocess(image)], [boxes])
+    encoded = detector.encode([detector.prepare(decode(Path("street.jpg")))])  # twelve.regions.images.decode
+    detections, = detector.detect(encoded)
+    features, = detector.describe(encoded, [boxes])
 
 I images, R regions, F features of a region, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from twelve.errors import ConfigError, RegionError
+from twelve.regions.detectors import weights as weight_files
+from twelve.regions.detectors.feature_extractor import CODE_VERSION, Detections, FeatureExtractor
 from twelve.regions.detectors.x152 import preprocessing
+from twelve.regions.detectors.x152.boxes import checked
 from twelve.regions.detectors.x152.network import Network
 from twelve.regions.detectors.x152.pooling import pool
-from twelve.regions.detectors.x152.preprocessing import LONG_SIDE, SHORT_SIDE, Prepared
+from twelve.regions.detectors.x152.preprocessing import LONG_SIDE, SHORT_SIDE, Scaled
 from twelve.regions.detectors.x152.proposals import propose
-from twelve.regions.detectors.x152.records import Layout, Record, as_xyxy, original_objects
 from twelve.regions.detectors.x152.selection import select
 from twelve.regions.detectors.x152.sizes import PAPER, Sizes
 from twelve.regions.detectors.x152.weights import load
+from twelve.regions.extractor_config import ExtractorConfig
+from twelve.regions.sizes import InputSize
 
-Precision: TypeAlias = Literal["float32", "bfloat16"]
+NAME = "x152"
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Images that the network has seen together: all that finding and describing their regions needs.
+class Encoded:
+    """Images that went through the network together.
 
     Attributes:
-        images: as they were prepared.
+        images: the prepared images.
         maps: the five levels of the pyramid, (I, D, h, w).
-        padded: (width, height) that the images were padded to.
+        padded: (width, height) of the network's input, padding included.
     """
 
-    images: Sequence[Prepared]
+    images: Sequence[Scaled]
     maps: Sequence[Tensor]
     padded: tuple[int, int]
 
 
-class X152(nn.Module):
-    """Finds regions in images and describes them, or describes boxes that are given.
+class X152(FeatureExtractor):
+    """Detects regions and describes them, or describes given boxes.
 
     Args:
         network: with its weights.
-        legacy: do what the original extraction scripts do where they are thought to be mistaken: images of a call
-            are padded together, boxes are clipped to the padding instead of the image and, when given, scaled by the
-            padded size; palettes, 16-bit images and rotated ones are taken as they stand, RGBA and CMYK refused.
+        legacy: reproduce the original extraction scripts, including what is considered a mistake: boxes are clipped to
+            the padding instead of the image and, if given, scaled by the padded size; palette, 16-bit and rotated
+            images are used as stored, RGBA and CMYK refused.
         short_side, long_side: see :func:`twelve.regions.detectors.x152.preprocessing.prepare`.
+        weights_hash: of the weights, before norms were folded or weights rounded.
+        precision: of the network, ``fp32`` or ``bf16``.
+        exact: for ``bf16``, builds the same detector in fp32.
 
     Attributes:
-        classes: names of the C classes; the vocabulary does not come with the weights.
-        feature_size: F.
+        classes: numbered names; the vocabulary is not part of the weights.
     """
+
+    name = NAME
+    threshold = 0.0
+    has_probabilities = True
+    alone = True
 
     def __init__(
         self,
@@ -71,195 +85,201 @@ class X152(nn.Module):
         legacy: bool = False,
         short_side: int = SHORT_SIDE,
         long_side: int = LONG_SIDE,
+        weights_hash: str = "",
+        precision: str = "fp32",
+        exact: Callable[[], X152] | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.sizes, self.legacy = network, sizes, legacy
+        self.network, self.sizes, self.legacy, self.raw = network, sizes, legacy, legacy
         self.short_side, self.long_side = short_side, long_side
         self.classes = tuple(f"object {number}" for number in range(sizes.classes))
         self.feature_size = sizes.features
+        self._hash, self.precision, self._exact = weights_hash, precision, exact
 
-    def preprocess(self, image: Image.Image) -> Prepared:
-        """An image ready for the network.
+    def prepare(self, image: Image.Image) -> Scaled:
+        """Prepare an image for the network.
 
         Raises:
-            RegionError: it is neither RGB nor grey (under ``legacy``: has another number of channels).
+            RegionError: the image is neither RGB nor grey (``legacy``: it has another number of channels).
         """
         return preprocessing.prepare(image, short_side=self.short_side, long_side=self.long_side, legacy=self.legacy)
 
     @torch.inference_mode()
-    def look(self, images: Sequence[Prepared]) -> Look:
-        """Run the network over images, padded to the size of the largest; padding changes features a little."""
+    def encode(self, images: Sequence[Scaled]) -> Encoded:
+        """Run the network over images, padded to the size of the largest. Padding changes features slightly."""
         pixels = preprocessing.batch(images).to(self._device)
-        return Look(images, self.network.maps(pixels), (pixels.shape[3], pixels.shape[2]))
+        return Encoded(images, self.network.maps(pixels), (pixels.shape[3], pixels.shape[2]))
 
-    def detect(
-        self, prepared: Sequence[Prepared], most: int = 100, threshold: float = 0.0, *, background: bool = False
-    ) -> list[Record]:
-        """The regions of each image, best first.
+    def detect(self, encoded: Encoded, most: int = 100, threshold: float = 0.0) -> list[Detections]:
+        """The regions of each image, best first; only those with a score if there is a threshold.
 
-        Images go through the network one by one, so that none depends on the others (under ``legacy``: together).
-
-        Args:
-            most: regions of an image.
-            threshold: probabilities must be larger than this to count. Rows that lack one are kept, with score 0,
-                behind those that have one (:attr:`Record.count`).
-            background: let boxes also be ranked by how certainly they are background.
+        Without a threshold, regions without a score fill the list, as in the original records. See :meth:`ranked`.
         """
-        looks = self._looks(prepared)
-        return [record for look in looks for record in self.found(look, most, threshold, background=background)]
+        found = self.ranked(encoded, self.proposals(encoded), most, threshold)
+        return [scored(one) for one in found] if threshold > 0 else found
 
-    def describe(
-        self, prepared: Sequence[Prepared], boxes: Sequence[Tensor], *, layout: Layout = "xyxy"
-    ) -> list[Tensor]:
-        """Features of given boxes.
-
-        Args:
-            boxes: of each image, (R, 4) in pixels of the original image.
-            layout: whether their last two numbers are the far corner or width and height.
-
-        Returns:
-            Of each image (R, F) float32, in the order of its boxes.
+    def describe(self, encoded: Encoded, boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Features (R, F) float32 of each image's boxes, (R, 4) xyxy pixels.
 
         Raises:
             RegionError: a box is not finite or ends before it begins.
         """
-        return [record.features for record in self.describe_fully(prepared, boxes, layout=layout)]
-
-    def describe_fully(
-        self, prepared: Sequence[Prepared], boxes: Sequence[Tensor], *, layout: Layout = "xyxy"
-    ) -> list[Record]:
-        """As :meth:`describe`, with the classes of the boxes."""
-        if len(prepared) != len(boxes):
-            raise ConfigError(f"{len(prepared)} images with boxes for {len(boxes)}", remedy="give each its own")
-        left = iter(boxes)
-        return [
-            record
-            for look in self._looks(prepared)
-            for record in self.given(look, [next(left) for _ in look.images], layout=layout)
-        ]
+        return [one.features for one in self.classify(encoded, boxes) if one.features is not None]
 
     @torch.inference_mode()
-    def found(self, look: Look, most: int = 100, threshold: float = 0.0, *, background: bool = False) -> list[Record]:
-        """What :meth:`detect` returns, of images that were looked at already."""
-        logits, moves = self.network.rpn_head(look.maps)
-        proposals = [boxes for boxes, _ in propose(logits, moves, self.extents(look), self.sizes)]
-        return self.ranked(look, proposals, most, threshold, background=background)
+    def proposals(self, encoded: Encoded) -> list[Tensor]:
+        """For each image (R, 4) xyxy in pixels of the network's input, best first."""
+        logits, moves = self.network.rpn_head(encoded.maps)
+        return [boxes for boxes, _ in propose(logits, moves, self.extents(encoded), self.sizes)]
 
-    def extents(self, look: Look) -> list[tuple[int, int]]:
-        """(width, height) of the network's input that the boxes of each image are clipped to."""
-        return [look.padded if self.legacy else each.extent for each in look.images]
+    def extents(self, encoded: Encoded) -> list[tuple[int, int]]:
+        """(width, height) in the network's input to which the boxes of each image are clipped."""
+        return [encoded.padded if self.legacy else each.extent for each in encoded.images]
 
     @torch.inference_mode()
     def ranked(
         self,
-        look: Look,
+        encoded: Encoded,
         proposals: Sequence[Tensor],
         most: int = 100,
         threshold: float = 0.0,
         *,
         background: bool = False,
-    ) -> list[Record]:
-        """What :meth:`detect` returns, of proposals: of each image (R, 4) xyxy, pixels of the network's input."""
-        records = []
-        for each, boxes, features, probabilities in self._classified(look, proposals):
+    ) -> list[Detections]:
+        """The best ``most`` of each image's proposals.
+
+        Boxes are the proposals themselves, not refined for their class; a box less than a pixel wide may end before it
+        begins. A score is the highest probability of a class in which the box survives non-maximum suppression; a
+        region without one has score 0 and follows those with one.
+
+        Args:
+            proposals: for each image (R, 4) xyxy, pixels of the network's input.
+            threshold: only probabilities above it count.
+            background: also rank boxes by their probability of being background.
+        """
+        found = []
+        for each, boxes, features, probabilities in self._classified(encoded, proposals):
             original = boxes / each.scale
             rows, scores = select(original, probabilities, most, threshold, background=background)
-            record = _record(each, original[rows], features[rows], probabilities[rows], scores)
-            records.append(self._with_objects(record, original_objects(record.class_probabilities, background)))
-        return records
+            found.append(_detections(original[rows], features[rows], probabilities[rows], scores))
+        return found
 
     @torch.inference_mode()
-    def given(self, look: Look, boxes: Sequence[Tensor], *, layout: Layout = "xyxy") -> list[Record]:
-        """What :meth:`describe_fully` returns, of images that were looked at already."""
-        own = [as_xyxy(each, layout, legacy=self.legacy).to(self._device) for each in boxes]
-        scaled = self.scaled(look, own)
-        records = []
-        for number, (each, _, features, probabilities) in enumerate(self._classified(look, scaled)):
-            scores = probabilities[:, 1:].amax(dim=1)
-            record = _record(each, own[number], features, probabilities, scores)
-            records.append(self._with_objects(record, record.class_ids))
-        return records
+    def classify(self, encoded: Encoded, boxes: Sequence[Tensor]) -> list[Detections]:
+        """Features and class probabilities of given boxes, in their order; see :meth:`describe`."""
+        own = [checked(each, legacy=self.legacy).to(self._device) for each in boxes]
+        classified = self._classified(encoded, self.scaled(encoded, own))
+        return [
+            _detections(given, features, probabilities, probabilities[:, 1:].amax(dim=1))
+            for given, (_, _, features, probabilities) in zip(own, classified, strict=True)
+        ]
 
-    def scaled(self, look: Look, boxes: Sequence[Tensor]) -> list[Tensor]:
-        """Boxes of the original images, (R, 4) xyxy each, in pixels of the network's input."""
+    def scaled(self, encoded: Encoded, boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Boxes, (R, 4) xyxy pixels of each image, in pixels of the network's input."""
         grown = []
-        for each, own in zip(look.images, boxes, strict=True):
-            by = (look.padded[0] / each.width, look.padded[1] / each.height) if self.legacy else (each.scale,) * 2
+        for each, own in zip(encoded.images, boxes, strict=True):
+            width, height = encoded.padded
+            by = (width / each.width, height / each.height) if self.legacy else (each.scale,) * 2
             grown.append(own * own.new_tensor(by * 2))
         return grown
 
-    def _looks(self, prepared: Sequence[Prepared]) -> Iterator[Look]:
-        if not prepared:
-            return
-        for group in [prepared] if self.legacy else [[each] for each in prepared]:
-            yield self.look(group)
+    @torch.inference_mode()
+    def probabilities(self, features: Tensor) -> Tensor:
+        hidden = functional.relu(self.network.fc7(features.to(self.network.fc7.weight)))
+        return self.network.cls_score(hidden).float().softmax(-1)  # type: ignore[no-any-return]
 
-    def _classified(self, look: Look, boxes: Sequence[Tensor]) -> Iterator[tuple[Prepared, Tensor, Tensor, Tensor]]:
-        """Of each image: itself, its boxes in the network's input, their features and class probabilities."""
-        features, logits = self.network.describe(pool(look.maps, boxes))
+    def exact(self) -> X152 | None:
+        return None if self._exact is None else self._exact()
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "backbone": self.name,
+            "weights": self._hash,
+            "input": {"short_side": self.short_side, "long_side": self.long_side},
+            "legacy": self.legacy,
+            "precision": self.precision,
+            "mode": "boxes",
+            "code": CODE_VERSION,
+        }
+
+    def _classified(self, encoded: Encoded, boxes: Sequence[Tensor]) -> Iterator[tuple[Scaled, Tensor, Tensor, Tensor]]:
+        """For each image: itself, its boxes in the network's input, their features and class probabilities."""
+        features, logits = self.network.describe(pool(encoded.maps, boxes))
         if not bool(features.isfinite().all()):
             raise RegionError(
                 "the network gives features that are not finite",
                 remedy="give weights of finite numbers: detectron_model.pth as it was released",
             )
         counts = [len(own) for own in boxes]
-        probabilities = logits.softmax(dim=1)
-        yield from zip(
-            look.images, boxes, torch.split(features, counts), torch.split(probabilities, counts), strict=True
-        )
-
-    def _with_objects(self, record: Record, objects: Tensor) -> Record:
-        return replace(record, original_objects=objects) if self.legacy else record
+        parts = (torch.split(features, counts), torch.split(logits.softmax(dim=1), counts))
+        yield from zip(encoded.images, boxes, *parts, strict=True)
 
     @property
     def _device(self) -> torch.device:
         return self.network.fc6.weight.device
 
 
-def _record(image: Prepared, boxes: Tensor, features: Tensor, probabilities: Tensor, scores: Tensor) -> Record:
-    return Record(
-        boxes=boxes.cpu(),
-        features=features.cpu(),
-        scores=scores.cpu(),
-        class_ids=probabilities[:, 1:].argmax(dim=1).cpu(),
-        class_probabilities=probabilities.cpu(),
-        count=int((scores > 0).sum()),
-        width=image.width,
-        height=image.height,
-    )
+def _detections(boxes: Tensor, features: Tensor, probabilities: Tensor, scores: Tensor) -> Detections:
+    classes = probabilities[:, 1:].argmax(dim=1)
+    return Detections(boxes.cpu(), scores.cpu(), classes.cpu(), features.cpu(), probabilities.cpu())
+
+
+def scored(found: Detections) -> Detections:
+    """The regions with a score above 0, which come first."""
+    assert found.scores is not None and found.class_ids is not None
+    assert found.features is not None and found.class_probabilities is not None
+    most = int((found.scores > 0).sum())
+    columns = (found.boxes, found.scores, found.class_ids, found.features, found.class_probabilities)
+    return Detections(*(column[:most] for column in columns))
 
 
 def build(
-    weights: str | Path,
+    weights: str | Path | None,
     *,
     legacy: bool = False,
+    precision: str = "fp32",
+    short_side: int = SHORT_SIDE,
+    long_side: int | None = None,
     sizes: Sizes = PAPER,
     fold: bool = True,
-    precision: Precision = "float32",
-    short_side: int = SHORT_SIDE,
-    long_side: int = LONG_SIDE,
 ) -> X152:
-    """The detector, ready for use on the processor.
+    """Build the detector on the CPU, with channels last in memory.
 
     Args:
-        weights: the released ``detectron_model.pth`` or a safetensors file of the same names, ``package:NAME``, or
-            ``random`` (invented weights, the same every time: to try things out).
-        legacy, short_side, long_side: see :class:`X152`.
-        sizes: the paper's network unless a smaller one is wanted.
-        fold: fold batch norms into convolutions, which is faster; features differ by rounding.
-        precision: ``bfloat16`` is about twice as fast on processors made for it and no longer the same network:
-            measure what it costs with :func:`twelve.regions.detectors.x152.fidelity.measure`.
+        weights: the released ``detectron_model.pth`` or a safetensors file with the same names, ``package:NAME``, or
+            ``random`` (invented weights, the same every time, to try things out).
+        legacy: see :class:`X152`.
+        precision: ``fp32``; or ``bf16``, about twice as fast on processors made for it, with different regions.
+        short_side, long_side: of the network's input, in pixels; the long side follows from the short one by default.
+        sizes: the paper's network, or a smaller one for tests.
+        fold: fold batch norms into convolutions, which is faster; features change by rounding only.
 
     Raises:
-        ConfigError: no such precision, or no such package of weights.
-        RegionError: the weights are missing, damaged or another network's.
+        ConfigError: no weights are given, there is no such package of weights, or no such precision.
+        RegionError: the weights are missing, damaged or belong to another network.
     """
-    if precision not in ("float32", "bfloat16"):
-        raise ConfigError(f"no precision {precision!r}", remedy="choose float32 or bfloat16")
-    with torch.device("meta"):  # weights are read once, into place
+    if not weights or weights == "pretrained":
+        raise ConfigError(
+            f"{NAME} has no download of its own" if weights else "no weights given",
+            remedy="give --weights detectron_model.pth (see docs/regions.md), or random to try things out",
+        )
+    if precision not in _DTYPES:
+        raise ConfigError(f"{NAME} has no precision {precision}", remedy="choose --precision fp32 or bf16")
+    long = round(LONG_SIDE * short_side / SHORT_SIDE) if long_side is None else long_side
+    with torch.device("meta"):  # the weights are read once, into place
         network = Network(sizes)
     load(network, weights)
+    content = weight_files.content_hash(network)
     if fold:
         network.fold()
-    network.to(getattr(torch, precision)).eval().requires_grad_(False)
-    return X152(network, sizes, legacy=legacy, short_side=short_side, long_side=long_side).eval()
+    network.to(dtype=_DTYPES[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval().requires_grad_(False)
+    options = {"legacy": legacy, "short_side": short_side, "long_side": long}
+    exact = None if precision == "fp32" else partial(build, weights, **options, sizes=sizes, fold=fold)  # type: ignore[arg-type]
+    return X152(network, sizes, **options, weights_hash=content, precision=precision, exact=exact)  # type: ignore[arg-type]
+
+
+def build_from(config: ExtractorConfig) -> X152:
+    """Build the detector that a configuration describes; of ``config.input_size``, the short side counts."""
+    short = config.input_size.short_side if isinstance(config.input_size, InputSize) else SHORT_SIDE
+    return build(config.weights, legacy=config.legacy, precision=config.precision, short_side=short)

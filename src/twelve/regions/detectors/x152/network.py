@@ -1,4 +1,4 @@
-"""The network itself: residual body, feature pyramid, proposal head and box head.
+"""The network: residual body, feature pyramid, proposal head and box head.
 
 I images, D channels of the pyramid, F features of a box, C classes (background not counted).
 """
@@ -20,11 +20,11 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from twelve.regions.detectors.x152.anchors import RATIOS
 from twelve.regions.detectors.x152.sizes import POOL, Sizes
 
-_Norm = partial(FrozenBatchNorm2d, eps=0.0)  # the original divides by the root of the variance alone
+_Norm = partial(FrozenBatchNorm2d, eps=0.0)  # the original divides by the square root of the variance
 
 
 class Body(nn.Module):
-    """A ResNeXt without its classifier, frozen batch norms in it."""
+    """A ResNeXt with frozen batch norms, without its classifier."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class Body(nn.Module):
 
 
 def _stage(channels: int, out: int, depth: int, stride: int, sizes: Sizes) -> nn.Sequential:
-    """``depth`` bottlenecks; the first strides (in its 3x3 convolution) and projects its shortcut."""
+    """``depth`` bottlenecks; the first has the stride (in its 3x3 convolution) and a projection shortcut."""
     planes = out // Bottleneck.expansion
-    # Torchvision counts a group's width for a network whose first stage has 64 planes.
+    # torchvision defines a group's width for a network whose first stage has 64 planes.
     base = sizes.group_width * 64 * Bottleneck.expansion // sizes.width
     shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), _Norm(out))
     first = Bottleneck(channels, planes, stride, shortcut, sizes.groups, base, norm_layer=_Norm)
@@ -59,7 +59,7 @@ def _stage(channels: int, out: int, depth: int, stride: int, sizes: Sizes) -> nn
 
 
 class ProposalHead(nn.Module):
-    """Says of every anchor whether it is an object and how it should move; shared by all levels."""
+    """Predicts for each anchor whether it is an object and how to move it; shared by all levels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class ProposalHead(nn.Module):
         self.bbox_pred = nn.Conv2d(channels, 4 * len(RATIOS), 1)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """(I, D, H, W) of each level -> logits (I, 3, H, W) and moves (I, 12, H, W) of each level, float32."""
+        """(I, D, H, W) per level -> logits (I, 3, H, W) and moves (I, 12, H, W) per level, float32."""
         hidden = [functional.relu(self.conv(level), inplace=True) for level in maps]
         return [self.cls_logits(h).float() for h in hidden], [self.bbox_pred(h).float() for h in hidden]
 
 
 class Network(nn.Module):
-    """Everything with weights; :class:`twelve.regions.detectors.x152.X152` is what to use."""
+    """Everything that has weights; use it through :class:`twelve.regions.detectors.x152.X152`."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -91,17 +91,17 @@ class Network(nn.Module):
         return self.pyramid(self.body(pixels.to(self.fc6.weight.dtype)))
 
     def pyramid(self, stages: Sequence[Tensor]) -> list[Tensor]:
-        """The five levels of the pyramid from the body's four maps."""
+        """The body's four maps -> the five levels of the pyramid."""
         levels = self.fpn(OrderedDict((str(number), stage) for number, stage in enumerate(stages)))
         return list(levels.values())
 
     def describe(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, D, 7, 7) pooled boxes -> features (R, F), not negative, and class logits (R, 1 + C); float32."""
+        """(R, D, 7, 7) pooled boxes -> features (R, F), not negative, and class logits (R, 1 + C), float32."""
         features = functional.relu(self.fc6(pooled.flatten(1).to(self.fc6.weight.dtype)))
         return features.float(), self.cls_score(functional.relu(self.fc7(features))).float()
 
     def fold(self) -> None:
-        """Fold every batch norm into the convolution before it: the same values to within rounding, sooner."""
+        """Fold every batch norm into the convolution before it: faster, and equal up to rounding."""
         for module in list(self.body.modules()):
             if isinstance(module, (Body, Bottleneck)):
                 for number in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""Cutting boxes out of the pyramid, each out of the level that suits its size."""
+"""Pools boxes from the feature pyramid, each from the level that fits its size."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torchvision.ops import roi_align
 from twelve.regions.detectors.x152.sizes import POOL, STRIDES
 
 LEVELS = 4
-"""Boxes are cut out of the first so many levels; the last is for proposals alone."""
+"""Boxes are pooled from the first four levels; the last is for proposals only."""
 
 
 def levels_of(boxes: Tensor) -> Tensor:
-    """(R,) int64 level of each of (R, 4) boxes, 0..3 by the root of its area (Feature Pyramid Networks, equation 1);
-    -1 for a box of negative area, which has none."""
+    """(R,) int64 level of (R, 4) boxes, 0..3 by the square root of the area (Feature Pyramid Networks, equation 1); -1
+    for a box of negative area."""
     extent = boxes[:, 2:] - boxes[:, :2] + 1
     level = torch.floor(4 + torch.log2(torch.sqrt(extent[:, 0] * extent[:, 1]) / 224 + 1e-6))
     return (level.clamp(2, LEVELS + 1) - 2).nan_to_num(nan=-1).long()
 
 
 def pool(maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes cut out of the maps.
+    """Pool boxes from the maps.
 
     Args:
-        maps: of each level, (I, D, H, W).
-        boxes: of each image, (R, 4) xyxy in pixels of the network's input.
+        maps: for each level, (I, D, H, W).
+        boxes: for each image, (R, 4) xyxy in pixels of the network's input.
 
     Returns:
         (sum of R, D, 7, 7) float32, zero for boxes of negative area.

@@ -1,8 +1,8 @@
-"""From an image to what the network was trained on: mean subtracted, blue first, resized as OpenCV would.
+"""Prepares images as the network was trained: mean subtracted, blue first, resized as by OpenCV.
 
-The sizes and the arithmetic are those of the original extraction script and of ``cv2.resize`` with ``fx``, ``fy`` and
-bilinear interpolation: an output pixel steps by 1/scale through the input, its coordinate is taken in double precision.
-Without OpenCV, the result differs from it by rounding alone (3e-5 of 255 at most).
+Sizes and arithmetic are those of the original extraction script and of ``cv2.resize`` with ``fx``, ``fy`` and bilinear
+interpolation: output pixels step by 1/scale through the input, with coordinates in double precision. The result differs
+from OpenCV's by rounding only (at most 3e-5 of 255).
 """
 
 from __future__ import annotations
@@ -17,34 +17,28 @@ from PIL import Image
 from torch import Tensor
 
 from twelve.errors import RegionError
+from twelve.regions.detectors.feature_extractor import Prepared
 
 SHORT_SIDE, LONG_SIDE = 800, 1333
-"""Pixels that the short side is scaled to, unless the long one would have more than so many."""
-
+"""The short side is scaled to 800 pixels, unless the long side would exceed 1333."""
 MULTIPLE = 32
-"""Pixels that a batch's sides are rounded up to."""
-
+"""The sides of a batch are rounded up to multiples of 32 pixels."""
 MEAN = (102.9801, 115.9465, 122.7717)
-"""Of the levels of blue, green and red, 0..255."""
+"""Mean of blue, green and red, 0..255."""
 
 _CENTRED = (np.arange(256, dtype=np.float64)[:, None] - MEAN).astype(np.float32)
-"""(256, 3) of each 8-bit level, what is left of it when the mean of each colour, blue first, is taken away."""
+"""(256, 3) each 8-bit level minus the mean of each colour, blue first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An image ready for the network.
+class Scaled(Prepared):
+    """An image ready for the network: ``pixels`` (3, h, w) float32, blue first, mean subtracted, not padded.
 
     Attributes:
-        pixels: (3, h, w) float32, blue first, mean subtracted; not padded.
-        scale: pixels of it for one of the image.
-        width, height: of the image.
+        scale: pixels of the network's input per pixel of the image.
     """
 
-    pixels: Tensor
     scale: float
-    width: int
-    height: int
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -54,30 +48,29 @@ class Prepared:
 
 def prepare(
     image: Image.Image, *, short_side: int = SHORT_SIDE, long_side: int = LONG_SIDE, legacy: bool = False
-) -> Prepared:
-    """An image ready for the network.
+) -> Scaled:
+    """Prepare an image for the network.
 
     Args:
-        image: RGB or grey (:func:`twelve.regions.images.decode` makes RGB of every kind and turns it upright). Under
-            ``legacy`` whatever Pillow opens, and its values are taken as they stand: indices of a palette, 16-bit
-            levels.
+        image: RGB or grey (:func:`twelve.regions.images.decode` converts every kind to RGB and rotates it upright).
+            ``legacy``: anything that Pillow opens, with its values as stored: palette indices, 16-bit levels.
         short_side, long_side: of the resized image, pixels.
 
     Raises:
-        RegionError: the image is of a kind that does not work, or has no pixels.
+        RegionError: the image has an unsupported mode or no pixels.
     """
     levels = _levels(image, legacy)
     if levels.dtype == np.uint8:
-        centred = np.stack([_CENTRED[levels[..., 2 - colour], colour] for colour in range(3)])
+        centreed = np.stack([_CENTRED[levels[..., 2 - colour], colour] for colour in range(3)])
     else:
-        centred = (levels.astype(np.float32)[..., ::-1].astype(np.float64) - MEAN).astype(np.float32)
-        centred = np.ascontiguousarray(centred.transpose(2, 0, 1))
+        centreed = (levels.astype(np.float32)[..., ::-1].astype(np.float64) - MEAN).astype(np.float32)
+        centreed = np.ascontiguousarray(centreed.transpose(2, 0, 1))
     scale = scale_of(image.width, image.height, short_side, long_side)
-    return Prepared(resize(torch.from_numpy(centred), scale), scale, image.width, image.height)
+    return Scaled(resize(torch.from_numpy(centreed), scale), image.width, image.height, scale)
 
 
 def _levels(image: Image.Image, legacy: bool) -> NDArray[np.generic]:
-    """(H, W, 3) levels of red, green and blue."""
+    """(H, W, 3) red, green and blue."""
     if 0 in image.size:
         raise RegionError("the image has no pixels")
     if not legacy and image.mode not in ("RGB", "L"):
@@ -91,13 +84,13 @@ def _levels(image: Image.Image, legacy: bool) -> NDArray[np.generic]:
 
 
 def scale_of(width: int, height: int, short_side: int = SHORT_SIDE, long_side: int = LONG_SIDE) -> float:
-    """By how much an image grows."""
+    """The factor by which an image is enlarged."""
     scale = short_side / min(width, height)
     return long_side / max(width, height) if round(scale * max(width, height)) > long_side else scale
 
 
 def resize(pixels: Tensor, scale: float) -> Tensor:
-    """(3, H, W) float32 -> (3, h, w), bilinear, without smoothing first; sides are rounded half to even."""
+    """(3, H, W) float32 -> (3, h, w), bilinear, without antialiasing; sides are rounded half to even."""
     for axis in (2, 1):
         length = pixels.shape[axis]
         count = max(1, round(length * scale))
@@ -110,8 +103,8 @@ def resize(pixels: Tensor, scale: float) -> Tensor:
     return pixels
 
 
-def batch(prepared: Sequence[Prepared]) -> Tensor:
-    """(I, 3, H, W): images side by side, zeros right and below up to the largest, rounded up to 32 pixels."""
+def batch(prepared: Sequence[Scaled]) -> Tensor:
+    """(I, 3, H, W): images padded with zeros on the right and below to the largest, rounded up to 32 pixels."""
     wide, high = (max(sides) for sides in zip(*(each.extent for each in prepared), strict=True))
     wide, high = (-(-side // MULTIPLE) * MULTIPLE for side in (wide, high))
     out = torch.zeros(len(prepared), 3, high, wide)

@@ -1,9 +1,9 @@
-"""Which of the classified boxes are kept: non-maximum suppression in every class, all classes at once.
+"""Selects boxes: non-maximum suppression within each class, for all classes at once.
 
-The classes share one graph of the boxes that overlap; they differ in which box of a pair is the more certain. Which
-boxes survive in a class is the only fixed point of "a box goes if a more certain one that overlaps it stays", and is
-reached for all classes together, 64 in a machine word, in as many rounds as the longest chain of such boxes has links.
-The result is that of one call of ``torchvision.ops.nms`` a class, bit for bit, ties included.
+All classes share one graph of overlapping boxes and differ in which box of a pair has the higher score. The boxes that
+survive in a class are the unique fixed point of "a box is dropped if a better box that overlaps it is kept". It is
+computed for all classes together, 64 in a machine word, in as many rounds as the longest chain of such boxes. The
+result equals one call of ``torchvision.ops.nms`` per class, bit for bit, ties included.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from torch import Tensor
 from twelve.regions.detectors.x152.proposals import closed
 
 OVERLAP = 0.5
-"""Of two boxes of one class that share more than this of their union, the less certain goes."""
+"""IoU above which the weaker of two boxes is dropped."""
 
 _AT_ONCE = 2**25
-"""Pairs of boxes times classes that are held in memory together."""
+"""Largest number of pairs times classes in memory together."""
 
 
 def select(
     boxes: Tensor, probabilities: Tensor, most: int, threshold: float = 0.0, *, background: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The boxes that are the most certain of a class in which they survive.
+    """The boxes with the highest probability of a class in which they survive.
 
     Args:
         boxes: (R, 4) float32 xyxy, pixels of the original image.
         probabilities: (R, 1 + C) float32, background first.
-        most: keep the best so many.
-        threshold: probabilities must be larger than this to count.
-        background: count background as a class.
+        most: number of boxes to keep.
+        threshold: only probabilities above it count.
+        background: treat background as a class.
 
     Returns:
-        The rows kept, (K,) int64, best first, and what each is ranked by, (K,) float32: its largest probability that
-        counts, or 0 where none does. Equal ones are in the order of their rows.
+        The rows kept, (K,) int64, best first, and their scores, (K,) float32: the highest probability that counts, or
+        0. Rows of equal score keep their order.
     """
     scores = probabilities if background else probabilities[:, 1:]
     counts = survivors(boxes, scores).to(scores.device) & (scores > threshold)
@@ -46,14 +46,14 @@ def select(
 
 
 def survivors(boxes: Tensor, scores: Tensor, overlap: float = OVERLAP) -> Tensor:
-    """(R, C) bool: whether each of (R, 4) boxes survives in each class, given (R, C) scores. On the processor."""
+    """(R, C) bool: whether each of (R, 4) boxes survives in each class, given (R, C) scores. Runs on the CPU."""
     boxes, scores = boxes.cpu(), scores.cpu()
     first, second = _overlapping(closed(boxes), overlap)
     classes = scores.shape[1]
     everywhere = _packed(np.ones((len(boxes), classes), dtype=np.bool_))
     if not len(first):
         return torch.ones_like(scores, dtype=torch.bool)
-    # Whether the earlier row of each pair is the more certain; of equals, it leads.
+    # Whether the earlier row of each pair has the higher score, or an equal one.
     size = max(1, _AT_ONCE // classes)
     parts = zip(torch.split(first, size), torch.split(second, size), strict=True)
     leads = np.concatenate([_packed((scores[one] >= scores[other]).numpy()) for one, other in parts])
@@ -63,7 +63,7 @@ def survivors(boxes: Tensor, scores: Tensor, overlap: float = OVERLAP) -> Tensor
 
 
 def _overlapping(boxes: Tensor, overlap: float) -> tuple[Tensor, Tensor]:
-    """(E,) rows and (E,) later rows of the pairs that overlap, in the arithmetic of ``torchvision.ops.nms``."""
+    """(E,) rows and (E,) later rows of the overlapping pairs, in the arithmetic of ``torchvision.ops.nms``."""
     low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(dim=2)
@@ -82,12 +82,12 @@ def _packed(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
 def _fixed_point(
     first: NDArray[np.int64], second: NDArray[np.int64], leads: NDArray[np.uint64], everywhere: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    """(R, W) the classes that each box survives in.
+    """(R, W) the classes in which each box survives.
 
     Args:
-        first, second: (E,) rows of the pairs that overlap.
-        leads: (E, W) the classes in which the first of a pair is the more certain.
-        everywhere: (R, W) every class, of every box.
+        first, second: (E,) rows of the overlapping pairs.
+        leads: (E, W) the classes in which the first of a pair has the higher score.
+        everywhere: (R, W) all classes, for every box.
     """
     above, below = np.concatenate((first, second)), np.concatenate((second, first))
     order = np.argsort(below, kind="stable")

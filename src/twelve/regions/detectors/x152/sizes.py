@@ -1,4 +1,4 @@
-"""The numbers that make one detector of this family: the paper's, or a small one for tests."""
+"""The size of a detector of this family: the paper's, or a small one for tests."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Depth and widths of the network, and how many boxes it considers.
+    """Depth and width of the network, and the number of boxes it considers.
 
     Attributes:
-        blocks: residual blocks of each of the four stages.
+        blocks: residual blocks of the four stages.
         stem: channels of the first convolution.
-        width: channels that leave the first stage; each further stage doubles them.
-        groups, group_width: groups of the 3x3 convolutions and the channels of each in the first stage (doubling).
-        pyramid: channels of every level of the feature pyramid.
+        width: output channels of the first stage; each further stage doubles them.
+        groups, group_width: groups of the 3x3 convolutions, and channels per group in the first stage (doubling).
+        pyramid: channels of each level of the feature pyramid.
         features: F, length of a region's features.
-        classes: C, classes of objects, background not counted.
-        candidates: best anchors of each level that are decoded.
-        survivors: of those, the most that non-maximum suppression leaves of a level.
-        proposals: of all levels' survivors, the best so many are classified.
+        classes: C, object classes, background not counted.
+        candidates: number of anchors per level that are decoded.
+        survivors: largest number of boxes per level after non-maximum suppression.
+        proposals: number of boxes of all levels that are classified.
     """
 
     blocks: tuple[int, int, int, int] = (3, 8, 36, 3)
@@ -36,10 +36,10 @@ class Sizes:
 
 
 PAPER = Sizes()
-"""ResNeXt-152 32x8d with a pyramid of 512 channels: the region features of ViLBERT and 12-in-1."""
+"""ResNeXt-152 32x8d with a pyramid of 512 channels, as used by ViLBERT and 12-in-1."""
 
 STRIDES = (4, 8, 16, 32, 64)
-"""Pixels of the network's input from one cell of a pyramid level to the next."""
+"""Distance of neighbouring cells of each pyramid level, in pixels of the network's input."""
 
 POOL = 7
-"""Cells along each side of a pooled box."""
+"""Cells per side of a pooled box."""

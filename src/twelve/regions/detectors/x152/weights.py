@@ -1,8 +1,8 @@
-"""Reading the released weights under the original program's names, strictly: what does not fit is an error.
+"""Loads the released weights under the original program's names; anything that does not fit is an error.
 
-Besides the plain state dict these are understood: the prefix ``module.``, what a training run saves beside its model,
-the head for attributes (unused here), and files converted from Caffe2, whose names are the ends of the usual ones and
-whose batch norms have no statistics.
+Besides the plain state dict, these are understood: the prefix ``module.``, a training checkpoint with the model in it,
+the attribute head (unused), and files converted from Caffe2, whose names are endings of the usual ones and whose batch
+norms have no statistics.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from torch import Tensor
 from twelve.errors import RegionError
 from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.x152.anchors import cell_anchors
+from twelve.regions.detectors.x152.invented_weights import SALT, invented
 from twelve.regions.detectors.x152.network import Network
-from twelve.regions.detectors.x152.recipe import SALT, invented
 from twelve.regions.detectors.x152.sizes import STRIDES
 
 ANCHORS = "rpn.anchor_generator.cell_anchors."
-"""Start of the names under which a checkpoint keeps each level's anchors, which follow from the configuration."""
+"""Prefix of the anchors of each level, which follow from the configuration."""
 
 _UNUSED = re.compile(
     r"roi_heads\.box\.predictor\.(bbox_pred|attr_linear1|attr_linear2)\.(weight|bias)"
     r"|roi_heads\.box\.predictor\.cls_embed\.weight"
 )
-"""Moves of the classified boxes, which records do not contain, and the head for attributes."""
+"""The refinement of classified boxes and the attribute head, neither of which is used."""
 
 _MOVES = tuple(f"roi_heads.box.predictor.bbox_pred.{leaf}" for leaf in ("weight", "bias"))
 _STATISTICS = {"running_mean": torch.zeros, "running_var": torch.ones}
@@ -36,7 +36,7 @@ _REMEDY = "give the weights of the network asked for: detectron_model.pth, or a 
 
 
 def original_name(name: str) -> str:
-    """The original program's name of one of our tensors."""
+    """The original program's name of one of the network's tensors."""
     for pattern, original in (
         (r"body\.(conv1|bn1)\.", r"backbone.body.stem.\1."),
         (r"body\.", "backbone.body."),
@@ -52,15 +52,15 @@ def original_name(name: str) -> str:
 
 
 def load(network: Network, weights: str | Path) -> None:
-    """Put weights into a network whose batch norms are not folded; its tensors are replaced, not filled.
+    """Load weights into a network whose batch norms are not folded. Its tensors are replaced, not filled.
 
     Args:
         weights: see :func:`twelve.regions.detectors.x152.build`.
 
     Raises:
         ConfigError: there is no such package of weights.
-        RegionError: the file is missing or damaged, or has a tensor missing, too many, of another shape, not finite, or
-            anchors other than the configuration's.
+        RegionError: the file is missing or damaged; a tensor is missing, unknown, of another shape or not finite; or
+            the anchors differ from the configuration's.
     """
     if str(weights) == "random":
         return invent(network)
@@ -69,23 +69,22 @@ def load(network: Network, weights: str | Path) -> None:
 
 
 def invent(network: Network, salt: str = SALT) -> None:
-    """Give a network whose batch norms are not folded invented weights
-    (:mod:`twelve.regions.detectors.x152.recipe`)."""
+    """Load invented weights into a network whose batch norms are not folded; see :mod:`.invented_weights`."""
     state = {name: invented(original_name(name), shape, salt) for name, shape in shapes_of(network).items()}
     network.load_state_dict(state, assign=True)
 
 
 def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a network, by our names."""
+    """The shape of each tensor of a network, by the network's names."""
     return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def fitted(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], file: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under our names.
+    """The tensors of a checkpoint under the network's names.
 
     Args:
-        found: by the original program's names, without ``module.``.
-        shapes: of our tensors, by our names.
+        found: tensors by the original program's names, without ``module.``.
+        shapes: of the network's tensors, by the network's names.
 
     Raises:
         RegionError: see :func:`load`.
@@ -116,8 +115,8 @@ def fitted(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], f
 
 
 def _by_ending(found: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
-    """Tensors under the wanted names: each wanted name takes the longest name found that it ends in. Names that nothing
-    takes stay as they are; one that several would take goes to the shortest of them alone."""
+    """Rename tensors: each wanted name takes the longest found name that it ends in. A found name that several wanted
+    names end in goes to the shortest of these; one that none ends in keeps its name."""
     taken: dict[str, str] = {}
     for want in sorted(wanted, key=len):
         parts = want.split(".")
@@ -133,7 +132,7 @@ def _statistic(key: str, shape: Sequence[int]) -> Tensor:
 
 
 def _same_anchors(anchors: Mapping[str, Tensor], file: Path, *, required: bool) -> None:
-    """Refuse a checkpoint whose anchors are not those that the network is run with."""
+    """Refuse a checkpoint with anchors other than the network's."""
     expected = {f"{ANCHORS}{level}": cell_anchors(level) for level in range(len(STRIDES))}
     if required:
         _refuse("missing", [key for key in expected if key not in anchors], file)

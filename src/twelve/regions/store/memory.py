@@ -1,8 +1,7 @@
-"""Memory for large batches, used again once nobody looks at it any more.
+"""Memory for large batches, reused when their tensors are gone.
 
-The system hands out large pieces of memory page by page, each cleared first: a batch of a hundred megabytes then costs
-three times the copying itself. So the pieces of the last batches are kept, and given out anew when their tensors are
-gone.
+The system gives out large blocks of memory page by page and clears each page, so that a batch of a hundred megabytes
+costs three times the copy itself. The blocks of the last batches are therefore kept and reused.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LARGE = 2**25
-"""Bytes from which on it pays; smaller pieces the C library keeps by itself."""
+"""Smallest block that is kept, in bytes; the C library itself keeps smaller ones."""
 _LARGEST = 2**28
-"""Bytes beyond which nothing is kept."""
+"""Largest block that is kept, in bytes."""
 _KEPT = 2
-"""A batch in use, and the next."""
+"""Number of blocks kept: for the batch in use, and the next."""
 
 
 class Memory:
-    """Arrays of bytes. Of those given out, the last few large ones are remembered."""
+    """Allocates arrays of bytes and reuses the last large ones."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[NDArray[np.uint8], weakref.ref[NDArray[np.uint8]]]] = deque()
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """(size,) bytes of any content, not used by anyone: nothing refers to the array that was given out before."""
+        """(size,) uninitialised bytes that nothing else refers to."""
         if not _LARGE <= size <= _LARGEST:
             return np.empty(size, dtype=np.uint8)
         owner = self._free(size)
         if owner is None:
-            # numpy asks the system for huge pages, torch does not.
+            # numpy requests huge pages, torch does not.
             owner = np.empty(size, dtype=np.uint8)
         given = owner[:size]
         if len(self._kept) < _KEPT:
@@ -41,11 +40,11 @@ class Memory:
         return given
 
     def _free(self, size: int) -> NDArray[np.uint8] | None:
-        """A kept piece of this size that is free; free ones that are too small go."""
+        """A free block of at least this size; free blocks that are too small are dropped."""
         for _ in range(len(self._kept)):
             try:
                 owner, user = self._kept.popleft()
-            except IndexError:  # another thread was here
+            except IndexError:  # another thread took it
                 return None
             if user() is not None:
                 self._kept.append((owner, user))

@@ -1,8 +1,8 @@
-"""Invented weights that depend on nothing but a tensor's name and shape, the same on every machine.
+"""Invented weights that depend only on a tensor's name and shape, the same on every machine.
 
-The recordings of the original program (``tests/goldens/extractor``) were made with these weights, so that none of
-anybody's need be shipped; the recipe is theirs (``goldens.json``, "weights"). numpy's ``RandomState`` is a frozen
-stream, which makes them reproducible.
+The recordings of the original program (``tests/goldens/extractor``) use these weights, so that no real ones need be
+distributed; ``goldens.json`` describes them under "weights". They are reproducible because the stream of numpy's
+``RandomState`` is frozen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GAINS = {
 
 
 def invented(name: str, shape: Sequence[int], salt: str = SALT) -> Tensor:
-    """The float32 tensor that belongs to one of the original names (without ``module.``) and its shape."""
+    """The float32 tensor for one of the original names (without ``module.``) and a shape."""
     stream = np.random.RandomState(zlib.crc32((salt + name).encode("utf-8")))
     leaf = name.rpartition(".")[2]
     if ".bn" in name or ".downsample.1." in name:
@@ -38,7 +38,7 @@ def invented(name: str, shape: Sequence[int], salt: str = SALT) -> Tensor:
     else:
         fan_in = math.prod(shape[1:])
         values = stream.standard_normal((shape[0], fan_in))
-        if fan_in > 1:  # rows without a mean keep the maps of such a network from becoming constant
+        if fan_in > 1:  # rows with a mean of 0 keep the maps from becoming constant
             values -= values.mean(axis=1, keepdims=True)
         gain = next((gain for part, gain in _GAINS.items() if part in name), 1.0)
         values = (values * math.sqrt(2 / fan_in) * gain).reshape(shape)
@@ -46,8 +46,8 @@ def invented(name: str, shape: Sequence[int], salt: str = SALT) -> Tensor:
 
 
 def _of_norm(name: str, leaf: str, shape: Sequence[int], stream: np.random.RandomState) -> NDArray[np.float64]:
-    """A batch norm's: the last of a block is weak, so that 50 blocks do not add up; the stem's variance is large, since
-    pixels are."""
+    """Values of a batch norm. The last norm of a block is weak, so that 50 blocks do not add up; the stem's variance is
+    large, because pixels are."""
     if leaf == "weight":
         return stream.uniform(0.5, 1.5, shape) * (0.12 if ".bn3." in name else 1.0)
     if leaf == "running_var":

@@ -1,4 +1,4 @@
-"""Small untrained lookers of every kind, for tests; none needs a network or weights of anybody's."""
+"""Small untrained feature extractors of every kind, for tests; none is downloaded."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 from x152_tiny import TINY
 
-from twelve.regions.detectors import building, torchvision_detector
-from twelve.regions.detectors import shipped as detector
-from twelve.regions.detectors import vision_towers as towers
-from twelve.regions.detectors import x152_network as x152_looker
-from twelve.regions.detectors.network import Looker, MapLooker
+from twelve.regions.detectors import library_backbones, shipped_detector, torchvision_detector, vision_tower
+from twelve.regions.detectors.feature_extractor import FeatureExtractor
+from twelve.regions.detectors.weights import content_hash
+from twelve.regions.detectors.x152 import X152
 from twelve.regions.detectors.x152 import build as build_x152
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import InputSize
 
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of looker.
+    """One kind of feature extractor.
 
     Attributes:
         make: builds it; of other weights, or for images of another size.
@@ -37,7 +37,7 @@ class Case:
         cells: rows and columns of its patches for an image of 96x64, where those are its regions.
     """
 
-    make: Callable[..., Looker]
+    make: Callable[..., FeatureExtractor]
     boxes: str
     cells: tuple[int, int] | None = None
 
@@ -48,20 +48,18 @@ def shown(seed: int = 0, size: tuple[int, int] = (96, 64)) -> Image.Image:
     return Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC)
 
 
-def _x152(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> Looker:
+def _x152(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> FeatureExtractor:
     network = build_x152("random", sizes=TINY, fold=False).network
     if other_weights:
         network.body.conv1.weight.data.mul_(1.01)
-    made = build_x152("random", sizes=TINY, fold=False, short_side=96 if other_size else 64, long_side=160)
-    made.network.load_state_dict(network.state_dict())
-    content = x152_looker.weight_files.content_hash(made.network)
-    made.network.fold()
-    return x152_looker.X152Looker(made, content)
+    content = content_hash(network)
+    network.fold()
+    return X152(network, TINY, short_side=96 if other_size else 64, long_side=160, weights_hash=content)
 
 
-def _microworld(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> Looker:
+def _microworld(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> FeatureExtractor:
     size = InputSize(short_side=96, max_scale=2.0) if other_size else None
-    return MapLooker(detector.build("microworld", "random", seed=int(other_weights)), size)
+    return shipped_detector.build(ExtractorConfig("microworld", "random", input_size=size), seed=int(other_weights))
 
 
 class SmallTrunk(nn.Module):
@@ -99,20 +97,20 @@ def small_detection_model(two_stage: bool, short_side: int = 64, seed: int = 0, 
         return model.eval()
 
 
-def _torchvision(two_stage: bool) -> Callable[..., Looker]:
-    def make(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> Looker:
+def _torchvision(two_stage: bool) -> Callable[..., FeatureExtractor]:
+    def make(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> FeatureExtractor:
         network = small_detection_model(two_stage, 96 if other_size else 64, int(other_weights))
-        content = torchvision_detector.weight_files.content_hash(network)
+        content = content_hash(network)
         return torchvision_detector.TorchvisionDetector(network, "small", content, [f"label {k}" for k in range(7)])
 
     return make
 
 
-def _backbone(name: str, patches: bool = False) -> Callable[..., Looker]:
-    def make(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> Looker:
-        levels = ("head",) if patches else None
-        network = building.build(name, "random", levels, seed=int(other_weights))
-        return MapLooker(network, InputSize(short_side=96 if other_size else 64), patches=patches)
+def _backbone(name: str, patches: bool = False) -> Callable[..., FeatureExtractor]:
+    def make(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> FeatureExtractor:
+        size = InputSize(short_side=96 if other_size else 64)
+        config = ExtractorConfig(name, "random", input_size=size, boxes="patches" if patches else "")
+        return library_backbones.build(config, seed=int(other_weights))
 
     return make
 
@@ -149,13 +147,13 @@ def save_tower(kind: str, folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def _tower(kind: str) -> Callable[..., Looker]:
-    def make(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> Looker:
+def _tower(kind: str) -> Callable[..., FeatureExtractor]:
+    def make(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> FeatureExtractor:
         path = folder / f"{kind}{int(other_weights)}"
         if not path.is_dir():
             save_tower(kind, path, int(other_weights))
         size = InputSize(short_side=64, max_scale=9.0) if other_size else None
-        return MapLooker(towers.build(str(path)), size, patches=True)
+        return vision_tower.build(ExtractorConfig("transformers", str(path), input_size=size, boxes="patches"))
 
     return make
 
@@ -173,4 +171,4 @@ CASES: dict[str, Case] = {
     "siglip, patches": Case(_tower("siglip"), "patches", (4, 4)),
     "registers, patches": Case(_tower("registers"), "patches", (4, 4)),
 }
-"""Every kind of looker by name."""
+"""Every kind of feature extractor by name."""

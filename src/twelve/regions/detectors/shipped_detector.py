@@ -1,8 +1,8 @@
-"""A small Faster R-CNN that finds its own boxes, and describes any box by what its second stage sees there.
+"""The small Faster R-CNN that ships with the package; describes a box by the features of its second stage.
 
-Ren, He, Girshick, Sun: "Faster R-CNN" (2015), built from torchvision's parts on a backbone small enough to be trained
-in minutes and shipped with the package. Linear heads on its region features tell kind, colour, size and pattern, so
-that the features hold all four.
+Ren, He, Girshick, Sun: "Faster R-CNN" (2015), built from torchvision's parts on a trunk small enough to be trained in
+minutes. Linear heads on the region features predict kind, colour, size and pattern, so that the features encode all
+four.
 
 Axes: I images, R boxes of one image, N boxes of all images, H x W pixels, F features.
 """
@@ -29,32 +29,33 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
 from twelve.regions.detectors import weights as weight_files
-from twelve.regions.detectors.backbones import Backbone, Detections
-from twelve.regions.detectors.folding import fold_norms
-from twelve.regions.extraction.box_sources import MOST, THRESHOLD
+from twelve.regions.detectors.backbone import Backbone, FeatureMaps
+from twelve.regions.detectors.feature_extractor import Detections, lacking
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import InputSize
 
 SHIPPED = Path(__file__).parent
-"""Folder of the weights that come with the package, ``<name>.safetensors``."""
-
+"""Folder of the weights that ship with the package, ``<name>.safetensors``."""
 RECORD = "detector"
-"""Key of the file's metadata: a JSON object of strings."""
+"""Key in a weight file's metadata; its value is a JSON object of strings."""
+MOST, THRESHOLD = 20, 0.15
+"""Defaults for the number of boxes and their lowest score."""
 
 WIDTHS = (24, 32, 64)
 POOLED_CHANNELS, POOLED_CELLS = 32, 7
 ANCHOR_SIDES = (18, 24, 32, 44)
 ANCHOR_RATIOS = (0.55, 1.0, 1.9)
 SAME_THING = 0.5
-"""Overlap (IoU) from which the weaker of two detections is dropped, whatever their classes."""
+"""IoU above which the weaker of two detections is dropped, whatever their classes."""
 
 
 class Detector(nn.Module):
-    """Two stages: proposals from the coarse map, classes and features from the fine one.
+    """Two stages: proposals from the coarse map, classes and features from the fine map.
 
     Args:
         classes: names of the classes.
-        attributes: attribute -> number of its values; each gets a linear head on the region features, which only
-            training uses.
+        attributes: attribute -> number of values; each has a linear head on the region features, used in training
+            only.
         feature_size: F.
     """
 
@@ -81,8 +82,8 @@ class Detector(nn.Module):
 
         Args:
             pixels: (I, 3, H, W) normalised.
-            targets: of each image ``boxes`` (R, 4) xyxy pixels, ``labels`` (R,) 1 + class, and (R,) values of every
-                attribute.
+            targets: for each image ``boxes`` (R, 4) xyxy pixels, ``labels`` (R,) 1 + class, and the (R,) values of
+                each attribute.
         """
         coarse, fine = self.trunk(pixels)
         images = _image_list(pixels)
@@ -96,7 +97,7 @@ def _image_list(pixels: Tensor) -> ImageList:
 
 
 class Trunk(nn.Module):
-    """(I, 3, H, W) -> the coarse map (I, 64, H/8, W/8) and the fine one (I, 32, H/4, W/4)."""
+    """(I, 3, H, W) -> the coarse map (I, 64, H/8, W/8) and the fine map (I, 32, H/4, W/4)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +115,7 @@ class Trunk(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions beside an identity."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -144,7 +145,8 @@ class BoxHead(nn.Module):
 
 
 class SecondStage(RoIHeads):  # type: ignore[misc]
-    """torchvision's second stage, told the boxes' sizes (pooling hides them), with a head for each attribute."""
+    """torchvision's second stage; its head also reads the sizes of the boxes, which pooling hides, and there is one
+    head per attribute."""
 
     def __init__(self, labels: int, attributes: Mapping[str, int], feature_size: int) -> None:
         super().__init__(
@@ -172,7 +174,7 @@ class SecondStage(RoIHeads):  # type: ignore[misc]
     def losses(
         self, fine: Tensor, proposals: list[Tensor], sizes: list[tuple[int, int]], targets: list[dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Losses of classes, boxes and attributes (of boxes that hold a thing) by name."""
+        """Losses of classes, boxes and attributes (of foreground boxes) by name."""
         boxes, matched, labels, shifts = self.select_training_samples(proposals, targets)
         features = self.features(fine, boxes, sizes[0])
         classifier, regression = fastrcnn_loss(*self.box_predictor(features), labels, shifts)
@@ -185,10 +187,10 @@ class SecondStage(RoIHeads):  # type: ignore[misc]
 
 
 def load(path: Path) -> tuple[Detector, dict[str, str]]:
-    """A detector from a safetensors file, in evaluation mode, and what the file records of its making.
+    """Load a detector in evaluation mode from a safetensors file, with the file's record of its training.
 
     Raises:
-        RegionError: the file is missing, damaged or not a detector's.
+        RegionError: the file is missing, damaged, or contains no detector.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -201,7 +203,7 @@ def load(path: Path) -> tuple[Detector, dict[str, str]]:
             raise KeyError(sorted(lacking)[0])
     except FileNotFoundError as error:
         raise RegionError("no such weight file", file=path, remedy="check --weights") from error
-    except Exception as error:  # a damaged file makes the reader raise nearly anything
+    except Exception as error:  # for a damaged file the reader raises nearly anything
         raise RegionError(
             f"cannot read these weights of a detector ({str(error).splitlines()[0] if str(error) else error!r})",
             file=path,
@@ -211,7 +213,7 @@ def load(path: Path) -> tuple[Detector, dict[str, str]]:
 
 
 def save(detector: Detector, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a detector's weights as float16 safetensors, with what :func:`load` needs and ``metadata``."""
+    """Write a detector's weights as float16 safetensors, with ``metadata`` and what :func:`load` needs."""
     from safetensors.torch import save_file
 
     state = {
@@ -224,7 +226,7 @@ def save(detector: Detector, path: Path, metadata: Mapping[str, str]) -> None:
         "attributes": ",".join(f"{name}:{count}" for name, count in detector.attributes.items()),
         "feature_size": str(detector.feature_size),
     }
-    # One key alone: the format keeps several in no fixed order, and the same detector should be the same file.
+    # One key only: the order of several is not fixed, and the same detector should give the same file.
     save_file(state, path, metadata={RECORD: json.dumps({**shape, **metadata}, sort_keys=True)})
 
 
@@ -233,11 +235,8 @@ def _attributes(recorded: Mapping[str, str]) -> dict[str, int]:
     return {name: int(count) for name, count in pairs}
 
 
-class DetectorBackbone(Backbone):
-    """A detector as a source of boxes and of features.
-
-    A box's feature is computed from that box, whether it was found or given, so that equal boxes have equal features.
-    """
+class ShippedDetector(Backbone):
+    """A detector as a source of boxes and features. A given box and an equal detected box have equal features."""
 
     input_size = InputSize(short_side=128, long_side=512, max_scale=1.0, multiple=8)
     most, threshold = MOST, THRESHOLD
@@ -246,23 +245,23 @@ class DetectorBackbone(Backbone):
         super().__init__(name, ("head",), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
         self.detector = detector
         self.channels, self.classes, self.multiple = (detector.feature_size,), detector.classes, 8
+        self.configure()
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
         return list(self.detector.trunk(pixels))
 
-    @torch.inference_mode()
     def pool(self, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         height, width = _pixels(maps)
         corners = boxes.float() * boxes.new_tensor((width, height, width, height))
         features = self.detector.second.features(maps[1], list(corners), (height, width))
-        return features.reshape(*boxes.shape[:2], self.detector.feature_size)  # a batch may have no box at all
+        return features.reshape(*boxes.shape[:2], self.detector.feature_size)  # a batch may have no boxes
 
     @torch.inference_mode()
-    def detect(self, maps: Sequence[Tensor], threshold: float, most: int) -> list[Detections]:
-        coarse, fine = maps
-        height, width = size = _pixels(maps)
+    def detect(self, encoded: FeatureMaps, most: int, threshold: float) -> list[Detections]:
+        coarse, fine = encoded.maps
+        height, width = size = _pixels(encoded.maps)
         second = self.detector.second
-        images = ImageList(coarse.new_empty(0, 3, *size), [size] * len(coarse))  # nothing but the sizes is read
+        images = ImageList(coarse.new_empty(0, 3, *size), [size] * len(coarse))  # only the sizes are read
         proposals, _ = self.detector.proposals(images, {"0": coarse})
         logits, shifts = second.box_predictor(second.features(fine, proposals, size))
         scores, best = logits.softmax(1)[:, 1:].max(1)
@@ -270,12 +269,13 @@ class DetectorBackbone(Backbone):
         boxes = clip_boxes_to_image(moved, size)
         counts = [len(part) for part in proposals]
         scale = boxes.new_tensor((width, height, width, height))
+        parts = (boxes.split(counts), scores.split(counts), best.split(counts), encoded.extents)
         found = []
-        for own, score, label in zip(boxes.split(counts), scores.split(counts), best.split(counts), strict=True):
+        for own, score, label, extent in zip(*parts, strict=True):
             there = (score >= threshold) & ((own[:, 2:] - own[:, :2]) >= 1).all(1)
             own, score, label = own[there], score[there], label[there]
             kept = nms(own, score, SAME_THING)[:most]
-            found.append(Detections(own[kept] / scale, score[kept], label[kept]))
+            found.append(Detections(own[kept] / scale * extent, score[kept], label[kept]))
         return found
 
     @torch.inference_mode()
@@ -284,37 +284,42 @@ class DetectorBackbone(Backbone):
 
 
 def _pixels(maps: Sequence[Tensor]) -> tuple[int, int]:
-    """Height and width of the images that the maps are of."""
+    """Height and width of the images that the maps were computed from."""
     return 4 * maps[1].shape[-2], 4 * maps[1].shape[-1]
 
 
 def shipped() -> dict[str, Path]:
-    """Detectors that come with the package: name -> weights."""
+    """Detectors that ship with the package: name -> weights."""
     return {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
 
 
-def build(name: str, weights: str | None, levels: Sequence[str] | None = None, *, seed: int = 0) -> DetectorBackbone:
-    """The detector that comes with the package as ``name``, ready to be used.
+def build(config: ExtractorConfig, *, seed: int = 0) -> ShippedDetector:
+    """Build the detector that ships with the package as ``config.backbone``.
+
+    ``config.weights`` may name a file, or ``random``; None takes the weights of the package.
 
     Args:
-        weights: None for those of the package; a file; or ``random``, untrained from ``seed``.
-        levels: must be None or ("head",): a detector has features of one kind.
+        seed: for ``random`` weights.
 
     Raises:
-        ConfigError: other levels are asked for.
-        RegionError: the weights are missing, damaged or not a detector's.
+        ConfigError: levels or patches are asked for.
+        RegionError: the weights are missing, damaged, or contain no detector.
     """
-    if levels is not None and list(levels) != ["head"]:
+    name, weights = config.backbone, config.weights
+    if config.levels not in (None, ("head",)):
         raise ConfigError(
-            f"{name} has no level {levels[0]!r}", remedy="leave --levels out: it has features of one kind"
+            f"{name} has no level {config.levels[0]!r}", remedy="leave --levels out: its features are fixed"
         )
+    if config.patches:
+        raise lacking(name, "patches")
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             detector = Detector(("thing",), {}).eval().requires_grad_(False)
     else:
         detector, _ = load(weight_files.resolve(weights) if weights else shipped()[name])
-    backbone = DetectorBackbone(detector, name)
+    backbone = ShippedDetector(detector, name)
     backbone.weights_hash = weight_files.content_hash(detector)
-    fold_norms(backbone)
-    return backbone.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    backbone.configure(config.input_size)
+    backbone.fold()
+    return backbone

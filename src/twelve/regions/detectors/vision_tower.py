@@ -1,13 +1,12 @@
-"""Vision towers of transformers: the patch tokens of ViT, CLIP, SigLIP, DINOv2 and their like.
+"""Vision towers of transformers: the patch tokens of ViT, CLIP, SigLIP, DINOv2 and similar models.
 
-A folder that ``save_pretrained`` wrote, ``package:MODULE`` or a hub name is weights and network in one. Of a model
-that also reads text only the vision part is kept; tokens in front of the patches (class, registers) are dropped.
+A folder written by ``save_pretrained``, ``package:MODULE`` or a hub name gives both network and weights. Of a model
+that also reads text, only the vision part is kept. Tokens before the patches (class, registers) are dropped.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,25 +16,26 @@ from torch import nn
 from twelve.errors import ConfigError, RegionError
 from twelve.io.hub import resolve
 from twelve.regions.detectors import weights as weight_files
-from twelve.regions.detectors.backbones import Backbone
+from twelve.regions.detectors.backbone import Backbone
+from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import FixedSize, InputSize
 
 NAME = "transformers"
-"""``--backbone`` of all of them; ``--weights`` says which."""
+"""``--backbone`` of every vision tower; ``--weights`` names the tower."""
 
 FILES = ("config.json", "preprocessor_config.json", "processor_config.json", "*.safetensors", "*.index.json")
-"""What is fetched of a hub repository."""
+"""Files that are downloaded from a hub repository."""
 _OTHER = "name a vision transformer's folder, package:MODULE or hub name as --weights, such as facebook/dinov2-small"
 
 
-class TowerBackbone(Backbone):
-    """A vision transformer of transformers; its one level are its last hidden states, laid out as the patches lie.
+class VisionTower(Backbone):
+    """A vision transformer of transformers. Its one level is the map of its last hidden states.
 
     Args:
         network: takes ``pixel_values``.
-        patch: pixels of a patch's side.
-        processor: the model's own image processor, for mean, deviation, size and resampling. What it would crop away
-            is kept: images are squashed to its size.
+        patch: side of a patch, in pixels.
+        processor: the model's image processor; gives mean, standard deviation, size and resampling. Images are resized
+            to its size without cropping.
     """
 
     def __init__(self, network: nn.Module, name: str, patch: int, processor: Any) -> None:
@@ -45,7 +45,7 @@ class TowerBackbone(Backbone):
         self.input_size = _size(processor)
         self._any_size = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
         with torch.inference_mode():
-            # As wide as twice its height, so that a map laid out the wrong way round is noticed.
+            # Twice as wide as high, so that a transposed map is noticed.
             (found,) = self.maps(torch.zeros(1, 3, 2 * patch, 4 * patch))
         self.channels = (found.shape[1],)
 
@@ -59,53 +59,49 @@ class TowerBackbone(Backbone):
         return [tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)]
 
 
-def build(weights: str | None, levels: Sequence[str] | None = None) -> TowerBackbone:
-    """The vision tower in a folder, package or hub repository, in evaluation mode.
+def build(config: ExtractorConfig) -> VisionTower:
+    """Build the vision tower in the folder, package or hub repository ``config.weights``, in evaluation mode.
 
     Raises:
-        ConfigError: none is named, it is no vision transformer, or it has no such level.
-        RegionError: it is not there, damaged or incomplete.
+        ConfigError: none is named, it is not a vision transformer, or it has no such level.
+        RegionError: the files are missing, damaged or incomplete.
     """
-    if not weights or weights in ("pretrained", "random"):
-        raise ConfigError(
-            f"--backbone {NAME} wants to know which network",
-            remedy=_OTHER,
-        )
-    if levels is not None and list(levels) != ["head"]:
-        raise ConfigError(f"{NAME} has no level {levels[0]!r}", remedy="leave --levels out")
-    folder = resolve(weights, *FILES, error=RegionError)
+    if not config.weights or config.weights in ("pretrained", "random"):
+        raise ConfigError(f"--backbone {NAME} needs the name of a network", remedy=_OTHER)
+    if config.map_levels not in (None, ("head",)):
+        raise ConfigError(f"{NAME} has no level {config.map_levels[0]!r}", remedy="leave --levels out")
+    folder = resolve(config.weights, *FILES, error=RegionError)
     network, processor = _load(str(folder))
-    config: Any = network.config
-    patch = getattr(config, "patch_size", None)
+    kind: Any = network.config
+    patch = getattr(kind, "patch_size", None)
     if not isinstance(patch, int) or not getattr(processor, "image_mean", None):
-        raise ConfigError(f"{config.model_type} is no vision transformer", file=folder, remedy=_OTHER)
+        raise ConfigError(f"{kind.model_type} is not a vision transformer", file=folder, remedy=_OTHER)
     network.eval().requires_grad_(False)
     try:
-        backbone = TowerBackbone(network, f"{NAME}/{config.model_type}", patch, processor)
+        tower = VisionTower(network, f"{NAME}/{kind.model_type}", patch, processor)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(
-            f"{config.model_type} does not take images alone ({why})", file=folder, remedy=_OTHER
-        ) from error
-    backbone.weights_hash = weight_files.content_hash(network)
-    return backbone.eval()
+        raise ConfigError(f"{kind.model_type} needs more than images ({why})", file=folder, remedy=_OTHER) from error
+    tower.weights_hash = weight_files.content_hash(network)
+    tower.configure(config.input_size, patches=config.patches)
+    return tower.eval()
 
 
 def _load(folder: str) -> tuple[nn.Module, Any]:
-    """The vision part and the image processor."""
+    """The vision part of a model, and its image processor."""
     from transformers import AutoImageProcessor, AutoModel
     from transformers.utils import logging
 
     reports: Any = logging
     before, bars = reports.get_verbosity(), reports.is_progress_bar_enabled()
-    reports.set_verbosity_error()  # what is missing is said below, in one line
+    reports.set_verbosity_error()  # missing tensors are reported below, in one line
     reports.disable_progress_bar()
     try:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
         network, found = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
-    except Exception as error:  # a damaged or foreign folder makes the library raise nearly anything
+    except Exception as error:  # for a damaged folder the library raises nearly anything
         why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise RegionError(
             f"cannot be read as a model of transformers ({why})",
@@ -123,13 +119,13 @@ def _load(folder: str) -> tuple[nn.Module, Any]:
         raise RegionError(
             f"{len(lacking)} tensors are missing: {', '.join(lacking[:3])}",
             file=folder,
-            remedy="name a folder that was saved whole",
+            remedy="name a folder that was saved completely",
         )
     return vision, processor
 
 
 def _size(processor: Any) -> FixedSize | InputSize:
-    """The size that a processor hands to its network."""
+    """The size at which a processor passes images to its network."""
     for size in (getattr(processor, "crop_size", None), processor.size):
         if size is not None and size["height"]:
             return FixedSize(size["width"], size["height"])
