@@ -59,7 +59,7 @@ class SNLIVE(Task):
         return accuracy_by_class(examples, labels, values(examples, predictions), metric.CLASSES)[0]
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
-        """Match predictions by pairID, or by line if they do not name their pairs; the sentences and images that they name
+        """Match predictions by pairID, or by line if they do not name their pairs. Sentences and images that they name
         instead must be those of the pairs there."""
         examples = list(read_pairs(only(truth, "snli_ve_test.jsonl or the file of another split")))
         path = only(predictions, "the file of predictions")
