@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from twelve import cli
+from twelve.errors import TwelveError
 
 COMMANDS = [[], ["train"], ["evaluate"], ["parity"], ["tasks"], ["configs"], ["regions"]]
 COMMANDS += [["regions", name] for name in ("extract", "info", "verify")]
@@ -272,6 +273,7 @@ def test_a_name_without_an_end_is_shortened(
     code, shown = fails(monkeypatch, capsys, *(part.format(name="x" * 5000, root=root) for part in command))
     assert code == 2 and "Traceback" not in shown and len(shown.splitlines()) == 1
     assert "xxx" in shown and len(shown) < 3000 and "x" * 1500 not in shown, len(shown)
+    assert len(str(TwelveError("no run", file="x" * 5000, remedy=f"run: twelve train {'x' * 5000}"))) < 3000
 
 
 @pytest.mark.parametrize(
