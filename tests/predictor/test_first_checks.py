@@ -99,7 +99,7 @@ MISTAKES = {
     ),
     "extract's shard": (
         "regions extract --images {images} --boxes grid --backbone x152 --out out --shard 4/4",
-        "no part of a whole",
+        "does not name a part",
     ),
     "extract's device": (
         "regions extract --images {images} --boxes grid --backbone x152 --out out --device cud",

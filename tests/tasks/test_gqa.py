@@ -90,7 +90,7 @@ def test_files_about_the_questions_of_another_split(goldens: Path, recorded: Dat
     with pytest.raises(DataError, match=r"val_choices\.json: holds none of the questions .* -> put the official"):
         read_beside()
     truth = [tmp_path / "gqa" / "val_all_questions.json", choices]
-    with pytest.raises(DataError, match=r"val_choices\.json: holds the choices of none of the [0-9]+ questions"):
+    with pytest.raises(DataError, match=r"val_choices\.json: contains the choices of none of the [0-9]+ questions"):
         score("gqa", truth, golden / "val_predictions.json")
 
 

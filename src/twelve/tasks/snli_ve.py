@@ -86,9 +86,9 @@ def _in_order(examples: Sequence[Example], found: Sequence[metric.Unnamed], path
     """
     if len(found) != len(examples):
         raise Mismatch(
-            f"{len(found):,} predictions that name no pairs, but {len(examples):,} labelled pairs",
+            f"expected {len(examples):,} predictions, one per labelled pair, found {len(found):,} without pairIDs",
             file=path,
-            remedy="predict all labelled pairs in the file's order, or name each pair by its pairID",
+            remedy="predict all labelled pairs in the file's order, or add each pair's pairID",
         )
     checked = 0
     for example, one in zip(examples, found, strict=True):
@@ -103,7 +103,7 @@ def _in_order(examples: Sequence[Example], found: Sequence[metric.Unnamed], path
                     f"{what} is {describe(named)}, that of the pair in this place is {describe(right)}",
                     file=path,
                     record=record.place,
-                    remedy="predict all labelled pairs in the file's order, or name each pair by its pairID",
+                    remedy="predict all labelled pairs in the file's order, or add each pair's pairID",
                 )
         checked += bool(said)
     sure = "all of" if checked == len(found) else f"{checked:,} of" if checked else "none of"
