@@ -17,7 +17,7 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,7 +220,7 @@ def _filled(array: NDArray[Any], state: Any) -> Any:
             raise UnsafePickle("an array of Python objects")
         return raw[0]
     numbers, raw = _checked(raw, dtype, shape)
-    array.__setstate__((1, shape, numbers, np.bool_(fortran), raw))
+    cast(Any, array).__setstate__((1, shape, numbers, bool(fortran), raw))  # numpy's annotations differ
     return array
 
 
