@@ -17,9 +17,9 @@ FIRST_AFTER = 5.0
 """Seconds until the first of them."""
 
 
-def tell(text: str) -> None:
-    """A line for people, above the bar if one is shown."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+def tell(text: str, to: Console = console) -> None:
+    """Print a line as it is, above the bar if one is shown."""
+    to.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 class Track:

@@ -23,7 +23,7 @@ from twelve.io.files import check_folder
 from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
-from twelve.progress import clock
+from twelve.progress import clock, tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked
 from twelve.runs.run_card import kept_scores, write_run_card
@@ -85,14 +85,14 @@ def evaluate_run(
         config, model, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None)
     )
     for lacking in evaluator.data.lacking.values():
-        console.print(lacking, highlight=False, soft_wrap=True, markup=False)
+        tell(lacking, console)
     results = []
     for name in names:
         started, predictions = time.monotonic(), None
         if submit is not None:
             examples, predictions = evaluator.predict(name, split)
             write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
-            console.print(f"{len(predictions):,} predictions are in {submit}", highlight=False, soft_wrap=True)
+            tell(f"{len(predictions):,} predictions are in {submit}", console)
             if unlabelled(examples):
                 return []
             evaluator.prepare(prepared(baselines))  # only baselines need the training files
@@ -101,7 +101,7 @@ def evaluate_run(
     facts = _facts(run, model, results)
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        tell(line, console)
     if whole:
         write_results(run.full_evaluation if full else run.evaluation, results, facts)
     if whole and not full:
@@ -130,14 +130,12 @@ def stage_seconds(run: RunFolder) -> dict[str, float]:
 
 def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Console) -> None:
     """Print the table, the protocols, and the size and the training time of the model."""
-    console.print(table(results), highlight=False, soft_wrap=True, markup=False)
+    tell(table(results), console)
     for result in results:
-        console.print(protocol_line(result), highlight=False, soft_wrap=True, markup=False)
-    console.print(
-        f"one model, {facts['parameters'] / 1e6:.1f} M parameters; trained in {clock(facts['training_seconds'])}, "
-        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
-        highlight=False,
-    )
+        tell(protocol_line(result), console)
+    spent = [clock(facts[f"{stage}_seconds"]) for stage in ("training", "evaluation")]
+    size = f"one model, {facts['parameters'] / 1e6:.1f} M parameters"
+    tell(f"{size}; trained in {spent[0]}, measured in {spent[1]} (minutes:seconds)", console)
 
 
 def table(results: Sequence[TaskResult]) -> str:

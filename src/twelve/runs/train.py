@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from twelve.errors import CheckpointError, ConfigError, quoted
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.vilbert import Twelve
-from twelve.progress import clock
+from twelve.progress import clock, tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.run_card import write_run_card
@@ -116,9 +117,7 @@ def _train(
     model, processor, data, known = start or beginning(config)
     devices.draw_apart(config.seed)
 
-    def say(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True, markup=False)
-
+    say = partial(tell, to=console)
     trainer = Trainer(config, data, model, processor, run.path, devices, known, say, hook)
     trainer.record = record_of(config, data, processor, iterations=trainer.total, processes=devices.count)
     if devices.main:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from twelve.config import load
 from twelve.errors import ConfigError
 from twelve.io import files
-from twelve.progress import Track, clock
+from twelve.progress import Track, clock, tell
 from twelve.progress import console as progress_console
 from twelve.settings import RunConfig
 from twelve.study import plan as plans
@@ -145,7 +145,7 @@ def _carry_out(plan: Plan, out: Path, console: Console) -> None:
                 pace.readied(_timed(seed.ready))
             took = _timed(partial(seed.take, step))
             said = f"{number + 1}/{len(left)} {step}: {clock(took)}; {pace.taken(took)}"
-            console.print(said, highlight=False, soft_wrap=True, markup=False)
+            tell(said, console)
             track.advance(_parts(step), note=str(step))
 
 
@@ -191,4 +191,4 @@ def _announce(plan: Plan, left: Sequence[Step], console: Console) -> None:
         "runs; the first step will show how long that is"
     )
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        tell(line, console)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from twelve.io import files
+from twelve.progress import tell
 from twelve.study import plan as plans
 from twelve.study.arms import BASE
 from twelve.study.findings import findings
@@ -35,5 +36,5 @@ def show(out: Path, *, console: Console | None = None) -> str:
     for name, page in pages.items():
         with files.replacing(out / name) as partial:
             partial.write_text(page, encoding="utf-8")
-    (console or Console()).print(text, highlight=False, soft_wrap=True, markup=False)
+    tell(text, console or Console())
     return text
