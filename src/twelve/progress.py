@@ -19,9 +19,9 @@ FIRST_AFTER = 5.0
 """Seconds until the first of them."""
 
 
-def tell(text: str, to: Console | None = None) -> None:
-    """Lines for people as they stand, above the bar if one is shown."""
-    (to or console).print(shown(text), highlight=False, soft_wrap=True, markup=False)
+def tell(text: str, to: Console = console) -> None:
+    """Print lines with their control characters escaped, above the bar if one is shown."""
+    to.print(shown(text), highlight=False, soft_wrap=True, markup=False)
 
 
 class Track:

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twelve.errors import DataError
-from twelve.formats.pickles import read_pickle
+from twelve.formats import pickles
+from twelve.formats.pickles import DEEPEST, UnsafePickle, load_pickle, read_pickle
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 PLAIN = st.recursive(
@@ -139,3 +140,32 @@ def test_large_files_and_pipes_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(DataError, match="is a pipe or a device, not a file"):
         read_pickle(path)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_only_where_they_are_allowed(protocol: int) -> None:
+    value = {"boxes": np.arange(8, dtype=">f4").reshape(2, 4), "width": np.int64(7), "raw": b"x", "deep": [("a", 1.5)]}
+    content = pickle.dumps(value, protocol)
+    found = load_pickle(content, arrays=True)
+    assert found.keys() == value.keys() and found["width"] == 7 and found["deep"] == [("a", 1.5)]
+    assert np.array_equal(found["boxes"], np.arange(8).reshape(2, 4)) and found["raw"] == b"x"
+    with pytest.raises(UnsafePickle):
+        load_pickle(content)
+
+
+def test_around_arrays_nothing_is_deep_or_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    value: list[object] = ["leaf"]
+    for _ in range(DEEPEST):
+        value = [value, value]
+    assert load_pickle(pickle.dumps(value), arrays=True) == value
+    for deeper in ([value], {"a": value}, (value,)):
+        with pytest.raises(UnsafePickle, match="nested too deeply"):
+            load_pickle(pickle.dumps(deeper), arrays=True)
+    value.append(value)
+    with pytest.raises(UnsafePickle, match="nested too deeply"):
+        load_pickle(pickle.dumps(value), arrays=True)
+    monkeypatch.setattr(pickles, "LARGEST", 100)
+    for arrays in (False, True):
+        assert len(load_pickle(pickle.dumps("x" * 50), arrays=arrays)) == 50
+        with pytest.raises(UnsafePickle, match="more than the 100 that are read"):
+            load_pickle(pickle.dumps("x" * 100), arrays=arrays)

@@ -17,7 +17,7 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,8 +220,7 @@ def _filled(array: NDArray[Any], state: Any) -> Any:
             raise UnsafePickle("an array of Python objects")
         return raw[0]
     numbers, raw = _checked(raw, dtype, shape)
-    order: Any = bool(fortran)  # numpy's stubs ask for its own bool, which numpy refuses
-    array.__setstate__((1, shape, numbers, order, raw))
+    cast(Any, array).__setstate__((1, shape, numbers, bool(fortran), raw))  # numpy's annotations differ
     return array
 
 

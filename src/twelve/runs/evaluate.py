@@ -136,11 +136,9 @@ def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Conso
     tell(table(results), console)
     for result in results:
         tell(protocol_line(result), console)
-    tell(
-        f"one model, {facts['parameters'] / 1e6:.1f} M parameters; trained in {clock(facts['training_seconds'])}, "
-        f"measured in {clock(facts['evaluation_seconds'])} (minutes:seconds)",
-        console,
-    )
+    spent = [clock(facts[f"{stage}_seconds"]) for stage in ("training", "evaluation")]
+    size = f"one model, {facts['parameters'] / 1e6:.1f} M parameters"
+    tell(f"{size}; trained in {spent[0]}, measured in {spent[1]} (minutes:seconds)", console)
 
 
 def table(results: Sequence[TaskResult]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +117,7 @@ def _train(
     model, processor, data, known = start or beginning(config)
     devices.draw_apart(config.seed)
 
-    def say(text: str) -> None:
-        tell(text, console)
-
+    say = partial(tell, to=console)
     trainer = Trainer(config, data, model, processor, run.path, devices, known, say, hook)
     trainer.record = record_of(config, data, processor, iterations=trainer.total, processes=devices.count)
     if devices.main:

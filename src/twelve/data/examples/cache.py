@@ -124,7 +124,7 @@ def cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequence
     except (DataError, ConfigError):
         raise
     except (TwelveError, OSError, TypeError, UnicodeEncodeError) as error:
-        _note(f"{task.title} {split} is read without a cache: {error}")
+        tell(f"note: {task.title} {split} is read without a cache: {error}")
     return task.read(root, split)
 
 
@@ -136,7 +136,7 @@ def _opened(entry: Path, codec: Codec, *, quietly: bool = False) -> Sequence[Exa
         return open_examples(entry, codec)
     except DataError as error:
         if not quietly:
-            _note(f"the cache is written again: {error}")
+            tell(f"note: the cache is written again: {error}")
         return None
 
 
@@ -153,7 +153,3 @@ def _write(entry: Path, task: Task, root: DataRoot, split: str, paths: Sequence[
 def _states(paths: Sequence[Path]) -> list[tuple[int, ...]]:
     found = (path.stat() for path in paths)
     return [(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for state in found]
-
-
-def _note(text: str) -> None:
-    tell(f"note: {text}")

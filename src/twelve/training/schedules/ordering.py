@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Unpack
 
 from pydantic import Field, PositiveInt
 
-from twelve.errors import ConfigError, DataError
-from twelve.formats.records import read_lines
+from twelve.errors import ConfigError
+from twelve.formats.records import finite
 from twelve.run_folder import RunFolder
 from twelve.training.schedules.base import Schedule, Setting
 
@@ -92,12 +92,9 @@ def convergence_of(run: Path) -> dict[str, int]:
         ConfigError: the folder holds no run that validated anything.
     """
     validations: dict[str, list[tuple[int, float]]] = {}
-    try:
-        for line in read_lines(RunFolder(run).metrics):
-            if line.fields.get("kind") == "validation":
-                validations.setdefault(line.text("task"), []).append((line.integer("iteration"), line.number("score")))
-    except DataError as error:
-        raise ConfigError(error.problem, file=error.file, record=error.record, remedy="name a run's folder") from None
+    for line in RunFolder(run).logged():
+        if line.get("kind") == "validation" and finite(line.get("score")):
+            validations.setdefault(str(line.get("task")), []).append((line["iteration"], line["score"]))
     if not validations:
         raise ConfigError("this run has validated nothing yet", file=run, remedy="name one that has trained")
     return {
