@@ -65,7 +65,7 @@ MISTAKES = {
     "match": ("match {model} ball --images {folder}/no.png", "no such"),
     "match's run": ("match {folder}/none ball --images {image}", "no such folder"),
     "match's task": ("match {model} ball --images {image} --task vqa", "no task 'vqa'"),
-    "match's regions": ("match {model} ball --images {image} --regions none", "no regions here"),
+    "match's regions": ("match {model} ball --images {image} --regions none", "no such region store"),
     "serve": ("serve {folder}/none", "no such folder"),
     "serve's device": ("serve {model} --device cud", "cannot be used"),
     "score": ("score vqaa --truth x --predictions x", "unknown task"),

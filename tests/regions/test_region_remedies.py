@@ -83,7 +83,7 @@ def tree(root: Path, base: Path, run: Path, kind: str = "answer") -> dict[str, A
 
 def follow(error: TwelveError, **names: str) -> None:
     """Do what the remedy says, each command as it stands; ``names`` are what stands for words in capitals."""
-    parts = re.split(r" && |; or insist|: (?=mv|twelve)", str(error.remedy))
+    parts = re.split(r" && |; or override|: (?=mv|twelve)", str(error.remedy))
     found = [part for part in parts if re.match("mv|twelve", part)]
     assert found, error.remedy
     for command in found:
