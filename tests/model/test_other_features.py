@@ -35,7 +35,7 @@ def test_refused_unless_somebody_insists(
         processor.check_regions(wrong, ["coco"])
         processor.check_regions(right, ["coco"])
     said = capsys.readouterr().err
-    assert said.count("warning: the regions of 'coco' are of extractor bbb") == 1
+    assert said.count("warning: the regions of 'coco' are from extractor bbb") == 1
 
 
 def test_insisting_is_not_saved_and_recipes_are(processor: TwelveProcessor, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_texts_are_cut_not_padded(processor: TwelveProcessor) -> None:
     short, long = processor.tokenize(["otter", "otter " * 40], 6)
     assert short == [2, 8, 3]
     assert long == [2, 8, 8, 8, 8, 3]
-    with pytest.raises(ConfigError, match="2 word pieces"):
+    with pytest.raises(ConfigError, match="at least 3, found 2"):
         processor.tokenize(["otter"], 2)
 
 

@@ -82,13 +82,13 @@ def test_old_torch_files_with_prefix_and_old_norm_names(encoder: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("model_type", "roberta", "type 'roberta', not 'bert'"),
-        ("layer_norm_eps", 1e-5, "layer_norm_eps 1e-05"),
+        ("model_type", "roberta", "type 'bert', found 'roberta'"),
+        ("layer_norm_eps", 1e-5, "layer_norm_eps 1e-12, found 1e-05"),
         ("position_embedding_type", "relative_key", "relative_key"),
-        ("hidden_size", 16, "hidden_size is 16, the text stream's 8"),
-        ("num_attention_heads", 4, "num_attention_heads is 4, the text stream's 2"),
-        ("num_hidden_layers", 2, "num_hidden_layers is 2, the text stream's 3"),
-        ("hidden_act", "gelu_new", "hidden_act is gelu_new, the text stream's gelu"),
+        ("hidden_size", 16, "hidden_size is 16, but the text stream's is 8"),
+        ("num_attention_heads", 4, "num_attention_heads is 4, but the text stream's is 2"),
+        ("num_hidden_layers", 2, "num_hidden_layers is 2, but the text stream's is 3"),
+        ("hidden_act", "gelu_new", "hidden_act is gelu_new, but the text stream's is gelu"),
         ("vocab_size", None, "vocab_size is None"),
     ],
 )
@@ -110,7 +110,7 @@ def test_missing_parts_are_named(encoder: Any, tmp_path: Path) -> None:
         load_text_encoder(model, folder)
     state["encoder.layer.1.output.dense.bias"] = torch.zeros(5)
     save_file(state, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"is \(5,\), the text stream's \(8,\)"):
+    with pytest.raises(CheckpointError, match=r"is \(5,\), but the text stream's is \(8,\)"):
         load_text_encoder(model, folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="no such file"):
