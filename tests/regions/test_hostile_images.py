@@ -107,7 +107,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "header alone": (lambda: encoded(red())[:20], "cannot identify image file|truncated"),
     "bomb": (lambda: bomb(30_000, 30_000), "it has more than 89,478,485 pixels"),
     "huge bomb": (lambda: bomb(2**31 - 1, 2**31 - 1), "it has more than 89,478,485 pixels"),
-    "text bomb": (lambda: png_with_text(65), "too large"),
+    "text bomb": (lambda: png_with_text(65), "(?i)too large"),
     "promise": (lambda: bomb(3000, 3000), "truncated"),
     "small bomb": (lambda: bomb(10_000, 9000), "10000x9000 are more than 89,478,485 pixels"),
     "nothing wide": (lambda: bomb(0, 10), "no pixels|cannot identify image file"),

@@ -197,6 +197,10 @@ def test_full_disk_while_training_keeps_what_there_was(root: Path, run: Path, mo
 
     monkeypatch.setattr("twelve.training.trainer.TwelveProcessor.save_pretrained", full)
     failing(monkeypatch, at=100)
+    folder = RunFolder(run).saved()[-1]
+    tree = checkpoint.load(folder)
+    tree["trainer"]["best"] = -1.0  # the next model is the best, whatever is computed
+    checkpoint.save(folder, tree)
     longer = parsed(root, run, iterations=40, eval_every=1)
     with pytest.raises(TwelveError, match=r"run/model: cannot write: No space left"):
         train(longer, resume=True, console=QUIET)
