@@ -23,11 +23,11 @@ def test_a_pipe_is_neither_there_nor_missing(tmp_path: Path) -> None:
     assert not is_there(pipe)
     os.mkfifo(pipe)
     for look in (is_there, read_or_none, lambda path: list(log_lines(path))):
-        with pytest.raises(TwelveError, match=r"metrics\.jsonl: is not a regular file but a pipe or a device"):
+        with pytest.raises(TwelveError, match=r"metrics\.jsonl: expected a regular file, found a pipe or a device"):
             look(pipe)
     with pytest.raises(TwelveError, match=r"metrics\.jsonl: is a device or a pipe"):
         append(pipe, "line")
-    with pytest.raises(ConfigError, match="is a folder, where a file is expected"):
+    with pytest.raises(ConfigError, match="expected a regular file, found a folder"):
         is_there(tmp_path, ConfigError)
     (tmp_path / "link").symlink_to(tmp_path / "file")
     assert not is_there(tmp_path / "link")

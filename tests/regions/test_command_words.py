@@ -39,9 +39,12 @@ def test_levels_and_sizes(words: tuple[str, str, dict[str, Any]], levels: object
     assert config == ExtractorConfig(backbone, levels=levels, input_size=size, boxes=boxes)  # type: ignore[arg-type]
 
 
-def test_boxes_of_files_and_of_tasks() -> None:
-    options = ExtractorOptions(boxes=["given:one", "a/x.arrow", "y.arrow", "given:two"], backbone="microworld")
-    assert options.config() == ExtractorConfig("microworld", box_files=("a/x.arrow", "y.arrow"))
+def test_boxes_of_files_and_of_tasks(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("x.arrow", "y.arrow")]
+    for file in files:
+        Path(file).touch()
+    options = ExtractorOptions(boxes=["given:one", *files, "given:two"], backbone="microworld")
+    assert options.config() == ExtractorConfig("microworld", box_files=tuple(files))
     assert options.given == ["one", "two"]
 
 
@@ -77,7 +80,7 @@ def test_all_the_words(tmp_path: Path) -> None:
     image = store.get("s/0")
     assert image.class_probabilities is not None and image.class_probabilities.shape[0] == len(image.boxes) <= 2
     for words, problem in (
-        (("microworld", "--dtype", "float64"), "features cannot be stored as 'float64'"),
+        (("microworld", "--dtype", "float64"), "no dtype 'float64'"),
         (("x152", "--levels", "8"), "x152 has no level '8'"),
     ):
         error = run("o", *words).exception

@@ -361,8 +361,8 @@ def test_rows_are_numbered_as_downloads_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "said"),
     [
-        ("a dog\thttp://a/1\njust words\n", "line 2", "found 1 columns"),
-        ("a dog\thttp://a/1\tmore\n", "line 1", "found 3 columns"),
+        ("a dog\thttp://a/1\njust words\n", "line 2", "expected two text columns .* found 1"),
+        ("a dog\thttp://a/1\tmore\n", "line 1", "expected two text columns .* found 3"),
         ("a dog\thttp://a/1\n\thttp://a/2\n", "line 2", "found an empty one"),
         ("a dog\t \n", "line 1", "found an empty one"),
         ("a d\0g\thttp://a/1\n", "line 1", "found"),

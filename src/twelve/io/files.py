@@ -35,8 +35,8 @@ def is_there(path: Path, error: type[TwelveError] = TwelveError) -> bool:
         return False
     if stat.S_ISREG(mode):
         return True
-    what = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file but a pipe or a device"
-    raise error(f"{what}, where a file is expected", file=path, remedy="move it away, and put the file itself here")
+    found = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+    raise error(f"expected a regular file, found {found}", file=path, remedy="move it away, and put the file here")
 
 
 @contextmanager
