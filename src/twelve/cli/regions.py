@@ -41,36 +41,38 @@ class ExtractorOptions:
     ]
     weights: Annotated[
         str | None,
-        typer.Option(help="A weights file, package:MODULE, pretrained (the library's download), or random to try."),
+        typer.Option(
+            help="A weights file, package:MODULE, pretrained (downloaded by the library), or random (for tests)."
+        ),
     ] = None
     levels: Annotated[
         str | None,
-        typer.Option(
-            help="Feature maps to pool from, by stride, and head for the network's last one.", show_default=LEVELS
-        ),
+        typer.Option(help="Feature maps to pool from, by stride; head is the last one.", show_default=LEVELS),
     ] = None
     short_side: Annotated[
-        int | None, typer.Option(min=1, help="Pixels of an image's short side in the network.", show_default="448")
+        int | None,
+        typer.Option(min=1, help="Pixels of an image's short side at the network's input.", show_default="448"),
     ] = None
     max_scale: Annotated[
-        float | None, typer.Option(min=0.01, help="Never enlarge an image more than this.", show_default="2")
+        float | None, typer.Option(min=0.01, help="Largest factor by which images are enlarged.", show_default="2")
     ] = None
-    max_boxes: Annotated[int | None, typer.Option(min=1, help="Keep only the best boxes of an image.")] = None
-    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Lowest score of detected boxes.")] = None
+    max_boxes: Annotated[int | None, typer.Option(min=1, help="Maximum number of boxes, most confident first.")] = None
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Minimum score of detected boxes.")] = None
     class_probabilities: Annotated[
-        bool, typer.Option("--class-probabilities", help="Keep every box's distribution over classes, for pretraining.")
+        bool,
+        typer.Option("--class-probabilities", help="Store every box's distribution over classes, for pretraining."),
     ] = False
-    dtype: Annotated[str, typer.Option(help="Of stored features: float16 or bfloat16.")] = "float16"
+    dtype: Annotated[str, typer.Option(help="Type of stored features: float16 or bfloat16.")] = "float16"
     precision: Annotated[
         Literal["fp32", "bf16"],
-        typer.Option(help="Of x152's network. bf16 is faster, gives other regions, and reports how much they differ."),
+        typer.Option(help="Precision of x152. bf16 is faster but changes the regions; the output reports by how much."),
     ] = "fp32"
-    legacy: Annotated[
-        bool, typer.Option("--legacy", help="x152 as the original program has it, including its mistakes.")
-    ] = False
-    max_pixels: Annotated[int, typer.Option(min=1, help="Larger images are skipped.")] = MAX_PIXELS
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images of one size per batch.")] = None
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per core.")] = None
+    legacy: Annotated[bool, typer.Option("--legacy", help="Reproduce the original x152 program, bugs included.")] = (
+        False
+    )
+    max_pixels: Annotated[int, typer.Option(min=1, help="Skip images with more pixels.")] = MAX_PIXELS
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Number of same-size images per batch.")] = None
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads; by default one per core.")] = None
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
 
     @property
@@ -124,7 +126,7 @@ class ExtractorOptions:
 )
 @grouped
 def extract(
-    images: Annotated[list[Path], typer.Option(help="A folder of images; several become one source.")],
+    images: Annotated[list[Path], typer.Option(help="A folder of images (repeatable; all form one source).")],
     options: ExtractorOptions,
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     source: Annotated[
