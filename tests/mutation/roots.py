@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import tiny_others
+from tiny_extras import EXTRAS
 
 from twelve.formats.records import writable
 from twelve.metrics.entailment import CLASSES
 from twelve.tasks.base import all_tasks
 from twelve.types.examples import Example
 
-_HERE = Path(__file__).parents[1]
-EXTRAS = [importlib.import_module(path.stem) for path in sorted(_HERE.glob("tiny_extra_*.py"))]
-"""Who writes the files of tasks beyond the twelve."""
 REPORTS: dict[str, str] = {task: "val" for task in tiny_others.ALL_TASKS}
 REPORTS |= {"nlvr2": "dev", "snli_ve": "dev", **tiny_others.REPORTS}
 for _extra in EXTRAS:
