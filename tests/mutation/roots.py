@@ -87,7 +87,8 @@ def _sane_target(example: Example) -> None:
         _sane_box(target)
         assert target[0] < target[2] and target[1] < target[3], f"{target} has no area"
     elif isinstance(target, int):
-        assert 0 <= target < max(1, len(example.candidates) or 100), f"{target} is none of the candidates"
+        most = len(example.candidates) or 100
+        assert 0 <= target < most, f"{target} is no index of a candidate or an option, and no number below {most}"
     elif isinstance(target, Mapping):
         for answer, score in target.items():
             assert isinstance(answer, str) and writable(answer), f"{answer!r} is no answer"
