@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import tiny
-import tiny_extra_binary
-import tiny_extra_options
+import tiny_extras
 import tiny_others
 import tiny_own
 import tiny_web_captions
@@ -38,7 +37,7 @@ MORE = {"vqa": ("trainval", "minval"), "gqa": ("trainval", "minval", "val_all", 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     made = tiny_others.make(tmp_path_factory.mktemp("cached"), train=12, val=4)
-    for extra in (tiny_extra_binary, tiny_extra_options, tiny_web_captions):
+    for extra in (*tiny_extras.EXTRAS, tiny_web_captions):
         extra.make(made, train=12, val=4)
     _more_of_gqa(made / "gqa")
     return DataRoot(made)

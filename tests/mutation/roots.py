@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import tiny_others
+from tiny_extras import EXTRAS
 
 from twelve.formats.records import writable
 from twelve.metrics.entailment import CLASSES
 from twelve.tasks.base import all_tasks
 from twelve.types.examples import Example
 
-_HERE = Path(__file__).parents[1]
-EXTRAS = [importlib.import_module(path.stem) for path in sorted(_HERE.glob("tiny_extra_*.py"))]
-"""Who writes the files of tasks beyond the twelve."""
 REPORTS: dict[str, str] = {task: "val" for task in tiny_others.ALL_TASKS}
 REPORTS |= {"nlvr2": "dev", "snli_ve": "dev", **tiny_others.REPORTS}
 for _extra in EXTRAS:
@@ -90,7 +87,8 @@ def _sane_target(example: Example) -> None:
         _sane_box(target)
         assert target[0] < target[2] and target[1] < target[3], f"{target} has no area"
     elif isinstance(target, int):
-        assert 0 <= target < max(1, len(example.candidates) or 100), f"{target} is none of the candidates"
+        most = len(example.candidates) or 100
+        assert 0 <= target < most, f"{target} is no index of a candidate or an option, and no number below {most}"
     elif isinstance(target, Mapping):
         for answer, score in target.items():
             assert isinstance(answer, str) and writable(answer), f"{answer!r} is no answer"

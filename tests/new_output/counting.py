@@ -20,7 +20,7 @@ class Counting(Task):
     title: ClassVar[str] = "Counting"
     output: ClassVar[str] = "count"
     kind: ClassVar[str] = "count"
-    token: ClassVar[int] = 19
+    token: ClassVar[int] = 2000
     source: ClassVar[str] = "coco"
     extra: ClassVar[bool] = True
     defaults: ClassVar[Defaults] = Defaults(batch_size=8, learning_rate=3e-3, max_text=12)

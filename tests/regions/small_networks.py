@@ -32,14 +32,16 @@ class Case:
     """One kind of feature extractor.
 
     Attributes:
-        make: builds it; of other weights, or for images of another size.
+        make: builds it; of other weights (if it has any), or for images of another size.
         boxes: what its regions are: ``detect``, a grid or ``patches``.
         cells: rows and columns of its patches for an image of 96x64, where those are its regions.
+        weights: whether it has weights.
     """
 
     make: Callable[..., FeatureExtractor]
     boxes: str
     cells: tuple[int, int] | None = None
+    weights: bool = True
 
 
 def shown(seed: int = 0, size: tuple[int, int] = (96, 64)) -> Image.Image:

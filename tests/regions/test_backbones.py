@@ -103,6 +103,9 @@ def test_names_and_levels_that_do_not_exist() -> None:
         build("timm/test_efficientnet", "random", ("8", "head", "8"))
     with pytest.raises(ConfigError, match=r'unknown backbone .microwrld. \(did you mean "microworld"\?\)'):
         build_named(ExtractorConfig("microwrld", "random"))
+    for near, meant in (("x153", "x152"), ("transformer", "transformers")):  # that weights are missing is not the point
+        with pytest.raises(ConfigError, match=rf'unknown backbone .{near}. \(did you mean "{meant}"\?\)'):
+            build_named(ExtractorConfig(near))
     for fixed in ("timm/test_coatnet", "torchvision/vit_b_16"):
         with pytest.raises(ConfigError, match=f"{fixed} takes images of one size only"):
             build(fixed, "random")

@@ -157,7 +157,7 @@ def test_examples_are_varied_and_the_first_ones() -> None:
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_every_kind_of_output_is_drawn_and_explained(kind: str) -> None:
     output, record = OUTPUTS[kind], fake_run.predictions()[0]
-    value = {str: "cup", bool: True, int: 1, list: (1.0, 2.0, 3.0, 4.0)}[output.values[-1]]
+    value = {str: "cup", bool: True, int: 1, float: 1.5, list: (1.0, 2.0, 3.0, 4.0)}[output.values[-1]]
     parts = {"candidates": ((0.0, 0.0, 9.0, 9.0),) * 2, "options": ("this one", "that one")}
     kept = replace(record, kind=kind, value=value, target=value, alternatives=((value, 0.5),), **parts)
     card = draw(kept, ImageFiles(None))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from twelve import config
 from twelve.errors import CheckpointError, ConfigError
-from twelve.training.schedules import SCHEDULES, AlwaysGo, Event, make_schedule
-from twelve.training.schedules.base import Setting
+from twelve.training.schedules import SCHEDULES, Event, Schedule, make_schedule
+from twelve.training.schedules.always_go import AlwaysGo
+from twelve.training.schedules.base import Setting, register
 from twelve.training.schedules.ordering import ByGroup, convergence_of
 from twelve.training.schedules.sampling import Proportional, SquareRoot, Temperature
 from twelve.training.schedules.stop_and_go import Controller, StopAndGo, StopAndGoAsWorded
@@ -230,6 +231,16 @@ def test_groups_take_turns() -> None:
     groups = {"a": "answering", "b": "pointing", "c": "answering"}
     schedule = ByGroup(block=2, tasks=["a", "b", "c"], sizes=SIZES, groups=groups)
     assert [schedule.tasks_at(k) for k in range(5)] == [["a", "c"], ["a", "c"], ["b"], ["b"], ["a", "c"]]
+
+
+def test_every_schedule_is_registered() -> None:
+    def below(cls: type[Schedule]) -> set[type[Schedule]]:
+        return {cls}.union(*map(below, cls.__subclasses__()))
+
+    found = {cls for cls in below(Schedule) - {Schedule} if cls.__module__.startswith("twelve.")}
+    assert found == set(SCHEDULES.values())
+    with pytest.raises(ValueError, match="two schedules are named 'always-go'"):
+        register(type("Other", (AlwaysGo,), {}))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -60,7 +60,9 @@ class Output(abc.ABC):
     skill: ClassVar[str] = "other"
     """Group of tasks that it belongs to in the paper: answering, retrieval, pointing, verification."""
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    """Representation that the head is applied to: fused (P, B) or regions (P, R, V)."""
+    """Representation that the head is applied to: fused (P, B) or regions (P, R, V). Of regions it returns (P, R) or
+    (P, R, A): they are padded, and 10,000 is then subtracted from the logits of padding. Sums over regions belong into
+    :meth:`loss`, :meth:`score` and :meth:`decode`."""
     images: ClassVar[int] = 1
     """Images of an example."""
     needs_vocabulary: ClassVar[bool] = False
@@ -88,7 +90,7 @@ class Output(abc.ABC):
     example_call: ClassVar[str] = ""
     """A call of such a method, for a model's card."""
     values: ClassVar[tuple[type, ...]] = (str,)
-    """JSON types of its values in ``predictions.jsonl``; a list is a box."""
+    """JSON types of its values and targets in ``predictions.jsonl``; a list is a box."""
     index_of: ClassVar[Literal["candidates", "options"] | None] = None
     """Field of the example that int values are indices of; None: they are numbers."""
     graded: ClassVar[bool] = False

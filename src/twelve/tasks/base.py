@@ -51,11 +51,12 @@ class Task(abc.ABC):
     """The :class:`twelve.Predictor` method that asks this kind of question, if not the first of the output's
     methods."""
     token: ClassVar[int]
-    """Row in the released model's task-token table."""
+    """Row in the released model's task-token table, 0 to 19. A dataset that it lacks names a larger number, such as
+    2000, and gets a free row."""
     source: ClassVar[str]
     """Default image source; the data root can name another."""
     extra: ClassVar[bool] = False
-    """Whether the task is beyond the twelve: a data root may lack its folder."""
+    """Whether the task is beyond the twelve (tasks/extra): a data root may lack its folder."""
     partial: ClassVar[bool] = False
     """Whether some images are no longer available: examples with regions are used, and their share is reported."""
     has_candidates: ClassVar[bool] = False

@@ -5,11 +5,19 @@ from __future__ import annotations
 import twelve.regions.detectors.vision  # noqa: F401 (before anything that imports torchvision)
 
 # isort: split
+from collections.abc import Callable, Mapping
+
 from twelve.errors import ConfigError
 from twelve.regions.detectors import library_backbones, shipped_detector, torchvision_detector, vision_tower, x152
 from twelve.regions.detectors.feature_extractor import FeatureExtractor, lacking
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import FixedSize
+
+_NAMED: Mapping[str, Callable[[ExtractorConfig], FeatureExtractor]] = {
+    vision_tower.NAME: vision_tower.build,
+    **dict.fromkeys(shipped_detector.shipped(), shipped_detector.build),
+}
+"""Value of ``--backbone`` -> what builds it, for networks of this package; they take no levels."""
 
 
 def build(config: ExtractorConfig) -> FeatureExtractor:
@@ -41,13 +49,12 @@ def build(config: ExtractorConfig) -> FeatureExtractor:
         if isinstance(config.input_size, FixedSize):
             raise ConfigError(f"{name} keeps the aspect ratio of images", remedy="give only a short side")
         return x152.build_from(config) if name == x152.NAME else torchvision_detector.build(config)
-    if name in shipped_detector.shipped():
-        return shipped_detector.build(config)
-    return vision_tower.build(config) if name == vision_tower.NAME else library_backbones.build(config)
+    if name in _NAMED:
+        return _NAMED[name](config)
+    return library_backbones.build(config, others=(x152.NAME, *_NAMED))
 
 
 def takes_levels(name: str) -> bool:
     """Whether a backbone offers a choice of feature maps, as plain networks of torchvision and timm do."""
     plain = name.removeprefix("torchvision/")
-    own = (x152.NAME, vision_tower.NAME, *shipped_detector.shipped())
-    return plain not in own and not torchvision_detector.knows(plain)
+    return plain not in (x152.NAME, *_NAMED) and not torchvision_detector.knows(plain)

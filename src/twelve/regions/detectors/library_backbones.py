@@ -127,20 +127,21 @@ def _check_levels(levels: Sequence[str], strides: Sequence[str], name: str) -> N
             raise ConfigError(f"{name} has no level {level!r}", remedy=f"choose --levels among {', '.join(known)}")
 
 
-def build(config: ExtractorConfig, *, seed: int = 0) -> Backbone:
+def build(config: ExtractorConfig, *, seed: int = 0, others: Sequence[str] = ()) -> Backbone:
     """Build the network ``config.backbone`` in evaluation mode.
 
     The name is ``timm/NAME``, ``torchvision/NAME``, or a bare name (torchvision's if both libraries know it).
 
     Args:
         seed: for ``random`` weights.
+        others: names of this package's own networks, to suggest for an unknown name.
 
     Raises:
         ConfigError: there is no such network or level, or no weights are given.
         RegionError: the weights are damaged or belong to another network.
     """
+    library, name = _library(config.backbone, others)
     weights = weight_files.required(config.weights)
-    library, name = _library(config.backbone)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, cfg = _create(library, name, pretrained=weights == "pretrained")
@@ -158,7 +159,7 @@ def build(config: ExtractorConfig, *, seed: int = 0) -> Backbone:
     return backbone.fold()
 
 
-def _library(name: str) -> tuple[str, str]:
+def _library(name: str, more: Sequence[str]) -> tuple[str, str]:
     """The library that a name belongs to, and the name in that library."""
     import torchvision
 
@@ -181,7 +182,7 @@ def _library(name: str) -> tuple[str, str]:
             f"{name!r} is no backbone of torchvision, and timm, which has many more, is not installed",
             remedy=f"pip install 'twelve[timm]', or choose one of torchvision, or {' or '.join(shipped)}",
         )
-    known = [*shipped, *torchvision.models.list_models(module=torchvision.models.detection), *own, *others]
+    known = [*more, *torchvision.models.list_models(module=torchvision.models.detection), *own, *others]
     raise ConfigError(
         f"unknown backbone {name!r}{nearest(plain, known)}",
         remedy=f"give the name of a torchvision or timm network, or {' or '.join(shipped)}",

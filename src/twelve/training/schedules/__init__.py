@@ -1,49 +1,27 @@
-"""Schedules, which choose the tasks of every iteration, by name (:func:`make_schedule`)."""
+"""Schedules, which choose the tasks of every iteration, by name (:func:`make_schedule`).
+
+They are found by importing every module of this package.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack, get_type_hints
+from typing import Any, Unpack, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from twelve.errors import ConfigError, nearest
-from twelve.training.schedules.base import Event, Schedule, Setting
-from twelve.training.schedules.ordering import AntiCurriculum, ByGroup, Curriculum
-from twelve.training.schedules.sampling import Proportional, SquareRoot, Temperature
-from twelve.training.schedules.stop_and_go import StopAndGo, StopAndGoAsWorded
-from twelve.training.schedules.weighting import UncertaintyWeighted
+from twelve.training.schedules.base import SCHEDULES, Event, Schedule, Setting
 
-__all__ = ["SCHEDULES", "AlwaysGo", "Event", "Schedule", "check_options", "check_stops", "make_schedule"]
+__all__ = ["SCHEDULES", "Event", "Schedule", "check_options", "check_stops", "make_schedule"]
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
-
-class AlwaysGo(Schedule):
-    """Every task in every iteration."""
-
-    name: ClassVar[str] = "always-go"
-
-    def tasks_at(self, iteration: int) -> list[str]:
-        return list(self.tasks)
-
-
-SCHEDULES: dict[str, type[Schedule]] = {
-    schedule.name: schedule
-    for schedule in (
-        StopAndGo,
-        StopAndGoAsWorded,
-        AlwaysGo,
-        Proportional,
-        SquareRoot,
-        Temperature,
-        UncertaintyWeighted,
-        Curriculum,
-        AntiCurriculum,
-        ByGroup,
-    )
-}
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 
 def check_stops(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NotRequired, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict, TypeVar, Unpack
 
 from twelve.errors import CheckpointError, ConfigError
 
@@ -46,7 +46,7 @@ class Schedule(abc.ABC):
     """Chooses the tasks of every iteration, and is told their losses and validation scores.
 
     A subclass's options are keyword-only arguments of its constructor; configurations are checked against their
-    annotations.
+    annotations. Decorate it with :func:`register`.
 
     Args:
         setting: see :class:`Setting`.
@@ -108,3 +108,15 @@ class Schedule(abc.ABC):
         """Take over what :meth:`state_dict` returned; raises CheckpointError for a state of other tasks."""
         if state:
             raise CheckpointError(f"schedule {self.name!r} keeps no state, the checkpoint has one")
+
+
+SCHEDULES: dict[str, type[Schedule]] = {}
+"""Every registered schedule by name."""
+_Class = TypeVar("_Class", bound=type[Schedule])
+
+
+def register(cls: _Class) -> _Class:
+    """Class decorator: make a schedule known under its name."""
+    if SCHEDULES.setdefault(cls.name, cls) is not cls:
+        raise ValueError(f"two schedules are named {cls.name!r}")
+    return cls

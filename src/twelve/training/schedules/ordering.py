@@ -11,12 +11,13 @@ from pydantic import Field, PositiveInt
 from twelve.errors import ConfigError
 from twelve.formats.records import finite
 from twelve.run_folder import RunFolder
-from twelve.training.schedules.base import Schedule, Setting
+from twelve.training.schedules.base import Schedule, Setting, register
 
 CONVERGED = 0.99
 """A task has converged when its score reaches this share of its best score in the run."""
 
 
+@register
 class Curriculum(Schedule):
     """Tasks that converge early train from the beginning, the others join later.
 
@@ -59,6 +60,7 @@ class Curriculum(Schedule):
         return [task for task in self.tasks if iteration >= self.joins[task]]
 
 
+@register
 class AntiCurriculum(Curriculum):
     """Tasks that converge late train from the beginning, the others join later."""
 
@@ -66,6 +68,7 @@ class AntiCurriculum(Curriculum):
     slowest_first = True
 
 
+@register
 class ByGroup(Schedule):
     """Groups of tasks take turns of ``block`` iterations.
 

@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 
 from twelve.errors import ConfigError
-from twelve.training.schedules.base import Schedule, Setting
+from twelve.training.schedules.base import Schedule, Setting, register
 
 
+@register
 class Proportional(Schedule):
     """Tasks are sampled in proportion to the sizes of their datasets.
 
@@ -39,6 +40,7 @@ class Proportional(Schedule):
         return [self.tasks[row] for row in rng.choice(len(self.tasks), size=self.slots, p=self.shares)]
 
 
+@register
 class SquareRoot(Proportional):
     """Tasks are sampled in proportion to the square roots of the sizes of their datasets."""
 
@@ -46,6 +48,7 @@ class SquareRoot(Proportional):
     power = 0.5
 
 
+@register
 class Temperature(Proportional):
     """Tasks are sampled in proportion to size ** (1 / temperature), as multilingual models sample languages ("Massively
     Multilingual Neural Machine Translation in the Wild", Arivazhagan et al. 2019).

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Unpack
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from twelve.errors import CheckpointError
-from twelve.training.schedules.base import Event, Schedule, Setting
+from twelve.training.schedules.base import Event, Schedule, Setting, register
 
 
 @dataclass(slots=True)
@@ -83,6 +83,7 @@ class WordedController(Controller):
         return False
 
 
+@register
 class StopAndGo(Schedule):
     """Dynamic stop-and-go: a task that no longer improves trains rarely until it gets worse.
 
@@ -163,6 +164,7 @@ class StopAndGo(Schedule):
             controller.start = saved["start"]
 
 
+@register
 class StopAndGoAsWorded(StopAndGo):
     """Dynamic stop-and-go as section 3.2 of the paper describes it: no cooling, no forgetting."""
 

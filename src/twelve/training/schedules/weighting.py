@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Unpack
 from pydantic import Field
 
 from twelve.errors import CheckpointError
-from twelve.training.schedules.base import Schedule, Setting
+from twelve.training.schedules.base import Schedule, Setting, register
 
 
+@register
 class UncertaintyWeighted(Schedule):
     """Every task in every iteration, its loss L weighted by the uncertainty of the task.
 
