@@ -106,7 +106,7 @@ def test_names_and_levels_that_do_not_exist() -> None:
     for near, meant in (("x153", "x152"), ("transformer", "transformers")):  # that weights are missing is not the point
         with pytest.raises(ConfigError, match=rf'unknown backbone .{near}. \(did you mean "{meant}"\?\)'):
             build_named(ExtractorConfig(near))
-    for fixed in ("timm/test_coatnet", "torchvision/vit_b_16"):
+    for fixed in ("timm/coatnet_pico_rw_224", "torchvision/vit_b_16"):
         with pytest.raises(ConfigError, match=f"{fixed} takes images of one size only"):
             build(fixed, "random")
     with pytest.raises(ConfigError, match="no weights given -> give --weights FILE"):

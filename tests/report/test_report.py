@@ -82,7 +82,7 @@ def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, na
         (run / name).symlink_to("/dev/zero")
     else:
         (run / name).mkdir()
-    said = "is a folder" if what == "folder" else "is not a regular file"
+    said = f"expected a regular file, found a {'folder' if what == 'folder' else 'pipe or a device'}"
     with pytest.raises(TwelveError, match=rf"run/{name}: {said}.* -> "):
         write_report(run)
 
