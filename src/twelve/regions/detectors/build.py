@@ -13,10 +13,7 @@ from twelve.regions.detectors.feature_extractor import FeatureExtractor, lacking
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import FixedSize
 
-_NAMED: Mapping[str, Callable[[ExtractorConfig], FeatureExtractor]] = {
-    vision_tower.NAME: vision_tower.build,
-    **dict.fromkeys(shipped_detector.shipped(), shipped_detector.build),
-}
+_NAMED: Mapping[str, Callable[[ExtractorConfig], FeatureExtractor]] = {vision_tower.NAME: vision_tower.build}
 """Value of ``--backbone`` -> what builds it, for networks of this package; they take no levels."""
 
 
@@ -49,12 +46,18 @@ def build(config: ExtractorConfig) -> FeatureExtractor:
         if isinstance(config.input_size, FixedSize):
             raise ConfigError(f"{name} keeps the aspect ratio of images", remedy="give only a short side")
         return x152.build_from(config) if name == x152.NAME else torchvision_detector.build(config)
-    if name in _NAMED:
-        return _NAMED[name](config)
-    return library_backbones.build(config, others=(x152.NAME, *_NAMED))
+    named = _named()
+    if name in named:
+        return named[name](config)
+    return library_backbones.build(config, others=(x152.NAME, *named))
+
+
+def _named() -> Mapping[str, Callable[[ExtractorConfig], FeatureExtractor]]:
+    """:data:`_NAMED` and the detectors whose weights lie beside this file."""
+    return {**_NAMED, **dict.fromkeys(shipped_detector.shipped(), shipped_detector.build)}
 
 
 def takes_levels(name: str) -> bool:
     """Whether a backbone offers a choice of feature maps, as plain networks of torchvision and timm do."""
     plain = name.removeprefix("torchvision/")
-    return plain not in (x152.NAME, *_NAMED) and not torchvision_detector.knows(plain)
+    return plain not in (x152.NAME, *_named()) and not torchvision_detector.knows(plain)
