@@ -579,7 +579,8 @@ TRAINING: tuple[tuple[list[str], str, str, dict[str, str]], ...] = (
      {"but": "but=[heads]"}),
     (["tasks.nlvr2={test_split: dev, max_text: 99}", "init=RUN"], "at most 16 word pieces", "at most (.*)",
      {"16": "tasks.nlvr2.max_text=16"}),
-    (["schedule.name=stop"], "unknown schedule", "choose among (.*)", {"stop-and-go,": "schedule.name=stop-and-go #"}),
+    (["schedule.name=stop"], "unknown schedule", "choose among .*(stop-and-go)",
+     {"stop-and-go": "schedule.name=stop-and-go"}),
     (["schedule.options.gab=3"], "no option 'gab'", "its options: (.*)", {}),
     (["run=THERE"], "already holds a run", r"--set (\S+)", {}),
 )  # fmt: skip
