@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.abc
 import os
-import re
 import runpy
 import subprocess
 import sys
@@ -316,11 +315,11 @@ def test_interrupted_while_modules_are_imported(
 
 @pytest.mark.parametrize(
     ("told", "spins"),
-    [({}, "3000|1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
     ids=["nothing", "spins", "policy"],
 )
 def test_threads_that_wait_soon_sleep(
-    told: dict[str, str], spins: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    told: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """OpenMP reads its settings once, when torch is loaded; what a person set stays."""
     environment = {
@@ -331,4 +330,4 @@ def test_threads_that_wait_soon_sleep(
     with pytest.raises(SystemExit):
         runpy.run_module("twelve", run_name="__main__")
     capsys.readouterr()
-    assert re.fullmatch(spins, str(os.environ.get("GOMP_SPINCOUNT")))
+    assert os.environ.get("GOMP_SPINCOUNT") == spins

@@ -6,25 +6,13 @@ import gc
 import os
 import sys
 
-SPINS = {"free": "3000", "busy": "1000"}
+SPINS = "3000"
 """How often a thread of torch's GNU OpenMP looks for work before it sleeps; its own default is 300,000.
 
 A thread that spins keeps its core from the thread that it waits for, where other processes hold the other cores. A step
-with two threads (configs/real-sample.yaml, two cores) beside two busy processes: 6.5 s by default, 4.1 s with 3,000,
-3.4 s with 1,000; alone, 1.8 s each. A small model with 1,000 is 15 % slower alone.
+with two threads (configs/real-sample.yaml, two cores) beside two busy processes: 6.5 s by default, 4.1 s with 3,000;
+alone, 1.8 s each. With 1,000, a small model is 15 % slower alone.
 """
-
-
-def _busy() -> bool:
-    """Whether more threads want to run at this moment than there are cores; False where Linux does not tell."""
-    try:
-        with open("/proc/stat") as file:
-            running = next(int(line.split()[1]) for line in file if line.startswith("procs_running "))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return False
-    return running > (os.cpu_count() or 1)
-
-
 GARBAGE = 100_000
 """Objects after which Python looks for reference cycles. At its own 700 it does so 380 times while torch is imported,
 which takes 0.12 of 1.4 s.
@@ -35,7 +23,7 @@ def main() -> None:
     """Run the command line. Interrupted while it is being imported, say so as it does later."""
     gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
     if "OMP_WAIT_POLICY" not in os.environ:  # torch reads both once, when it is loaded
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS["busy" if _busy() else "free"])
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         from twelve.cli import main as run
     except KeyboardInterrupt:
