@@ -5,9 +5,9 @@ Whatever fails, the folder holds an intact checkpoint and an intact model, old o
 
 from __future__ import annotations
 
-import gc
 import builtins
 import errno
+import gc
 import io
 import json
 import os
