@@ -142,7 +142,7 @@ def extract(
     """Extract regions from images. If interrupted, run the same command again to resume."""
     from twelve.regions.asked import check_extract
 
-    check_extract(
+    root = check_extract(
         images,
         options.boxes,
         out,
@@ -153,12 +153,8 @@ def extract(
         data=data,
         config=config,
     )
-    from twelve.config import load
-    from twelve.formats.data_root import DataRoot
     from twelve.regions.extraction.extract import extract as run
-    from twelve.tasks.custom import own_tasks
 
-    root = DataRoot(data, own_tasks=own_tasks(load(config).tasks)) if data is not None and config is not None else data
     report = run(images, out, options.config(), given=options.given, data=root, source=source, shard=shard)
     typer.echo(shown(str(report)))
     raise typer.Exit(int(strict and report.left_out))

@@ -24,13 +24,13 @@ def is_there(path: Path, error: type[TwelveError] = TwelveError) -> bool:
 
     Raises:
         TwelveError: of type ``error``: a folder, a pipe or a device is in its place, which is not the same as nothing;
-            or the system refuses to look.
+            or the system refuses access.
     """
     try:
         mode = os.stat(path).st_mode
     except PermissionError as refused:
         remedy = f"allow yourself to read it: chmod u+rX {quoted(path.parent)}"
-        raise error(f"cannot be looked at: {refused.strerror}", file=path, remedy=remedy) from None
+        raise error(f"cannot be accessed: {refused.strerror}", file=path, remedy=remedy) from None
     except OSError:
         return False
     if stat.S_ISREG(mode):

@@ -12,6 +12,7 @@ from twelve.formats.data_root import DataRoot
 from twelve.io.files import check_folder, is_there
 from twelve.io.image_suffixes import SUFFIXES
 from twelve.regions.extraction.shards import shard_of
+from twelve.regions.extractor_config import DETECT, GRID, PATCHES
 from twelve.regions.sizes import WINDOWS, grid_numbers
 from twelve.tasks.base import get
 from twelve.tasks.custom import own_tasks
@@ -24,7 +25,6 @@ WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
 """How files of weights end: what ends so is a path, not the name of a package or of published weights."""
 _DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
 """Of a source, of a store, and of the boxes given in it (a source's own are at the second depth)."""
-_WORDS = ("patches", "detect")
 
 
 def check_extract(
@@ -38,8 +38,11 @@ def check_extract(
     device: str,
     data: Path | None,
     config: str | None,
-) -> None:
-    """Refuse an extraction whose folders, files or words cannot be; arguments are those of the command.
+) -> DataRoot | None:
+    """Check the folders, files and words of an extraction; the arguments are those of the command.
+
+    Returns:
+        The data root with the configuration's own tasks; None without ``data``.
 
     Raises:
         ConfigError, DataError, RegionError: names the option.
@@ -56,9 +59,9 @@ def check_extract(
     own = own_tasks(load(config).tasks) if config is not None else {}
     for task in tasks:
         get(task, own)
-    if data is not None:
-        DataRoot(data)
+    root = None if data is None else DataRoot(data, own_tasks=own)
     check_folder(out)
+    return root
 
 
 def check_images(folders: Sequence[Path]) -> None:
@@ -72,9 +75,9 @@ def check_images(folders: Sequence[Path]) -> None:
 
 def check_boxes(given: Sequence[str]) -> None:
     """Raise ConfigError for boxes that are neither files nor a word of ``--boxes``, or a grid that makes no sense."""
-    if len(given) == 1 and given[0] in _WORDS:
+    if len(given) == 1 and given[0] in (DETECT, PATCHES):
         return
-    if len(given) == 1 and (given[0] == "grid" or given[0].startswith("grid:")):
+    if len(given) == 1 and (given[0] == GRID or given[0].startswith(f"{GRID}:")):
         if grid_numbers(given[0]) is None:
             remedy = f"write grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS (at most {WINDOWS:,} windows)"
             raise ConfigError(f"--boxes {given[0]}", remedy=remedy)
@@ -84,7 +87,7 @@ def check_boxes(given: Sequence[str]) -> None:
             continue
         if {"/", "\\", "."} & set(path):
             raise RegionError("no such file", file=path, remedy="check --boxes")
-        known = nearest(path.partition(":")[0], ("grid", *_WORDS, "given"))
+        known = nearest(path.partition(":")[0], (GRID, PATCHES, DETECT, "given"))
         problem = f"--boxes {path} is neither a file nor one of its words{known}"
         raise ConfigError(problem, remedy="give a region file, grid:SIZE, patches, detect or given:TASK")
 
