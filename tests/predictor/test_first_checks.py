@@ -142,10 +142,7 @@ def test_a_mistake_is_told_before_anything_heavy(
 def test_asking_needs_neither_the_library_of_models_nor_of_training(model: Path, image: Path, tmp_path: Path) -> None:
     code, said, imported = run(["predict", str(model), "--image", str(image), "--ask", "what"], tmp_path)
     assert code == 0, said
-    heavy = {"transformers", "torch._dynamo", "accelerate", "timm", "scipy", "onnx", "sympy"}
-    program = "import sys, torch; print(*sys.modules)"  # some versions of torch import some of these themselves
-    torch = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
-    assert not imported & heavy - set(torch.stdout.split())
+    assert not imported & {"transformers", "torch._dynamo", "accelerate", "timm", "scipy", "onnx", "sympy"}
 
 
 def test_the_compiler_is_there_for_whoever_wants_it() -> None:
