@@ -153,91 +153,111 @@ class BatchView:
         )
 
 
+class _Columns:
+    """Numpy views of the columns of a record batch, each checked when it is taken.
+
+    Attributes:
+        bounds: region offsets, the same for all list columns that were taken; None before the first.
+    """
+
+    def __init__(self, batch: pa.RecordBatch, path: Path, number: int) -> None:
+        self._batch, self._path, self._number = batch, path, number
+        self.bounds: NDArray[np.int32] | None = None
+
+    def bad(self, problem: str) -> RegionError:
+        remedy = "delete this file and extract or import its images again"
+        return RegionError(problem, file=self._path, record=f"record batch {self._number}", remedy=remedy)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._batch.schema.names
+
+    def column(self, name: str) -> Any:
+        if name not in self:
+            raise self.bad(f"no column {name}")
+        return self._batch.column(self._batch.schema.get_field_index(name))
+
+    def halves(self, name: str) -> np.dtype[Any]:
+        """The type that stores the numbers of a half-precision column."""
+        return DTYPES[dtype_of(self._batch.schema.field(name)) or "float16"]
+
+    def primitive(self, array: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+        if array.type != pa.from_numpy_dtype(dtype):
+            raise self.bad(f"column {name} is of type {array.type}, not {dtype}")
+        if array.null_count:
+            raise self.bad(f"column {name} holds nulls")
+        values: NDArray[Any] = array.to_numpy(zero_copy_only=True)
+        return values
+
+    def fixed(self, array: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+        """(rows, size) values of fixed-size lists."""
+        if not pa.types.is_fixed_size_list(array.type) or array.null_count:
+            raise self.bad(f"column {name} is of type {array.type}, not fixed-size lists of {dtype}")
+        return self.primitive(array.flatten(), dtype, name).reshape(len(array), array.type.list_size)
+
+    def listed(self, name: str) -> Any:
+        """The values of a list column: those of all regions, concatenated."""
+        array = self.column(name)
+        if not pa.types.is_list(array.type) or array.null_count:
+            raise self.bad(f"column {name} is of type {array.type}, not lists")
+        offsets = self.primitive(array.offsets, _INTEGER, name)
+        if offsets[0] < 0 or np.any(np.diff(offsets) < 0) or offsets[-1] > len(array.values):
+            raise self.bad(f"the offsets of column {name} are damaged")
+        values = array.values[int(offsets[0]) : int(offsets[-1])]
+        offsets = offsets - offsets[0]
+        if self.bounds is not None and not np.array_equal(self.bounds, offsets):
+            raise self.bad(f"column {name} has other counts than the boxes")
+        self.bounds = offsets
+        return values
+
+    def ids(self) -> list[str]:
+        names = self.column("image_id")
+        if names.type != pa.string() or names.null_count:
+            raise self.bad(f"column image_id is of type {names.type} or holds nulls, not text alone")
+        try:
+            names.validate(full=True)  # checks the offsets of all names
+            ids: list[str] = names.to_pylist()
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise self.bad("the image ids are damaged") from error
+        if any("\0" in name for name in ids):  # which no file name can contain
+            raise self.bad("the image ids are damaged")
+        return ids
+
+
 def view(batch: pa.RecordBatch, path: Path, number: int) -> BatchView:
     """Numpy views of a record batch.
 
     Raises:
         RegionError: a column is missing, has another type, contains nulls, or has invalid offsets.
     """
-    record = f"record batch {number}"
-
-    def bad(problem: str) -> RegionError:
-        return RegionError(
-            problem, file=path, record=record, remedy="delete this file and extract or import its images again"
-        )
-
+    columns = _Columns(batch, path, number)
     try:
         batch.validate()  # checks the lengths of buffers, which views rely on
     except pa.ArrowException as error:
-        raise bad(f"damaged ({error})") from error
-
-    def primitive(array: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-        if array.type != pa.from_numpy_dtype(dtype):
-            raise bad(f"column {name} is of type {array.type}, not {dtype}")
-        if array.null_count:
-            raise bad(f"column {name} holds nulls")
-        values: NDArray[Any] = array.to_numpy(zero_copy_only=True)
-        return values
-
-    def column(name: str) -> Any:
-        if name not in batch.schema.names:
-            raise bad(f"no column {name}")
-        return batch.column(batch.schema.get_field_index(name))
-
-    def fixed(array: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-        if not pa.types.is_fixed_size_list(array.type) or array.null_count:
-            raise bad(f"column {name} is of type {array.type}, not fixed-size lists of {dtype}")
-        return primitive(array.flatten(), dtype, name).reshape(len(array), array.type.list_size)
-
-    def halves(name: str) -> np.dtype[Any]:
-        return DTYPES[dtype_of(batch.schema.field(name)) or "float16"]
-
-    bounds: NDArray[np.int32] | None = None
-
-    def listed(name: str) -> Any:
-        nonlocal bounds
-        array = column(name)
-        if not pa.types.is_list(array.type) or array.null_count:
-            raise bad(f"column {name} is of type {array.type}, not lists")
-        offsets = primitive(array.offsets, _INTEGER, name)
-        if offsets[0] < 0 or np.any(np.diff(offsets) < 0) or offsets[-1] > len(array.values):
-            raise bad(f"the offsets of column {name} are damaged")
-        offsets = offsets - offsets[0]
-        if bounds is not None and not np.array_equal(bounds, offsets):
-            raise bad(f"column {name} has other counts than the boxes")
-        bounds = offsets
-        return array.values[int(array.offsets[0].as_py()) : int(array.offsets[-1].as_py())]
-
-    present = set(batch.schema.names)
-    boxes = fixed(listed("boxes"), _ROWS["boxes"], "boxes")
+        raise columns.bad(f"damaged ({error})") from error
+    boxes = columns.fixed(columns.listed("boxes"), _ROWS["boxes"], "boxes")
     if boxes.shape[1:] != (4,):
-        raise bad("column boxes does not have four numbers per box")
-    optional: dict[str, NDArray[Any] | None] = {}
-    name = "class_probabilities"
-    optional[name] = fixed(listed(name), _ROWS[name], name) if name in present else None
-    optional["features"] = fixed(listed("features"), halves("features"), "features") if "features" in present else None
-    for name, dtype in _ITEMS.items():
-        optional[name] = primitive(listed(name), dtype, name) if name in present else None
+        raise columns.bad("column boxes does not have four numbers per box")
+    bounds = columns.bounds
     assert bounds is not None
-    names = column("image_id")
-    if names.type != pa.string() or names.null_count:
-        raise bad(f"column image_id is of type {names.type} or holds nulls, not text alone")
-    try:
-        names.validate(full=True)  # checks the offsets of all names
-        ids = names.to_pylist()
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise bad("the image ids are damaged") from error
-    if any("\0" in name for name in ids):  # which no file name can contain
-        raise bad("the image ids are damaged")
-    features = optional["features"]
-    means = fixed(column("mean"), halves("mean"), "mean") if "mean" in present else None
+    rows = {"class_probabilities": _ROWS["class_probabilities"]}
+    if "features" in columns:
+        rows["features"] = columns.halves("features")
+    optional: dict[str, NDArray[Any] | None] = dict.fromkeys(("class_probabilities", "features", *_ITEMS))
+    for name, dtype in rows.items():
+        if name in columns:
+            optional[name] = columns.fixed(columns.listed(name), dtype, name)
+    for name, dtype in _ITEMS.items():
+        if name in columns:
+            optional[name] = columns.primitive(columns.listed(name), dtype, name)
+    ids, features = columns.ids(), optional["features"]
+    means = columns.fixed(columns.column("mean"), columns.halves("mean"), "mean") if "mean" in columns else None
     if means is not None and (
         features is None or (means.shape[1:], means.dtype) != (features.shape[1:], features.dtype)
     ):
-        raise bad("column mean does not fit the features")
-    sides = [primitive(column(name), _INTEGER, name) for name in ("width", "height")]
+        raise columns.bad("column mean does not fit the features")
+    sides = [columns.primitive(columns.column(name), _INTEGER, name) for name in ("width", "height")]
     if any((side < 1).any() for side in sides):
-        raise bad("an image has no width or height")
+        raise columns.bad("an image has no width or height")
     return BatchView(
         ids=ids,
         extents=list(zip(*(side.tolist() for side in sides), strict=True)),
