@@ -6,8 +6,9 @@ The command line prints them as one line and exits with code 2; nothing else is 
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,13 +60,19 @@ def shortened(text: str, most: int = 600) -> str:
 
 def one_line(text: str) -> str:
     """Text as one line that every terminal can show as it stands: what files hold must not steer one."""
-    shown = "".join(mark if mark.isprintable() or mark.isspace() else ascii(mark)[1:-1] for mark in text)
-    return " ".join(shown.split())
+    return shown(" ".join(text.split()))
 
 
-def shown(text: str) -> str:
-    """Text of several lines as every terminal can show it; as :func:`one_line`, but lines and spaces stay."""
-    return "".join(mark if mark.isprintable() or mark == "\n" else ascii(mark)[1:-1] for mark in text)
+def shown(text: str, escape: Callable[[str], str] = lambda mark: ascii(mark)[1:-1]) -> str:
+    """Text of several lines as every terminal can show it; as :func:`one_line`, but lines and spaces stay.
+
+    Args:
+        escape: what to print in place of a character that is not printable.
+    """
+    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else escape(found[0]), text)
+
+
+_UNUSUAL = re.compile(r"[^\n -~]")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import CheckpointError, TwelveError
+from twelve.errors import CheckpointError, TwelveError, shown
 from twelve.io.files import is_there
 
 SMALL = 1 << 26
@@ -188,8 +188,7 @@ def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
 def readable(tree: Any, *, indent: int | None = None) -> str:
     """JSON of plain values in characters as they are, but for those that a terminal may take for a command, and half
     ones (of the name of a file that is not UTF-8)."""
-    text = json.dumps(tree, ensure_ascii=False, indent=indent)
-    return "".join(mark if mark.isprintable() or mark == "\n" else json.dumps(mark)[1:-1] for mark in text)
+    return shown(json.dumps(tree, ensure_ascii=False, indent=indent), lambda mark: json.dumps(mark)[1:-1])
 
 
 def limit(error: Exception) -> str:
