@@ -171,17 +171,6 @@ def test_a_search_keeps_no_question_waiting(predictor: Predictor, monkeypatch: p
         assert replies[0].status_code == 200 and len(replies[0].json()["logits"][1]) == 20
 
 
-def test_stopping_is_503(predictor: Predictor) -> None:
-    with serving(predictor) as app:
-        client = TestClient(app)
-        app.state.service.stop()
-        reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
-        assert reply.status_code == 503 and reply.headers["retry-after"]
-        assert client.get("/api/model").status_code == 503
-        assert client.get("/health").json()["status"] == "stopping" and client.get("/health").status_code == 503
-        assert client.get("/metrics").status_code == 200
-
-
 async def raw(
     app: FastAPI,
     messages: list[dict[str, Any]],

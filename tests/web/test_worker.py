@@ -115,16 +115,6 @@ def test_nothing_is_kept_of_what_is_done(predictor: Predictor) -> None:
     worker.stop()
 
 
-def test_stopping_does_not_wait_for_ever(predictor: Predictor) -> None:
-    worker, free = Worker(predictor, 32), threading.Event()
-    worker.do(free.wait)
-    worker.stop(0.1)
-    assert worker.at_work
-    free.set()
-    worker.stop()
-    assert not worker.at_work
-
-
 def test_stopping_finishes_what_waits(recording: Recording, predictor: Predictor) -> None:
     worker = Worker(recording, 32)  # type: ignore[arg-type]
     free = threading.Event()

@@ -106,13 +106,10 @@ class _Page(StaticFiles):
 
 
 def _watched(app: FastAPI, service: Service) -> None:
-    @app.get("/health", responses={503: {"model": Health, "description": "the service is stopping"}})
-    async def health() -> JSONResponse:
-        """Whether requests are accepted."""
-        found = Health(
-            status="stopping" if service.stopping else "ok", waiting=service.waiting, scenes=len(service.scenes)
-        )
-        return JSONResponse(found.model_dump(), 503 if service.stopping else 200)
+    @app.get("/health")
+    async def health() -> Health:
+        """The service accepts requests."""
+        return Health(status="ok", waiting=service.waiting, scenes=len(service.scenes))
 
     @app.get(
         "/metrics",

@@ -29,7 +29,6 @@ HEADERS = {
 }
 """Of every reply: the page may load from this service alone, and nothing is stored on the way."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
-_ALWAYS = frozenset({"/health", "/metrics"})
 _OTHER = "other"
 
 
@@ -66,8 +65,6 @@ class Gate:
                 status = message["status"]
                 named = {name.lower() for name, _ in message["headers"]}
                 more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                if self._service.stopping:
-                    more.append((b"connection", b"close"))  # or the client would ask again as it is being closed
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in named)]
             await send(message)
 
@@ -75,11 +72,10 @@ class Gate:
             await self._through(scope, receive, answered)
         except ServiceError as error:
             await error.reply()(scope, receive, answered)
-        except asyncio.CancelledError:
-            if not self._service.stopping:
-                raise
-            if not status:  # the server gives up what is not done in time
-                await self._service.over().reply()(scope, receive, answered)
+        except asyncio.CancelledError:  # uvicorn stops, and timeout_graceful_shutdown has passed
+            if not status:
+                stopping = ServiceError(503, "the service is stopping", "try again later", retry_after=5)
+                await stopping.reply()(scope, receive, answered)
         finally:
             route = scope.get("route")
             endpoint = getattr(route, "path", None) or _OTHER
@@ -97,8 +93,6 @@ class Gate:
         if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
             # A pattern's end also matches before a last line break: /health%0a would be /health.
             raise ServiceError(404, "there is nothing at this address", "see /openapi.json")
-        if service.stopping and scope["path"] not in _ALWAYS:
-            service.admit()
         if scope["method"] == "HEAD":  # whatever can be got
             scope["method"], send = "GET", _without_body(send)
         if scope["method"] not in _BODIES:

@@ -23,13 +23,10 @@ class Limits:
         max_scenes, max_scene_bytes: images that are kept in memory to be asked about again; the one asked about
             longest ago goes first.
         scene_seconds: how long an image is kept after it was last asked about.
-        head_seconds: within which a request's first lines must have arrived, or the connection is closed.
         body_seconds: within which a body must have arrived.
         answer_seconds: within which a request is answered, or given up.
-        send_seconds: within which a client must have taken what it is sent, or the connection is dropped.
         stop_seconds: within which accepted requests are finished when the service is told to stop; then they are
             given up.
-        last_seconds: within which who is connected then may still ask, to be told that it stops.
     """
 
     max_bytes: int = 16_000_000
@@ -42,12 +39,9 @@ class Limits:
     max_scenes: int = 256
     max_scene_bytes: int = 512_000_000
     scene_seconds: float = 900.0
-    head_seconds: float = 10.0
     body_seconds: float = 20.0
     answer_seconds: float = 60.0
-    send_seconds: float = 20.0
     stop_seconds: float = 30.0
-    last_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

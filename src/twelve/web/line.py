@@ -53,17 +53,12 @@ class Work:
 
 
 class Line:
-    """Runs until :meth:`stop`.
-
-    Attributes:
-        at_work: whether something is being done.
-    """
+    """Runs until :meth:`stop`."""
 
     def __init__(self, name: str) -> None:
         self._works: deque[Work] = deque()
         self._changed = threading.Condition()
         self._stopping = False
-        self.at_work = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
@@ -77,12 +72,12 @@ class Line:
         self._put(self._works, work)
         return work.future
 
-    def stop(self, seconds: float | None = None) -> None:
-        """Finish what waits, then end. Returns when that is done, or after ``seconds``: no step can be interrupted."""
+    def stop(self) -> None:
+        """Finish what waits, then end; returns when that is done."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join(seconds)
+        self._thread.join()
 
     def _put(self, queue: deque[T], item: T) -> None:
         with self._changed:
@@ -101,10 +96,8 @@ class Line:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting() or self._stopping)
             todo = self._next() if self._waiting() else None
-            self.at_work = todo is not None
         if todo is not None:
             todo()
-            self.at_work = False
         return todo is not None
 
     def _waiting(self) -> bool:

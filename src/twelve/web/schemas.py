@@ -248,6 +248,6 @@ class ModelReply(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok", "stopping"]
+    status: Literal["ok"]
     waiting: int
     scenes: int

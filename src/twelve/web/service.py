@@ -48,7 +48,6 @@ class Service:
     Attributes:
         waiting: requests that are accepted and not yet answered.
         held: bytes of bodies that are being received or wait.
-        stop_by: when what was accepted is given up, once the service was told to stop (:func:`time.monotonic`).
     """
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
@@ -65,7 +64,6 @@ class Service:
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self._small, self._large = Line("images"), Line("large images")
         self.waiting, self.held = 0, 0
-        self.stop_by = math.inf
         self._decoded = 0  # bytes of all pixels so far, some of which are freed when they were looked at
         self._pace = 0.05  # seconds from one reply to the next, while others wait
         self._last: float | None = None
@@ -75,32 +73,15 @@ class Service:
         """Say whether one more request can be accepted.
 
         Raises:
-            ServiceError: 429 where too many wait, 503 where the service is stopping.
+            ServiceError: 429 where too many wait.
         """
-        if self.stopping:
-            raise self.over()
         if self.waiting >= self.limits.max_waiting or self.held >= self.limits.max_held_bytes:
             raise self.busy()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether no request is accepted any more."""
-        return self.stop_by < math.inf
-
-    @property
-    def busy_now(self) -> bool:
-        """Whether a request is being received or answered."""
-        return self.waiting > 0 or self.held > 0
 
     def busy(self) -> ServiceError:
         """429, with the time in which what waits should be done."""
         seconds = min(60, max(1, math.ceil(self.waiting * self._pace)))
         return ServiceError(429, "too many requests are waiting", "try again a little later", retry_after=seconds)
-
-    @staticmethod
-    def over() -> ServiceError:
-        """503, as the service is stopping."""
-        return ServiceError(503, "the service is stopping", "try again later", retry_after=5)
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
@@ -254,26 +235,11 @@ class Service:
                 before = freed
                 await asyncio.to_thread(memory.give_back)
 
-    def stop(self) -> None:
-        """Accept nothing any more. What was accepted has ``stop_seconds`` left; told again, it has nothing left."""
-        self.stop_by = time.monotonic() + (0.0 if self.stopping else self.limits.stop_seconds)
-
     def close(self) -> None:
-        """Finish what there is time for, forget everything."""
-        if not self.stopping:
-            self.stop()
-        for line in self._lines:
-            line.stop(max(0.5, self.stop_by - time.monotonic()))
+        """Finish what waits, end the threads and drop the images."""
+        for line in (self._small, self._large, self.worker):
+            line.stop()
         self.scenes.clear()
-
-    @property
-    def at_work(self) -> bool:
-        """Whether a thread is at work still."""
-        return any(line.at_work for line in self._lines)
-
-    @property
-    def _lines(self) -> tuple[Line, ...]:
-        return self._small, self._large, self.worker
 
 
 def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
