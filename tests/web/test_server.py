@@ -29,8 +29,8 @@ import sys, time
 from twelve.predictor import Predictor
 from twelve.web.limits import Limits
 from twelve.web.server import serve
-look = Predictor.look
-Predictor.look = lambda *a, **k: (time.sleep(float(sys.argv[2])), look(*a, **k))[1]
+scene = Predictor.scene
+Predictor.scene = lambda *a, **k: (time.sleep(float(sys.argv[2])), scene(*a, **k))[1]
 serve(sys.argv[1], port=0, limits=Limits(stop_seconds=float(sys.argv[3])))
 """
 
@@ -101,16 +101,16 @@ def test_what_a_large_image_took_is_given_back(model_folder: Path) -> None:
             lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
             return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) >> 10
 
-        def looked(size: tuple[int, int]) -> None:
+        def uploaded_and_deleted(size: tuple[int, int]) -> None:
             file = io.BytesIO()
             Image.new("RGB", size, (9, 99, 9)).save(file, "PNG")
             name = json.loads(call(address, "POST", "/api/scenes", file.getvalue())[1])["id"]
             assert call(address, "DELETE", f"/api/scenes/{name}")[0] == 204
 
-        looked((320, 240))
+        uploaded_and_deleted((320, 240))
         before = resident()
         for _ in range(3):
-            looked((6000, 6000))
+            uploaded_and_deleted((6000, 6000))
         until = time.monotonic() + 30
         while resident() > before + 70 and time.monotonic() < until:
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Images to try, for a model of the drawn world: drawn when the service starts, with things to ask about them."""
+"""Sample images for a model of the drawn world, with texts to ask. They are drawn when the service starts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Sample:
     """A drawn image.
 
     Attributes:
-        name: in its address.
-        png: its bytes.
-        alt: what it shows.
-        texts: method -> something to ask about it.
+        name: the last part of its path.
+        png: the encoded image.
+        alt: alternative text.
+        texts: method -> a text to ask.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Sample:
 
 
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
-    """Samples that this model can know what to do with; none if it was not trained on the drawn world."""
+    """Sample images, if the model was trained on the drawn world; otherwise none."""
     return list(_samples(count)) if any(_drawn(predictor)) else []
 
 
 def note_for(predictor: Predictor) -> str | None:
-    """What people should know before they ask: how a model that saw nothing but the drawn world takes photographs."""
+    """A note for users of a model that was trained on drawn images only; otherwise None."""
     drawn = _drawn(predictor)
-    return "It knows drawn scenes only: photographs are foreign to it." if drawn and all(drawn) else None
+    return "This model knows drawn scenes only, no photographs." if drawn and all(drawn) else None
 
 
 def _drawn(predictor: Predictor) -> list[bool]:
-    """Of each kind of images that the model was trained on, whether it is the drawn world; empty: unknown."""
+    """For each source of training images, whether it is the drawn world; empty if unknown."""
     try:
         recipes = [Recipe.from_json(recipe) for recipe in predictor.processor.region_recipes.values()]
     except RegionError:
@@ -70,7 +70,7 @@ def _samples(count: int) -> Iterator[Sample]:
 
 
 def _single(scene: Scene) -> Iterator[Thing]:
-    """Things of which there is one of their kind."""
+    """Things that are the only one of their kind in a scene."""
     kinds = [thing.kind for thing in scene.things]
     return (thing for thing in scene.things if kinds.count(thing.kind) == 1)
 

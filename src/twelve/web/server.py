@@ -1,4 +1,4 @@
-"""``twelve serve``: the application on a socket, until it is told to stop."""
+"""``twelve serve``: runs the application with uvicorn until a stop signal."""
 
 from __future__ import annotations
 
@@ -36,28 +36,29 @@ def serve(
 
     Args:
         run: see :func:`twelve.load`.
-        host, port: where to listen; by default this machine alone can reach it.
-        names: further names that requests may give the service. Where ``host`` is not this machine's own: none means
-            any.
-        weights: of the extractor, if they came from a file.
-        token: see :func:`twelve.web.app.create_app`. Where others than this machine can reach ``host``, there must be
-            one, unless ``no_token`` says that whoever can reach it may ask.
+        host, port: address to listen at; by default, only this machine can reach it.
+        names: further host names that requests may use. If ``host`` is not an address of this machine alone, an empty
+            list allows any.
+        weights: file of the extractor's weights, if it was built from one.
+        token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, unless ``no_token``
+            allows requests without one.
 
     Raises:
-        TwelveError: there is no model, its extractor is not at hand, the port is taken, or there is no token where
-            there must be one.
+        TwelveError: the model or its extractor cannot be loaded, the port is in use, or a required token is missing.
     """
     from twelve.predictor import load
 
     check_token(token)
     if token is not None and no_token:
-        raise ConfigError("a token and --no-token", remedy="leave one out (the token may come from TWELVE_TOKEN)")
+        raise ConfigError(
+            "expected a token or --no-token, found both", remedy="omit one (TWELVE_TOKEN sets a token too)"
+        )
     bound = _bound(host, port)
     if token is None and not no_token and not _is_loopback(bound.getsockname()[0]):
         bound.close()
         raise ConfigError(
-            f"others can reach {host}, and there is no token",
-            remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to answer whoever can",
+            f"other machines can reach {host}, and no token is set",
+            remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to serve everyone",
         )
     predictor = load(run, weights=weights, device=device)
     app = create_app(predictor, limits, hosts=allowed(host, names), token=token)
@@ -81,12 +82,12 @@ def serve(
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
     finally:
-        # The interpreter must not exit while a thread is inside torch. A second ctrl-c skips the application's own end.
+        # The interpreter must not exit while a thread runs torch; a second ctrl-c skips the lifespan's shutdown.
         app.state.service.close()
 
 
 def allowed(host: str, names: Collection[str] = ()) -> tuple[str, ...]:
-    """Names that requests may give a service that listens at ``host``."""
+    """Host names that requests to a service at ``host`` may use; empty for any."""
     if host in LOCAL or names or _is_loopback(host):
         return (*LOCAL, host, *names)
     return ()
@@ -95,12 +96,12 @@ def allowed(host: str, names: Collection[str] = ()) -> tuple[str, ...]:
 def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback
-    except ValueError:  # a name
+    except ValueError:  # a host name
         return False
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket at an address; taken before the model is loaded, which takes longer than to say that it is not free."""
+    """A bound socket. It is bound before the model is loaded, so that a port in use is reported at once."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.progress import Track
-from twelve.regions.importers.base import BadRecord, Origin, RawRegions, Record
+from twelve.regions.importers.base import BadRecord, ImageRecord, Origin, RawRegions
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
 from twelve.regions.store.arrow_format import schema
@@ -156,7 +156,7 @@ def _converted(
     seen = set[str]()
     for record in origin.records():
         report.records += 1
-        if not isinstance(record, Record):
+        if not isinstance(record, ImageRecord):
             report.fail(*record)
             yield 1, None, Counter()
             continue
@@ -207,12 +207,12 @@ def _shape(path: Path, origin: Origin, handling: ClassProbabilities, dtype: str)
     def samples() -> Iterator[RawRegions]:
         for record in origin.records():
             try:
-                if not isinstance(record, Record):
+                if not isinstance(record, ImageRecord):
                     raise BadRecord(record[1])
                 found = record.load()
             except BadRecord as error:
                 if not reasons:
-                    reasons.append(f" ({record.label if isinstance(record, Record) else record[0]}: {error})")
+                    reasons.append(f" ({record.label if isinstance(record, ImageRecord) else record[0]}: {error})")
                 continue
             if len(found.features):
                 yield found
