@@ -19,7 +19,7 @@ import numpy as np
 
 from twelve.microworld.language import Description, article, sentence
 from twelve.microworld.programs import Program
-from twelve.microworld.scene import Scene
+from twelve.microworld.scene import WorldScene
 from twelve.microworld.world import World, WorldImage
 
 CONSIDERED = 7
@@ -50,7 +50,7 @@ class Fact:
     sort: str = ""
 
 
-Facts: TypeAlias = Callable[[Scene, Random], Iterator[Fact]]
+Facts: TypeAlias = Callable[[WorldScene, Random], Iterator[Fact]]
 """Generator of facts about a scene, in random order."""
 
 
@@ -117,7 +117,7 @@ class Asker:
         self._weights = [form.weight for form in self.forms]
         self._asked: dict[tuple[str, str], Counter[str]] = {}
 
-    def ask(self, scene: Scene, count: int) -> list[WorldQuestion]:
+    def ask(self, scene: WorldScene, count: int) -> list[WorldQuestion]:
         """Up to ``count`` different questions about a scene; fewer if it has too few facts."""
         found: dict[Program, WorldQuestion] = {}
         forms: Counter[str] = Counter()
@@ -132,7 +132,7 @@ class Asker:
                     forms[form.name] += 1
         return list(found.values())
 
-    def _one(self, form: Form, scene: Scene, found: Mapping[Program, WorldQuestion]) -> WorldQuestion | None:
+    def _one(self, form: Form, scene: WorldScene, found: Mapping[Program, WorldQuestion]) -> WorldQuestion | None:
         facts = [fact for fact in islice(form.facts(scene, self.random), CONSIDERED) if fact.program not in found]
         return self.offer(form, min(facts, key=lambda fact: self._used(form, fact))) if facts else None
 

@@ -197,7 +197,7 @@ def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> sch
             for method, names in predictor.methods.items()
         },
         note=note_for(predictor),
-        samples=[schemas.Sample(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
+        samples=[schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
         limits={
             "bytes": limits.max_bytes,
             "pixels": limits.max_pixels,

@@ -11,7 +11,7 @@ import numpy as np
 from twelve.errors import RegionError
 from twelve.microworld.draw import draw
 from twelve.microworld.language import NOUNS, article
-from twelve.microworld.scene import Scene, Thing, sample_scene
+from twelve.microworld.scene import Thing, WorldScene, sample_scene
 from twelve.predictor import Predictor
 from twelve.regions.recipe import Recipe
 
@@ -69,13 +69,13 @@ def _samples(count: int) -> Iterator[Sample]:
         yield Sample(f"sample-{made}.png", file.getvalue(), _said(scene), _texts(told))
 
 
-def _single(scene: Scene) -> Iterator[Thing]:
+def _single(scene: WorldScene) -> Iterator[Thing]:
     """Things that are the only one of their kind in a scene."""
     kinds = [thing.kind for thing in scene.things]
     return (thing for thing in scene.things if kinds.count(thing.kind) == 1)
 
 
-def _said(scene: Scene) -> str:
+def _said(scene: WorldScene) -> str:
     things = [article(f"{thing.size} {thing.colour} {NOUNS[thing.kind][0]}") for thing in scene.things]
     return f"On {scene.ground}: {', '.join(things[:-1])} and {things[-1]}"
 

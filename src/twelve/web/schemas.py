@@ -228,7 +228,7 @@ class TaskChoice(BaseModel):
     title: str
 
 
-class Sample(BaseModel):
+class SampleReply(BaseModel):
     """A sample image."""
 
     name: str
@@ -243,7 +243,7 @@ class ModelReply(BaseModel):
     parameters: int
     methods: dict[str, list[TaskChoice]]
     note: str | None = Field(description="a note for users, if there is one")
-    samples: list[Sample]
+    samples: list[SampleReply]
     limits: dict[str, Any]
 
 

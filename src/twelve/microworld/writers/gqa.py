@@ -16,7 +16,7 @@ from twelve.microworld.meaning import fitting
 from twelve.microworld.programs import Result, trace
 from twelve.microworld.questions import Asker, WorldQuestion, fill, open_to_training, seed_of, templates, untidy
 from twelve.microworld.relations import RELATIONS, level, place, related
-from twelve.microworld.scene import GROUNDS, Scene, Thing
+from twelve.microworld.scene import GROUNDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.gqa_forms import FORMS, implied
@@ -243,7 +243,7 @@ def scene_graph(image: WorldImage) -> dict[str, Any]:
     }
 
 
-def _object(image: WorldImage, scene: Scene, thing: Thing) -> dict[str, Any]:
+def _object(image: WorldImage, scene: WorldScene, thing: Thing) -> dict[str, Any]:
     x, y, width, height = (round(number) for number in xywh(thing.box))
     where = [word for word in (place(scene, thing), level(scene, thing)) if word is not None]
     relations = [

@@ -68,7 +68,7 @@ class ImageRecord:
     steps: int = 1
 
 
-class Origin(Protocol):
+class RegionSource(Protocol):
     """A file, or a folder of files, with regions.
 
     Attributes:

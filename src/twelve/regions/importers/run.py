@@ -17,7 +17,7 @@ import pyarrow as pa
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.progress import Track
-from twelve.regions.importers.base import BadRecord, ImageRecord, Origin, RawRegions
+from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, RegionSource
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
 from twelve.regions.store.arrow_format import schema
@@ -150,7 +150,7 @@ def import_regions(
 
 
 def _converted(
-    origin: Origin, converter: Converter, report: ImportReport, present: set[str], done: set[str]
+    origin: RegionSource, converter: Converter, report: ImportReport, present: set[str], done: set[str]
 ) -> Iterator[tuple[int, Regions | None, Counter[str]]]:
     """For each record its steps, its regions (None if there are none to write) and what was changed in them."""
     seen = set[str]()
@@ -200,7 +200,7 @@ def _finish(writer: PartWriter, report: ImportReport) -> None:
         )
 
 
-def _shape(path: Path, origin: Origin, handling: ClassProbabilities, dtype: str) -> Shape:
+def _shape(path: Path, origin: RegionSource, handling: ClassProbabilities, dtype: str) -> Shape:
     """The shape of the first valid records."""
     reasons: list[str] = []
 
@@ -231,7 +231,7 @@ def _fingerprint(detector: str, features: int) -> str:
     return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
 
-def _schema(path: Path, origin: Origin, source: str, detector: str, shape: Shape, mark: str) -> pa.Schema:
+def _schema(path: Path, origin: RegionSource, source: str, detector: str, shape: Shape, mark: str) -> pa.Schema:
     metadata = {
         "format": "twelve regions 1",
         "fingerprint": mark,
