@@ -279,10 +279,10 @@ def compare(folder: Path, world: Path, name: str, records: int, rounds: int) -> 
 def step(kind: str, *arguments: str) -> Any:
     if kind == "world":
         from twelve.microworld.make import make_microworld
-        from twelve.microworld.world import Sizes
+        from twelve.microworld.world import WorldSizes
 
-        sizes = {name: (min(there, 24), min(reserved, 12)) for name, (there, reserved) in asdict(Sizes()).items()}
-        make_microworld(Path(arguments[0]), 1, Sizes(**sizes))
+        sizes = {name: (min(there, 24), min(reserved, 12)) for name, (there, reserved) in asdict(WorldSizes()).items()}
+        make_microworld(Path(arguments[0]), 1, WorldSizes(**sizes))
         return None
     if kind == "machine":
         from twelve.training.provenance import machine

@@ -104,9 +104,9 @@ class Client:
         self._told.seconds[kind].append(time.perf_counter() - start)
         return json.loads(text) if text else None
 
-    async def look(self, image: bytes) -> str:
+    async def upload(self, image: bytes) -> str:
         """An image's id, once it is taken."""
-        while (scene := await self.post("look", "/api/scenes", image, "application/octet-stream")) is None:
+        while (scene := await self.post("upload", "/api/scenes", image, "application/octet-stream")) is None:
             if self._told.errors:
                 raise SystemExit(f"an image is not taken: {self._told.errors[0]}")
         return str(scene["id"])
@@ -171,7 +171,7 @@ async def minute(port: int, process: int, images: list[bytes], seconds: float) -
     async def one(number: int) -> None:
         client = Client(port, told)
         while time.perf_counter() < end:
-            scene = await client.look(images[number % len(images)])
+            scene = await client.upload(images[number % len(images)])
             number += CLIENTS
             for question in range(QUESTIONS):
                 await client.ask(scene, number + question)
@@ -232,7 +232,7 @@ async def rate(port: int, process: int, scenes: list[str], seconds: float) -> tu
 
 async def sent(port: int, images: list[bytes]) -> list[str]:
     client = Client(port, Told())
-    return [await client.look(image) for image in images]
+    return [await client.upload(image) for image in images]
 
 
 def batching(run: Path, images: list[bytes], rounds: int, seconds: float) -> dict[str, Any]:
@@ -272,7 +272,7 @@ async def beside(port: int, images: list[bytes], seconds: float) -> dict[str, An
     async def looking(told: Told) -> None:
         client = Client(port, told)
         while not stop.is_set():
-            await client.forget(await client.look(large))
+            await client.forget(await client.upload(large))
         client.close()
 
     async def searching(told: Told) -> None:

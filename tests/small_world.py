@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from twelve.microworld.world import Sizes
+from twelve.microworld.world import WorldSizes
 
-SIZES = Sizes(
+SIZES = WorldSizes(
     coco_train2014=(24, 12),
     coco_val2014=(6, 16),
     coco_test2015=(0, 4),

@@ -22,9 +22,9 @@ def test_a_pipe_is_neither_there_nor_missing(tmp_path: Path) -> None:
     pipe = tmp_path / "metrics.jsonl"
     assert not is_there(pipe)
     os.mkfifo(pipe)
-    for look in (is_there, read_or_none, lambda path: list(log_lines(path))):
+    for read in (is_there, read_or_none, lambda path: list(log_lines(path))):
         with pytest.raises(TwelveError, match=r"metrics\.jsonl: expected a regular file, found a pipe or a device"):
-            look(pipe)
+            read(pipe)
     with pytest.raises(TwelveError, match=r"metrics\.jsonl: is a device or a pipe"):
         append(pipe, "line")
     with pytest.raises(ConfigError, match="expected a regular file, found a folder"):

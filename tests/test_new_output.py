@@ -39,7 +39,7 @@ if __name__ == "__main__":
     run = train(config.parse(tree), console=Console(quiet=True))
     (measured,) = evaluate_run(run, console=Console(quiet=True))
     model = twelve.load(run)
-    scene = model.look(tiny.regions_of("coco/30", 30))
+    scene = model.scene(tiny.regions_of("coco/30", 30))
     result = scene.ask("count", "how many is it ?")
     (folder / "ask.jsonl").write_text(json.dumps({"image": "a.png", "count": "how many is it ?"}))
     page = write_report(run).read_text()

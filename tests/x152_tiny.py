@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from twelve.regions.detectors.x152 import X152, Sizes, build
+from twelve.regions.detectors.x152 import X152, X152Sizes, build
 from twelve.regions.detectors.x152.anchors import cell_anchors
 from twelve.regions.detectors.x152.invented_weights import invented
-from twelve.regions.detectors.x152.network import Network
+from twelve.regions.detectors.x152.network import X152Network
 from twelve.regions.detectors.x152.weights import ANCHORS, original_name, shapes_of
 
-TINY = Sizes(
+TINY = X152Sizes(
     blocks=(3, 4, 6, 3),
     stem=16,
     width=32,
@@ -38,7 +38,7 @@ def tiny(weights: str | Path = "random", *, short_side: int = 160, long_side: in
 def checkpoint() -> dict[str, Tensor]:
     """Its weights as the original program would have saved them."""
     with torch.device("meta"):
-        shapes = shapes_of(Network(TINY))
+        shapes = shapes_of(X152Network(TINY))
     state = {original_name(name): invented(original_name(name), shape) for name, shape in shapes.items()}
     for name, shape in (("weight", (4 * 41, 64)), ("bias", (4 * 41,))):
         key = f"roi_heads.box.predictor.bbox_pred.{name}"

@@ -22,7 +22,7 @@ from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 
 if TYPE_CHECKING:
-    from twelve.microworld.world import Sizes
+    from twelve.microworld.world import WorldSizes
 
 CONFIG = "quickstart.yaml"
 
@@ -124,10 +124,10 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
     ]
 
 
-def _sizes(asked: RunConfig) -> Sizes:
-    from twelve.microworld.world import Sizes
+def _sizes(asked: RunConfig) -> WorldSizes:
+    from twelve.microworld.world import WorldSizes
 
-    return Sizes().scaled(asked.microworld.scale)
+    return WorldSizes().scaled(asked.microworld.scale)
 
 
 def _check(asked: RunConfig, run: RunFolder) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelve.data.loader import BUCKET, Stream, passes
+from twelve.data.loader import BUCKET, TaskBatches, passes
 from twelve.types.examples import Example
 
 
@@ -34,10 +34,10 @@ class Recorder:
         return Recorded([example.id for example in examples[part]], 0.0 if rng is None else float(rng.random()))
 
 
-def stream(count: int, batch_size: int, **options: Any) -> Stream:
+def stream(count: int, batch_size: int, **options: Any) -> TaskBatches:
     examples = [Example(str(i), "x", ("a/1",)) for i in range(count)]
     lengths = np.random.default_rng(0).integers(3, 30, count)
-    return Stream(examples, lengths, Recorder(), batch_size=batch_size, seed=5, **options)  # type: ignore[arg-type]
+    return TaskBatches(examples, lengths, Recorder(), batch_size=batch_size, seed=5, **options)  # type: ignore[arg-type]
 
 
 @settings(max_examples=30, deadline=None)

@@ -77,13 +77,13 @@ def test_work_grows_with_the_images_and_not_with_their_pairs(tmp_path: Path, mon
     with Image.open(files["x/33"]) as image:
         image.convert("RGB").save(tmp_path / "copy.jpg", quality=80)
     files["x/copy"] = tmp_path / "copy.jpg"
-    looked: list[int] = []
+    compared: list[int] = []
     same = module._same
     monkeypatch.setattr(
-        module, "_same", lambda prints, pairs, pool: looked.append(len(pairs)) or same(prints, pairs, pool)
+        module, "_same", lambda prints, pairs, pool: compared.append(len(pairs)) or same(prints, pairs, pool)
     )
     found = {
         frozenset((pair.image, pair.of)) for pair in duplicates(fingerprints(files, progress=False), progress=False)
     }
     assert frozenset(("x/33", "x/copy")) in found
-    assert 2 * len(files) < sum(looked) <= CLOSE * len(files)
+    assert 2 * len(files) < sum(compared) <= CLOSE * len(files)

@@ -33,9 +33,9 @@ class Golden:
         self.expected = read("expected")["expected"]
 
     @staticmethod
-    def question(row: dict[str, Any]) -> metric.Question:
+    def question(row: dict[str, Any]) -> metric.GQAQuestion:
         steps = metric.count_steps([(step["operation"], step["argument"]) for step in row["semantic"]])
-        return metric.Question(row["answer"], *types(row), row["groups"]["global"], steps, row["isBalanced"])
+        return metric.GQAQuestion(row["answer"], *types(row), row["groups"]["global"], steps, row["isBalanced"])
 
     def regions_of(self, row: dict[str, Any]) -> list[metric.Region]:
         scene, notes = self.scenes[row["imageId"]], row["annotations"]
@@ -53,7 +53,7 @@ def golden(goldens: Path) -> Golden:
     return Golden(goldens / "metrics" / "gqa")
 
 
-def check(found: metric.Scores, expected: dict[str, Any]) -> None:
+def check(found: metric.GQAScores, expected: dict[str, Any]) -> None:
     for name, value in expected.items():
         if name.startswith("accuracyPer"):
             kind = KINDS[name.removeprefix("accuracyPer").removesuffix("Type")]
@@ -86,8 +86,8 @@ def test_what_was_not_given_is_not_measured(golden: Golden) -> None:
     assert found.consistency is found.validity is found.plausibility is found.grounding is None
 
 
-def question(answer: str = "red", group: str | None = "colour", **changes: Any) -> metric.Question:
-    return replace(metric.Question(answer, "query", "attr", "color", group, 2), **changes)
+def question(answer: str = "red", group: str | None = "colour", **changes: Any) -> metric.GQAQuestion:
+    return replace(metric.GQAQuestion(answer, "query", "attr", "color", group, 2), **changes)
 
 
 def test_answers_are_not_normalised() -> None:

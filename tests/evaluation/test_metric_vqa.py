@@ -22,10 +22,10 @@ def folder(goldens: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def questions(folder: Path) -> dict[str, metric.Question]:
+def questions(folder: Path) -> dict[str, metric.VQAQuestion]:
     rows = json.loads((folder / "v2_mscoco_val2014_annotations.json").read_text())["annotations"]
     return {
-        str(row["question_id"]): metric.Question(
+        str(row["question_id"]): metric.VQAQuestion(
             tuple(answer["answer"] for answer in row["answers"]), row["question_type"], row["answer_type"]
         )
         for row in rows
@@ -51,7 +51,7 @@ def test_every_step_of_normalising_equals_the_official_program(folder: Path) -> 
 
 @pytest.mark.parametrize("decimals", [2, 10])
 def test_scores_equal_the_official_program(
-    folder: Path, questions: dict[str, metric.Question], predictions: dict[str, str], decimals: int
+    folder: Path, questions: dict[str, metric.VQAQuestion], predictions: dict[str, str], decimals: int
 ) -> None:
     expected = json.loads((folder / "expected.json").read_text())["expected"][f"n{decimals}"]
     scores = metric.evaluate(questions, predictions, decimals)
@@ -62,7 +62,7 @@ def test_scores_equal_the_official_program(
 
 
 def test_one_third_of_the_matches_is_not_the_official_accuracy(
-    questions: dict[str, metric.Question], predictions: dict[str, str]
+    questions: dict[str, metric.VQAQuestion], predictions: dict[str, str]
 ) -> None:
     """The shortcut min(1, matches / 3) gives 79.06 on these files, the official program 77.70."""
     assert metric.evaluate(questions, predictions).overall == 77.7
@@ -103,7 +103,7 @@ def test_halves_are_rounded_as_python_2_did() -> None:
 
 @pytest.mark.parametrize("change", ["missing", "extra"])
 def test_questions_and_predictions_must_be_the_same(
-    questions: dict[str, metric.Question], predictions: dict[str, str], change: str
+    questions: dict[str, metric.VQAQuestion], predictions: dict[str, str], change: str
 ) -> None:
     other = dict(predictions)
     if change == "missing":

@@ -12,11 +12,11 @@ from PIL import Image
 
 from twelve.microworld import draw as module
 from twelve.microworld.draw import draw, write_images
-from twelve.microworld.scene import ASPECT, COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Scene, Thing, sample_scene
+from twelve.microworld.scene import ASPECT, COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Thing, WorldScene, sample_scene
 from twelve.microworld.shapes import SHAPES
-from twelve.microworld.world import Sizes, make_world
+from twelve.microworld.world import WorldSizes, make_world
 
-TINY = Sizes(**{name: (1, 1) for name in Sizes.__dataclass_fields__})
+TINY = WorldSizes(**{name: (1, 1) for name in WorldSizes.__dataclass_fields__})
 
 
 def thing(kind: str, colour: str = "red", pattern: str = "plain", size: str = "large") -> Thing:
@@ -25,7 +25,7 @@ def thing(kind: str, colour: str = "red", pattern: str = "plain", size: str = "l
     return Thing(kind, colour, size, pattern, (60.0, 50.0, 60.0 + width, 50.0 + height))
 
 
-def pixels(scene: Scene, seed: int = 0, style: str = "photo") -> NDArray[np.float64]:
+def pixels(scene: WorldScene, seed: int = 0, style: str = "photo") -> NDArray[np.float64]:
     return np.asarray(draw(scene, seed=seed, style=style), dtype=np.float64)  # type: ignore[arg-type]
 
 
@@ -66,7 +66,7 @@ def test_colours_are_told_apart(style: str) -> None:
     for name in names:
         ball = thing("ball", name)
         for seed in range(3):
-            shown = inside(pixels(Scene("stone", (ball,)), seed, style), ball.box)[16:-16, 16:-16].mean((0, 1))
+            shown = inside(pixels(WorldScene("stone", (ball,)), seed, style), ball.box)[16:-16, 16:-16].mean((0, 1))
             assert names[int(np.abs(values - shown).sum(1).argmin())] == name
 
 
@@ -76,7 +76,7 @@ def test_patterns_are_to_be_seen(colour: str) -> None:
         spread = {}
         for pattern in PATTERNS:
             book = thing("book", colour, pattern, size)
-            cover = inside(pixels(Scene("sand", (book,))), book.box)
+            cover = inside(pixels(WorldScene("sand", (book,))), book.box)
             height, width = cover.shape[:2]
             cover = cover[round(0.2 * height) : round(0.65 * height), round(0.35 * width) : round(0.65 * width)]
             spread[pattern] = cover.std((0, 1)).max()
@@ -89,14 +89,16 @@ def test_whatever_stands_on_a_ground_is_visible(ground: str, style: str) -> None
     for kind in KINDS:
         for colour in COLOURS:
             shown = thing(kind, colour, size="small")
-            changed = np.abs(pixels(Scene(ground, (shown,)), 0, style) - pixels(Scene(ground, ()), 0, style)).max(2)
+            changed = np.abs(
+                pixels(WorldScene(ground, (shown,)), 0, style) - pixels(WorldScene(ground, ()), 0, style)
+            ).max(2)
             assert (inside(changed, shown.box) > 40).mean() > 0.12, (kind, colour)
 
 
 def test_later_things_stand_in_front() -> None:
     ball, book = thing("ball", "red"), thing("ball", "blue")
     red, blue = (
-        inside(pixels(Scene("sand", pair)), ball.box)[20:25, 20:25].mean((0, 1))
+        inside(pixels(WorldScene("sand", pair)), ball.box)[20:25, 20:25].mean((0, 1))
         for pair in ((book, ball), (ball, book))
     )
     assert red[0] > red[2] + 80 and blue[2] > blue[0] + 80

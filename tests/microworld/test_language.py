@@ -7,13 +7,13 @@ import pytest
 
 from twelve.microworld.language import LIVELY, PLAIN, Description, Wording, read
 from twelve.microworld.meaning import at_side, extreme, fitting, nth, sample_slots, stand, the
-from twelve.microworld.scene import Scene, Thing, sample_scene
+from twelve.microworld.scene import Thing, WorldScene, sample_scene
 from twelve.microworld.writers import captions, guesswhat, nlvr2, refer, snli_ve, visual7w
 
 LEFT = Thing("ball", "red", "small", "plain", (5, 5, 25, 25))
 RIGHT = Thing("ball", "blue", "small", "striped", (130, 5, 150, 25))
 LOW = Thing("car", "red", "large", "plain", (60, 90, 100, 112))
-SCENE = Scene("sand", (LEFT, RIGHT, LOW))
+SCENE = WorldScene("sand", (LEFT, RIGHT, LOW))
 DATASETS = {
     "coco": captions.COCO,
     "flickr30k": captions.FLICKR30K,

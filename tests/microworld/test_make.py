@@ -18,7 +18,7 @@ from twelve.formats.data_root import drawing_again
 from twelve.microworld import draw, make
 from twelve.microworld.make import WRITERS, make_microworld, oracle_scores, summary
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Sizes, World, make_world
+from twelve.microworld.world import World, WorldSizes, make_world
 
 
 @pytest.fixture(scope="module")
@@ -161,11 +161,11 @@ def test_every_dataset_has_a_chance_of_its_own(tmp_path: Path) -> None:
 def test_a_world_is_drawn_again_as_it_was(tmp_path: Path, scale: float) -> None:
     folder = tmp_path / "a world"
     folder.mkdir()
-    sizes = Sizes().scaled(scale)
+    sizes = WorldSizes().scaled(scale)
     (folder / make.INDEX).write_text(json.dumps({"seed": 3, "scale": make._scale(sizes)}))
     words = shlex.split(drawing_again(folder))
     assert words[:7] == ["twelve", "data", "make-microworld", "--out", str(folder), "--seed", "3"]
-    assert Sizes().scaled(float(words[8]) if words[7:8] == ["--scale"] else 1.0) == sizes
+    assert WorldSizes().scaled(float(words[8]) if words[7:8] == ["--scale"] else 1.0) == sizes
 
 
 @pytest.mark.parametrize("index", ["{", "[]", '{"seed": true, "scale": true}', '{"scale": "2"}', '{"scale": -1}'])

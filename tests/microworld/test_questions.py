@@ -15,9 +15,9 @@ import pytest
 
 from twelve.formats.data_root import DataRoot
 from twelve.microworld.questions import untidy
-from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Scene
+from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, WorldScene
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Sizes, World, make_world
+from twelve.microworld.world import World, WorldSizes, make_world
 from twelve.microworld.writers import gqa, gqa_forms, visual_genome, vqa
 from twelve.tasks.base import get
 from twelve.types.examples import Example
@@ -25,7 +25,7 @@ from twelve.types.predictions import Prediction
 
 WRITERS = {"vqa": vqa, "gqa": gqa, "vg_qa": visual_genome}
 FORMS = {"vqa": vqa.FORMS, "gqa": gqa_forms.FORMS, "vg_qa": visual_genome.FORMS}
-SIZES_HERE = Sizes(
+SIZES_HERE = WorldSizes(
     coco_train2014=(120, 24),
     coco_val2014=(10, 24),
     coco_test2015=(0, 8),
@@ -57,7 +57,7 @@ class Made:
         return json.loads((self.root / name).read_text())
 
     @property
-    def scenes(self) -> dict[str, Scene]:
+    def scenes(self) -> dict[str, WorldScene]:
         return {image.file.split("/")[0] + f"/{image.key}": image.scene for image in self.world.images()}
 
 

@@ -13,7 +13,7 @@ from twelve.microworld import train_detector as module
 from twelve.microworld.draw import write_images
 from twelve.microworld.scene import KINDS, MOST, sample_scene
 from twelve.microworld.train_detector import Quality, batch, measure, scenes, train_detector
-from twelve.microworld.world import Sizes, make_world
+from twelve.microworld.world import WorldSizes, make_world
 from twelve.regions.detectors.build import build
 from twelve.regions.detectors.shipped_detector import THRESHOLD, ShippedDetector, load, shipped
 from twelve.regions.extraction.extract import extract_root
@@ -48,7 +48,7 @@ def test_the_file_says_how_it_was_made_and_is_small() -> None:
 
 
 def test_regions_of_a_microworld(tmp_path: Path) -> None:
-    world = make_world(5, Sizes(**{name: (1, 1) for name in Sizes.__dataclass_fields__}))
+    world = make_world(5, WorldSizes(**{name: (1, 1) for name in WorldSizes.__dataclass_fields__}))
     write_images(world, tmp_path)
     extract_root(tmp_path, tmp_path / "regions", progress=False)
     store, found, right, things = RegionStore(tmp_path / "regions"), 0, 0, 0

@@ -16,15 +16,15 @@ import pytest
 
 from twelve.formats.data_root import DataRoot
 from twelve.metrics import nlvr2 as nlvr2_metric
-from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Scene, Thing
+from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Thing, WorldScene
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Sizes, World, make_world
+from twelve.microworld.world import World, WorldSizes, make_world
 from twelve.microworld.writers import captions, guesswhat, nlvr2, refer, snli_ve, visual7w
 from twelve.microworld.writers.python2 import dumps
 from twelve.tasks.base import all_tasks, get
 from twelve.types.examples import Example
 
-SIZES_OF_TEST = Sizes((60, 16), (10, 20), (0, 2), (20, 8), (0, 8), (0, 2), (60, 24), (24, 0), (0, 12), (0, 12))
+SIZES_OF_TEST = WorldSizes((60, 16), (10, 20), (0, 2), (20, 8), (0, 8), (0, 2), (60, 24), (24, 0), (0, 12), (0, 12))
 WRITERS: dict[str, Callable[[World, Path, np.random.Generator], Tally]] = {
     "coco": lambda world, folder, rng: captions.write(world, folder, rng, "coco"),
     "flickr30k": lambda world, folder, rng: captions.write(world, folder, rng, "flickr30k"),
@@ -55,7 +55,7 @@ def root(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scenes(world: World) -> dict[str, Scene]:
+def scenes(world: World) -> dict[str, WorldScene]:
     names = {"coco": world.coco, "vg": world.vg, "flickr30k": world.flickr30k, "nlvr2": world.nlvr2}
     found = {f"{name}/{image.key}": image.scene for name, images in names.items() for image in images}
     return found | {f"v7w/v7w_{image.key}": image.scene for image in world.vg}
@@ -65,7 +65,7 @@ def examples(root: Path, task: str, split: str) -> list[Example]:
     return get(task).read(DataRoot(root), split)
 
 
-def scene_of(scenes: dict[str, Scene], image: str) -> Scene:
+def scene_of(scenes: dict[str, WorldScene], image: str) -> WorldScene:
     """The scene of an image id, whether or not its reader keeps Visual7W's own names."""
     return scenes[image if image in scenes else "vg/" + image.split("v7w_")[-1]]
 
@@ -93,7 +93,7 @@ def stands(one: Thing, relation: str, other: Thing) -> bool:
     return {"left of": x < a - 8, "right of": x > a + 8, "above": y < b - 8, "below": y > b + 8}[relation]
 
 
-def meant(scene: Scene, phrase: str) -> list[Thing] | None:
+def meant(scene: WorldScene, phrase: str) -> list[Thing] | None:
     """The things that "<phrase>" or "<phrase> <relation> <phrase>" means; None if it is put otherwise."""
     for relation in RELATIONS:
         if phrase.count(f" {relation} ") == 1:
@@ -144,14 +144,14 @@ def _right(example: Example, answer: Any) -> bool:
     return (tuple(answer) if isinstance(answer, list) else answer) == example.target
 
 
-def sentences(root: Path, scenes: dict[str, Scene], task: str) -> Iterator[tuple[str, Scene, Example]]:
+def sentences(root: Path, scenes: dict[str, WorldScene], task: str) -> Iterator[tuple[str, WorldScene, Example]]:
     for split in json.loads((root / task / "oracle.json").read_text()):
         for example in examples(root, task, split):
             yield example.text.lower().strip(".?!"), scene_of(scenes, example.images[0]), example
 
 
 @pytest.mark.parametrize("task", ["refcoco", "refcoco+", "refcocog"])
-def test_a_reference_means_one_thing(task: str, root: Path, scenes: dict[str, Scene]) -> None:
+def test_a_reference_means_one_thing(task: str, root: Path, scenes: dict[str, WorldScene]) -> None:
     if task not in all_tasks():
         pytest.skip(f"no task is called {task} yet")
     read = 0
@@ -170,7 +170,7 @@ def test_places_are_not_named_where_looks_must_do(root: Path) -> None:
     assert any(words & {*example.text.split()} for example in examples(root, "refcoco", "train"))
 
 
-def test_the_biggest_thing_is_meant_no_oftener_than_others(root: Path, scenes: dict[str, Scene]) -> None:
+def test_the_biggest_thing_is_meant_no_oftener_than_others(root: Path, scenes: dict[str, WorldScene]) -> None:
     hits, chances = [], []
     for example in examples(root, "refcoco", "train"):
         areas = {
@@ -203,7 +203,7 @@ def test_python_2_pickles_hold_what_they_were_given() -> None:
         dumps("é")
 
 
-def test_captions_are_true_of_few_images(root: Path, scenes: dict[str, Scene]) -> None:
+def test_captions_are_true_of_few_images(root: Path, scenes: dict[str, WorldScene]) -> None:
     read = 0
     for text, scene, _ in sentences(root, scenes, "flickr30k"):
         text = text.replace("tiny", "small").replace("big", "large").replace("spotted", "dotted")
@@ -218,7 +218,7 @@ def test_captions_are_true_of_few_images(root: Path, scenes: dict[str, Scene]) -
         assert np.mean([1 / len(answer) for answer in oracle.values()]) > 0.85
 
 
-def test_one_of_four_boxes_is_meant(root: Path, scenes: dict[str, Scene]) -> None:
+def test_one_of_four_boxes_is_meant(root: Path, scenes: dict[str, WorldScene]) -> None:
     if "visual7w" not in all_tasks():
         pytest.skip("no task is called visual7w yet")
     content = json.loads((root / "visual7w" / "dataset_v7w_pointing.json").read_text())
@@ -245,7 +245,7 @@ def games(root: Path, split: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in gzip.open(root / "guesswhat" / f"guesswhat.{split}.jsonl.gz")]
 
 
-def test_dialogues_mostly_leave_one_thing(root: Path, scenes: dict[str, Scene]) -> None:
+def test_dialogues_mostly_leave_one_thing(root: Path, scenes: dict[str, WorldScene]) -> None:
     answers, statuses, read = Counter[str](), Counter[str](), 0
     for game in games(root, "train"):
         statuses[game["status"]] += 1
@@ -264,7 +264,7 @@ def test_dialogues_mostly_leave_one_thing(root: Path, scenes: dict[str, Scene]) 
     assert answers.keys() == {"Yes", "No", "N/A"} and 0.35 < answers["Yes"] / answers.total() < 0.6
 
 
-def test_statements_about_two_images(root: Path, scenes: dict[str, Scene]) -> None:
+def test_statements_about_two_images(root: Path, scenes: dict[str, WorldScene]) -> None:
     labels: dict[str, list[bool]] = defaultdict(list)
     groups: dict[str, set[str]] = defaultdict(set)
     read = 0
@@ -293,7 +293,7 @@ def test_consistency_groups(root: Path) -> None:
     assert {*groups.values()} == {nlvr2.PAIRS}
 
 
-def test_entailment_is_balanced_and_not_told_by_the_words(root: Path, scenes: dict[str, Scene]) -> None:
+def test_entailment_is_balanced_and_not_told_by_the_words(root: Path, scenes: dict[str, WorldScene]) -> None:
     said: dict[str, Counter[str]] = defaultdict(Counter)
     read = 0
     for example in examples(root, "snli_ve", "train"):

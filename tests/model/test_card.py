@@ -32,7 +32,7 @@ def card(folder: Path, origin: Origin, tasks: int | None = None) -> str:
 def test_a_drawn_world_is_none_of_the_real_datasets(saved: Path) -> None:
     text = card(saved, origin_of_run(DATA, **RUN | {"drawn": True}))
     assert "a drawn world (microworld), not on the real datasets" in text and "7,410 drawn examples" in text
-    assert 'model.look("AN IMAGE OF THE DRAWN WORLD")' in text and "annotators" not in text
+    assert 'model.scene("AN IMAGE OF THE DRAWN WORLD")' in text and "annotators" not in text
     text = card(saved, origin_of_run(DATA, **RUN))
     assert "drawn" not in text.lower() and "7,410 examples" in text and "annotators" in text
     assert "licences of their" in text

@@ -69,7 +69,7 @@ def test_a_converted_folder_is_the_original(released: dict[str, Path], goldens: 
     card = (folder / "README.md").read_text()
     assert "multi_task_model.bin" in card and "VQA v2" in card and "not recorded" in card
     features = torch.randn(4, model.model.config.v_feature_size).half().numpy()
-    scene = model.look(Regions("coco/1", 64, 48, torch.tensor([[0, 0, 9, 9.0]] * 4).numpy(), features))
+    scene = model.scene(Regions("coco/1", 64, 48, torch.tensor([[0, 0, 9, 9.0]] * 4).numpy(), features))
     assert scene.answer("is it red ?").answer.startswith("a")
 
 

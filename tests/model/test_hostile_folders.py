@@ -413,7 +413,7 @@ def test_weights_that_overflow_give_no_answer(
     Image.new("RGB", (64, 48), "red").save(image)
     model = load(folder)
     with pytest.raises(CheckpointError, match="output 'answer' are not finite"):
-        model.look(image).answer("what colour ?")
+        model.scene(image).answer("what colour ?")
     with pytest.raises(CheckpointError, match="are not finite"):
         model.match([image], ["a ball"])
     monkeypatch.setattr(

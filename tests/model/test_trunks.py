@@ -278,7 +278,7 @@ def folder(trunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_predicts_and_explains(folder: Path) -> None:
-    scene = twelve.load(folder).look(draw(sample_scene(np.random.default_rng(1)), seed=1))
+    scene = twelve.load(folder).scene(draw(sample_scene(np.random.default_rng(1)), seed=1))
     found = scene.answer("is the ball red ?", explain=True)
     assert found.answer in tiny_model.ANSWERS and found.attention is not None
     attention = found.attention

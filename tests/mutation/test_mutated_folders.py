@@ -89,7 +89,7 @@ def image() -> Image.Image:
 def opened(folder: Path, image: Image.Image) -> list[Any]:
     """The weights, and what the model says of an image."""
     model = load(folder)
-    scene = model.look(image)
+    scene = model.scene(image)
     said = [str(scene.answer(text)) for text in ("what colour is the ball ?", "show both things yes no", "9 naïve")]
     said += [str(scene.entails("the ball is red")), str(scene.locate("the red ball"))]
     # Copied: loaded weights are the file's own memory, which the next mutation writes over.

@@ -32,4 +32,4 @@ def image() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def scene(model: Predictor, image: Image.Image) -> Scene:
-    return model.look(image)
+    return model.scene(image)

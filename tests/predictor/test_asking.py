@@ -62,17 +62,17 @@ def test_a_question_has_its_own_threshold(model: Predictor, scene: Scene) -> Non
 
 
 def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, image: Image.Image) -> None:
-    other = model.look(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
+    other = model.scene(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
     found = model.match([scene, other], ["a red ball", "a thing"])
     assert found.ranked_images("a thing") == found.ranked_images(1) == found.ranked_images(np.int64(-1))  # type: ignore[arg-type]
     assert found.ranked_captions("other") == found.ranked_captions(other) == found.ranked_captions(1)
     for wrong in (2, -3, "a thin", None, True, 0.5):
         with pytest.raises(ConfigError, match="no such caption"):
             found.ranked_images(wrong)  # type: ignore[arg-type]
-    for wrong in (2, "othe", model.look(image)):
+    for wrong in (2, "othe", model.scene(image)):
         with pytest.raises(ConfigError, match="no such image"):
             found.ranked_captions(wrong)  # type: ignore[arg-type]
-    again = model.look(image)
+    again = model.scene(image)
     twice = model.match([scene, again], ["a red ball", "a thing"])
     assert twice.ranked_captions(again) == twice.ranked_captions(1)
     with pytest.raises(ConfigError, match="2 images are called 'image'"):
@@ -80,7 +80,7 @@ def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, image: Imag
 
 
 def test_two_images_are_explained_and_drawn(model: Predictor, scene: Scene, image: Image.Image) -> None:
-    other = model.look(image.crop((0, 0, 100, 90)), name="other")
+    other = model.scene(image.crop((0, 0, 100, 90)), name="other")
     found = model.verify(scene, other, "both show a ball", explain=True)
     assert found.score == pytest.approx(model.verify(scene, other, "both show a ball").score, abs=1e-5)
     assert found.attention is not None and len(found.attention.boxes) == 1 + len(scene.regions.boxes)
@@ -113,7 +113,7 @@ def test_two_images_are_explained_and_drawn(model: Predictor, scene: Scene, imag
         lambda model, scene: model.question("sing", "a", scene),
         lambda model, scene: model.question("answer", "a", scene, boxes=BOXES),
         lambda model, scene: model.question("answer", "a", scene, threshold=0.5),
-        lambda model, scene: model.look(scene.regions, boxes=BOXES),
+        lambda model, scene: model.scene(scene.regions, boxes=BOXES),
         lambda model, scene: scene.choose("a", [[float("nan"), 0, 5, 5]]),
         lambda model, scene: scene.choose("a", [[10**400, 0, 5, 5]]),
         lambda model, scene: twelve.load(None),

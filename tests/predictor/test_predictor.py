@@ -129,7 +129,7 @@ def test_given_boxes_are_chosen_from(scene: Scene) -> None:
 
 
 def test_two_images_and_searching(model: Predictor, scene: Scene, image: Image.Image) -> None:
-    other = model.look(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
+    other = model.scene(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
     verified = model.verify(scene, other, "both show a ball")
     assert verified.true in (True, False) and 0.5 <= verified.score <= 1
     found = model.match([scene, other], ["a red ball", "a green ball", "a thing"])
@@ -141,7 +141,7 @@ def test_two_images_and_searching(model: Predictor, scene: Scene, image: Image.I
 
 
 def test_searching_in_steps_finds_the_same(model: Predictor, image: Image.Image) -> None:
-    scenes = [model.look(image.rotate(9 * turn), name=str(turn)) for turn in range(20)]
+    scenes = [model.scene(image.rotate(9 * turn), name=str(turn)) for turn in range(20)]
     captions = ["a red ball", "a ball", "what colour is the big green thing ?"]
     steps, scored = model.matching(scenes, captions, pairs=32), []
     with pytest.raises(StopIteration) as end:
@@ -160,11 +160,11 @@ def test_an_image_comes_as_anything(model: Predictor, image: Image.Image, tmp_pa
     array = np.asarray(given)
     tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
     scores = {
-        model.look(one).answer("is it red ?").score
+        model.scene(one).answer("is it red ?").score
         for one in (given, tmp_path / "x.png", str(tmp_path / "x.png"), stream.getvalue(), array, tensor)
     }
     assert len(scores) == 1
-    assert model.look(tmp_path / "x.png").name == "x.png"
+    assert model.scene(tmp_path / "x.png").name == "x.png"
 
 
 def test_temperature_changes_scores_alone(model: Predictor, scene: Scene) -> None:
@@ -217,7 +217,7 @@ def test_results_draw_themselves(scene: Scene) -> None:
 
 
 def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:
-    blind = model.look(scene.regions)
+    blind = model.scene(scene.regions)
     assert blind.answer("is it red ?").score == pytest.approx(scene.answer("is it red ?").score, abs=1e-6)
     with pytest.raises(ValueError, match="no image to draw on"):
         blind.answer("is it red ?").draw()
@@ -235,17 +235,17 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"boxes of shape .*found \(1, 2\)"):
         scene.choose("x", [[1, 2]])
     with pytest.raises(RegionError, match=r"x\.jpg: No such file.*check its path"):
-        model.look(tmp_path / "x.jpg")
+        model.scene(tmp_path / "x.jpg")
     with pytest.raises(RegionError, match="give a whole image"):
-        model.look(b"no image")
+        model.scene(b"no image")
     with pytest.raises(ConfigError, match="nothing to match"):
         model.match([], ["x"])
     with pytest.raises(RegionError, match="these are not boxes"):
-        model.look(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
+        model.scene(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
     with pytest.raises(RegionError, match="a tensor that is no array"):
-        model.look(torch.zeros(3, 8, 8, device="meta"))
+        model.scene(torch.zeros(3, 8, 8, device="meta"))
     with pytest.raises(RegionError, match="name too long"):
-        model.look("x" * 5000)
+        model.scene("x" * 5000)
     with pytest.raises(RegionError, match=r"wholly outside its image of .* -> give four numbers per box"):
         scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)
@@ -279,4 +279,4 @@ def test_a_model_of_imported_regions_says_what_it_needs(folder: Path, tmp_path: 
     config["region_recipes"] = {}
     (copy / "processor_config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match="does not record how its training regions"):
-        twelve.load(copy).look(Image.new("RGB", (64, 64)))
+        twelve.load(copy).scene(Image.new("RGB", (64, 64)))

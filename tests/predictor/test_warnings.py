@@ -96,7 +96,7 @@ def test_a_text_of_megabytes_is_refused(model: Predictor, scene: Scene) -> None:
 
 
 def test_an_image_without_regions_says_so(model: Predictor, scene: Scene) -> None:
-    blank = model.look(Image.new("RGB", (160, 128), "white"), name="blank")
+    blank = model.scene(Image.new("RGB", (160, 128), "white"), name="blank")
     assert blank.warnings[-1:] == (NO_REGION,) and NO_REGION not in scene.warnings
     assert NO_REGION in blank.answer(KNOWN).warnings
     assert f"right image: {NO_REGION}" in model.verify(scene, blank, KNOWN).warnings
@@ -128,19 +128,19 @@ def foreign(count: int) -> list[Image.Image]:
 
 def test_images_unlike_the_training_images_are_told(knowing: Predictor) -> None:
     rng = np.random.default_rng(11)
-    own = [FOREIGN in knowing.look(draw(sample_scene(rng), seed=seed)).warnings for seed in range(1000, 1200)]
+    own = [FOREIGN in knowing.scene(draw(sample_scene(rng), seed=seed)).warnings for seed in range(1000, 1200)]
     assert np.mean(own) < 0.02
-    assert np.mean([FOREIGN in knowing.look(image).warnings for image in foreign(60)]) > 0.95
-    scene = knowing.look(foreign(1)[0], name="noise")
+    assert np.mean([FOREIGN in knowing.scene(image).warnings for image in foreign(60)]) > 0.95
+    scene = knowing.scene(foreign(1)[0], name="noise")
     assert FOREIGN in scene.answer(KNOWN).warnings and f"noise: {FOREIGN}" in knowing.match([scene], KNOWN).warnings
-    assert FOREIGN in knowing.look(scene.regions).warnings
+    assert FOREIGN in knowing.scene(scene.regions).warnings
 
 
 @pytest.mark.realdata
 def test_photographs_are_unlike_drawings(knowing: Predictor, realdata: Path) -> None:
     photographs = sorted((realdata / "images" / "flickr30k").iterdir())[::60]
     assert len(photographs) > 50
-    assert np.mean([FOREIGN in knowing.look(one).warnings for one in photographs]) > 0.95
+    assert np.mean([FOREIGN in knowing.scene(one).warnings for one in photographs]) > 0.95
 
 
 def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, image: Image.Image, tmp_path: Path) -> None:

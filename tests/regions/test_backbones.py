@@ -19,7 +19,7 @@ from twelve.errors import ConfigError, RegionError
 from twelve.regions.detectors import library_backbones, weights
 from twelve.regions.detectors.backbone import Backbone
 from twelve.regions.detectors.build import build as build_named
-from twelve.regions.detectors.feature_extractor import Prepared, fingerprint
+from twelve.regions.detectors.feature_extractor import PreparedImage, fingerprint
 from twelve.regions.detectors.folding import fold_norms
 from twelve.regions.detectors.library_backbones import TimmBackbone
 from twelve.regions.detectors.pooling import pool_boxes
@@ -70,7 +70,7 @@ def test_a_vision_transformers_patches() -> None:
     patch = backbone.multiple
     assert backbone.levels == ("head",) and patch > 1
     pixels = torch.randint(0, 256, (2, 4 * patch, 6 * patch, 3), dtype=torch.uint8)
-    encoded = backbone.encode([Prepared(image, 6 * patch, 4 * patch) for image in pixels])
+    encoded = backbone.encode([PreparedImage(image, 6 * patch, 4 * patch) for image in pixels])
     features, rows, columns = backbone.patches(encoded)
     assert (rows, columns) == (4, 6) and features.shape == (2, 24, backbone.feature_size)
     assert isinstance(backbone, TimmBackbone)

@@ -11,7 +11,7 @@ from making import pooled
 
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.detectors.backbone import FeatureMaps
-from twelve.regions.detectors.feature_extractor import Prepared
+from twelve.regions.detectors.feature_extractor import PreparedImage
 from twelve.regions.detectors.shipped_detector import RECORD, Detector, ShippedDetector, build, load, save
 from twelve.regions.extractor_config import ExtractorConfig
 
@@ -33,7 +33,7 @@ def pixels(count: int = 2, size: tuple[int, int] = (64, 96)) -> torch.Tensor:
 
 
 def encoded(network: ShippedDetector, pixels: torch.Tensor) -> FeatureMaps:
-    return network.encode([Prepared(image, image.shape[1], image.shape[0]) for image in pixels])
+    return network.encode([PreparedImage(image, image.shape[1], image.shape[0]) for image in pixels])
 
 
 def test_saved_and_loaded_it_is_the_same(tiny: Detector, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from import_origins import lmdb_of, made, tsv_of
 
 from twelve.errors import RegionError
 from twelve.regions.importers import ImportReport, import_regions, run
-from twelve.regions.importers.base import Record
+from twelve.regions.importers.base import ImageRecord
 from twelve.regions.store import resumable_writer
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.region_file import RegionFile
@@ -208,7 +208,7 @@ def test_records_that_are_there_are_not_decoded_again(tmp_path: Path, monkeypatc
 
         def records(self) -> Iterator[Any]:
             for record in self.origin.records():
-                assert isinstance(record, Record)
+                assert isinstance(record, ImageRecord)
                 yield replace(record, load=lambda record=record: (loaded.append(record.key), record.load())[1])
 
     monkeypatch.setattr(run, "open_origin", lambda *arguments: Watched(opened(*arguments)))

@@ -20,7 +20,7 @@ from twelve.regions.detectors.x152 import PAPER, X152
 from twelve.regions.detectors.x152.anchors import cell_anchors
 from twelve.regions.detectors.x152.detector import scored
 from twelve.regions.detectors.x152.invented_weights import invented
-from twelve.regions.detectors.x152.network import Network
+from twelve.regions.detectors.x152.network import X152Network
 from twelve.regions.detectors.x152.weights import ANCHORS, original_name, shapes_of
 
 EXTRAS = {
@@ -46,7 +46,7 @@ def test_names_and_shapes_are_those_of_the_released_network(goldens: Path) -> No
     with open(goldens / "extractor" / "state_dict_keys_X152.tsv", newline="") as file:
         wanted = {row["key"]: row["shape"] for row in csv.DictReader(file, delimiter="\t")}
     with torch.device("meta"):
-        shapes = shapes_of(Network(PAPER))
+        shapes = shapes_of(X152Network(PAPER))
     ours = {original_name(name): "x".join(map(str, shape)) for name, shape in shapes.items()}
     unused = {name for name in wanted if name.startswith((ANCHORS, "roi_heads.box.predictor.bbox_pred."))}
     assert len(wanted) == 810 and len(unused) == 7

@@ -68,12 +68,12 @@ def test_says_what_python_says(method: str, client: TestClient, scenes: list[str
     reply = client.post(f"/api/{method}", json={"image": {"scene": scenes[0]}, **asked})
     assert reply.status_code == 200, reply.text
     given = {**asked, "dialogue": [("is it red ?", "yes")]} if method == "guess" else asked
-    expected = getattr(predictor.look(png(1)), method)(**given).to_dict()
+    expected = getattr(predictor.scene(png(1)), method)(**given).to_dict()
     assert near(reply.json(), {**expected, "attention": None})
 
 
 def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
-    left, right = predictor.look(png(1)), predictor.look(png(2))
+    left, right = predictor.scene(png(1)), predictor.scene(png(2))
     reply = client.post(
         "/api/verify",
         json={"left": {"scene": scenes[0]}, "right": {"scene": scenes[1]}, "statement": "both are red"},
@@ -116,7 +116,7 @@ def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: l
 
 def test_a_scene_says_what_the_model_sees(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
     found = client.get(f"/api/scenes/{scenes[0]}").json()
-    regions = predictor.look(png(1)).regions
+    regions = predictor.scene(png(1)).regions
     assert (found["width"], found["height"]) == (160, 128)
     assert near(found["boxes"], regions.boxes.tolist())
     assert regions.class_ids is not None

@@ -114,15 +114,15 @@ def test_given_up_in_time(predictor: Predictor) -> None:
 
 
 def test_a_large_image_keeps_no_small_one_waiting(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    look, begun, free = predictor.look, threading.Event(), threading.Event()
+    scene_of, begun, free = predictor.scene, threading.Event(), threading.Event()
 
     def slow(image: Any, **options: Any) -> Any:
         if image.width * image.height > LARGE:
             begun.set()
             assert free.wait(60)
-        return look(image, **options)
+        return scene_of(image, **options)
 
-    monkeypatch.setattr(predictor, "look", slow)
+    monkeypatch.setattr(predictor, "scene", slow)
     large = io.BytesIO()
     Image.new("RGB", (2500, 2000)).save(large, "PNG")
     with serving(predictor) as app:
@@ -169,17 +169,6 @@ def test_a_search_keeps_no_question_waiting(predictor: Predictor, monkeypatch: p
         answered.set()
         thread.join()
         assert replies[0].status_code == 200 and len(replies[0].json()["logits"][1]) == 20
-
-
-def test_stopping_is_503(predictor: Predictor) -> None:
-    with serving(predictor) as app:
-        client = TestClient(app)
-        app.state.service.stop()
-        reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
-        assert reply.status_code == 503 and reply.headers["retry-after"]
-        assert client.get("/api/model").status_code == 503
-        assert client.get("/health").json()["status"] == "stopping" and client.get("/health").status_code == 503
-        assert client.get("/metrics").status_code == 200
 
 
 async def raw(
@@ -265,22 +254,22 @@ def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkey
 
 
 def test_images_of_a_request_are_limited_together(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[Any] = []
-    monkeypatch.setattr(predictor, "look", lambda *_, **__: looked.append(1))
+    opened: list[Any] = []
+    monkeypatch.setattr(predictor, "scene", lambda *_, **__: opened.append(1))
     with serving(predictor, max_request_pixels=3 * 160 * 128 - 1) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
         reply = TestClient(app).post("/api/match", json={"images": [inline] * 3, "captions": ["it"]})
-        assert reply.status_code == 422 and "together" in reply.json()["error"] and not looked
+        assert reply.status_code == 422 and "together" in reply.json()["error"] and not opened
 
 
 def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[Any] = []
-    look = predictor.look
-    monkeypatch.setattr(predictor, "look", lambda *a, **k: (looked.append(1), time.sleep(0.3), look(*a, **k))[2])
+    opened: list[Any] = []
+    scene_of = predictor.scene
+    monkeypatch.setattr(predictor, "scene", lambda *a, **k: (opened.append(1), time.sleep(0.3), scene_of(*a, **k))[2])
     with serving(predictor, answer_seconds=0.5) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
         reply = TestClient(app).post("/api/match", json={"images": [inline] * 6, "captions": ["it"]})
-        assert reply.status_code in (429, 503) and len(looked) < 4
+        assert reply.status_code in (429, 503) and len(opened) < 4
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -301,7 +290,7 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
             ("match", {"images": [inline], "captions": ["it"]}),
         ):
             reply = TestClient(app).post(f"/api/{path}", json=asked)
-            assert reply.status_code == 503 and "no number" in reply.json()["error"]
+            assert reply.status_code == 503 and "not finite" in reply.json()["error"]
 
 
 def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +299,7 @@ def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch:
     monkeypatch.setattr(network, "describe", lambda *a: [features * float("nan") for features in describe(*a)])
     with serving(predictor) as app:
         reply = TestClient(app).post("/api/scenes", content=png(1), headers=OCTETS)
-        assert reply.status_code == 503 and "no numbers" in reply.json()["error"]
+        assert reply.status_code == 503 and "not finite" in reply.json()["error"]
 
 
 def test_a_slow_body_is_408(predictor: Predictor) -> None:
@@ -334,7 +323,7 @@ def test_bodies_together_are_limited(predictor: Predictor) -> None:
 
 def test_scenes_are_few_small_and_short_lived(predictor: Predictor) -> None:
     now = 0.0
-    scene = predictor.look(png(1))
+    scene = predictor.scene(png(1))
     size = 3 * 160 * 128
     kept = Scenes(Limits(max_scenes=2, scene_seconds=10), now=lambda: now)
     one, two = kept.add(scene), kept.add(scene)
@@ -367,7 +356,7 @@ def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkey
         def broken(*_: object, **__: object) -> None:
             raise ZeroDivisionError("secret")
 
-        monkeypatch.setattr(predictor, "look", broken)
+        monkeypatch.setattr(predictor, "scene", broken)
         reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
         assert reply.status_code == 500 and "secret" not in reply.text and reply.json()["error"]
         assert client.get("/health").status_code == 200

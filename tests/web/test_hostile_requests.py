@@ -116,7 +116,7 @@ def test_upload(name: str, client: TestClient) -> None:
 def test_an_image_in_a_million_pieces_is_refused(kind: str, client: TestClient) -> None:
     reply = client.post("/api/scenes", content=littered(kind), headers=OCTETS)
     assert reply.status_code == 422, reply.text
-    assert reply.json()["error"] == "the image's file is made of too many pieces"
+    assert reply.json()["error"] == "the image file consists of too many pieces"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
@@ -182,14 +182,14 @@ def test_no_base64(text: Any, client: TestClient) -> None:
     asked = json.dumps({"image": {"image": text}, "question": "what ?"})
     reply = client.post("/api/answer", content=asked, headers={"content-type": "application/json"})
     refused(reply, 422)
-    assert reply.json()["error"].startswith("image.image: this is no base64")
+    assert reply.json()["error"].startswith("image.image: is not base64")
 
 
 def test_what_a_flaw_is_called(client: TestClient) -> None:
     said = {
         '{"question": ""}': "image: is missing; question: is empty",
-        '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: is no key that is read here",
-        '{"image': "the body: is no JSON (Unterminated string starting at)",
+        '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: unknown key",
+        '{"image': "the body: is not valid JSON (Unterminated string starting at)",
         "[]": "the body: must be an object",
     }
     for content, error in said.items():

@@ -1,4 +1,4 @@
-"""The page in a browser: it uploads, asks, shows the box, and a click on a word shows where it looks."""
+"""The page in a browser: it uploads, asks, shows the box, and a click on a word shows what it attends to."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     assert page.locator("#panel-answer .ranking li").count() == 3
     page.get_by_role("tab", name="Check").click()
     assert re.fullmatch(
-        r"Yes, it follows entailment|It cannot be told neutral|No, it contradicts contradiction",
+        r"Yes, it follows entailment|The image does not tell neutral|No, it contradicts contradiction",
         ask(page, "entails", "it is green").inner_text(),
     )
     page.get_by_role("tab", name="Point").click()
-    assert "There it is" in ask(page, "locate", "the red one").inner_text()
+    assert "Found" in ask(page, "locate", "the red one").inner_text()
     box = page.locator("#panel-locate .frame.best rect").bounding_box()
     stage = page.locator("#panel-locate .stage").bounding_box()
     assert box and stage and box["width"] > 5
@@ -145,12 +145,14 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
 def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
-    page.route("**/api/answer", _one_word_looks)
+    page.route("**/api/answer", _one_word_attends)
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show the attention").click()
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     page.get_by_role("button", name="thing", exact=True).click()
-    assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) < 0.2  # an even share is no finding
+    assert (
+        max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) < 0.2
+    )  # a uniform share is not highlighted
     word = page.get_by_role("button", name="colour", exact=True)
     word.click()
     assert word.get_attribute("aria-pressed") == "true"
@@ -162,15 +164,15 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     region = page.locator("#panel-answer .frame.region").last
     region.focus()
     page.keyboard.press("Enter")
-    assert "reads" in page.locator("#panel-answer .told").inner_text()
+    assert "attends to" in page.locator("#panel-answer .told").inner_text()
     assert page.locator("#panel-answer .frame.on").count() == 1
     page.get_by_role("button", name="Back to the answer").click()
     assert page.locator("#panel-answer .ranking").count() == 1
     assert page.evaluate("document.activeElement.className") == "plain why"
 
 
-def _one_word_looks(route: sync_api.Route) -> None:
-    """All words look evenly, but "colour" at the first box alone."""
+def _one_word_attends(route: sync_api.Route) -> None:
+    """The attention of all words is uniform, but "colour" attends to the first box alone."""
     reply = route.fetch()
     told = reply.json()
     if attention := told["attention"]:
@@ -216,7 +218,7 @@ def test_a_box_is_typed(visit: Visit) -> None:
     page.locator("#panel-choose").get_by_text("Add a box by its corners").click()
     corners = page.locator("#panel-choose .corners input")
     for numbers, wrong in (
-        ((100, 10, 50, 600), "Right must be more than left. Bottom can be 128"),
+        ((100, 10, 50, 600), "Right must be greater than left. Bottom must be at most 128"),
         ((9, 10, 50, 60), ""),
     ):
         for corner, number in zip(corners.all(), numbers, strict=True):
@@ -224,7 +226,7 @@ def test_a_box_is_typed(visit: Visit) -> None:
         corners.last.press("Enter")
         assert page.locator("#panel-choose details [role=alert]").inner_text().startswith(wrong)
         assert boxes.count() == offered + (not wrong)
-    assert page.get_by_text(re.compile(r"Box \d+ yours added")).is_visible()
+    assert page.get_by_text(re.compile(r"Box \d+ \(yours\) added")).is_visible()
     assert page.locator("#panel-choose form > [role=alert]").inner_text() == ""  # nothing was asked
 
 
@@ -253,16 +255,16 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     assert page.locator("#panel-verify form input").input_value().startswith("Both images contain")
     assert ask(page, "verify", "both are red").inner_text() in ("True", "False")
     page.get_by_role("button", name="Show the attention").click()
-    page.get_by_text("the left image alone").wait_for()
+    page.get_by_text("that of the left image").wait_for()
     page.get_by_role("tab", name="Search").click()
     page.get_by_role("button", name="Add all samples").click()
     page.get_by_text("6 images").wait_for()
     page.get_by_role("button", name="Add all samples").click()
-    page.get_by_text("6 images; all samples are here already").wait_for()
+    page.get_by_text("6 images; all samples have already been added").wait_for()
     choose_file(page, "match", "a.png", b"no image")
-    page.get_by_text("no kind of image").wait_for()
+    page.get_by_text("unsupported image format").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
-    assert "The best of 6" in ask(page, "match", "a big thing").inner_text()
+    assert "Best of 6" in ask(page, "match", "a big thing").inner_text()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
@@ -300,7 +302,7 @@ def test_says_what_the_model_is_and_how_to_begin(visit: Visit) -> None:
     assert "drawn scenes only" in known and "VQA v2" in known
     # Nothing is dropped with a finger.
     assert visit.page.get_by_text("Drop an image here").first.is_visible() != visit.phone
-    ways = visit.page.locator("#panel-answer").get_by_text("Choose an image", exact=True)
+    ways = visit.page.locator("#panel-answer").get_by_text("Select an image", exact=True)
     assert [way.is_visible() for way in ways.all()].count(True) == 1
     assert not visit.page.get_by_text("Another image").first.is_visible()
 
@@ -308,23 +310,23 @@ def test_says_what_the_model_is_and_how_to_begin(visit: Visit) -> None:
 def test_mistakes_are_said(visit: Visit) -> None:
     page = visit.page
     page.locator("#panel-answer form button[type=submit]").click()
-    assert page.get_by_role("alert").first.inner_text() == "Choose an image first."
+    assert page.get_by_role("alert").first.inner_text() == "Select an image first."
     upload(page, "answer")
     ask(page, "answer", "what is it ?")
     choose_file(page, "answer", "b.txt", b"no image")
-    page.get_by_text(re.compile("b.txt: this is no kind of image .* The image before stays")).wait_for()
+    page.get_by_text(re.compile("b.txt: unsupported image format .* The previous image remains")).wait_for()
     assert page.locator("#panel-answer .stage img").is_visible()
     assert page.locator("#panel-answer .headline").is_visible()
     assert page.locator("#panel-answer .file").is_visible()  # on a phone too, to choose another
     line = page.locator("#panel-answer form input[type=text]")
     line.fill("")
     line.press("Enter")
-    page.get_by_text("Type something first.").wait_for()
+    page.get_by_text("Type a text first.").wait_for()
     assert page.locator("#panel-answer .headline").count() == 0  # it was the reply to another question
     line.fill("what is it ?")
     page.route("**/api/answer", lambda route: route.abort())
     page.locator("#panel-answer form button[type=submit]").click()
-    page.get_by_text("The service does not answer – is it still running?", exact=True).wait_for()
+    page.get_by_text("The service does not respond – is it still running?", exact=True).wait_for()
     assert "regions" in page.locator("#panel-answer .status").inner_text()
     visit.complaints.clear()  # the browser reports both in its console
 
@@ -355,7 +357,7 @@ def test_a_token_is_asked_for_or_comes_with_the_link(model_folder: Path, browser
         page, asked = context.new_page(), list[str]()
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{address}/")
-        field = page.get_by_label("This service wants a token")
+        field = page.get_by_label("This service requires a token")
         field.fill("another-secret-of-16")
         field.press("Enter")
         page.get_by_text("The token is wrong.").wait_for()

@@ -18,7 +18,7 @@ from twelve.web.app import create_app
 from twelve.web.limits import Limits
 
 
-def look(client: TestClient, data: bytes, kind: str = "application/octet-stream") -> Any:
+def upload(client: TestClient, data: bytes, kind: str = "application/octet-stream") -> Any:
     return client.post("/api/scenes", content=data, headers={"content-type": kind})
 
 
@@ -36,7 +36,7 @@ def inline(data: bytes) -> dict[str, str]:
 
 
 def kept(client: TestClient, data: bytes) -> dict[str, str]:
-    return {"scene": look(client, data).json()["id"]}
+    return {"scene": upload(client, data).json()["id"]}
 
 
 def first_frame(data: bytes) -> bytes:
@@ -49,39 +49,39 @@ Request = Callable[[TestClient], Any]
 REMEDIES: dict[str, tuple[str, Request, Request]] = {
     "no kind of image": (
         "send it as application/octet-stream",
-        lambda client: look(client, png(1), "text/plain"),
-        lambda client: look(client, png(1)),
+        lambda client: upload(client, png(1), "text/plain"),
+        lambda client: upload(client, png(1)),
     ),
     "no image": (
         "send JPEG, PNG, WebP, GIF or BMP",
-        lambda client: look(client, b"%!PS-Adobe"),
-        lambda client: look(client, encoded("BMP")),
+        lambda client: upload(client, b"%!PS-Adobe"),
+        lambda client: upload(client, encoded("BMP")),
     ),
-    "no bytes": ("send an image", lambda client: look(client, b""), lambda client: look(client, png(1))),
+    "no bytes": ("send an image", lambda client: upload(client, b""), lambda client: upload(client, png(1))),
     "half an image": (
-        "send a whole JPEG, PNG, WebP, GIF or BMP file",
-        lambda client: look(client, encoded("JPEG")[:900]),
-        lambda client: look(client, encoded("JPEG")),
+        "send a complete JPEG, PNG, WebP, GIF or BMP file",
+        lambda client: upload(client, encoded("JPEG")[:900]),
+        lambda client: upload(client, encoded("JPEG")),
     ),
     "a sliver": (
         "crop it",
-        lambda client: look(client, encoded("PNG", (600, 2))),
-        lambda client: look(client, encoded("PNG", (40, 2))),
+        lambda client: upload(client, encoded("PNG", (600, 2))),
+        lambda client: upload(client, encoded("PNG", (40, 2))),
     ),
     "it moves": (
         "send one of its frames",
-        lambda client: look(client, gif(3)),
-        lambda client: look(client, first_frame(gif(3))),
+        lambda client: upload(client, gif(3)),
+        lambda client: upload(client, first_frame(gif(3))),
     ),
     "many pixels": (
-        "send a smaller one",
-        lambda client: look(client, encoded("PNG", (400, 300))),
-        lambda client: look(client, encoded("PNG", (200, 150))),
+        "send a smaller image",
+        lambda client: upload(client, encoded("PNG", (400, 300))),
+        lambda client: upload(client, encoded("PNG", (200, 150))),
     ),
     "many bytes": (
-        "send a smaller one",
-        lambda client: look(client, bytes(400_000)),
-        lambda client: look(client, encoded("PNG", (200, 150))),
+        "send a smaller image",
+        lambda client: upload(client, bytes(400_000)),
+        lambda client: upload(client, encoded("PNG", (200, 150))),
     ),
     "many pixels together": (
         "send each to /api/scenes",
@@ -99,7 +99,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, inline(png(1)), [100, 100, 120, 120]),
     ),
     "another name": (
-        "use the address it printed, or start it with --name NAME",
+        "use the address that the service printed, or start it with --name NAME",
         lambda client: client.get("/api/model", headers={"host": "evil.example"}),
         lambda client: client.get("/api/model", headers={"host": "images.example"}),
     ),

@@ -100,14 +100,14 @@ def test_the_page_and_health_need_none(client: TestClient) -> None:
     "token", ["", "short", "with spaces in between", "ümlaute-sind-keine-zeichen", "x" * 20 + "\n"]
 )
 def test_tokens_that_cannot_be_sent_or_can_be_guessed(token: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the token is not at least 16") as error:
+    with pytest.raises(ConfigError, match="expected a token of at least 16") as error:
         serve(tmp_path, token=token)
     assert not token or token not in str(error.value)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_who_can_be_reached_wants_a_token(host: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no token -> set TWELVE_TOKEN .*--no-token"):
+    with pytest.raises(ConfigError, match=r"no token is set -> set TWELVE_TOKEN .*--no-token"):
         serve(tmp_path, host=host, port=0)
     for more in ({"token": TOKEN}, {"no_token": True}):
         with pytest.raises(Exception, match=r"config\.json|model"):  # goes on, to find no model
@@ -117,8 +117,8 @@ def test_who_can_be_reached_wants_a_token(host: str, tmp_path: Path) -> None:
 def test_the_command_takes_it_from_the_environment(model_folder: Path) -> None:
     arguments = ["serve", str(model_folder), "--host", "0.0.0.0", "--port", "0"]
     run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKEN": "short"})
-    assert "the token is not at least 16" in str(run.exception)
+    assert "expected a token of at least 16" in str(run.exception)
     run = CliRunner().invoke(program, [*arguments, "--no-token"], env={"TWELVE_TOKEN": TOKEN})
-    assert "a token and --no-token" in str(run.exception)
+    assert "expected a token or --no-token" in str(run.exception)
     run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKEN": ""})
-    assert "there is no token" in str(run.exception)
+    assert "no token is set" in str(run.exception)

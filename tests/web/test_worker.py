@@ -53,7 +53,7 @@ def make(recording: Recording) -> Iterator[Any]:
 @pytest.mark.parametrize("most", [32, 4, 1])
 def test_batches(most: int, make: Any, recording: Recording, predictor: Predictor) -> None:
     worker, free = make(most)
-    scene = predictor.look(png(1))
+    scene = predictor.scene(png(1))
     texts = [f"what colour is {word} ?" for word in ("it", "the thing", "the one", "the red one")] * 2
     questions = [predictor.question("answer", text, (scene,)) for text in texts]
     questions[3] = predictor.question("entails", "it is red", (scene,))
@@ -69,7 +69,7 @@ def test_batches(most: int, make: Any, recording: Recording, predictor: Predicto
 
 def test_what_differs_is_asked_apart(make: Any, recording: Recording, predictor: Predictor) -> None:
     worker, free = make(32)
-    scene = predictor.look(png(1))
+    scene = predictor.scene(png(1))
     question = predictor.question("locate", "the red one", (scene,))
     futures = [worker.ask(question, threshold=threshold) for threshold in (0.1, None, 0.1)]
     futures += [worker.ask(question, explain=True) for _ in range(2)]
@@ -80,7 +80,7 @@ def test_what_differs_is_asked_apart(make: Any, recording: Recording, predictor:
 
 def test_one_fault_is_its_own(make: Any, predictor: Predictor) -> None:
     worker, free = make(32)
-    scene = predictor.look(png(1))
+    scene = predictor.scene(png(1))
     futures = [worker.ask(predictor.question("answer", text, (scene,))) for text in ("what ?", "bad", "it ?")]
     free.set()
     assert futures[0].result(30).text == "what ?" and futures[2].result(30).text == "it ?"
@@ -91,7 +91,7 @@ def test_one_fault_is_its_own(make: Any, predictor: Predictor) -> None:
 
 def test_what_nobody_waits_for_is_left_out(make: Any, recording: Recording, predictor: Predictor) -> None:
     worker, free = make(32)
-    question = predictor.question("answer", "what ?", (predictor.look(png(1)),))
+    question = predictor.question("answer", "what ?", (predictor.scene(png(1)),))
     futures = [worker.ask(question) for _ in range(3)]
     assert futures[1].cancel()
     free.set()
@@ -115,21 +115,11 @@ def test_nothing_is_kept_of_what_is_done(predictor: Predictor) -> None:
     worker.stop()
 
 
-def test_stopping_does_not_wait_for_ever(predictor: Predictor) -> None:
-    worker, free = Worker(predictor, 32), threading.Event()
-    worker.do(free.wait)
-    worker.stop(0.1)
-    assert worker.at_work
-    free.set()
-    worker.stop()
-    assert not worker.at_work
-
-
 def test_stopping_finishes_what_waits(recording: Recording, predictor: Predictor) -> None:
     worker = Worker(recording, 32)  # type: ignore[arg-type]
     free = threading.Event()
     worker.do(free.wait)
-    waiting = worker.ask(predictor.question("answer", "what ?", (predictor.look(png(1)),)))
+    waiting = worker.ask(predictor.question("answer", "what ?", (predictor.scene(png(1)),)))
     threading.Timer(0.05, free.set).start()
     worker.stop()
     assert waiting.done() and waiting.result().text == "what ?"
@@ -148,7 +138,7 @@ def test_questions_and_steps_take_turns(recording: Recording, predictor: Predict
             done.append(f"{name}{number}")
             yield number
 
-    question = predictor.question("answer", "what ?", (predictor.look(png(1)),))
+    question = predictor.question("answer", "what ?", (predictor.scene(png(1)),))
     works = [worker.run(steps(name)) for name in "ab"]  # type: ignore[arg-type]
     futures = [worker.ask(question) for _ in range(5)]
     free.set()

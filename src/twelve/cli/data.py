@@ -26,10 +26,10 @@ def make_microworld(
 
     from twelve.microworld.make import make_microworld as make
     from twelve.microworld.make import oracle_scores, summary
-    from twelve.microworld.world import Sizes
+    from twelve.microworld.world import WorldSizes
 
     console = Console()
-    tallies = make(out, seed, Sizes().scaled(scale), console=console)
+    tallies = make(out, seed, WorldSizes().scaled(scale), console=console)
     console.print(summary(tallies, oracle_scores(out) if oracle else None))
 
 

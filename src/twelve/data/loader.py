@@ -30,8 +30,8 @@ BUCKET = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """Which examples make a batch, which part of it this process takes, and the seed of what the collator draws."""
+class Selection:
+    """Which examples make a batch, which part of it this process takes, and the collator's random seed."""
 
     rows: tuple[int, ...]
     part: slice
@@ -66,35 +66,35 @@ def watched() -> Iterator[None]:
 
 
 class _Batches(Dataset[Batch | TwelveError]):
-    """Maps a draw to its batch, or to the error about it, which a worker could only pass on as a traceback."""
+    """Maps a selection to its batch, or to its error, which a worker could only pass on as a traceback."""
 
     def __init__(self, examples: Sequence[Example], collator: Collator) -> None:
         self.examples, self.collator = examples, collator
 
-    def __getitem__(self, draw: Draw) -> Batch | TwelveError:
+    def __getitem__(self, selection: Selection) -> Batch | TwelveError:
         try:
-            examples = [self.examples[row] for row in draw.rows]
-            return self.collator(examples, np.random.default_rng(draw.seed), draw.part)
+            examples = [self.examples[row] for row in selection.rows]
+            return self.collator(examples, np.random.default_rng(selection.seed), selection.part)
         except TwelveError as error:
             return error
 
 
-class _Order(Sampler[Draw]):
-    """Endless draws, starting at a position of the stream."""
+class _Order(Sampler[Selection]):
+    """Endless selections, from a position of the task's batches on."""
 
-    def __init__(self, stream: Stream, epoch: int, number: int) -> None:
-        self.stream, self.epoch, self.number = stream, epoch, number
+    def __init__(self, batches: TaskBatches, epoch: int, number: int) -> None:
+        self.batches, self.epoch, self.number = batches, epoch, number
 
-    def __iter__(self) -> Iterator[Draw]:
-        epoch, number, stream = self.epoch, self.number, self.stream
+    def __iter__(self) -> Iterator[Selection]:
+        epoch, number, batches = self.epoch, self.number, self.batches
         while True:
-            for rows in stream.order(epoch)[number:]:
-                yield Draw(tuple(int(row) for row in rows), stream.part, (stream.seed, epoch, number, 0))
+            for rows in batches.order(epoch)[number:]:
+                yield Selection(tuple(int(row) for row in rows), batches.part, (batches.seed, epoch, number, 0))
                 number += 1
             epoch, number = epoch + 1, 0
 
 
-class Stream:
+class TaskBatches:
     """One task's endless training batches.
 
     Args:

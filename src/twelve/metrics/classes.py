@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ClassScores:
     """Accuracies in 0..1; ``per_class`` covers the examples labelled with that class and omits classes without any.
 
     Attributes:
@@ -21,7 +21,7 @@ class Scores:
     correct: Sequence[bool]
 
 
-def evaluate(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> Scores:
+def evaluate(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> ClassScores:
     """Compare predicted class names with the labels (at least one); ``classes`` sets the order of ``per_class``."""
     correct = [label == prediction for label, prediction in zip(labels, predictions, strict=True)]
     per_class, counts = {}, {}
@@ -29,4 +29,4 @@ def evaluate(labels: Sequence[str], predictions: Sequence[str], classes: Sequenc
         among = [right for label, right in zip(labels, correct, strict=True) if label == name]
         if among:
             per_class[name], counts[name] = sum(among) / len(among), len(among)
-    return Scores(sum(correct) / len(correct), per_class, counts, correct)
+    return ClassScores(sum(correct) / len(correct), per_class, counts, correct)

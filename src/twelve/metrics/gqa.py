@@ -32,7 +32,7 @@ Attention = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class GQAQuestion:
     """The facts about a question that the metrics need.
 
     Attributes:
@@ -60,7 +60,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class GQAScores:
     """Percentages, except ``distribution``, a distance (lower is better). None where nothing could be measured.
 
     Attributes:
@@ -90,7 +90,7 @@ def count_steps(program: Sequence[tuple[str, str]]) -> int:
 
 
 def evaluate(
-    questions: Mapping[str, Question],
+    questions: Mapping[str, GQAQuestion],
     texts: Mapping[str, str],
     predictions: Mapping[str, str],
     *,
@@ -98,7 +98,7 @@ def evaluate(
     choices: Mapping[str, Choices] | None = None,
     regions: Mapping[str, Sequence[Region]] | None = None,
     attentions: Mapping[str, Attention] | None = None,
-) -> Scores:
+) -> GQAScores:
     """Compute the official metrics.
 
     Args:
@@ -127,7 +127,7 @@ def evaluate(
     if regions is not None and attentions is not None:
         found = [grounding_score(_of(regions, k, "regions"), _of(attentions, k, "attention")) for k in balanced]
         grounding = _per_cent(found)
-    return Scores(
+    return GQAScores(
         accuracy=_per_cent(list(correct.values())),
         open=by_answer.get("open", (None, 0))[0],
         binary=by_answer.get("binary", (None, 0))[0],
@@ -164,12 +164,12 @@ def _shares(names: Mapping[str, Name], correct: Mapping[str, bool]) -> dict[Name
     return {name: (_per_cent(groups[name]), len(groups[name])) for name in sorted(groups)}
 
 
-def _among(answer: str, possible: Sequence[str], question: Question) -> bool:
+def _among(answer: str, possible: Sequence[str], question: GQAQuestion) -> bool:
     return answer in (_COMMON_ANSWERS if _COMMON in question.detailed else possible)
 
 
 def _consistency(
-    questions: Mapping[str, Question],
+    questions: Mapping[str, GQAQuestion],
     predictions: Mapping[str, str],
     correct: Mapping[str, bool],
     entailed: Mapping[str, Sequence[str]],
@@ -184,7 +184,7 @@ def _consistency(
     return _per_cent(shares) if shares else None
 
 
-def _distribution(questions: Mapping[str, Question], predictions: Mapping[str, str]) -> float | None:
+def _distribution(questions: Mapping[str, GQAQuestion], predictions: Mapping[str, str]) -> float | None:
     """Distance between the frequencies of predicted and correct answers: chi squared within each group, averaged by
     group size, over 100. Answers that are never correct in a group are ignored."""
     right: dict[str, Counter[str]] = {}

@@ -37,7 +37,7 @@ class Phrase:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class GroundingScores:
     """Shares in 0..1.
 
     Attributes:
@@ -53,7 +53,7 @@ class Scores:
     correct: Sequence[bool]
 
 
-def evaluate(phrases: Sequence[Phrase], ranked: Sequence[Sequence[Box]], protocol: str = UNION) -> Scores:
+def evaluate(phrases: Sequence[Phrase], ranked: Sequence[Sequence[Box]], protocol: str = UNION) -> GroundingScores:
     """Recall over at least one phrase; ``ranked`` lists the predicted boxes of each, best first, and may be empty."""
     right = _RIGHT[protocol]
     places = [
@@ -72,7 +72,7 @@ def evaluate(phrases: Sequence[Phrase], ranked: Sequence[Sequence[Box]], protoco
         among = [hit for hit, phrase in zip(correct, phrases, strict=True) if name in phrase.types]
         if among:
             by_type[name], counts[name] = sum(among) / len(among), len(among)
-    return Scores(recall, by_type, counts, correct)
+    return GroundingScores(recall, by_type, counts, correct)
 
 
 def union(boxes: Sequence[Box]) -> tuple[float, float, float, float]:

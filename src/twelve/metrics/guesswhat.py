@@ -27,7 +27,7 @@ class Game:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class GuessWhatScores:
     """``error`` in 0..1 over the games that count; ``correct`` in the same order."""
 
     error: float
@@ -39,7 +39,7 @@ def counts(status: str) -> bool:
     return status == SUCCESS
 
 
-def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: int | None = None) -> Scores:
+def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: int | None = None) -> GuessWhatScores:
     """Official metric: the share of successful games in which the wrong object was selected.
 
     Args:
@@ -56,7 +56,7 @@ def evaluate(games: Sequence[Game], *, every_status: bool = False, batch_size: i
     size = batch_size or len(correct)
     batches = [correct[start : start + size] for start in range(0, len(correct), size)]
     errors = [1 - sum(batch) / len(batch) for batch in batches]
-    return Scores(sum(errors) / len(errors), correct)
+    return GuessWhatScores(sum(errors) / len(errors), correct)
 
 
 def read_results(path: Path) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from twelve.formats.records import check_regular, unreadable
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class NLVR2Scores:
     """Shares in 0..1. ``consistency``: sentences judged correctly for every image pair they occur with."""
 
     accuracy: float
@@ -26,7 +26,7 @@ def sentence_key(identifier: str) -> str:
     return f"{split}-{images}--{sentence}"
 
 
-def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Scores:
+def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> NLVR2Scores:
     """Official metric over all identifiers of ``labels``.
 
     Case does not matter; words other than true and false are wrong; predictions for unknown identifiers are ignored.
@@ -47,16 +47,16 @@ def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> Score
     for identifier, right in correct.items():
         key = sentence_key(identifier)
         sentences[key] = sentences.get(key, True) and right
-    return Scores(_share(correct.values()), _share(sentences.values()), correct)
+    return NLVR2Scores(_share(correct.values()), _share(sentences.values()), correct)
 
 
-def accuracy_among(scores: Scores, identifiers: Collection[str]) -> float:
+def accuracy_among(scores: NLVR2Scores, identifiers: Collection[str]) -> float:
     """Accuracy in 0..1 over a subset of the examples, such as a balanced file or a category."""
     return _share([scores.correct[identifier] for identifier in identifiers])
 
 
 def by_category(
-    scores: Scores, sentences: Mapping[str, str], categories: Mapping[str, Sequence[str]]
+    scores: NLVR2Scores, sentences: Mapping[str, str], categories: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[float, int]]:
     """Category -> (accuracy in 0..1, number of examples), sorted by name.
 

@@ -24,7 +24,7 @@ REMEDY = (
     "with a number for every choice (the highest is chosen); answers or reasons alone will do"
 )
 
-Scores = Mapping[str, float]
+ChoiceScores = Mapping[str, float]
 """Column -> score, for one question."""
 
 
@@ -43,7 +43,7 @@ class Right:
         return [a and r for a, r in zip(self.answers, self.reasons, strict=True)]
 
 
-def evaluate(labels: Mapping[str, tuple[int, int]], predicted: Mapping[str, Scores], path: Path) -> Right:
+def evaluate(labels: Mapping[str, tuple[int, int]], predicted: Mapping[str, ChoiceScores], path: Path) -> Right:
     """Official metric.
 
     Args:
@@ -68,7 +68,9 @@ def evaluate(labels: Mapping[str, tuple[int, int]], predicted: Mapping[str, Scor
     )
 
 
-def _chosen(predicted: Mapping[str, Scores], columns: Mapping[str, Sequence[str]], path: Path) -> dict[str, int] | None:
+def _chosen(
+    predicted: Mapping[str, ChoiceScores], columns: Mapping[str, Sequence[str]], path: Path
+) -> dict[str, int] | None:
     """annot_id -> choice with the highest score (the first one wins ties); None if no question has scores."""
     found: dict[str, int] = {}
     lacking = ""

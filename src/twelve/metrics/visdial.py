@@ -24,7 +24,7 @@ RESULT = '{"image_id": 185565, "round_id": 1, "ranks": [rank of every option: 1 
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class VisDialScores:
     """Scores of a ranking.
 
     Attributes:
@@ -41,7 +41,7 @@ class Scores:
     ndcg: float | None
 
 
-def evaluate(ranks: NDArray[np.int64], right: Sequence[int], relevance: Mapping[int, Sequence[float]]) -> Scores:
+def evaluate(ranks: NDArray[np.int64], right: Sequence[int], relevance: Mapping[int, Sequence[float]]) -> VisDialScores:
     """Official metrics.
 
     Args:
@@ -51,7 +51,7 @@ def evaluate(ranks: NDArray[np.int64], right: Sequence[int], relevance: Mapping[
     """
     places = ranks[np.arange(len(ranks)), np.asarray(right, dtype=np.int64)]
     gains = [gain(ranks[row], values) for row, values in relevance.items()]
-    return Scores(
+    return VisDialScores(
         places,
         {most: float(np.mean(places <= most)) for most in RECALLS},
         float(places.mean()),

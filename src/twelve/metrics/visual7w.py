@@ -13,14 +13,14 @@ from twelve.formats.results import by_id, written_like
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class Visual7WScores:
     """``accuracy`` in 0..1 over the answered questions; ``correct`` in the same order."""
 
     accuracy: float
     correct: Sequence[bool]
 
 
-def evaluate(answers: Mapping[str, object], predictions: Mapping[str, object]) -> Scores:
+def evaluate(answers: Mapping[str, object], predictions: Mapping[str, object]) -> Visual7WScores:
     """Official metric: accuracy over the answered questions only, ignoring case.
 
     Args:
@@ -38,7 +38,7 @@ def evaluate(answers: Mapping[str, object], predictions: Mapping[str, object]) -
                 "this prediction belongs to no question", record=key, remedy="predict the split that is measured"
             )
     correct = [str(choice).lower() == str(answers[key]).lower() for key, choice in predictions.items()]
-    return Scores(sum(correct) / len(correct), correct)
+    return Visual7WScores(sum(correct) / len(correct), correct)
 
 
 RESULT = '{"question": "Which cup is full?", "qa_id": 501, "candidates": [{"answer": 9001}]}, in one JSON list'

@@ -79,7 +79,7 @@ def accuracy(answers: Sequence[str], prediction: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class VQAQuestion:
     """The answers and the two types of a question, as the official accuracy needs them."""
 
     answers: tuple[str, ...]
@@ -97,7 +97,7 @@ class VQAScores:
     per_question: Mapping[str, float]
 
 
-def evaluate(questions: Mapping[str, Question], predictions: Mapping[str, str], decimals: int = 2) -> VQAScores:
+def evaluate(questions: Mapping[str, VQAQuestion], predictions: Mapping[str, str], decimals: int = 2) -> VQAScores:
     """Compute the official metrics.
 
     Args:

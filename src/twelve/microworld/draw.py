@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from twelve.io.files import write_error
-from twelve.microworld.scene import COLOURS, Scene, Thing
+from twelve.microworld.scene import COLOURS, Thing, WorldScene
 from twelve.microworld.shapes import SHAPES, Part
 from twelve.microworld.world import World, WorldImage
 from twelve.progress import Track
@@ -46,7 +46,7 @@ DARKENED = frozenset({"yellow", "white"})
 _WARM = np.array([1.05, 1.0, 0.88], dtype=np.float32)
 
 
-def draw(scene: Scene, *, seed: int, style: Style = "photo") -> Image.Image:
+def draw(scene: WorldScene, *, seed: int, style: Style = "photo") -> Image.Image:
     """Draw a scene as RGB image of ``scene.width`` x ``scene.height`` pixels.
 
     Args:
@@ -60,7 +60,7 @@ def draw(scene: Scene, *, seed: int, style: Style = "photo") -> Image.Image:
     return Image.fromarray(_finished(image, rng, style))
 
 
-def _ground(scene: Scene, rng: np.random.Generator, style: Style) -> NDArray[np.uint8]:
+def _ground(scene: WorldScene, rng: np.random.Generator, style: Style) -> NDArray[np.uint8]:
     """(H, W, 3) empty ground."""
     width, height = scene.width, scene.height
     blotches = _noise(rng, width, height, 20, 20)
@@ -229,7 +229,7 @@ def write_images(world: World, folder: Path, workers: int | None = None) -> int:
     return len(images)
 
 
-_Job: TypeAlias = tuple[Scene, int, Path]
+_Job: TypeAlias = tuple[WorldScene, int, Path]
 
 
 def _mapped(work: Callable[[_Job], int], jobs: Sequence[_Job], workers: int) -> Iterator[int]:

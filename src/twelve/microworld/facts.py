@@ -15,7 +15,7 @@ from twelve.microworld.meaning import fitting
 from twelve.microworld.programs import GROUND, Program, Step, Undefined, answer, join, relate, select, then, value_of
 from twelve.microworld.questions import Fact, Facts, Slots
 from twelve.microworld.relations import RELATIONS, has, place, related
-from twelve.microworld.scene import COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Scene, Thing
+from twelve.microworld.scene import COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Thing, WorldScene
 
 VALUES: Mapping[str, Sequence[str]] = {
     "name": tuple(KINDS),
@@ -45,7 +45,7 @@ _REDUNDANT = 0.25
 
 
 def refer(
-    scene: Scene, thing: Thing, random: Random, hide: str = "", among: Sequence[Thing] | None = None
+    scene: WorldScene, thing: Thing, random: Random, hide: str = "", among: Sequence[Thing] | None = None
 ) -> Description | None:
     """A description that fits only this thing (of ``among``), of minimal length or slightly longer.
 
@@ -75,7 +75,7 @@ def _shuffled(things: Sequence[Thing], random: Random) -> list[Thing]:
     return random.sample(things, len(things))
 
 
-def _known(scene: Scene, thing: Thing, attribute: str) -> str | None:
+def _known(scene: WorldScene, thing: Thing, attribute: str) -> str | None:
     try:
         return value_of(scene, thing, attribute)
     except Undefined:
@@ -85,7 +85,7 @@ def _known(scene: Scene, thing: Thing, attribute: str) -> str | None:
 def attribute(name: str) -> Facts:
     """An attribute of a thing, such as colour, kind or place. Slots: thing."""
 
-    def facts(scene: Scene, random: Random) -> Iterator[Fact]:
+    def facts(scene: WorldScene, random: Random) -> Iterator[Fact]:
         for thing in _shuffled(scene.things, random):
             value, said = _known(scene, thing, name), refer(scene, thing, random, name)
             if value is not None and said is not None:
@@ -97,7 +97,7 @@ def attribute(name: str) -> Facts:
 def verify(name: str) -> Facts:
     """Whether a thing has an attribute value. Slots: thing, value."""
 
-    def facts(scene: Scene, random: Random) -> Iterator[Fact]:
+    def facts(scene: WorldScene, random: Random) -> Iterator[Fact]:
         for thing in _shuffled(scene.things, random):
             value, said = _known(scene, thing, name), refer(scene, thing, random, name)
             if value is None or said is None:
@@ -113,7 +113,7 @@ def verify(name: str) -> Facts:
 def choose(name: str) -> Facts:
     """Which of two values a thing has. Slots: thing, one, two."""
 
-    def facts(scene: Scene, random: Random) -> Iterator[Fact]:
+    def facts(scene: WorldScene, random: Random) -> Iterator[Fact]:
         for thing in _shuffled(scene.things, random):
             value, said = _known(scene, thing, name), refer(scene, thing, random, name)
             if value is not None and said is not None:
@@ -125,7 +125,7 @@ def choose(name: str) -> Facts:
     return facts
 
 
-def _some(scene: Scene, random: Random) -> Iterator[Description]:
+def _some(scene: WorldScene, random: Random) -> Iterator[Description]:
     """Descriptions with one or two attributes, of things that are present, nearly present or absent."""
     while True:
         thing = random.choice(scene.things)
@@ -149,7 +149,7 @@ def sort_of(description: Description) -> str:
     return " ".join([*named, kind])
 
 
-def exist(scene: Scene, random: Random) -> Iterator[Fact]:
+def exist(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """Whether a thing exists. Slots: thing."""
     for said in _some(scene, random):
         program = then(select(said), "exist", "?")
@@ -159,7 +159,7 @@ def exist(scene: Scene, random: Random) -> Iterator[Fact]:
 def exist_two(operation: str) -> Facts:
     """Whether both ("and") or either ("or") of two things exist. Slots: thing, thing2."""
 
-    def facts(scene: Scene, random: Random) -> Iterator[Fact]:
+    def facts(scene: WorldScene, random: Random) -> Iterator[Fact]:
         descriptions = _some(scene, random)
         while True:
             one, two = next(descriptions), next(descriptions)
@@ -171,7 +171,7 @@ def exist_two(operation: str) -> Facts:
     return facts
 
 
-def count(scene: Scene, random: Random) -> Iterator[Fact]:
+def count(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """How many things there are. Slots: thing (in the plural)."""
     while True:
         thing = random.choice(scene.things)
@@ -195,7 +195,7 @@ def count(scene: Scene, random: Random) -> Iterator[Fact]:
             yield Fact({"thing": said}, program, number, sort_of(said))
 
 
-def more(scene: Scene, random: Random) -> Iterator[Fact]:
+def more(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """Whether there are more of one sort than of another (never equally many). Slots: thing, thing2."""
     while True:
         name = random.choice(("noun", "color", "size", "pattern"))
@@ -208,7 +208,9 @@ def more(scene: Scene, random: Random) -> Iterator[Fact]:
             yield Fact({"thing": one, "thing2": two}, program, answer(program, scene), name)
 
 
-def _pairs(scene: Scene, random: Random, hide: str = "") -> Iterator[tuple[Thing, Thing, Description, Description]]:
+def _pairs(
+    scene: WorldScene, random: Random, hide: str = ""
+) -> Iterator[tuple[Thing, Thing, Description, Description]]:
     """Pairs of things with unambiguous phrases."""
     for _ in range(12):
         one, two = random.sample(scene.things, 2)
@@ -217,7 +219,7 @@ def _pairs(scene: Scene, random: Random, hide: str = "") -> Iterator[tuple[Thing
             yield one, two, said, said2
 
 
-def relation(scene: Scene, random: Random) -> Iterator[Fact]:
+def relation(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """Whether a relation or its opposite holds between two things. Slots: thing, relation, thing2."""
     for one, two, said, said2 in _pairs(scene, random):
         name = random.choice(("in front of", "behind") if random.random() < 0.2 else tuple(OPPOSITE)[:4])
@@ -228,7 +230,7 @@ def relation(scene: Scene, random: Random) -> Iterator[Fact]:
             yield Fact(slots, program, "yes" if holds else "no", name)
 
 
-def choose_relation(scene: Scene, random: Random) -> Iterator[Fact]:
+def choose_relation(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """On which side of another thing a thing lies. Slots: thing, one, two (relations), thing2."""
     for first, second, said, said2 in _pairs(scene, random):
         one, two = random.sample(random.choice((("left of", "right of"), ("above", "below"))), 2)
@@ -244,7 +246,7 @@ def related_attribute(name: str) -> Facts:
     ``hint`` describes the queried thing as far as necessary ("thing", "red thing", "car").
     """
 
-    def facts(scene: Scene, random: Random) -> Iterator[Fact]:
+    def facts(scene: WorldScene, random: Random) -> Iterator[Fact]:
         for thing in _shuffled(scene.things, random):
             to = refer(scene, thing, random)
             for relation_name in random.sample(tuple(RELATIONS), len(RELATIONS)):
@@ -260,7 +262,7 @@ def related_attribute(name: str) -> Facts:
     return facts
 
 
-def _hint(scene: Scene, thing: Thing, random: Random, name: str, among: Sequence[Thing]) -> Description | None:
+def _hint(scene: WorldScene, thing: Thing, random: Random, name: str, among: Sequence[Thing]) -> Description | None:
     if len(among) == 1 and random.random() < 0.5:
         return Description()
     return refer(scene, thing, random, name, among)
@@ -269,7 +271,7 @@ def _hint(scene: Scene, thing: Thing, random: Random, name: str, among: Sequence
 def same(name: str, operation: str = "same") -> Facts:
     """Whether two things have the same (or different) attribute values. Slots: thing, thing2."""
 
-    def facts(scene: Scene, random: Random) -> Iterator[Fact]:
+    def facts(scene: WorldScene, random: Random) -> Iterator[Fact]:
         for _, _, said, said2 in _pairs(scene, random, name):
             program = join(select(said), select(said2), f"{operation} {name}")
             yield Fact({"thing": said, "thing2": said2}, program, answer(program, scene))
@@ -277,7 +279,7 @@ def same(name: str, operation: str = "same") -> Facts:
     return facts
 
 
-def larger(scene: Scene, random: Random) -> Iterator[Fact]:
+def larger(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """Which of two things is larger. Slots: thing, thing2."""
     for one, two, said, said2 in _pairs(scene, random, "size"):
         if one.size != two.size and one.kind != two.kind:
@@ -285,7 +287,7 @@ def larger(scene: Scene, random: Random) -> Iterator[Fact]:
             yield Fact({"thing": said, "thing2": said2}, program, answer(program, scene))
 
 
-def at_place(scene: Scene, random: Random) -> Iterator[Fact]:
+def at_place(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """The kind of the only (red, striped, ...) thing in a third of the image. Slots: hint, place."""
     for thing in _shuffled(scene.things, random):
         where = place(scene, thing)
@@ -297,12 +299,12 @@ def at_place(scene: Scene, random: Random) -> Iterator[Fact]:
                 yield Fact({"hint": hint, "place": where}, program, thing.kind)
 
 
-def ground(scene: Scene, random: Random) -> Iterator[Fact]:
+def ground(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """What the ground is. No slots."""
     yield Fact({}, (Step("select", GROUND), Step("query", "ground", (0,))), scene.ground)
 
 
-def verify_ground(scene: Scene, random: Random) -> Iterator[Fact]:
+def verify_ground(scene: WorldScene, random: Random) -> Iterator[Fact]:
     """Whether the ground has a value. Slots: value."""
     wrong = random.choice([other for other in GROUNDS if other != scene.ground])
     for asked in random.sample((scene.ground, wrong), 2):

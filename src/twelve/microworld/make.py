@@ -22,7 +22,7 @@ from twelve.formats.data_root import DRAWN
 from twelve.io import json_file
 from twelve.io.files import check_folder, replacing
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import Sizes, World, make_world
+from twelve.microworld.world import World, WorldSizes, make_world
 from twelve.microworld.writers import captions, gqa, guesswhat, nlvr2, refer, snli_ve, visual7w, visual_genome, vqa
 from twelve.progress import tell
 
@@ -53,7 +53,9 @@ WRITERS: Mapping[str, Writer] = {
 """Task -> writer of its dataset."""
 
 
-def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: Console | None = None) -> list[Tally]:
+def make_microworld(
+    out: Path, seed: int, sizes: WorldSizes | None = None, console: Console | None = None
+) -> list[Tally]:
     """Make the world of a seed in the folder ``out``; if that fails, nothing is left behind.
 
     The same seed and sizes give the same bytes. A folder that already contains this world is left unchanged.
@@ -65,7 +67,7 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
         DataError: the folder contains something else.
         TwelveError: the disk is full, or the folder is not writable.
     """
-    sizes = sizes or Sizes()
+    sizes = sizes or WorldSizes()
     identity = {"seed": seed, "sizes": _plain(asdict(sizes)), "version": VERSION}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         tallies = _existing(out, identity)
@@ -91,11 +93,11 @@ def make_microworld(out: Path, seed: int, sizes: Sizes | None = None, console: C
     return tallies
 
 
-def _scale(sizes: Sizes) -> float | None:
+def _scale(sizes: WorldSizes) -> float | None:
     """The --scale that gives these sizes; None if none does."""
-    exact = sizes.coco_train2014[0] / Sizes().coco_train2014[0]
+    exact = sizes.coco_train2014[0] / WorldSizes().coco_train2014[0]
     scales = (float(f"{exact:.{digits}g}") for digits in range(1, 7))
-    return next((scale for scale in scales if scale > 0 and Sizes().scaled(scale) == sizes), None)
+    return next((scale for scale in scales if scale > 0 and WorldSizes().scaled(scale) == sizes), None)
 
 
 def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRITERS) -> list[Tally]:

@@ -20,41 +20,41 @@ from twelve.microworld.language import (
     pick,
 )
 from twelve.microworld.relations import RELATIONS, level, place
-from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Scene, Thing
+from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Thing, WorldScene
 
 ATTRIBUTES = ("colour", "size", "pattern")
 
 
-def fitting(scene: Scene, description: Description) -> list[Thing]:
+def fitting(scene: WorldScene, description: Description) -> list[Thing]:
     """The things that a description fits."""
     return [thing for thing in scene.things if description.fits(thing)]
 
 
-def the(scene: Scene, description: Description) -> Thing | None:
+def the(scene: WorldScene, description: Description) -> Thing | None:
     """The referent of "the ..."; None unless exactly one thing fits."""
     found = fitting(scene, description)
     return found[0] if len(found) == 1 else None
 
 
-def stand(scene: Scene, things: Sequence[Thing], relation: str, other: Description) -> list[Thing]:
+def stand(scene: WorldScene, things: Sequence[Thing], relation: str, other: Description) -> list[Thing]:
     """``things`` in ``relation`` to at least one (other) thing that fits ``other``."""
     others, holds = fitting(scene, other), RELATIONS[relation]
     return [thing for thing in things if any(holds(scene, thing, to) for to in others if to is not thing)]
 
 
-def reached(scene: Scene, things: Sequence[Thing], inverse: str, other: Description) -> list[Thing]:
+def reached(scene: WorldScene, things: Sequence[Thing], inverse: str, other: Description) -> list[Thing]:
     """``things`` to which at least one (other) thing that fits ``other`` stands in relation ``inverse``."""
     others, holds = fitting(scene, other), RELATIONS[inverse]
     return [thing for thing in things if any(holds(scene, one, thing) for one in others if one is not thing)]
 
 
-def extreme(scene: Scene, things: Sequence[Thing], superlative: str) -> list[Thing]:
+def extreme(scene: WorldScene, things: Sequence[Thing], superlative: str) -> list[Thing]:
     """The referent of the superlative among ``things``; empty if two are too close."""
     holds = RELATIONS[EXTREMES[superlative]]
     return [thing for thing in things if all(holds(scene, thing, other) for other in things if other is not thing)]
 
 
-def nth(scene: Scene, things: Sequence[Thing], ordinal: int, side: str) -> list[Thing]:
+def nth(scene: WorldScene, things: Sequence[Thing], ordinal: int, side: str) -> list[Thing]:
     """The ``ordinal``-th (from 1) of ``things`` from the left or right; empty if two are too close."""
     holds = RELATIONS[f"{side} of"]
     found = [
@@ -65,12 +65,12 @@ def nth(scene: Scene, things: Sequence[Thing], ordinal: int, side: str) -> list[
     return [thing for thing in found if sum(holds(scene, other, thing) for other in things) == ordinal - 1]
 
 
-def at_side(scene: Scene, things: Sequence[Thing], side: str, *, strictly: bool = False) -> list[Thing]:
+def at_side(scene: WorldScene, things: Sequence[Thing], side: str, *, strictly: bool = False) -> list[Thing]:
     """``things`` on a side; unless ``strictly``, including those too near the border to tell."""
     return [thing for thing in things if place(scene, thing) in ((side,) if strictly else (side, None))]
 
 
-def at_level(scene: Scene, things: Sequence[Thing], height: str) -> list[Thing]:
+def at_level(scene: WorldScene, things: Sequence[Thing], height: str) -> list[Thing]:
     """``things`` at the top or bottom."""
     return [thing for thing in things if level(scene, thing) == height]
 
@@ -112,7 +112,7 @@ def invent(rng: np.random.Generator, least: int = 0, most: int = 2) -> Descripti
 def sample_slots(
     rng: np.random.Generator,
     wording: Wording[Any],
-    scene: Scene,
+    scene: WorldScene,
     target: Thing | None = None,
     **detail: Any,
 ) -> Slots | None:
@@ -147,7 +147,7 @@ def sample_slots(
 
 
 def _actors(
-    rng: np.random.Generator, wording: Wording[Any], scene: Scene, thing: Thing, found: dict[str, Any]
+    rng: np.random.Generator, wording: Wording[Any], scene: WorldScene, thing: Thing, found: dict[str, Any]
 ) -> Mapping[str, Thing] | None:
     """The things that a wording refers to; adds relations between them to ``found``."""
     actors = {"thing": thing}
@@ -173,14 +173,14 @@ def _actors(
     return actors
 
 
-def _holds(scene: Scene, slot: str, relation: str, one: Thing, other: Thing) -> bool:
+def _holds(scene: WorldScene, slot: str, relation: str, one: Thing, other: Thing) -> bool:
     if slot == "inverse":
         one, other = other, one
     return RELATIONS[relation](scene, one, other) != (slot == "unrelated")
 
 
 def _whereabouts(
-    rng: np.random.Generator, wording: Wording[Any], scene: Scene, actors: Mapping[str, Thing]
+    rng: np.random.Generator, wording: Wording[Any], scene: WorldScene, actors: Mapping[str, Thing]
 ) -> dict[str, Any]:
     """Sides, levels, ground, superlatives and hidden qualities for the wording's slots."""
     thing, other = actors["thing"], actors.get("thing2", actors["thing"])

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from twelve.microworld.language import ANYTHING, Description
 from twelve.microworld.relations import RELATIONS, level, place, related
-from twelve.microworld.scene import Scene, Thing
+from twelve.microworld.scene import Thing, WorldScene
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def relate(to: Program, relation: str, description: Description) -> Program:
     return program
 
 
-def answer(program: Program, scene: Scene) -> str:
+def answer(program: Program, scene: WorldScene) -> str:
     """The program's answer; raises Undefined if it has none."""
     result = trace(program, scene)[-1]
     if not isinstance(result, str):
@@ -83,7 +83,7 @@ def answer(program: Program, scene: Scene) -> str:
     return result
 
 
-def trace(program: Program, scene: Scene) -> list[Result]:
+def trace(program: Program, scene: WorldScene) -> list[Result]:
     """The result of every step; raises Undefined if the program has no answer."""
     results: list[Result] = []
     for step in program:
@@ -93,7 +93,7 @@ def trace(program: Program, scene: Scene) -> list[Result]:
     return results
 
 
-def value_of(scene: Scene, thing: Thing, attribute: str) -> str:
+def value_of(scene: WorldScene, thing: Thing, attribute: str) -> str:
     """A thing's attribute, by GQA's name; raises Undefined for a place near a border."""
     found = _VALUES[attribute](scene, thing)
     if found is None:
@@ -101,7 +101,7 @@ def value_of(scene: Scene, thing: Thing, attribute: str) -> str:
     return found
 
 
-_VALUES: Mapping[str, Callable[[Scene, Thing], str | None]] = {
+_VALUES: Mapping[str, Callable[[WorldScene, Thing], str | None]] = {
     "name": lambda scene, thing: thing.kind,
     "category": lambda scene, thing: thing.family,
     "color": lambda scene, thing: thing.colour,
@@ -111,7 +111,7 @@ _VALUES: Mapping[str, Callable[[Scene, Thing], str | None]] = {
     "vposition": level,
 }
 
-_Verb: TypeAlias = Callable[[Scene, str, str, Sequence[Result]], Result]
+_Verb: TypeAlias = Callable[[WorldScene, str, str, Sequence[Result]], Result]
 
 
 def _things(result: Result) -> list[Thing]:
@@ -137,24 +137,24 @@ def _yes(holds: bool) -> str:
     return "yes" if holds else "no"
 
 
-def _select(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+def _select(scene: WorldScene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
     return GROUND if argument == GROUND else _named(scene.things, argument)
 
 
-def _filter(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+def _filter(scene: WorldScene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
     return [thing for thing in _things(inputs[0]) if value_of(scene, thing, rest) == argument]
 
 
-def _relate(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+def _relate(scene: WorldScene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
     name, relation, _ = argument.split(",")
     return related(scene, relation, _the(inputs[0]), _named(scene.things, name))
 
 
-def _query(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+def _query(scene: WorldScene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
     return scene.ground if inputs[0] == GROUND else value_of(scene, _the(inputs[0]), argument)
 
 
-def _verify(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+def _verify(scene: WorldScene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
     if inputs[0] == GROUND:
         return _yes(scene.ground == argument)
     if rest != "rel":
@@ -163,7 +163,7 @@ def _verify(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) ->
     return _yes(RELATIONS[relation](scene, _the(inputs[0]), _the(inputs[1])))
 
 
-def _choose(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+def _choose(scene: WorldScene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
     if rest == "larger":
         large = [thing for thing in map(_the, inputs) if thing.size == "large"]
         return _the(large).kind
@@ -177,7 +177,7 @@ def _choose(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) ->
     return fits[0].removesuffix(" of")
 
 
-def _same(scene: Scene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
+def _same(scene: WorldScene, rest: str, argument: str, inputs: Sequence[Result]) -> Result:
     one, other = (value_of(scene, _the(result), rest) for result in inputs)
     return _yes(one == other)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from twelve.microworld.language import Description, article, sentence
 from twelve.microworld.programs import Program
-from twelve.microworld.scene import Scene
+from twelve.microworld.scene import WorldScene
 from twelve.microworld.world import World, WorldImage
 
 CONSIDERED = 7
@@ -50,7 +50,7 @@ class Fact:
     sort: str = ""
 
 
-Facts: TypeAlias = Callable[[Scene, Random], Iterator[Fact]]
+Facts: TypeAlias = Callable[[WorldScene, Random], Iterator[Fact]]
 """Generator of facts about a scene, in random order."""
 
 
@@ -81,7 +81,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class WorldQuestion:
     """A question about one scene.
 
     Attributes:
@@ -117,9 +117,9 @@ class Asker:
         self._weights = [form.weight for form in self.forms]
         self._asked: dict[tuple[str, str], Counter[str]] = {}
 
-    def ask(self, scene: Scene, count: int) -> list[Question]:
+    def ask(self, scene: WorldScene, count: int) -> list[WorldQuestion]:
         """Up to ``count`` different questions about a scene; fewer if it has too few facts."""
-        found: dict[Program, Question] = {}
+        found: dict[Program, WorldQuestion] = {}
         forms: Counter[str] = Counter()
         for _ in range(6 * count):
             form = self.random.choices(self.forms, self._weights)[0]
@@ -132,11 +132,11 @@ class Asker:
                     forms[form.name] += 1
         return list(found.values())
 
-    def _one(self, form: Form, scene: Scene, found: Mapping[Program, Question]) -> Question | None:
+    def _one(self, form: Form, scene: WorldScene, found: Mapping[Program, WorldQuestion]) -> WorldQuestion | None:
         facts = [fact for fact in islice(form.facts(scene, self.random), CONSIDERED) if fact.program not in found]
         return self.offer(form, min(facts, key=lambda fact: self._used(form, fact))) if facts else None
 
-    def offer(self, form: Form, fact: Fact, *, strictly: bool = False) -> Question | None:
+    def offer(self, form: Form, fact: Fact, *, strictly: bool = False) -> WorldQuestion | None:
         """The question about a fact; None if its answer has been right too often or its words are not allowed.
 
         Args:
@@ -148,12 +148,12 @@ class Asker:
         self._asked.setdefault((form.name, fact.sort), Counter())[fact.answer] += 1
         return self.say(form, fact)
 
-    def say(self, form: Form, fact: Fact) -> Question:
+    def say(self, form: Form, fact: Fact) -> WorldQuestion:
         """The question about a fact in one of the form's wordings, regardless of balance."""
         reserved = self.test and form.reserved and self.random.random() < RESERVED_SHARE
         wording = self.random.choice(form.reserved if reserved else form.wordings)
         text, spans = fill(wording, fact.slots)
-        return Question(text, form, fact, wording, spans)
+        return WorldQuestion(text, form, fact, wording, spans)
 
     def _used(self, form: Form, fact: Fact) -> float:
         counts = self._asked.get((form.name, fact.sort))

@@ -76,7 +76,7 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class WorldScene:
     """A ground and the things on it, back to front."""
 
     ground: str
@@ -85,7 +85,7 @@ class Scene:
     height: int = HEIGHT
 
 
-def sample_scene(rng: np.random.Generator, unseen: Iterable[tuple[str, str]] = ()) -> Scene:
+def sample_scene(rng: np.random.Generator, unseen: Iterable[tuple[str, str]] = ()) -> WorldScene:
     """Sample a scene.
 
     Args:
@@ -101,7 +101,7 @@ def sample_scene(rng: np.random.Generator, unseen: Iterable[tuple[str, str]] = (
                     things.append(thing)
                     break
         if len(things) >= FEWEST:
-            return Scene(str(rng.choice(GROUNDS)), tuple(things))
+            return WorldScene(str(rng.choice(GROUNDS)), tuple(things))
 
 
 def _thing(rng: np.random.Generator) -> Thing:

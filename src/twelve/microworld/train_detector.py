@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from twelve.io.files import replacing
 from twelve.microworld.draw import Style, draw
-from twelve.microworld.scene import COLOURS, HEIGHT, KINDS, PATTERNS, SIZES, WIDTH, Scene, sample_scene
+from twelve.microworld.scene import COLOURS, HEIGHT, KINDS, PATTERNS, SIZES, WIDTH, WorldScene, sample_scene
 from twelve.progress import Track
-from twelve.regions.detectors.feature_extractor import Prepared
+from twelve.regions.detectors.feature_extractor import PreparedImage
 from twelve.regions.detectors.shipped_detector import MOST, THRESHOLD, Detector, ShippedDetector, save
 from twelve.regions.extraction.pipeline import single_threaded
 
@@ -120,7 +120,7 @@ def _fit(detector: Detector, seed: int, steps: int) -> None:
     detector.eval()
 
 
-def scenes(seed: int, use: str) -> Iterator[tuple[Scene, np.ndarray]]:
+def scenes(seed: int, use: str) -> Iterator[tuple[WorldScene, np.ndarray]]:
     """Endless scenes from a separate random generator with images (H, W, 3) uint8, alternating both styles."""
     rng = np.random.default_rng([FIRST_SEED, seed, *use.encode()])
     styles: tuple[Style, ...] = ("photo", "painted")
@@ -130,13 +130,13 @@ def scenes(seed: int, use: str) -> Iterator[tuple[Scene, np.ndarray]]:
             yield scene, np.asarray(draw(scene, seed=int(rng.integers(2**32)), style=style))
 
 
-def batch(images: list[tuple[Scene, np.ndarray]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
+def batch(images: list[tuple[WorldScene, np.ndarray]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
     """(I, H, W, 3) uint8 pixels and the detection targets of each image."""
     pixels = torch.from_numpy(np.stack([image for _, image in images]))
     return pixels, [_target(scene) for scene, _ in images]
 
 
-def _target(scene: Scene) -> dict[str, Tensor]:
+def _target(scene: WorldScene) -> dict[str, Tensor]:
     kinds = list(KINDS)
     target = {
         "boxes": torch.tensor([thing.box for thing in scene.things]),
@@ -157,7 +157,7 @@ def measure(detector: Detector, *, seed: int = 0, count: int = 300) -> Quality:
     with Track("measuring the detector", count, "images") as bar:
         for _ in range(count):
             pixels, (target,) = batch([next(images)])
-            encoded = backbone.encode([Prepared(pixels[0], WIDTH, HEIGHT)])
+            encoded = backbone.encode([PreparedImage(pixels[0], WIDTH, HEIGHT)])
             (seen,) = backbone.detect(encoded, MOST, THRESHOLD)
             assert seen.class_ids is not None
             hits, right = _hits(seen.boxes, seen.class_ids + 1, target)

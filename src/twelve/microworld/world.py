@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from twelve.microworld.scene import COLOURS, KINDS, Scene, sample_scene
+from twelve.microworld.scene import COLOURS, KINDS, WorldScene, sample_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class WorldImage:
     key: str
     file: str
     part: str
-    scene: Scene
+    scene: WorldScene
     reserved: bool = False
     coco_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class WorldSizes:
     """Number of images in each part of a collection: (open to training, reserved). For vg, only those not in COCO."""
 
     coco_train2014: tuple[int, int] = (800, 160)
@@ -52,10 +52,10 @@ class Sizes:
     nlvr2_dev: tuple[int, int] = (0, 160)
     nlvr2_test1: tuple[int, int] = (0, 160)
 
-    def scaled(self, scale: float) -> Sizes:
+    def scaled(self, scale: float) -> WorldSizes:
         """Multiply the number of training images by ``scale``; test sets keep their size."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
-        return Sizes(**{name: (round(scale * there), reserved) for name, (there, reserved) in parts.items()})
+        return WorldSizes(**{name: (round(scale * there), reserved) for name, (there, reserved) in parts.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,15 @@ UNSEEN = 8
 """Number of (colour, kind) combinations that no training image shows."""
 
 
-def make_world(seed: int, sizes: Sizes | None = None) -> World:
+def make_world(seed: int, sizes: WorldSizes | None = None) -> World:
     """Sample every scene. The same seed and sizes give the same world."""
-    sizes = sizes or Sizes()
+    sizes = sizes or WorldSizes()
     rng = np.random.default_rng([seed, 0])
     combinations = [(colour, kind) for colour in COLOURS for kind in KINDS]
     chosen = rng.choice(len(combinations), UNSEEN, replace=False).tolist()
     unseen = frozenset(combinations[number] for number in chosen)
 
-    def scenes(counts: tuple[int, int]) -> list[tuple[Scene, bool]]:
+    def scenes(counts: tuple[int, int]) -> list[tuple[WorldScene, bool]]:
         there = [(sample_scene(rng, unseen), False) for _ in range(counts[0])]
         return there + [(sample_scene(rng), True) for _ in range(counts[1])]
 
@@ -111,10 +111,10 @@ def make_world(seed: int, sizes: Sizes | None = None) -> World:
     )
 
 
-_Scenes = Callable[[tuple[int, int]], list[tuple[Scene, bool]]]
+_Scenes = Callable[[tuple[int, int]], list[tuple[WorldScene, bool]]]
 
 
-def _visual_genome(coco: Sequence[WorldImage], sizes: Sizes, scenes: _Scenes) -> list[WorldImage]:
+def _visual_genome(coco: Sequence[WorldImage], sizes: WorldSizes, scenes: _Scenes) -> list[WorldImage]:
     """Every second image of COCO's train2014 and val2014 under a new id, and images not in COCO. testdev images are
     COCO test2015's, with ids that start with n, as in GQA."""
     shared = [image for image in coco if image.part != "test2015"][::2]
@@ -131,7 +131,7 @@ def _visual_genome(coco: Sequence[WorldImage], sizes: Sizes, scenes: _Scenes) ->
     return found
 
 
-def _flickr(scenes: Sequence[tuple[Scene, bool]]) -> list[WorldImage]:
+def _flickr(scenes: Sequence[tuple[WorldScene, bool]]) -> list[WorldImage]:
     keys = [str(1_000_000_000 + 7_919 * number) for number in range(len(scenes))]
     return [
         WorldImage(key, f"flickr30k/{key}.jpg", "all", scene, reserved)
@@ -139,7 +139,7 @@ def _flickr(scenes: Sequence[tuple[Scene, bool]]) -> list[WorldImage]:
     ]
 
 
-def _pairs(sizes: Sizes, scenes: _Scenes) -> list[WorldImage]:
+def _pairs(sizes: WorldSizes, scenes: _Scenes) -> list[WorldImage]:
     found: list[WorldImage] = []
     for part in ("train", "dev", "test1"):
         pairs = getattr(sizes, f"nlvr2_{part}")

@@ -26,11 +26,11 @@ from twelve.regions.detectors.x152.anchors import cell_anchors
 from twelve.regions.detectors.x152.boxes import checked, original_objects
 from twelve.regions.detectors.x152.detector import X152, Encoded, scored
 from twelve.regions.detectors.x152.invented_weights import invented
-from twelve.regions.detectors.x152.network import Network
+from twelve.regions.detectors.x152.network import X152Network
 from twelve.regions.detectors.x152.pooling import LEVELS, levels_of, pool
 from twelve.regions.detectors.x152.preprocessing import batch, prepare
 from twelve.regions.detectors.x152.proposals import propose
-from twelve.regions.detectors.x152.sizes import Sizes
+from twelve.regions.detectors.x152.sizes import X152Sizes
 from twelve.regions.detectors.x152.weights import invent, original_name, shapes_of
 
 RELATIVE = 1e-4
@@ -87,9 +87,9 @@ def compare(path: Path, *, fold: bool = True) -> Iterator[tuple[str, list[Differ
                 track.advance()
 
 
-def _network(sizes: Sizes, salt: str, fold: bool) -> Network:
+def _network(sizes: X152Sizes, salt: str, fold: bool) -> X152Network:
     with torch.device("meta"):
-        network = Network(sizes)
+        network = X152Network(sizes)
     invent(network, salt)
     if fold:
         network.fold()
@@ -108,7 +108,7 @@ def _constants(goldens: Goldens) -> list[Difference]:
         found.append(_exact("level by size", levels_of(boxes), torch.tensor(goldens.level_mapper.level_index)))
     for model in sorted({case.model for case in goldens.cases.values()}):
         with torch.device("meta"):
-            shapes = shapes_of(Network(goldens.models[model].sizes))
+            shapes = shapes_of(X152Network(goldens.models[model].sizes))
         by_name = {original_name(name): shape for name, shape in shapes.items()}
         for name, values in goldens.weights.first(model).items():
             if name not in by_name:
@@ -131,7 +131,7 @@ class Comparison:
     records: Sequence[Detections]
 
     @classmethod
-    def of(cls, folder: Path, case: Case, arrays: Arrays, network: Network, sizes: Sizes) -> Comparison:
+    def of(cls, folder: Path, case: Case, arrays: Arrays, network: X152Network, sizes: X152Sizes) -> Comparison:
         """Run the detector on the images of a case."""
         detector = X152(network, sizes, legacy=True)
         images = [
@@ -238,7 +238,7 @@ class Comparison:
         return nearest if torch.equal(nearest.sort().values, plain) else plain
 
 
-def _head(network: Network, encoded: Encoded, arrays: Arrays) -> dict[str, Tensor]:
+def _head(network: X152Network, encoded: Encoded, arrays: Arrays) -> dict[str, Tensor]:
     """Stages of the box head on the recorded proposals."""
     boxes = [arrays[f"{i}/proposals"] for i in range(len(encoded.images))]
     pooled = pool(encoded.maps, boxes)

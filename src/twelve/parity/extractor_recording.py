@@ -24,7 +24,7 @@ from twelve.regions.detectors.x152.anchors import RATIOS, SIZES
 from twelve.regions.detectors.x152.preprocessing import MEAN, MULTIPLE
 from twelve.regions.detectors.x152.proposals import OVERLAP as PROPOSAL_OVERLAP
 from twelve.regions.detectors.x152.selection import OVERLAP as CLASS_OVERLAP
-from twelve.regions.detectors.x152.sizes import POOL, STRIDES, Sizes
+from twelve.regions.detectors.x152.sizes import POOL, STRIDES, X152Sizes
 
 JSON = "goldens.json"
 
@@ -73,8 +73,8 @@ class Model(Recorded):
     rpn_fpn_post_nms_top_n: PositiveInt
 
     @property
-    def sizes(self) -> Sizes:
-        return Sizes(
+    def sizes(self) -> X152Sizes:
+        return X152Sizes(
             blocks=self.blocks,
             stem=self.stem_out,
             width=self.res2_out,

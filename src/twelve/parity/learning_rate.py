@@ -39,7 +39,7 @@ class Case(Recorded):
     final_global_step: int
 
 
-class Recording(Recorded):
+class LearningRateRecord(Recorded):
     cases: list[Case]
 
 
@@ -47,7 +47,7 @@ def run(path: Path) -> list[Difference]:
     """Compare every case of a recording; ``path`` is the JSON file."""
     return [
         difference
-        for number, case in enumerate(read(path, Recording).cases)
+        for number, case in enumerate(read(path, LearningRateRecord).cases)
         for difference in _compare(f"case {number}", case, path)
     ]
 

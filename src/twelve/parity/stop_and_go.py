@@ -35,7 +35,7 @@ class Run(Recorded):
     reset_before_index: int | None = None
 
 
-class Recording(Recorded):
+class StopAndGoRecord(Recorded):
     params: Rules
     sequences: list[Run]
     reset: Run | None = None
@@ -47,7 +47,7 @@ def run(path: Path) -> list[Difference]:
     Raises:
         DataError: a key is missing, or a recorded mode is unknown.
     """
-    recording = read(path, Recording)
+    recording = read(path, StopAndGoRecord)
     runs = [*recording.sequences, *([recording.reset] if recording.reset else [])]
     worst: dict[str, Difference] = {}
     for number, sequence in enumerate(runs):

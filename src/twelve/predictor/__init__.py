@@ -1,7 +1,7 @@
 """Using a trained model: extract an image's regions once, then ask any number of questions.
 
 model = twelve.load("runs/real-sample")
-scene = model.look("photograph.jpg")
+scene = model.scene("photograph.jpg")
 scene.answer("what colour is the boat?")
 """
 

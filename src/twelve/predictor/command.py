@@ -165,7 +165,7 @@ def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcom
     scenes: list[Scene] = []
     for image in requests[0].images:
         try:
-            scenes.append(predictor.look(image))
+            scenes.append(predictor.scene(image))
         except RegionError as error:
             which = f"{image}: " if len(requests[0].images) > 1 else ""
             return [Outcome(request, None, which + error.problem) for request in requests]
@@ -267,7 +267,7 @@ def match(
             known = stored.get(image_key(image.name))
             try:
                 seen = image if store is None or known is None else store.get(known)
-                scenes.append(predictor.look(seen, name=str(image)))
+                scenes.append(predictor.scene(seen, name=str(image)))
             except RegionError as error:
                 failed[str(image)] = error.problem
             track.advance()

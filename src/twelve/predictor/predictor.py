@@ -130,7 +130,7 @@ class Predictor(Abilities):
         return found
 
     # --- images ---------------------------------------------------------------------------------------------
-    def look(self, image: ImageLike | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:
+    def scene(self, image: ImageLike | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:
         """Extract the regions of an image, once for any number of questions.
 
         Args:
@@ -207,7 +207,7 @@ class Predictor(Abilities):
             raise ConfigError("match takes no question", remedy="call match(images, captions)")
         several = tuple(texts_of(scenes))
         if not all(isinstance(scene, Scene) for scene in several):
-            raise ConfigError("expected scenes, found something else", remedy="open the images first: look(image)")
+            raise ConfigError("expected scenes, found something else", remedy="make them first: model.scene(image)")
         candidates = () if isinstance(boxes, list | tuple) and not boxes else corners(boxes)
         turns = turns_of(text) if method == "guess" else ()
         self.check(method, turns or text, task=task, boxes=candidates, threshold=threshold, images=len(several))
@@ -258,7 +258,7 @@ class Predictor(Abilities):
             explain: keep the attention to the LEFT image.
         """
         self.check("verify", statement, task=task)
-        scenes = [image if isinstance(image, Scene) else self.look(image) for image in (left, right)]
+        scenes = [image if isinstance(image, Scene) else self.scene(image) for image in (left, right)]
         result = self.ask([self.question("verify", statement, scenes, task=task)], explain=explain)[0]
         assert isinstance(result, Verified)
         return result
@@ -302,7 +302,7 @@ class Predictor(Abilities):
             raise ConfigError("nothing to match", remedy="give at least one image and one caption")
         for text in texts:
             self.check_words(text)
-        scenes = [image if isinstance(image, Scene) else self.look(image) for image in several]
+        scenes = [image if isinstance(image, Scene) else self.scene(image) for image in several]
         collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
         ids = [scene.id for scene in scenes]
         logits = yield from pair_tiles(self.model, collator, texts, ids, batch_size=pairs, threads=self.threads)

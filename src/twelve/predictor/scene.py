@@ -35,7 +35,7 @@ _NUMBERS = itertools.count()
 
 
 class Scene:
-    """An image with its regions; :meth:`Predictor.look` makes it.
+    """An image with its regions; :meth:`Predictor.scene` makes it.
 
     Attributes:
         name: its name in results (the file's name, if it came from a file).

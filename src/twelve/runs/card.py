@@ -42,7 +42,7 @@ _USE = """
 import twelve
 
 model = twelve.load("PATH OF THIS FOLDER")
-scene = model.look("{image}")
+scene = model.scene("{image}")
 print(scene.{call})
 ```
 """

@@ -35,10 +35,10 @@ def of_seed(config: RunConfig, seed: int, folder: Path, worlds: bool) -> RunConf
 def draw_world(config: RunConfig) -> None:
     """Draw the microworld of a configuration and extract its regions, unless they exist."""
     from twelve.microworld.make import make_microworld
-    from twelve.microworld.world import Sizes
+    from twelve.microworld.world import WorldSizes
     from twelve.regions.extraction.extract import COMPLETE, extract_root
 
-    make_microworld(Path(config.data), config.seed, Sizes().scaled(config.microworld.scale))
+    make_microworld(Path(config.data), config.seed, WorldSizes().scaled(config.microworld.scale))
     if not (config.regions_folder / COMPLETE).is_file():
         extract_root(Path(config.data), config.regions_folder)
 

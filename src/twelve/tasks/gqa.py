@@ -76,7 +76,7 @@ class GQA(GenomeTask):
         "challenge_balanced": (50_726, 1_590),
     }
 
-    fact_types: ClassVar[tuple[type, ...]] = (metric.Question, metric.Choices)
+    fact_types: ClassVar[tuple[type, ...]] = (metric.GQAQuestion, metric.Choices)
 
     def files(self, split: str) -> tuple[str, ...]:
         if split in _CUTS:

@@ -117,7 +117,7 @@ class GuessWhat(Task):
         )
 
 
-def _metrics(scores: metric.Scores) -> dict[str, float]:
+def _metrics(scores: metric.GuessWhatScores) -> dict[str, float]:
     return {"accuracy": 100 * (1 - scores.error), "error": 100 * scores.error}
 
 

@@ -100,7 +100,7 @@ class NLVR2(Task):
         return "".join(f"{example.id},{bool(value)}\n" for example, value in pairs)
 
 
-def _metrics(scores: metric.Scores) -> dict[str, float]:
+def _metrics(scores: metric.NLVR2Scores) -> dict[str, float]:
     return {"accuracy": 100 * scores.accuracy, "consistency": 100 * scores.consistency}
 
 
@@ -120,7 +120,7 @@ def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, 
 
 
 def _parts(
-    scores: metric.Scores, files: Mapping[Path, Sequence[str]], examples: Mapping[str, Example]
+    scores: metric.NLVR2Scores, files: Mapping[Path, Sequence[str]], examples: Mapping[str, Example]
 ) -> dict[str, tuple[float, int]]:
     """Name -> (accuracy in 0..1, number of examples) of each part that the other files name."""
     found: dict[str, tuple[float, int]] = {}

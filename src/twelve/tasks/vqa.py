@@ -103,7 +103,7 @@ class VQA(Task):
         """The truth is the annotation file; the question file can be added as a check."""
         content, questions = _truth(truth)
         facts = dict(annotations_of(content.records("annotations")))
-        asked = {key: metric.Question(*(fact[name] for name in _QUESTION)) for key, fact in facts.items()}
+        asked = {key: metric.VQAQuestion(*(fact[name] for name in _QUESTION)) for key, fact in facts.items()}
         differ = {str(record.integer("question_id")) for record in questions or ()} ^ asked.keys()
         if questions is not None and differ:
             problem = "questions and annotations are of different splits"
@@ -151,12 +151,12 @@ def _truth(paths: Sequence[Path]) -> tuple[Record, list[Record] | None]:
     return annotations, list(one(found, "questions", paths[0], _REMEDY).records("questions"))
 
 
-def _question(example: Example) -> metric.Question:
+def _question(example: Example) -> metric.VQAQuestion:
     if "answers" not in example.facts:
         raise DataError(
             "the answers to this question are not public", record=example.id, remedy="measure on another split"
         )
-    return metric.Question(*(example.facts[name] for name in _QUESTION))
+    return metric.VQAQuestion(*(example.facts[name] for name in _QUESTION))
 
 
 def read_questions(path: Path, source: str = "coco", split: str | None = None) -> Iterator[Example]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.data.batch import Collator
-from twelve.data.loader import Stream, watched
+from twelve.data.loader import TaskBatches, watched
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, TwelveError
 from twelve.io import files
@@ -133,7 +133,7 @@ class Trainer:
         self._losses: dict[str, list[float]] = {}  # since the last line of the log
         self._ready = 0.0  # when the last batch was there
 
-    def _stream(self, task: TaskData) -> Stream:
+    def _stream(self, task: TaskData) -> TaskBatches:
         collator = Collator(
             task=task.task.name,
             output=task.output,
@@ -142,7 +142,7 @@ class Trainer:
             store=self.data.store,
             pool=task.output.prepare(task.train, self.data.store.get),
         )
-        return Stream(
+        return TaskBatches(
             task.train,
             text_lengths(task.train, self.processor, task.task.name),
             collator,

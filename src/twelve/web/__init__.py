@@ -1,4 +1,4 @@
-"""A trained model as a service: an HTTP API and a page that uses it.
+"""The web service: an HTTP API for a trained model, and a web page that uses it.
 
 twelve serve runs/real-sample
 """
@@ -18,7 +18,7 @@ __all__ = ["create_app", "serve"]
 _LAZY = {"create_app": "twelve.web.app", "serve": "twelve.web.server"}
 
 _EXTRA = ("fastapi", "starlette", "uvicorn", "prometheus_client")
-"""What the extra ``web`` installs."""
+"""Packages of the extra ``web``."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The endpoints. Every one answers JSON; every mistake of a request is a 4xx reply (:mod:`twelve.web.problems`)."""
+"""The endpoints. They reply with JSON; an invalid request gets a 4xx reply (:mod:`twelve.web.problems`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twelve.web.uploads import IMAGES
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(IMAGES, _BYTES)}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
-_LOOKED = documented(400, 401, 404, 422, 429, 503)
+_STORED = documented(400, 401, 404, 422, 429, 503)
 SceneId = Annotated[str, Path(max_length=64)]
 
 
@@ -41,7 +41,7 @@ def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> Non
 
     @router.get("/model", responses=documented(400, 401, 503))
     async def model() -> schemas.ModelReply:
-        """What the model can do, and how much the service takes."""
+        """What the model can do, and the limits of the service."""
         return described
 
     @router.get(
@@ -50,7 +50,7 @@ def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> Non
         responses={200: {"content": {"image/png": {}}}, **documented(400, 404, 422, 503)},
     )
     async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
-        """An image to try."""
+        """A sample image."""
         if name not in by_name:
             raise ServiceError(404, "there is no such sample", "see /api/model")
         return Response(by_name[name].png, media_type="image/png")
@@ -58,22 +58,24 @@ def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> Non
 
 def _keep(router: APIRouter, service: Service) -> None:
     @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED)
-    async def look(request: Request) -> schemas.SceneReply:
-        """Look at an image, whose bytes are the body; it is kept in memory for a while, to be asked about by id."""
+    async def upload(request: Request) -> schemas.SceneReply:
+        """Extract the regions of an image, whose bytes are the body, and keep it in memory for questions by its id."""
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind not in IMAGES:
-            raise ServiceError(415, "the body is no image by its content type", f"send it as {IMAGES[0]}")
-        scene = await service.look(await request.body())
-        return seen(service, service.scenes.add(scene), scene)
+            raise ServiceError(
+                415, f"expected an image, found the content type {kind[:60] or 'none'}", f"send it as {IMAGES[0]}"
+            )
+        scene = await service.scene(await request.body())
+        return described_scene(service, service.scenes.add(scene), scene)
 
-    @router.get("/scenes/{scene}", responses=_LOOKED)
+    @router.get("/scenes/{scene}", responses=_STORED)
     async def recall(scene: SceneId) -> schemas.SceneReply:
-        """An image that was looked at."""
-        return seen(service, scene, service.scenes.get(scene))
+        """A stored image."""
+        return described_scene(service, scene, service.scenes.get(scene))
 
-    @router.delete("/scenes/{scene}", status_code=204, responses=_LOOKED)
+    @router.delete("/scenes/{scene}", status_code=204, responses=_STORED)
     async def forget(scene: SceneId) -> None:
-        """Forget an image."""
+        """Delete a stored image."""
         service.scenes.remove(scene)
 
 
@@ -86,7 +88,7 @@ def _single(router: APIRouter, service: Service) -> None:
 
     @router.post("/locate", responses=_ASKED)
     async def locate(asked: schemas.LocateRequest) -> schemas.LocateReply:
-        """The box that a phrase means."""
+        """The box that a phrase refers to."""
         found = await service.ask(
             "locate",
             asked.phrase,
@@ -99,7 +101,7 @@ def _single(router: APIRouter, service: Service) -> None:
 
     @router.post("/entails", responses=_ASKED)
     async def entails(asked: schemas.EntailsRequest) -> schemas.EntailsReply:
-        """Whether the image shows that a statement is so."""
+        """Whether the image proves a statement."""
         found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
         return schemas.EntailsReply(**said(found))
 
@@ -133,7 +135,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
 def _several(router: APIRouter, service: Service) -> None:
     @router.post("/verify", responses=_ASKED)
     async def verify(asked: schemas.VerifyRequest) -> schemas.VerifyReply:
-        """Whether a statement is true of two images. Its attention is that of the left one."""
+        """Whether a statement is true of two images. The attention is that of the left image."""
         found = await service.ask(
             "verify", asked.statement, [asked.left, asked.right], task=asked.task, explain=asked.explain
         )
@@ -141,12 +143,12 @@ def _several(router: APIRouter, service: Service) -> None:
 
     @router.post("/ask", responses=_ASKED)
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
-        """The result of any method of the model, whose fields depend on its output."""
+        """The result of any method of the model. Its fields depend on the output."""
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
 
     @router.post("/match", responses=_ASKED)
     async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
-        """How well captions and images go together: every one with every other."""
+        """Scores of every caption with every image."""
         found = await service.match(asked.images, asked.captions, asked.task)
         ranked = [
             schemas.RankedCaption(
@@ -163,13 +165,13 @@ def _several(router: APIRouter, service: Service) -> None:
 
 
 def said(result: Result) -> dict[str, Any]:
-    """A result as plain values, with its attention if that was asked for."""
+    """A result as plain values, with its attention if it was requested."""
     attention = None if result.attention is None else result.attention.to_dict()
     return {**result.to_dict(), "attention": attention}
 
 
-def seen(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
-    """What the model sees of an image."""
+def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
+    """The size and regions of an image."""
     regions, classes = scene.regions, service.predictor.extractor.network.classes
     labels = None
     if regions.class_ids is not None and len(classes):
@@ -195,7 +197,7 @@ def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> sch
             for method, names in predictor.methods.items()
         },
         note=note_for(predictor),
-        samples=[schemas.Sample(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
+        samples=[schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
         limits={
             "bytes": limits.max_bytes,
             "pixels": limits.max_pixels,

@@ -1,4 +1,4 @@
-"""The application: the API, the page, what watches over both."""
+"""The ASGI application: API, page, health and metrics."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from twelve.web.schemas import Health
 from twelve.web.service import Service
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
-"""Names of this machine for itself."""
+"""Names by which a machine reaches itself."""
 _STATIC = Path(__file__).with_name("static")
 _FREE = ("/", "/openapi.json", "/health")
-"""What can be read without the token, besides the page's files and samples: nothing in it is anybody's."""
+"""Paths that need no token, besides the page's files and samples: they contain no user's data."""
 _TOKEN = 16
-"""Least characters of a token."""
+"""Minimum length of a token."""
 
 
 def create_app(
@@ -41,19 +41,19 @@ def create_app(
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
 ) -> FastAPI:
-    """The service on a predictor, as an ASGI application; ``app.state.service`` is what stands behind it.
+    """The ASGI application that serves a predictor. ``app.state.service`` is its :class:`Service`.
 
     Args:
-        hosts: names that requests may give the service; empty: any.
-        token: what requests must bring as ``Authorization: Bearer``, but for the page's own files, its samples, the
-            description and ``/health``; None: nothing.
+        hosts: host names that requests may use; empty to allow any.
+        token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
+            ``/openapi.json`` and ``/health``. None to require no token.
 
     Raises:
-        ConfigError: the token is none that can be sent, or too short.
-        ConfigError, RegionError: the predictor cannot look at images.
+        ConfigError: the token is too short, or a header cannot contain it.
+        ConfigError, RegionError: the predictor has no extractor for images.
     """
     check_token(token)
-    _ = predictor.extractor  # what is missing shows now, not when the first image comes
+    _ = predictor.extractor  # a missing extractor is an error now, not at the first image
     service = Service(predictor, limits or Limits())
 
     @contextlib.asynccontextmanager
@@ -63,7 +63,7 @@ def create_app(
         tidying.cancel()
         await asyncio.to_thread(service.close)
 
-    # No pages of documentation: theirs would load scripts from elsewhere. The description itself is /openapi.json.
+    # FastAPI's documentation pages load scripts from other hosts; the description itself is /openapi.json.
     app = FastAPI(
         title="twelve",
         version=__version__,
@@ -79,24 +79,24 @@ def create_app(
     app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free)
     problems.install(app)
     app.include_router(routes(service, samples))
-    _watched(app, service)
-    # Not mounted: that would match before an endpoint that is asked with the wrong method.
+    _add_monitoring(app, service)
+    # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
     return app
 
 
 def check_token(token: str | None) -> None:
-    """Raise ConfigError for a token that no header can bring, or that can be guessed."""
+    """Raise ConfigError for a token that is too short, or that a header cannot contain."""
     if token is None or re.fullmatch(f"[!-~]{{{_TOKEN},}}", token):
         return
     raise ConfigError(
-        f"the token is not at least {_TOKEN} letters, digits and signs of ASCII, without spaces",
-        remedy="make one: python -c 'import secrets; print(secrets.token_urlsafe())'",
+        f"expected a token of at least {_TOKEN} printable ASCII characters without spaces",
+        remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe())'",
     )
 
 
 class _Page(StaticFiles):
-    """The page's files, where no endpoint is."""
+    """The page's files, for paths that no endpoint matches."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] in ("GET", "HEAD"):
@@ -105,14 +105,11 @@ class _Page(StaticFiles):
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
 
-def _watched(app: FastAPI, service: Service) -> None:
-    @app.get("/health", responses={503: {"model": Health, "description": "the service is stopping"}})
-    async def health() -> JSONResponse:
-        """Whether requests are accepted."""
-        found = Health(
-            status="stopping" if service.stopping else "ok", waiting=service.waiting, scenes=len(service.scenes)
-        )
-        return JSONResponse(found.model_dump(), 503 if service.stopping else 200)
+def _add_monitoring(app: FastAPI, service: Service) -> None:
+    @app.get("/health")
+    async def health() -> Health:
+        """Whether the service is running, with the number of waiting requests and stored images."""
+        return Health(status="ok", waiting=service.waiting, scenes=len(service.scenes))
 
     @app.get(
         "/metrics",
@@ -120,10 +117,10 @@ def _watched(app: FastAPI, service: Service) -> None:
         responses={200: {"content": {"text/plain": {}}}, **problems.documented(401)},
     )
     async def metrics() -> Response:
-        """Numbers for Prometheus."""
+        """Metrics in the format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def failed(_: Request, error: Exception) -> JSONResponse:
-        return problems.reply(500, "something went wrong here", "see the service's log")
+        return problems.reply(500, "internal error", "see the log of the service")
 
     app.add_exception_handler(Exception, failed)

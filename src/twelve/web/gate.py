@@ -1,7 +1,7 @@
-"""What stands before every endpoint: whom it listens to, how much it reads, how many it lets wait, what it counts.
+"""Middleware in front of every endpoint: host names, token, limits on bodies and waiting requests, metrics.
 
-A body is read into memory in full, within its limits, before any endpoint sees a byte: nothing is ever spooled to disk,
-and a client that sends slowly keeps nobody else from being answered.
+It reads each body into memory, within the limits, before an endpoint runs. So nothing is spooled to disk, and a client
+that sends slowly does not delay others.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every reply: the page may load from this service alone, and nothing is stored on the way."""
+"""Headers of every reply: the page may load from this service only, and nothing may be cached."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
-_ALWAYS = frozenset({"/health", "/metrics"})
 _OTHER = "other"
 
 
@@ -37,10 +36,10 @@ class Gate:
     """ASGI middleware.
 
     Args:
-        hosts: names that requests may give the service (a page elsewhere could otherwise reach a service on the
-            visitor's own machine under a name of its own); empty: any.
-        token: what requests must bring as ``Authorization: Bearer``; None: nothing.
-        free: addresses that can be read without it.
+        hosts: host names that requests may use; empty to allow any. A fixed list prevents DNS rebinding, by which a
+            web page could reach a service on its visitor's machine.
+        token: the token that requests must send as ``Authorization: Bearer TOKEN``; None to require none.
+        free: paths that can be read without the token.
     """
 
     def __init__(
@@ -66,8 +65,6 @@ class Gate:
                 status = message["status"]
                 named = {name.lower() for name, _ in message["headers"]}
                 more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                if self._service.stopping:
-                    more.append((b"connection", b"close"))  # or the client would ask again as it is being closed
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in named)]
             await send(message)
 
@@ -75,11 +72,10 @@ class Gate:
             await self._through(scope, receive, answered)
         except ServiceError as error:
             await error.reply()(scope, receive, answered)
-        except asyncio.CancelledError:
-            if not self._service.stopping:
-                raise
-            if not status:  # the server gives up what is not done in time
-                await self._service.over().reply()(scope, receive, answered)
+        except asyncio.CancelledError:  # uvicorn stops, and timeout_graceful_shutdown has passed
+            if not status:
+                stopping = ServiceError(503, "the service is stopping", "try again later", retry_after=5)
+                await stopping.reply()(scope, receive, answered)
         finally:
             route = scope.get("route")
             endpoint = getattr(route, "path", None) or _OTHER
@@ -90,16 +86,14 @@ class Gate:
         service = self._service
         if self._hosts and _host(scope) not in self._hosts:
             raise ServiceError(
-                400, "this service does not go by that name", "use the address it printed, or start it with --name NAME"
+                400, "unknown host name", "use the address that the service printed, or start it with --name NAME"
             )
         if self._token is not None and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
             _check_token(_headers(scope, b"authorization"), self._token)
         if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
-            # A pattern's end also matches before a last line break: /health%0a would be /health.
-            raise ServiceError(404, "there is nothing at this address", "see /openapi.json")
-        if service.stopping and scope["path"] not in _ALWAYS:
-            service.admit()
-        if scope["method"] == "HEAD":  # whatever can be got
+            # A route's pattern also matches before a final line break, so /health%0a would be /health.
+            raise ServiceError(404, "no such path", "see /openapi.json for the paths")
+        if scope["method"] == "HEAD":  # answered like GET, without the body
             scope["method"], send = "GET", _without_body(send)
         if scope["method"] not in _BODIES:
             await self._app(scope, receive, send)
@@ -115,7 +109,7 @@ class Gate:
                 slot.enter_context(service.accepted())
 
                 async def answered(message: Message) -> None:
-                    slot.close()  # how long the client takes to read the answer is nobody else's matter
+                    slot.close()  # a client that reads slowly must not occupy a place
                     await send(message)
 
                 await self._app(scope, _replayed(bytes(body), receive), answered)
@@ -123,7 +117,7 @@ class Gate:
             service.held -= len(body)
 
     async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
-        """Fill ``body``; its bytes count as held from when they arrive."""
+        """Fill ``body``; its bytes count as held as soon as they arrive."""
         service, limits = self._service, self._service.limits
         declared = _header(scope, b"content-length")
         if re.fullmatch("[0-9]+", declared) and int(declared[:20]) > limits.max_body:
@@ -134,7 +128,7 @@ class Gate:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise ServiceError(400, "the client left")
+                        raise ServiceError(400, "the client disconnected")
                     part = message.get("body", b"")
                     body += part
                     service.held += len(part)
@@ -145,12 +139,12 @@ class Gate:
                         raise service.busy()
         except TimeoutError:
             raise ServiceError(
-                408, f"the body did not arrive within {limits.body_seconds:g} seconds", "send less, or faster"
+                408, f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
             ) from None
 
 
 def _without_body(send: Send) -> Send:
-    """What sends the beginning of a reply alone."""
+    """A ``send`` that drops the body of a reply."""
 
     async def sent(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
@@ -159,7 +153,7 @@ def _without_body(send: Send) -> Send:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """What hands out a body that was read before."""
+    """A ``receive`` that returns a body that was already read."""
     sent = False
 
     async def again() -> Message:
@@ -177,26 +171,28 @@ def _is_image(scope: Scope) -> bool:
 
 
 def _check_marks(body: bytearray, most: int) -> None:
-    """Raise ServiceError for JSON of more keys and values than any request needs. An image in base64 has no marks."""
+    """Raise ServiceError for JSON with more keys and values than any request needs. Base64 contains no such marks."""
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
         raise ServiceError(
-            422, f"JSON of more than {most:,} brackets, colons, commas and quotes", "see /openapi.json for what is read"
+            422,
+            f"the JSON has more than {most:,} brackets, colons, commas and quotes",
+            "see /openapi.json for its form",
         )
 
 
 def _too_long(most: int) -> ServiceError:
-    return ServiceError(413, f"a body of more than {most:,} bytes", "send a smaller image, or fewer at once")
+    return ServiceError(413, f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
 
 
 def _check_token(given: list[str], token: str) -> None:
-    """Raise ServiceError unless the one header that is given brings the token; takes as long wherever they differ."""
+    """Raise ServiceError unless exactly one header is given and it contains the token. Compares in constant time."""
     kind, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     right = hmac.compare_digest(said.strip().encode("latin-1"), token.encode())
     if kind.lower() != "bearer" or not right:
         raise ServiceError(
             401,
-            "the token is wrong" if given else "this service wants a token",
-            "send the header Authorization: Bearer TOKEN with the token that the service was started with",
+            "the token is wrong" if given else "the token is missing",
+            "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},
         )
 
@@ -210,5 +206,5 @@ def _header(scope: Scope, name: bytes) -> str:
 
 
 def _host(scope: Scope) -> str:
-    """The name that a request gives the service, without its port."""
+    """The host name of a request, without the port."""
     return re.sub(r":\d*$", "", _header(scope, b"host")).strip("[]").lower()

@@ -1,4 +1,4 @@
-"""How much of everything the service takes."""
+"""The limits of the service."""
 
 from __future__ import annotations
 
@@ -9,27 +9,22 @@ from twelve.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is refused beyond; every value is positive.
+    """Limits of the service. All are positive.
 
     Attributes:
-        max_bytes: of an image as it is sent, and of all images in one JSON request together.
-        max_pixels: width times height of an image, checked before any pixel is decoded.
-        max_request_pixels: of all images in one JSON request together.
-        max_marks: brackets, braces, colons, commas and quotes in one JSON request: reading keys and values takes
-            far longer than reading as many bytes of an image.
-        max_held_bytes: of bodies that are being received or wait, all together.
-        max_waiting: requests that are accepted and not yet answered; beyond, 429.
-        max_batch: questions that the model answers together; 1 answers one at a time.
-        max_scenes, max_scene_bytes: images that are kept in memory to be asked about again; the one asked about
-            longest ago goes first.
-        scene_seconds: how long an image is kept after it was last asked about.
-        head_seconds: within which a request's first lines must have arrived, or the connection is closed.
-        body_seconds: within which a body must have arrived.
-        answer_seconds: within which a request is answered, or given up.
-        send_seconds: within which a client must have taken what it is sent, or the connection is dropped.
-        stop_seconds: within which accepted requests are finished when the service is told to stop; then they are
-            given up.
-        last_seconds: within which who is connected then may still ask, to be told that it stops.
+        max_bytes: bytes of an encoded image, and of all images in one JSON request together.
+        max_pixels: width times height of an image, checked before it is decoded.
+        max_request_pixels: pixels of all images in one JSON request together.
+        max_marks: brackets, braces, colons, commas and quotes in one JSON request. Parsing keys and values takes far
+            longer than parsing as many bytes of an image.
+        max_held_bytes: bytes of all bodies that are being received or waiting.
+        max_waiting: accepted requests without an answer; further requests get 429.
+        max_batch: questions in one forward pass.
+        max_scenes, max_scene_bytes: number and bytes of stored images; the least recently used is dropped first.
+        scene_seconds: seconds for which an image is stored after the last question about it.
+        body_seconds: seconds for a body to arrive.
+        answer_seconds: seconds to answer a request.
+        stop_seconds: seconds to finish accepted requests after a stop signal, rounded up; then they get 503.
     """
 
     max_bytes: int = 16_000_000
@@ -42,19 +37,16 @@ class Limits:
     max_scenes: int = 256
     max_scene_bytes: int = 512_000_000
     scene_seconds: float = 900.0
-    head_seconds: float = 10.0
     body_seconds: float = 20.0
     answer_seconds: float = 60.0
-    send_seconds: float = 20.0
     stop_seconds: float = 30.0
-    last_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             if not getattr(self, field.name) > 0:
-                raise ConfigError(f"{field.name} is {getattr(self, field.name)}", remedy="give a positive number")
+                raise ConfigError(f"{field.name} is {getattr(self, field.name)}", remedy="pass a positive number")
 
     @property
     def max_body(self) -> int:
-        """Bytes of a request's body: images in base64 are a third longer, and texts come beside them."""
+        """Bytes of a request's body: base64 makes images a third longer, and there are texts."""
         return self.max_bytes * 4 // 3 + 100_000

@@ -1,4 +1,4 @@
-"""A thread that does one thing after another; what takes long is done in steps, between which others have a turn."""
+"""A thread with a queue of work. Long work runs in steps, and other work has its turn between two steps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Pending(Future[T], Generic[T]):
-    """What will come of something.
+    """The future result of some work.
 
     Attributes:
-        begun: whether anything was done of it.
+        begun: whether the work has started.
     """
 
     def __init__(self) -> None:
@@ -24,17 +24,17 @@ class Pending(Future[T], Generic[T]):
 
 
 class Work:
-    """Something to do, step by step. Once nobody waits for it any more (its future is cancelled), no step is done.
+    """Work that runs step by step, until it is done or its future is cancelled.
 
     Args:
-        steps: the generator; what it yields is nobody's concern, what it returns is the result.
+        steps: a generator; each ``next`` is one step, its return value is the result. Yielded values are ignored.
     """
 
     def __init__(self, steps: Generator[Any, None, Any]) -> None:
         self._steps, self.future = steps, Pending[Any]()
 
     def step(self) -> bool:
-        """Do a step; says whether there are more."""
+        """Run one step; return whether there are more."""
         if self.future.cancelled():
             self._steps.close()
             return False
@@ -44,7 +44,7 @@ class Work:
         except StopIteration as end:
             if self.future.set_running_or_notify_cancel():
                 self.future.set_result(end.value)
-        except Exception as error:  # the thread outlives every mistake; the request that made it hears of it
+        except Exception as error:  # the request gets the error, and the thread goes on
             if self.future.set_running_or_notify_cancel():
                 self.future.set_exception(error)
         else:
@@ -53,36 +53,31 @@ class Work:
 
 
 class Line:
-    """Runs until :meth:`stop`.
-
-    Attributes:
-        at_work: whether something is being done.
-    """
+    """A thread that runs work in the order of its arrival, until :meth:`stop`."""
 
     def __init__(self, name: str) -> None:
         self._works: deque[Work] = deque()
         self._changed = threading.Condition()
         self._stopping = False
-        self.at_work = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     def do(self, work: Callable[[], T]) -> Pending[T]:
-        """What ``work`` returns, once the thread has run it."""
+        """Queue a function; the future has its return value."""
         return self.run(_at_once(work))
 
     def run(self, steps: Generator[Any, None, T]) -> Pending[T]:
-        """What a generator returns, once the thread has run it; where it yields, others have their turn."""
+        """Queue a generator; the future has its return value. Other work has its turn whenever it yields."""
         work = Work(steps)
         self._put(self._works, work)
         return work.future
 
-    def stop(self, seconds: float | None = None) -> None:
-        """Finish what waits, then end. Returns when that is done, or after ``seconds``: no step can be interrupted."""
+    def stop(self) -> None:
+        """Finish the queued work and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join(seconds)
+        self._thread.join()
 
     def _put(self, queue: deque[T], item: T) -> None:
         with self._changed:
@@ -96,22 +91,20 @@ class Line:
             pass
 
     def _turn(self) -> bool:
-        """Wait for something to do and do it; False when all is done. A function of its own, so that nothing of it is
-        kept in memory while the next is waited for."""
+        """Wait for work and run it; return False once the thread may end. It is a separate method, so that no local
+        variable keeps the finished work in memory during the next wait."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting() or self._stopping)
             todo = self._next() if self._waiting() else None
-            self.at_work = todo is not None
         if todo is not None:
             todo()
-            self.at_work = False
         return todo is not None
 
     def _waiting(self) -> bool:
         return bool(self._works)
 
     def _next(self) -> Callable[[], None]:
-        """What to do next, taken from what waits; called with the lock held."""
+        """Remove the next work from the queue; the caller holds the lock."""
         work = self._works.popleft()
         return lambda: self._step(work)
 

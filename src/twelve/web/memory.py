@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system."""
+"""Returning freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _trimmer() -> Callable[[int], int] | None:
         return None
     try:
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # a C library other than GNU's, which keeps less
+    except (OSError, AttributeError):  # a C library other than glibc, which keeps less
         return None
     return trim
 
@@ -21,7 +21,7 @@ _trim = _trimmer()
 
 
 def give_back() -> None:
-    """Give back what was freed. GNU's C library keeps the blocks that a large image was decoded into, for every thread
-    that ever decoded one, in the hope of another."""
+    """Return freed memory to the operating system. For each thread, glibc keeps the blocks into which a large image was
+    decoded, for reuse."""
     if _trim is not None:
         _trim(0)

@@ -1,4 +1,4 @@
-"""What the service tells Prometheus."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Of one application: nothing is shared between two in a process.
+    """The metrics of one application; several applications in a process share nothing.
 
     Args:
-        gauges: name -> what it is of, and what says its value.
+        gauges: name -> (help text, function that returns the value).
     """
 
     def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
@@ -25,17 +25,17 @@ class Metrics:
         )
         self.seconds = Histogram(
             "twelve_request_seconds",
-            "From a request's first byte to its reply.",
+            "Time from the start of a request to the end of its reply.",
             ["endpoint"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.batch = Histogram(
-            "twelve_batch_questions", "Questions answered together.", buckets=_BATCHES, registry=self.registry
+            "twelve_batch_questions", "Questions in a batch.", buckets=_BATCHES, registry=self.registry
         )
         for name, (text, value) in gauges.items():
             Gauge(name, text, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """The metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What the service answers where it cannot do what was asked: JSON with the problem and its remedy."""
+"""Error replies of the service: JSON with the problem and its remedy."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from twelve.errors import TwelveError
 from twelve.web.schemas import Problem
 
 MEANINGS = {
-    400: "the request is malformed",
-    401: "the service wants a token, and this is not it",
-    404: "no such image: it expired, or was never here",
-    405: "there is nothing of this kind here",
-    408: "the body did not arrive in time",
-    413: "too many bytes",
-    415: "a kind of content that is not read",
-    422: "what was sent cannot be used; says why",
-    429: "too many requests are waiting",
-    503: "the service is stopping, the answer took too long, or the model gives none",
+    400: "The request is malformed.",
+    401: "The token is missing or wrong.",
+    404: "The image does not exist, or has expired.",
+    405: "The path does not support this method.",
+    408: "The body did not arrive in time.",
+    413: "The body or an image has too many bytes.",
+    415: "The content type or image format is not supported.",
+    422: "The input is invalid; `error` says why.",
+    429: "Too many requests are waiting.",
+    503: "The service is stopping, the answer took too long, or the model returned no number.",
 }
-"""Status -> what it means, for people."""
-_DESCRIBED = "see /openapi.json for what is read"
+"""Status -> its description in OpenAPI."""
+_DESCRIBED = "see /openapi.json for the form of requests"
 _FLAWS = {
     "missing": "is missing",
-    "extra_forbidden": "is no key that is read here",
-    "string_type": "must be a text",
+    "extra_forbidden": "unknown key",
+    "string_type": "must be a string",
     "string_too_short": "is empty",
     "string_too_long": "has more than {max_length:,} characters",
-    "string_unicode": "has half a character",
+    "string_unicode": "contains an unpaired surrogate",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
-    "too_short": "is too short: at least {min_length}",
-    "too_long": "is too long: at most {max_length}",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "float_type": "must be a number",
@@ -46,20 +46,20 @@ _FLAWS = {
     "less_than_equal": "must be at most {le:g}",
     "bool_type": "must be true or false",
     "literal_error": "must be {expected}",
-    "json_invalid": "is no JSON ({error})",
+    "json_invalid": "is not valid JSON ({error})",
     "value_error": "{error}",
 }
-"""Pydantic's name of a flaw -> what is said of it; of the others, what pydantic says."""
+"""Pydantic's type of error -> message. Other types get Pydantic's own message."""
 
 
 class ServiceError(Exception):
-    """A request that is refused.
+    """A request that the service refuses.
 
     Args:
-        status: of the reply.
-        problem, remedy: for the person who sent it.
-        retry_after: seconds after which to try again.
-        headers: further ones of the reply.
+        status: HTTP status of the reply.
+        problem, remedy: texts of the reply.
+        retry_after: value of the Retry-After header, in seconds.
+        headers: further headers of the reply.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ def reply(
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Replies that the OpenAPI description of an endpoint lists."""
+    """Error replies of an endpoint, for its OpenAPI description."""
     return {status: {"model": Problem, "description": MEANINGS[status]} for status in sorted(statuses)}
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of an application one of these replies."""
+    """Turn every error of an application into such a reply."""
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ServiceError)
@@ -112,8 +112,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         known = {
             400: "the body cannot be read",
-            404: "there is nothing at this address",
-            405: "this address does not take this method",
+            404: "no such path",
+            405: "this path does not support the method",
         }
         problem = known.get(error.status_code, str(error.detail))
         return reply(error.status_code, problem, _DESCRIBED, error.headers)
@@ -129,9 +129,9 @@ def install(app: FastAPI) -> None:
 
 
 def _said(error: Mapping[str, Any]) -> str:
-    """One flaw of a request; never what was sent, which may be of any length and no text at all."""
+    """One error of a request, without the input, which may be long or not be text."""
     kind = error["type"]
-    # Of text that is no JSON, the place is a number of characters.
+    # In invalid JSON, the location is a number of characters.
     places = [] if kind == "json_invalid" else [str(part)[:40] for part in error["loc"] if part != "body"]
     flaw = _FLAWS[kind].format(**error.get("ctx", {})) if kind in _FLAWS else str(error["msg"])
     text = f"{'.'.join(places) or 'the body'}: {flaw}"

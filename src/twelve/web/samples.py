@@ -1,4 +1,4 @@
-"""Images to try, for a model of the drawn world: drawn when the service starts, with things to ask about them."""
+"""Sample images for a model of the drawn world, with texts to ask. They are drawn when the service starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from twelve.errors import RegionError
 from twelve.microworld.draw import draw
 from twelve.microworld.language import NOUNS, article
-from twelve.microworld.scene import Scene, Thing, sample_scene
+from twelve.microworld.scene import Thing, WorldScene, sample_scene
 from twelve.predictor import Predictor
 from twelve.regions.recipe import Recipe
 
@@ -25,10 +25,10 @@ class Sample:
     """A drawn image.
 
     Attributes:
-        name: in its address.
-        png: its bytes.
-        alt: what it shows.
-        texts: method -> something to ask about it.
+        name: the last part of its path.
+        png: the encoded image.
+        alt: alternative text.
+        texts: method -> a text to ask.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Sample:
 
 
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
-    """Samples that this model can know what to do with; none if it was not trained on the drawn world."""
+    """Sample images, if the model was trained on the drawn world; otherwise none."""
     return list(_samples(count)) if any(_drawn(predictor)) else []
 
 
 def note_for(predictor: Predictor) -> str | None:
-    """What people should know before they ask: how a model that saw nothing but the drawn world takes photographs."""
+    """A note for users of a model that was trained on drawn images only; otherwise None."""
     drawn = _drawn(predictor)
-    return "It knows drawn scenes only: photographs are foreign to it." if drawn and all(drawn) else None
+    return "This model knows drawn scenes only, no photographs." if drawn and all(drawn) else None
 
 
 def _drawn(predictor: Predictor) -> list[bool]:
-    """Of each kind of images that the model was trained on, whether it is the drawn world; empty: unknown."""
+    """For each source of training images, whether it is the drawn world; empty if unknown."""
     try:
         recipes = [Recipe.from_json(recipe) for recipe in predictor.processor.region_recipes.values()]
     except RegionError:
@@ -69,13 +69,13 @@ def _samples(count: int) -> Iterator[Sample]:
         yield Sample(f"sample-{made}.png", file.getvalue(), _said(scene), _texts(told))
 
 
-def _single(scene: Scene) -> Iterator[Thing]:
-    """Things of which there is one of their kind."""
+def _single(scene: WorldScene) -> Iterator[Thing]:
+    """Things that are the only one of their kind in a scene."""
     kinds = [thing.kind for thing in scene.things]
     return (thing for thing in scene.things if kinds.count(thing.kind) == 1)
 
 
-def _said(scene: Scene) -> str:
+def _said(scene: WorldScene) -> str:
     things = [article(f"{thing.size} {thing.colour} {NOUNS[thing.kind][0]}") for thing in scene.things]
     return f"On {scene.ground}: {', '.join(things[:-1])} and {things[-1]}"
 

@@ -1,4 +1,4 @@
-"""Images that were looked at, kept in memory for a while: a bounded number, a bounded size, a bounded time."""
+"""Images that are stored in memory, within limits of number, size and time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ class _Kept:
 
 
 class Scenes:
-    """By id. Ids cannot be guessed: what one client sent, another cannot ask about.
+    """Stored scenes by id. Ids cannot be guessed, so a client cannot ask about the images of another.
 
     Args:
-        now: the clock, seconds.
+        now: a clock, in seconds.
 
     Attributes:
-        bytes, dropped: that the scenes take, and that those took which were ever dropped.
+        bytes: size of the stored scenes.
+        dropped: total size of the scenes that were dropped so far.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float] = time.monotonic) -> None:
@@ -41,7 +42,7 @@ class Scenes:
         return len(self._kept)
 
     def add(self, scene: Scene) -> str:
-        """Keep a scene; returns its id. Those asked about longest ago make room."""
+        """Store a scene and return its id. The least recently used scenes are dropped if there are too many."""
         name, size = secrets.token_urlsafe(16), size_of(scene)
         with self._lock:
             self._kept[name] = _Kept(scene, size, self._now() + self._limits.scene_seconds)
@@ -53,7 +54,7 @@ class Scenes:
         return name
 
     def get(self, name: str) -> Scene:
-        """A scene, which is kept longer for being asked about.
+        """The scene with an id; its time starts again.
 
         Raises:
             ServiceError: 404.
@@ -62,13 +63,13 @@ class Scenes:
         with self._lock:
             found = self._kept.get(name)
             if found is None:
-                raise ServiceError(404, "there is no such image (any more)", "send it to /api/scenes again")
+                raise ServiceError(404, "no such image, or it has expired", "send it to /api/scenes again")
             found.until = self._now() + self._limits.scene_seconds
             self._kept.move_to_end(name)
             return found.scene
 
     def remove(self, name: str) -> None:
-        """Forget a scene.
+        """Drop a scene.
 
         Raises:
             ServiceError: 404.
@@ -78,14 +79,14 @@ class Scenes:
             self._drop(name)
 
     def expire(self) -> None:
-        """Forget what nobody asked about for so long."""
+        """Drop the scenes whose time is over."""
         with self._lock:
             now = self._now()
             while self._kept and next(iter(self._kept.values())).until <= now:
                 self._drop(next(iter(self._kept)))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all scenes."""
         with self._lock:
             self._kept.clear()
             self.bytes = 0
@@ -97,7 +98,7 @@ class Scenes:
 
 
 def size_of(scene: Scene) -> int:
-    """Bytes that a scene takes: its pixels and its features."""
+    """Bytes of the pixels and features of a scene."""
     features = scene.regions.features
     pixels = 0 if scene.image is None else 3 * scene.image.width * scene.image.height
     return pixels + (0 if features is None else features.nbytes) + scene.regions.boxes.nbytes

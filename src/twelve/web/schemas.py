@@ -1,4 +1,4 @@
-"""What goes in and out of the API, as OpenAPI describes it. Boxes are xyxy pixels of the upright image."""
+"""Requests and replies of the API. Boxes are xyxy pixels of the upright image."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, floa
 
 def _something(text: str) -> str:
     if not text.strip():
-        raise ValueError("there is nothing asked")
+        raise ValueError("contains only spaces")
     return text
 
 
 def _unpacked(text: object) -> bytes:
     try:
         return binascii.a2b_base64(text if isinstance(text, str) else "=", strict_mode=True)
-    except ValueError:  # binascii.Error is one, and what is raised for other than ASCII
-        raise ValueError("this is no base64 (of A-Z, a-z, 0-9, + and /, padded with =, without line breaks)") from None
+    except ValueError:  # binascii.Error is one; non-ASCII text raises another
+        raise ValueError("is not base64 (A-Z, a-z, 0-9, + and /, padded with =, without line breaks)") from None
 
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Box = tuple[float, float, float, float]
-# JSON knows no tuples: a list is one.
+# JSON has no tuples, so strict mode would refuse a list.
 GivenBox = Annotated[
     tuple[Coordinate, Coordinate, Coordinate, Coordinate], Field(strict=False), AfterValidator(_framing)
 ]
@@ -46,13 +46,13 @@ TaskName = Annotated[str, Field(max_length=100)]
 
 
 class _Closed(BaseModel):
-    """A misspelt key is an error, as is a number or a yes in quotes."""
+    """Unknown keys are errors, as are numbers and booleans in quotes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Problem(BaseModel):
-    """Why something was not done, and what to do about it."""
+    """An error, and what to do about it."""
 
     error: str
     remedy: str | None = None
@@ -60,7 +60,7 @@ class Problem(BaseModel):
 
 # --- requests -------------------------------------------------------------------------------------------------
 class ImageOf(_Closed):
-    """An image: one that was looked at (``scene``), or a file's bytes in base64 (``image``), used once."""
+    """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
 
     scene: Annotated[str | None, Field(max_length=64)] = None
     image: Encoded | None = None
@@ -73,11 +73,11 @@ class ImageOf(_Closed):
 
 
 class _Asking(_Closed):
-    task: TaskName | None = Field(None, description="whose kind of question it is; the model's first, if absent")
+    task: TaskName | None = Field(None, description="name of the task; by default, the first one of the method")
 
 
 class _Explained(_Asking):
-    explain: bool = Field(False, description="say which words looked at which regions, and back")
+    explain: bool = Field(False, description="add the attention between words and regions to the reply")
 
 
 class AnswerRequest(_Explained):
@@ -88,11 +88,11 @@ class AnswerRequest(_Explained):
 
 
 class LocateRequest(_Explained):
-    """A phrase that means something in an image."""
+    """A phrase that refers to something in an image."""
 
     image: ImageOf
     phrase: Text
-    threshold: Share | None = Field(None, description="below this score, nothing counts as found")
+    threshold: Share | None = Field(None, description="a best box with a lower score is not returned")
 
 
 class EntailsRequest(_Explained):
@@ -136,7 +136,7 @@ class VerifyRequest(_Explained):
 
 
 class AskRequest(_Explained):
-    """A text for any method of the model that takes a text and no boxes, those of other outputs included."""
+    """A text for any method that takes a text and no boxes, including those of further outputs."""
 
     method: Annotated[str, Field(max_length=100)]
     text: Text
@@ -144,7 +144,7 @@ class AskRequest(_Explained):
 
 
 class MatchRequest(_Asking):
-    """Captions and images, every one with every other."""
+    """Captions and images, to be matched each with each."""
 
     images: list[ImageOf] = Field(min_length=1, max_length=MAX_IMAGES)
     captions: list[Text] = Field(min_length=1, max_length=MAX_CAPTIONS)
@@ -152,14 +152,14 @@ class MatchRequest(_Asking):
 
 # --- replies --------------------------------------------------------------------------------------------------
 class SceneReply(BaseModel):
-    """An image that was looked at."""
+    """A stored image."""
 
     id: str
     width: int
     height: int
-    boxes: list[Box] = Field(description="what the model sees of it, without the whole image")
-    labels: list[str] | None = Field(description="what the detector takes each box for, if it names things")
-    seconds: float = Field(description="how long it is kept after it was last asked about")
+    boxes: list[Box] = Field(description="regions of the image, without the whole image")
+    labels: list[str] | None = Field(description="class of each box, if the detector names classes")
+    seconds: float = Field(description="how long the image is stored after the last question about it")
 
 
 class AttentionReply(BaseModel):
@@ -175,7 +175,7 @@ class _Reply(BaseModel):
     text: str
     task: str
     score: float
-    warnings: list[str] = Field(default=[], description="why the answer may mean nothing")
+    warnings: list[str] = Field(default=[], description="why the answer may be meaningless")
     attention: AttentionReply | None = None
 
 
@@ -190,7 +190,7 @@ class LocateReply(_Reply):
 
 
 class ChosenReply(_Reply):
-    index: int | None = Field(description="of the boxes that were sent; null: none of them")
+    index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None
     alternatives: list[tuple[int, float]]
 
@@ -205,49 +205,49 @@ class VerifyReply(_Reply):
 
 
 class RankedImage(BaseModel):
-    image: int = Field(description="place among the images that were sent, from 0")
+    image: int = Field(description="index of the image in the request")
     share: float
 
 
 class RankedCaption(BaseModel):
     caption: str
-    images: list[RankedImage] = Field(description="all of them, best first; shares sum to 1")
+    images: list[RankedImage] = Field(description="all images, best first; shares sum to 1")
 
 
 class MatchReply(BaseModel):
     task: str
     captions: list[RankedCaption]
     logits: list[list[float]] = Field(description="captions x images")
-    warnings: list[str] = Field(default=[], description="why shares may mean nothing; images are named by place")
+    warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
 
 
 class TaskChoice(BaseModel):
-    """A task that a method can ask."""
+    """A task of a method."""
 
     name: str
     title: str
 
 
-class Sample(BaseModel):
-    """An image to try."""
+class SampleReply(BaseModel):
+    """A sample image."""
 
     name: str
     alt: str
-    texts: dict[str, str] = Field(description="method -> something to ask about it")
+    texts: dict[str, str] = Field(description="method -> a text to ask")
 
 
 class ModelReply(BaseModel):
-    """What the model can do, and how much is taken."""
+    """What the model can do, and the limits of the service."""
 
     version: str
     parameters: int
     methods: dict[str, list[TaskChoice]]
-    note: str | None = Field(description="what people should know before they ask, if there is something")
-    samples: list[Sample]
+    note: str | None = Field(description="a note for users, if there is one")
+    samples: list[SampleReply]
     limits: dict[str, Any]
 
 
 class Health(BaseModel):
-    status: Literal["ok", "stopping"]
+    status: Literal["ok"]
     waiting: int
     scenes: int

@@ -1,4 +1,4 @@
-"""What the endpoints do: images in, answers out, in the time that is allowed."""
+"""The work behind the endpoints: it decodes images and answers questions within the time limits."""
 
 from __future__ import annotations
 
@@ -28,27 +28,26 @@ from twelve.web.worker import Worker
 
 T = TypeVar("T")
 LARGE = 4_000_000
-"""Pixels from which on an image is a large one."""
+"""Images of more pixels are large."""
 PAIRS = 64
-"""Of a caption and an image, in a step of a search: more at once take no less time a pair."""
+"""Caption-image pairs in a step of a search. Larger steps take no less time per pair."""
 MUCH = 16_000_000
-"""Bytes of images that were freed, of which some are then given back to the system."""
+"""Bytes of freed images after which memory is returned to the operating system."""
 _BLANK = (320, 240)
 _SMOOTHING = 0.98
-"""Of the pace: a moment in which the machine did something else must not send everyone away for long."""
+"""Smoothing of the pace, so that a short pause of the machine does not cause a long Retry-After."""
 
 
 class Service:
-    """A predictor, its threads, the images it keeps.
+    """A predictor with its threads and stored images.
 
-    The model has a thread of its own (:class:`Worker`), which never sees a pixel. Images are decoded and looked at by
-    two others, one at a time each: large ones in one, so that they keep nobody waiting but each other, all others in
-    the other. A question that waits holds the regions of its images; pixels are kept by ``scenes`` alone.
+    One thread runs the model (:class:`Worker`). Two others decode images and extract regions, one image at a time each:
+    large images have a thread of their own, so they only delay each other. A waiting question holds the regions of its
+    images; only ``scenes`` holds pixels.
 
     Attributes:
-        waiting: requests that are accepted and not yet answered.
-        held: bytes of bodies that are being received or wait.
-        stop_by: when what was accepted is given up, once the service was told to stop (:func:`time.monotonic`).
+        waiting: number of accepted requests without an answer.
+        held: bytes of bodies that are being received or waiting.
     """
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
@@ -56,55 +55,37 @@ class Service:
         self.scenes = Scenes(limits)
         self.metrics = Metrics(
             {
-                "twelve_waiting_requests": ("Accepted and not yet answered.", lambda: self.waiting),
-                "twelve_held_bytes": ("Bodies being received or waiting.", lambda: self.held),
-                "twelve_scenes": ("Images kept.", lambda: len(self.scenes)),
-                "twelve_scene_bytes": ("Their size.", lambda: self.scenes.bytes),
+                "twelve_waiting_requests": ("Accepted requests without an answer.", lambda: self.waiting),
+                "twelve_held_bytes": ("Bytes of bodies that are being received or waiting.", lambda: self.held),
+                "twelve_scenes": ("Stored images.", lambda: len(self.scenes)),
+                "twelve_scene_bytes": ("Bytes of the stored images.", lambda: self.scenes.bytes),
             }
         )
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self._small, self._large = Line("images"), Line("large images")
         self.waiting, self.held = 0, 0
-        self.stop_by = math.inf
-        self._decoded = 0  # bytes of all pixels so far, some of which are freed when they were looked at
+        self._decoded = 0  # bytes of all pixels that were ever decoded
         self._pace = 0.05  # seconds from one reply to the next, while others wait
         self._last: float | None = None
 
     # --- accepting --------------------------------------------------------------------------------------------
     def admit(self) -> None:
-        """Say whether one more request can be accepted.
+        """Check whether another request can be accepted.
 
         Raises:
-            ServiceError: 429 where too many wait, 503 where the service is stopping.
+            ServiceError: 429, too many are waiting.
         """
-        if self.stopping:
-            raise self.over()
         if self.waiting >= self.limits.max_waiting or self.held >= self.limits.max_held_bytes:
             raise self.busy()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether no request is accepted any more."""
-        return self.stop_by < math.inf
-
-    @property
-    def busy_now(self) -> bool:
-        """Whether a request is being received or answered."""
-        return self.waiting > 0 or self.held > 0
-
     def busy(self) -> ServiceError:
-        """429, with the time in which what waits should be done."""
+        """429, with the time after which the waiting requests should be done."""
         seconds = min(60, max(1, math.ceil(self.waiting * self._pace)))
-        return ServiceError(429, "too many requests are waiting", "try again a little later", retry_after=seconds)
-
-    @staticmethod
-    def over() -> ServiceError:
-        """503, as the service is stopping."""
-        return ServiceError(503, "the service is stopping", "try again later", retry_after=5)
+        return ServiceError(429, "too many requests are waiting", "try again later", retry_after=seconds)
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
-        """One request more waits while the block runs; its end tells the pace."""
+        """Count a request as waiting while the block runs, and update the pace at its end."""
         self.waiting += 1
         try:
             yield
@@ -116,42 +97,42 @@ class Service:
             self._last = now if self.waiting else None
 
     def warm_up(self) -> None:
-        """Ask something of an image of nothing, before anybody asks: what is slow once, or measured, is so then."""
+        """Ask about a blank image, so that one-time initialization and measurements do not delay the first user."""
         methods = self.predictor.methods
         method = next((one for one in ("answer", "locate", "entails") if one in methods), None)
         if method is not None:
-            self.worker.do(lambda: self._asked_of_nothing(method))
+            self.worker.do(lambda: self._ask_about_blank(method))
 
-    def _asked_of_nothing(self, method: str) -> None:
+    def _ask_about_blank(self, method: str) -> None:
         image = Image.new("RGB", _BLANK)
-        self.predictor.ask([self.predictor.question(method, "what is it", self.predictor.look(image))])
+        self.predictor.ask([self.predictor.question(method, "what is it", self.predictor.scene(image))])
 
     # --- images ---------------------------------------------------------------------------------------------
-    async def look(self, data: bytes) -> Scene:
-        """Look at a file's bytes.
+    async def scene(self, data: bytes) -> Scene:
+        """Extract the regions of an encoded image.
 
         Raises:
-            ServiceError: they are no image that is taken.
+            ServiceError: it cannot be decoded, or exceeds a limit.
         """
         until = self._until()
         pixels = await asyncio.to_thread(uploads.check, data, self.limits)
-        return await self._result(self._line(pixels).do(lambda: self._looked(data)), until)
+        return await self._result(self._line(pixels).do(lambda: self._extracted(data)), until)
 
     def _line(self, pixels: int) -> Line:
-        """The thread that looks at an image of this size."""
+        """The thread for images of this size."""
         return self._large if pixels > LARGE else self._small
 
-    def _looked(self, data: bytes) -> Scene:
+    def _extracted(self, data: bytes) -> Scene:
         self.predictor.threads.here()
         image = uploads.decoded(data, self.limits)
         try:
-            return self.predictor.look(image, name="image")
+            return self.predictor.scene(image, name="image")
         finally:
             self._decoded += 3 * image.width * image.height
 
     async def _checked(self, images: Sequence[ImageOf]) -> list[int]:
-        """The pixels of each image. Raise ServiceError, before any is decoded, if one is not there, or cannot be
-        taken, or all that were sent cannot together."""
+        """The number of pixels of each image. Raise ServiceError, before any is decoded, if one does not exist, or if
+        one or all of them exceed a limit."""
         sizes, sent = [], 0
         for image in images:
             if image.image is None:
@@ -161,12 +142,12 @@ class Service:
                 sizes.append(await asyncio.to_thread(uploads.check, image.image, self.limits))
                 sent += sizes[-1]
         if sent > (most := self.limits.max_request_pixels):
-            raise ServiceError(422, f"images of more than {most:,} pixels together", "send each to /api/scenes")
+            raise ServiceError(422, f"the images have more than {most:,} pixels together", "send each to /api/scenes")
         return sizes
 
     async def _regions(self, images: Sequence[ImageOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:
-        """What a question needs of its images: their regions, and those of ``boxes``. One image after the other,
-        so that a request of many is never ahead of another by more than one."""
+        """The regions that a question needs: those of its images and of ``boxes``. Images are processed one after the
+        other, so that a request with many of them delays others by at most one."""
         sizes = await self._checked(images)
         return [
             await self._regions_of(image, pixels, until, boxes) for image, pixels in zip(images, sizes, strict=True)
@@ -176,11 +157,11 @@ class Service:
         if image.image is None:
             if not boxes:
                 return without_pixels(self.scenes.get(image.scene or ""))
-            inside(boxes, self.scenes.get(image.scene or ""))  # what is wrong shows before it waits
+            inside(boxes, self.scenes.get(image.scene or ""))  # an error is raised before the request waits
 
         def work() -> Scene:
             kept = image.image is None
-            scene = self.scenes.get(image.scene or "") if kept else self._looked(image.image or b"")
+            scene = self.scenes.get(image.scene or "") if kept else self._extracted(image.image or b"")
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
@@ -201,10 +182,10 @@ class Service:
         """The answer to a question.
 
         Raises:
-            ServiceError, TwelveError: it cannot be asked.
+            ServiceError, TwelveError: the model cannot answer it.
         """
         until = self._until()
-        self.predictor.task_for(method, task)  # before an image is looked at in vain
+        self.predictor.task_for(method, task)  # before images are processed in vain
         scenes = await self._regions(images, until, boxes)
         question = self.predictor.question(method, text, scenes, task=task, boxes=boxes)
         found = await self._result(self.worker.ask(question, explain=explain, threshold=threshold), until)
@@ -213,7 +194,7 @@ class Service:
         return found
 
     async def match(self, images: Sequence[ImageOf], captions: Sequence[str], task: str | None) -> Matched:
-        """Captions and images, which are named by their places."""
+        """Scores of every caption with every image. Images are named by their indices."""
         until = self._until()
         self.predictor.task_for("match", task)
         scenes = await self._regions(images, until)
@@ -226,7 +207,7 @@ class Service:
         return found
 
     def _until(self) -> float:
-        """When a request that comes now is given up."""
+        """The time limit of a request that arrives now."""
         return time.monotonic() + self.limits.answer_seconds
 
     async def _result(self, pending: Pending[T], until: float) -> T:
@@ -236,16 +217,16 @@ class Service:
             raise no_number() from None
         except NotFinite:
             raise ServiceError(
-                503, "the extractor's features are no numbers", "serve the model with other --weights"
+                503, "the features of the extractor are not finite", "serve the model with other --weights"
             ) from None
         except TimeoutError:
             if not pending.begun:
                 raise self.busy() from None
-            raise ServiceError(503, "the answer took too long", "ask less at once", retry_after=5) from None
+            raise ServiceError(503, "the answer took too long", "ask less in one request", retry_after=5) from None
 
     # --- life -------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
-        """Forget expired images, also while nobody asks anything, and give back what images took."""
+        """Drop expired images and return freed memory, every few seconds."""
         before = 0
         while True:
             await asyncio.sleep(min(5.0, self.limits.scene_seconds))
@@ -254,32 +235,17 @@ class Service:
                 before = freed
                 await asyncio.to_thread(memory.give_back)
 
-    def stop(self) -> None:
-        """Accept nothing any more. What was accepted has ``stop_seconds`` left; told again, it has nothing left."""
-        self.stop_by = time.monotonic() + (0.0 if self.stopping else self.limits.stop_seconds)
-
     def close(self) -> None:
-        """Finish what there is time for, forget everything."""
-        if not self.stopping:
-            self.stop()
-        for line in self._lines:
-            line.stop(max(0.5, self.stop_by - time.monotonic()))
+        """Finish the queued work, end the threads and drop the images."""
+        for line in (self._small, self._large, self.worker):
+            line.stop()
         self.scenes.clear()
-
-    @property
-    def at_work(self) -> bool:
-        """Whether a thread is at work still."""
-        return any(line.at_work for line in self._lines)
-
-    @property
-    def _lines(self) -> tuple[Line, ...]:
-        return self._small, self._large, self.worker
 
 
 def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
-    """A scene of the same regions, and of those of ``boxes``, without the image.
+    """A new scene with the same regions and those of ``boxes``, without the image.
 
-    It is a scene of its own: what it knows of boxes is gone with the request, whoever sends how many.
+    It is separate from the stored scene, so that regions of ``boxes`` are freed with the request.
     """
     made = Scene(scene.predictor, scene.regions, scene.image, scene.name, scene.warnings)
     if boxes:
@@ -289,8 +255,8 @@ def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
 
 
 def no_number() -> ServiceError:
-    """503: the model computes infinities, or nothing."""
-    return ServiceError(503, "the model gives no number", "train it again, or serve an earlier checkpoint")
+    """503: the model returned infinities or NaN."""
+    return ServiceError(503, "the output of the model is not finite", "train it again, or serve an earlier checkpoint")
 
 
 def inside(boxes: Sequence[Box], scene: Scene) -> None:

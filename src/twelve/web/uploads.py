@@ -1,4 +1,4 @@
-"""Whether bytes are an image that may be decoded. Nothing here decodes a pixel or touches a file."""
+"""Checks of encoded images, from their headers, and safe decoding. Nothing is written to a file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ KINDS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b"BM", ("BMP",)),
     (b"RIFF", ("WEBP",)),
 )
-"""First bytes -> Pillow's formats. Few and plain: whatever can be read can be attacked."""
+"""First bytes -> Pillow's formats. Every further format would be a further target for attacks."""
 IMAGES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
-"""Content types of an uploaded image; what it is, its bytes say."""
+"""Content types of an upload. The format is determined from the bytes."""
 NAMES = "JPEG, PNG, WebP, GIF or BMP"
 MAX_STRETCH = 50
-"""Longer side by shorter side: a sliver would become millions of pixels where it is enlarged to be looked at."""
+"""Maximum aspect ratio. Extractors enlarge the shorter side, which would give a sliver millions of pixels."""
 MAX_READS = 200_000
-"""Pieces that an image is read in: a GIF of 16 MB has 125,000, a PNG of 16 MB hardly more than 10,000."""
+"""Maximum number of reads per image. A GIF of 16 MB takes 125,000, a PNG of 16 MB about 10,000."""
 
 
 class TooManyPieces(ValueError):
@@ -36,7 +36,7 @@ class TooManyPieces(ValueError):
 class Pieces(io.BytesIO):
     """The bytes of a file, readable a limited number of times.
 
-    Pillow reads headers piece by piece in Python; millions of empty comments before a few pixels take half a minute.
+    Pillow reads headers piece by piece in Python, so millions of empty comments would take half a minute.
     """
 
     def __init__(self, data: bytes, max_reads: int) -> None:
@@ -52,18 +52,18 @@ class Pieces(io.BytesIO):
 
 
 def check(data: bytes, limits: Limits) -> int:
-    """Read an image's header; returns its width times height.
+    """Read the header of an image and return its width times height.
 
     Raises:
-        ServiceError: 413, 415 or 422; says why.
+        ServiceError: 413, 415 or 422; the image cannot be read, or exceeds a limit.
     """
     if not data:
-        raise ServiceError(422, "there are no bytes", "send an image")
+        raise ServiceError(422, "the image is empty", "send an image")
     if len(data) > limits.max_bytes:
-        raise ServiceError(413, f"an image of more than {limits.max_bytes:,} bytes", "send a smaller one")
+        raise ServiceError(413, f"the image has more than {limits.max_bytes:,} bytes", "send a smaller image")
     formats = next((formats for start, formats in KINDS if data.startswith(start)), None)
     if formats is None:
-        raise ServiceError(415, "this is no kind of image that is read", f"send {NAMES}")
+        raise ServiceError(415, "unsupported image format", f"send {NAMES}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -74,22 +74,22 @@ def check(data: bytes, limits: Limits) -> int:
             raise _too_large(limits) from None
         except TooManyPieces:
             raise _too_many_pieces() from None
-        except Exception:  # whatever a reader trips over, these bytes are no image
+        except Exception:  # Pillow raises many kinds of errors for damaged files
             raise _broken() from None
     if width * height > limits.max_pixels:
         raise _too_large(limits)
     if max(width, height) > MAX_STRETCH * min(width, height):
-        raise ServiceError(422, f"{width} x {height} pixels are too narrow an image", "crop it")
+        raise ServiceError(422, f"an image of {width} x {height} pixels is too narrow", "crop it")
     if moving:
-        raise ServiceError(422, "the image moves", "send one of its frames")
+        raise ServiceError(422, "the image is an animation", "send one of its frames")
     return width * height
 
 
 def decoded(data: bytes, limits: Limits) -> Image.Image:
-    """The upright RGB image.
+    """The decoded image, RGB and upright.
 
     Raises:
-        ServiceError: 422; it is not whole.
+        ServiceError: 422; the image is damaged.
     """
     try:
         return open_image(Pieces(data, MAX_READS), limits.max_pixels)
@@ -97,17 +97,17 @@ def decoded(data: bytes, limits: Limits) -> Image.Image:
         raise
     except TooManyPieces:
         raise _too_many_pieces() from None
-    except Exception:  # decoders raise nearly anything on bytes that were made to break them
+    except Exception:  # decoders raise many kinds of errors for malicious files
         raise _broken() from None
 
 
 def _too_large(limits: Limits) -> ServiceError:
-    return ServiceError(422, f"an image of more than {limits.max_pixels:,} pixels", "send a smaller one")
+    return ServiceError(422, f"the image has more than {limits.max_pixels:,} pixels", "send a smaller image")
 
 
 def _too_many_pieces() -> ServiceError:
-    return ServiceError(422, "the image's file is made of too many pieces", "save it again without comments, as PNG")
+    return ServiceError(422, "the image file consists of too many pieces", "save it again as PNG, without comments")
 
 
 def _broken() -> ServiceError:
-    return ServiceError(422, "the image is damaged or not whole", f"send a whole {NAMES} file")
+    return ServiceError(422, "the image is damaged or incomplete", f"send a complete {NAMES} file")

@@ -1,7 +1,7 @@
-"""One thread owns the model; what waits together is asked together.
+"""The thread that runs the model. Waiting questions are answered in one batch.
 
-Nothing waits on purpose: while the model is busy, questions gather, and the next batch takes them. A lone question is
-answered at once. Between two steps of what takes long (a search), what has gathered is answered.
+There is no deliberate delay: questions that arrive while the model is busy form the next batch, and a single question
+is answered at once. Waiting questions are also answered between two steps of long work, such as a search.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twelve.web.line import Line, Pending
 
 @dataclass(slots=True)
 class _Asked:
-    """A question that waits."""
+    """A waiting question."""
 
     question: Question
     threshold: float | None
@@ -24,17 +24,17 @@ class _Asked:
     future: Pending[Result] = field(default_factory=Pending)
 
     def goes_with(self, other: _Asked) -> bool:
-        """Whether both may be asked in one call. Explained questions are asked one by one in any case."""
+        """Whether both questions can share a call. Explained questions are always asked one by one."""
         return not self.explain and not other.explain and self.threshold == other.threshold
 
 
 class Worker(Line):
-    """Runs until :meth:`stop`. Questions and other work with the model take turns: however much there is of the one,
-    the other waits for no more than a batch, or a step.
+    """The thread that runs the model, until :meth:`stop`. Batches of questions and steps of other work alternate, so
+    neither waits for more than one of the other.
 
     Args:
-        max_batch: questions that are asked together.
-        on_batch: told how many were.
+        max_batch: maximum number of questions in a batch.
+        on_batch: called with the size of every batch.
     """
 
     def __init__(self, predictor: Predictor, max_batch: int, on_batch: Callable[[int], None] = lambda _: None) -> None:
@@ -44,7 +44,7 @@ class Worker(Line):
         super().__init__("model")
 
     def ask(self, question: Question, *, explain: bool = False, threshold: float | None = None) -> Pending[Result]:
-        """The answer to a question, once it is there."""
+        """Queue a question; the future has its result."""
         asked = _Asked(question, threshold, explain)
         self._put(self._asked, asked)
         return asked.future
@@ -61,7 +61,7 @@ class Worker(Line):
         return lambda: self._answer(batch)
 
     def _batch(self) -> list[_Asked]:
-        """The question that waits longest and what goes with it."""
+        """The question that has waited longest, and those that can share its call."""
         first, *others = self._asked
         batch, rest = [first], list[_Asked]()
         for asked in others:
@@ -72,7 +72,7 @@ class Worker(Line):
         return batch
 
     def _answer(self, batch: Sequence[_Asked]) -> None:
-        # Those that nobody waits for any more are left out.
+        # Cancelled questions are left out.
         live = [asked for asked in batch if asked.future.set_running_or_notify_cancel()]
         if not live:
             return
@@ -82,7 +82,7 @@ class Worker(Line):
         if len(live) > 1:
             try:
                 found = self._ask(live)
-            except Exception:  # one of them is at fault: which one shows when each is asked alone
+            except Exception:  # asked one by one below, so that only the faulty question fails
                 pass
             else:
                 for asked, result in zip(live, found, strict=True):
@@ -91,7 +91,7 @@ class Worker(Line):
         for asked in live:
             try:
                 asked.future.set_result(self._ask([asked])[0])
-            except Exception as error:  # the thread outlives every mistake; the request that made it hears of it
+            except Exception as error:  # the request gets the error, and the thread goes on
                 asked.future.set_exception(error)
 
     def _ask(self, batch: Sequence[_Asked]) -> list[Result]:

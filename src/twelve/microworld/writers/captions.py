@@ -12,7 +12,7 @@ import numpy as np
 from twelve.microworld.language import LIVELY, Slots, Wording, choose, read, sentence
 from twelve.microworld.meaning import at_side, fitting, reached, sample_slots, stand
 from twelve.microworld.relations import RELATIONS
-from twelve.microworld.scene import Scene, Thing
+from twelve.microworld.scene import Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import file_name, shuffled, write_json
@@ -20,10 +20,10 @@ from twelve.microworld.writers.layout import file_name, shuffled, write_json
 CAPTIONS = 5
 PATIENCE = 300
 """Number of tries after which captions may be ambiguous about similar things."""
-Meaning = Callable[[Scene, Slots], bool]
+Meaning = Callable[[WorldScene, Slots], bool]
 
 
-def _present(scene: Scene, slots: Slots) -> bool:
+def _present(scene: WorldScene, slots: Slots) -> bool:
     """Whether every clause of the slots is true: things are present (in the given number), sides, relations and ground
     are right, and missing things are missing."""
     if slots.get("ground", scene.ground) != scene.ground:
@@ -36,7 +36,7 @@ def _present(scene: Scene, slots: Slots) -> bool:
     return _related(scene, slots)
 
 
-def _there(scene: Scene, slots: Slots, number: str) -> bool:
+def _there(scene: WorldScene, slots: Slots, number: str) -> bool:
     found = fitting(scene, slots[f"thing{number}"])
     if f"number{number}" in slots:
         return len(found) == int(slots[f"number{number}"])
@@ -45,7 +45,7 @@ def _there(scene: Scene, slots: Slots, number: str) -> bool:
     return bool(found)
 
 
-def _related(scene: Scene, slots: Slots) -> bool:
+def _related(scene: WorldScene, slots: Slots) -> bool:
     found = fitting(scene, slots["thing"])
     if "relation" in slots:
         found = stand(scene, found, slots["relation"], slots["thing2"])
@@ -58,7 +58,7 @@ def _related(scene: Scene, slots: Slots) -> bool:
     return bool(found)
 
 
-def _chain(scene: Scene, slots: Slots) -> list[Thing]:
+def _chain(scene: WorldScene, slots: Slots) -> list[Thing]:
     """Things related to a second thing that is related to a third."""
     seconds = stand(scene, fitting(scene, slots["thing2"]), slots["relation2"], slots["thing3"])
     holds = RELATIONS[slots["relation"]]
@@ -124,7 +124,9 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
     return tally
 
 
-def caption(rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scene: Scene, *, test: bool) -> list[str]:
+def caption(
+    rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scene: WorldScene, *, test: bool
+) -> list[str]:
     """Five different captions that are true of the scene."""
     texts: list[str] = []
     tries = 0
@@ -140,7 +142,7 @@ def caption(rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scen
     return texts
 
 
-def _apart(scene: Scene, slots: Slots) -> bool:
+def _apart(scene: WorldScene, slots: Slots) -> bool:
     """Whether no two phrases could refer to the same thing and no number is one."""
     found = [fitting(scene, slots[key]) for key in ("thing", "thing2", "thing3") if key in slots]
     meant = [id(thing) for things in found for thing in things]

@@ -14,9 +14,9 @@ from twelve.microworld.facts import VALUES
 from twelve.microworld.language import Description
 from twelve.microworld.meaning import fitting
 from twelve.microworld.programs import Result, trace
-from twelve.microworld.questions import Asker, Question, fill, open_to_training, seed_of, templates, untidy
+from twelve.microworld.questions import Asker, WorldQuestion, fill, open_to_training, seed_of, templates, untidy
 from twelve.microworld.relations import RELATIONS, level, place, related
-from twelve.microworld.scene import GROUNDS, Scene, Thing
+from twelve.microworld.scene import GROUNDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.gqa_forms import FORMS, implied
@@ -38,7 +38,7 @@ class _Entry:
 
     key: str
     image: WorldImage
-    question: Question
+    question: WorldQuestion
     balanced: bool
     entailed: list[str] = field(default_factory=list)
     equivalent: list[str] = field(default_factory=list)
@@ -125,7 +125,7 @@ def _about(image: WorldImage, asker: Asker, count: int, keys: Iterator[str], eve
     return found + ([again for entry in found for again in _rephrased(entry, asker, keys)] if everything else [])
 
 
-def _entry(key: str, image: WorldImage, question: Question, balanced: bool) -> _Entry:
+def _entry(key: str, image: WorldImage, question: WorldQuestion, balanced: bool) -> _Entry:
     return _Entry(key, image, question, balanced, equivalent=[key])
 
 
@@ -243,7 +243,7 @@ def scene_graph(image: WorldImage) -> dict[str, Any]:
     }
 
 
-def _object(image: WorldImage, scene: Scene, thing: Thing) -> dict[str, Any]:
+def _object(image: WorldImage, scene: WorldScene, thing: Thing) -> dict[str, Any]:
     x, y, width, height = (round(number) for number in xywh(thing.box))
     where = [word for word in (place(scene, thing), level(scene, thing)) if word is not None]
     relations = [

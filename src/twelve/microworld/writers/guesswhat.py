@@ -15,7 +15,7 @@ import numpy as np
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
 from twelve.microworld.meaning import sample_slots, stand, the
 from twelve.microworld.relations import level, place
-from twelve.microworld.scene import KINDS, Scene, Thing
+from twelve.microworld.scene import KINDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import annotation_id, file_name, outline, shuffled, write_lines, xywh
@@ -27,35 +27,35 @@ HASTY = 0.15
 GAMES = {"train": 3.4, "valid": 2.0, "test": 4.0}
 """Average number of games per image."""
 ANSWERS = {True: "Yes", False: "No", None: "N/A"}
-Meaning = Callable[[Scene, Slots, Thing], bool | None]
+Meaning = Callable[[WorldScene, Slots, Thing], bool | None]
 
 
-def _is(scene: Scene, slots: Slots, thing: Thing) -> bool:
+def _is(scene: WorldScene, slots: Slots, thing: Thing) -> bool:
     """Whether all conditions of a question are true of the thing."""
     return all(slots[key].fits(thing) for key in ("thing", "adjective", "adjective2") if key in slots)
 
 
-def _either(scene: Scene, slots: Slots, thing: Thing) -> bool:
+def _either(scene: WorldScene, slots: Slots, thing: Thing) -> bool:
     return any(slots[key].fits(thing) for key in ("adjective", "adjective2", "thing", "thing2") if key in slots)
 
 
-def _at_side(scene: Scene, slots: Slots, thing: Thing) -> bool | None:
+def _at_side(scene: WorldScene, slots: Slots, thing: Thing) -> bool | None:
     side = place(scene, thing)
     return None if side is None else side == str(slots["side"])
 
 
-def _at_level(scene: Scene, slots: Slots, thing: Thing) -> bool:
+def _at_level(scene: WorldScene, slots: Slots, thing: Thing) -> bool:
     return level(scene, thing) == str(slots["level"])
 
 
-def _stands(scene: Scene, slots: Slots, thing: Thing) -> bool | None:
+def _stands(scene: WorldScene, slots: Slots, thing: Thing) -> bool | None:
     """Whether the thing is related to "the" other thing; N/A unless exactly one fits."""
     if the(scene, slots["thing2"]) is None:
         return None
     return any(thing is one for one in stand(scene, [thing], slots["relation"], slots["thing2"]))
 
 
-def _alike(scene: Scene, slots: Slots, thing: Thing) -> bool | None:
+def _alike(scene: WorldScene, slots: Slots, thing: Thing) -> bool | None:
     other = the(scene, slots["thing2"])
     return None if other is None or other is thing else other.colour == thing.colour
 
@@ -107,7 +107,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     return tally
 
 
-def play(rng: np.random.Generator, scene: Scene, *, test: bool) -> _Game | None:
+def play(rng: np.random.Generator, scene: WorldScene, *, test: bool) -> _Game | None:
     """Play until one thing is left or the game's limits are reached; None if no useful question was found."""
     target = pick(rng, scene.things)
     left = list(scene.things)
@@ -129,12 +129,12 @@ def play(rng: np.random.Generator, scene: Scene, *, test: bool) -> _Game | None:
     return _Game(target, tuple(turns), tuple(left)) if len(turns) >= FEWEST else None
 
 
-def _idle(scene: Scene, slots: Slots, wording: Wording[Meaning], left: Sequence[Thing]) -> bool:
+def _idle(scene: WorldScene, slots: Slots, wording: Wording[Meaning], left: Sequence[Thing]) -> bool:
     """Whether a question rules out nothing although several things are left."""
     return len(left) > 1 and len({wording.meaning(scene, slots, thing) for thing in left}) == 1
 
 
-def guesses(scene: Scene, turns: Sequence[tuple[str, str]]) -> list[Thing]:
+def guesses(scene: WorldScene, turns: Sequence[tuple[str, str]]) -> list[Thing]:
     """The things that all answers are true of."""
     left = list(scene.things)
     for question, answer in turns:

@@ -15,7 +15,7 @@ import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
 from twelve.microworld.meaning import fitting, sample_slots, stand
-from twelve.microworld.scene import Scene
+from twelve.microworld.scene import WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import write_lines
@@ -27,7 +27,7 @@ STATEMENTS = {"train": 7, "dev": 4, "test1": 5}
 TRIES = 150
 """Number of tries for one statement."""
 Pair: TypeAlias = tuple[WorldImage, WorldImage]
-Count = Callable[[Scene, Slots], int]
+Count = Callable[[WorldScene, Slots], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +50,35 @@ class Meaning:
         return left(pair[0].scene, slots), right(pair[1].scene, slots)
 
 
-def _number(scene: Scene, slots: Slots) -> int:
+def _number(scene: WorldScene, slots: Slots) -> int:
     return len(fitting(scene, slots["thing"]))
 
 
-def _second(scene: Scene, slots: Slots) -> int:
+def _second(scene: WorldScene, slots: Slots) -> int:
     return len(fitting(scene, slots["thing2"]))
 
 
-def _related(scene: Scene, slots: Slots) -> int:
+def _related(scene: WorldScene, slots: Slots) -> int:
     return len(stand(scene, fitting(scene, slots["thing"]), slots["relation"], slots["thing2"]))
 
 
-def _exactly(scene: Scene, slots: Slots) -> int:
+def _exactly(scene: WorldScene, slots: Slots) -> int:
     return int(_number(scene, slots) == slots["number"])
 
 
-def _at_least(scene: Scene, slots: Slots) -> int:
+def _at_least(scene: WorldScene, slots: Slots) -> int:
     return int(_number(scene, slots) >= slots["number"])
 
 
-def _ground(scene: Scene, slots: Slots) -> int:
+def _ground(scene: WorldScene, slots: Slots) -> int:
     return int(scene.ground == slots["ground"])
 
 
-def _together(scene: Scene, slots: Slots) -> int:
+def _together(scene: WorldScene, slots: Slots) -> int:
     return int(bool(_number(scene, slots)) and bool(_second(scene, slots)))
 
 
-def _all(scene: Scene, slots: Slots) -> int:
+def _all(scene: WorldScene, slots: Slots) -> int:
     """Whether such things exist and all have the adjective."""
     found = fitting(scene, slots["thing"])
     return int(bool(found) and all(slots["adjective"].fits(thing) for thing in found))

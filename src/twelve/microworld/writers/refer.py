@@ -16,20 +16,20 @@ import numpy as np
 
 from twelve.microworld.language import Slots, Wording, adjective, choose, pick, read
 from twelve.microworld.meaning import at_level, at_side, extreme, fitting, nth, reached, sample_slots, stand, the
-from twelve.microworld.scene import KINDS, Scene, Thing
+from twelve.microworld.scene import KINDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import annotation_id, file_name, outline, shuffled, write_bytes, write_json, xywh
 from twelve.microworld.writers.python2 import dumps
 
-Meaning = Callable[[Scene, Slots], list[Thing]]
+Meaning = Callable[[WorldScene, Slots], list[Thing]]
 FAMILIES_A = ("animal", "vehicle")
 """Families of things in testA; testB has the rest."""
 TRIES = 60
 """Number of tries for unambiguous sentences about a thing."""
 
 
-def _looks(scene: Scene, slots: Slots) -> list[Thing]:
+def _looks(scene: WorldScene, slots: Slots) -> list[Thing]:
     found = fitting(scene, slots["thing"])
     for key in ("adjective", "adjective2"):
         if key in slots:
@@ -40,7 +40,7 @@ def _looks(scene: Scene, slots: Slots) -> list[Thing]:
     return found
 
 
-def _placed(scene: Scene, slots: Slots) -> list[Thing]:
+def _placed(scene: WorldScene, slots: Slots) -> list[Thing]:
     found = fitting(scene, slots["thing"])
     if "side" in slots:
         found = at_side(scene, found, slots["side"])
@@ -49,13 +49,13 @@ def _placed(scene: Scene, slots: Slots) -> list[Thing]:
     return found
 
 
-def _extreme(scene: Scene, slots: Slots) -> list[Thing]:
+def _extreme(scene: WorldScene, slots: Slots) -> list[Thing]:
     found = fitting(scene, slots["thing"])
     return extreme(scene, found, slots["extreme"]) if len(found) > 1 else []
 
 
 def _nth(side: str) -> Meaning:
-    def meaning(scene: Scene, slots: Slots) -> list[Thing]:
+    def meaning(scene: WorldScene, slots: Slots) -> list[Thing]:
         found = fitting(scene, slots["thing"])
         return nth(scene, found, slots["ordinal"], side) if len(found) > 1 else []
 
@@ -63,7 +63,7 @@ def _nth(side: str) -> Meaning:
 
 
 def _same(attribute: str) -> Meaning:
-    def meaning(scene: Scene, slots: Slots) -> list[Thing]:
+    def meaning(scene: WorldScene, slots: Slots) -> list[Thing]:
         other = the(scene, slots["thing2"])
         if other is None:
             return []
@@ -77,11 +77,11 @@ def _same(attribute: str) -> Meaning:
     return meaning
 
 
-def _without(scene: Scene, slots: Slots) -> list[Thing]:
+def _without(scene: WorldScene, slots: Slots) -> list[Thing]:
     return [thing for thing in fitting(scene, slots["thing"]) if not slots["adjective"].fits(thing)]
 
 
-def _related(scene: Scene, slots: Slots) -> list[Thing]:
+def _related(scene: WorldScene, slots: Slots) -> list[Thing]:
     """Things in all named relations; none unless "the" other thing is unique."""
     if the(scene, slots["thing2"]) is None or ("thing3" in slots and the(scene, slots["thing3"]) is None):
         return []
@@ -186,7 +186,7 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
 
 
 def sentences(
-    rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scene: Scene, target: Thing, *, test: bool
+    rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scene: WorldScene, target: Thing, *, test: bool
 ) -> list[str]:
     """Two or three different sentences that refer only to the target; empty if fewer were found."""
     wanted = 2 + int(rng.integers(2))
@@ -207,7 +207,7 @@ def sentences(
     return texts if len(texts) > 1 else []
 
 
-def _denied(rng: np.random.Generator, scene: Scene, slots: Slots, target: Thing) -> Slots | None:
+def _denied(rng: np.random.Generator, scene: WorldScene, slots: Slots, target: Thing) -> Slots | None:
     """Replace the adjective by that of another thing that fits the noun phrase and not by the target's."""
     others = [thing for thing in fitting(scene, slots["thing"]) if thing is not target]
     if not others:

@@ -15,7 +15,7 @@ import numpy as np
 
 from twelve.microworld.language import Description, Slots, Wording, article, choose, pick, read, sentence
 from twelve.microworld.meaning import fitting, sample_slots, stand
-from twelve.microworld.scene import Scene, Thing
+from twelve.microworld.scene import Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import shuffled, write_lines
@@ -27,7 +27,7 @@ SEARCHED = 40
 Truth: TypeAlias = bool | None
 """True, False, or None if the image does not decide (Kleene's three-valued logic)."""
 LABELS = {True: "entailment", None: "neutral", False: "contradiction"}
-Meaning = Callable[[Scene, Slots], Truth]
+Meaning = Callable[[WorldScene, Slots], Truth]
 
 
 def _or(values: Iterable[Truth]) -> Truth:
@@ -44,7 +44,7 @@ def _some(things: Sequence[Thing], *, hidden: bool = False) -> Truth:
     return False if not things else None if hidden else True
 
 
-def _that(scene: Scene, slots: Slots) -> list[Thing]:
+def _that(scene: WorldScene, slots: Slots) -> list[Thing]:
     """The things that fit the first noun phrase, an adjective and a relation."""
     found = fitting(scene, slots["thing"])
     if "adjective" in slots:
@@ -54,43 +54,43 @@ def _that(scene: Scene, slots: Slots) -> list[Thing]:
     return found
 
 
-def _exists(scene: Scene, slots: Slots) -> Truth:
+def _exists(scene: WorldScene, slots: Slots) -> Truth:
     return _some(_that(scene, slots), hidden="hidden" in slots)
 
 
-def _exists_not(scene: Scene, slots: Slots) -> Truth:
+def _exists_not(scene: WorldScene, slots: Slots) -> Truth:
     return _not(_exists(scene, slots))
 
 
-def _exists_or_hidden(scene: Scene, slots: Slots) -> Truth:
+def _exists_or_hidden(scene: WorldScene, slots: Slots) -> Truth:
     """Whether one has the property or a hidden quality."""
     return _or((_some(_that(scene, slots)), _some(fitting(scene, slots["thing"]), hidden=True)))
 
 
-def _neither(scene: Scene, slots: Slots) -> Truth:
+def _neither(scene: WorldScene, slots: Slots) -> Truth:
     return _not(_exists_or_hidden(scene, slots))
 
 
-def _first_or_hidden_second(scene: Scene, slots: Slots) -> Truth:
+def _first_or_hidden_second(scene: WorldScene, slots: Slots) -> Truth:
     return _or((_some(fitting(scene, slots["thing"])), _some(fitting(scene, slots["thing2"]), hidden=True)))
 
 
-def _several_or_hidden(scene: Scene, slots: Slots) -> Truth:
+def _several_or_hidden(scene: WorldScene, slots: Slots) -> Truth:
     found = fitting(scene, slots["thing"])
     return _or((len(found) >= slots["number"], _some(found, hidden=True)))
 
 
-def _all(scene: Scene, slots: Slots) -> Truth:
+def _all(scene: WorldScene, slots: Slots) -> Truth:
     """Whether all such things have the property or a hidden quality."""
     found = fitting(scene, slots["thing"])
     return True if all(slots["adjective"].fits(thing) for thing in found) else None
 
 
-def _number(scene: Scene, slots: Slots) -> Truth:
+def _number(scene: WorldScene, slots: Slots) -> Truth:
     return len(fitting(scene, slots["thing"])) == int(slots["number"])
 
 
-def _ground(scene: Scene, slots: Slots) -> Truth:
+def _ground(scene: WorldScene, slots: Slots) -> Truth:
     return scene.ground == str(slots["ground"])
 
 
@@ -129,7 +129,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     return tally
 
 
-def label(text: str, scene: Scene) -> str:
+def label(text: str, scene: WorldScene) -> str:
     """The label of a sentence for an image."""
     wording, slots = read(WORDINGS, text)
     return LABELS[wording.meaning(scene, slots)]

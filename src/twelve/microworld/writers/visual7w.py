@@ -15,7 +15,7 @@ import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
 from twelve.microworld.meaning import at_level, at_side, fitting, reached, sample_slots, stand, the
-from twelve.microworld.scene import HEIGHT, WIDTH, Box, Scene, Thing, covered
+from twelve.microworld.scene import HEIGHT, WIDTH, Box, Thing, WorldScene, covered
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 from twelve.microworld.writers.layout import shuffled, write_json, xywh
@@ -26,10 +26,10 @@ GROUND_BOXES = 0.15
 QUESTIONS = {"train": 5, "val": 2, "test": 3}
 """Number of questions per image."""
 TRIES = 30
-Meaning = Callable[[Scene, Slots], list[Thing]]
+Meaning = Callable[[WorldScene, Slots], list[Thing]]
 
 
-def _which(scene: Scene, slots: Slots) -> list[Thing]:
+def _which(scene: WorldScene, slots: Slots) -> list[Thing]:
     """The things that meet all conditions of a question."""
     found = fitting(scene, slots["thing"])
     for key in ("adjective", "adjective2"):
@@ -46,11 +46,11 @@ def _which(scene: Scene, slots: Slots) -> list[Thing]:
     return found
 
 
-def _not(scene: Scene, slots: Slots) -> list[Thing]:
+def _not(scene: WorldScene, slots: Slots) -> list[Thing]:
     return [thing for thing in fitting(scene, slots["thing"]) if not slots["adjective"].fits(thing)]
 
 
-def _coloured_like(scene: Scene, slots: Slots) -> list[Thing]:
+def _coloured_like(scene: WorldScene, slots: Slots) -> list[Thing]:
     other = the(scene, slots["thing2"])
     found = fitting(scene, slots["thing"])
     return [] if other is None else [one for one in found if one is not other and one.colour == other.colour]
@@ -107,7 +107,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     return tally
 
 
-def answer(text: str, scene: Scene, candidates: Sequence[_Candidate]) -> int:
+def answer(text: str, scene: WorldScene, candidates: Sequence[_Candidate]) -> int:
     """Index of the candidate that the question refers to; raises ValueError unless it is exactly one."""
     wording, slots = read(WORDINGS, text)
     meant = wording.meaning(scene, slots)
@@ -118,7 +118,7 @@ def answer(text: str, scene: Scene, candidates: Sequence[_Candidate]) -> int:
 
 
 def _questions(
-    rng: np.random.Generator, scene: Scene, candidates: Sequence[_Candidate], split: str
+    rng: np.random.Generator, scene: WorldScene, candidates: Sequence[_Candidate], split: str
 ) -> Iterator[tuple[str, list[_Candidate]]]:
     """Questions about random things, each with four candidates of which it refers to exactly one."""
     things = [candidate for candidate in candidates if candidate.thing is not None]
@@ -143,7 +143,7 @@ def _questions(
             yield text, four
 
 
-def _denied(rng: np.random.Generator, scene: Scene, slots: Slots) -> Slots:
+def _denied(rng: np.random.Generator, scene: WorldScene, slots: Slots) -> Slots:
     """Replace the adjective by that of some thing that fits the noun."""
     other = sample_slots(rng, WORDINGS[0], scene, pick(rng, fitting(scene, slots["thing"])))
     return slots if other is None else {**slots, "adjective": other["adjective"]}
@@ -161,7 +161,7 @@ def _four(
     return [target, *rest[: CHOICES - 1]] if len(rest) >= CHOICES - 1 else None
 
 
-def _candidates(rng: np.random.Generator, scene: Scene, first: int) -> list[_Candidate]:
+def _candidates(rng: np.random.Generator, scene: WorldScene, first: int) -> list[_Candidate]:
     """All things of the scene and, if there is room, a box of bare ground."""
     found = [_Candidate(first + number, thing.kind, thing.box, thing) for number, thing in enumerate(scene.things)]
     for _ in range(TRIES):

@@ -11,7 +11,7 @@ import numpy as np
 from twelve.metrics.vqa import vocabulary_label
 from twelve.microworld import facts
 from twelve.microworld.language import HEIGHT, WHERE, article, sentence
-from twelve.microworld.questions import Asker, Form, Question, open_to_training, seed_of, templates, untidy
+from twelve.microworld.questions import Asker, Form, WorldQuestion, open_to_training, seed_of, templates, untidy
 from twelve.microworld.scene import KINDS
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -130,9 +130,9 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
 
 def _ask(
     asker: Asker, images: Sequence[WorldImage], most: int | None = None
-) -> list[tuple[WorldImage, list[Question]]]:
+) -> list[tuple[WorldImage, list[WorldQuestion]]]:
     """Questions about every image, or about as many images as ``most`` questions need."""
-    found: list[tuple[WorldImage, list[Question]]] = []
+    found: list[tuple[WorldImage, list[WorldQuestion]]] = []
     left = most
     for image in images:
         if left == 0:
@@ -143,7 +143,7 @@ def _ask(
     return found
 
 
-def _row(image: WorldImage, number: int, question: Question) -> dict[str, Any]:
+def _row(image: WorldImage, number: int, question: WorldQuestion) -> dict[str, Any]:
     return {
         "a_objects": [],
         "question": question.text,

@@ -13,7 +13,7 @@ import numpy as np
 from twelve.io.files import replacing
 from twelve.microworld import facts
 from twelve.microworld.annotators import answer_type, ten_answers
-from twelve.microworld.questions import Asker, Form, Question, open_to_training, seed_of, templates, untidy
+from twelve.microworld.questions import Asker, Form, WorldQuestion, open_to_training, seed_of, templates, untidy
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 
@@ -169,10 +169,10 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     return tally
 
 
-_Asked = Sequence[tuple[WorldImage, Sequence[Question]]]
+_Asked = Sequence[tuple[WorldImage, Sequence[WorldQuestion]]]
 
 
-def _numbered(asked: _Asked) -> list[tuple[int, int, Question]]:
+def _numbered(asked: _Asked) -> list[tuple[int, int, WorldQuestion]]:
     """(image_id, question_id, question) for all questions."""
     return [
         (int(image.key), 1000 * int(image.key) + number, question)

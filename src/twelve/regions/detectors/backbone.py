@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from twelve.regions.detectors.feature_extractor import CODE_VERSION, FeatureExtractor, Prepared, lacking
+from twelve.regions.detectors.feature_extractor import CODE_VERSION, FeatureExtractor, PreparedImage, lacking
 from twelve.regions.detectors.folding import fold_norms
 from twelve.regions.detectors.pooling import pool_boxes
 from twelve.regions.images import resized
@@ -79,12 +79,12 @@ class Backbone(FeatureExtractor):
         """(I, R, F) float32 features of boxes, (I, R, 4) xyxy as fractions of width and height."""
         return torch.cat([pool_boxes(level, boxes) for level in maps], dim=-1)
 
-    def prepare(self, image: Image.Image) -> Prepared:
+    def prepare(self, image: Image.Image) -> PreparedImage:
         pixels = resized(image, self.size.of(*image.size), self.resample)
-        return Prepared(torch.from_numpy(pixels), *image.size)
+        return PreparedImage(torch.from_numpy(pixels), *image.size)
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[Prepared]) -> FeatureMaps:
+    def encode(self, images: Sequence[PreparedImage]) -> FeatureMaps:
         device = self.mean.device
         pixels = torch.stack([image.pixels for image in images]).to(device)
         extents = torch.tensor([[p.width, p.height] * 2 for p in images], dtype=torch.float32, device=device)

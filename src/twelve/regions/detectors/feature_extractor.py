@@ -45,7 +45,7 @@ _LACKING: dict[Ability, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedImage:
     """An image ready for a network.
 
     Attributes:
@@ -106,7 +106,7 @@ class FeatureExtractor(nn.Module, ABC):
     raw: bool = False
 
     @abstractmethod
-    def prepare(self, image: Image.Image) -> Prepared:
+    def prepare(self, image: Image.Image) -> PreparedImage:
         """Prepare an image for the network. Called from several threads."""
 
     @abstractmethod

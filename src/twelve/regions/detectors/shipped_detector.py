@@ -62,7 +62,7 @@ class Detector(nn.Module):
     def __init__(self, classes: Sequence[str], attributes: Mapping[str, int], feature_size: int = 192) -> None:
         super().__init__()
         self.classes, self.attributes, self.feature_size = tuple(classes), dict(attributes), feature_size
-        self.trunk = Trunk()
+        self.trunk = _Layers()
         anchors = AnchorGenerator((ANCHOR_SIDES,), (ANCHOR_RATIOS,))
         self.proposals = RegionProposalNetwork(
             anchors,
@@ -96,15 +96,15 @@ def _image_list(pixels: Tensor) -> ImageList:
     return ImageList(pixels, [(height, width)] * len(pixels))
 
 
-class Trunk(nn.Module):
+class _Layers(nn.Module):
     """(I, 3, H, W) -> the coarse map (I, 64, H/8, W/8) and the fine map (I, 32, H/4, W/4)."""
 
     def __init__(self) -> None:
         super().__init__()
         first, second, third = WIDTHS
         self.stem = nn.Sequential(_convolution(3, first, stride=2), _convolution(first, second))
-        self.fine = nn.Sequential(_convolution(second, third, stride=2), Residual(third))
-        self.coarse = nn.Sequential(_convolution(third, third, stride=2), Residual(third))
+        self.fine = nn.Sequential(_convolution(second, third, stride=2), _Residual(third))
+        self.coarse = nn.Sequential(_convolution(third, third, stride=2), _Residual(third))
         self.from_fine, self.from_coarse = nn.Conv2d(third, POOLED_CHANNELS, 1), nn.Conv2d(third, POOLED_CHANNELS, 1)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ class Trunk(nn.Module):
         return coarse, functional.relu(self.from_fine(fine) + context)
 
 
-class Residual(nn.Module):
+class _Residual(nn.Module):
     """Two convolutions with a skip connection."""
 
     def __init__(self, width: int) -> None:

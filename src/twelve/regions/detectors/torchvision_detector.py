@@ -24,7 +24,13 @@ from torchvision.models.detection.image_list import ImageList
 
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.detectors import weights as weight_files
-from twelve.regions.detectors.feature_extractor import CODE_VERSION, Detections, FeatureExtractor, Prepared, lacking
+from twelve.regions.detectors.feature_extractor import (
+    CODE_VERSION,
+    Detections,
+    FeatureExtractor,
+    PreparedImage,
+    lacking,
+)
 from twelve.regions.detectors.folding import fold_norms
 from twelve.regions.detectors.pooling import pool_boxes
 from twelve.regions.extractor_config import ExtractorConfig
@@ -109,13 +115,13 @@ class TorchvisionDetector(FeatureExtractor):
         network.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def prepare(self, image: Image.Image) -> Prepared:
+    def prepare(self, image: Image.Image) -> PreparedImage:
         levels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float().div(255)
         resized, _ = self._transform.resize(self._transform.normalize(levels), None)
-        return Prepared(resized, *image.size)
+        return PreparedImage(resized, *image.size)
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[Prepared]) -> _Encoded:
+    def encode(self, images: Sequence[PreparedImage]) -> _Encoded:
         device = next(self.network.parameters()).device
         height, width = images[0].pixels.shape[1:]
         pixels = self._transform.batch_images([image.pixels for image in images], self._transform.size_divisible)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from twelve.errors import RegionError
-from twelve.regions.detectors.feature_extractor import Detections, FeatureExtractor, Prepared
+from twelve.regions.detectors.feature_extractor import Detections, FeatureExtractor, PreparedImage
 from twelve.regions.extraction.box_sources import BoxSource, Cells, Detected, cell_boxes
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.images import ImageLike, TooLarge, open_image, printable
@@ -48,7 +48,7 @@ class _Pending:
 
     image_id: str
     regions: list[Regions]
-    prepared: Prepared
+    prepared: PreparedImage
     key: bytes
     others: list[str] = field(default_factory=list)
     why: str = ""

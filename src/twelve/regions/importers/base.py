@@ -52,7 +52,7 @@ class RawRegions:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ImageRecord:
     """One image's entry in a file.
 
     Attributes:
@@ -68,7 +68,7 @@ class Record:
     steps: int = 1
 
 
-class Origin(Protocol):
+class RegionSource(Protocol):
     """A file, or a folder of files, with regions.
 
     Attributes:
@@ -81,7 +81,7 @@ class Origin(Protocol):
     total: int
     unit: str
 
-    def records(self) -> Iterator[Record | tuple[str, str]]:
+    def records(self) -> Iterator[ImageRecord | tuple[str, str]]:
         """All records in a fixed order; (label, reason) in place of a record without a name."""
         ...
 

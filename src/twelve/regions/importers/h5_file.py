@@ -22,7 +22,7 @@ import numpy as np
 
 from twelve.errors import RegionError
 from twelve.regions.importers import base
-from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, library, optional
+from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, from_fields, library, optional
 from twelve.regions.importers.indexes import Entry, read_index
 
 _SIZED = (*base.WIDTHS, *base.HEIGHTS)
@@ -61,7 +61,7 @@ class H5Files:
         except OSError as error:
             raise RegionError(f"not an HDF5 file ({error})", file=path, remedy="download or copy it again") from error
 
-    def records(self) -> Iterator[Record | tuple[str, str]]:
+    def records(self) -> Iterator[ImageRecord | tuple[str, str]]:
         for path, file in self._files:
             if _features(file) is None:
                 yield from self._groups(file)
@@ -72,12 +72,12 @@ class H5Files:
         for _, file in self._files:
             file.close()
 
-    def _groups(self, file: Any) -> Iterator[Record]:
+    def _groups(self, file: Any) -> Iterator[ImageRecord]:
         entries = self._entries or {}
         for key in file:
-            yield Record(key, key, partial(_load, _load_group, file, key, entries.get(key)))
+            yield ImageRecord(key, key, partial(_load, _load_group, file, key, entries.get(key)))
 
-    def _rows(self, path: Path, file: Any) -> Iterator[Record | tuple[str, str]]:
+    def _rows(self, path: Path, file: Any) -> Iterator[ImageRecord | tuple[str, str]]:
         spans, rows = file.get("pos_boxes"), _length(path, file)
         starts = None if spans is None else np.asarray(spans[:], dtype=np.int64).reshape(-1, 2)
         for entry in self._named(path, file):
@@ -85,7 +85,7 @@ class H5Files:
                 yield f"{path.name}, {entry.key}", f"row {entry.row} of {rows}"
                 continue
             span = None if starts is None else slice(*starts[entry.row].tolist())
-            yield Record(
+            yield ImageRecord(
                 f"{path.name} row {entry.row}, {entry.key}", entry.key, partial(_load, _load_row, file, entry, span)
             )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import RegionError
-from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, library, unpickled
+from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, from_fields, library, unpickled
 
 _KEYS = b"keys"
 
@@ -56,7 +56,7 @@ class LmdbFile:
         if lacking > min(pages // 100, _UNWRITTEN):
             raise self._damaged(f"{file.stat().st_size:,} of its {pages * size:,} bytes are there")
 
-    def records(self) -> Iterator[Record | tuple[str, str]]:
+    def records(self) -> Iterator[ImageRecord | tuple[str, str]]:
         try:
             with self._environment.begin(buffers=True) as transaction:
                 for key in self._listed:
@@ -65,7 +65,7 @@ class LmdbFile:
                 for key in transaction.cursor().iternext(values=False):
                     name = bytes(key)
                     if name != _KEYS:
-                        yield Record(_label(name), _label(name), partial(self._load, transaction, name))
+                        yield ImageRecord(_label(name), _label(name), partial(self._load, transaction, name))
         except self._lmdb.Error as error:
             raise self._damaged(error) from error
 

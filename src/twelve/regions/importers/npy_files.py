@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twelve.regions.importers.base import BadRecord, RawRegions, Record, from_fields, unpickled
+from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, from_fields, unpickled
 
 
 class NpyFiles:
@@ -26,9 +26,9 @@ class NpyFiles:
         self.paths = paths
         self.total = len(paths)
 
-    def records(self) -> Iterator[Record | tuple[str, str]]:
+    def records(self) -> Iterator[ImageRecord | tuple[str, str]]:
         for path in self.paths:
-            yield Record(path.name, path.stem, partial(_load, path))
+            yield ImageRecord(path.name, path.stem, partial(_load, path))
 
     def close(self) -> None:
         """Nothing stays open."""

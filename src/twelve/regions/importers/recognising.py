@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from twelve.errors import ConfigError, RegionError, nearest
-from twelve.regions.importers.base import Origin
+from twelve.regions.importers.base import RegionSource
 from twelve.regions.importers.h5_file import H5Files
 from twelve.regions.importers.lmdb_file import LmdbFile
 from twelve.regions.importers.npy_files import NpyFiles
@@ -18,7 +18,7 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "h5": (".h5", ".hdf5"),
     "lmdb": (".mdb", ".lmdb"),
 }
-_OPENERS: Mapping[str, Callable[[list[Path], Path | None], Origin]] = {
+_OPENERS: Mapping[str, Callable[[list[Path], Path | None], RegionSource]] = {
     "tsv": lambda paths, _: TsvFiles(paths),
     "npy": lambda paths, _: NpyFiles(paths),
     "h5": H5Files,
@@ -39,7 +39,7 @@ _LMDB = b"\xde\xc0\xef\xbe"
 """LMDB's magic number, after the header of its first page."""
 
 
-def open_origin(path: Path, format: str | None = None, index: Path | None = None) -> Origin:
+def open_origin(path: Path, format: str | None = None, index: Path | None = None) -> RegionSource:
     """Open a file, or a folder of files of one format.
 
     Args:

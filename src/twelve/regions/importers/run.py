@@ -17,7 +17,7 @@ import pyarrow as pa
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.progress import Track
-from twelve.regions.importers.base import BadRecord, Origin, RawRegions, Record
+from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, RegionSource
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
 from twelve.regions.store.arrow_format import schema
@@ -150,13 +150,13 @@ def import_regions(
 
 
 def _converted(
-    origin: Origin, converter: Converter, report: ImportReport, present: set[str], done: set[str]
+    origin: RegionSource, converter: Converter, report: ImportReport, present: set[str], done: set[str]
 ) -> Iterator[tuple[int, Regions | None, Counter[str]]]:
     """For each record its steps, its regions (None if there are none to write) and what was changed in them."""
     seen = set[str]()
     for record in origin.records():
         report.records += 1
-        if not isinstance(record, Record):
+        if not isinstance(record, ImageRecord):
             report.fail(*record)
             yield 1, None, Counter()
             continue
@@ -200,19 +200,19 @@ def _finish(writer: PartWriter, report: ImportReport) -> None:
         )
 
 
-def _shape(path: Path, origin: Origin, handling: ClassProbabilities, dtype: str) -> Shape:
+def _shape(path: Path, origin: RegionSource, handling: ClassProbabilities, dtype: str) -> Shape:
     """The shape of the first valid records."""
     reasons: list[str] = []
 
     def samples() -> Iterator[RawRegions]:
         for record in origin.records():
             try:
-                if not isinstance(record, Record):
+                if not isinstance(record, ImageRecord):
                     raise BadRecord(record[1])
                 found = record.load()
             except BadRecord as error:
                 if not reasons:
-                    reasons.append(f" ({record.label if isinstance(record, Record) else record[0]}: {error})")
+                    reasons.append(f" ({record.label if isinstance(record, ImageRecord) else record[0]}: {error})")
                 continue
             if len(found.features):
                 yield found
@@ -231,7 +231,7 @@ def _fingerprint(detector: str, features: int) -> str:
     return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
 
-def _schema(path: Path, origin: Origin, source: str, detector: str, shape: Shape, mark: str) -> pa.Schema:
+def _schema(path: Path, origin: RegionSource, source: str, detector: str, shape: Shape, mark: str) -> pa.Schema:
     metadata = {
         "format": "twelve regions 1",
         "fingerprint": mark,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from twelve.errors import RegionError
 from twelve.io.files import reading_remedy
-from twelve.regions.importers.base import HEIGHTS, KEYS, WIDTHS, BadRecord, RawRegions, Record, decoded, first_of
+from twelve.regions.importers.base import HEIGHTS, KEYS, WIDTHS, BadRecord, ImageRecord, RawRegions, decoded, first_of
 
 COLUMNS: Mapping[int, Sequence[str]] = {
     6: ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features"),
@@ -51,7 +51,7 @@ class TsvFiles:
         except OSError as error:
             raise _unreadable(paths[0], error) from error
 
-    def records(self) -> Iterator[Record | tuple[str, str]]:
+    def records(self) -> Iterator[ImageRecord | tuple[str, str]]:
         for path in self.paths:
             try:
                 with path.open("rb") as stream:
@@ -62,7 +62,7 @@ class TsvFiles:
     def close(self) -> None:
         """Nothing stays open."""
 
-    def _lines(self, path: Path, stream: BinaryIO) -> Iterator[Record | tuple[str, str]]:
+    def _lines(self, path: Path, stream: BinaryIO) -> Iterator[ImageRecord | tuple[str, str]]:
         number, columns = 0, None
         while line := stream.readline(_LONGEST):
             number += 1
@@ -82,7 +82,7 @@ class TsvFiles:
                 continue
             fields = dict(zip(names, cells, strict=True))
             key = first_of(fields, KEYS).decode("utf-8", errors="backslashreplace")
-            yield Record(f"{label}, {key}", key, partial(_load, fields), max(1, len(line) // _STEP))
+            yield ImageRecord(f"{label}, {key}", key, partial(_load, fields), max(1, len(line) // _STEP))
 
 
 def _load(fields: Mapping[str, bytes]) -> RawRegions:

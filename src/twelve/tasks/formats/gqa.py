@@ -15,7 +15,7 @@ from twelve.metrics import gqa as metric
 from twelve.types.examples import Example
 
 
-def metrics_of(scores: metric.Scores) -> Iterator[tuple[str, float]]:
+def metrics_of(scores: metric.GQAScores) -> Iterator[tuple[str, float]]:
     """(name, value) of every metric that was measured."""
     names = ("accuracy", "binary", "open", "consistency", "validity", "plausibility", "grounding", "distribution")
     for name in names:
@@ -27,10 +27,10 @@ def metrics_of(scores: metric.Scores) -> Iterator[tuple[str, float]]:
             yield f"accuracy, {kind} {part}", accuracy
 
 
-def question_of(example: Example) -> metric.Question:
+def question_of(example: Example) -> metric.GQAQuestion:
     """The metric's view of a question; raises DataError if its answer is not public."""
     question = example.facts.get("question")
-    if not isinstance(question, metric.Question):
+    if not isinstance(question, metric.GQAQuestion):
         raise DataError(
             "the answer to this question is not public", record=example.id, remedy="measure on another split"
         )
@@ -38,7 +38,7 @@ def question_of(example: Example) -> metric.Question:
 
 
 def entailments(
-    examples: Sequence[Example], questions: Mapping[str, metric.Question]
+    examples: Sequence[Example], questions: Mapping[str, metric.GQAQuestion]
 ) -> dict[str, Sequence[str]] | None:
     """Balanced question id -> ids it entails; None if some of these are not among the examples."""
     entailed = {example.id: example.facts.get("entailed", ()) for example in examples if questions[example.id].balanced}
@@ -93,7 +93,7 @@ def read_questions(
 def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, float], Mapping[str, Any]]:
     """Target and facts of a labelled question; equal ones are the same objects."""
     types, groups = record.record("types"), record.record("groups")
-    question = metric.Question(
+    question = metric.GQAQuestion(
         answer=sys.intern(record.text("answer")),
         structural=sys.intern(types.text("structural")),
         semantic=sys.intern(types.text("semantic")),

@@ -125,7 +125,7 @@ def _map(record: Record) -> metric.Attention:
 
 
 def _entailed(
-    examples: Sequence[Example], questions: Mapping[str, metric.Question], predicted: Mapping[str, str]
+    examples: Sequence[Example], questions: Mapping[str, metric.GQAQuestion], predicted: Mapping[str, str]
 ) -> dict[str, Sequence[str]] | None:
     """Entailed questions for consistency; None if the truth lacks some of them, or if only balanced questions were
     predicted."""
@@ -182,7 +182,7 @@ def read_scenes(scenes: Path) -> dict[str, dict[str, metric.Region]]:
     return things
 
 
-def _counts(scores: metric.Scores, balanced: Sequence[metric.Question]) -> dict[str, int]:
+def _counts(scores: metric.GQAScores, balanced: Sequence[metric.GQAQuestion]) -> dict[str, int]:
     """Name of an accuracy -> number of questions."""
     counts = {"accuracy": len(balanced)}
     counts["open"] = sum(question.structural == metric.OPEN for question in balanced)
@@ -194,7 +194,7 @@ def _counts(scores: metric.Scores, balanced: Sequence[metric.Question]) -> dict[
 
 
 def _others(
-    scores: metric.Scores, questions: Mapping[str, metric.Question], entailed: Mapping[str, Sequence[str]] | None
+    scores: metric.GQAScores, questions: Mapping[str, metric.GQAQuestion], entailed: Mapping[str, Sequence[str]] | None
 ) -> dict[str, int]:
     """Name of any other metric -> number of balanced questions it covers."""
     counts = dict.fromkeys(("validity", "plausibility", "grounding"), len(scores.correct))

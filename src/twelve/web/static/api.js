@@ -1,6 +1,6 @@
-// The service's own API, and nothing else: bytes go up, JSON comes back.
+// Calls of the service's API, the only address that this page contacts.
 
-/** A reply that is not 2xx; its message is for people. */
+/** A failed request; the message is for users. */
 export class Refused extends Error {
   constructor(status, problem, remedy) {
     const text = remedy ? `${problem} – ${remedy}` : problem;
@@ -11,13 +11,13 @@ export class Refused extends Error {
 
 let token = stored();
 
-/** Use a token from now on, until this tab is closed. */
+/** Use a token until this tab is closed. */
 export function use(given) {
-  token = given.replace(/[^!-~]/g, ""); // what no header can carry came with copying
+  token = given.replace(/[^!-~]/g, ""); // drop what a header cannot contain, such as copied spaces
   try {
     sessionStorage.setItem("token", token);
   } catch {
-    // without storage, it is asked for again after a reload
+    // without storage, the page asks again after a reload
   }
 }
 
@@ -29,13 +29,13 @@ function stored() {
   }
 }
 
-/** A reply, whatever its status; no reply at all is an error for people as well. */
+/** Send a request; any status is returned, no reply is an error. */
 async function fetched(path, options = {}) {
   const headers = token ? { ...options.headers, Authorization: `Bearer ${token}` } : options.headers;
   try {
     return await fetch(path, { ...options, headers, credentials: "omit" });
   } catch {
-    throw new Refused(0, "The service does not answer", "is it still running?");
+    throw new Refused(0, "The service does not respond", "is it still running?");
   }
 }
 
@@ -48,23 +48,23 @@ async function called(path, options = {}) {
 
 export const model = () => called("api/model");
 
-/** Look at a file. */
-export const look = (blob) =>
+/** Upload an image; the reply is a scene with its regions. */
+export const upload = (blob) =>
   called("api/scenes", { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
 
-/** An image that is not needed any more; it would go by itself, only later. */
+/** Delete an image that is no longer needed, before it expires. */
 export const forget = (scene) => scene && fetched(`api/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
 
-/** Bytes of a sample image. */
+/** The bytes of a sample image. */
 export async function sample(name) {
   const reply = await fetched(`api/samples/${encodeURIComponent(name)}`);
-  if (!reply.ok) throw new Refused(reply.status, "this sample is not there");
+  if (!reply.ok) throw new Refused(reply.status, "this sample does not exist");
   return reply.blob();
 }
 
 /**
- * Ask something about images (each has `scene` and `again()`). Where the service has forgotten one, it is sent again.
- * @param body made anew for each try, as an image sent again has another id
+ * Ask about images (each has `scene` and `again()`). Images that have expired are uploaded again.
+ * @param body function that returns the body of a request: an image that is uploaded again has a new id
  */
 export async function ask(method, images, body) {
   const post = () =>

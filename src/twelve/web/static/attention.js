@@ -1,18 +1,18 @@
-// The attention: a word shows the boxes that it attends to, a box the words.
+// The attention view: a word highlights the boxes that it attends to, a box highlights its words.
 
 import { el, percent } from "./dom.js";
 import { sameBox } from "./image.js";
 
 const NAMED = 3;
-const FULL = 3; // times an even share: from here on, a box glows as much as it can
+const FULL = 3; // multiple of a uniform share that gets the full highlight
 
 /**
- * How much a share glows, 0 to 1. Not by the largest, which would make something of shares that hardly differ:
- * an even share, which says nothing, does not glow, however large the others are.
+ * The highlight of a share, from 0 to 1. It is relative to a uniform share, which gets none. Relative to the largest
+ * share, it would exaggerate shares that hardly differ.
  */
 const glow = (share, even) => Math.min(1, Math.max(0, Math.log(share / even) / Math.log(FULL)));
 
-/** Boxes with their places among the model's regions: one that was both found and given to choose among has two. */
+/** Boxes with the indices of their regions. A box that is both detected and a candidate has two. */
 function placed(boxes) {
   const found = [];
   boxes.forEach((box, region) => {
@@ -28,9 +28,9 @@ const most = (shares) => [...shares.entries()].sort((one, other) => other[1] - o
 
 /**
  * An element with the words; boxes become buttons in the image.
- * @param called what people call a box: {number, name}
- * @param note which image it is about, where there are two
- * @param isMark (words, k) => whether a word is none that somebody typed
+ * @param called box => {number, name} for users
+ * @param note which of two images the attention is about
+ * @param isMark (words, k) => whether word k was added by the program, not typed
  */
 export function attentionView({ image, called, note = null, isMark = () => false }, found, restore) {
   const { words, words_to_regions: toRegions, regions_to_words: toWords } = found;
@@ -49,7 +49,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
     return el("button", attributes, words[k].replace(/^##/, ""));
   }
 
-  /** @param heats one a box, named those that show their numbers (others do while pointed at), chosen the one that is pressed */
+  /** @param heats highlight of each box; named: boxes that always show their numbers; chosen: the pressed box */
   function draw({ heats = [], named = [...boxes.keys()], chosen = null }) {
     const frames = boxes.map(({ box, number, name }, k) => ({
       box,
@@ -60,7 +60,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
       on: chosen === k,
       press: () => showBox(k),
     }));
-    // Small boxes lie on top, where a pointer can reach them.
+    // Small boxes are on top, so that a pointer can reach them.
     const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
     image.show(frames.sort((one, other) => area(one.box) - area(other.box)));
     if (chosen !== null) image.overlay.querySelector(".on")?.focus({ preventScroll: true });
@@ -77,7 +77,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
     draw({ heats: boxes.map((one, k) => glow(shares[k], evenOf(one))), named: best.map(([k]) => k) });
     const even = evenOf(best.length ? boxes[best[0][0]] : whole);
     const parts = [...best.map(([k, value]) => `box ${boxes[k].name} (${percent(value)})`), `the whole image (${percent(share(whole))})`];
-    told.textContent = `“${buttons.get(word).textContent}” attends to ${parts.join(", ")}. An even share would be ${percent(even)}.`;
+    told.textContent = `“${buttons.get(word).textContent}” attends to ${parts.join(", ")}. A uniform share would be ${percent(even)}.`;
   }
 
   function showBox(place) {
@@ -90,7 +90,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
     draw({ chosen: place });
     const best = most(shares.map((share, k) => (buttons.has(k) ? share : -1)));
     const parts = best.map(([k, value]) => `“${buttons.get(k).textContent}” (${percent(value)})`);
-    told.textContent = `Box ${name} reads ${parts.join(", ")}. An even share would be ${percent(1 / words.length)}.`;
+    told.textContent = `Box ${name} attends to ${parts.join(", ")}. A uniform share would be ${percent(1 / words.length)}.`;
   }
 
   draw({});
@@ -99,7 +99,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
     { class: "attention", "aria-label": "Attention" },
     el("h3", {}, "Attention"),
     note && el("p", {}, note),
-    el("p", {}, "Choose a word to see the boxes that it attends to, or a box in the image to see its words. Highlighted ones get more than an even share."),
+    el("p", {}, "Select a word to see the boxes that it attends to, or a box in the image to see its words. Highlighted ones get more than a uniform share."),
     el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
     told,
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),

@@ -1,4 +1,4 @@
-// Boxes to choose among: those that the model sees, and those that a person draws or types.
+// The candidate boxes: regions of the model, and boxes that the user draws or types.
 
 import { cornerFields } from "./corners.js";
 import { el } from "./dom.js";
@@ -7,7 +7,7 @@ import { sameBox } from "./image.js";
 
 const OFFERED = 12;
 
-/** Fires `changed` when others are to choose among than before. */
+/** Fires `changed` when the selection of boxes changes. */
 export class Candidates extends EventTarget {
   constructor(image) {
     super();
@@ -23,15 +23,15 @@ export class Candidates extends EventTarget {
       el("legend", {}, "Choose among these boxes"),
       this.list,
       this.status,
-      el("p", { class: "tip" }, "Draw further boxes on the image with a mouse or finger."),
+      el("p", { class: "tip" }, "Draw more boxes on the image with a mouse or finger."),
       cornerFields(image, add),
     );
     drawBoxes(image, () => this.active, add);
-    image.addEventListener("looked", () => this.reset());
+    image.addEventListener("opened", () => this.reset());
     this.reset();
   }
 
-  /** Offer what the model sees. */
+  /** Offer the first regions of the model. */
   reset() {
     const boxes = this.image.scene?.boxes.slice(0, OFFERED) ?? [];
     this.items = boxes.map((box) => ({ box, ...this.image.called(box), on: true, own: false }));
@@ -50,10 +50,10 @@ export class Candidates extends EventTarget {
     this.change();
     this.status.textContent = `Box ${item.name} removed.`;
     const after = this.list.querySelector(".remove") ?? this.list.querySelector("li:last-child input");
-    after?.focus(); // the button that had it is gone
+    after?.focus(); // its button was removed
   }
 
-  /** Those that are ticked. */
+  /** The ticked boxes. */
   get chosen() {
     return this.items.filter((item) => item.on);
   }
@@ -62,20 +62,20 @@ export class Candidates extends EventTarget {
     return this.chosen.map((item) => item.box);
   }
 
-  /** What people call a box, be it one of these or not. */
+  /** The number and name of a box, whether a candidate or not. */
   called(box) {
     return this.items.find((item) => sameBox(item.box, box)) ?? this.image.called(box);
   }
 
   change() {
-    // A person's own are counted on from all that the model sees, offered or not: a number means one box.
+    // The user's boxes are numbered after all regions, offered or not, so that a number means one box.
     const seen = this.image.scene?.boxes.length ?? 0;
     this.items.filter((item) => item.own).forEach((item, k) => {
       item.number = `${seen + k + 1}`;
-      item.name = `${item.number} yours`;
+      item.name = `${item.number} (yours)`;
     });
     const rows = this.items.map((item) => this.row(item));
-    this.list.replaceChildren(...(rows.length ? rows : [el("li", {}, "Choose an image first.")]));
+    this.list.replaceChildren(...(rows.length ? rows : [el("li", {}, "Select an image first.")]));
     this.changed();
   }
 
@@ -90,7 +90,7 @@ export class Candidates extends EventTarget {
     return el("li", {}, el("label", {}, tick, ` ${item.name}`), item.own ? el("button", remove, "×") : null);
   }
 
-  /** Draw them; `best` is the place of the answer among those that were sent. */
+  /** Draw the ticked boxes; `best` is the index of the answer among those that were sent. */
   show(best = null) {
     if (!this.active || !this.image.scene) return;
     const frames = this.chosen.map(({ box, number }, place) => ({ box, kind: place === best ? "best" : "other", text: number }));

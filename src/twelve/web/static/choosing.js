@@ -1,21 +1,21 @@
-// Ways to choose images: files, dropped files, samples.
+// Ways to select images: files, dropped files, samples.
 
 import { el } from "./dom.js";
 
 const KINDS = "image/jpeg,image/png,image/webp,image/gif,image/bmp";
 
-/** A file input for the kinds of images that the service reads; `take` gets the files. */
+/** A file input for the supported formats; `take` gets the files. */
 export function fileInput(take, attributes = {}) {
   const taken = () => {
     const files = [...input.files];
-    input.value = ""; // the same file may be chosen again, after a failure for one
+    input.value = ""; // so that the same file can be selected again, for example after an error
     if (files.length) take(files);
   };
   const input = el("input", { type: "file", accept: KINDS, change: taken, ...attributes });
   return input;
 }
 
-/** Let files be dropped on an element. */
+/** Accept files that are dropped on an element. */
 export function dropped(element, take) {
   const over = (on) => (event) => {
     event.preventDefault();
@@ -30,7 +30,7 @@ export function dropped(element, take) {
   });
 }
 
-/** Small images to try. */
+/** Buttons that select a sample. */
 export function sampleButtons(samples, take, legend = "or try one of these") {
   if (!samples.length) return null;
   const buttons = samples.map((sample) =>

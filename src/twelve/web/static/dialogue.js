@@ -1,4 +1,4 @@
-// Questions and answers that were exchanged.
+// The fields of a dialogue.
 
 import { el, field } from "./dom.js";
 
@@ -10,7 +10,7 @@ export class Dialogue {
     this.element = el(
       "fieldset",
       {},
-      el("legend", {}, "What was asked and answered"),
+      el("legend", {}, "Dialogue"),
       this.rows,
       el("button", { type: "button", class: "plain", click: () => this.add().focus() }, "Add a question"),
     );
@@ -27,12 +27,12 @@ export class Dialogue {
     return text;
   }
 
-  /** One stays: without a question there is nothing to guess from. */
+  /** Remove a row. The last one has no button: a dialogue needs a question. */
   remove(row) {
     const near = row.nextElementSibling ?? row.previousElementSibling;
     row.remove();
     this.number();
-    near.querySelector("input").focus(); // the button that had it is gone
+    near.querySelector("input").focus(); // its button was removed
   }
 
   number() {
@@ -58,13 +58,13 @@ export class Dialogue {
 }
 
 /**
- * Which words of a dialogue are the marks that the model gets with it: "start … ? answer yes stop".
- * Nobody typed them. A question may hold these words too, hence the look at their neighbours.
+ * Whether word k is a mark that the program added to a dialogue: "start … ? answer yes stop".
+ * A question may contain the same words, so the neighbours decide.
  */
 export function isMark(words, k) {
   const outside = (word) => word === undefined || word.startsWith("[");
   const ends = (place) => words[place] === "stop" && (words[place + 1] === "start" || outside(words[place + 1]));
   if (words[k] === "start") return outside(words[k - 1]) || words[k - 1] === "stop";
-  if (words[k] === "answer") return ends(k + 2) || ends(k + 4); // yes and no are one word, n/a is three
+  if (words[k] === "answer") return ends(k + 2) || ends(k + 4); // "yes" and "no" are one word, "n/a" is three
   return ends(k);
 }

@@ -1,17 +1,17 @@
-// Making elements. Text is always set as text: nothing that a model, a file or a person says becomes markup.
+// Creating elements. All texts are set as text nodes, so no input becomes markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 let made = 0;
 
-/** An id that no other element has. */
+/** A unique id. */
 export const unique = (name) => `${name}-${++made}`;
 
-/** An element: attributes (functions are listeners, true is a bare attribute, null and false are left out), children. */
+/** Create an element. A function becomes a listener, true an empty attribute; null and false are skipped. */
 export function el(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
-/** The same of SVG. */
+/** Create an SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -25,7 +25,7 @@ function filled(element, attributes, children) {
   return element;
 }
 
-/** A labelled form field; the label is a text, or several parts. */
+/** A form field with a label: a text, or several parts. */
 export function field(label, input, hint = null) {
   input.id ||= unique("field");
   const said = hint && el("small", { id: unique("hint") }, hint);
@@ -33,12 +33,12 @@ export function field(label, input, hint = null) {
   return el("p", { class: "field" }, el("label", { for: input.id }, ...[label].flat()), input, said);
 }
 
-/** A share as people read it. */
+/** A share in percent. */
 export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
 /**
- * A ranked list of [name, share, box] with bars; the bars are for the eye, the numbers for everyone.
- * @param point with it, names are buttons: it is called with the box whose row is hovered, or has the focus, and with null
+ * A ranked list of [name, share, box] with bars; screen readers ignore the bars and read the numbers.
+ * @param point if given, names are buttons, and it is called with the box that is hovered or focused, or with null
  */
 export function ranking(rows, label, point = null) {
   const items = rows.map(([name, share, box]) => {
@@ -56,7 +56,7 @@ export function ranking(rows, label, point = null) {
   return el("ol", { class: "ranking", "aria-label": label }, ...items);
 }
 
-/** Call `act` when an element is clicked, or chosen by the keyboard. */
+/** Call `act` on a click, Enter or space. */
 export function pressed(element, act) {
   element.addEventListener("click", act);
   element.addEventListener("keydown", (event) => {

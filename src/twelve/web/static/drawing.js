@@ -1,8 +1,8 @@
-// Boxes that are drawn on an image with a mouse or finger.
+// Drawing boxes on an image with a mouse or finger.
 
-const LEAST = 3; // pixels of the image's own: less is a click, not a box
+const LEAST = 3; // minimum side, in pixels of the image: anything smaller is a click
 
-/** While `active()`, every box that is drawn goes to `add`. */
+/** While `active()`, pass every drawn box to `add`. */
 export function drawBoxes(image, active, add) {
   const { overlay } = image;
   let from = null;

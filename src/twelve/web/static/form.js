@@ -1,4 +1,4 @@
-// A form whose replies appear below it: it asks, says what is missing, shows what came and why.
+// A form that sends a question and shows its reply below.
 
 import * as api from "./api.js";
 import { attentionView } from "./attention.js";
@@ -7,15 +7,15 @@ import { el } from "./dom.js";
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * @param asked () => {images, body, problem}: what to send, or why it cannot be sent
+ * @param asked () => {images, body, problem}: the request, or why it is incomplete
  * @param said (reply) => [headline, element]
- * @param redraw () => what the image shows without a reply
- * @param explained what the attention is drawn on (see attentionView); null: this cannot be explained
+ * @param redraw draws the image as it is without a reply
+ * @param explained arguments of attentionView; null if there is no attention to show
  */
 export function form({ method, button, fields, asked, said, redraw = () => {}, explained = null }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
-  // It is never disabled, which would take the focus away from it.
+  // Not disabled while busy, because it would lose the focus.
   const submit = el("button", { type: "submit" }, button);
   let busy = false;
   let cleared = 0;
@@ -27,7 +27,7 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
   }
 
   function fail(text) {
-    clear(); // an old reply would seem to be the one to this question
+    clear(); // an earlier reply would seem to answer this question
     redraw();
     problem.textContent = text;
   }
@@ -39,7 +39,7 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
     problem.textContent = "";
     for (const image of images) image.settle?.();
     wait(true);
-    // What was cleared meanwhile is about another image, or other boxes; a hidden tab has no image.
+    // The reply is stale if the form was cleared meanwhile (another image or other boxes) or its tab is hidden.
     const before = cleared;
     const stale = () => cleared !== before || element.closest("[hidden]");
     try {

@@ -1,4 +1,4 @@
-// One form a kind of question: what is typed, what is sent.
+// One form per kind of question.
 
 import { Candidates } from "./candidates.js";
 import { Dialogue, isMark } from "./dialogue.js";
@@ -8,14 +8,14 @@ import * as replies from "./replies.js";
 
 const line = (placeholder) => el("input", { type: "text", maxlength: 2000, required: true, placeholder, autocomplete: "off" });
 const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.`);
-const looked = (image) => (image.scene ? null : "Choose an image first.");
+const opened = (image) => (image.scene ? null : "Select an image first.");
 
-/** Which of several tasks a question is asked as; nothing to choose where there is one. */
+/** A choice among several tasks; none if there is only one. */
 function taskChoice(tasks) {
   const choice = el("select", {}, ...tasks.map(({ name, title }) => el("option", { value: name }, title)));
   const several = tasks.length > 1;
   return {
-    field: several && field("Kind of question, by dataset", choice, "The model learned this from several datasets, and goes by the one chosen."),
+    field: several && field("Dataset", choice, "The model was trained on several datasets of such questions. It answers in the style of this one."),
     within: (body) => (several ? { ...body, task: choice.value } : body),
   };
 }
@@ -29,10 +29,10 @@ function thresholdField(input) {
   input.addEventListener("input", show);
   show();
   const label = ["Say “not in the image” below ", value];
-  return field(label, input, "The model always prefers some box. One whose score is below this does not count as found.");
+  return field(label, input, "The model always ranks some box first. If its score is lower than this, the reply is “not in the image”.");
 }
 
-/** What stays in a field that a sample filled goes when another sample is chosen; what a person typed stays. */
+/** Fill a field with a text of the selected sample, unless the user has typed one. */
 function suggestions(current) {
   let last = "";
   return (text) => {
@@ -54,7 +54,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
     button,
     fields: [field(label, input), task.field, threshold && thresholdField(threshold)],
     asked: () => ({
-      problem: looked(image) || typed(input, "something"),
+      problem: opened(image) || typed(input, "a text"),
       images: [image],
       body: () => {
         const body = { image: image.reference, [key]: input.value };
@@ -71,7 +71,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
   return { ...shown, suggest: suggestions(() => input), open: redraw };
 }
 
-/** choose, guess: one of several boxes. */
+/** choose, guess: a question or dialogue, and candidate boxes. */
 export function boxesForm(method, { label, placeholder, button, image, tasks }) {
   const candidates = new Candidates(image);
   const dialogue = method === "guess" ? new Dialogue() : null;
@@ -83,7 +83,7 @@ export function boxesForm(method, { label, placeholder, button, image, tasks }) 
     button,
     fields: [dialogue ? dialogue.element : field(label, input), task.field, candidates.element],
     asked: () => ({
-      problem: looked(image) || nothing() || (candidates.boxes.length ? null : "Tick at least one box."),
+      problem: opened(image) || nothing() || (candidates.boxes.length ? null : "Tick at least one box."),
       images: [image],
       body: () => {
         const text = dialogue ? { dialogue: dialogue.turns } : { question: input.value };
@@ -97,7 +97,7 @@ export function boxesForm(method, { label, placeholder, button, image, tasks }) 
     redraw: () => candidates.show(),
     explained: { image, called: (box) => candidates.called(box), isMark: dialogue ? isMark : undefined },
   });
-  candidates.addEventListener("changed", shown.clear); // a reply is about the boxes that were sent
+  candidates.addEventListener("changed", shown.clear); // the reply is about the boxes that were sent
   return {
     ...shown,
     suggest: suggestions(() => (dialogue ? dialogue.first : input)),
@@ -117,7 +117,7 @@ export function pairForm({ button, left, right, tasks }) {
     button,
     fields: [field("Statement about both images", input), task.field],
     asked: () => ({
-      problem: looked(left) || looked(right) || typed(input, "a statement"),
+      problem: opened(left) || opened(right) || typed(input, "a statement"),
       images: [left, right],
       body: () => task.within({ left: left.reference, right: right.reference, statement: input.value }),
     }),
@@ -126,12 +126,12 @@ export function pairForm({ button, left, right, tasks }) {
       return replies.verified(told);
     },
     redraw,
-    explained: { image: left, called: (box) => left.called(box), note: "This is about the left image alone." },
+    explained: { image: left, called: (box) => left.called(box), note: "The attention is that of the left image." },
   });
   return { ...shown, suggest: suggestions(() => input) };
 }
 
-/** match: the images that a caption means. */
+/** match: a caption and several images. */
 export function searchForm({ button, gallery, tasks }) {
   const input = line("what the image shows");
   const task = taskChoice(tasks);
@@ -149,7 +149,7 @@ export function searchForm({ button, gallery, tasks }) {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
       const best = sent[ranked[0].image].element.querySelector("img").alt;
-      return [`The best of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
+      return [`Best of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
     },
   });
 }

@@ -1,4 +1,4 @@
-// Several images, and the one that a caption means.
+// The images of a search.
 
 import * as api from "./api.js";
 import { dropped, fileInput, sampleButtons } from "./choosing.js";
@@ -8,7 +8,7 @@ export class Gallery {
   constructor(samples, most) {
     this.most = most;
     this.items = [];
-    this.samples = new Set(); // those that are here or on their way
+    this.samples = new Set(); // samples that were added, or are being added
     this.list = el("ul", { class: "gallery", "aria-label": "Images" });
     this.status = el("p", { role: "status", class: "status" });
     const files = (chosen) => this.addAll(chosen.map((file) => ({ file, alt: `The image ${file.name}` })));
@@ -37,19 +37,19 @@ export class Gallery {
     return this.items.length === 1 ? "1 image" : `${this.items.length} images`;
   }
 
-  /** Add samples, each once however often it is asked for. */
+  /** Add samples that are not there yet. */
   async addSamples(samples) {
     const fresh = samples.filter((sample) => !this.samples.has(sample));
-    if (!fresh.length) return this.say(`${this.count}; ${samples.length > 1 ? "all samples are" : "this sample is"} here already.`);
+    if (!fresh.length) return this.say(`${this.count}; ${samples.length > 1 ? "all samples have" : "this sample has"} already been added.`);
     fresh.forEach((sample) => this.samples.add(sample));
     await this.addAll(fresh.map((sample) => ({ file: () => api.sample(sample.name), alt: sample.alt, sample })));
   }
 
-  /** Add one after the other; what could not be added is said when all were tried. */
+  /** Add images one after the other; errors are shown at the end. */
   async addAll(wanted) {
     const failed = [];
     for (const one of wanted) {
-      this.say("Looking …");
+      this.say("Opening …");
       try {
         await this.add(one);
       } catch (error) {
@@ -63,8 +63,8 @@ export class Gallery {
   async add({ file, alt, sample = null }) {
     if (this.items.length >= this.most) throw new Error(`at most ${this.most} images.`);
     const blob = typeof file === "function" ? await file() : file;
-    const item = { blob, scene: await api.look(blob), share: el("figcaption", {}), sample };
-    item.again = async () => { item.scene = await api.look(blob); };
+    const item = { blob, scene: await api.upload(blob), share: el("figcaption", {}), sample };
+    item.again = async () => { item.scene = await api.upload(blob); };
     const drop = el("button", { type: "button", class: "remove", "aria-label": `Remove: ${alt}`, click: () => this.remove(item) }, "×");
     item.element = el("li", {}, el("figure", {}, el("img", { src: URL.createObjectURL(blob), alt }), item.share, drop));
     this.items.push(item);
@@ -80,7 +80,7 @@ export class Gallery {
     this.say(this.count);
   }
 
-  /** Best first; `asked` are the images that were sent, which may have become more or fewer since. */
+  /** Sort the images, best first. `asked` are those that were sent; some may have been added or removed since. */
   rank(asked, ranked) {
     const order = ranked.map(({ image, share }) => [asked[image], share]);
     const there = order.map(([item]) => item).filter((item) => this.items.includes(item));
@@ -90,6 +90,6 @@ export class Gallery {
       item.element.classList.toggle("first", place === 0);
     });
     this.list.replaceChildren(...this.items.map((item) => item.element));
-    this.say(this.count); // what failed before the search is over
+    this.say(this.count); // clears earlier errors
   }
 }

@@ -1,4 +1,4 @@
-// One image: chosen, dropped or a sample; looked at by the service; with boxes drawn over it.
+// One image with boxes over it: a selected or dropped file, or a sample.
 
 import * as api from "./api.js";
 import { dropped, fileInput, sampleButtons } from "./choosing.js";
@@ -6,10 +6,10 @@ import { el, pressed, svg, unique } from "./dom.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
 
-/** Whether two boxes are one, up to what rounding does to it. */
+/** Whether two boxes are the same, up to rounding. */
 export const sameBox = (one, other) => one.every((edge, k) => Math.abs(edge - other[k]) < 0.1);
 
-/** Fires `looked` when another image was looked at; `detail` is the sample it is, if it is one. */
+/** Fires `opened` when the service has extracted the regions of an image; `detail` is its sample, or null. */
 export class ImageView extends EventTarget {
   constructor(title, samples) {
     super();
@@ -22,12 +22,12 @@ export class ImageView extends EventTarget {
     this.stage = el("div", { class: "stage empty" }, this.image, this.overlay, el("p", { class: "hint" }, "Drop an image here"));
     this.status = el("p", { role: "status", class: "status" });
     this.summary = el("summary", {}, "Another image");
-    // On a phone it closes once an image is there, so that image and question fit the screen together.
+    // On a phone it closes when an image is open, so that image and question fit on the screen.
     this.chooser = el(
       "details",
       { class: "chooser", open: true },
       this.summary,
-      el("label", { class: "file" }, fileInput(([file]) => this.use(file)), "Choose an image"),
+      el("label", { class: "file" }, fileInput(([file]) => this.use(file)), "Select an image"),
       sampleButtons(samples, (sample) => this.use(api.sample(sample.name), sample)),
     );
     this.element = el(
@@ -39,7 +39,7 @@ export class ImageView extends EventTarget {
       this.chooser,
     );
     dropped(this.element, ([file]) => this.use(file));
-    this.image.addEventListener("error", () => this.say("The browser cannot show this kind of file; boxes are right."));
+    this.image.addEventListener("error", () => this.say("The browser cannot display this format, but the boxes are correct."));
   }
 
   say(text, wrong = false) {
@@ -47,18 +47,18 @@ export class ImageView extends EventTarget {
     this.status.classList.toggle("wrong", wrong);
   }
 
-  /** Look at a file, or at the promise of one. The image before stays, with all that was said of it, until then. */
+  /** Open a file, or the promise of one. Until it is open, the previous image and its replies remain. */
   async use(file, sample = null) {
     this.wanted = file;
-    this.say("Looking …");
+    this.say("Opening …");
     try {
       const blob = await file;
-      const scene = await api.look(blob);
+      const scene = await api.upload(blob);
       if (this.wanted === file) this.become(blob, scene, sample);
-      else api.forget(scene); // another image was chosen meanwhile
+      else api.forget(scene); // another image was selected meanwhile
     } catch (error) {
       if (this.wanted !== file) return;
-      const stays = this.scene ? " The image before stays." : "";
+      const stays = this.scene ? " The previous image remains." : "";
       this.say(`${file.name ? `${file.name}: ` : ""}${error.message}${stays}`, true);
       this.chooser.open = true;
     }
@@ -70,7 +70,7 @@ export class ImageView extends EventTarget {
     this.blob = blob;
     URL.revokeObjectURL(this.image.src);
     this.image.src = URL.createObjectURL(blob);
-    this.image.alt = sample ? sample.alt : `The image ${blob.name || "you chose"}`;
+    this.image.alt = sample ? sample.alt : `The image ${blob.name || "that you selected"}`;
     this.image.hidden = false;
     this.stage.classList.remove("empty");
     this.stage.style.setProperty("--ratio", scene.width / scene.height);
@@ -78,38 +78,38 @@ export class ImageView extends EventTarget {
     this.show([]);
     this.describe();
     this.fold();
-    this.dispatchEvent(new CustomEvent("looked", { detail: sample }));
+    this.dispatchEvent(new CustomEvent("opened", { detail: sample }));
   }
 
   describe() {
     this.say(`${this.scene.width} × ${this.scene.height} pixels, ${this.scene.boxes.length} regions`);
   }
 
-  /** A question is asked about this image: that another could not be read is over. */
+  /** Clear the error of another image when a question about this one is asked. */
   settle() {
     if (!this.status.classList.contains("wrong")) return;
     this.describe();
     this.fold();
   }
 
-  /** Close the chooser on a phone; a focus that was in it goes to what opens it again. */
+  /** On a phone, close the chooser; a focus in it moves to the element that opens it. */
   fold() {
     const focused = this.chooser.contains(document.activeElement);
     this.chooser.open = !NARROW.matches;
     if (focused && !this.chooser.open) this.summary.focus({ preventScroll: true });
   }
 
-  /** Send the image again: the service has forgotten it. */
+  /** Upload the image again, after it has expired. */
   async again() {
-    if (this.blob) this.scene = { ...this.scene, id: (await api.look(this.blob)).id };
+    if (this.blob) this.scene = { ...this.scene, id: (await api.upload(this.blob)).id };
   }
 
-  /** What a request calls this image. */
+  /** This image in a request. */
   get reference() {
     return { scene: this.scene.id };
   }
 
-  /** What people call a box: the number that stands on it, and its name in texts. They count from 1. */
+  /** The number of a box on the image, counted from 1, and its name in texts. */
   called(box) {
     const { width, height, boxes, labels } = this.scene;
     if (sameBox(box, [0, 0, width, height])) return { number: null, name: "the whole image" };
@@ -120,7 +120,7 @@ export class ImageView extends EventTarget {
 
   /**
    * Draw boxes, the first on top.
-   * @param frames {box, kind, text, heat, label, press}: `press` makes it a button, which `label` names
+   * @param frames {box, kind, text, heat, label, press}: with `press`, the box is a button with this label
    */
   show(frames) {
     this.overlay.replaceChildren(...[...frames].reverse().map((frame) => this.frame(frame)));
@@ -128,7 +128,7 @@ export class ImageView extends EventTarget {
     this.overlay.setAttribute("aria-hidden", String(!buttons));
   }
 
-  /** Draw one box more, above all, until another is pointed at; null: none. */
+  /** Draw another box on top, instead of the previous one; null to draw none. */
   point(box) {
     this.overlay.querySelector(".pointed")?.remove();
     if (box) this.overlay.append(this.frame({ box, kind: "pointed" }));

@@ -1,4 +1,4 @@
-// The page: a tab for each kind of question that the model was trained on.
+// The page: one tab per kind of question that the model can answer.
 
 import * as api from "./api.js";
 import { boxesForm, pairForm, searchForm, textForm } from "./forms.js";
@@ -8,15 +8,15 @@ import { ImageView } from "./image.js";
 
 const TABS = {
   answer: ["Ask", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
-  locate: ["Point", "Where in the image is what a phrase means?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Check", "Does the image show that a statement is so?", { label: "Statement", key: "statement", placeholder: "There is …" }],
-  choose: ["Choose", "Which of several boxes answers a question?", { label: "Question", placeholder: "Which …?" }],
-  guess: ["Guess", "Which of several boxes were questions and answers about?", {}],
-  verify: ["Compare", "Is a statement true of two images?", {}],
-  match: ["Search", "Which image does a caption describe?", {}],
+  locate: ["Point", "Where in the image is the thing that a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
+  entails: ["Check", "Does the image prove a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  choose: ["Choose", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
+  guess: ["Guess", "Which of the boxes is a dialogue about?", {}],
+  verify: ["Compare", "Is a statement true of both images together?", {}],
+  match: ["Search", "Which of the images does a caption describe?", {}],
 };
 
-/** Methods that are about the one image which their tabs share. */
+/** Methods whose tabs share one image. */
 const SHARED = ["answer", "locate", "entails", "choose", "guess"];
 
 function panelOf(method, model, image) {
@@ -26,7 +26,7 @@ function panelOf(method, model, image) {
     const left = new ImageView("Left image", model.samples);
     const right = new ImageView("Right image", model.samples);
     const shown = pairForm({ button, left, right, tasks });
-    for (const side of [left, right]) side.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); });
+    for (const side of [left, right]) side.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); });
     return { ...shown, images: el("div", { class: "pair" }, left.element, right.element), layout: "stacked" };
   }
   if (method === "match") {
@@ -35,7 +35,7 @@ function panelOf(method, model, image) {
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
   const shown = make(method, { ...words, button, image, tasks });
-  image.addEventListener("looked", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
+  image.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
   return { ...shown, layout: "beside" };
 }
 
@@ -77,8 +77,8 @@ function build(model) {
     tablist.append(tab);
     panels.append(panel);
   }
-  // Another image empties the replies; the open tab draws what it offers of it.
-  image.addEventListener("looked", () => SHARED.includes(current) && parts[current].open());
+  // A new image clears the replies; the open tab draws its boxes.
+  image.addEventListener("opened", () => SHARED.includes(current) && parts[current].open());
   tablist.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, Home: -methods.indexOf(current), End: methods.length - 1 - methods.indexOf(current) }[event.key];
     if (step === undefined) return;
@@ -87,26 +87,26 @@ function build(model) {
   });
   const wanted = location.hash.slice(1);
   if (methods.length) select(methods.includes(wanted) ? wanted : methods[0]);
-  else panels.append(el("p", { role: "alert" }, "This model was trained on nothing that can be asked here."));
+  else panels.append(el("p", { role: "alert" }, "This model was not trained on any kind of question that this page can ask."));
 }
 
-// A file that misses its place must not replace the page.
+// Otherwise, the browser would open a file that is dropped elsewhere.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 
-/** What people should know of a model: whose questions it was trained for, and what it is no good at. */
+/** The note about a model and its training tasks. */
 function known({ methods, note }) {
   const titles = Object.values(methods).flat().map(({ title }) => title);
   return [note, titles.length && `Trained for ${titles.join(", ")}.`].filter(Boolean).join(" ");
 }
 
-/** The token that this service wants; `wrong` is the one that it was sent before. */
+/** Ask for the token; `wrong` if one was sent before. */
 function askToken(panels, wrong) {
   const input = el("input", { type: "password", required: true, autocomplete: "off" });
-  const hint = "Whoever runs this service knows it.";
+  const hint = "Ask the operator of this service for it.";
   const asked = el(
     "form",
     { class: "token", novalidate: true },
-    field("This service wants a token", input, hint),
+    field("This service requires a token", input, hint),
     el("button", { type: "submit" }, "Continue"),
     el("p", { role: "alert", class: "problem" }, wrong ? "The token is wrong." : ""),
   );
@@ -127,7 +127,7 @@ async function start(asked = false) {
     panels.replaceChildren();
     const size = (model.parameters / 1e6).toFixed(1);
     document.getElementById("about").textContent =
-      `One vision-and-language model of ${size} M parameters. Images stay in this service's memory, ` +
+      `One vision-and-language model of ${size} M parameters. The service keeps images in memory ` +
       `for ${Math.max(1, Math.round(model.limits.scene_seconds / 60))} minutes after the last question.`;
     document.getElementById("known").textContent = known(model);
     build(model);
@@ -137,7 +137,7 @@ async function start(asked = false) {
   }
 }
 
-// A link may bring the token behind its #, which browsers send to nobody; it goes from the address at once.
+// A link may contain the token after #, which browsers do not send to servers. Remove it from the address bar.
 const [, brought] = location.hash.match(/^#token=(.+)$/) ?? [];
 if (brought) {
   api.use(brought);

@@ -1,11 +1,11 @@
-// How replies read: a headline, and what else came into question.
+// How replies are shown: a headline and a ranking.
 
 import { el, percent, ranking } from "./dom.js";
 
 const RANKED = 5;
-const FOLLOWS = { entailment: "Yes, it follows", neutral: "It cannot be told", contradiction: "No, it contradicts" };
+const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not tell", contradiction: "No, it contradicts" };
 
-/** A class of statements in plain words, and smaller the model's own; that alone where it is plain. */
+/** A label in plain words, followed by the label itself in small print. */
 const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
 
 export const answered = (told) => [told.answer, ranking(told.alternatives, "Answers, best first")];
@@ -20,18 +20,18 @@ export function verified({ true: so, score }) {
   return [so ? "True" : "False", ranking(rows, "Ranked")];
 }
 
-/** It draws the boxes too, with the numbers of its rows. */
+/** Also draws the boxes, with the same numbers as the rows. */
 export function located(told, image) {
   const best = told.alternatives.slice(0, RANKED).map(([box, share]) => ({ box, share, ...image.called(box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
   return [
-    told.box ? `There it is: ${best[0].name} (${score})` : `Not in the image (at most ${score})`,
+    told.box ? `Found: ${best[0].name} (${score})` : `Not in the image (at most ${score})`,
     ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
   ];
 }
 
-/** @param sent the candidates that were sent, of which the reply gives the places */
+/** @param sent the candidates of the request; the reply contains their indices */
 export function chosen(told, sent, image) {
   const rows = told.alternatives.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   return [

@@ -6,6 +6,6 @@ Implemented with torch and torchvision from the configuration and the output of 
 
 from twelve.regions.detectors.x152.detector import NAME, X152, Encoded, build, build_from
 from twelve.regions.detectors.x152.preprocessing import Scaled
-from twelve.regions.detectors.x152.sizes import PAPER, Sizes
+from twelve.regions.detectors.x152.sizes import PAPER, X152Sizes
 
-__all__ = ["NAME", "PAPER", "X152", "Encoded", "Scaled", "Sizes", "build", "build_from"]
+__all__ = ["NAME", "PAPER", "X152", "Encoded", "Scaled", "X152Sizes", "build", "build_from"]

@@ -26,12 +26,12 @@ from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.feature_extractor import CODE_VERSION, Detections, FeatureExtractor
 from twelve.regions.detectors.x152 import preprocessing
 from twelve.regions.detectors.x152.boxes import checked
-from twelve.regions.detectors.x152.network import Network
+from twelve.regions.detectors.x152.network import X152Network
 from twelve.regions.detectors.x152.pooling import pool
 from twelve.regions.detectors.x152.preprocessing import LONG_SIDE, SHORT_SIDE, Scaled
 from twelve.regions.detectors.x152.proposals import propose
 from twelve.regions.detectors.x152.selection import select
-from twelve.regions.detectors.x152.sizes import PAPER, Sizes
+from twelve.regions.detectors.x152.sizes import PAPER, X152Sizes
 from twelve.regions.detectors.x152.weights import load
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import InputSize
@@ -79,8 +79,8 @@ class X152(FeatureExtractor):
 
     def __init__(
         self,
-        network: Network,
-        sizes: Sizes,
+        network: X152Network,
+        sizes: X152Sizes,
         *,
         legacy: bool = False,
         short_side: int = SHORT_SIDE,
@@ -240,7 +240,7 @@ def build(
     precision: str = "fp32",
     short_side: int = SHORT_SIDE,
     long_side: int | None = None,
-    sizes: Sizes = PAPER,
+    sizes: X152Sizes = PAPER,
     fold: bool = True,
 ) -> X152:
     """Build the detector on the CPU, with channels last in memory.
@@ -267,7 +267,7 @@ def build(
         raise ConfigError(f"{NAME} has no precision {precision}", remedy="choose --precision fp32 or bf16")
     long = round(LONG_SIDE * short_side / SHORT_SIDE) if long_side is None else long_side
     with torch.device("meta"):  # the weights are read once, into place
-        network = Network(sizes)
+        network = X152Network(sizes)
     load(network, weights)
     content = weight_files.content_hash(network)
     if fold:

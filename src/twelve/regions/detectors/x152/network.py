@@ -18,7 +18,7 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from twelve.regions.detectors.x152.anchors import RATIOS
-from twelve.regions.detectors.x152.sizes import POOL, Sizes
+from twelve.regions.detectors.x152.sizes import POOL, X152Sizes
 
 _Norm = partial(FrozenBatchNorm2d, eps=0.0)  # the original divides by the square root of the variance
 
@@ -26,7 +26,7 @@ _Norm = partial(FrozenBatchNorm2d, eps=0.0)  # the original divides by the squar
 class Body(nn.Module):
     """A ResNeXt with frozen batch norms, without its classifier."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: X152Sizes) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, sizes.stem, 7, stride=2, padding=3, bias=False)
         self.bn1: nn.Module = _Norm(sizes.stem)
@@ -47,7 +47,7 @@ class Body(nn.Module):
         return maps
 
 
-def _stage(channels: int, out: int, depth: int, stride: int, sizes: Sizes) -> nn.Sequential:
+def _stage(channels: int, out: int, depth: int, stride: int, sizes: X152Sizes) -> nn.Sequential:
     """``depth`` bottlenecks; the first has the stride (in its 3x3 convolution) and a projection shortcut."""
     planes = out // Bottleneck.expansion
     # torchvision defines a group's width for a network whose first stage has 64 planes.
@@ -73,10 +73,10 @@ class ProposalHead(nn.Module):
         return [self.cls_logits(h).float() for h in hidden], [self.bbox_pred(h).float() for h in hidden]
 
 
-class Network(nn.Module):
+class X152Network(nn.Module):
     """Everything that has weights; use it through :class:`twelve.regions.detectors.x152.X152`."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: X152Sizes) -> None:
         super().__init__()
         self.body = Body(sizes)
         stages = [sizes.width * 2**stage for stage in range(4)]

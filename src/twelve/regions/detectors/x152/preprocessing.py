@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from twelve.errors import RegionError
-from twelve.regions.detectors.feature_extractor import Prepared
+from twelve.regions.detectors.feature_extractor import PreparedImage
 
 SHORT_SIDE, LONG_SIDE = 800, 1333
 """The short side is scaled to 800 pixels, unless the long side would exceed 1333."""
@@ -31,7 +31,7 @@ _CENTRED = (np.arange(256, dtype=np.float64)[:, None] - MEAN).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled(Prepared):
+class Scaled(PreparedImage):
     """An image ready for the network: ``pixels`` (3, h, w) float32, blue first, mean subtracted, not padded.
 
     Attributes:

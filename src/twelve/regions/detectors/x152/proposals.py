@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from twelve.regions.detectors.x152.anchors import RATIOS, anchors_at
-from twelve.regions.detectors.x152.sizes import Sizes
+from twelve.regions.detectors.x152.sizes import X152Sizes
 
 OVERLAP = 0.7
 """IoU above which the weaker of two boxes of one level is dropped."""
@@ -22,7 +22,7 @@ _MOST_GROWTH = math.log(1000 / 16)
 
 
 def propose(
-    logits: Sequence[Tensor], deltas: Sequence[Tensor], extents: Sequence[tuple[int, int]], sizes: Sizes
+    logits: Sequence[Tensor], deltas: Sequence[Tensor], extents: Sequence[tuple[int, int]], sizes: X152Sizes
 ) -> list[tuple[Tensor, Tensor]]:
     """The proposals of each image, best first.
 
@@ -48,7 +48,7 @@ def propose(
 
 
 def _of_level(
-    level: int, logits: Tensor, deltas: Tensor, extent: tuple[int, int], sizes: Sizes
+    level: int, logits: Tensor, deltas: Tensor, extent: tuple[int, int], sizes: X152Sizes
 ) -> tuple[Tensor, Tensor]:
     """Boxes and objectness of one level of one image, best first."""
     rows, columns = logits.shape[-2:]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class X152Sizes:
     """Depth and width of the network, and the number of boxes it considers.
 
     Attributes:
@@ -35,7 +35,7 @@ class Sizes:
     proposals: int = 1000
 
 
-PAPER = Sizes()
+PAPER = X152Sizes()
 """ResNeXt-152 32x8d with a pyramid of 512 channels, as used by ViLBERT and 12-in-1."""
 
 STRIDES = (4, 8, 16, 32, 64)

@@ -18,7 +18,7 @@ from twelve.errors import RegionError
 from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.x152.anchors import cell_anchors
 from twelve.regions.detectors.x152.invented_weights import SALT, invented
-from twelve.regions.detectors.x152.network import Network
+from twelve.regions.detectors.x152.network import X152Network
 from twelve.regions.detectors.x152.sizes import STRIDES
 
 ANCHORS = "rpn.anchor_generator.cell_anchors."
@@ -51,7 +51,7 @@ def original_name(name: str) -> str:
     return f"backbone.fpn.fpn_{part[1]}{int(part[2]) + 1}.{part[3]}"
 
 
-def load(network: Network, weights: str | Path) -> None:
+def load(network: X152Network, weights: str | Path) -> None:
     """Load weights into a network whose batch norms are not folded. Its tensors are replaced, not filled.
 
     Args:
@@ -68,13 +68,13 @@ def load(network: Network, weights: str | Path) -> None:
     network.load_state_dict(fitted(weight_files.read(path), shapes_of(network), path), assign=True)
 
 
-def invent(network: Network, salt: str = SALT) -> None:
+def invent(network: X152Network, salt: str = SALT) -> None:
     """Load invented weights into a network whose batch norms are not folded; see :mod:`.invented_weights`."""
     state = {name: invented(original_name(name), shape, salt) for name, shape in shapes_of(network).items()}
     network.load_state_dict(state, assign=True)
 
 
-def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
+def shapes_of(network: X152Network) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a network, by the network's names."""
     return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
