@@ -6,7 +6,6 @@ No other module spells one of these names; ``tests/test_run_folder.py`` holds th
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,12 +65,8 @@ class RunFolder:
         Raises:
             ConfigError: names the link.
         """
-        home = os.path.realpath(self.path)
-        for file in (value for value in vars(self).values() if value not in (self.path, self.checkpoints)):
-            real = os.path.realpath(file)
-            if file.is_symlink() and os.path.dirname(real) != home:
-                problem = f"is a link out of its run, and what it leads to would be replaced: {real}"
-                raise ConfigError(problem, file=file, remedy="put the file itself here, if it is yours")
+        own = (value for value in vars(self).values() if value not in (self.path, self.checkpoints))
+        files.check_links(own, self.path, "run")
 
     def saved(self) -> list[Path]:
         """Complete checkpoints, oldest first."""

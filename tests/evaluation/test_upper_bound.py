@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,28 @@ def test_a_caption_that_is_true_of_two_images(tmp_path: Path) -> None:
 def test_closed() -> None:
     assert closed(75, [10, 50], 100) == 50
     assert closed(75, [10, 50], None) is None and closed(75, [80], 80) is None and closed(75, [], 80) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (5, "expected bool, found int 5"),
+        ({"a": 1}, "expected bool, found dict"),
+        (None, "expected bool, found NoneType None"),
+    ],
+)
+def test_answers_of_another_kind_are_refused(tmp_path: Path, answer: Any, problem: str) -> None:
+    root = root_with(tmp_path, "nlvr2", {"val-0-0-0": answer})
+    with pytest.raises(DataError, match=rf"oracle\.json \[val-0-0-0\]: {problem}"):
+        upper_bound(nlvr2(), OUTPUTS["pair"], root, "val", [statement("val-0-0-0", True)], no_regions, [])
+    scores = RetrievalScores(np.zeros((1, 1), np.float32), ("c",), ("x/1",), np.array([0]))
+    root = root_with(tmp_path, "flickr30k", {"c": answer})
+    with pytest.raises(DataError, match=r"oracle\.json \[val\]: field 'c' must be a list"):
+        gallery_upper_bound(get("flickr30k"), root, "val", scores)
+
+
+def test_a_pipe_in_the_oracles_place_is_not_nothing(tmp_path: Path) -> None:
+    (tmp_path / "nlvr2").mkdir()
+    os.mkfifo(tmp_path / "nlvr2" / "oracle.json")
+    with pytest.raises(DataError, match=r"oracle\.json: expected a regular file, found a pipe or a device"):
+        upper_bound(nlvr2(), OUTPUTS["pair"], DataRoot(tmp_path), "val", [statement("a", True)], no_regions, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from test_study_table import made_up
 from twelve.errors import ConfigError, DataError
 from twelve.study import plan as plans
 from twelve.study.arms import OPPONENT
-from twelve.study.results import SEARCH, result_file
+from twelve.study.execution import Seed
+from twelve.study.joint_vs_single import run
+from twelve.study.plan import Step
+from twelve.study.results import SEARCH, read_result, result_file, write_result
 from twelve.study.show import show
 
 QUIET = Console(quiet=True)
@@ -131,3 +135,46 @@ def test_a_folder_in_a_pages_place_is_kept(study: Path) -> None:
     with pytest.raises(ConfigError, match=r"results\.md: a file is wanted here, this is a folder"):
         show(study, console=QUIET)
     assert (study / "results.md" / "mine").read_text() == "x"
+
+
+def test_a_pipe_is_not_a_result_that_is_missing(study: Path) -> None:
+    path = result_file(study, 3, OPPONENT, "vqa")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=r"vqa\.json: expected a regular file, found a pipe or a device"):
+        show(study, console=QUIET)
+    seed, step = Seed(plans.read(study), study, 3), Step(3, OPPONENT, "vqa", False, 1.0)
+    with pytest.raises(DataError, match=r"vqa\.json: expected a regular file"):  # before it is trained, not after it
+        seed.done(step)
+
+
+def test_a_pipe_is_not_a_study_that_is_missing(study: Path, tmp_path: Path) -> None:
+    config = plans.read(study).parsed()
+    (study / plans.FILE).unlink()
+    os.mkfifo(study / plans.FILE)
+    config.write(tmp_path / "config.yaml")
+    with pytest.raises(DataError, match=r"study\.json: expected a regular file, found a pipe"):
+        run(tmp_path / "config.yaml", out=study, resume=True, console=QUIET)
+    with pytest.raises(DataError, match=r"study\.json: expected a regular file, found a pipe"):
+        show(study, console=QUIET)
+
+
+@pytest.mark.parametrize("name", ["results.md", "results.json", f"results-{OPPONENT}.svg"])
+def test_pages_that_are_links_out_of_the_study_are_refused(study: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    mine = tmp_path / "elsewhere" / "mine"
+    mine.write_text("x")
+    (study / name).unlink()
+    (study / name).symlink_to(mine)
+    with pytest.raises(ConfigError, match="is a link out of its study, and what it leads to would be replaced"):
+        show(study, console=QUIET)
+    assert mine.read_text() == "x"
+
+
+def test_a_result_that_is_a_link_is_not_replaced(study: Path, tmp_path: Path) -> None:
+    path, mine = result_file(study, 3, OPPONENT, "vqa"), tmp_path / "mine"
+    result = read_result(plans.read(study), study, 3, OPPONENT, "vqa")
+    path.rename(mine)
+    path.symlink_to(mine)
+    with pytest.raises(ConfigError, match="is a link out of its study"):
+        write_result(study, result.model_copy(update={"seconds": 5.0}))

@@ -37,6 +37,9 @@ try:
 except TwelveError as error:
     print(f"twelve: {error}", file=sys.stderr, flush=True)
     raise SystemExit(error.exit_code)
+threads = [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
+left = [name for name in threads if "gloo" in name or "tcpstore" in name]
+assert not left, f"threads that the end of the interpreter may abort: {left}"
 """
 
 

@@ -8,14 +8,15 @@ best region or of the best answer in the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
-from twelve.formats.records import read_object
+from twelve.formats.records import Record, describe, read_object
+from twelve.io.files import is_there
 from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Output
 from twelve.tasks.base import Task
@@ -39,12 +40,12 @@ def upper_bound(
     """The best possible headline number on ``examples``, per cent; None if there is no known bound.
 
     Raises:
-        DataError: the oracle's file lacks an example.
+        DataError: the oracle's file lacks an example, holds something else than its answer, or is no file.
     """
     pointing = output.reads == "regions" and not all(example.candidates for example in examples)
     answers = _oracle(task, root, split)
     if answers is not None and not pointing:
-        predictions = [Prediction(_value(answers, example, root, task), 1.0) for example in examples]
+        predictions = [Prediction(_value(answers, example.id, output), 1.0) for example in examples]
         return task.measure(examples, predictions).headline
     seen = [regions(example) for example in examples] if output.reads == "regions" else []
     best = 100 * float(np.mean(output.prospects(examples, seen, vocabulary).best))
@@ -52,34 +53,41 @@ def upper_bound(
 
 
 def gallery_upper_bound(task: Task, root: DataRoot, split: str, scores: RetrievalScores) -> float | None:
-    """Recall at 1 of someone who draws one of the images that a caption is true of; None without an oracle's file."""
+    """Recall at 1 of someone who draws one of the images that a caption is true of; None without an oracle's file.
+
+    Raises:
+        DataError: as :func:`upper_bound`.
+    """
     answers = _oracle(task, root, split)
     if answers is None:
         return None
     gallery = set(scores.image_ids)
     found = []
     for key, target in zip(scores.caption_ids, scores.target, strict=True):
-        true = gallery.intersection(_of(answers, key, root, task)) | {scores.image_ids[int(target)]}
+        true = gallery.intersection(_known(answers, key).strings(key)) | {scores.image_ids[int(target)]}
         found.append(1 / len(true))
     return 100 * float(np.mean(found))
 
 
-def _oracle(task: Task, root: DataRoot, split: str) -> Mapping[str, Any] | None:
+def _oracle(task: Task, root: DataRoot, split: str) -> Record | None:
+    """The answers of a split: example id -> answer."""
     path = root.path / task.name / FILE
-    if not path.is_file():
+    if not is_there(path, DataError):
         return None
-    answers = read_object(path).fields.get(split)
-    if answers is not None and not isinstance(answers, dict):
-        raise DataError("must hold example ids with answers", file=path, record=split, remedy=REMEDY)
+    splits = read_object(path)
+    return splits.record(split) if split in splits.fields else None
+
+
+def _known(answers: Record, key: str) -> Record:
+    """The answers, one of which is of this example."""
+    if key not in answers.fields:
+        raise DataError("the oracle has no answer", file=answers.file, record=key, remedy=REMEDY)
     return answers
 
 
-def _of(answers: Mapping[str, Any], key: str, root: DataRoot, task: Task) -> Any:
-    if key not in answers:
-        raise DataError("the oracle has no answer", file=root.path / task.name / FILE, record=key, remedy=REMEDY)
-    return answers[key]
-
-
-def _value(answers: Mapping[str, Any], example: Example, root: DataRoot, task: Task) -> Any:
-    value = _of(answers, example.id, root, task)
-    return tuple(value) if isinstance(value, list) else value
+def _value(answers: Record, key: str, output: Output) -> Any:
+    value = _known(answers, key).fields[key]
+    if type(value) not in output.values:
+        kinds = " or ".join(kind.__name__ for kind in output.values)
+        raise DataError(f"expected {kinds}, found {describe(value)}", file=answers.file, record=key, remedy=REMEDY)
+    return answers.numbers(key, 4) if isinstance(value, list) else value

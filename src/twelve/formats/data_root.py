@@ -23,6 +23,7 @@ from twelve.errors import Again, DataError, MissingData, nearest
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular, read_object, unreadable
 from twelve.io import json_file
+from twelve.io.files import is_there
 
 IMAGES = "images"
 SOURCES = "sources.json"
@@ -106,7 +107,7 @@ class DataRoot:
                 "no such data root", file=self.path, remedy="make this folder and put one folder a dataset into it"
             )
         self.sources: dict[str, str] = {}
-        if (self.path / SOURCES).exists():
+        if is_there(self.path / SOURCES, DataError):
             record = read_object(self.path / SOURCES)
             self.sources = {task: record.text(task) for task in record.fields}
         self.sources.update(sources or {})

@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -239,6 +239,25 @@ def check_replaceable(folder: Path, *, marks: Collection[str], names: Collection
     if foreign:
         problem = f"this folder would be replaced, and holds something else than {what}: {', '.join(foreign[:3])}"
         raise ConfigError(problem, file=folder, remedy="name a new folder")
+
+
+def check_links(paths: Iterable[Path], home: Path, what: str) -> None:
+    """Refuse files of a folder, which may come from anybody, that are links out of it, before they are written: their
+    targets would be replaced.
+
+    Args:
+        paths: the files, in ``home``; they need not exist.
+        what: what the folder holds, for the message.
+
+    Raises:
+        ConfigError: names the link.
+    """
+    inside = os.path.realpath(home)
+    for path in paths:
+        real = os.path.realpath(path)
+        if path.is_symlink() and os.path.dirname(real) != inside:
+            problem = f"is a link out of its {what}, and what it leads to would be replaced: {real}"
+            raise ConfigError(problem, file=path, remedy="put the file itself here, if it is yours")
 
 
 def write_error(error: OSError, path: Path) -> TwelveError:

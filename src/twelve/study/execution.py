@@ -27,8 +27,8 @@ from twelve.study.results import (
     History,
     Result,
     Search,
+    has_result,
     read_result,
-    result_file,
     searched,
     seed_folder,
     write_result,
@@ -60,7 +60,7 @@ class Seed:
     def done(self, step: Step) -> bool:
         if step.search:
             return self._searched(step).chosen is not None
-        return all(result_file(self.out, self.seed, step.arm, name).is_file() for name in self._names(step))
+        return all([has_result(self.out, self.seed, step.arm, name) for name in self._names(step)])
 
     def take(self, step: Step) -> None:
         """Execute a step that is not done."""

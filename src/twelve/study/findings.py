@@ -13,7 +13,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study.arms import ARMS, BASE
 from twelve.study.bootstrap import Array, Cell, interval, observed, two_level
 from twelve.study.plan import Plan
-from twelve.study.results import AGAIN, Result, read_result, result_file
+from twelve.study.results import AGAIN, Result, has_result, read_result, result_file
 
 MODELS_OWN = ("shuffled images",)
 """Baselines that depend on a model: those of the base arm's model count for all arms."""
@@ -96,7 +96,7 @@ def findings(plan: Plan, out: Path) -> Findings:
     """
     tasks, arms = plan.tasks, plan.arms
     needed = [(arm, task) for arm in arms for task in tasks]
-    seeds = tuple(seed for seed in plan.seeds if all(result_file(out, seed, *pair).is_file() for pair in needed))
+    seeds = tuple(seed for seed in plan.seeds if all([has_result(out, seed, *pair) for pair in needed]))
     if not seeds:
         raise DataError("no seed of this study is complete", file=out, remedy="go on with it: --resume")
     read = [_read(plan, out, task, seeds) for task in tasks]

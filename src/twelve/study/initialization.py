@@ -15,6 +15,7 @@ from typing import Any
 
 from twelve.config import parse
 from twelve.data.prepare import Prepared, prepare
+from twelve.errors import CheckpointError, RegionError
 from twelve.io import files
 from twelve.model.opening import open_saved
 from twelve.model.processor import TwelveProcessor
@@ -39,7 +40,7 @@ def draw_world(config: RunConfig) -> None:
     from twelve.regions.extraction.extract import COMPLETE, extract_root
 
     make_microworld(Path(config.data), config.seed, WorldSizes().scaled(config.microworld.scale))
-    if not (config.regions_folder / COMPLETE).is_file():
+    if not files.is_there(config.regions_folder / COMPLETE, RegionError):
         extract_root(Path(config.data), config.regions_folder)
 
 
@@ -54,7 +55,7 @@ class Beginning:
     def __init__(self, config: RunConfig, folder: Path) -> None:
         self.config, self.folder = config, folder / "start"
         self.data: Prepared
-        if (self.folder / "config.json").is_file():
+        if files.is_there(self.folder / "config.json", CheckpointError):
             processor = TwelveProcessor.from_pretrained(self.folder)
             self.data = prepare(config, processor.vocabularies)
         else:

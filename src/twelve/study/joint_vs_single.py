@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from twelve.config import load
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, DataError
 from twelve.io import files
 from twelve.progress import Track, clock, tell
 from twelve.progress import console as progress_console
@@ -113,13 +113,14 @@ def planned(
 def _begun(plan: Plan, out: Path, resume: bool) -> Plan:
     from twelve.training.provenance import machine
 
-    exists = (out / plans.FILE).is_file()
+    exists = files.is_there(out / plans.FILE, DataError)
     if not exists and not resume and any(not path.name.startswith(".") for path in out.iterdir()):
         raise ConfigError("this folder holds other files", file=out, remedy="name an empty or a new one: --out")
     if exists and not resume:
         raise ConfigError("this folder already holds a study", file=out, remedy="add --resume, or name another: --out")
     if resume and not exists:
         raise ConfigError("there is no study to resume", file=out, remedy="leave out --resume")
+    plans.check_links(out)
     if resume:
         plan = plans.agree(plan, plans.read(out), out)
     plans.write(plan, out, machine())

@@ -109,6 +109,11 @@ class Step:
         return f"{'learning rate of ' if self.search else ''}{self.key}, seed {self.seed}"
 
 
+def check_links(out: Path) -> None:
+    """Raises ConfigError for a file in a study's folder that is a link out of it."""
+    files.check_links((path for path in out.iterdir() if not path.is_dir()), out, "study")
+
+
 def write(plan: Plan, out: Path, machine: Mapping[str, Any]) -> None:
     """Write the plan into a study's folder."""
     tree = {"folder": os.path.abspath(out), "plan": plan.model_dump(mode="json"), "machine": dict(machine)}

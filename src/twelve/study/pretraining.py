@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelve.config import parse
-from twelve.errors import ConfigError
+from twelve.errors import CheckpointError, ConfigError
+from twelve.io.files import is_there
 from twelve.runs.train import beginning
 from twelve.settings import RunConfig
 from twelve.study import initialization as starts
@@ -32,7 +33,7 @@ def start(begun: Beginning, share: float) -> Path:
         share: iterations of pretraining, as a share of those of the joint run.
     """
     folder = begun.folder.with_name("start-pretrained")
-    if (folder / "config.json").is_file():
+    if is_there(folder / "config.json", CheckpointError):
         return folder
     run = begun.folder.with_name("runs") / "pretraining"
     captions = caption_tasks(begun)

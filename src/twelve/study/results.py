@@ -98,6 +98,15 @@ def result_file(out: Path, seed: int, arm: str, task: str) -> Path:
     return seed_folder(out, seed) / RESULTS / arm / f"{task}.json"
 
 
+def has_result(out: Path, seed: int, arm: str, task: str) -> bool:
+    """Whether there is a result.
+
+    Raises:
+        DataError: a folder, a pipe or a device is in its place.
+    """
+    return files.is_there(result_file(out, seed, arm, task), DataError)
+
+
 def write_result(out: Path, result: Result) -> None:
     """Write a result."""
     _write(result_file(out, result.seed, result.arm, result.task), result.model_dump(mode="json", exclude_unset=True))
@@ -164,6 +173,7 @@ def write_searched(out: Path, found: Mapping[str, Search]) -> None:
 
 
 def _write(path: Path, tree: Any) -> None:
+    files.check_links([path], path.parent, "study")
     with files.replacing(path) as partial:
         partial.write_text(json.dumps(tree) + "\n", encoding="utf-8")
 

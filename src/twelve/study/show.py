@@ -25,9 +25,10 @@ def show(out: Path, *, console: Console | None = None) -> str:
 
     Raises:
         DataError: no study, no complete seed, or a damaged file.
-        ConfigError: a folder is in the way of a page.
+        ConfigError: a folder is in the way of a page, or a link out of the study's folder.
     """
     plan = plans.read(out)
+    plans.check_links(out)
     found = findings(plan, out)
     text = markdown(found, searched(plan, out))
     tree = {key: value for key, value in asdict(found).items() if key != "plan"}

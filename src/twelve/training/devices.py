@@ -6,6 +6,7 @@ number of processes changes nothing but rounding and dropout.
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -63,6 +64,7 @@ class Devices:
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
         self.main, self.device = self.accelerator.is_main_process, self.accelerator.device
         self.sharded, self.precision = settings.sharding and self.count > 1, settings.precision
+        self._mesh: DeviceMesh | None = None
 
     def draw_apart(self, seed: int) -> None:
         """Seed each process differently, so that their dropout differs; a single process keeps its seed."""
@@ -83,7 +85,7 @@ class Devices:
             dist.broadcast(parameter.detach(), src=0)
         # The warning is about changing logits in place, which nothing here does.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-        mesh = init_device_mesh(self.device.type, (self.count,))
+        mesh = self._mesh = init_device_mesh(self.device.type, (self.count,))
         policy = MixedPrecisionPolicy(param_dtype=_DTYPES.get(self.precision))
         for part in model.modules():
             if isinstance(part, Block):
@@ -164,10 +166,21 @@ class Devices:
             ) from error
 
     def end(self) -> None:
-        """Finish the trackers and leave the process group."""
+        """Finish the trackers and leave the process group, whose threads end here.
+
+        Call it when nothing refers any more to what :meth:`place` returned.
+        """
         self.accelerator.end_training()
+        if self.count == 1:
+            return
         if dist.is_initialized():
             dist.destroy_process_group()
+        # Gloo's threads end with the last reference to their group. One that outlives the interpreter, because on a busy
+        # machine it has not yet let go of the last tensor that was summed, ends the process with an abort.
+        self.accelerator.free_memory()
+        if self._mesh is not None:  # torch's caches keep it; not every version's has a registry
+            getattr(self._mesh, "_pg_registry", {}).clear()
+        gc.collect()
 
 
 class Generators:

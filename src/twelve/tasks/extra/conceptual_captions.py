@@ -19,6 +19,7 @@ from typing import ClassVar
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot, image_key
 from twelve.formats.records import REMEDY, text_lines, writable
+from twelve.io.files import is_there
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.captions import CaptionTask
 from twelve.tasks.formats.shared import some_of
@@ -71,7 +72,7 @@ class ConceptualCaptions(CaptionTask):
         path = root.file(self.name, *self.files(split), page=self.page)
         source = SOURCES[split].format(root.image_source(self))
         names = path.parent / NAMES[split]
-        keys = {url: image_key(name) for _, (url, name) in rows(names)} if names.is_file() else None
+        keys = {url: image_key(name) for _, (url, name) in rows(names)} if is_there(names, DataError) else None
         yield from some_of(_examples(path, source, keys), path, split)
 
     def score(self, truth: object, predictions: object, protocol: str) -> Scored:

@@ -27,6 +27,7 @@ from twelve.formats.data_root import DataRoot
 from twelve.formats.json_streams import read_items
 from twelve.formats.records import Record, read_object
 from twelve.formats.results import complete, known, only
+from twelve.io.files import is_there
 from twelve.metrics import visdial as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import some_of
@@ -62,7 +63,7 @@ class VisualDialog(Task):
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         path = root.file(self.name, *self.files(split), page=self.page)
         dense = _dense(path)
-        relevance = metric.read_relevance(dense, OPTIONS) if dense.is_file() else {}
+        relevance = metric.read_relevance(dense, OPTIONS) if is_there(dense, DataError) else {}
         source = root.image_source(self, _PREFIX[split])
         left = dict(relevance)
         for example in some_of(rounds_of(path, split, source, relevance), path, split):
