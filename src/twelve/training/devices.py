@@ -175,8 +175,8 @@ class Devices:
             return
         if dist.is_initialized():
             dist.destroy_process_group()
-        # Gloo's threads end with the last reference to their group. One that outlives the interpreter, because on a busy
-        # machine it has not yet let go of the last tensor that was summed, ends the process with an abort.
+        # Gloo's threads end with the last reference to their group. One that outlives the interpreter, because on a
+        # busy machine it has not yet let go of the last tensor that was summed, ends the process with an abort.
         self.accelerator.free_memory()
         if self._mesh is not None:  # torch's caches keep it; not every version's has a registry
             getattr(self._mesh, "_pg_registry", {}).clear()
