@@ -23,7 +23,7 @@ from twelve.training.provenance import machine
 
 SINGLE = {"trunk": "single_stream", "hidden_size": 168, "num_hidden_layers": 5, "intermediate_size": 358}
 TRUNKS: dict[str, dict[str, Any]] = {
-    "two_stream": {"training.iterations": 800},
+    "two_stream": {"training.iterations": 640},
     "single_stream": {f"model.architecture.{key}": value for key, value in (SINGLE | {"bi_hidden_size": 168}).items()}
     | {"training.iterations": 400},
 }
