@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, held_out_images, split_task, split_validation
+from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, held_out_images, split_validation
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.tasks.base import Defaults, Task, get
@@ -65,6 +65,10 @@ def tasks() -> dict[str, Task]:
 
 def splits_of(held: HeldOutImages) -> list[tuple[str, str, str]]:
     return [(split.task, split.split, split.role) for split in held.splits]
+
+
+def split_task(examples: Sequence[Example], fraction: float, seed: int) -> tuple[Sequence[Example], Sequence[Example]]:
+    return split_validation({"": examples}, fraction, seed)[""]
 
 
 def test_test_images_of_any_task_leave_every_training_set(tmp_path: Path, tasks: dict[str, Task]) -> None:

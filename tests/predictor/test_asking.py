@@ -75,7 +75,7 @@ def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, image: Imag
     again = model.scene(image)
     twice = model.match([scene, again], ["a red ball", "a thing"])
     assert twice.ranked_captions(again) == twice.ranked_captions(1)
-    with pytest.raises(ConfigError, match="2 images are called 'image'"):
+    with pytest.raises(ConfigError, match="2 images are named 'image'"):
         twice.ranked_captions("image")
 
 

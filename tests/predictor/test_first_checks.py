@@ -55,7 +55,7 @@ MISTAKES = {
     "task": ("predict {model} --image {image} --ask what --task vqaa", "did you mean"),
     "method": ("predict {folder}/answers --image {image} --locate ball", "no task for locate"),
     "words": ("predict {model} --image {image} --ask \N{ZERO WIDTH SPACE}", "no words"),
-    "threshold": ("predict {model} --image {image} --locate ball --threshold 3", "threshold is 3"),
+    "threshold": ("predict {model} --image {image} --locate ball --threshold 3", "found 3"),
     "device": ("predict {model} --image {image} --ask what --device cud", "cannot be used"),
     "weights": ("predict {model} --image {image} --ask what --weights no.pth", "no such weight file"),
     "jsonl": ("predict {model} --jsonl {folder}/no.jsonl", "no such file"),

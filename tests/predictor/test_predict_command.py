@@ -133,7 +133,7 @@ def test_task_and_threshold_of_all_questions(model: Path, images: Path) -> None:
     assert lines(twelve(*asked, "--task", "refcoco")[1])[0]["task"] == "refcoco"
     with pytest.raises(ConfigError, match='did you mean "refcoco"'):
         twelve(*asked, "--task", "refcocoo")
-    with pytest.raises(ConfigError, match="threshold is 2"):
+    with pytest.raises(ConfigError, match="found 2"):
         twelve(*asked, "--threshold", 2)
     with pytest.raises(ConfigError, match="--threshold requires --locate"):
         twelve("predict", model, "--image", images / "0.png", "--ask", "is it red ?", "--threshold", 0.5)
@@ -151,16 +151,16 @@ def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp
     notes.write_text('{"image": "my own"}\n')
     for options, message in (
         (["--out", tmp_path], "this is a folder"),
-        (["--out", tmp_path / "0.png"], "0.png: this input would be replaced"),
-        (["--out", tmp_path / "link.png"], "link.png: this input would be replaced"),
-        (["--out", notes], "notes.txt: this file would be replaced, and is not a file of results"),
+        (["--out", tmp_path / "0.png"], "0.png: this input file would be replaced"),
+        (["--out", tmp_path / "link.png"], "link.png: this input file would be replaced"),
+        (["--out", notes], "notes.txt: this file exists and does not contain results"),
         (["--draw", tmp_path / "0.png"], "this is a file"),
-        (["--draw", tmp_path], "00000-0.png: this input would be replaced"),
+        (["--draw", tmp_path], "00000-0.png: this input file would be replaced"),
     ):
         for asked in (["--image", tmp_path / "0.png", "--ask", "is it red ?"], ["--jsonl", questions]):
             with pytest.raises(TwelveError, match=message):
                 twelve("predict", tmp_path / "no-run", *asked, *options)
-    with pytest.raises(TwelveError, match=r"questions\.jsonl: this input would be replaced"):
+    with pytest.raises(TwelveError, match=r"questions\.jsonl: this input file would be replaced"):
         twelve("predict", tmp_path / "no-run", "--jsonl", questions, "--out", questions)
     assert (tmp_path / "0.png").read_bytes() == before and notes.read_text() == '{"image": "my own"}\n'
     asked = ["--image", tmp_path / "0.png", "--ask", "is it red ?", "--out", tmp_path / "said.jsonl"]

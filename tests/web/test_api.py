@@ -99,7 +99,7 @@ def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) 
     for method, images, problem in (
         ("count", [image], "no task for count"),
         ("verify", [image], "expected 2 images"),
-        ("choose", [image], "no boxes"),
+        ("choose", [image], "needs boxes"),
         ("guess", [image], "expected a dialogue"),
         ("match", [image], "match takes no question"),
     ):

@@ -111,7 +111,7 @@ def train(
     """Train one model on the tasks of a configuration."""
     from twelve.config import load, naming
 
-    parsed = load(config, settings or ())  # before importing torch, to report mistakes at once
+    parsed = load(config, settings or ())  # before torch is imported, so that errors appear at once
     from twelve.runs.train import train as run
 
     with naming(config, settings or ()):
@@ -140,7 +140,7 @@ def evaluate(
     """Evaluate a trained model with the official metrics, beside the baselines it should beat."""
     from twelve.runs.asked import asked
 
-    asked(run, task, submit, settings or ())  # before importing torch, to report mistakes at once
+    asked(run, task, submit, settings or ())  # before torch is imported, so that errors appear at once
     from rich.console import Console
 
     from twelve.runs.evaluate import evaluate_run
@@ -222,19 +222,17 @@ def main() -> None:
     except TwelveError as error:
         _fail(str(error), getattr(error, "exit_code", 2))
     except SystemExit as leaving:
-        if leaving.code == 130:  # how typer reports an interrupt
+        if leaving.code == 130:  # typer's exit code for an interrupt
             _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
-        if not isinstance(leaving.__context__, BrokenPipeError):  # which typer turns into an exit
+        if not isinstance(leaving.__context__, BrokenPipeError):  # typer turns it into an exit
             raise
         _stop_talking()
     except BrokenPipeError:
         _stop_talking()
     except OSError as error:
-        name = shortened(str(error.filename or "the system refused something"))
-        _fail(
-            one_line(f"{name}: {error.strerror or shortened(str(error))} -> check this path, and your rights to it"), 2
-        )
-    except KeyboardInterrupt:  # beyond typer's reach
+        name = shortened(str(error.filename or "system error"))
+        _fail(one_line(f"{name}: {error.strerror or shortened(str(error))} -> check the path and its permissions"), 2)
+    except KeyboardInterrupt:  # outside typer
         _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
     except MemoryError as error:
         _trace()
@@ -252,12 +250,12 @@ def _trace() -> None:
 
 
 def _stop_talking() -> None:
-    """Discard further output: its reader has closed the pipe (| head), which is no error."""
+    """Discard further output: the reader has closed the pipe (| head), which is not an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _how_on(words: list[str]) -> str:
-    """Describe how to resume an interrupted command; empty for commands that keep nothing."""
+    """How to resume an interrupted command; empty for commands that cannot be resumed."""
     if words[:1] == ["train"]:
         return "; run it with --continue to resume from the last checkpoint, if there is one"
     goes_on = words[:1] == ["quickstart"] or words[:2] in (["regions", "extract"], ["regions", "import"])

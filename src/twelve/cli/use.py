@@ -14,7 +14,7 @@ Images = Annotated[list[Path] | None, typer.Option("--image", help="An image or 
 Texts = list[str] | None
 Weights = Annotated[str | None, typer.Option(help="The feature extractor's weights, if it needs a file.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-TASK = "The task whose kind of question it is (see twelve tasks); by default the model's first."
+TASK = "The task that answers (see twelve tasks); by default, the first one of the method."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
@@ -42,10 +42,10 @@ def predict(
     if jsonl is None and not (image and any(texts.values())):
         raise ConfigError("no question to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
     if jsonl is not None and (image or any(texts.values())):
-        raise ConfigError("--jsonl already names images and questions", remedy="leave out the other options")
+        raise ConfigError("--jsonl already contains images and questions", remedy="omit --image and the questions")
     check_threshold(threshold)
     if threshold is not None and jsonl is None and not locate:
-        raise ConfigError("--threshold requires --locate", remedy="leave it out, or add --locate")
+        raise ConfigError("--threshold requires --locate", remedy="omit it, or add --locate")
     if jsonl is not None:
         requests = lines.requests_in(jsonl, task, threshold)
     else:
@@ -81,7 +81,7 @@ def match(
     lines.check_images(files)
     if regions is not None and not regions.exists():
         raise RegionError(
-            "no such region store", file=regions, remedy="name a folder written by twelve regions extract"
+            "no such region store", file=regions, remedy="pass a folder written by twelve regions extract"
         )
     folder = loading.find(run)
     command.check_captions(loading.abilities_of(folder), captions, task)

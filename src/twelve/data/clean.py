@@ -213,11 +213,6 @@ def clean_splits(
     return kept, CleanReport(held_out.mode, removed, overlap, held_out.skipped)
 
 
-def split_task(examples: Sequence[Example], fraction: float, seed: int) -> tuple[Sequence[Example], Sequence[Example]]:
-    """:func:`split_validation` of a single task."""
-    return split_validation({"": examples}, fraction, seed)[""]
-
-
 def split_validation(
     train: Mapping[str, Sequence[Example]], fraction: float, seed: int, same: Mapping[str, str] | None = None
 ) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:

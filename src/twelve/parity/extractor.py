@@ -23,8 +23,7 @@ from twelve.parity.report import Difference, report
 from twelve.progress import Track
 from twelve.regions.detectors.feature_extractor import Detections
 from twelve.regions.detectors.x152.anchors import cell_anchors
-from twelve.regions.detectors.x152.boxes import checked, original_objects
-from twelve.regions.detectors.x152.detector import X152, Encoded, scored
+from twelve.regions.detectors.x152.detector import X152, Encoded, checked_boxes, scored
 from twelve.regions.detectors.x152.invented_weights import invented
 from twelve.regions.detectors.x152.network import X152Network
 from twelve.regions.detectors.x152.pooling import LEVELS, levels_of, pool
@@ -146,7 +145,7 @@ class Comparison:
         stages |= {f"C{number + 2}": stage for number, stage in enumerate(body)}
         stages |= {f"P{number + 2}": level for number, level in enumerate(maps)}
         if case.gt_path:
-            given = [checked(arrays[f"{i}/gt_input"], legacy=True) for i in range(len(images))]
+            given = [checked_boxes(arrays[f"{i}/gt_input"], legacy=True) for i in range(len(images))]
             proposals = [(boxes, torch.empty(0)) for boxes in detector.scaled(encoded, given)]
             records = detector.classify(encoded, given)
         else:
@@ -265,3 +264,13 @@ def _relative(name: str, ours: Tensor, theirs: Tensor, tolerance: float = RELATI
 
 def _exact(name: str, ours: Tensor, theirs: Tensor) -> Difference:
     return Difference(name, largest(ours, theirs), EXACT)
+
+
+def original_objects(probabilities: Tensor, background: bool = False) -> Tensor:
+    """``objects`` as the original extraction script computes it, including its mistake: it drops the first row instead
+    of the first column, so there is one class too few, each is one row late, and class 0 is background.
+
+    Args:
+        probabilities: (R, 1 + C), background first.
+    """
+    return probabilities[0 if background else 1 :].argmax(dim=1)

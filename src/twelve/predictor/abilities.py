@@ -1,4 +1,4 @@
-"""What a model can be asked, according to its folder: the checks of questions that need neither network nor torch."""
+"""The questions that a model can answer, read from its folder: checks that need neither network nor torch."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def check_head(name: str, heads: Mapping[str, object], run: str | Path) -> None:
 
 
 class Abilities:
-    """What a model can be asked.
+    """The questions that a model can answer.
 
     Args:
         heads: ``heads`` of the model's configuration.
-        own: its run's own tasks.
+        own: the tasks that the run defines itself.
 
     Attributes:
         processor, heads: as saved.
-        methods: method -> the tasks that it can ask; the first is the default.
-        titles: task -> its name for people.
+        methods: method -> its tasks; the first is the default.
+        titles: task -> its readable name.
     """
 
     def __init__(
@@ -57,21 +57,23 @@ class Abilities:
                 self.methods.setdefault(method, []).append(name)
 
     def task_for(self, method: str, task: str | None = None) -> str:
-        """The task that a method asks; ``task`` selects one of several.
+        """The task of a method; ``task`` selects one of several.
 
         Raises:
-            ConfigError: the model was not trained on such a task.
+            ConfigError: the model has no such task.
         """
         able = self.methods.get(method, [])
         if not able:
             raise ConfigError(
                 f"this model has no task for {method}; it has: {', '.join(self.methods) or 'none'}",
-                remedy="ask one of these, or train a model on such a task",
+                remedy="use one of these methods, or train a model on such a task",
             )
         if task is None:
             return able[0]
         if not isinstance(task, str):
-            raise ConfigError(f"task is {describe(task)}", remedy=f"choose among {', '.join(able)}")
+            raise ConfigError(
+                f"expected the name of a task, found {describe(task)}", remedy=f"choose among {', '.join(able)}"
+            )
         if task in able:
             return task
         raise ConfigError(
@@ -89,13 +91,13 @@ class Abilities:
         threshold: float | None = None,
         images: int | None = None,
     ) -> None:
-        """Raise what :meth:`question` (or :meth:`match` with one caption) would, before any image is opened.
+        """Check a question before its images are opened.
 
         Args:
-            images: number of images of the question; None to leave that unchecked.
+            images: number of images; None to skip this check.
 
         Raises:
-            ConfigError: see :meth:`question`.
+            ConfigError: as :meth:`question`, or :meth:`match` with one caption.
         """
         self.task_for(method, task)
         check_shape(method, len(boxes) > 0, threshold, images)
@@ -103,7 +105,7 @@ class Abilities:
             self.check_words(each)
 
     def check_words(self, text: object) -> None:
-        """Raise ConfigError if a text is not a string, or becomes nothing but [CLS] and [SEP]."""
+        """Raise ConfigError if a text is not a string, or has no word pieces."""
         check_text(text)
         assert isinstance(text, str)
         if not text.strip():

@@ -62,7 +62,7 @@ class Attention:
     def draw(
         self, word: int | str | None = None, connection: int | None = None, head: int | None = None
     ) -> Image.Image:
-        """The image with the regions highlighted that a word attends to.
+        """The image, with the regions that a word attends to highlighted.
 
         Args:
             word: its index, or the word itself; None for the mean of all words.
@@ -97,16 +97,16 @@ class Attention:
             return word % len(self.words)
         if isinstance(word, str) and word.lower() in self.words:
             return self.words.index(word.lower())
-        raise ValueError(f"no word {word!r} among {', '.join(self.words)}")
+        raise ValueError(f"expected one of the words {', '.join(self.words)}, found {word!r}")
 
     def _mean(self, side: str, connection: int | None, head: int | None) -> NDArray[np.float32]:
         numbers: Sequence[int] = range(self.connections) if connection is None else [connection]
         if not self.connections or not set(numbers) <= {*range(self.connections)}:
-            raise ValueError(f"no connection {connection} among the model's {self.connections}")
+            raise ValueError(f"expected a connection below {self.connections}, found {connection}")
         parts = [self.maps[f"{self._steps[number]}.{side}"] for number in numbers]
         heads = len(parts[0])
         if head is not None and not -heads <= head < heads:
-            raise ValueError(f"no head {head} among the {heads} of a connection")
+            raise ValueError(f"expected a head below {heads}, found {head}")
         chosen = [part.mean(0) if head is None else part[head] for part in parts]
         mean: NDArray[np.float32] = np.mean(chosen, axis=0, dtype=np.float32)
         return mean

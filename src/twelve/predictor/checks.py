@@ -1,4 +1,4 @@
-"""Checks of questions that need no model."""
+"""Checks of questions that do not need a model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Turn: TypeAlias = "tuple[str, str] | Mapping[str, str]"
 Turns: TypeAlias = "tuple[tuple[str, str], ...]"
 
 MOST_TEXT, MOST_BOXES = 100_000, 1_000
-"""Most characters of a text and most candidate boxes: more would take minutes."""
+"""Maximum characters of a text and number of candidate boxes. Larger inputs would take minutes."""
 
 _BOXES = "give four numbers per box: x1, y1, x2, y2"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
@@ -42,7 +42,7 @@ def turns_of(dialogue: object) -> Turns:
     """The turns of a dialogue, answers in lower case.
 
     Raises:
-        ConfigError: it is no dialogue, or an answer is not yes, no or n/a; names the turn, counted from 1.
+        ConfigError: it is not a dialogue, or an answer is not yes, no or n/a; names the turn, counted from 1.
     """
     if isinstance(dialogue, str | bytes | Mapping) or not isinstance(dialogue, Iterable):
         raise ConfigError(f"expected a dialogue, found {describe(dialogue)}", remedy=_TURNS)
@@ -59,7 +59,9 @@ def turns_of(dialogue: object) -> Turns:
         if not question:
             raise ConfigError(f"turn {number} has an empty question", remedy=_TURNS)
         if answer not in ANSWERS:
-            raise ConfigError(f"the answer of turn {number} is {describe(pair[1])}", remedy="answer yes, no or n/a")
+            raise ConfigError(
+                f"turn {number}: expected the answer yes, no or n/a, found {describe(pair[1])}", remedy=_TURNS
+            )
         found.append((question, answer))
     if not found:
         raise ConfigError("the dialogue has no turns", remedy=_TURNS)
@@ -67,7 +69,7 @@ def turns_of(dialogue: object) -> Turns:
 
 
 def readable(turns: Turns) -> str:
-    """A dialogue for people."""
+    """A dialogue as readable text."""
     return "; ".join(f"{question} {answer}" for question, answer in turns)
 
 
@@ -79,10 +81,10 @@ def texts_of(texts: object) -> list[Any]:
 
 
 def check_text(text: object) -> None:
-    """Raise ConfigError for a text that the tokenizer cannot take: one with unpaired surrogates (from bytes that are
-    not UTF-8), or one of megabytes, which would take half a minute."""
+    """Raise ConfigError for a text that cannot be tokenized: it has unpaired surrogates (from bytes that are not
+    UTF-8), or it is so long that tokenizing it would take half a minute."""
     if isinstance(text, str) and len(text) > MOST_TEXT:
-        raise ConfigError(f"a text of {len(text):,} characters", remedy=f"give at most {MOST_TEXT:,}")
+        raise ConfigError(f"expected at most {MOST_TEXT:,} characters, found {len(text):,}", remedy="shorten the text")
     if not isinstance(text, str) or not writable(text.replace("\0", "")):
         raise ConfigError(f"expected a text, found {describe(text)}", remedy="give a text in UTF-8")
 
@@ -97,52 +99,52 @@ def check_threshold(threshold: object) -> None:
             if 0 <= float(threshold) <= 1 and not isinstance(threshold, bool):
                 return
             shown = str(threshold)
-    raise ConfigError(f"threshold is {shown}", remedy="give a number between 0 and 1")
+    raise ConfigError(f"expected a threshold between 0 and 1, found {shown}", remedy="change the threshold")
 
 
 def check_shape(method: str, boxes: bool, threshold: object, images: int | None = None) -> None:
-    """Raise ConfigError if a method gets an argument that it does not take, or lacks one that it needs.
+    """Raise ConfigError if an argument of a method is missing, or not supported by it.
 
     Args:
-        images: their number; None if it is not known yet.
+        images: number of images; None if it is not known yet.
     """
     if boxes and method not in CHOOSING:
-        raise ConfigError(f"boxes are not for {method}", remedy=f"leave them out, or ask {' or '.join(CHOOSING)}")
+        raise ConfigError(f"{method} takes no boxes", remedy=f"omit them, or use {' or '.join(CHOOSING)}")
     if not boxes and method in CHOOSING:
-        raise ConfigError("there are no boxes to choose from", remedy="give boxes=((x1, y1, x2, y2), ...)")
+        raise ConfigError(f"{method} needs boxes", remedy="give boxes=((x1, y1, x2, y2), ...)")
     if threshold is not None and method not in FINDING:
-        raise ConfigError(f"a threshold is not for {method}", remedy=f"leave it out: it is for {', '.join(FINDING)}")
+        raise ConfigError(f"{method} takes no threshold", remedy=f"omit it, or use {', '.join(FINDING)}")
     check_threshold(threshold)
     wanted = METHODS.get(method, 1)
     if images == 0:
-        raise ConfigError("there is no image to ask about", remedy="give the scene of an image")
+        raise ConfigError("expected an image, found none", remedy="pass a scene: model.scene(image)")
     if images is not None and images != wanted:
         problem = f"{method}: expected {wanted} image{'s' * (wanted > 1)}, found {images}"
-        raise ConfigError(problem, remedy=f"give {wanted}")
+        raise ConfigError(problem, remedy=f"pass {wanted}")
 
 
 def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     """Boxes as tuples.
 
     Raises:
-        ConfigError: they are no boxes.
+        ConfigError: they are not boxes.
     """
     try:
         found = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one: tensors with gradients
-        raise ConfigError("these are not boxes", remedy=_BOXES) from None
+        raise ConfigError("expected boxes as numbers, found something else", remedy=_BOXES) from None
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
         raise ConfigError(f"expected boxes of shape (C, 4), found {found.shape}", remedy=_BOXES)
     if len(found) > MOST_BOXES:  # the cost grows with their square
-        raise ConfigError(f"{len(found):,} boxes", remedy=f"give at most {MOST_BOXES:,} at once")
+        raise ConfigError(f"expected at most {MOST_BOXES:,} boxes, found {len(found):,}", remedy="pass fewer boxes")
     if not np.isfinite(found).all():
         number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
-        raise ConfigError(f"box {number} of {len(found)} has a number that is not finite", remedy=_BOXES)
+        raise ConfigError(f"box {number} of {len(found)} contains a number that is not finite", remedy=_BOXES)
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
 
 
 def share_inside(box: Box, size: tuple[int, int]) -> float:
-    """Share of a box (xyxy pixels) inside an image of a size (width, height); 0 for a box without an area."""
+    """Share of a box (xyxy pixels) that lies inside an image of size (width, height); 0 for an empty box."""
     area = (box[2] - box[0]) * (box[3] - box[1])
     width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
     return width * height / area if min(width, height, box[2] - box[0], box[3] - box[1]) > 0 else 0.0

@@ -1,4 +1,4 @@
-"""``twelve predict`` and ``twelve match``: images, folders and JSON lines in, answers out."""
+"""``twelve predict`` and ``twelve match``: answer questions about image files."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 
 MANY = 256
-"""Questions, or pairs of a caption and an image, from which on measuring threads takes less time than it saves."""
+"""Number of questions, or of caption-image pairs, above which measuring threads saves more time than it takes."""
 
 _LINE = 1 << 24
-"""Most bytes of a file's first line that are read to recognise results."""
+"""Maximum bytes of a first line that is read to recognise a file of results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a question, or the reason why there is none."""
+    """The result of a question, or why it has none."""
 
     request: Request
     result: Result | None
@@ -56,23 +56,23 @@ class Outcome:
         return {**tree, **self.result.to_dict()}
 
     def line(self, names: Mapping[Path, str]) -> str:
-        """The outcome in one line of text; ``names`` of images are those of :func:`short_names`."""
+        """The outcome as one line of text; ``names`` are those of :func:`short_names`."""
         shown = " + ".join(names[image] for image in self.request.images)
         words = f"error: {self.error}" if self.result is None else self.result.words
         return one_line(f"{shown}: {self.request.text} -> {words}")
 
     def warnings(self) -> list[str]:
-        """The result's warnings, with its images."""
+        """The warnings of the result, each after the names of its images."""
         found = () if self.result is None else self.result.warnings
         return [f"{' + '.join(map(str, self.request.images))}: {warning}" for warning in found]
 
 
 def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
-    """Refuse output files that cannot be written, or would replace an input, before any work is done.
+    """Check the output files before any work is done.
 
     Raises:
-        ConfigError: an output is also an input (links are followed); ``out`` is a file of something else than results.
-        TwelveError: it cannot be written.
+        ConfigError: an output is also an input (links are followed), or ``out`` exists and is not a file of results.
+        TwelveError: an output cannot be written.
     """
     read = {os.path.realpath(image) for request in requests for image in request.images}
     if jsonl is not None:
@@ -87,11 +87,11 @@ def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path |
             _check_results(out)
     for path in written:
         if os.path.realpath(path) in read:
-            raise ConfigError("this input would be replaced", file=path, remedy="write to another place")
+            raise ConfigError("this input file would be replaced", file=path, remedy="choose another output")
 
 
 def _check_results(out: Path) -> None:
-    """Refuse to replace a file that does not begin with a result of :func:`write`."""
+    """Raise ConfigError if ``out`` exists and does not begin with a result of :func:`write`."""
     if not out.exists() or not out.stat().st_size:
         return
     with out.open("rb") as file:
@@ -101,20 +101,20 @@ def _check_results(out: Path) -> None:
     except ValueError:
         first = None
     if not isinstance(first, dict) or "method" not in first or not {"image", "images"} & set(first):
-        problem = "this file would be replaced, and is not a file of results"
-        raise ConfigError(problem, file=out, remedy="write to another place")
+        problem = "this file exists and does not contain results, so it is not replaced"
+        raise ConfigError(problem, file=out, remedy="choose another output")
 
 
 def predict(predictor: Predictor, requests: Sequence[Request]) -> Iterator[Outcome]:
-    """Outcomes in order; an image is opened once for all questions about it that follow one another.
+    """The outcomes of questions, in order. Consecutive questions about an image open it once.
 
-    If an image cannot be read, or a box lies outside it, only its own questions have no result.
+    If an image cannot be read, or a box lies outside it, only the questions about it have no result.
 
     Raises:
         ConfigError, DataError: the model has no task for a question, or a text is empty.
     """
     check(predictor, requests)
-    _ = predictor.extractor  # an extractor that cannot be opened is no fault of the first image
+    _ = predictor.extractor  # otherwise, its errors would be reported as those of the first image
     with measured(predictor, len(requests)), Track("asking", len(requests), "questions") as track:
         for _, part in groupby(requests, key=lambda request: request.images):
             outcomes = _of_images(predictor, list(part))
@@ -124,10 +124,10 @@ def predict(predictor: Predictor, requests: Sequence[Request]) -> Iterator[Outco
 
 @contextmanager
 def measured(predictor: Predictor, count: int) -> Iterator[None]:
-    """Measure the fastest number of threads, for the block, where the count is high enough that it pays.
+    """Use the fastest number of threads within the block, if there is enough work to measure it.
 
     Args:
-        count: of questions, or of pairs of a caption and an image.
+        count: number of questions, or of caption-image pairs.
     """
     from twelve.threads import given_back
 
@@ -144,8 +144,7 @@ def measured(predictor: Predictor, count: int) -> Iterator[None]:
 
 
 def check(abilities: Abilities, requests: Iterable[Request]) -> None:
-    """Refuse questions that a model cannot be asked.
-
+    """Check that a model can answer the questions.
 
     Raises:
         ConfigError, DataError: the model has no task for a question, or a text is empty.
@@ -179,7 +178,7 @@ def _of_scenes(predictor: Predictor, requests: Sequence[Request], scenes: Sequen
     except TwelveError as error:
         if len(requests) == 1:
             return [Outcome(requests[0], None, error.problem)]
-    # One of them has an error: only that one fails.
+    # Ask one by one, so that only the faulty questions fail.
     return [outcome for request in requests for outcome in _of_scenes(predictor, [request], scenes)]
 
 
@@ -192,10 +191,10 @@ def write(
     stream: IO[str],
     names: Mapping[Path, str],
 ) -> int:
-    """Write outcomes as they come (to ``out`` completely or not at all), and drawings.
+    """Write outcomes as they come, and drawings. ``out`` is written completely or not at all.
 
     Args:
-        names: of images, for text.
+        names: names of the images in lines of text.
 
     Returns:
         The number of questions without a result.
@@ -226,7 +225,7 @@ def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Pa
 
 
 def warn(warnings: Iterable[str], printed: set[str]) -> None:
-    """Print warnings to stderr, a line each, except those in ``printed``, which they are added to."""
+    """Print each warning to stderr, unless it is in ``printed``, and add it there."""
     for warning in warnings:
         if warning not in printed:
             printed.add(warning)
@@ -234,7 +233,7 @@ def warn(warnings: Iterable[str], printed: set[str]) -> None:
 
 
 def _drawing(folder: Path, number: int, request: Request) -> Path:
-    """The file of a drawing."""
+    """The file name of a drawing."""
     return folder / f"{number:05}-{request.images[0].stem}.png"
 
 
@@ -246,13 +245,13 @@ def match(
     regions: Path | None = None,
     task: str | None = None,
 ) -> tuple[Matched, dict[str, str]]:
-    """How well captions and images (named by their paths) match, and {file: reason} of images that cannot be read.
+    """Match captions with images, named by their paths; also return {file: error} of images that cannot be read.
 
     Args:
-        regions: a region store with some of the images, by file name; the regions of the others are extracted.
+        regions: a region store that has some of the images, by file name. Regions of the others are extracted.
 
     Raises:
-        ConfigError: the model has no task for this, or a caption is empty.
+        ConfigError: the model has no task for matching, or a caption is empty.
         RegionError: ``regions`` is empty or was made by another extractor; no image can be read.
     """
     from twelve.regions.store.region_store import RegionStore
@@ -272,30 +271,30 @@ def match(
                 failed[str(image)] = error.problem
             track.advance()
     if not scenes:
-        raise RegionError("none of the images can be read", remedy="name a folder of images")
+        raise RegionError("none of the images can be read", remedy="pass images, or a folder of images")
     with measured(predictor, len(scenes) * len(captions)):
         return predictor.match(scenes, captions, task=task), failed
 
 
 def check_extractor(weights: str | None, device: str) -> None:
-    """Check the options of the extractor.
+    """Check the options of the extractor, before it is built.
 
     Raises:
         ConfigError: the device is unknown.
-        RegionError: there is no such file of weights.
+        RegionError: the file of weights does not exist.
     """
     check_weights(weights)
     check_name(device)
 
 
 def check_captions(abilities: Abilities, captions: Iterable[str], task: str | None) -> None:
-    """Raise ConfigError if a model has no task to match with, or a caption is empty."""
+    """Raise ConfigError if a model has no task for matching, or a caption is empty."""
     for caption in captions:
         abilities.check("match", caption, task=task)
 
 
 def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
-    """Name -> image id of the images in a store, without names that several sources have.
+    """File name -> image id of the images in a store, without names that occur in several sources.
 
     Raises:
         RegionError: the regions were made by another extractor than the model was trained on.
@@ -303,7 +302,9 @@ def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
     found: dict[str, str] = {}
     twice: set[str] = set()
     if not (sources := store.sources()):
-        raise RegionError("no regions here", file=store.root, remedy="name a folder of twelve regions extract")
+        raise RegionError(
+            "no regions in this folder", file=store.root, remedy="pass a folder written by twelve regions extract"
+        )
     predictor.processor.check_regions(store, sources)
     for source in sources:
         for image_id in store.ids(source):
@@ -315,7 +316,7 @@ def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
 
 
 def short_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Path -> the name of its file, or the whole path if several files have this name."""
+    """Path -> its file name, or the whole path if several files have the same name."""
     different = list(dict.fromkeys(paths))
     count = Counter(path.name for path in different)
     return {path: path.name if count[path.name] == 1 else str(path) for path in different}

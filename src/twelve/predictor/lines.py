@@ -1,6 +1,6 @@
-"""The questions of ``twelve predict``: options of the command line, or a file of JSON lines.
+"""The questions of ``twelve predict``, from the command line or from a file of JSON lines.
 
-A line asks one question; its other fields are copied to the result::
+Each line is one question. Further fields are copied to its result::
 
     {"image": "boat.jpg", "answer": "what colour is the boat?"}
     {"image": "boat.jpg", "answer": "is the boat red?", "task": "gqa"}
@@ -29,10 +29,10 @@ from twelve.predictor.checks import FINDING, METHODS, Turns, check_shape, corner
 from twelve.types.examples import Box
 
 OPTIONS = ("image", "images", "boxes", "task", "threshold")
-"""Fields of a line beside its method."""
+"""Fields of a line besides its method."""
 REPLY = frozenset({"method", "error", "image", "images"} | field_names())
-"""Fields of results, which no other field of a line may be called."""
-_REMEDY = "mend this line; docs/predict.md shows one of every kind"
+"""Fields of results, whose names further fields of a line must not have."""
+_REMEDY = "correct this line; docs/predict.md shows one of every kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Request:
     Attributes:
         content: a question, phrase or statement, or the turns of a dialogue.
         images: one image, or two to verify.
-        extra: fields of a line that come back with the answer.
+        extra: fields of the line that are copied to the result.
         place: file and line, for errors.
     """
 
@@ -63,12 +63,12 @@ class Request:
 
     @property
     def text(self) -> str:
-        """For people."""
+        """The question as readable text."""
         return self.content if isinstance(self.content, str) else readable(self.content)
 
 
 def images_in(paths: Sequence[Path]) -> list[Path]:
-    """The image files named, and those in the folders named, in order.
+    """The given image files, and those in the given folders, in order.
 
     Raises:
         RegionError: there is no such file, or no image in a folder.
@@ -88,10 +88,10 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
 
 
 def check_images(paths: Iterable[Path]) -> None:
-    """Refuse a set of files without any image. Among others, a damaged image only fails its own questions.
+    """Check that at least one file is an image. The others only fail their own questions.
 
     Raises:
-        RegionError: the first bytes of every file show that it is no image; names the first file.
+        RegionError: according to its first bytes, none of the files is an image; names the first.
     """
     flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
     if flaws and all(flaws.values()):
@@ -105,7 +105,7 @@ def requests_of(
     task: str | None = None,
     threshold: float | None = None,
 ) -> list[Request]:
-    """Every text for every image, grouped by image; ``threshold`` is for the methods that take one."""
+    """Every text for every image, grouped by image. ``threshold`` applies to the methods that take one."""
     return [
         Request(method, text, (image,), task=task, threshold=threshold if method in FINDING else None)
         for image in images
@@ -118,10 +118,10 @@ def requests_in(file: Path, task: str | None = None, threshold: float | None = N
     """The questions in the lines of a file.
 
     Args:
-        task, threshold: for lines without their own.
+        task, threshold: defaults of lines without these fields.
 
     Raises:
-        DataError: a line is malformed (names it), or there is none.
+        DataError: a line is malformed, or there are no lines.
     """
     if not file.exists() or file.is_dir():
         problem = "this is a folder" if file.is_dir() else "no such file"
@@ -129,7 +129,7 @@ def requests_in(file: Path, task: str | None = None, threshold: float | None = N
     with mended_by(file, _REMEDY):
         found = [_request(record, file.parent, task, threshold) for record in read_lines(file)]
     if not found:
-        raise DataError("asks nothing: it has no lines", file=file, remedy="docs/predict.md shows a line of every kind")
+        raise DataError("the file has no lines", file=file, remedy="docs/predict.md shows a line of every kind")
     return found
 
 
@@ -140,7 +140,7 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
     paths = record.strings("images") if "images" in record.fields else [record.text("image")]
     extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}
     if taken := sorted(REPLY & set(extra)):
-        raise record.error(f"field {taken[0]!r} would hide that of the reply", "give it another name")
+        raise record.error(f"field {taken[0]!r} is also a field of results", "give it another name")
     content = record.fields[method] if method == "guess" else record.text(method)
     if not content or (isinstance(content, str) and not content.strip()):
         raise record.error(f"field {method!r} is empty")
@@ -158,16 +158,14 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
 
 
 def _method(record: Record) -> str:
-    """The method of a line."""
+    """The method that a line uses."""
     methods = [name for name in METHODS if name in record.fields]
     if len(methods) == 1:
         return methods[0]
-    hints = [f"; {name!r} is none of them{hint}" for name in record.fields if (hint := _meant(name))]
-    raise record.error(
-        f"a line asks one thing ({', '.join(METHODS)}), this one {len(methods)}{hints[0] if hints else ''}"
-    )
+    hints = [f"; {name!r} is not a method{hint}" for name in record.fields if (hint := _meant(name))]
+    raise record.error(f"expected one of {', '.join(METHODS)}, found {len(methods)}{hints[0] if hints else ''}")
 
 
 def _meant(name: str) -> str:
-    """A hint at the method that a misspelt field may be."""
+    """A hint at the method of a misspelt field."""
     return "" if name in (*METHODS, *OPTIONS, "id") else nearest(name, METHODS)

@@ -1,4 +1,4 @@
-"""Opening a trained model by the name of its folder, or ``hub:owner/model``."""
+"""Opening a trained model from a folder, or from the hub (``hub:owner/model``)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from twelve.regions.extraction.extractor import Extractor
 
 _FILES = ("*.json", "*.safetensors")
-"""What a model in a hub repository consists of."""
+"""The files of a model in a hub repository."""
 
 
 def find(path: str | Path) -> Path:
-    """The folder of a model's files, for a name that :func:`load` takes.
+    """The folder with the model's files, for a path that :func:`load` takes.
 
     Raises:
         CheckpointError: there is no model.
-        ConfigError: this is no path.
+        ConfigError: ``path`` is not a path.
     """
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
@@ -49,7 +49,7 @@ def find(path: str | Path) -> Path:
 
 
 def _beside(folder: Path) -> str:
-    """A hint at the folder that a misspelt name may mean."""
+    """A hint at the folder whose name is most similar."""
     try:
         return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
     except OSError:
@@ -57,7 +57,7 @@ def _beside(folder: Path) -> str:
 
 
 def abilities_of(folder: Path) -> Abilities:
-    """What the model in a folder of :func:`find` can be asked; its network is not read.
+    """The questions that the model in a folder can answer; its network is not read.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -66,7 +66,7 @@ def abilities_of(folder: Path) -> Abilities:
     heads = read_object(inside(folder, "config.json"), remedy=remedy).get("heads")
     if not isinstance(heads, dict) or not all(isinstance(head, dict) and "kind" in head for head in heads.values()):
         raise CheckpointError(
-            "heads must map keys to kind and size",
+            "expected heads as a mapping of keys to kind and size",
             file=folder / "config.json",
             remedy=remedy,
         )
@@ -74,7 +74,7 @@ def abilities_of(folder: Path) -> Abilities:
 
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:
-    """The own tasks of the run that a model's folder belongs to."""
+    """The tasks that the run of a model defines itself."""
     return own_tasks(load_run(folder.parent).tasks) if is_there(RunFolder(folder.parent).config, ConfigError) else {}
 
 
@@ -85,7 +85,7 @@ def load(
     weights: str | None = None,
     device: str = "cpu",
 ) -> Predictor:
-    """A trained model, ready to be asked.
+    """Open a trained model.
 
     Args:
         path: a run's folder, a folder written by ``save_pretrained``, or ``hub:owner/model``.
@@ -94,10 +94,10 @@ def load(
 
     Raises:
         CheckpointError: there is no model, or it is damaged.
-        ConfigError: this is no path, or the device cannot be used.
+        ConfigError: ``path`` is not a path, or the device cannot be used.
     """
     found = find(path)
-    own = _own_tasks(found)  # whatever is wrong shows before anything heavy is imported
+    own = _own_tasks(found)  # errors are raised before anything heavy is imported
     from twelve.model.opening import open_network
     from twelve.predictor.predictor import Predictor
 

@@ -1,4 +1,4 @@
-"""What matching captions with images returns."""
+"""The result of matching captions with images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twelve.outputs.parts.result import HIDDEN, SHOWN, percent
 
 
 class HasId(Protocol):
-    """A scene, as far as this module knows one."""
+    """The part of a scene that this module uses."""
 
     @property
     def id(self) -> str: ...
@@ -30,9 +30,9 @@ class Matched:
         captions: C texts.
         images: names of I images.
         logits: (C, I) float32, higher for better matches; comparable within a row and within a column.
-        temperature: divisor of the logits in shares.
-        task: the task that it was asked as.
-        warnings: why shares may be meaningless; those of images name them.
+        temperature: divisor of the logits before the softmax that gives shares.
+        task: name of the task that matched them.
+        warnings: why shares may be meaningless, with the names of the images concerned.
     """
 
     captions: tuple[str, ...]
@@ -99,11 +99,11 @@ def _place(which: object, names: Sequence[str], what: str) -> int:
         return int(which)
     if isinstance(which, str) and names.count(which) == 1:
         return names.index(which)
-    remedy = f"give its place, 0 to {len(names) - 1}, or its {'text' if what == 'caption' else 'name'}"
+    remedy = f"pass its index, 0 to {len(names) - 1}, or its {'text' if what == 'caption' else 'name'}"
     if isinstance(which, str) and which in names:
-        raise ConfigError(f"{names.count(which)} {what}s are called {which!r}", remedy=f"give its place among {what}s")
+        raise ConfigError(f"{names.count(which)} {what}s are named {which!r}", remedy="pass its index")
     hint = nearest(which, names) if isinstance(which, str) else ""
-    raise ConfigError(f"there is no such {what}: {describe(which)}{hint}", remedy=remedy)
+    raise ConfigError(f"no such {what}: {describe(which)}{hint}", remedy=remedy)
 
 
 def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""A trained model with its processor and its extractor, ready to be asked."""
+"""A trained model with its processor and its extractor."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class Predictor(Abilities):
     """A trained model; :func:`load` opens one.
 
     Args:
-        extractor: extracts regions from images; None for the one of the training data, opened when first needed.
-        weights: file of that extractor's weights, if they came from a file.
+        extractor: extracts regions from images. By default, that of the training regions, built when first needed.
+        weights: file of that extractor's weights, if it was built from one.
         device: cpu or cuda.
-        own: the own tasks of the model's run.
+        own: the tasks that the run of the model defines itself.
 
     Attributes:
         model, processor: as saved.
-        threads: that the model computes with; torch's unless :meth:`measure_threads` was called.
+        threads: number of threads for the model; that of torch unless :meth:`measure_threads` was called.
 
     Raises:
         ConfigError: the device cannot be used.
@@ -86,11 +86,11 @@ class Predictor(Abilities):
         self.threads = unchanged()
 
     def measure_threads(self, say: Callable[[str], None] = lambda text: None) -> None:
-        """Measure from now on how many threads are fastest, on what is asked (:meth:`twelve.threads.Threads.run`): for
-        whoever asks much.
+        """From now on, measure which number of threads is fastest and use it (:meth:`twelve.threads.Threads.run`). This
+        pays if there are many questions.
 
         Args:
-            say: tells a person what was found.
+            say: called with a message about the result.
         """
         self.threads = Threads("auto", say, auto=self.model.device.type == "cpu")
 
@@ -103,11 +103,11 @@ class Predictor(Abilities):
 
         Raises:
             ConfigError: the model does not record how its regions were made, or the extractor's weights are missing.
-            RegionError: these are other weights.
+            RegionError: the weights are not those of the training regions.
         """
         if self._extractor is not None:
             return self._extractor
-        # Built from a configuration alone, a model has no folder whose file could be named.
+        # A model that was built from a configuration alone has no folder to name in errors.
         folder = str(self.model.config.name_or_path)
         with found_in(os.path.join(folder, CONFIG_FILE)) if folder else nullcontext():
             return self._of_recipes()
@@ -119,7 +119,7 @@ class Predictor(Abilities):
                 "the model does not record how its training regions were made (they were imported)",
                 remedy="pass an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
             )
-        # All sources have one fingerprint; a source of boxes that needs no files is preferred.
+        # All recipes have the same fingerprint; one without files of boxes comes first.
         found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self.device)
         if found.feature_size != self.model.config.v_feature_size:
             raise RegionError(
@@ -139,12 +139,12 @@ class Predictor(Abilities):
             boxes: (R, 4) xyxy pixels of the regions, instead of boxes that the extractor chooses.
 
         Raises:
-            RegionError: it is no image.
-            ConfigError: there is no extractor; or both boxes and regions were passed.
+            RegionError: it cannot be read as an image.
+            ConfigError: there is no extractor, or both boxes and regions were passed.
         """
         if isinstance(image, Regions):
             if boxes is not None:
-                raise ConfigError("regions already have boxes", remedy="leave boxes out, or pass the image")
+                raise ConfigError("expected boxes or regions, found both", remedy="omit boxes, or pass the image")
             return Scene(self, image, None, name or image.image_id, warnings.of_regions(self.processor, image))
         name = name or (Path(image).name if isinstance(image, str | Path) else "image")
         try:
@@ -152,7 +152,7 @@ class Predictor(Abilities):
         except (OSError, ValueError, TypeError, SyntaxError) as error:
             file = image if isinstance(image, str | Path) else None
             missing = file is not None and not os.path.exists(file)
-            remedy = "scale it down" if isinstance(error, TooLarge) else "give a whole image"
+            remedy = "scale it down" if isinstance(error, TooLarge) else "pass a complete image"
             remedy = "check its path" if missing else remedy
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
         regions = self.extractor.extract(opened, boxes, image_id=name)
@@ -168,7 +168,7 @@ class Predictor(Abilities):
             RegionError: the scene has no image; less than half of a box lies inside it.
         """
         if scene.image is None:
-            raise RegionError("boxes need an image, and this scene was made from regions", remedy="pass the image")
+            raise RegionError("boxes require an image, but this scene was made from regions", remedy="pass the image")
         size = scene.image.size
         for number, box in enumerate(boxes, start=1):
             share = share_inside(box, size)
@@ -191,13 +191,13 @@ class Predictor(Abilities):
         boxes: ArrayLike = (),
         threshold: float | None = None,
     ) -> Question:
-        """A question for :meth:`ask`.
+        """Create a question for :meth:`ask`.
 
         Args:
-            method: answer, locate, entails, choose, guess or verify, or one of another output.
+            method: answer, locate, entails, choose, guess or verify, or a method of a further output.
             text: a question, phrase or statement; for ``guess``, the turns of a dialogue (:meth:`Scene.guess`).
-            scenes: the image, or the left and the right one to ``verify``.
-            boxes: (C, 4) xyxy pixels, to ``choose`` or ``guess`` among.
+            scenes: the image; for ``verify``, the left and the right one.
+            boxes: candidates of ``choose`` and ``guess``, (C, 4) xyxy pixels.
             threshold: for ``locate``, ``choose`` and ``guess``: score (0..1) below which a box does not count as found.
 
         Raises:
@@ -217,19 +217,22 @@ class Predictor(Abilities):
     def ask(
         self, questions: Sequence[Question], *, explain: bool = False, threshold: float | None = None
     ) -> list[Result]:
-        """The results of questions about any scenes, in order; questions of one task are answered together.
+        """The results of questions about any scenes, in order. Questions of one task share a forward pass.
 
         Args:
             explain: keep the attention.
-            threshold: for questions without their own: score below which a box does not count as found.
+            threshold: default threshold of the questions: score below which a box does not count as found.
 
         Raises:
-            ConfigError: these are no questions, or the threshold is not in 0..1.
+            ConfigError: ``questions`` is not a list of questions, or the threshold is not in 0..1.
             RegionError: a box lies outside its image.
         """
         check_threshold(threshold)
         if not isinstance(questions, list | tuple) or not all(isinstance(one, Question) for one in questions):
-            raise ConfigError("expected a list of questions", remedy="make them with question(method, text, scene)")
+            raise ConfigError(
+                "expected a list of questions, found something else",
+                remedy="create them with question(method, text, scene)",
+            )
         found: list[Result | None] = [None] * len(questions)
         by_task: dict[tuple[str, bool], list[int]] = {}
         for row, question in enumerate(questions):
@@ -255,7 +258,7 @@ class Predictor(Abilities):
         """Whether a statement is true of two images.
 
         Args:
-            explain: keep the attention to the LEFT image.
+            explain: keep the attention, which is that of the LEFT image.
         """
         self.check("verify", statement, task=task)
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in (left, right)]
@@ -318,7 +321,7 @@ class Predictor(Abilities):
             scenes=tuple(scene.id for scene in scenes),
         )
 
-    # --- the way through --------------------------------------------------------------------------------------
+    # --- the forward pass -------------------------------------------------------------------------------------
     def _collator(self, task: str, store: RegionReader, *, given: bool) -> Collator:
         key = self.processor.task_outputs[task]
         output = get_output(self.model.config.heads[key]["kind"])

@@ -1,4 +1,4 @@
-"""One question about scenes."""
+"""A question about one or two scenes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something to ask a model; :meth:`Predictor.question` makes it.
+    """A question; :meth:`Predictor.question` creates it.
 
     Attributes:
-        method: answer | locate | choose | guess | entails | verify, or one of another output.
-        task: the task whose token, head and text length apply.
-        text: for people.
-        boxes: candidates, xyxy pixels.
+        method: answer, locate, choose, guess, entails or verify, or a method of a further output.
+        task: name of the task, which determines token, head and maximum text length.
+        text: the question as readable text.
+        boxes: candidate boxes, xyxy pixels.
         threshold: score (0..1) below which a box does not count as found.
         turns: (question, answer) of a dialogue.
     """
@@ -36,5 +36,5 @@ class Question:
 
     @property
     def model_text(self) -> str:
-        """What the model reads: a dialogue with the words between its turns that it was trained with."""
+        """The model's input: a dialogue has marks between its turns, as in training."""
         return marked(self.turns) if self.turns else self.text

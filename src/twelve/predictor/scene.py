@@ -35,7 +35,7 @@ _NUMBERS = itertools.count()
 
 
 class Scene:
-    """An image with its regions; :meth:`Predictor.scene` makes it.
+    """An image with its regions; :meth:`Predictor.scene` creates it.
 
     Attributes:
         name: its name in results (the file's name, if it came from a file).

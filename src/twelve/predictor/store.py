@@ -1,4 +1,4 @@
-"""The region store of images in memory."""
+"""A region store in memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from twelve.types.regions import RegionBatch, Regions, first_regions, joined
 
 
 class MemoryStore:
-    """A :class:`twelve.regions.store.region_store.RegionStore` of regions in memory.
+    """Like :class:`twelve.regions.store.region_store.RegionStore`, for regions in memory.
 
     Args:
         detected: image id -> its regions.
-        candidates: image id -> regions of candidate boxes, if there are any.
+        candidates: image id -> regions of its candidate boxes, if any.
     """
 
     def __init__(self, detected: dict[str, Regions], candidates: dict[str, Regions] | None = None) -> None:

@@ -1,1 +1,1 @@
-"""The report of a run: one HTML file that opens from disk and needs nothing else."""
+"""The report of a run: one HTML file without external resources."""

@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 340, 150
 LEFT, RIGHT, TOP, BOTTOM = 38, 44, 8, 22
 """Margins around the plotted area; the right one holds the last value."""
 MOST = 160
-"""Most points of a curve; a longer curve is averaged in runs of equal length."""
+"""Maximum number of points. Longer curves are averaged in runs of equal length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Chart:
     """One curve with its axes.
 
     Attributes:
-        unit: of the values, or ""
+        unit: unit of the values, or "".
         ticks_x, ticks_y: (position, label).
         bands: (left, width) of the iterations in which the task was stopped.
     """
@@ -59,7 +59,7 @@ def chart(
     spans: Sequence[tuple[int, int]] = (),
     form: str = ".2f",
 ) -> Chart | None:
-    """A chart of (iteration, value) points; None without any.
+    """A chart of (iteration, value) points; None if there are no finite values.
 
     Args:
         iterations: end of the horizontal axis.
@@ -90,14 +90,14 @@ def chart(
 
 
 def thinned(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[int, float]]:
-    """At most ``most`` points: runs of equal length, each by its mean, at its last iteration."""
+    """At most ``most`` points: the means of runs of equal length, at the last iteration of each run."""
     size = max(1, math.ceil(len(points) / most))
     runs = [points[start : start + size] for start in range(0, len(points), size)]
     return [(run[-1][0], sum(value for _, value in run) / len(run)) for run in runs]
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About ``count`` round numbers whose range holds [low, high]: multiples of 1, 2 or 5 times a power of ten."""
+    """About ``count`` round numbers that enclose [low, high]: multiples of 1, 2 or 5 times a power of ten."""
     if not high > low:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     rough = (high - low) / count

@@ -1,4 +1,4 @@
-"""Predictions that the report shows as cards: the first right and the first wrong ones of a random draw."""
+"""Cards of the report: the first correct and the first wrong predictions of a random sample."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from twelve.settings import RunConfig
 from twelve.types.predictions import Card, RecordedPrediction
 
 SHOWN = 4
-"""Right predictions of a task, and wrong ones."""
+"""Number of correct, and of wrong, predictions per task."""
 HALF = 0.5
-"""Least mark that counts as right here; partial marks are shown."""
+"""Minimum mark of predictions that are shown as correct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ShownCard:
 
     @property
     def mark(self) -> str:
-        """Which of the page's two marks it has."""
+        """The style of the card: right or wrong."""
         return "right" if self.right >= HALF else "wrong"
 
 
@@ -45,8 +45,9 @@ class Gallery:
     """A task's examples.
 
     Attributes:
-        drawn: number of recorded examples, ``count_right`` of which are right.
-        note: what is missing, in words, or "".
+        drawn: number of recorded examples.
+        count_right: number of these that are correct.
+        note: a sentence about missing images, or "".
     """
 
     right: Sequence[ShownCard]
@@ -57,7 +58,7 @@ class Gallery:
 
 
 def galleries(config: RunConfig, predictions: Mapping[str, Sequence[RecordedPrediction]]) -> dict[str, Gallery]:
-    """The gallery of every task with predictions, together within the page's budget."""
+    """The galleries of all tasks with predictions, which share the page's budget."""
     try:
         root, problem = DataRoot(config.data, config.sources), ""
     except DataError:
@@ -67,7 +68,7 @@ def galleries(config: RunConfig, predictions: Mapping[str, Sequence[RecordedPred
 
 
 def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: str = "") -> Gallery:
-    """Up to four right and four wrong predictions, of different images if there are enough."""
+    """Up to four correct and four wrong predictions, of different images if possible."""
     right = [record for record in records if record.right >= HALF]
     wrong = [record for record in records if record.right < HALF]
     chosen = [varied(part) for part in (right, wrong)]

@@ -1,4 +1,4 @@
-"""Small images inside the page: JPEGs as data URIs, within a budget."""
+"""Small images in the page: JPEGs as data URIs, within a budget."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from twelve.formats.data_root import DataRoot
 from twelve.types.predictions import CardImage, Frame
 
 SIDE = 320
-"""Longest side in pixels of a single image."""
+"""Length of the longer side of an image, in pixels."""
 QUALITY = 68
 BUDGET = 3_000_000
-"""Most characters of all images of a page."""
+"""Maximum number of characters of all images of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ShownImage:
         uri: data URI of the JPEG, or "" if the data root has no such image.
         width, height: of the original, in pixels.
         label: text below it.
-        own: whether it is marked as the right one.
+        own: whether it is marked as the correct one.
     """
 
     id: str
@@ -44,7 +44,7 @@ class ImageFiles:
     """Images of a data root as data URIs, within a budget.
 
     Args:
-        root: None without a data root; then every image is missing.
+        root: the data root; if None, every image is missing.
         budget: characters left.
     """
 
@@ -55,8 +55,8 @@ class ImageFiles:
     _made: dict[tuple[str, int], tuple[str, int, int]] = field(default_factory=dict)
 
     def show(self, wanted: CardImage) -> ShownImage:
-        """An image, at most :data:`SIDE` x its scale pixels long; without content if it is missing or the budget is
-        spent."""
+        """An image, scaled down to :data:`SIDE` x its scale. Its URI is empty if the file is missing or the budget is
+        exhausted."""
         key = wanted.image, round(SIDE * wanted.scale)
         if key not in self._made:
             self._made[key] = self._make(*key)

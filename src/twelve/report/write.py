@@ -23,7 +23,7 @@ from twelve.run_folder import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Everything about one task; unknown parts are None."""
+    """The section about a task; missing parts are None."""
 
     name: str
     title: str
@@ -129,7 +129,7 @@ def sections(run: Run) -> list[Section]:
 
 
 def summary(run: Run, parts: Sequence[Section]) -> str:
-    """The run in a few sentences."""
+    """A summary of the run in a few sentences."""
     facts, history = run.facts, run.history
     size = f" of {facts['parameters'] / 1e6:.1f} million parameters" if "parameters" in facts else ""
     tasks = "one task" if len(parts) == 1 else f"{len(parts)} tasks"
@@ -140,12 +140,12 @@ def summary(run: Run, parts: Sequence[Section]) -> str:
         text += f" in {words.minutes(history.seconds)}"
     scores = [part.score for part in parts if part.score is not None]
     if not scores:
-        return text + ". It has not been measured yet."
+        return text + ". It has not been evaluated yet."
     beaten = sum(score.beats_all for score in scores)
     baselines = sum(bool(score.baselines) for score in scores)
     if not baselines:
         return f"{text}. Its baselines were not measured."
-    return f"{text}. It beats every baseline on {beaten} of {baselines} measured tasks."
+    return f"{text}. It beats every baseline on {beaten} of {baselines} evaluated tasks."
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
@@ -155,7 +155,7 @@ def kept_rows(run: Run) -> list[tuple[str, float, float]]:
 
 
 def file_rows(run: Run) -> list[tuple[str, str]]:
-    """(official file, size and beginning of its SHA-256) of the files that were read, without damaged entries."""
+    """(official file, its size and the start of its SHA-256) of the files that were read, without damaged entries."""
     found = run.data.files.items() if isinstance(run.data.files, Mapping) else ()
     return [
         (str(name), f"{entry['bytes']:,} bytes, {entry['sha256'][:16]}…")
@@ -188,7 +188,7 @@ def data_rows(run: Run) -> list[DataRow]:
 
 
 def _readable(run: Run, split: str) -> str:
-    """``"name split" -> "TITLE split"``, for a task that is known."""
+    """``"name split" -> "TITLE split"``, if the task is known."""
     name, _, part = split.partition(" ")
     try:
         return f"{run.task(name).title} {part}"
@@ -197,28 +197,28 @@ def _readable(run: Run, split: str) -> str:
 
 
 def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
-    """(stage, time) of every timed stage."""
+    """(stage, time) of all stages."""
     rows = []
     if run.history.seconds:
-        rows.append(("training, validation included", words.minutes(run.history.seconds)))
+        rows.append(("training, including validation", words.minutes(run.history.seconds)))
     for key, value in run.facts.items():
         stage = key.removesuffix("_seconds")
         if stage != key and stage not in ("training", "evaluation"):
             rows.append((stage.replace("_", " "), words.minutes(float(value))))
     if "evaluation_seconds" in run.facts:
-        rows.append(("measuring, baselines included", words.minutes(float(run.facts["evaluation_seconds"]))))
+        rows.append(("evaluation, including baselines", words.minutes(float(run.facts["evaluation_seconds"]))))
         rows += [
-            (f"of it, {part.title}", words.minutes(part.score.seconds)) for part in parts if part.score is not None
+            (f"of which {part.title}", words.minutes(part.score.seconds)) for part in parts if part.score is not None
         ]
     return rows
 
 
 def machine(run: Run) -> list[tuple[str, str]]:
-    """(property, value) of the machine that trained, and of the one that measured if it is another."""
+    """(property, value) of the machine used for training and, if it was another, of that used for evaluation."""
     rows = _named(run.machine)
     other = run.facts.get("machine", {})
     if other and {key: other.get(key) for key in run.machine} != dict(run.machine):
-        rows += [(f"measured on: {key}", value) for key, value in _named(other)]
+        rows += [(f"evaluated on: {key}", value) for key, value in _named(other)]
     return rows
 
 
@@ -227,7 +227,7 @@ def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def commands(run: Run) -> list[str]:
-    """What makes this run and this page again."""
+    """The commands that reproduce this run and this page."""
     return [
         f"twelve train {quoted(RunFolder(run.folder).config)} --set run=ANOTHER_FOLDER",
         f"twelve evaluate {quoted(run.folder)}",

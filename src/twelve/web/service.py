@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import math
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -17,7 +19,7 @@ from twelve.predictor.checks import Turn
 from twelve.predictor.predictor import NotFiniteLogits
 from twelve.regions.extraction.pipeline import NotFinite
 from twelve.types.examples import Box
-from twelve.web import memory, uploads
+from twelve.web import uploads
 from twelve.web.limits import Limits
 from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
@@ -233,7 +235,7 @@ class Service:
             self.scenes.expire()
             if (freed := self.scenes.dropped + self._decoded) - before > MUCH:
                 before = freed
-                await asyncio.to_thread(memory.give_back)
+                await asyncio.to_thread(give_back)
 
     def close(self) -> None:
         """Finish the queued work, end the threads and drop the images."""
@@ -269,3 +271,23 @@ def inside(boxes: Sequence[Box], scene: Scene) -> None:
                 f"box {place} lies outside the image ({width} x {height} pixels)",
                 "give x1, y1, x2, y2 in pixels of the upright image",
             )
+
+
+def _trimmer() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):  # a C library other than glibc, which keeps less
+        return None
+    return trim
+
+
+_trim = _trimmer()
+
+
+def give_back() -> None:
+    """Return freed memory to the operating system. For each thread, glibc keeps the blocks into which a large image was
+    decoded, for reuse."""
+    if _trim is not None:
+        _trim(0)

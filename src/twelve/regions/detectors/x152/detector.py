@@ -25,7 +25,6 @@ from twelve.errors import ConfigError, RegionError
 from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.feature_extractor import CODE_VERSION, Detections, FeatureExtractor
 from twelve.regions.detectors.x152 import preprocessing
-from twelve.regions.detectors.x152.boxes import checked
 from twelve.regions.detectors.x152.network import X152Network
 from twelve.regions.detectors.x152.pooling import pool
 from twelve.regions.detectors.x152.preprocessing import LONG_SIDE, SHORT_SIDE, Scaled
@@ -167,7 +166,7 @@ class X152(FeatureExtractor):
     @torch.inference_mode()
     def classify(self, encoded: Encoded, boxes: Sequence[Tensor]) -> list[Detections]:
         """Features and class probabilities of given boxes, in their order; see :meth:`describe`."""
-        own = [checked(each, legacy=self.legacy).to(self._device) for each in boxes]
+        own = [checked_boxes(each, legacy=self.legacy).to(self._device) for each in boxes]
         classified = self._classified(encoded, self.scaled(encoded, own))
         return [
             _detections(given, features, probabilities, probabilities[:, 1:].amax(dim=1))
@@ -283,3 +282,23 @@ def build_from(config: ExtractorConfig) -> X152:
     """Build the detector that a configuration describes; of ``config.input_size``, the short side counts."""
     short = config.input_size.short_side if isinstance(config.input_size, InputSize) else SHORT_SIDE
     return build(config.weights, legacy=config.legacy, precision=config.precision, short_side=short)
+
+
+def checked_boxes(boxes: Tensor, *, legacy: bool = False) -> Tensor:
+    """(R, 4) xyxy pixels of the image as float32.
+
+    Args:
+        legacy: accept boxes of no or negative area, as the original program does.
+
+    Raises:
+        RegionError: the boxes are not (R, 4) or not finite, or one ends before it begins.
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise RegionError(f"boxes must be (R, 4), not {tuple(boxes.shape)}")
+    if not bool(boxes.isfinite().all()):
+        raise RegionError("boxes must be finite", remedy="correct or remove those that are not")
+    flawed = (boxes[:, 2:] < boxes[:, :2]).any(dim=1).nonzero().flatten()
+    if len(flawed) and not legacy:
+        box = ", ".join(f"{value:g}" for value in boxes[flawed[0]].tolist())
+        raise RegionError(f"box {int(flawed[0])} ({box}) ends before it begins", remedy="give x1, y1, x2, y2")
+    return boxes.float()
