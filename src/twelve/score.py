@@ -22,6 +22,9 @@ Files: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One file or several."""
 
 
+WARNING = "warning: "
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """One official number, and the examples it is about (None: a mean of numbers about different ones)."""
@@ -42,7 +45,7 @@ class Scores:
         numbers: name -> number, in per cent unless its name says otherwise.
         examples: how many make up the headline number; ``groups``: of how many images (see ``unit``), which the
             interval resamples.
-        notes: what was left out, passed over or assumed.
+        notes: what was left out, passed over or assumed; those that may make the numbers wrong begin with "warning: ".
     """
 
     task: str
@@ -176,6 +179,11 @@ def _per_cent(found: Interval) -> Interval:
     return Interval(100 * found.mean, 100 * found.low, 100 * found.high)
 
 
+def warnings(scores: Scores) -> list[str]:
+    """The notes that may make the numbers wrong, a line each; the command also prints them to stderr."""
+    return [one_line(note) for note in scores.notes if note.startswith(WARNING)]
+
+
 def as_json(scores: Scores) -> str:
     """All of it, for programs; the fields are those of :class:`Scores`."""
     return readable(asdict(scores), indent=1)
@@ -190,7 +198,7 @@ def table(scores: Scores) -> str:
         f"{scores.headline.high:.2f}]",
         f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}",
         f"protocol {scores.protocol}{choice}: {scores.rules}",
-        *(one_line(f"note: {note}") for note in scores.notes),
+        *(one_line(note if note.startswith(WARNING) else f"note: {note}") for note in scores.notes),
         "",
     ]
     width = max(len(one_line(name)) for name in scores.numbers) + 2

@@ -21,6 +21,7 @@ from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, 
 from twelve.evaluation.evaluate import Evaluator
 from twelve.evaluation.results import Baseline, TaskResult
 from twelve.metrics.bootstrap import Interval
+from twelve.regions.store.region_store import RegionStore
 from twelve.runs.evaluate import FEW, evaluate_run, table
 from twelve.runs.train import train
 from twelve.tasks.base import get
@@ -240,3 +241,34 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     assert max(map(len, lines)) <= 80
     verdict = "too few to tell" if groups < FEW else "NOT beaten"
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3
+
+
+def test_regions_that_have_changed_under_the_same_extractor(root: Path, run: Path, tmp_path: Path) -> None:
+    """``twelve train --resume`` notices them too (training/test_sameness.py)."""
+    regions = tmp_path / "regions"
+    shutil.copytree(root / "regions", regions)
+    before = evaluate_run(run, settings=[f"regions={regions}"], console=QUIET)
+    images = {image: number + 1 for number, image in enumerate(RegionStore(root / "regions").ids("flickr30k"))}
+    shutil.rmtree(regions / "flickr30k")
+    tiny.write_regions(regions, images)
+    there = [f"regions={regions}"]
+    with pytest.raises(RegionError, match=r"flickr30k: not the regions .* images that were compared have other") as told:
+        evaluate_run(run, settings=there, console=QUIET)
+    assert "--allow-changed-data" in str(told.value)
+    assert evaluate_run(run, tasks=["vqa"], settings=there, console=QUIET)[0].score == before[0].score  # of coco alone
+
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("\nregions: null\n", f"\nregions: {regions}\n"))
+    tree = json.loads((run / "data.json").read_text())
+    said = io.StringIO()
+    evaluate_run(run, allow_changed_data=True, console=Console(file=said, width=200))
+    assert "warning: flickr30k: not the regions that the run was trained with" in said.getvalue()
+    facts = json.loads((run / "evaluation.json").read_text())["facts"]
+    assert list(facts["changed_regions"]) == ["flickr30k"]
+
+    del tree["region_samples"]
+    (run / "data.json").write_text(json.dumps(tree))
+    said = io.StringIO()
+    evaluate_run(run, console=Console(file=said, width=200))
+    assert "note: the run has no record of its regions" in said.getvalue()
+    assert "changed_regions" not in json.loads((run / "evaluation.json").read_text())["facts"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,33 @@ def test_a_folder(saved: Path, tmp_path: Path) -> None:
     first = (out / GRAPH).read_bytes()
     export(saved, out, output="answer")
     assert (out / GRAPH).read_bytes() == first
+
+
+@pytest.mark.parametrize("name", [GRAPH, DESCRIPTION, "tokenizer.json", "processor_config.json"])
+def test_a_folder_of_files_of_two_exports(name: str, saved: Path, tmp_path: Path) -> None:
+    """Each file is a good one: a graph of another output would answer all the same."""
+    export(saved, tmp_path / "one", output="answer")
+    export(saved, tmp_path / "two", output="entailment" if name in (GRAPH, DESCRIPTION) else "answer")
+    for file in (tmp_path / "two").iterdir() if name not in (GRAPH, DESCRIPTION) else ():
+        if file.suffix == ".json":
+            file.write_text(file.read_text() + "\n")  # as good, but another
+    Exported.open(tmp_path / "one")
+    shutil.copyfile(tmp_path / "two" / name, tmp_path / "one" / name)
+    wrong = DESCRIPTION if name == GRAPH else name
+    with pytest.raises(CheckpointError, match=rf"{wrong}: not the file that was exported with model\.onnx") as told:
+        Exported.open(tmp_path / "one")
+    assert "\n" not in str(told.value)
+
+
+def test_a_graph_that_names_no_description(saved: Path, tmp_path: Path) -> None:
+    import onnx
+
+    export(saved, tmp_path / "out", output="answer")
+    graph = onnx.load(tmp_path / "out" / GRAPH)
+    del graph.metadata_props[:]
+    onnx.save(graph, tmp_path / "out" / GRAPH)
+    with pytest.raises(CheckpointError, match=r"export\.json: not the file that was exported"):
+        Exported.open(tmp_path / "out")
 
 
 def test_eight_bits(saved: Path, tmp_path: Path) -> None:

@@ -84,9 +84,11 @@ def score(
     """Compute the official metric of a result file, without a model. docs/score.md lists the files for each task."""
     from twelve.score import as_json as to_json
     from twelve.score import score as run
-    from twelve.score import table
+    from twelve.score import table, warnings
 
     scores = run(task, truth, predictions, protocol)
+    for warning in warnings(scores):
+        print(warning, file=sys.stderr)
     typer.echo(to_json(scores) if as_json else shown(table(scores)))
 
 
@@ -134,6 +136,9 @@ def evaluate(
             "--allow-other-features", help="Accept regions of another extractor than the model was trained on."
         ),
     ] = False,
+    allow_changed_data: Annotated[
+        bool, typer.Option("--allow-changed-data", help="Evaluate although the regions changed since the training.")
+    ] = False,
     settings: Setting = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -156,6 +161,7 @@ def evaluate(
         settings=settings or (),
         console=console,
         allow_other_features=allow_other_features,
+        allow_changed_data=allow_changed_data,
     )
     if as_json:
         from dataclasses import asdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +45,7 @@ class Evaluator:
         config: the run's configuration.
         full: use the complete protocol (retrieval: the whole gallery).
         data: data of the run, or of the tasks to measure; None to read all tasks' files.
+        check: is called with the image sources of every split before it is predicted.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Evaluator:
         full: bool = False,
         baselines: bool = True,
         data: Prepared | None = None,
+        check: Callable[[Sequence[str]], None] = lambda sources: None,
     ) -> None:
+        self.check = check
         self.config, self.model, self.processor, self.full, self.baselines = config, model, processor, full, baselines
         model.train(False)
         self.threads = Threads(config.training.threads, tell, auto=model.device.type == "cpu")
@@ -136,6 +139,7 @@ class Evaluator:
         check_regions(self.data.store, task.task, examples)
         sources = sorted({image.split("/")[0] for image in distinct_images(examples)})
         self.processor.check_regions(self.data.store, sources, insist="--allow-other-features")
+        self.check(sources)
         return examples
 
     def _collator(self, task: TaskData) -> Collator:

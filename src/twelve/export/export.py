@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from twelve.data.examples.store import checksum
 from twelve.errors import CheckpointError, ConfigError
 from twelve.export.check import Report, check, drawn_batch, examine, samples_of
-from twelve.export.exported import DESCRIPTION, GRAPH, Exported, needed
+from twelve.export.exported import DESCRIPTION, GRAPH, MARK, Exported, needed
 from twelve.io import files
 from twelve.model.model_outputs import ImageStates, TextStates
 from twelve.model.opening import open_saved
@@ -71,15 +72,17 @@ def export(run_or_model_folder: str | Path, out: Path, *, output: str, int8: boo
     check_head(output, model.config.heads, run_or_model_folder)
     with files.replacing(out) as partial:
         partial.mkdir()
-        description = describe(model, processor, output) | {"precision": "int8" if int8 else "float32"}
+        description = describe(model, processor, output)
         write_graph(model, output, partial / GRAPH)
-        exported = Exported(partial / GRAPH, description)
+        seal(partial, description | {"precision": "float32"}, processor)
+        exported = Exported.open(partial)
         samples, lacking = samples_of(config, processor, output)
         report = check(model, exported, samples, lacking, size=size_of(partial))
         if int8:
             (partial / "int8").mkdir()
             quantise(partial / GRAPH, partial / "int8" / GRAPH)
-            small = Exported(partial / "int8" / GRAPH, description)
+            seal(partial / "int8", description | {"precision": "int8"}, processor)
+            small = Exported.open(partial / "int8")
             report = examine(report, model, exported, small, samples, size=size_of(partial / "int8"))
             del exported, small
             for file in partial.glob(f"{GRAPH}*"):
@@ -87,10 +90,20 @@ def export(run_or_model_folder: str | Path, out: Path, *, output: str, int8: boo
             for file in (partial / "int8").iterdir():
                 file.rename(partial / file.name)
             (partial / "int8").rmdir()
-        processor.save_pretrained(partial)
-        tree = json.dumps(description, indent=1, ensure_ascii=False)
-        (partial / DESCRIPTION).write_text(tree + "\n", encoding="utf-8")
     return report
+
+
+def seal(folder: Path, description: Mapping[str, Any], processor: TwelveProcessor) -> None:
+    """Write what belongs to a folder's graph, and write into it which description is its own. The description has the
+    checksums of the other files, so a folder in which files of two exports were mixed is noticed."""
+    processor.save_pretrained(folder)
+    others = {file.name: checksum(file) for file in sorted(folder.iterdir()) if file.is_file() and file.name != GRAPH}
+    tree = json.dumps({**description, "files": others}, indent=1, ensure_ascii=False)
+    (folder / DESCRIPTION).write_text(tree + "\n", encoding="utf-8")
+    onnx = needed("onnx")
+    mark = onnx.StringStringEntryProto(key=MARK, value=checksum(folder / DESCRIPTION))
+    with open(folder / GRAPH, "ab") as stream:  # fields at the end of a protocol buffer are added to those before
+        stream.write(onnx.ModelProto(metadata_props=[mark]).SerializeToString())
 
 
 def size_of(folder: Path) -> int:

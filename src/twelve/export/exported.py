@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twelve.data.examples.store import checksum
 from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.io.hub import inside
 from twelve.io.json_file import read_object
@@ -23,6 +24,8 @@ GRAPH = "model.onnx"
 """In an export's folder."""
 DESCRIPTION = "export.json"
 """Beside it: names, axes, and what the numbers mean."""
+MARK = "export.json sha256"
+"""Key of a graph's metadata: the checksum of its description."""
 
 
 def needed(module: str) -> Any:
@@ -86,13 +89,27 @@ class Exported:
         """An export's folder; ``threads``: None for as many as torch uses.
 
         Raises:
-            CheckpointError: it holds no export, or a damaged one.
+            CheckpointError: it holds no export, a damaged one, or files of several.
             ConfigError: onnxruntime is not installed.
         """
         description = read_object(inside(folder, DESCRIPTION), remedy="export the model again")
         if not isinstance(description.get("output"), str):
             raise CheckpointError("output is missing", file=folder / DESCRIPTION, remedy="export the model again")
-        return cls(inside(folder, GRAPH), description, threads)
+        exported = cls(inside(folder, GRAPH), description, threads)
+        exported._check_files(folder)
+        return exported
+
+    def _check_files(self, folder: Path) -> None:
+        """Raises CheckpointError for a description or another file that is not the graph's own."""
+        marked, files = self._session.get_modelmeta().custom_metadata_map.get(MARK), self.description.get("files")
+        known = {DESCRIPTION: marked, **(files if isinstance(files, dict) else {})}
+        for name, wanted in known.items():
+            if checksum(inside(folder, name)) != wanted:
+                raise CheckpointError(
+                    f"not the file that was exported with {GRAPH}: changed, or of another export",
+                    file=folder / name,
+                    remedy="export the model again, into a folder of its own",
+                )
 
     def train(self, mode: bool) -> Exported:
         """Nothing: a graph only predicts."""

@@ -25,6 +25,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
+from twelve.regions.store.samples import changed
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked
 from twelve.runs.run_card import kept_scores, write_run_card
@@ -45,6 +46,7 @@ def evaluate_run(
     baselines: bool = True,
     submit: Path | None = None,
     allow_other_features: bool = False,
+    allow_changed_data: bool = False,
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[TaskResult]:
@@ -56,8 +58,11 @@ def evaluate_run(
         full: use the complete protocol (retrieval: the whole gallery).
         submit: file for the official results of one task; a split without labels is then predicted, not evaluated.
         allow_other_features: regions of another extractor than that of the training data are a warning, not an error.
+        allow_changed_data: the same for regions of the same extractor that have changed since; what has is written into
+            the results.
 
     Raises:
+        RegionError: the regions have changed.
         ConfigError: see :func:`twelve.runs.asked.asked`.
     """
     console = console or Console()
@@ -84,9 +89,25 @@ def evaluate_run(
             config, processor.vocabularies, names, held_back, baselines=with_baselines, recipes=processor.region_recipes
         )
 
+    changes: dict[str, str] = {}
+    then = region_samples(run)
+    if not then:
+        tell("note: the run has no record of its regions, so whether they have changed is not known", console)
+
+    def check(sources: Sequence[str]) -> None:
+        for source in (each for each in sources if each not in changes):
+            error = changed(evaluator.data.store, source, then)
+            if error is None or processor.region_fingerprints.get(source) != evaluator.data.store.fingerprint(source):
+                continue  # what another extractor has made is another check
+            if not allow_changed_data:
+                raise error
+            changes[source] = error.problem
+            tell(f"warning: {source}: {error.problem}", console)
+
     evaluator = Evaluator(
-        config, model, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None)
-    )
+        config, model, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None),
+        check=check,
+    )  # fmt: skip
     for lacking in evaluator.data.lacking.values():
         tell(lacking, console)
     results = []
@@ -101,7 +122,7 @@ def evaluate_run(
             evaluator.prepare(prepared(baselines))  # only baselines need the training files
         result = evaluator.measure(name, split, predictions)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
-    facts = _facts(run, model, results)
+    facts = _facts(run, model, results) | ({"changed_regions": changes} if changes else {})
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
         tell(line, console)
@@ -124,6 +145,12 @@ def _facts(run: RunFolder, model: Twelve, results: Sequence[TaskResult]) -> dict
         "evaluation_seconds": sum(result.seconds for result in results),
         "machine": machine(),
     } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
+
+
+def region_samples(run: RunFolder) -> dict[str, str]:
+    """Image id -> digest of its regions when the run was trained; empty for runs of earlier releases."""
+    found = run.read(run.data).get("region_samples")
+    return {str(image): str(one) for image, one in found.items()} if isinstance(found, dict) else {}
 
 
 def stage_seconds(run: RunFolder) -> dict[str, float]:

@@ -16,12 +16,13 @@ from rich.console import Console
 
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images
-from twelve.data.prepare import Prepared
+from twelve.data.prepare import Prepared, sources_of
 from twelve.errors import CheckpointError, ConfigError, quoted
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
+from twelve.regions.store.samples import sampled
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.run_card import write_run_card
@@ -156,15 +157,24 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer) -> list[st
             continue
         if resumed:
             lost.append(f"{file.name} was lost or damaged; it is written again, as it is now")
-        about = summary(data) | {"trained_on": trainer.record["examples"]}
+        about = summary(data) | {"trained_on": trainer.record["examples"], "region_samples": _samples(data)}
         run.write(file, machine() if file == run.machine else about | fingerprints(config, data))
     if trainer.changed_data:
         tree, change = run.read(run.data), {"iteration": trainer.state.iteration, "what": trainer.changed_data}
+        tree["region_samples"] = _samples(data)
         tree["changed"] = [*(tree["changed"] if isinstance(tree.get("changed"), list) else []), change]
         run.write(run.data, tree)
     data.validation_images.write(run.validation_images)
     config.write(run.config)
     return lost
+
+
+def _samples(data: Prepared) -> dict[str, str]:
+    """Image id -> digest of its regions, which ``twelve evaluate`` compares."""
+    found: dict[str, str] = {}
+    for source in sources_of(data):
+        found |= sampled(data.store, source)
+    return found
 
 
 def calibrate(trainer: Trainer) -> None:
