@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from types import TracebackType
-from typing import ClassVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, ClassVar
 
 from twelve.errors import shown
 
-console = Console(stderr=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
 LINE_EVERY = 20.0
 """Seconds between lines when the output is not a terminal."""
 FIRST_AFTER = 5.0
 """Seconds until the first of them."""
 
 
-def tell(text: str, to: Console = console) -> None:
-    """Print lines with their control characters escaped, above the bar if one is shown."""
-    to.print(shown(text), highlight=False, soft_wrap=True, markup=False)
+@functools.cache
+def console() -> Console:
+    """Standard error, where the bar is shown. rich is imported when there is something to show."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def tell(text: str, to: Console | None = None) -> None:
+    """Print lines with their control characters escaped, above the bar if one is shown.
+
+    Args:
+        to: :func:`console` by default.
+    """
+    (to or console()).print(shown(text), highlight=False, soft_wrap=True, markup=False)
 
 
 class Track:
@@ -42,17 +55,19 @@ class Track:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Track:
-        if self.shown and console.is_terminal and not Track._bars:
+        if self.shown and console().is_terminal and not Track._bars:
+            from rich import progress
+
             Track._bars += 1
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]} {task.fields[note]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=console,
+            self._bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[rate]} {task.fields[note]}"),
+                progress.TimeElapsedColumn(),
+                progress.TextColumn("left"),
+                progress.TimeRemainingColumn(),
+                console=console(),
                 transient=True,
             )
             self._bar.start()

@@ -252,7 +252,9 @@ def test_regions_that_have_changed_under_the_same_extractor(root: Path, run: Pat
     shutil.rmtree(regions / "flickr30k")
     tiny.write_regions(regions, images)
     there = [f"regions={regions}"]
-    with pytest.raises(RegionError, match=r"flickr30k: not the regions .* images that were compared have other") as told:
+    with pytest.raises(
+        RegionError, match=r"flickr30k: not the regions .* images that were compared have other"
+    ) as told:
         evaluate_run(run, settings=there, console=QUIET)
     assert "--allow-changed-data" in str(told.value)
     assert evaluate_run(run, tasks=["vqa"], settings=there, console=QUIET)[0].score == before[0].score  # of coco alone

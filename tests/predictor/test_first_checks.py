@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -10,12 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_model
+from typer.testing import CliRunner
 
+from twelve import cli
 from twelve.io.image_suffixes import flaw
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
+from twelve.predictor import loading
+from twelve.tasks import base
 
-HEAVY = ("torch", "transformers", "torchvision", "pyarrow", "accelerate", "timm", "scipy", "onnx")
+HEAVY = ("torch", "transformers", "torchvision", "pyarrow", "accelerate", "timm", "scipy", "onnx", "rich", "filelock")
+EASY = ("image", "no image", "run", "empty run", "hub", "match", "match's run", "match's regions", "serve", "export")
+"""Mistakes of :data:`MISTAKES` that show without the tasks and the outputs."""
+NOT_FOR_EASY = ("numpy", "yaml", "tokenizers", "twelve.settings", "twelve.outputs.base", "twelve.tasks.base")
 RUN = """
 import json, sys
 from twelve.cli import main
@@ -123,10 +131,9 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("words,message", MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_told_before_anything_heavy(
-    words: str, message: str, model: Path, image: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_before_anything_heavy(name: str, model: Path, image: Path, tmp_path: Path) -> None:
+    words, message = MISTAKES[name]
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "bad.jsonl").write_text(json.dumps({"image": str(image), "anser": "what"}))
@@ -136,13 +143,63 @@ def test_a_mistake_is_told_before_anything_heavy(
     filled = [word.format(**places) for word in words.split(" ")]
     code, said, imported = run(filled, tmp_path)
     assert code == 2 and message in said and len(said.splitlines()) == 1, said
-    assert not imported & set(HEAVY)
+    assert not imported & {*HEAVY, *(NOT_FOR_EASY if name in EASY else ())}
 
 
 def test_asking_needs_neither_the_library_of_models_nor_of_training(model: Path, image: Path, tmp_path: Path) -> None:
     code, said, imported = run(["predict", str(model), "--image", str(image), "--ask", "what"], tmp_path)
     assert code == 0, said
     assert not imported & {"transformers", "torch._dynamo", "accelerate", "timm", "scipy", "onnx", "sympy"}
+    assert not imported & {"rich.progress", "PIL.PdfImagePlugin", "PIL.WebPImagePlugin"}  # of 40 decoders
+
+
+def test_the_own_tasks_of_a_run_are_read_once(model: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(loading, "_own_tasks", lambda folder: read.append(folder) or {})
+    asked = ["predict", str(model), "--image", str(image), "--ask", "what"]
+    assert CliRunner().invoke(cli.app, asked, catch_exceptions=False).exit_code == 0
+    assert read == [model]
+
+
+def test_the_tasks_of_other_packages_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: asked.append(group) or ())
+    base._entry_points.cache_clear()
+    for _ in range(3):
+        assert "vqa" in base.all_tasks()
+    base._entry_points.cache_clear()
+    assert asked == ["twelve.tasks"]
+
+
+def test_every_decoder_is_there_when_a_file_needs_it(tmp_path: Path) -> None:
+    image = draw(sample_scene(np.random.default_rng(1)), seed=1)
+    kinds = ("JPEG", "PNG", "TIFF", "MPO", "JPEG2000", "WEBP")
+    for kind in kinds:
+        image.save(tmp_path / kind, kind)
+    check = """
+import sys
+from pathlib import Path
+from twelve.regions.images import decode, _opened
+folder, *kinds = sys.argv[1:]
+for kind in kinds:
+    assert decode(Path(folder, kind)).size == decode(Path(folder, "JPEG")).size
+    with open(Path(folder, kind), "rb") as file:
+        assert _opened(file, 10**8).format in (kind, "JPEG" if kind == "MPO" else kind)
+    assert ("PIL.PdfImagePlugin" in sys.modules) == (kind not in ("JPEG", "PNG")), kind
+"""
+    command = [sys.executable, "-c", check, str(tmp_path), *kinds]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+
+
+def test_nothing_is_searched_for_cycles_at_the_end() -> None:
+    code = (
+        "import atexit, gc, runpy, sys; sys.argv = ['twelve', '--version'];"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000));"  # registered first, it is called last
+        "runpy.run_module('twelve', run_name='__main__')"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    assert said.stdout.splitlines()[-1] == "True"
 
 
 def test_the_compiler_is_there_for_whoever_wants_it() -> None:

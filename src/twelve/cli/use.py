@@ -35,27 +35,34 @@ def predict(
 ) -> None:
     """Ask a trained model about images. Exits with 1 if a question could not be answered."""
     from twelve.errors import ConfigError
-    from twelve.predictor import command, lines, loading
-    from twelve.predictor.checks import check_threshold
+    from twelve.predictor import asked
 
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
     if jsonl is None and not (image and any(texts.values())):
         raise ConfigError("no question to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
     if jsonl is not None and (image or any(texts.values())):
         raise ConfigError("--jsonl already contains images and questions", remedy="omit --image and the questions")
-    check_threshold(threshold)
-    if threshold is not None and jsonl is None and not locate:
-        raise ConfigError("--threshold requires --locate", remedy="omit it, or add --locate")
+    if threshold is not None:
+        from twelve.predictor.checks import check_threshold
+
+        check_threshold(threshold)
+        if jsonl is None and not locate:
+            raise ConfigError("--threshold requires --locate", remedy="omit it, or add --locate")
+    images = asked.images_in(image or [])
+    asked.check_images(images)
+    folder = asked.find(run)
+    from twelve.predictor import command, lines, loading
+
     if jsonl is not None:
         requests = lines.requests_in(jsonl, task, threshold)
+        asked.check_images(image for request in requests for image in request.images)
     else:
-        requests = lines.requests_of(lines.images_in(image or []), texts, task, threshold)
-    lines.check_images(image for request in requests for image in request.images)
+        requests = lines.requests_of(images, texts, task, threshold)
     command.check_outputs(requests, out=out, draw=draw, jsonl=jsonl)
-    folder = loading.find(run)
-    command.check(loading.abilities_of(folder), requests)
+    abilities = loading.abilities_of(folder)
+    command.check(abilities, requests)
     command.check_extractor(weights, device)
-    outcomes = command.predict(loading.load(folder, weights=weights, device=device), requests)
+    outcomes = command.predict(loading.opened(folder, abilities.own, weights=weights, device=device), requests)
     names = command.short_names(image for request in requests for image in request.images)
     missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
     raise typer.Exit(int(missing > 0))
@@ -74,19 +81,22 @@ def match(
 ) -> None:
     """Find the images that match captions. Exits with 1 if an image could not be read."""
     from twelve.errors import RegionError, one_line
-    from twelve.outputs.parts.result import percent
-    from twelve.predictor import command, lines, loading
+    from twelve.predictor import asked
 
-    files = lines.images_in(images)
-    lines.check_images(files)
+    files = asked.images_in(images)
+    asked.check_images(files)
     if regions is not None and not regions.exists():
         raise RegionError(
             "no such region store", file=regions, remedy="pass a folder written by twelve regions extract"
         )
-    folder = loading.find(run)
-    command.check_captions(loading.abilities_of(folder), captions, task)
+    folder = asked.find(run)
+    from twelve.outputs.parts.result import percent
+    from twelve.predictor import command, loading
+
+    abilities = loading.abilities_of(folder)
+    command.check_captions(abilities, captions, task)
     command.check_extractor(weights, device)
-    predictor = loading.load(folder, weights=weights, device=device)
+    predictor = loading.opened(folder, abilities.own, weights=weights, device=device)
     found, failed = command.match(predictor, files, captions, regions=regions, task=task)
     for file, why in failed.items():
         print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
@@ -138,10 +148,13 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Quantize layers and measure the effect.")] = False,
 ) -> None:
     """Export one output as an ONNX graph, checked against the model."""
+    from twelve.predictor import asked
+
+    folder = asked.find(str(run))
     from twelve.predictor import loading
     from twelve.predictor.abilities import check_head
 
-    check_head(output, loading.abilities_of(loading.find(str(run))).heads, run)  # before torch is imported
+    check_head(output, loading.abilities_of(folder).heads, run)  # before torch is imported
     from twelve.errors import shown
     from twelve.export.export import export as write
 
@@ -166,10 +179,13 @@ def serve(
     device: Device = "cpu",
 ) -> None:
     """Serve a trained model: a web page and an HTTP API (docs/service.md). Uploads are not stored."""
+    from twelve.predictor import asked
+
+    folder = asked.find(run)
     from twelve.predictor import command, loading
 
     command.check_extractor(weights, device)
-    loading.abilities_of(loading.find(run))
+    loading.abilities_of(folder)
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 
     run_service(

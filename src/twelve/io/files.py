@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from twelve.errors import ConfigError, TwelveError, quoted
 
 
@@ -111,6 +109,8 @@ def _replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
     """Hold a lock beside ``path`` while it is written: a process that writes the same waits."""
+    from filelock import FileLock
+
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +157,8 @@ def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         TwelveError: another process holds the lock, or the folder cannot be written.
     """
+    from filelock import FileLock, Timeout
+
     check_folder(folder)
     lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
     try:

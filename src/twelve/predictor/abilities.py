@@ -34,6 +34,7 @@ class Abilities:
 
     Attributes:
         processor, heads: as saved.
+        own: the run's own tasks.
         methods: method -> its tasks; the first is the default.
         titles: task -> its readable name.
     """
@@ -44,7 +45,7 @@ class Abilities:
         heads: Mapping[str, Mapping[str, Any]],
         own: Mapping[str, Task] | None = None,
     ) -> None:
-        self.processor, self.heads = processor, heads
+        self.processor, self.heads, self.own = processor, heads, own or {}
         self.methods: dict[str, list[str]] = {}
         known = all_tasks(own)
         self.titles = {name: known[name].title if name in known else name for name in processor.task_outputs}

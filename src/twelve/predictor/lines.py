@@ -15,15 +15,14 @@ Paths are relative to the file. Turns of a dialogue may also be ``{"question": "
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import ConfigError, DataError, RegionError, nearest
+from twelve.errors import ConfigError, DataError, nearest
 from twelve.formats.records import Record, read_lines
 from twelve.formats.results import mended_by
-from twelve.io.image_suffixes import SUFFIXES, flaw
 from twelve.outputs.parts.result import field_names
 from twelve.predictor.checks import FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
 from twelve.types.examples import Box
@@ -65,38 +64,6 @@ class Request:
     def text(self) -> str:
         """The question as readable text."""
         return self.content if isinstance(self.content, str) else readable(self.content)
-
-
-def images_in(paths: Sequence[Path]) -> list[Path]:
-    """The given image files, and those in the given folders, in order.
-
-    Raises:
-        RegionError: there is no such file, or no image in a folder.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
-            if not inside:
-                raise RegionError("no images in this folder", file=path, remedy="name a folder of images")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise RegionError("no such image", file=path, remedy="check its path")
-    return found
-
-
-def check_images(paths: Iterable[Path]) -> None:
-    """Check that at least one file is an image. The others only fail their own questions.
-
-    Raises:
-        RegionError: according to its first bytes, none of the files is an image; names the first.
-    """
-    flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
-    if flaws and all(flaws.values()):
-        file, why = next(iter(flaws.items()))
-        raise RegionError(why, file=file, remedy="check its path" if not file.exists() else "give an image file")
 
 
 def requests_of(

@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twelve.config import load_run
-from twelve.errors import CheckpointError, ConfigError, nearest
-from twelve.formats.records import describe
+from twelve.errors import CheckpointError, ConfigError
 from twelve.io.files import is_there
-from twelve.io.hub import HUB_NAME, PACKAGE, inside, resolve
+from twelve.io.hub import inside
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
 from twelve.predictor.abilities import Abilities
-from twelve.run_folder import RunFolder, model_folder
+from twelve.predictor.asked import find
+from twelve.run_folder import RunFolder
 from twelve.tasks.base import Task
 from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
     from twelve.predictor.predictor import Predictor
     from twelve.regions.extraction.extractor import Extractor
-
-_FILES = ("*.json", "*.safetensors")
-"""The files of a model in a hub repository."""
-
-
-def find(path: str | Path) -> Path:
-    """The folder with the model's files, for a path that :func:`load` takes.
-
-    Raises:
-        CheckpointError: there is no model.
-        ConfigError: ``path`` is not a path.
-    """
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
-    folder = Path(path).expanduser()
-    if not folder.exists():
-        if not str(path).startswith((HUB_NAME, PACKAGE)):
-            raise CheckpointError(
-                f"no such folder{_beside(folder)}",
-                file=str(path),
-                remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
-            )
-        folder = resolve(path, *_FILES)
-    return model_folder(folder)
-
-
-def _beside(folder: Path) -> str:
-    """A hint at the folder whose name is most similar."""
-    try:
-        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
-    except OSError:
-        return ""
 
 
 def abilities_of(folder: Path) -> Abilities:
@@ -96,10 +63,14 @@ def load(
         CheckpointError: there is no model, or it is damaged.
         ConfigError: ``path`` is not a path, or the device cannot be used.
     """
-    found = find(path)
-    own = _own_tasks(found)  # errors are raised before anything heavy is imported
+    folder = find(path)
+    return opened(folder, _own_tasks(folder), extractor=extractor, weights=weights, device=device)
+
+
+def opened(folder: Path, own: Mapping[str, Task], **options: Any) -> Predictor:
+    """:func:`load` for a folder of :func:`find` and its run's own tasks; takes the other arguments."""
     from twelve.model.opening import open_network
     from twelve.predictor.predictor import Predictor
 
-    model, processor = open_network(found)
-    return Predictor(model, processor, extractor=extractor, weights=weights, device=device, own=own)
+    model, processor = open_network(folder)
+    return Predictor(model, processor, own=own, **options)

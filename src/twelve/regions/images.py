@@ -167,14 +167,23 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
         warnings.simplefilter("ignore")  # an image beyond the limit is an error, not a warning
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
-            Image.init()
-            return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
+            Image.preinit()
+            try:
+                return Image.open(file, formats=_known())
+            except UnidentifiedImageError:  # none of the usual formats
+                Image.init()
+                return Image.open(file, formats=_known())
         except UnidentifiedImageError as error:
             raise ValueError("cannot identify image file (it is not in a supported format)") from error
         except Image.DecompressionBombError as error:
             raise TooLarge(_TOO_MANY.format("it has", max_pixels)) from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+def _known() -> list[str]:
+    """The formats whose decoders are loaded: those of JPEG, PNG, GIF, BMP and PPM come first, all 40 take 0.1 s."""
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _check_pixels(size: Sequence[int], max_pixels: int) -> None:

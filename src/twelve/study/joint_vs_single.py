@@ -64,7 +64,7 @@ def run(
     out = Path(f"{base.run}-study") if out is None else out
     with files.alone(out):
         plan = _begun(plan, out, resume)
-        _carry_out(plan, out, console or progress_console)
+        _carry_out(plan, out, console or progress_console())
     from twelve.study.show import show
 
     show(out, console=console)
@@ -139,7 +139,7 @@ def _carry_out(plan: Plan, out: Path, console: Console) -> None:
     _announce(plan, left, console)
     pace = _Pace(left)
     # In a log, the lines below are more useful than those of the bar.
-    with Track("study", max(1, sum(map(_parts, left))), shown=progress_console.is_terminal) as track:
+    with Track("study", max(1, sum(map(_parts, left))), shown=progress_console().is_terminal) as track:
         for number, step in enumerate(left):
             if not number or left[number - 1].seed != step.seed:
                 seed = Seed(plan, out, step.seed)  # frees the memory of the previous seed

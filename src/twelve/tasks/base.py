@@ -9,6 +9,7 @@ import abc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -237,16 +238,24 @@ def all_tasks(own: Mapping[str, Task] | None = None) -> dict[str, Task]:
     """
     import importlib
     import pkgutil
-    from importlib.metadata import entry_points
 
     import twelve.tasks as package
 
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    for point in entry_points(group="twelve.tasks"):
+    for point in _entry_points(*sys.path):
         if point.name not in _BROKEN:
             _load(point)
     return {**_REGISTRY, **(own or {})}
+
+
+@lru_cache(maxsize=1)
+def _entry_points(*_path: str) -> Sequence[EntryPoint]:
+    """The tasks of other packages. Finding them opens a file of every package on Python's path: it is done once, unless
+    the path changes."""
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group="twelve.tasks"))
 
 
 def _load(point: EntryPoint) -> None:

@@ -1,0 +1,78 @@
+"""The images and the model that ``twelve predict``, ``match``, ``serve`` and ``export`` name: what is misspelt is told
+before anything else is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
+from twelve.formats.records import describe
+from twelve.io.hub import HUB_NAME, PACKAGE, resolve
+from twelve.io.image_suffixes import SUFFIXES, flaw
+from twelve.run_folder import model_folder
+
+_FILES = ("*.json", "*.safetensors")
+"""The files of a model in a hub repository."""
+
+
+def find(path: str | Path) -> Path:
+    """The folder with the model's files, for a path that :func:`twelve.load` takes.
+
+    Raises:
+        CheckpointError: there is no model.
+        ConfigError: ``path`` is not a path.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        if not str(path).startswith((HUB_NAME, PACKAGE)):
+            raise CheckpointError(
+                f"no such folder{_beside(folder)}",
+                file=str(path),
+                remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
+            )
+        folder = resolve(path, *_FILES)
+    return model_folder(folder)
+
+
+def _beside(folder: Path) -> str:
+    """A hint at the folder whose name is most similar."""
+    try:
+        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
+    except OSError:
+        return ""
+
+
+def images_in(paths: Sequence[Path]) -> list[Path]:
+    """The given image files, and those in the given folders, in order.
+
+    Raises:
+        RegionError: there is no such file, or no image in a folder.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
+            if not inside:
+                raise RegionError("no images in this folder", file=path, remedy="name a folder of images")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise RegionError("no such image", file=path, remedy="check its path")
+    return found
+
+
+def check_images(paths: Iterable[Path]) -> None:
+    """Check that at least one file is an image. The others only fail their own questions.
+
+    Raises:
+        RegionError: according to its first bytes, none of the files is an image; names the first.
+    """
+    flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
+    if flaws and all(flaws.values()):
+        file, why = next(iter(flaws.items()))
+        raise RegionError(why, file=file, remedy="check its path" if not file.exists() else "give an image file")
