@@ -3,9 +3,9 @@
     python benchmarks/start.py --run quickstart/run --image quickstart/data/images/vg/2300000.jpg
 
 Every command runs in a process of its own, the commands in turns; medians of wall and of processor seconds over the
-rounds after a first one, which fills the file cache. The package is compiled before, as ``pip install .`` does; where it is
-installed as editable and PYTHONDONTWRITEBYTECODE is set, every command would compile it anew. Written as JSON with the
-machine named.
+rounds after a first one, which fills the file cache. The package is compiled first, as ``pip install .`` does: with an
+editable installation and PYTHONDONTWRITEBYTECODE, every command would compile it anew. Written as JSON with the machine
+named.
 """
 
 from __future__ import annotations
