@@ -88,7 +88,7 @@ def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, na
 
 
 def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
-    assert "beats every baseline on 3 of 5 measured tasks" in page.text
+    assert "beats every baseline on 3 of 5 evaluated tasks" in page.text
     assert "27.3 24.3 to 30.3" in page.text
     assert "does not beat: bag of words" in page.text and "not beaten: not significant" in page.text
     assert "not beaten: the model is below it" in page.text  # 50.1 against 55.3 - 3
@@ -155,7 +155,7 @@ def test_the_same_run_gives_the_same_page(root: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_was_not_measured(root: Path, tmp_path: Path) -> None:
     page = Page(write_report(fake_run.make(tmp_path / "run", root, measured=False)).read_text(encoding="utf-8"))
-    assert "It has not been measured yet." in page.text and "Run twelve evaluate" in page.text
+    assert "It has not been evaluated yet." in page.text and "Run twelve evaluate" in page.text
     assert "While it trained" in page.text and "What it got right" not in page.text
 
 
