@@ -128,7 +128,7 @@ def test_what_cannot_be_asked_is_a_line(
 
 
 def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
-    with pytest.raises(ConfigError, match="box 2 of 2 has a number that is not finite"):
+    with pytest.raises(ConfigError, match="box 2 of 2 contains a number that is not finite"):
         scene.choose("a", [[0, 0, 5, 5], [float("nan"), 0, 5, 5]])
     with pytest.raises(RegionError, match=r"box 2 \(5000, 5000, 6000, 6000\) is wholly outside"):
         scene.choose("a", [[0, 0, 5, 5], [5000, 5000, 6000, 6000]])

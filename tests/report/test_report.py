@@ -88,7 +88,7 @@ def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, na
 
 
 def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
-    assert "beats every baseline on 3 of 5 measured tasks" in page.text
+    assert "beats every baseline on 3 of 5 evaluated tasks" in page.text
     assert "27.3 24.3 to 30.3" in page.text
     assert "does not beat: bag of words" in page.text and "not beaten: not significant" in page.text
     assert "not beaten: the model is below it" in page.text  # 50.1 against 55.3 - 3
@@ -155,8 +155,8 @@ def test_the_same_run_gives_the_same_page(root: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_was_not_measured(root: Path, tmp_path: Path) -> None:
     page = Page(write_report(fake_run.make(tmp_path / "run", root, measured=False)).read_text(encoding="utf-8"))
-    assert "It has not been measured yet." in page.text and "Run twelve evaluate" in page.text
-    assert "While it trained" in page.text and "What it got right" not in page.text
+    assert "It has not been evaluated yet." in page.text and "Run twelve evaluate" in page.text
+    assert "Training curves" in page.text and "Correct and wrong predictions" not in page.text
 
 
 def test_a_run_without_images_is_shown_without_them(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_measured_without_predictions_or_baselines(root: Path, tmp_path: Path) -
         task["baselines"] = {}
     (run / "evaluation.json").write_text(json.dumps(tree))
     page = Page(write_report(run).read_text(encoding="utf-8"))
-    assert "No single predictions are kept" in page.text and "The baselines were not measured" in page.text
+    assert "no recorded predictions" in page.text and "The baselines were not measured" in page.text
 
 
 def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:
     for name in ("metrics.jsonl", "data.json", "machine.json"):
         (run / name).unlink()
     page = Page(write_report(run).read_text(encoding="utf-8"))
-    assert "has logged no iteration yet" in page.text and "data.json is missing" in page.text
+    assert "has not logged an iteration yet" in page.text and "data.json is missing" in page.text
 
 
 def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:

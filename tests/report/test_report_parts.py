@@ -200,7 +200,7 @@ def test_a_metric_is_explained_with_its_part() -> None:
     assert "first five" in metric("image to text R@5", {}) and "each image" in metric("image to text R@5", {})
     assert "right text" in metric("R@5", OUTPUTS["options"].metrics)
     assert "“number”" in metric("accuracy, number", OUTPUTS["answer"].metrics)
-    assert metric("something new", {}) == metric("accuracy", {}) == "Number of the dataset's own scorer."
+    assert metric("something new", {}) == metric("accuracy", {}) == "A number of the official scorer of the dataset."
 
 
 def test_every_kind_of_bar_has_a_style() -> None:

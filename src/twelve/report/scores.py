@@ -1,4 +1,4 @@
-"""Scores as the report shows them: each with its interval, protocol, baselines, and a verdict in words."""
+"""Scores for the report, each with its interval, protocol, baselines and a verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twelve.report import words
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number on a scale of 0..100, with the interval around it if one is known."""
+    """A number on a scale of 0..100, with its interval if known."""
 
     value: float
     low: float | None = None
@@ -59,13 +59,13 @@ class BaselineRow:
 
 @dataclass(frozen=True, slots=True)
 class TaskScore:
-    """One task's official number.
+    """The official score of a task.
 
     Attributes:
-        upper_bound: the best score that is possible, if it is known.
-        closed: share of the way from the best baseline to the upper bound, per cent, if it is known.
-        protocol: (what, value) pairs that make the number comparable with another's.
-        others: (name, value, meaning) of every further official number.
+        upper_bound: the best possible score, if known.
+        closed: position between the best baseline (0) and the upper bound (100), per cent, if known.
+        protocol: (name, value) pairs that must agree for scores to be comparable.
+        others: (name, value, meaning) of the further official numbers.
     """
 
     metric: str

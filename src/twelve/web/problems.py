@@ -27,29 +27,6 @@ MEANINGS = {
 }
 """Status -> its description in OpenAPI."""
 _DESCRIBED = "see /openapi.json for the form of requests"
-_FLAWS = {
-    "missing": "is missing",
-    "extra_forbidden": "unknown key",
-    "string_type": "must be a string",
-    "string_too_short": "is empty",
-    "string_too_long": "has more than {max_length:,} characters",
-    "string_unicode": "contains an unpaired surrogate",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "too_short": "must have at least {min_length} items",
-    "too_long": "must have at most {max_length} items",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "bool_type": "must be true or false",
-    "literal_error": "must be {expected}",
-    "json_invalid": "is not valid JSON ({error})",
-    "value_error": "{error}",
-}
-"""Pydantic's type of error -> message. Other types get Pydantic's own message."""
 
 
 class ServiceError(Exception):
@@ -130,9 +107,9 @@ def install(app: FastAPI) -> None:
 
 def _said(error: Mapping[str, Any]) -> str:
     """One error of a request, without the input, which may be long or not be text."""
-    kind = error["type"]
+    invalid = error["type"] == "json_invalid"
     # In invalid JSON, the location is a number of characters.
-    places = [] if kind == "json_invalid" else [str(part)[:40] for part in error["loc"] if part != "body"]
-    flaw = _FLAWS[kind].format(**error.get("ctx", {})) if kind in _FLAWS else str(error["msg"])
+    places = [] if invalid else [str(part)[:40] for part in error["loc"] if part != "body"]
+    flaw = f"is not valid JSON ({error['ctx']['error']})" if invalid else error["msg"].removeprefix("Value error, ")
     text = f"{'.'.join(places) or 'the body'}: {flaw}"
     return text.encode("utf-8", "replace").decode("utf-8")[:300]
