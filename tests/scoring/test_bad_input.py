@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from twelve.cli import app
 from twelve.errors import ConfigError, DataError, TwelveError
 from twelve.score import score
 
