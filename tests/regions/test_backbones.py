@@ -5,19 +5,24 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchvision
 from making import pooled
 from safetensors.torch import save_file
 from torch import nn
 
 from twelve.errors import ConfigError, RegionError
-from twelve.regions.detectors import library_backbones, weights
+from twelve.regions.asked import OWN, _sources, check_backbone
+from twelve.regions.detectors import library_backbones, weights, x152
 from twelve.regions.detectors.backbone import Backbone
+from twelve.regions.detectors.build import _named
 from twelve.regions.detectors.build import build as build_named
 from twelve.regions.detectors.feature_extractor import PreparedImage, fingerprint
 from twelve.regions.detectors.folding import fold_norms
@@ -90,6 +95,23 @@ def test_levels_of_torchvision_networks(name: str) -> None:
     assert tuple(m.shape[1] for m in maps) == backbone.channels
     head = build(name, "random", ("head",))
     torch.testing.assert_close(head.maps(torch.ones(1, 3, 96, 96))[0], backbone.maps(torch.ones(1, 3, 96, 96))[-1])
+
+
+def test_misspelt_names_are_told_from_the_libraries_sources() -> None:
+    for near, meant in (
+        ("timm/tf_efficientnet_lit0.in1k", "tf_efficientnet_lite0"),
+        ("fasterrcnn_resnet51_fpn", "fasterrcnn_resnet50_fpn"),
+        ("microwrld", "microworld"),
+    ):
+        with pytest.raises(ConfigError, match=rf'unknown backbone .{near}. \(did you mean "{meant}"\?\)'):
+            check_backbone(near)
+    known = [*timm.list_models(), *torchvision.models.list_models(), *OWN]
+    words = set(re.findall(r"\w+", "".join(map(_sources, ("timm", "torchvision")))))
+    assert len(known) > 1000 and {name.split(".")[0] for name in known} <= words | set(OWN)  # none is refused
+    assert set(OWN) == {x152.NAME, *_named()}
+    script = "import sys; from twelve.regions.asked import check_backbone\ntry: check_backbone('resnet81')\n"
+    script += "except Exception: assert not {'torch', 'timm'} & set(sys.modules)\nelse: raise SystemExit('not told')"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 def test_names_and_levels_that_do_not_exist() -> None:

@@ -146,6 +146,7 @@ def extract(
         images,
         options.boxes,
         out,
+        backbone=options.backbone,
         weights=options.weights,
         dtype=options.dtype,
         shard=shard,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from twelve.config import load
@@ -23,6 +25,9 @@ DTYPES = ("float16", "bfloat16")
 """Of stored features."""
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
 """How files of weights end: what ends so is a path, not the name of a package or of published weights."""
+OWN = ("x152", "microworld", "transformers")
+"""Values of ``--backbone`` that are no network of torchvision or timm."""
+_NETWORK = re.compile(r"@register_model\b.*?\ndef (\w+)", re.DOTALL)
 _DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
 """Of a source, of a store, and of the boxes given in it (a source's own are at the second depth)."""
 
@@ -32,6 +37,7 @@ def check_extract(
     boxes: Sequence[str],
     out: Path,
     *,
+    backbone: str,
     weights: str | None,
     dtype: str,
     shard: str | None,
@@ -55,6 +61,7 @@ def check_extract(
         raise ConfigError(f"no dtype {dtype!r}{nearest(dtype, DTYPES)}", remedy=f"choose {' or '.join(DTYPES)}")
     shard_of(shard)
     check_name(device)
+    check_backbone(backbone)
     check_weights(weights)
     own = own_tasks(load(config).tasks) if config is not None else {}
     for task in tasks:
@@ -90,6 +97,31 @@ def check_boxes(given: Sequence[str]) -> None:
         known = nearest(path.partition(":")[0], (GRID, PATCHES, DETECT, "given"))
         problem = f"--boxes {path} is neither a file nor one of its words{known}"
         raise ConfigError(problem, remedy="give a region file, grid:SIZE, patches, detect or given:TASK")
+
+
+def check_backbone(name: str) -> None:
+    """Raise ConfigError for a network that nobody has.
+
+    The libraries' names are looked for in their sources, which are read much faster than imported. A name that occurs
+    there may still be no network's; that is said once they are imported.
+    """
+    plain = name.rpartition("/")[2].split(".")[0]  # timm's names may end in a tag of the weights
+    sources = [_sources(library) for library in ("torchvision", "timm")]
+    if name in OWN or not plain or not all(sources) or re.search(rf"\b{re.escape(plain)}\b", "\n".join(sources)):
+        return
+    known = [*OWN, *(network for text in sources for network in _NETWORK.findall(text))]
+    raise ConfigError(
+        f"unknown backbone {name!r}{nearest(plain, known)}",
+        remedy=f"give {', '.join(OWN)}, or the name of a torchvision or timm network",
+    )
+
+
+def _sources(library: str) -> str:
+    """The sources of a library's networks; empty where it is not installed as such files."""
+    found = find_spec(library)
+    folders = () if found is None else found.submodule_search_locations or ()
+    files = (file for folder in folders for file in sorted(Path(folder, "models").rglob("*.py")))
+    return "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
 
 
 def check_weights(weights: str | None) -> None:
