@@ -14,9 +14,9 @@ from PIL import Image
 from x152_tiny import noise, tiny
 
 from twelve.errors import ConfigError, RegionError
+from twelve.parity.extractor import original_objects
 from twelve.regions.detectors.feature_extractor import Detections
 from twelve.regions.detectors.x152 import X152, Encoded
-from twelve.regions.detectors.x152.boxes import original_objects
 from twelve.regions.detectors.x152.detector import scored
 from twelve.regions.detectors.x152.pooling import pool
 from twelve.regions.extraction.fidelity import Fidelity, compare
