@@ -164,7 +164,9 @@ def test_pairs_in_the_files_order_are_checked_by_what_they_name(case: Build, tmp
     for words in (asked, [*asked, "--json"]):  # what reads the numbers alone must not hide it
         told = CliRunner().invoke(app, words)
         assert told.exit_code == 0 and told.stderr.startswith("warning: predictions name no pairs and were taken")
-    assert CliRunner().invoke(app, [*asked[:-1], str(full.predictions[0])]).stderr == ""
+    keyed = [row | {"pairID": pair["pairID"]} for row, pair in zip(rows, truth, strict=True)]
+    path.write_text("\n".join(map(json.dumps, keyed)))
+    assert CliRunner().invoke(app, asked).stderr == ""
     place = next(number for number, pair in enumerate(truth) if pair["sentence2"] != truth[0]["sentence2"])
     named[place]["sentence2"] = truth[0]["sentence2"]
     path.write_text("\n".join(map(json.dumps, named)))
