@@ -140,7 +140,11 @@ def test_task_and_threshold_of_all_questions(model: Path, images: Path) -> None:
 
 
 def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp_path: Path) -> None:
-    """A folder of the user's is not replaced, nor what is read, through whatever link; the run is not even opened."""
+    """A folder of the user's is not replaced, nor what is read, through whatever link; the model is not even opened."""
+    unread = tmp_path / "model"
+    unread.mkdir()
+    for name in ("config.json", "processor_config.json"):
+        (unread / name).touch()
     shutil.copy(images / "0.png", tmp_path / "0.png")
     (tmp_path / "link.png").symlink_to(tmp_path / "0.png")
     (tmp_path / "00000-0.png").symlink_to(tmp_path / "0.png")
@@ -159,9 +163,9 @@ def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp
     ):
         for asked in (["--image", tmp_path / "0.png", "--ask", "is it red ?"], ["--jsonl", questions]):
             with pytest.raises(TwelveError, match=message):
-                twelve("predict", tmp_path / "no-run", *asked, *options)
+                twelve("predict", unread, *asked, *options)
     with pytest.raises(TwelveError, match=r"questions\.jsonl: this input file would be replaced"):
-        twelve("predict", tmp_path / "no-run", "--jsonl", questions, "--out", questions)
+        twelve("predict", unread, "--jsonl", questions, "--out", questions)
     assert (tmp_path / "0.png").read_bytes() == before and notes.read_text() == '{"image": "my own"}\n'
     asked = ["--image", tmp_path / "0.png", "--ask", "is it red ?", "--out", tmp_path / "said.jsonl"]
     (tmp_path / "said.jsonl").touch()
