@@ -158,10 +158,10 @@ def test_probabilities_and_bfloat16_in_a_store(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("boxes", "problem"),
     [
-        ([["a", "b", "c", "d"]], "these are not boxes"),
-        ([[1, 2, 3, 4], [1, 2]], "these are not boxes"),
-        ({"x": 1}, "these are not boxes"),
-        (torch.zeros(1, 4, device="meta"), "these are not boxes"),
+        ([["a", "b", "c", "d"]], "expected boxes as numbers"),
+        ([[1, 2, 3, 4], [1, 2]], "expected boxes as numbers"),
+        ({"x": 1}, "expected boxes as numbers"),
+        (torch.zeros(1, 4, device="meta"), "expected boxes as numbers"),
         ([[0, 0, 1e300, 5]], "is not finite"),
         ([[9, 9, 1, 1]], "ends before it begins"),
     ],

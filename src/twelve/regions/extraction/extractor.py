@@ -195,7 +195,7 @@ def _corners(boxes: ArrayLike) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, and are refused
             found = np.asarray(boxes.detach() if isinstance(boxes, torch.Tensor) else boxes, dtype=np.float32)
     except (TypeError, ValueError, RuntimeError):
-        raise RegionError("these are not boxes", remedy=_BOXES) from None
+        raise RegionError("expected boxes as numbers, found something else", remedy=_BOXES) from None
     if found.size == 0:
         return np.empty((0, 4), dtype=np.float32)
     if found.ndim != 2 or found.shape[1] != 4:
