@@ -141,11 +141,9 @@ class Whole(nn.Module):
         named = dict(zip(_names(self.model), inputs, strict=True))
         texts = self.model.encode_texts(named["input_ids"], named["text_mask"], task_rows=named.get("task_rows"))
         images = self.model.encode_images(named["features"], named["boxes"], named["region_mask"])
-        assert texts.mask is not None and images.mask is not None
         # Gathered here: the model looks whether pairs are the identity, which a graph must not be recorded with.
-        text, image = named["pair_text"], named["pair_image"]
-        texts = TextStates(texts.states.index_select(0, text), texts.mask.index_select(0, text))
-        images = ImageStates(images.states.index_select(0, image), images.mask.index_select(0, image))
+        texts = TextStates(texts.sequences.take(named["pair_text"]))
+        images = ImageStates(images.sequences.take(named["pair_image"]))
         logits: Tensor = self.model.fuse(texts, images, outputs=(self.output,)).logits[self.output]
         return logits
 

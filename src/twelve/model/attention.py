@@ -1,5 +1,6 @@
 """Attention, and the post-norm block used by every layer and by both directions of a connection.
 
+States are padded, (P, Q, D), or packed, (S, D): see :mod:`twelve.model.sequences`.
 Axes: P pairs (or texts, or images), Q query positions, K key positions, D width of the queries, E width of the
 keys, N heads.
 """
@@ -14,13 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from twelve.model.sequences import Blocks
+
 LAYER_NORM_EPS = 1e-12
 
 ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu}
 """Names as in the released configurations; ``gelu`` is the exact function (erf)."""
 
 Gates = tuple[Tensor, Tensor]
-"""(P, size) factors of the projected queries and keys."""
+"""Factors of the projected queries and keys, (P, 1, size) each, or of every packed position."""
 
 
 def plain_is_faster(states: Tensor) -> bool:
@@ -52,21 +55,28 @@ class Attention(nn.Module):
         self.value = nn.Linear(key_size, size)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, mask: Tensor | None, gates: Gates | None = None, explain: bool = False
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        mask: Tensor | Blocks | None,
+        gates: Gates | None = None,
+        explain: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Context (P, Q, size) of ``queries`` (P, Q, D) over ``keys`` (P, K, E).
+        """Context (P, Q, size) of ``queries`` (P, Q, D) over ``keys`` (P, K, E); (S, size) if both are packed.
 
         Args:
-            mask: (P, K) bool, True where a key may be attended to; None if all may.
+            mask: (P, K) bool, True where a key may be attended to; None if all may; the blocks of packed states.
             gates: factors of the projected queries and keys.
-            explain: also return the probabilities (P, N, Q, K), before dropout.
+            explain: also return the probabilities (P, N, Q, K), before dropout; of padded states.
         """
         query, key, value = self.query(queries), self.key(keys), self.value(keys)
         if gates is not None:
-            query, key = query * gates[0][:, None], key * gates[1][:, None]
+            query, key = query * gates[0], key * gates[1]
+        dropout = self.dropout if self.training else 0.0
+        if isinstance(mask, Blocks):
+            return mask.join([_context(*block, dropout) for block in mask.split(query, key, value, self.heads)]), None
         query, key, value = self._split(query), self._split(key), self._split(value)
         mask = None if mask is None else mask[:, None, None, :]
-        dropout = self.dropout if self.training else 0.0
         if not (explain or plain_is_faster(query)):
             context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
             return context.transpose(1, 2).flatten(2), None
@@ -81,6 +91,20 @@ class Attention(nn.Module):
         """(P, K, size) -> (P, N, K, size / N)."""
         rows, positions, size = states.shape
         return states.view(rows, positions, self.heads, size // self.heads).transpose(1, 2)
+
+
+def _context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """(n, N, Q, size / N) of a block of packed states."""
+    if not plain_is_faster(query):
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    rows, heads, _, size = query.shape
+    query, key, value = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
+    # With beta 0 the first argument only gives the type; scaled in the product, scores need no pass of their own.
+    scores = torch.baddbmm(query.new_empty(1, 1, 1), query, key.transpose(1, 2), beta=0, alpha=1 / math.sqrt(size))
+    if mask is not None:
+        scores = scores.view(rows, heads, *scores.shape[1:]).masked_fill(~mask, -math.inf).flatten(0, 1)
+    context = F.dropout(scores.softmax(-1), dropout) @ value
+    return context.view(rows, heads, *context.shape[1:])
 
 
 class Residual(nn.Module):
@@ -132,9 +156,14 @@ class Block(nn.Module):
         self.gradient_checkpointing = False
 
     def forward(
-        self, queries: Tensor, keys: Tensor, mask: Tensor | None, gates: Gates | None = None, explain: bool = False
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        mask: Tensor | Blocks | None,
+        gates: Gates | None = None,
+        explain: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """New states (P, Q, D) of ``queries``, and the attention probabilities if ``explain``."""
+        """New states of ``queries``, and the attention probabilities if ``explain``; see :class:`Attention`."""
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             states, probabilities = checkpoint(
                 self._forward, queries, keys, mask, gates, explain, use_reentrant=False
@@ -143,7 +172,7 @@ class Block(nn.Module):
         return self._forward(queries, keys, mask, gates, explain)
 
     def _forward(
-        self, queries: Tensor, keys: Tensor, mask: Tensor | None, gates: Gates | None, explain: bool
+        self, queries: Tensor, keys: Tensor, mask: Tensor | Blocks | None, gates: Gates | None, explain: bool
     ) -> tuple[Tensor, Tensor | None]:
         context, probabilities = self.attention(queries, keys, mask, gates, explain)
         attended = self.attention_output(context, queries)

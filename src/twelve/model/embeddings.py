@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from twelve.errors import DataError
 from twelve.model.attention import LAYER_NORM_EPS
+from twelve.model.sequences import Sequences
 from twelve.model.settings import Settings
 
 
@@ -26,10 +27,17 @@ class TextEmbedding(nn.Module):
         self.tasks = nn.Embedding(config.num_task_tokens, width) if config.task_specific_tokens else None
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dtype: torch.dtype | None = None
+        """Of the embedding; None for that of the weights."""
 
     def forward(
-        self, input_ids: Tensor, mask: Tensor | None, segment_ids: Tensor | None, task_rows: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self,
+        input_ids: Tensor,
+        mask: Tensor | None,
+        segment_ids: Tensor | None,
+        task_rows: Tensor | None,
+        pack: bool = False,
+    ) -> Sequences:
         """Embedding (T, L', H) and mask (T, L') of texts (T, L); L' is L + 1 with task tokens, else L.
 
         Args:
@@ -37,6 +45,7 @@ class TextEmbedding(nn.Module):
             mask: (T, L) bool or None.
             segment_ids: (T, L) int64; None means segment 0 everywhere.
             task_rows: (T,) int64 rows of the task-token table; required if and only if there is one.
+            pack: leave padding out.
 
         Raises:
             DataError: a text has more word pieces than the model has positions.
@@ -56,7 +65,10 @@ class TextEmbedding(nn.Module):
             summed = torch.cat([summed[:, :1], self.tasks(task_rows)[:, None], summed[:, 1:]], dim=1)
             if mask is not None:
                 mask = torch.cat([mask[:, :1], torch.ones_like(mask[:, :1]), mask[:, 1:]], dim=1)
-        return self.dropout(self.norm(summed)), mask
+        text = Sequences(summed, mask)
+        text = text.packed() if pack else text
+        states = self.dropout(self.norm(text.states))
+        return text.new(states if self.dtype is None else states.to(self.dtype))
 
 
 class ImageEmbedding(nn.Module):
@@ -69,12 +81,19 @@ class ImageEmbedding(nn.Module):
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)  # the text stream's rate, as in the original
 
-    def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
+    def forward(self, features: Tensor, boxes: Tensor, mask: Tensor | None = None, pack: bool = False) -> Sequences:
         """(I, R, V) from features (I, R, F) of any float type and boxes (I, R, 5) x1/W, y1/H, x2/W, y2/H, area
-        fraction."""
-        features, boxes = features.to(self.features.weight.dtype), boxes.to(self.boxes.weight.dtype)
-        embedding: Tensor = self.dropout(self.norm(self.features(features) + self.boxes(boxes)))
-        return embedding
+        fraction.
+
+        Args:
+            mask: (I, R) bool or None.
+            pack: leave padding out.
+        """
+        image = Sequences(features, mask)
+        if pack:
+            image, boxes = image.packed(), Sequences(boxes, mask).packed().states
+        features, boxes = image.states.to(self.features.bias.dtype), boxes.to(self.boxes.bias.dtype)
+        return image.new(self.dropout(self.norm(self.features(features) + self.boxes(boxes))))
 
     @torch.no_grad()
     def standardise(self, mean: Tensor, std: Tensor) -> None:
@@ -94,7 +113,7 @@ class ImageEmbedding(nn.Module):
 
 
 class Poolers(nn.Module):
-    """First position of words (H) and of regions (V) -> Linear -> ReLU, each (P, B)."""
+    """First words (P, H) and first regions (P, V) -> Linear -> ReLU, each (P, B)."""
 
     def __init__(self, text: int, image: int, fused: int) -> None:
         super().__init__()
@@ -102,4 +121,4 @@ class Poolers(nn.Module):
         self.image = nn.Linear(image, fused)
 
     def forward(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        return self.text(words[:, 0]).relu(), self.image(regions[:, 0]).relu()
+        return self.text(words).relu(), self.image(regions).relu()

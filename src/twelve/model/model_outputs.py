@@ -11,25 +11,39 @@ from typing import Any
 
 from torch import Tensor
 
+from twelve.model.sequences import Sequences
 from twelve.model.streams import Trace
 
 
 @dataclass
-class TextStates:
-    """Distinct texts, encoded independently of images: ``states`` (T, L, H), ``mask`` (T, L) bool or None."""
+class Encoded:
+    """Distinct texts or images, encoded independently of each other.
 
-    states: Tensor
-    mask: Tensor | None
+    Attributes:
+        sequences: their states.
+        trace: what was recorded on request.
+    """
+
+    sequences: Sequences
     trace: Trace = field(default_factory=Trace)
 
+    @property
+    def states(self) -> Tensor:
+        """(T, L, H) or (I, R, V)."""
+        return self.sequences.padded().states
 
-@dataclass
-class ImageStates:
-    """Distinct images, encoded independently of texts: ``states`` (I, R, V), ``mask`` (I, R) bool or None."""
+    @property
+    def mask(self) -> Tensor | None:
+        """(T, L) or (I, R) bool; None without padding."""
+        return self.sequences.mask
 
-    states: Tensor
-    mask: Tensor | None
-    trace: Trace = field(default_factory=Trace)
+
+class TextStates(Encoded):
+    """Encoded texts; their length includes the task token, if any."""
+
+
+class ImageStates(Encoded):
+    """Encoded images."""
 
 
 @dataclass

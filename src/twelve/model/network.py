@@ -21,7 +21,7 @@ from twelve.model.heads import FINAL, PRETRAINING, Head, needs
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
 from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults
-from twelve.model.streams import Need, Trace, gather, identity_as_none
+from twelve.model.streams import Need, Trace, identity_as_none
 from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
 from twelve.model.weights import check_finite
@@ -50,6 +50,11 @@ class Network(nn.Module):
 
     config: Settings
     trunk: Trunk
+    packs: bool = True
+    """Compute no padding where that is possible: on a CPU, without dropout, if no states or attention are asked for.
+    False: always compute it, as a reference."""
+    head_dtype: torch.dtype | None = None
+    """What final states are converted to for pooling and heads; None to leave them as they are."""
 
     def __init__(self, config: Settings) -> None:
         config.check()
@@ -82,6 +87,12 @@ class Network(nn.Module):
         return next(self.parameters()).device
 
     # --- forward pass ------------------------------------------------------------------------------------------
+    def _packs(self, mask: Tensor | None, trace: Trace) -> bool:
+        """Whether states are packed."""
+        if self.training or not self.packs or trace.remember or trace.explain or torch.onnx.is_in_onnx_export():
+            return False
+        return self.device.type == "cpu" and (mask is None or bool(mask[:, 0].all()))
+
     def encode_texts(
         self,
         input_ids: Tensor,
@@ -101,8 +112,8 @@ class Network(nn.Module):
             task_rows: (T,) int64 rows of the task-token table; required if and only if there is one.
         """
         trace = Trace(return_states, return_attention)
-        states, mask = self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, trace)
-        return TextStates(states, mask, trace)
+        pack = self._packs(text_mask, trace)
+        return TextStates(self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, pack, trace), trace)
 
     def encode_images(
         self,
@@ -121,8 +132,8 @@ class Network(nn.Module):
             region_mask: (I, R) bool; None without padding.
         """
         trace = Trace(return_states, return_attention)
-        states = self.trunk.encode_images(features, boxes, region_mask, trace)
-        return ImageStates(states, region_mask, trace)
+        pack = self._packs(region_mask, trace)
+        return ImageStates(self.trunk.encode_images(features, boxes, region_mask, pack, trace), trace)
 
     def fuse(
         self,
@@ -149,12 +160,12 @@ class Network(nn.Module):
         """
         everything = return_attention or return_states
         heads = self._asked(outputs)
-        pair_text = identity_as_none(pair_text, texts.states.shape[0])
-        pair_image = identity_as_none(pair_image, images.states.shape[0])
-        text, image = gather(texts.states, pair_text), gather(images.states, pair_image)
-        text_mask = None if texts.mask is None else gather(texts.mask, pair_text)
-        image_mask = None if images.mask is None else gather(images.mask, pair_image)
-        if text.shape[0] != image.shape[0]:
+        text, image = texts.sequences, images.sequences
+        if everything or text.packing is None or image.packing is None:
+            text, image = text.padded(), image.padded()
+        pair_text, pair_image = identity_as_none(pair_text, len(text)), identity_as_none(pair_image, len(image))
+        text, image = text.take(pair_text), image.take(pair_image)
+        if len(text) != len(image):
             raise ValueError(
                 f"cannot pair {len(text)} texts with {len(image)} images by row: pass pair_text and pair_image"
             )
@@ -162,17 +173,21 @@ class Network(nn.Module):
         trace.take(texts.trace, pair_text)
         trace.take(images.trace, pair_image)
         text_need, image_need = (Need.ALL, Need.ALL) if everything else needs(heads.values())
-        text, image = self.trunk.fuse(text, text_mask, image, image_mask, text_need, image_need, trace)
+        text_mask, image_mask = text.mask, image.mask
+        text, image = self.trunk.fuse(text, image, text_need, image_need, trace)
+        if self.head_dtype is not None:
+            text, image = text.new(text.states.to(self.head_dtype)), image.new(image.states.to(self.head_dtype))
         result = TwelveOutput(
-            words=text if text_need is Need.ALL else None,
-            regions=image if image_need is Need.ALL else None,
+            words=text.padded().states if text_need is Need.ALL else None,
+            regions=image.padded().states if image_need is Need.ALL else None,
             text_mask=text_mask,
             region_mask=image_mask,
             attentions=trace.attentions,
             states=trace.states,
         )
         if everything or any("fused" in head.reads for head in heads.values()):
-            result.pooled_text, result.pooled_image = self.trunk.pool(text, image)
+            first = text.first().padded().states[:, 0], image.first().padded().states[:, 0]
+            result.pooled_text, result.pooled_image = self.trunk.pool(*first)
             product = self.config.fusion_method == "mul"
             pooled = (result.pooled_text, result.pooled_image)
             result.fused = pooled[0] * pooled[1] if product else pooled[0] + pooled[1]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.model.embeddings import ImageEmbedding, Poolers, TextEmbedding
+from twelve.model.sequences import Sequences
 from twelve.model.settings import Settings
 from twelve.model.streams import Need, Trace, text_layer
 
@@ -45,56 +46,41 @@ class SingleStream(nn.Module):
 
     # --- forward pass ------------------------------------------------------------------------------------------
     def encode_texts(
-        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
-    ) -> tuple[Tensor, Tensor | None]:
-        states, mask = self.text["embedding"](ids, mask, segments, tasks)
-        trace.keep("text.embedding", states)
-        return states, mask
+        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, pack: bool, trace: Trace
+    ) -> Sequences:
+        text: Sequences = self.text["embedding"](ids, mask, segments, tasks, pack)
+        trace.keep("text.embedding", text.states)
+        return text
 
-    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
-        states: Tensor = self.image["embedding"](features, boxes)
-        trace.keep("image.embedding", states)
-        return states
+    def encode_images(
+        self, features: Tensor, boxes: Tensor, mask: Tensor | None, pack: bool, trace: Trace
+    ) -> Sequences:
+        image: Sequences = self.image["embedding"](features, boxes, mask, pack)
+        trace.keep("image.embedding", image.states)
+        return image
 
     def fuse(
-        self,
-        text: Tensor,
-        text_mask: Tensor | None,
-        image: Tensor,
-        image_mask: Tensor | None,
-        text_need: Need,
-        image_need: Need,
-        trace: Trace,
-    ) -> tuple[Tensor, Tensor]:
+        self, text: Sequences, image: Sequences, text_need: Need, image_need: Need, trace: Trace
+    ) -> tuple[Sequences, Sequences]:
         """Run all positions through all layers; the last layer computes only those that are read."""
-        length, states = text.shape[1], torch.cat([text, image], 1)
-        mask = None
-        if text_mask is not None or image_mask is not None:
-            mask = torch.cat([_or_all(text_mask, text), _or_all(image_mask, image)], 1)
+        both, length = text.beside(image), text.states.shape[1]
         *lower, last = enumerate(self.layers)
         for place, layer in lower:
-            states = self._run(place, layer, states, states, mask, length, trace)
+            both = self._run(place, layer, both, both, length, trace)
         place, layer = last
-        words, regions = _read(states[:, :length], text_need), _read(states[:, length:], image_need)
-        states = self._run(place, layer, torch.cat([words, regions], 1), states, mask, length, trace)
-        return states[:, : words.shape[1]], states[:, words.shape[1] :]
+        words, regions = both.apart(text, image)
+        words, regions = _read(words, text_need), _read(regions, image_need)
+        return self._run(place, layer, words.beside(regions), both, length, trace).apart(words, regions)
 
     def _run(
-        self,
-        place: int,
-        layer: nn.Module,
-        queries: Tensor,
-        keys: Tensor,
-        mask: Tensor | None,
-        length: int,
-        trace: Trace,
-    ) -> Tensor:
-        states, seen = layer(queries, keys, mask, None, trace.explain)
+        self, place: int, layer: nn.Module, queries: Sequences, keys: Sequences, length: int, trace: Trace
+    ) -> Sequences:
+        states, seen = layer(queries.states, keys.states, queries.over(keys), None, trace.explain)
         trace.keep(f"layers.{place}", states, seen)
         if seen is not None:  # each side's share of the other, (P, N, L, R) and (P, N, R, L)
             trace.attentions[f"layers.{place}.text"] = _shares(seen[:, :, :length, length:])
             trace.attentions[f"layers.{place}.image"] = _shares(seen[:, :, length:, :length])
-        return cast(Tensor, states)
+        return queries.new(states)
 
     def pool(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         pooled: tuple[Tensor, Tensor] = self.poolers(words, regions)
@@ -131,12 +117,12 @@ class SingleStream(nn.Module):
         return {"text": stream, "image": "the same layers"}
 
 
-def _or_all(mask: Tensor | None, states: Tensor) -> Tensor:
-    return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device) if mask is None else mask
-
-
-def _read(states: Tensor, need: Need) -> Tensor:
-    return states if need is Need.ALL else states[:, : int(need)]
+def _read(sequences: Sequences, need: Need) -> Sequences:
+    if need is Need.ALL:
+        return sequences
+    first = sequences.first()
+    # Packed sequences have at least one position; of padded ones, dropout must not draw for a position more.
+    return first if need or first.packing else first.new(first.states[:, :0])
 
 
 def _shares(probabilities: Tensor) -> Tensor:

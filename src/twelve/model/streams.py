@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from twelve.model.attention import Block, Gates
 from twelve.model.embeddings import ImageEmbedding, TextEmbedding
+from twelve.model.sequences import Sequences
 from twelve.model.settings import Settings, Step
 
 
@@ -77,16 +78,19 @@ class ImageLayer(Block):
         self.query_gate = nn.Linear(*sizes) if dynamic else None
         self.key_gate = nn.Linear(*sizes) if dynamic else None
 
-    def gates(self, text: Tensor, mask: Tensor | None) -> Gates | None:
-        """1 + sigmoid of projections of the mean word of (P, L, H), each (P, V); None without ``dynamic_attention``."""
+    def gates(self, text: Sequences, queries: Sequences, keys: Sequences) -> Gates | None:
+        """1 + sigmoid of projections of the mean word, for each query and each key; None without
+        ``dynamic_attention``."""
         if self.query_gate is None or self.key_gate is None:
             return None
-        if mask is None:
-            mean = text.mean(1)
+        text = text.padded()
+        if text.mask is None:
+            mean = text.states.mean(1)
         else:
-            weights = mask.to(text.dtype)
-            mean = (text * weights[..., None]).sum(1) / weights.sum(1, keepdim=True)
-        return 1 + self.query_gate(mean).sigmoid(), 1 + self.key_gate(mean).sigmoid()
+            weights = text.mask.to(text.states.dtype)
+            mean = (text.states * weights[..., None]).sum(1) / weights.sum(1, keepdim=True)
+        query, key = 1 + self.query_gate(mean).sigmoid(), 1 + self.key_gate(mean).sigmoid()
+        return queries.spread(query), keys.spread(key)
 
 
 class Connection(nn.Module):
@@ -181,43 +185,35 @@ class Layers(NamedTuple):
     connections: nn.ModuleList
 
     def run(
-        self,
-        steps: Iterable[Planned],
-        text: Tensor,
-        text_mask: Tensor | None,
-        image: Tensor,
-        image_mask: Tensor | None,
-        trace: Trace | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Both streams after ``steps``: text (P, L, H), image (P, R, V), or (P, 1, .) if only the first position is
-        read."""
+        self, steps: Iterable[Planned], text: Sequences, image: Sequences, trace: Trace | None = None
+    ) -> tuple[Sequences, Sequences]:
+        """Words and regions after ``steps``, or the first position of each if only that is read."""
         trace = trace or Trace()
-        explain = trace.explain
         layer: Any
+
+        def attend(layer: Any, queries: Sequences, keys: Sequences, name: str, gates: Gates | None = None) -> Sequences:
+            states, seen = layer(queries.states, keys.states, queries.over(keys), gates, trace.explain)
+            trace.keep(name, states, seen)
+            return queries.new(states)
+
         for step in steps:
             name = f"{step.kind}.{step.index}"
             if step.kind == "text":
-                layer = self.text[step.index]
-                text, seen = layer(_read(text, step.text), text, text_mask, None, explain)
-                trace.keep(name, text, seen)
+                text = attend(self.text[step.index], _read(text, step.text), text, name)
             elif step.kind == "image":
-                layer = self.image[step.index]
-                gates = layer.gates(text, text_mask)
-                image, seen = layer(_read(image, step.image), image, image_mask, gates, explain)
-                trace.keep(name, image, seen)
+                layer, regions = self.image[step.index], _read(image, step.image)
+                image = attend(layer, regions, image, name, layer.gates(text, regions, image))
             else:
                 layer, words, regions = self.connections[step.index], text, image
                 if step.text:
-                    text, seen = layer.text(_read(words, step.text), regions, image_mask, None, explain)
-                    trace.keep(f"{name}.text", text, seen)
+                    text = attend(layer.text, _read(words, step.text), regions, f"{name}.text")
                 if step.image:
-                    image, seen = layer.image(_read(regions, step.image), words, text_mask, None, explain)
-                    trace.keep(f"{name}.image", image, seen)
+                    image = attend(layer.image, _read(regions, step.image), words, f"{name}.image")
         return text, image
 
 
-def _read(states: Tensor, need: Need) -> Tensor:
-    return states if need is Need.ALL else states[:, :1]
+def _read(sequences: Sequences, need: Need) -> Sequences:
+    return sequences if need is Need.ALL else sequences.first()
 
 
 def gather(states: Tensor, rows: Tensor | None) -> Tensor:

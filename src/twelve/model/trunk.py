@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor, nn
 
 from twelve.errors import ConfigError, nearest
+from twelve.model.sequences import Sequences
 from twelve.model.settings import Settings
 from twelve.model.single_stream import SingleStream
 from twelve.model.streams import Need, Trace
@@ -44,29 +45,24 @@ class Trunk(Protocol):
         """(vocabulary, H): the word embedding."""
 
     def encode_texts(
-        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
-    ) -> tuple[Tensor, Tensor | None]:
-        """States (T, L, H) of distinct texts, as far as they do not depend on images, and their mask with task
-        token."""
+        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, pack: bool, trace: Trace
+    ) -> Sequences:
+        """States (T, L, H) of distinct texts, as far as they do not depend on images; packed if ``pack``, which keeps
+        no trace."""
 
-    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
-        """States (I, R, V) of distinct images, as far as they do not depend on texts."""
+    def encode_images(
+        self, features: Tensor, boxes: Tensor, mask: Tensor | None, pack: bool, trace: Trace
+    ) -> Sequences:
+        """States (I, R, V) of distinct images, as far as they do not depend on texts; packed if ``pack``."""
 
     def fuse(
-        self,
-        text: Tensor,
-        text_mask: Tensor | None,
-        image: Tensor,
-        image_mask: Tensor | None,
-        text_need: Need,
-        image_need: Need,
-        trace: Trace,
-    ) -> tuple[Tensor, Tensor]:
-        """Final words (P, L, H) and regions (P, R, V) of encoded pairs. Only the first position is defined where the
-        need is not ``Need.ALL``, and none where nothing is needed."""
+        self, text: Sequences, image: Sequences, text_need: Need, image_need: Need, trace: Trace
+    ) -> tuple[Sequences, Sequences]:
+        """Final words (P, L, H) and regions (P, R, V) of encoded pairs, both packed if these are. Only the first
+        position is defined where the need is not ``Need.ALL``, and none where nothing is needed."""
 
     def pool(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled vectors (P, B) of both sides, from the result of :meth:`fuse`."""
+        """Pooled vectors (P, B) of both sides, from the first positions (P, H) and (P, V) of :meth:`fuse`."""
 
     def standardise_regions(self, mean: Tensor, std: Tensor) -> None:
         """Fold mean and standard deviation (F,) of the region features into the region embedding."""

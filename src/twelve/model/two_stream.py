@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from twelve.model.embeddings import Poolers
+from twelve.model.sequences import Sequences
 from twelve.model.settings import Settings
 from twelve.model.streams import Connection, ImageStream, Layers, Need, Planned, TextStream, Trace, plan
 
@@ -41,35 +42,29 @@ class TwoStream(nn.Module):
 
     # --- forward pass ------------------------------------------------------------------------------------------
     def encode_texts(
-        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, trace: Trace
-    ) -> tuple[Tensor, Tensor | None]:
+        self, ids: Tensor, mask: Tensor | None, segments: Tensor | None, tasks: Tensor | None, pack: bool, trace: Trace
+    ) -> Sequences:
         """Run distinct texts up to the first connection."""
-        states, mask = self.text.embedding(ids, mask, segments, tasks)
-        trace.keep("text.embedding", states)
+        text = self.text.embedding(ids, mask, segments, tasks, pack)
+        trace.keep("text.embedding", text.states)
         steps = [Planned("text", i, text=Need.ALL) for kind, i in self._before_fusion if kind == "text"]
-        states, _ = self._layers.run(steps, states, mask, states, None, trace)
-        return states, mask
+        return self._layers.run(steps, text, text, trace)[0]
 
-    def encode_images(self, features: Tensor, boxes: Tensor, mask: Tensor | None, trace: Trace) -> Tensor:
+    def encode_images(
+        self, features: Tensor, boxes: Tensor, mask: Tensor | None, pack: bool, trace: Trace
+    ) -> Sequences:
         """Run distinct images up to the first connection; with ``dynamic_attention``, whose layers read the text, only
         the embedding."""
-        states = self.image.embedding(features, boxes)
-        trace.keep("image.embedding", states)
+        image = self.image.embedding(features, boxes, mask, pack)
+        trace.keep("image.embedding", image.states)
         steps = [Planned("image", i, image=Need.ALL) for kind, i in self._before_fusion if kind == "image"]
-        return self._layers.run(steps, states, None, states, mask, trace)[1]
+        return self._layers.run(steps, image, image, trace)[1]
 
     def fuse(
-        self,
-        text: Tensor,
-        text_mask: Tensor | None,
-        image: Tensor,
-        image_mask: Tensor | None,
-        text_need: Need,
-        image_need: Need,
-        trace: Trace,
-    ) -> tuple[Tensor, Tensor]:
+        self, text: Sequences, image: Sequences, text_need: Need, image_need: Need, trace: Trace
+    ) -> tuple[Sequences, Sequences]:
         steps = plan(self._after_encoding, text_need, image_need, dynamic=self.config.dynamic_attention)
-        return self._layers.run(steps, text, text_mask, image, image_mask, trace)
+        return self._layers.run(steps, text, image, trace)
 
     def pool(self, words: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         pooled: tuple[Tensor, Tensor] = self.poolers(words, regions)

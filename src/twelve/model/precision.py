@@ -1,0 +1,149 @@
+"""A copy of a network that predicts faster: weights in bfloat16 where that pays, packed for oneDNN's matrix products.
+
+Layers run in the chosen type; embeddings, poolers and heads stay in float32, and with them the logits. Sums within
+products, normalization and softmax are in float32 whatever the type. Such a copy cannot be trained or saved.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from twelve.model.attention import Attention, Block, Residual
+from twelve.model.embeddings import ImageEmbedding, TextEmbedding
+from twelve.model.network import Network
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
+Asked: TypeAlias = Literal["auto", "fp32", "bf16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+LARGE = 512
+"""Width of layers from which on matrix products take most of the time. In narrower ones bfloat16 gains nothing."""
+GAIN = 1.2
+"""How many times as fast products in bfloat16 must be."""
+
+
+class Product(nn.Module):
+    """A linear layer whose weights were converted once: (..., K) -> (..., N).
+
+    Args:
+        linear: the layer.
+        gelu: followed by the exact GELU.
+    """
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, *, gelu: bool = False) -> None:
+        super().__init__()
+        self.dtype, self.gelu = dtype, gelu
+        self.weight, self.bias = linear.weight.detach().to(dtype), linear.bias.detach().to(dtype)
+        self.packed = _packed(self.weight)
+        if self.packed is not None:
+            del self.weight
+
+    def forward(self, states: Tensor) -> Tensor:
+        if self.packed is not None:
+            return _multiply(states, self.packed, self.bias, self.gelu)
+        product = F.linear(states, self.weight, self.bias)
+        return F.gelu(product) if self.gelu else product
+
+
+def _packed(weight: Tensor) -> Tensor | None:
+    """A weight (N, K) in the layout of oneDNN's products; None where torch has none, as on a GPU."""
+    if weight.device.type != "cpu" or not packing_works(weight.dtype):
+        return None
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return packed
+
+
+def _multiply(states: Tensor, packed: Tensor, bias: Tensor, gelu: bool) -> Tensor:
+    """(..., K) -> (..., N)."""
+    activation, variant = ("gelu", "none") if gelu else ("none", "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(states, packed, bias, activation, [], variant)
+    return product
+
+
+@lru_cache
+def packing_works(dtype: torch.dtype) -> bool:
+    """Whether torch's products with packed weights, which are not part of its documented interface, are there and
+    right."""
+    generator = torch.Generator().manual_seed(0)
+    states, weight, bias = (torch.randn(size, generator=generator).to(dtype) for size in ((5, 64), (32, 64), (32,)))
+    wanted = F.gelu(F.linear(states, weight, bias))
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight)
+        found = _multiply(states, packed, bias, gelu=True)
+    except (RuntimeError, AttributeError, TypeError, NotImplementedError):
+        return False
+    tolerance = 5e-2 if dtype == torch.bfloat16 else 1e-4
+    return found.dtype == dtype and torch.allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+def for_predicting(network: Network, asked: Asked = "auto") -> Network:
+    """The network, in evaluation mode, or a copy of it that predicts faster and shares what stays in float32.
+
+    Args:
+        asked: ``auto`` for bfloat16 where it is faster; networks of narrow layers are then left as they are.
+    """
+    network.eval()
+    precision = resolve(network, asked)
+    device = network.device
+    if precision == "fp32" and (_width(network) < LARGE or device.type != "cpu" or not packing_works(torch.float32)):
+        return network
+    copied: Network = copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
+    dtype, copied.head_dtype = DTYPES[precision], torch.float32
+    for part in copied.modules():
+        if isinstance(part, Block):
+            part.intermediate = cast(Any, Product(part.intermediate, dtype, gelu=part.activation is F.gelu))
+            part.activation = _same if part.activation is F.gelu else part.activation
+        if isinstance(part, Block | Attention | Residual | ImageEmbedding):
+            for name, layer in part.named_children():
+                if isinstance(layer, nn.Linear):
+                    setattr(part, name, Product(layer, dtype))
+                elif isinstance(layer, nn.LayerNorm) and device.type != "cpu":
+                    setattr(part, name, copy.deepcopy(layer).to(dtype))  # only a CPU normalizes with other weights
+        if isinstance(part, TextEmbedding):
+            part.dtype = dtype
+    return copied
+
+
+def _same(states: Tensor) -> Tensor:
+    return states
+
+
+def resolve(network: Network, asked: Asked) -> Precision:
+    """The precision that ``asked`` stands for."""
+    if asked != "auto":
+        return asked
+    width, device = _width(network), network.device
+    if width < LARGE or next(network.parameters()).dtype != torch.float32:
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return "bf16" if device.type == "cpu" and half_is_faster(width) else "fp32"
+
+
+def _width(network: Network) -> int:
+    """Width of the widest stream."""
+    return max((part.output.dense.out_features for part in network.modules() if isinstance(part, Block)), default=0)
+
+
+@lru_cache
+def half_is_faster(width: int, rows: int = 128) -> bool:
+    """Whether this CPU multiplies in bfloat16 faster than in float32, measured on layers of a width."""
+    layer = nn.Linear(width, width)
+    seconds = {}
+    for precision, dtype in DTYPES.items():
+        product, states = Product(layer, dtype), torch.ones(rows, width, dtype=dtype)
+        seconds[precision] = min(_timed(product, states) for _ in range(5))
+    return seconds["fp32"] > GAIN * seconds["bf16"]
+
+
+@torch.inference_mode()
+def _timed(product: Product, states: Tensor) -> float:
+    begun = time.perf_counter()
+    product(states)
+    return time.perf_counter() - begun
