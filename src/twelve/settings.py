@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 from twelve.io import files, paths
 
 Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
+"""Of predictions, see twelve/model/precision.py."""
 
 
 def _threads(value: Any) -> Any:
@@ -167,6 +169,8 @@ class MicroworldSettings(Strict):
 class EvaluationSettings(Strict):
     batch_size: int = Field(128, ge=1)
     """Pairs a forward pass."""
+    precision: Precision = "auto"
+    """Of the layers, in validations too; ``auto`` is bf16 where it is faster, in models with wide layers."""
     derangements: int = Field(5, ge=0)
     """Fixed shufflings of the images that the shuffled baseline averages."""
     resamples: int = Field(2000, ge=100, le=100_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,10 @@ Images = Annotated[list[Path] | None, typer.Option("--image", help="An image or 
 Texts = list[str] | None
 Weights = Annotated[str | None, typer.Option(help="The feature extractor's weights, if it needs a file.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="Precision of the model's layers; auto is bf16 where it is faster."),
+]
 TASK = "The task that answers (see twelve tasks); by default, the first one of the method."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
@@ -32,6 +36,7 @@ def predict(
     as_json: Json = False,
     weights: Weights = None,
     device: Device = "cpu",
+    precision: Precision = "auto",
 ) -> None:
     """Ask a trained model about images. Exits with 1 if a question could not be answered."""
     from twelve.errors import ConfigError
@@ -62,7 +67,8 @@ def predict(
     abilities = loading.abilities_of(folder)
     command.check(abilities, requests)
     command.check_extractor(weights, device)
-    outcomes = command.predict(loading.opened(folder, abilities.own, weights=weights, device=device), requests)
+    predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
+    outcomes = command.predict(predictor, requests)
     names = command.short_names(image for request in requests for image in request.images)
     missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
     raise typer.Exit(int(missing > 0))
@@ -78,6 +84,7 @@ def match(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
+    precision: Precision = "auto",
 ) -> None:
     """Find the images that match captions. Exits with 1 if an image could not be read."""
     from twelve.errors import RegionError, one_line
@@ -96,7 +103,7 @@ def match(
     abilities = loading.abilities_of(folder)
     command.check_captions(abilities, captions, task)
     command.check_extractor(weights, device)
-    predictor = loading.opened(folder, abilities.own, weights=weights, device=device)
+    predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
     found, failed = command.match(predictor, files, captions, regions=regions, task=task)
     for file, why in failed.items():
         print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
@@ -177,6 +184,7 @@ def serve(
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
+    precision: Precision = "auto",
 ) -> None:
     """Serve a trained model: a web page and an HTTP API (docs/service.md). Uploads are not stored."""
     from twelve.predictor import asked
@@ -189,7 +197,15 @@ def serve(
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 
     run_service(
-        run, host=host, port=port, names=name or (), weights=weights, device=device, token=token, no_token=no_token
+        run,
+        host=host,
+        port=port,
+        names=name or (),
+        weights=weights,
+        device=device,
+        precision=precision,
+        token=token,
+        no_token=no_token,
     )
 
 

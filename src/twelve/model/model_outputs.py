@@ -16,7 +16,7 @@ from twelve.model.streams import Trace
 
 
 @dataclass
-class Encoded:
+class EncodedStates:
     """Distinct texts or images, encoded independently of each other.
 
     Attributes:
@@ -38,12 +38,12 @@ class Encoded:
         return self.sequences.mask
 
 
-class TextStates(Encoded):
-    """Encoded texts; their length includes the task token, if any."""
+class TextStates(EncodedStates):
+    """EncodedStates texts; their length includes the task token, if any."""
 
 
-class ImageStates(Encoded):
-    """Encoded images."""
+class ImageStates(EncodedStates):
+    """EncodedStates images."""
 
 
 @dataclass

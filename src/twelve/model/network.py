@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +53,8 @@ class Network(nn.Module):
     packs: bool = True
     """Compute no padding where that is possible: on a CPU, without dropout, if no states or attention are asked for.
     False: always compute it, as a reference."""
-    head_dtype: torch.dtype | None = None
-    """What final states are converted to for pooling and heads; None to leave them as they are."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16`` in a copy whose layers run in it (:func:`twelve.model.precision.for_predicting`); heads never do."""
 
     def __init__(self, config: Settings) -> None:
         config.check()
@@ -175,8 +175,8 @@ class Network(nn.Module):
         text_need, image_need = (Need.ALL, Need.ALL) if everything else needs(heads.values())
         text_mask, image_mask = text.mask, image.mask
         text, image = self.trunk.fuse(text, image, text_need, image_need, trace)
-        if self.head_dtype is not None:
-            text, image = text.new(text.states.to(self.head_dtype)), image.new(image.states.to(self.head_dtype))
+        if self.precision == "bf16":
+            text, image = text.new(text.states.float()), image.new(image.states.float())
         result = TwelveOutput(
             words=text.padded().states if text_need is Need.ALL else None,
             regions=image.padded().states if image_need is Need.ALL else None,

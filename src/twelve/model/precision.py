@@ -9,19 +9,20 @@ from __future__ import annotations
 import copy
 import time
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from twelve.errors import ConfigError
 from twelve.model.attention import Attention, Block, Residual
 from twelve.model.embeddings import ImageEmbedding, TextEmbedding
 from twelve.model.network import Network
+from twelve.settings import Precision
 
-Precision: TypeAlias = Literal["fp32", "bf16"]
-Asked: TypeAlias = Literal["auto", "fp32", "bf16"]
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+N = TypeVar("N", bound=Network)
+DTYPES: dict[Literal["fp32", "bf16"], torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LARGE = 512
 """Width of layers from which on matrix products take most of the time. In narrower ones bfloat16 gains nothing."""
 GAIN = 1.2
@@ -82,19 +83,21 @@ def packing_works(dtype: torch.dtype) -> bool:
     return found.dtype == dtype and torch.allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
-def for_predicting(network: Network, asked: Asked = "auto") -> Network:
+def for_predicting(network: N, asked: Precision = "auto") -> N:
     """The network, in evaluation mode, or a copy of it that predicts faster and shares what stays in float32.
 
     Args:
         asked: ``auto`` for bfloat16 where it is faster; networks of narrow layers are then left as they are.
+
+    Raises:
+        ConfigError: there is no such precision.
     """
     network.eval()
-    precision = resolve(network, asked)
-    device = network.device
+    precision, device = resolve(network, asked), network.device
     if precision == "fp32" and (_width(network) < LARGE or device.type != "cpu" or not packing_works(torch.float32)):
         return network
-    copied: Network = copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
-    dtype, copied.head_dtype = DTYPES[precision], torch.float32
+    copied = copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
+    copied.precision, dtype = precision, DTYPES[precision]
     for part in copied.modules():
         if isinstance(part, Block):
             part.intermediate = cast(Any, Product(part.intermediate, dtype, gelu=part.activation is F.gelu))
@@ -114,8 +117,15 @@ def _same(states: Tensor) -> Tensor:
     return states
 
 
-def resolve(network: Network, asked: Asked) -> Precision:
-    """The precision that ``asked`` stands for."""
+def resolve(network: Network, asked: Precision) -> Literal["fp32", "bf16"]:
+    """The precision that ``asked`` stands for.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if asked not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
+        raise ConfigError(f"expected a precision of {known}, found {asked!r}", remedy="leave it out for auto")
     if asked != "auto":
         return asked
     width, device = _width(network), network.device

@@ -15,6 +15,7 @@ from twelve.model.processor import TwelveProcessor
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.asked import find
 from twelve.run_folder import RunFolder
+from twelve.settings import Precision
 from twelve.tasks.base import Task
 from twelve.tasks.custom import own_tasks
 
@@ -51,6 +52,7 @@ def load(
     extractor: Extractor | None = None,
     weights: str | None = None,
     device: str = "cpu",
+    precision: Precision = "auto",
 ) -> Predictor:
     """Open a trained model.
 
@@ -58,13 +60,15 @@ def load(
         path: a run's folder, a folder written by ``save_pretrained``, or ``hub:owner/model``.
         extractor, weights: see :class:`Predictor`.
         device: cpu or cuda.
+        precision: of the model's layers: fp32, bf16, or auto for bf16 where it is faster.
 
     Raises:
         CheckpointError: there is no model, or it is damaged.
-        ConfigError: ``path`` is not a path, or the device cannot be used.
+        ConfigError: ``path`` is not a path, the device cannot be used, or there is no such precision.
     """
     folder = find(path)
-    return opened(folder, _own_tasks(folder), extractor=extractor, weights=weights, device=device)
+    options: dict[str, Any] = {"extractor": extractor, "weights": weights, "device": device, "precision": precision}
+    return opened(folder, _own_tasks(folder), **options)
 
 
 def opened(folder: Path, own: Mapping[str, Task], **options: Any) -> Predictor:

@@ -23,6 +23,7 @@ from twelve.formats.records import finite
 from twelve.io.files import check_folder, is_there
 from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
+from twelve.model.precision import for_predicting
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import changed
@@ -104,8 +105,9 @@ def evaluate_run(
             changes[source] = error.problem
             tell(f"warning: {source}: {error.problem}", console)
 
+    faster = for_predicting(model, config.evaluation.precision)
     evaluator = Evaluator(
-        config, model, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None),
+        config, faster, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None),
         check=check,
     )  # fmt: skip
     for lacking in evaluator.data.lacking.values():
@@ -122,7 +124,8 @@ def evaluate_run(
             evaluator.prepare(prepared(baselines))  # only baselines need the training files
         result = evaluator.measure(name, split, predictions)
         results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
-    facts = _facts(run, model, results) | ({"changed_regions": changes} if changes else {})
+    facts = _facts(run, model, results) | {"precision": faster.precision}
+    facts |= {"changed_regions": changes} if changes else {}
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
         tell(line, console)

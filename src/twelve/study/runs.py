@@ -17,6 +17,7 @@ from twelve.evaluation.evaluate import Evaluator
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.model.opening import open_saved
+from twelve.model.precision import for_predicting
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.new_model import Start
 from twelve.runs.train import train
@@ -99,7 +100,8 @@ def measure(config: RunConfig, data: Prepared, *, baselines: bool) -> list[dict[
     model, processor = open_saved(model_folder(Path(config.run)))
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
-    evaluator = Evaluator(config, model, processor, baselines=baselines, data=data)
+    faster = for_predicting(model, config.evaluation.precision)
+    evaluator = Evaluator(config, faster, processor, baselines=baselines, data=data)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     found = []
     for name in config.tasks:

@@ -22,6 +22,7 @@ from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, TwelveError
 from twelve.io import files
 from twelve.model.attention import Block
+from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
@@ -354,6 +355,10 @@ class Trainer:
         blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
         total = 0.0
         self.model.train(False)
+        # Parameters that the processes share cannot be converted one by one.
+        model = self.model
+        if not self.devices.sharded:
+            model = for_predicting(self.model, self.config.evaluation.precision)
         with torch.no_grad():
             for first in range(0, len(blocks), self.devices.count):
                 number = first + self.devices.rank
@@ -362,7 +367,7 @@ class Trainer:
                 # The same negatives in every validation, so that scores can be compared.
                 rng = np.random.default_rng((self.config.seed, block.start))
                 batch: Batch = stream.collator(examples[block], rng)
-                logits = self.model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
+                logits = model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
                 scores = task.output.score(logits.float(), batch.targets_on(self.device))
                 total += float(scores.sum()) if number < len(blocks) else 0.0
         return self.devices.total(total) / len(examples)

@@ -13,6 +13,7 @@ import uvicorn
 
 from twelve.errors import ConfigError
 from twelve.progress import tell
+from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits
 
@@ -28,6 +29,7 @@ def serve(
     names: Collection[str] = (),
     weights: str | None = None,
     device: str = "cpu",
+    precision: Precision = "auto",
     limits: Limits | None = None,
     token: str | None = None,
     no_token: bool = False,
@@ -40,6 +42,7 @@ def serve(
         names: further host names that requests may use. If ``host`` is not an address of this machine alone, an empty
             list allows any.
         weights: file of the extractor's weights, if it was built from one.
+        precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, unless ``no_token``
             allows requests without one.
 
@@ -60,7 +63,7 @@ def serve(
             f"other machines can reach {host}, and no token is set",
             remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to serve everyone",
         )
-    predictor = load(run, weights=weights, device=device)
+    predictor = load(run, weights=weights, device=device, precision=precision)
     app = create_app(predictor, limits, hosts=allowed(host, names), token=token)
     predictor.measure_threads(tell)
     app.state.service.warm_up()
