@@ -21,7 +21,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,17 +143,18 @@ def best_hint(m: int, k: int, n: int, dtype: torch.dtype) -> int | None:
 
 
 class Replay:
-    """Matrix products of given sizes, one after the other, each with a weight of its own."""
+    """The matrix products of several batches, one after the other, each layer with a weight of its own."""
 
-    def __init__(self, sizes: Sizes, dtype: torch.dtype) -> None:
-        hints = {size: best_hint(*size, dtype) for size in set(sizes)}
-        self.states = {size: torch.randn(size[0], size[1]).to(dtype) for size in set(sizes)}
-        self.biases = {n: torch.zeros(n, dtype=dtype) for _, _, n in sizes}
-        self.calls = [(size, PACK((torch.randn(size[2], size[1]) / 30).to(dtype), hints[size])) for size in sizes]
+    def __init__(self, batches: Sequence[Sizes], dtype: torch.dtype) -> None:
+        first = batches[0]
+        hints = {size: best_hint(*size, dtype) for size in set(first)}
+        self.weights = [PACK((torch.randn(n, k) / 30).to(dtype), hints[m, k, n]) for m, k, n in first]
+        self.biases = {n: torch.zeros(n, dtype=dtype) for _, _, n in first}
+        self.states = {(m, k): torch.randn(m, k).to(dtype) for sizes in batches for m, k, _ in sizes}
 
-    def __call__(self) -> None:
-        for size, packed in self.calls:
-            PRODUCT(self.states[size], packed, self.biases[size[2]], "none", [], "")
+    def __call__(self, sizes: Sizes) -> None:
+        for (m, k, n), weight in zip(sizes, self.weights, strict=True):
+            PRODUCT(self.states[m, k], weight, self.biases[n], "none", [], "")
 
 
 def spent(work: Callable[[], object]) -> tuple[float, float]:
@@ -189,7 +190,8 @@ def measure(rounds: int) -> dict[str, Any]:
             ways[precision] = [partial(network, **each, outputs=(HEAD,)) for each in batches]
         sizes = [products_of(networks["bf16"], b) for b in batches]
         for precision, dtype in DTYPES.items():
-            ways[f"replay {precision}"] = [Replay(each, dtype) for each in sizes]
+            replay = Replay(sizes, dtype)
+            ways[f"replay {precision}"] = [partial(replay, each) for each in sizes]
         wanted = ways["plain"][0]()[HEAD]
         differences = {p: float((ways[p][0]().logits[HEAD] - wanted).abs().max()) for p in DTYPES}
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

@@ -99,10 +99,11 @@ def _context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dro
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
     rows, heads, _, size = query.shape
     query, key, value = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
-    # With beta 0 the first argument only gives the type; scaled in the product, scores need no pass of their own.
-    scores = torch.baddbmm(query.new_empty(1, 1, 1), query, key.transpose(1, 2), beta=0, alpha=1 / math.sqrt(size))
+    hidden = query.new_zeros(1, 1, 1)
     if mask is not None:
-        scores = scores.view(rows, heads, *scores.shape[1:]).masked_fill(~mask, -math.inf).flatten(0, 1)
+        hidden = query.new_zeros(mask.shape).masked_fill_(~mask, -math.inf).expand(-1, heads, -1, -1).flatten(0, 1)
+    # Scaling and masking within the product save two passes over the scores.
+    scores = torch.baddbmm(hidden, query, key.transpose(1, 2), beta=int(mask is not None), alpha=1 / math.sqrt(size))
     context = F.dropout(scores.softmax(-1), dropout) @ value
     return context.view(rows, heads, *context.shape[1:])
 

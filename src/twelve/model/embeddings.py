@@ -92,7 +92,10 @@ class ImageEmbedding(nn.Module):
         image = Sequences(features, mask)
         if pack:
             image, boxes = image.packed(), Sequences(boxes, mask).packed().states
-        features, boxes = image.states.to(self.features.bias.dtype), boxes.to(self.boxes.bias.dtype)
+        features, dtype = image.states, self.features.bias.dtype
+        if dtype == torch.bfloat16:  # from float16, torch converts faster by way of float32
+            features = features.float()
+        features, boxes = features.to(dtype), boxes.to(dtype)
         return image.new(self.dropout(self.norm(self.features(features) + self.boxes(boxes))))
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ from twelve.settings import Precision
 N = TypeVar("N", bound=Network)
 DTYPES: dict[Literal["fp32", "bf16"], torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LARGE = 512
-"""Width of layers from which on matrix products take most of the time. In narrower ones bfloat16 gains nothing."""
+"""Width of layers from which on ``auto`` changes anything: narrower networks are fast enough to stay exact."""
 GAIN = 1.2
 """How many times as fast products in bfloat16 must be."""
 
@@ -87,12 +87,14 @@ def for_predicting(network: N, asked: Precision = "auto") -> N:
     """The network, in evaluation mode, or a copy of it that predicts faster and shares what stays in float32.
 
     Args:
-        asked: ``auto`` for bfloat16 where it is faster; networks of narrow layers are then left as they are.
+        asked: ``auto`` for bfloat16 where it is faster, but not in networks of narrow layers.
 
     Raises:
         ConfigError: there is no such precision.
     """
     network.eval()
+    if any(isinstance(part, Product) for part in network.modules()):
+        return network  # such a copy already
     precision, device = resolve(network, asked), network.device
     if precision == "fp32" and (_width(network) < LARGE or device.type != "cpu" or not packing_works(torch.float32)):
         return network

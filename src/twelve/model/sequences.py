@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Integers: TypeAlias = "NDArray[np.int64]"
-SPREAD = 1.25
-"""Longest sequence of a block over its shortest. Smaller values compute less padding, in more operations."""
+SPREAD, SLACK = 1.25, 16
+"""The longest sequence of a block may have this many times the positions of its shortest, and so many more. Smaller
+values compute less padding, in more operations."""
+LANES, FEW = 32, 64
+"""In half precision, fewer than ``FEW`` keys are padded to a multiple of ``LANES``: softmax is three times as fast."""
 
 
 class Packing:
@@ -53,32 +56,40 @@ class Packing:
         """All positions of the sequences ``rows``, one after the other."""
         return spans(self.starts[rows], self.lengths[rows])
 
-    def padded(self, rows: Integers) -> Integers:
-        """(n, longest of them) positions of the sequences ``rows``; padding repeats the first position."""
-        lengths = self.lengths[rows, None]
-        places = np.arange(lengths.max(initial=1))
-        return self.starts[rows, None] + np.where(places < lengths, places, 0)
+    def padded(self, rows: Integers, length: int) -> Integers:
+        """(n, length) positions of the sequences ``rows``; padding repeats the first position."""
+        places = np.arange(length)
+        return self.starts[rows, None] + np.where(places < self.lengths[rows, None], places, 0)
 
-    def blocks(self, keys: Packing) -> Blocks:
+    def blocks(self, keys: Packing, dtype: torch.dtype) -> Blocks:
         """Those of attention of these sequences over ``keys``, made once."""
         if keys not in self._blocks:
-            self._blocks[keys] = Blocks(self, keys)
+            self._blocks[keys] = Blocks(self, keys, half=dtype in (torch.bfloat16, torch.float16))
         return self._blocks[keys]
 
 
 class Blocks:
-    """Attention of packed queries over packed keys, in blocks of pairs of similar lengths."""
+    """Attention of packed queries over packed keys, in blocks of pairs of similar lengths.
 
-    def __init__(self, queries: Packing, keys: Packing) -> None:
+    Args:
+        half: of states in half precision.
+    """
+
+    def __init__(self, queries: Packing, keys: Packing, *, half: bool = False) -> None:
         self.queries, self.keys = queries, keys
-        self.even = queries.even and keys.even
+        self.even = queries.even and keys.even and not (half and keys.longest < FEW and keys.longest % LANES)
         if self.even:
             return
         longer, other = (keys, queries) if keys.longest >= queries.longest else (queries, keys)
         self._rows = _similar(np.lexsort((other.lengths, longer.lengths)), longer.lengths)
-        self._masks = [_mask(keys.lengths[rows]) for rows in self._rows]
-        self._places: dict[tuple[Packing, int], list[Tensor]] = {}
-        longest = np.concatenate([np.full(len(rows), queries.lengths[rows].max()) for rows in self._rows])
+        asked = [int(keys.lengths[rows].max()) for rows in self._rows]
+        if half:
+            asked = [-(-length // LANES) * LANES if length < FEW else length for length in asked]
+        asking = [int(queries.lengths[rows].max()) for rows in self._rows]
+        self._lengths = asking, asked
+        self._masks = [_mask(keys.lengths[rows], length) for rows, length in zip(self._rows, asked, strict=True)]
+        self._places: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        longest = np.repeat(asking, [len(rows) for rows in self._rows])
         order = np.concatenate(self._rows)
         starts = np.empty_like(order)
         starts[order] = longest.cumsum() - longest
@@ -98,9 +109,7 @@ class Blocks:
             )
             return
         rows = [states.view(states.shape[0] * heads, -1) for states in (query, key, value)]
-        for asking, asked, mask in zip(
-            self._at(self.queries, heads), self._at(self.keys, heads), self._masks, strict=True
-        ):
+        for asking, asked, mask in zip(*self._at(heads), self._masks, strict=True):
             query, key, value = (
                 states.index_select(0, places.flatten()).view(*places.shape, -1)
                 for states, places in zip(rows, (asking, asked, asked), strict=True)
@@ -112,14 +121,18 @@ class Blocks:
         flat = [context.transpose(1, 2).flatten(2).flatten(0, 1) for context in contexts]
         return flat[0] if self.even else torch.cat(flat).index_select(0, self._back)
 
-    def _at(self, packing: Packing, heads: int) -> list[Tensor]:
-        """(n, A, length) places of every block's positions and heads in (S * A, W / A)."""
-        key = (packing, heads)
-        if key not in self._places:
-            head = np.arange(heads)[:, None]
-            places = (packing.padded(rows)[:, None] * heads + head for rows in self._rows)
-            self._places[key] = [torch.from_numpy(each) for each in places]
-        return self._places[key]
+    def _at(self, heads: int) -> tuple[list[Tensor], list[Tensor]]:
+        """(n, A, Q) and (n, A, K) places of every block's positions and heads in (S * A, W / A)."""
+        if heads not in self._places:
+            asking, asked = (
+                [
+                    torch.from_numpy(packing.padded(rows, length)[:, None] * heads + np.arange(heads)[:, None])
+                    for rows, length in zip(self._rows, lengths, strict=True)
+                ]
+                for packing, lengths in zip((self.queries, self.keys), self._lengths, strict=True)
+            )
+            self._places[heads] = asking, asked
+        return self._places[heads]
 
 
 def spans(starts: Integers, lengths: Integers) -> Integers:
@@ -132,16 +145,16 @@ def _similar(order: Integers, lengths: Integers) -> list[Integers]:
     """Cut ``order``, which sorts lengths, so that those of a part are similar."""
     cuts, shortest = [], lengths[order[0]]
     for place, length in enumerate(lengths[order]):
-        if length > SPREAD * shortest:
+        if length > SPREAD * shortest + SLACK:
             cuts.append(place)
             shortest = length
     return np.split(order, cuts)
 
 
-def _mask(lengths: Integers) -> Tensor | None:
-    if bool((lengths == lengths[0]).all()):
+def _mask(lengths: Integers, longest: int) -> Tensor | None:
+    if bool((lengths == longest).all()):
         return None
-    return torch.from_numpy(np.arange(lengths.max()) < lengths[:, None])[:, None, None]
+    return torch.from_numpy(np.arange(longest) < lengths[:, None])[:, None, None]
 
 
 def _heads(states: Tensor, length: int, heads: int) -> Tensor:
@@ -177,7 +190,9 @@ class Sequences:
         if self.mask is None:
             lengths = np.full(self.states.shape[0], self.states.shape[1])
             return Sequences(self.states.flatten(0, 1), None, Packing(lengths))
-        return Sequences(self.states[self.mask], self.mask, Packing(self.mask.sum(1).numpy()))
+        real = self.mask.flatten().nonzero()[:, 0]  # faster than a mask as the index
+        packing = Packing(self.mask.sum(1).numpy())
+        return Sequences(self.states.flatten(0, 1).index_select(0, real), self.mask, packing)
 
     def padded(self) -> Sequences:
         """The same with padding, where states are 0."""
@@ -231,7 +246,7 @@ class Sequences:
         """What attention of these positions over ``keys`` needs: their mask, or the blocks of packed ones."""
         if self.packing is None or keys.packing is None:
             return keys.mask
-        return self.packing.blocks(keys.packing)
+        return self.packing.blocks(keys.packing, self.states.dtype)
 
     def spread(self, values: Tensor) -> Tensor:
         """(N, W) values of the sequences, for their positions."""
