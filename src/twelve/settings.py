@@ -139,6 +139,9 @@ class TrainingSettings(Strict):
     """Length of the run; ``epochs`` of the longest task when absent."""
     epochs: float = Field(20, gt=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    packed: bool = False
+    """Compute no padding, on a CPU: faster. Dropout then draws for fewer positions, so the same seed trains another
+    model."""
     sharding: bool = False
     """Several processes share the parameters, gradients and optimizer states (FSDP) instead of each holding all."""
     gradient_checkpointing: bool = False

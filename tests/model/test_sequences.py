@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from twelve.model import sequences
+from twelve.model.attention import Block
 from twelve.model.config import TwelveConfig
 from twelve.model.sequences import Packing, Sequences
 from twelve.model.trunk import TRUNKS
@@ -97,6 +98,34 @@ def test_layers_see_no_padding(trunk: str, monkeypatch: pytest.MonkeyPatch) -> N
         model_of(trunk)(**given_, outputs=("answer",))
     words, regions = sum(texts) + 3, sum(images)
     assert {*rows} <= {3, 6, words, regions, words + regions} and regions in rows
+
+
+@pytest.mark.parametrize("trunk", sorted(TRUNKS))
+def test_training_without_padding_has_the_same_gradients(trunk: str) -> None:
+    rates = ("hidden_dropout_prob", "attention_probs_dropout_prob", "v_hidden_dropout_prob")
+    still = dict.fromkeys((*rates, "v_attention_probs_dropout_prob", "pooled_dropout"), 0.0)
+    given_ = {
+        "input_ids": torch.randint(0, 24, (3, 9), generator=torch.Generator().manual_seed(2)),
+        "text_mask": mask_of([3, 9, 4]),
+        "task_rows": torch.zeros(3, dtype=torch.int64),
+        "features": torch.randn(3, 12, 8, generator=torch.Generator().manual_seed(3)).double(),
+        "boxes": torch.rand(3, 12, 5, generator=torch.Generator().manual_seed(4)).double(),
+        "region_mask": mask_of([2, 12, 5]),
+    }
+    found = {}
+    for packs in (True, False):
+        model = model_of(trunk, **still).train()
+        model.packs_training = packs
+        for part in model.modules():
+            if isinstance(part, Block):
+                part.gradient_checkpointing = packs
+        texts = model.encode_texts(given_["input_ids"], given_["text_mask"], task_rows=given_["task_rows"])
+        assert (texts.sequences.packing is not None) == packs
+        model(**given_, outputs=("answer",)).logits["answer"].square().sum().backward()
+        found[packs] = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    assert found[True].keys() == found[False].keys()
+    for name, slope in found[True].items():
+        torch.testing.assert_close(slope, found[False][name], rtol=1e-9, atol=1e-9)
 
 
 def test_training_draws_for_every_position() -> None:

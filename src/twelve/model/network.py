@@ -51,8 +51,10 @@ class Network(nn.Module):
     config: Settings
     trunk: Trunk
     packs: bool = True
-    """Compute no padding where that is possible: on a CPU, without dropout, if no states or attention are asked for.
-    False: always compute it, as a reference."""
+    """Predictions compute no padding where that is possible: on a CPU, if no states or attention are asked for. False:
+    they always compute it, as a reference."""
+    packs_training: bool = False
+    """The same of training, where dropout then draws for fewer positions."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """``bf16`` in a copy whose layers run in it (:func:`twelve.model.precision.for_predicting`); heads never do."""
 
@@ -89,7 +91,8 @@ class Network(nn.Module):
     # --- forward pass ------------------------------------------------------------------------------------------
     def _packs(self, mask: Tensor | None, trace: Trace) -> bool:
         """Whether states are packed."""
-        if self.training or not self.packs or trace.remember or trace.explain or torch.onnx.is_in_onnx_export():
+        wanted = self.packs_training if self.training else self.packs
+        if not wanted or trace.remember or trace.explain or torch.onnx.is_in_onnx_export():
             return False
         return self.device.type == "cpu" and (mask is None or bool(mask[:, 0].all()))
 

@@ -2,7 +2,7 @@
 
 Linear layers, normalization and residuals treat every position alike, so they run on packed states as they are.
 Attention runs on blocks of sequences of similar lengths, each padded to its longest. The padded form remains for
-recording states and attention, for graphs, and for dropout, which draws for every position.
+recording states and attention, for graphs, and for training as it was: dropout draws for every position.
 
 Axes: N texts, images or pairs, L longest length, S positions of all together, W width, A heads, n sequences of a block,
 Q and K its longest queries and keys.

@@ -90,6 +90,7 @@ class Trainer:
         for part in model.modules():
             if isinstance(part, Block):
                 part.gradient_checkpointing = config.training.gradient_checkpointing
+        model.packs_training = config.training.packed
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
         self.wrapped = devices.place(model)
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
