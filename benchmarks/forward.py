@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -284,6 +285,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "forward.json")
     arguments = parser.parse_args()
     result: dict[str, Any] = {"machine": machine(), "threads": torch.get_num_threads(), "rounds": arguments.rounds}
+    result["processes that were running"] = round(os.getloadavg()[0], 1)
     if arguments.run is not None:
         result["trained model"] = accuracy(arguments.run)
     result |= measure(arguments.rounds)
