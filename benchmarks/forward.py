@@ -241,12 +241,14 @@ def measure(rounds: int) -> dict[str, Any]:
 def accuracy(run: Path) -> dict[str, Any]:
     """Of each task of a trained run: its score in both precisions, and the share of equal decisions."""
     config, (model, processor) = load_run(run), open_saved(model_folder(run))
-    evaluators = [Evaluator(config, for_predicting(model, way), processor, baselines=False) for way in DTYPES]
+    first = Evaluator(config, for_predicting(model, "fp32"), processor, baselines=False)
+    half = Evaluator(config, for_predicting(model, "bf16"), processor, baselines=False, data=first.data)
+    evaluators = (first, half)
     found = {}
     for name in config.tasks:
         task = evaluators[0].data.tasks[name]
         if task.output.ranks_gallery:
-            full, half = (
+            full, rounded = (
                 retrieve(
                     each.model,
                     each._collator(task),
@@ -257,9 +259,9 @@ def accuracy(run: Path) -> dict[str, Any]:
                 )
                 for each in evaluators
             )
-            scores = [task.task.measure(*each).headline for each in (full, half)]
-            same = float(np.mean(full[1].scores.argmax(1) == half[1].scores.argmax(1)))
-            moved = float(np.abs(full[1].scores - half[1].scores).max())
+            scores = [task.task.measure(*each).headline for each in (full, rounded)]
+            same = float(np.mean(full[1].scores.argmax(1) == rounded[1].scores.argmax(1)))
+            moved = float(np.abs(full[1].scores - rounded[1].scores).max())
         else:
             predictions = [each.predict(name)[1] for each in evaluators]
             scores = [
