@@ -123,6 +123,17 @@ class FreezeSettings(Strict):
     """Prefixes of what trains all the same, e.g. [text.embedding.words]."""
 
 
+class ContrastSettings(Strict):
+    """A head that gives each text and each image a vector, which retrieval makes its shortlists of."""
+
+    size: int = Field(256, ge=8, le=4096)
+    """Width of the vectors."""
+    weight: float = Field(1.0, gt=0)
+    """Factor of the head's loss beside that of the task."""
+    distill: float = Field(1.0, ge=0)
+    """Weight of learning the joint model's choice among the pairs that it scores, beside the contrastive loss."""
+
+
 class ScheduleSettings(Strict):
     """Which tasks train in an iteration."""
 
@@ -197,6 +208,8 @@ class RunConfig(Strict):
     model: ModelSettings = ModelSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     freeze: FreezeSettings = FreezeSettings()
+    contrast: ContrastSettings | None = None
+    """Trains the contrast head with every task that matches captions with images; without it there is none."""
     schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

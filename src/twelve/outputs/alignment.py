@@ -81,6 +81,7 @@ class Alignment(Ranking):
 
     kind = "alignment"
     skill = "retrieval"
+    contrasts = True
     asks = "Find the image that a caption describes, among all images of a gallery."
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:

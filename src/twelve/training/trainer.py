@@ -28,6 +28,7 @@ from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
+from twelve.training.contrast import ContrastTraining, recall_at_1
 from twelve.training.devices import Devices, Generators, parted, parted_optimizer, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import HEADS, freeze, rates_by_depth
@@ -90,6 +91,7 @@ class Trainer:
             if isinstance(part, Block):
                 part.gradient_checkpointing = config.training.gradient_checkpointing
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
+        self.contrast = ContrastTraining(config.contrast, model, data.tasks)
         self.wrapped = devices.place(model)
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
@@ -141,6 +143,7 @@ class Trainer:
             processor=self.processor,
             store=self.data.store,
             pool=task.output.prepare(task.train, self.data.store.get),
+            contrast=self.config.contrast is not None and task.output.contrasts,
         )
         return TaskBatches(
             task.train,
@@ -264,9 +267,15 @@ class Trainer:
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
+        output = self.data.tasks[name].output
+        asked = self.contrast.outputs(batch)
         with self.devices.accelerator.autocast():
-            logits = network(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
-        return self.data.tasks[name].output.loss(logits, batch.targets_on(self.device))
+            logits = network(**batch.inputs(self.device), outputs=asked).logits
+        contrast = self.contrast.loss(logits, batch, output)
+        if contrast is not None and self.contrast.alone:
+            return contrast
+        loss = output.loss(logits[batch.output], batch.targets_on(self.device))
+        return loss if contrast is None else loss + contrast
 
     def _update(self) -> None:
         """One step of the optimizer."""
@@ -351,6 +360,9 @@ class Trainer:
         """Mean score, 0..1, of a task on its validation split; batches are scored as in the original program."""
         task, stream = self.data.tasks[name], self.streams[name]
         examples = task.validation[: self.config.training.eval_examples]
+        if self.contrast.alone:
+            self.model.train(False)
+            return recall_at_1(self.model, stream.collator, examples)
         blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
         total = 0.0
         self.model.train(False)

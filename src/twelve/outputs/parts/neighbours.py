@@ -62,6 +62,10 @@ class HardPool:
             neighbours=nearest_rows(mean_features(images, lookup), neighbours),
         )
 
+    def captions_of(self, image: str) -> tuple[str, ...]:
+        """All captions of an image; none if it is not in the pool."""
+        return self.captions[self._rows[image]] if image in self._rows else ()
+
     def lookalike(self, text: str, image: str, rng: np.random.Generator) -> tuple[str, str] | None:
         """(caption, image id) of an image drawn from the neighbours of ``image``, with a caption that differs from
         ``text``; None when ``image`` is not in the pool or every neighbour is captioned alike."""
