@@ -178,6 +178,9 @@ class MicroworldSettings(Strict):
 class EvaluationSettings(Strict):
     batch_size: int = Field(128, ge=1)
     """Pairs a forward pass."""
+    shortlist: int | None = Field(None, ge=0)
+    """Retrieval: images of a caption, and captions of an image, that the model ranks, chosen by the contrast head; 0:
+    all. By default 128 if there are more than 2,000 pairs and the model has the head, and all with ``--full``."""
     derangements: int = Field(5, ge=0)
     """Fixed shufflings of the images that the shuffled baseline averages."""
     resamples: int = Field(2000, ge=100, le=100_000)
