@@ -21,7 +21,7 @@ from twelve.model.contrast import Contrast
 from twelve.model.heads import FINAL, PRETRAINING, Head, needs
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
-from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults
+from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults, no_contrast
 from twelve.model.streams import Need, Trace, gather, identity_as_none
 from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
@@ -235,9 +235,7 @@ class Network(nn.Module):
     @property
     def _contrast(self) -> Contrast:
         if self.contrast is None:
-            raise ConfigError(
-                "the model has no contrast head", remedy="add one: twelve train configs/contrast.yaml --set init=RUN"
-            )
+            raise no_contrast()
         return self.contrast
 
     # --- heads -------------------------------------------------------------------------------------------------

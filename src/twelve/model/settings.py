@@ -197,6 +197,12 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def no_contrast(file: Path | None = None) -> ConfigError:
+    """The error to raise where a model has no contrast head."""
+    remedy = "add one: twelve train configs/contrast.yaml --set init=RUN"
+    return ConfigError("the model has no contrast head", file=file, remedy=remedy)
+
+
 def unknown_setting(key: str, value: object) -> ConfigError:
     """The error to raise for an unknown setting."""
     return ConfigError(
