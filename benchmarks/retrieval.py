@@ -83,7 +83,7 @@ def drawn(predictor: Predictor, images: int, seed: int, task: str, kept: Path | 
     regions = {}
     with Track("drawing", images, "images") as track:
         for number, (name, scene) in enumerate(zip(names, scenes, strict=True)):
-            regions[name] = predictor.look(draw(scene, seed=seed * 1_000_003 + number), name=name).regions
+            regions[name] = predictor.scene(draw(scene, seed=seed * 1_000_003 + number), name=name).regions
             track.advance()
     if kept is not None:
         every = list(regions.values())

@@ -47,13 +47,13 @@ def images(tmp_path: Path) -> list[Path]:
 def looked(monkeypatch: pytest.MonkeyPatch, model: Predictor) -> list[str]:
     """Names of the images that were extracted."""
     names: list[str] = []
-    look = Predictor.look
+    opens = Predictor.scene
 
     def counting(self: Predictor, image: object, **options: object) -> object:
         names.append(Path(str(options.get("name"))).name)
-        return look(self, image, **options)  # type: ignore[arg-type]
+        return opens(self, image, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Predictor, "look", counting)
+    monkeypatch.setattr(Predictor, "scene", counting)
     return names
 
 
@@ -65,7 +65,7 @@ def test_a_shortlist_of_all_images_is_the_whole_ranking(model: Predictor, images
     ranked = ~np.isnan(short.logits)
     assert short.shortlist == 2 and (ranked.sum(1) == 2).all()
     assert np.allclose(short.logits[ranked], whole.logits[ranked], atol=1e-5)
-    scenes = [model.look(image) for image in images]
+    scenes = [model.scene(image) for image in images]
     similar = model.caption_vectors(CAPTIONS) @ model.image_vectors(scenes).T
     assert np.array_equal(np.sort(np.argsort(-similar)[:, :2]), np.nonzero(ranked)[1].reshape(2, 2))
     found = short.ranked_images(0)
@@ -136,15 +136,15 @@ def test_what_was_computed_is_kept_when_a_search_is_interrupted(
     model: Predictor, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "INDEXED", 2)
-    look, calls = Predictor.look, []
+    opens, calls = Predictor.scene, []
 
     def interrupted(self: Predictor, image: object, **options: object) -> object:
         calls.append(image)
         if len(calls) > 5:
             raise KeyboardInterrupt
-        return look(self, image, **options)  # type: ignore[arg-type]
+        return opens(self, image, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Predictor, "look", interrupted)
+    monkeypatch.setattr(Predictor, "scene", interrupted)
     with pytest.raises(KeyboardInterrupt):
         command.match(model, images, CAPTIONS, index=tmp_path / "index")
     assert len(ImageIndex(tmp_path / "index", model.vectors_mark())) == 4

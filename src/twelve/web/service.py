@@ -197,7 +197,7 @@ class Service:
     async def match(
         self, images: Sequence[ImageOf], captions: Sequence[str], task: str | None, shortlist: int | None = None
     ) -> Matched:
-        """Scores of every caption with every image, or with those on its shortlist. Images are named by their indices."""
+        """Scores of every caption with every image, or with those on its shortlist. Images are named by index."""
         until = self._until()
         self.predictor.task_for("match", task)
         scenes = await self._regions(images, until)
