@@ -44,7 +44,7 @@ def images(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch, model: Predictor) -> list[str]:
+def extracted(monkeypatch: pytest.MonkeyPatch, model: Predictor) -> list[str]:
     """Names of the images that were extracted."""
     names: list[str] = []
     opens = Predictor.scene
@@ -88,16 +88,16 @@ def test_without_the_head_it_is_refused(tmp_path: Path, images: list[Path]) -> N
 
 # --- the index ----------------------------------------------------------------------------------------------------
 def test_only_what_is_new_or_changed_is_computed_again(
-    model: Predictor, images: list[Path], tmp_path: Path, looked: list[str]
+    model: Predictor, images: list[Path], tmp_path: Path, extracted: list[str]
 ) -> None:
     file = tmp_path / "index"
 
     def search() -> list[str]:
         """Images that were extracted to be indexed; those on the shortlist are extracted after them."""
-        looked.clear()
+        extracted.clear()
         found, failed = command.match(model, images, CAPTIONS[:1], shortlist=2, index=file)
-        indexed = looked[:-2]
-        assert not failed and looked[-2:] == [Path(name).name for name in found.images]
+        indexed = extracted[:-2]
+        assert not failed and extracted[-2:] == [Path(name).name for name in found.images]
         wanted = dict(model.match(images, CAPTIONS[:1], shortlist=2).ranked_images(0))
         assert {Path(name).name: share for name, share in found.ranked_images(0)} == pytest.approx(wanted, abs=1e-5)
         return indexed
@@ -124,12 +124,12 @@ def test_vectors_of_another_model_are_replaced(model: Predictor, images: list[Pa
     assert ImageIndex(file, model.vectors_mark()).dropped == 0
 
 
-def test_both_can_be_moved_together(model: Predictor, images: list[Path], tmp_path: Path, looked: list[str]) -> None:
+def test_both_can_be_moved_together(model: Predictor, images: list[Path], tmp_path: Path, extracted: list[str]) -> None:
     command.match(model, images, CAPTIONS, shortlist=2, index=tmp_path / "images" / "index")
     moved = (tmp_path / "images").rename(tmp_path / "elsewhere")
-    looked.clear()
+    extracted.clear()
     command.match(model, sorted(moved.glob("*.png")), CAPTIONS[:1], shortlist=2, index=moved / "index")
-    assert len(looked) == 2
+    assert len(extracted) == 2
 
 
 def test_what_was_computed_is_kept_when_a_search_is_interrupted(

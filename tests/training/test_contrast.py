@@ -15,11 +15,13 @@ from safetensors.torch import load_file
 
 from twelve import config as configuration
 from twelve.errors import CheckpointError, ConfigError
+from twelve.evaluation.results import TaskResult
 from twelve.model.checkpoints import write_released
 from twelve.model.vilbert import Twelve
 from twelve.outputs.parts.contrast import belonging, contrastive_loss, distillation_loss
 from twelve.outputs.parts.neighbours import HardPool
-from twelve.runs.evaluate import evaluate_run
+from twelve.predictor.abilities import check_head
+from twelve.runs.evaluate import evaluate_run, protocol_line
 from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.training.trainer import Trainer
@@ -182,6 +184,27 @@ def test_added_afterwards_it_leaves_the_model_as_it_is(plain: Path, tmp_path: Pa
     scores = [line["score"] for line in logged(run, "validation")]
     assert max(scores) >= 0.4  # of four images of three colours
     assert {result.task for result in evaluate_run(run, console=QUIET)} == {"flickr30k"}
+
+
+def test_a_measurement_names_its_shortlist(joint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(**options: Any) -> TaskResult:
+        return evaluate_run(joint, tasks=["flickr30k"], console=QUIET, **options)[0]
+
+    exact, short = measured(), measured(settings=["evaluation.shortlist=2"], full=True)
+    assert exact.protocol.shortlist is None and "shortlist" not in protocol_line(exact)
+    assert short.protocol.shortlist == 2 and "shortlists of 2 by the contrast head" in protocol_line(short)
+    assert not any("shortlist" in name for result in (exact, short) for name in result.metrics)
+    monkeypatch.setattr("twelve.evaluation.evaluate.PLACES", 2)  # of four images
+    both = measured(full=True)
+    assert both.metrics["R@1"] == exact.metrics["R@1"] and both.protocol.shortlist is None
+    assert 50 <= both.metrics["exact top 10 in shortlists of 2"] <= 100
+
+
+def test_it_is_not_exported(joint: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="the contrast head is not exported: .* -> export one of alignment, entailment"
+    ):
+        check_head("contrast", Twelve.from_pretrained(joint / "model").config.heads, joint)
 
 
 def test_a_run_without_it_drops_it(joint: Path, tmp_path: Path) -> None:
