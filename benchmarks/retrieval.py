@@ -145,9 +145,11 @@ def recalls(scores: NDArray[np.float32], target: NDArray[np.int64]) -> dict[str,
 def quality(
     predictor: Predictor, gallery: Gallery, task: str, images: int, captions: int, share: float, kept: Path | None
 ) -> dict[str, Any]:
-    """Recall of all pairs and of shortlists of a share of the gallery."""
+    """Recall of all pairs and of shortlists of a share of the gallery, for captions that are spread over its images."""
     collator = collator_of(predictor, gallery, task)
-    texts, names, target = gallery.part(images, captions)
+    texts, names, target = gallery.part(images, -(-captions // images))
+    rows = np.linspace(0, len(texts) - 1, captions).round().astype(int)
+    texts, target = [texts[row] for row in rows], target[rows]
     times: dict[str, dict[str, float]] = {"all pairs": {}, "shortlists": {}}
     if kept is not None and kept.is_file():
         exact = np.load(kept)
@@ -161,7 +163,7 @@ def quality(
     hits = [(text_to_image_ranks(each, target) == 0).astype(float) for each in (scores, exact)]
     back = [(image_to_text_ranks(each, target) == 0).astype(float) for each in (scores, exact)]
     differences = {"R@1": interval(hits[0] - hits[1], [names[column] for column in target])}
-    differences["image to text R@1"] = interval(back[0] - back[1], names)
+    differences["image to text R@1"] = interval(back[0] - back[1], [names[column] for column in np.unique(target)])
     return {
         "images": images,
         "captions": len(texts),
@@ -250,7 +252,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5000, help="of the large gallery")
     parser.add_argument("--places", type=int, default=128, help="on a shortlist of the large gallery")
     parser.add_argument("--quality-images", type=int, default=1000)
-    parser.add_argument("--quality-captions", type=int, default=2, help="of each image")
+    parser.add_argument("--quality-captions", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=4711)
     parser.add_argument("--rounds", type=int, default=9, help="sentences that are searched")
     parser.add_argument("--keep", type=Path, help="folder that keeps drawn regions and exact scores for the next call")

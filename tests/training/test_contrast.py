@@ -202,7 +202,7 @@ def test_a_measurement_names_its_shortlist(joint: Path, monkeypatch: pytest.Monk
 
 def test_it_is_not_exported(joint: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="the contrast head is not exported: .* -> export one of alignment, entailment"
+        ConfigError, match=r"head is not exported: .* -> export one of alignment, entailment"
     ):
         check_head("contrast", Twelve.from_pretrained(joint / "model").config.heads, joint)
 
