@@ -132,6 +132,11 @@ class ContrastSettings(Strict):
     """Factor of the head's loss beside that of the task."""
     distill: float = Field(1.0, ge=0)
     """Weight of learning the joint model's choice among the pairs that it scores, beside the contrastive loss."""
+    hard_negatives: float = Field(0.0, ge=0, le=1)
+    """Share of the tasks' hard negatives that the head chooses, drawn by its similarities; the others are captions of
+    images with similar features."""
+    refresh: int = Field(500, ge=1)
+    """Iterations after which the head chooses again; it does not choose before."""
 
 
 class ScheduleSettings(Strict):

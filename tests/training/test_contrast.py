@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -14,16 +16,21 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from twelve import config as configuration
+from twelve.data.batch import Collator
+from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError
 from twelve.evaluation.results import TaskResult
 from twelve.model.checkpoints import write_released
+from twelve.model.processor import TwelveProcessor
+from twelve.model.vectors import image_vectors, text_vectors
 from twelve.model.vilbert import Twelve
 from twelve.outputs.parts.contrast import belonging, contrastive_loss, distillation_loss
-from twelve.outputs.parts.neighbours import HardPool
+from twelve.outputs.parts.neighbours import HardPool, HardRows
 from twelve.predictor.abilities import check_head
 from twelve.runs.evaluate import evaluate_run, protocol_line
 from twelve.runs.train import train
 from twelve.settings import RunConfig
+from twelve.training.contrast import hard_rows
 from twelve.training.trainer import Trainer
 from twelve.types.examples import Example
 
@@ -92,8 +99,6 @@ def test_what_belongs_together() -> None:
     texts, images = ["a", "b", "c", "d"], ["x", "y"]
     own = [[True, False], [True, False], [False, True], [False, False]]
     assert belonging(texts, images, examples, None).tolist() == own
-    import numpy as np
-
     pool = HardPool(("x", "y"), [("a", "b"), ("c", "d", "a")], np.zeros((2, 1), np.int32))
     own[3][1] = own[0][1] = True  # captions of the training set that are not examples of this batch
     assert belonging(texts, images, examples, pool).tolist() == own
@@ -149,7 +154,8 @@ def logged(run: Path, kind: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == kind]
 
 
-def test_it_is_resumed_exactly(root: Path, joint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cut_short(monkeypatch: pytest.MonkeyPatch, config: RunConfig) -> None:
+    """Train until the sixth iteration."""
     step, calls = Trainer._step, 0
 
     def fails(self: Trainer, name: str) -> float:
@@ -160,12 +166,58 @@ def test_it_is_resumed_exactly(root: Path, joint: Path, tmp_path: Path, monkeypa
         return step(self, name)
 
     monkeypatch.setattr(Trainer, "_step", fails)
-    config = parsed(root, tmp_path / "cut", contrast=CONTRAST)
     with pytest.raises(KeyboardInterrupt):
         train(config, console=QUIET)
     monkeypatch.undo()
+
+
+def test_it_is_resumed_exactly(root: Path, joint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = parsed(root, tmp_path / "cut", contrast=CONTRAST)
+    cut_short(monkeypatch, config)
     cut = weights(train(config, resume=True, console=QUIET))
     assert all(torch.equal(value, cut[name]) for name, value in weights(joint).items())
+
+
+def test_hard_negatives_are_drawn_by_probability() -> None:
+    hard = HardRows(np.array([[1, 2], [0, 2], [0, 1]], np.int32), np.array([[0.8, 0.2]] * 3), 1.0)
+    captions = [("a", "b"), ("c",), ("d", "a")]
+    pool = HardPool(("x", "y", "z"), captions, np.array([[2], [2], [0]], np.int32), hard)
+    rng = np.random.default_rng(0)
+    drawn = [pool.lookalike("a", "x", rng) for _ in range(400)]
+    share = sum(found == ("c", "y") for found in drawn) / len(drawn)
+    assert 0.75 < share < 0.85 and {found for found in drawn if found != ("c", "y")} == {("d", "z")}  # "a" is its own
+    never = replace(pool, hard=replace(hard, probability=0.0))
+    assert {never.lookalike("a", "x", rng) for _ in range(20)} == {("d", "z")}
+
+
+def test_the_head_chooses_the_most_similar_captions_of_others(root: Path, joint: Path, tmp_path: Path) -> None:
+    model, config = Twelve.from_pretrained(joint / "model"), parsed(root, tmp_path / "run", contrast=CONTRAST)
+    task = prepare(config).tasks["flickr30k"]
+    processor = TwelveProcessor.from_pretrained(joint / "model")
+    pool = task.output.prepare(task.train, prepare(config).store.get)
+    collator = Collator("flickr30k", task.output, "alignment", processor, prepare(config).store, pool, contrast=True)
+    rows, shares = hard_rows(model.eval(), collator)
+    others = len(pool.images) - 1
+    assert rows.shape == shares.shape == (others + 1, others) and (shares > 0).all()
+    assert all(row not in own and len(set(own)) == others for row, own in enumerate(rows.tolist()))
+    assert shares.sum(1) == pytest.approx(1) and (shares[:, :-1] >= shares[:, 1:]).all()
+    vectors = [text_vectors(model, collator, list(captions)).mean(0) for captions in pool.captions]
+    similar = image_vectors(model, collator, pool.images[:1]) @ torch.stack(vectors).T
+    assert float(similar[0, rows[0, 0]]) == pytest.approx(float(similar[0, 1:].max()), abs=1e-5)
+    assert float(similar[0, rows[0, -1]]) == pytest.approx(float(similar[0, 1:].min()), abs=1e-5)
+
+
+def test_with_its_negatives_a_run_is_resumed_exactly(
+    root: Path, joint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hard = {"size": 16, "hard_negatives": 1.0, "refresh": 3}  # 4 is resumed from, with what was chosen before 3
+    whole = weights(train(parsed(root, tmp_path / "whole", contrast=hard), console=QUIET))
+    assert any(not torch.equal(value, whole[name]) for name, value in weights(joint).items())
+    config = parsed(root, tmp_path / "cut", contrast=hard)
+    cut_short(monkeypatch, config)
+    assert (tmp_path / "cut" / "checkpoints" / "step-0000004").is_dir()
+    cut = weights(train(config, resume=True, console=QUIET))
+    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
 
 
 def added(begun: Path, run: Path, *settings: str) -> RunConfig:
@@ -201,9 +253,7 @@ def test_a_measurement_names_its_shortlist(joint: Path, monkeypatch: pytest.Monk
 
 
 def test_it_is_not_exported(joint: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"head is not exported: .* -> export one of alignment, entailment"
-    ):
+    with pytest.raises(ConfigError, match=r"head is not exported: .* -> export one of alignment, entailment"):
         check_head("contrast", Twelve.from_pretrained(joint / "model").config.heads, joint)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from twelve.data.batch import Collator
 from twelve.data.loader import TaskBatches, watched
 from twelve.data.prepare import Prepared, TaskData, text_lengths
-from twelve.errors import CheckpointError, TwelveError
+from twelve.errors import CheckpointError, ConfigError, TwelveError
 from twelve.io import files
 from twelve.model.attention import Block
 from twelve.model.processor import TwelveProcessor
@@ -28,7 +28,7 @@ from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
-from twelve.training.contrast import ContrastTraining, recall_at_1
+from twelve.training.contrast import ContrastTraining, HardNegatives, recall_at_1
 from twelve.training.devices import Devices, Generators, parted, parted_optimizer, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import HEADS, freeze, rates_by_depth
@@ -92,8 +92,15 @@ class Trainer:
                 part.gradient_checkpointing = config.training.gradient_checkpointing
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
         self.contrast = ContrastTraining(config.contrast, model, data.tasks)
+        if devices.sharded and (self.contrast.alone or (config.contrast and config.contrast.hard_negatives)):
+            raise ConfigError(
+                "a sharded model computes no vectors outside a step, which the contrast head needs here",
+                record="training.sharding",
+                remedy="--set training.sharding=false",
+            )
         self.wrapped = devices.place(model)
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
+        self.negatives = HardNegatives(config.contrast, model, self.streams)
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
@@ -181,6 +188,7 @@ class Trainer:
         with Track("training", self.total, "iterations", done=state.iteration, shown=self.devices.main) as track:
             pace = Pace(self.total - state.iteration, {name: self._eval_examples(name) for name in self.streams})
             while state.iteration < self.total:
+                self.negatives.refresh(state.iteration)
                 took = self._iterate(pace)
                 state.seconds = time.monotonic() - started
                 self._log_losses()
@@ -392,6 +400,8 @@ class Trainer:
             "trainer": self.state,
             "threads": self.threads,
         }
+        if self.negatives.streams:
+            parts["negatives"] = self.negatives
         return parts | {f"stream {name}": stream for name, stream in self.streams.items()}
 
     @property
