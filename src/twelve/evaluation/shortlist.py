@@ -30,6 +30,8 @@ FROM = 2000
 """Pairs from which on a shortlist is made, unless one is asked for or excluded."""
 TILE = 64
 """Images whose states before fusion are kept for all captions that shortlist them."""
+SET = 512
+"""Texts of one length that are encoded together."""
 
 
 def places(asked: int | None, *, able: bool, captions: int, images: int, everything: bool = False) -> int | None:
@@ -107,52 +109,46 @@ def scored_pairs(
     regions.
     """
     threads, asked = threads or unchanged(), collator.output.ranks_by(collator.output_key)
-    lengths = np.array(
-        [len(ids) for ids in collator.processor.tokenize(texts, collator.processor.max_text[collator.task])]
-    )
+    most = collator.processor.max_text[collator.task]
+    lengths = np.array([len(ids) for ids in collator.processor.tokenize(texts, most)])
     counts = np.concatenate([_regions(collator, images[s : s + BATCH])[2] for s in range(0, len(images), BATCH)])
-    by_length: dict[int, Tensor] = {}
-    place = np.empty(len(texts), np.int64)  # of a text among those of its length
+    encoded_texts: list[TextStates] = []
+    set_of, place = np.empty(len(texts), np.int64), np.empty(len(texts), np.int64)  # of a text, and its row in the set
     for length in np.unique(lengths).tolist():
         same = np.flatnonzero(lengths == length)
-        place[same] = np.arange(len(same))
-        by_length[length] = torch.cat(
-            [_encoded(model, collator, [texts[row] for row in same[s : s + BATCH]]) for s in range(0, len(same), BATCH)]
-        )
-        yield 0
+        for start in range(0, len(same), SET):
+            part = same[start : start + SET]
+            set_of[part], place[part] = len(encoded_texts), np.arange(len(part))
+            ids, _ = collator.texts([texts[row] for row in part])
+            task_rows = collator.rows(len(part)).to(model.device)
+            encoded_texts.append(model.encode_texts(ids.to(model.device), task_rows=task_rows))
+            yield 0
     by_count = np.argsort(counts, kind="stable")
     rank = np.empty(len(images), np.int64)
     rank[by_count] = np.arange(len(images))
-    tile = rank[columns] // TILE
-    order = np.lexsort((lengths[rows], tile))
-    key = tile[order] * (int(lengths.max(initial=0)) + 1) + lengths[rows][order]
-    groups = np.split(order, np.flatnonzero(np.diff(key)) + 1) if len(order) else []
-    scores, number, encoded = np.empty(len(rows), np.float32), -1, None
+    key = rank[columns] // TILE * len(encoded_texts) + set_of[rows]  # of a tile and a set
+    order = np.argsort(key, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(order) else []
+    scores, tile = np.empty(len(rows), np.float32), -1
     for group in groups:
-        if tile[group[0]] != number or encoded is None:
-            number = tile[group[0]]
-            shown = by_count[number * TILE : (number + 1) * TILE]
-            features, boxes, seen = _regions(collator, [images[column] for column in shown])
+        number, texts_set = divmod(int(key[group[0]]), len(encoded_texts))
+        if number != tile:
+            tile = number
+            shown = [images[column] for column in by_count[tile * TILE : (tile + 1) * TILE]]
+            features, boxes, seen = _regions(collator, shown)
             mask = mask_beyond(torch.from_numpy(seen))
-            inputs = [None if part is None else part.to(model.device) for part in (features, boxes, mask)]
-            encoded = model.encode_images(*inputs)  # type: ignore[arg-type]
+            inputs = [None if given is None else given.to(model.device) for given in (features, boxes, mask)]
+            encoded_images = model.encode_images(*inputs)  # type: ignore[arg-type]
             yield 0
-        states = TextStates(by_length[int(lengths[rows[group[0]]])], None)
         for start in range(0, len(group), batch_size):
             part = group[start : start + batch_size]
             pair_text = torch.from_numpy(place[rows[part]]).to(model.device)
-            pair_image = torch.from_numpy(rank[columns[part]] - number * TILE).to(model.device)
-            out = threads.run(partial(model.fuse, states, encoded, pair_text, pair_image, outputs=(asked,)), len(part))
+            pair_image = torch.from_numpy(rank[columns[part]] - tile * TILE).to(model.device)
+            states = encoded_texts[texts_set], encoded_images, pair_text, pair_image
+            out = threads.run(partial(model.fuse, *states, outputs=(asked,)), len(part))
             scores[part] = collator.output.matching(out.logits[asked]).float().cpu().numpy()
             yield len(part)
     return scores
-
-
-def _encoded(model: Network, collator: Collator, texts: Sequence[str]) -> Tensor:
-    """States before fusion of texts of one length."""
-    ids, _ = collator.texts(texts)
-    rows = collator.rows(len(texts)).to(model.device)
-    return model.encode_texts(ids.to(model.device), task_rows=rows).states
 
 
 def _regions(collator: Collator, images: Sequence[str]) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
