@@ -31,7 +31,11 @@ TASKS = {
 
 
 def make(
-    folder: Path, tasks: Mapping[str, tuple[str, str]] = TASKS, answers: Sequence[str] = ANSWERS, seed: int = 0
+    folder: Path,
+    tasks: Mapping[str, tuple[str, str]] = TASKS,
+    answers: Sequence[str] = ANSWERS,
+    seed: int = 0,
+    contrast: int = 0,
 ) -> Path:
     """Write the model folder and return it."""
     extractor = Extractor(ExtractorConfig("microworld"))
@@ -65,6 +69,7 @@ def make(
             t_biattention_id=[0, 1],
             v_biattention_id=[0, 1],
             task_specific_tokens=True,
+            contrast=contrast,
             heads={head: {"kind": kind, "size": len(answers)} for head, kind in tasks.values()},
         )
     )

@@ -35,6 +35,22 @@ def check_names(config: RunConfig) -> None:
     _check_heads(config, known)
     _check_replay(config)
     _check_freezing(config)
+    _check_contrast(config, known)
+
+
+def _check_contrast(config: RunConfig, known: Mapping[str, Task]) -> None:
+    """Something trains the contrast head."""
+    from twelve.outputs import get_output
+
+    if config.contrast is None:
+        return
+    able = [name for name, task in known.items() if get_output(task.kind).contrasts]
+    if not set(able) & set(config.tasks):
+        raise ConfigError(
+            "none of the tasks matches captions with images, which is what trains this head",
+            record="contrast",
+            remedy=f"add one of {', '.join(able)}, or leave it out",
+        )
 
 
 def _check_freezing(config: RunConfig) -> None:

@@ -125,6 +125,22 @@ class FreezeSettings(Strict):
     """Prefixes of what trains all the same, e.g. [text.embedding.words]."""
 
 
+class ContrastSettings(Strict):
+    """A head that gives each text and each image a vector, which retrieval makes its shortlists of."""
+
+    size: int = Field(256, ge=8, le=4096)
+    """Width of the vectors."""
+    weight: float = Field(1.0, gt=0)
+    """Factor of the head's loss beside that of the task."""
+    distill: float = Field(1.0, ge=0)
+    """Weight of learning the joint model's choice among the pairs that it scores, beside the contrastive loss."""
+    hard_negatives: float = Field(0.0, ge=0, le=1)
+    """Share of the tasks' hard negatives that the head chooses, drawn by its similarities; the others are captions of
+    images with similar features."""
+    refresh: int = Field(500, ge=1)
+    """Iterations after which the head chooses again; it does not choose before."""
+
+
 class ScheduleSettings(Strict):
     """Which tasks train in an iteration."""
 
@@ -174,6 +190,9 @@ class EvaluationSettings(Strict):
     """Pairs a forward pass."""
     precision: Precision = "auto"
     """Of the layers, in validations too; ``auto`` is bf16 where it is faster, in models with wide layers."""
+    shortlist: int | None = Field(None, ge=0)
+    """Retrieval: images of a caption, and captions of an image, that the model ranks, chosen by the contrast head; 0:
+    all. By default 128 if there are more than 2,000 pairs and the model has the head, and all with ``--full``."""
     derangements: int = Field(5, ge=0)
     """Fixed shufflings of the images that the shuffled baseline averages."""
     resamples: int = Field(2000, ge=100, le=100_000)
@@ -204,6 +223,8 @@ class RunConfig(Strict):
     model: ModelSettings = ModelSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     freeze: FreezeSettings = FreezeSettings()
+    contrast: ContrastSettings | None = None
+    """Trains the contrast head with every task that matches captions with images; without it there is none."""
     schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -84,6 +84,10 @@ def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[
     reply = client.post("/api/match", json={"images": images, "captions": ["the red one", "a big thing"]})
     matched = predictor.match([right, left, left], ["the red one", "a big thing"])
     assert near(reply.json()["logits"], matched.logits.tolist())
+    assert reply.json()["shortlist"] is None
+    asked = {"images": images, "captions": ["the red one"], "shortlist": 1}
+    refused = client.post("/api/match", json=asked)
+    assert refused.status_code == 422 and "no contrast head" in refused.json()["error"]
     ranked = reply.json()["captions"][0]["images"]
     assert sorted(each["image"] for each in ranked) == [0, 1, 2]
     assert sum(each["share"] for each in ranked) == pytest.approx(1)

@@ -81,6 +81,17 @@ def match(
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of best matches to show.")] = 5,
     regions: Annotated[Path | None, typer.Option(help="A region store with regions of some of the images.")] = None,
+    shortlist: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Images to rank for a caption, chosen by the contrast head; 0: all.",
+            show_default="128 above 2,000 pairs, if the model has the head",
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="A file that keeps the images' vectors, so that the next search is fast.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
@@ -88,6 +99,7 @@ def match(
 ) -> None:
     """Find the images that match captions. Exits with 1 if an image could not be read."""
     from twelve.errors import RegionError, one_line
+    from twelve.io.files import check_file
     from twelve.predictor import asked
 
     files = asked.images_in(images)
@@ -102,9 +114,15 @@ def match(
 
     abilities = loading.abilities_of(folder)
     command.check_captions(abilities, captions, task)
+    if shortlist or index is not None:
+        loading.check_contrast(folder)
+    if index is not None:
+        check_file(index)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
-    found, failed = command.match(predictor, files, captions, regions=regions, task=task)
+    found, failed = command.match(
+        predictor, files, captions, regions=regions, task=task, shortlist=shortlist, index=index
+    )
     for file, why in failed.items():
         print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
     command.warn(found.warnings, set())

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from twelve.outputs.base import Output
+from twelve.outputs.parts.contrast import belonging
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
 from twelve.types.regions import RegionReader, Regions, first_regions
@@ -35,6 +36,7 @@ class Collator:
         output_key: the head that the batch needs.
         pool: what ``output.prepare`` returned for the training set.
         given: append the regions of the candidate boxes to the detected ones; None: if examples have candidates.
+        contrast: say which texts and images belong together, for the contrast head.
     """
 
     task: str
@@ -44,6 +46,7 @@ class Collator:
     store: RegionReader
     pool: Any = None
     given: bool | None = None
+    contrast: bool = False
 
     def __call__(
         self, examples: Sequence[Example], rng: np.random.Generator | None = None, part: slice = slice(None)
@@ -54,7 +57,7 @@ class Collator:
             rng: while training; outputs sample negatives (from all ``examples``) and hidden inputs with it.
         """
         drawn = self.output.pairs(examples, rng, self.pool)[part]
-        everywhere, examples = len(examples), examples[part]
+        everywhere, batch_examples, examples = len(examples), examples, examples[part]
         pairs = [pair for pairs in drawn for pair in pairs]
         distinct = _distinct if self.output.shares else _each
         texts, pair_text = distinct([text for text, _ in pairs])
@@ -81,6 +84,7 @@ class Collator:
             pair_image=pair_image,
             targets=self.output.targets(examples, views, vocabulary),
             everywhere=everywhere,
+            belonging=belonging(texts, images, batch_examples, self.pool) if self.contrast else None,
         )
         return batch if rng is None else self.output.hide(batch, pairs, self.processor, rng, part)
 

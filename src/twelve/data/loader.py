@@ -160,6 +160,10 @@ class TaskBatches:
             self.epoch, self.number = self.epoch + 1, 0
         return batch
 
+    def use(self, collator: Collator) -> None:
+        """Make the next batches with another collator; the stream stays where it is."""
+        self.collator, self._iterator = collator, None
+
     def longest(self) -> Batch:
         """A batch of the longest texts; the stream stays where it is."""
         return self._batch(np.argsort(self.lengths, kind="stable")[-self.batch_size :])

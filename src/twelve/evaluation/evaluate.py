@@ -21,6 +21,7 @@ from twelve.evaluation.calibration import expected_calibration_error
 from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.predict import ShuffledStore, predict, retrieve
 from twelve.evaluation.results import Baseline, TaskResult
+from twelve.evaluation.shortlist import PLACES, recall_of_best, shortlists
 from twelve.evaluation.submission import check_labelled
 from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
 from twelve.metrics.bootstrap import Interval, interval
@@ -109,7 +110,7 @@ class Evaluator:
         protocol = task.task.protocol(split, full=self.full)
         collator = self._collator(task)
         if task.output.ranks_gallery:
-            examples, ours, baselines, most = self._ranked(task, collator, examples, protocol)
+            examples, ours, baselines, most, protocol = self._ranked(task, collator, examples, protocol)
         else:
             check_labelled(examples, task.task, split, self.data.root.path)
             predictions = predictions or self._answers(collator, examples, task.task.title)
@@ -190,8 +191,9 @@ class Evaluator:
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
-    ) -> tuple[list[Example], Measurement, dict[str, Baseline], float | None]:
-        """The captions, the measurement, the baselines and the upper bound of an output that ranks a gallery."""
+    ) -> tuple[list[Example], Measurement, dict[str, Baseline], float | None, Protocol]:
+        """The captions, the measurement, the baselines and the upper bound of an output that ranks a gallery, and the
+        protocol with its shortlist."""
         captions, scores = retrieve(
             self.model,
             collator,
@@ -199,18 +201,33 @@ class Evaluator:
             gallery=protocol.gallery,
             batch_size=self.settings.batch_size,
             label=task.task.title,
+            shortlist=self.settings.shortlist,
+            everything=self.full,
             threads=self.threads,
         )
-        ours = task.task.measure(captions, scores)
+        protocol = replace(protocol, shortlist=scores.shortlist)
+        ours = self._with_shortlist(task.task.measure(captions, scores), collator, captions, scores)
         of = (task.task.name, task.task.kind, protocol.split)
         self.recorded += recorded.ranked(*of, captions, scores, ours.per_example)
         if not self.baselines:
-            return captions, ours, {}, None
+            return captions, ours, {}, None, protocol
         seeds = range(self.settings.derangements)
         shuffled = [task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in seeds]
         chance = np.full(len(captions), 1 / len(scores.image_ids))
         baselines = self._baselines(ours, chance, {"shuffled images": shuffled})
-        return captions, ours, baselines, gallery_upper_bound(task.task, self.data.root, protocol.split, scores)
+        most = gallery_upper_bound(task.task, self.data.root, protocol.split, scores)
+        return captions, ours, baselines, most, protocol
+
+    def _with_shortlist(
+        self, ours: Measurement, collator: Collator, captions: Sequence[Example], scores: RetrievalScores
+    ) -> Measurement:
+        """The measurement; of an exact ranking, also how much of its best the default shortlists would have held."""
+        if scores.shortlist is not None or not self.model.config.contrast or len(scores.image_ids) <= PLACES:
+            return ours
+        texts = [caption.text for caption in captions]
+        chosen = shortlists(self.model, collator, texts, scores.image_ids, PLACES).chosen
+        name = f"exact top 10 in shortlists of {PLACES}"
+        return replace(ours, metrics={**ours.metrics, name: recall_of_best(scores.scores, chosen)})
 
     def _image_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
         """Predictions of the image-free baselines."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from twelve.data.batch import Collator, mask_beyond
 from twelve.data.loader import passes
+from twelve.evaluation.shortlist import places, scored_pairs, shortlists
 from twelve.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
 from twelve.progress import Track
@@ -74,20 +75,35 @@ def retrieve(
     gallery: int | None,
     batch_size: int,
     label: str,
+    shortlist: int | None = 0,
+    everything: bool = False,
     threads: Threads | None = None,
 ) -> tuple[list[Example], RetrievalScores]:
     """The captions of the gallery (the first ``gallery`` images, the first five captions of each) and their scores
     with every image.
+
+    Args:
+        shortlist, everything: see :func:`twelve.evaluation.shortlist.places`.
     """
     captions = [examples[row] for row in gallery_rows([example.images[0] for example in examples], gallery)]
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
     column = {image: index for index, image in enumerate(images)}
     texts = [caption.text for caption in captions]
-    with torch.inference_mode(), Track(label, len(texts) * len(images), "pairs") as track:
-        tiles = pair_tiles(model, collator, texts, images, batch_size=batch_size, threads=threads)
-        scores = finished(tiles, track.advance)
+    able = model.config.contrast > 0
+    count = places(shortlist, able=able, captions=len(texts), images=len(images), everything=everything)
+    options: dict[str, Any] = {"batch_size": batch_size, "threads": threads}
+    if count is None:
+        with Track(label, len(texts) * len(images), "pairs") as track:
+            scores = finished(pair_tiles(model, collator, texts, images, **options), track.advance)
+    else:
+        found = shortlists(model, collator, texts, images, count)
+        rows, columns = np.nonzero(found.chosen)
+        with Track(label, len(rows), "pairs") as track:
+            pairs = scored_pairs(model, collator, texts, images, rows, columns, **options)
+            scores = found.merged(finished(pairs, track.advance))
     return captions, RetrievalScores(
         scores=scores,
+        shortlist=count,
         caption_ids=tuple(caption.id for caption in captions),
         image_ids=tuple(images),
         target=np.array([column[caption.images[0]] for caption in captions]),

@@ -107,6 +107,11 @@ def write_released(model: Twelve) -> dict[str, Tensor]:
             f"the released format has no place for trunk {model.config.trunk!r}",
             remedy='use a model with trunk "two_stream"',
         )
+    if model.contrast is not None:
+        raise CheckpointError(
+            "the released format has no place for the contrast head",
+            remedy="use the run that the head was added to, or continue from this one without contrast",
+        )
     kinds = kinds_of(model.config)
     for key, kind in kinds.items():
         if not is_kind(key, kind):

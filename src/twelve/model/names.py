@@ -88,6 +88,8 @@ def released_name(name: str, kinds: Mapping[str, str] | None = None) -> str:
     found = _translate(name, _rules(False))
     if found is not None:
         return found
+    if name.startswith("contrast."):  # it has none, and learns as heads do
+        return f"vil_{name}"
     if head is not None:
         return f"vil_{head[1]}{head[2]}"
     raise CheckpointError(f"the model has no parameter {name!r}", remedy="use a name from model.named_parameters()")

@@ -17,16 +17,19 @@ from torch.overrides import TorchFunctionMode
 from twelve.errors import CheckpointError, ConfigError, found_in
 from twelve.io import json_file
 from twelve.io.hub import inside
+from twelve.model.contrast import Contrast
 from twelve.model.heads import FINAL, PRETRAINING, Head, needs
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
-from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults
+from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults, no_contrast
 from twelve.model.streams import Need, Trace, identity_as_none
 from twelve.model.tensors import INDEX, WEIGHTS, Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
 from twelve.model.weights import check_finite
 from twelve.outputs import get_output
+from twelve.outputs.parts.contrast import Vectors
 from twelve.outputs.parts.heads import PositionScorer
+from twelve.types.batch import CONTRAST
 
 CONFIG = "config.json"
 """Configuration file in a saved model's folder."""
@@ -43,7 +46,8 @@ class Network(nn.Module):
     ``outputs`` selects what a call computes: keys of ``config.heads``, "word_logit", "pretraining.words",
     "pretraining.regions", "pretraining.alignment", "pretraining" for these three at masked positions only, "words"
     or "regions" for final states; None selects every head everywhere. Layers and positions that no selected output
-    reads are skipped.
+    reads are skipped. "contrast", which None does not select, is a :class:`twelve.outputs.parts.contrast.Vectors` of
+    the texts and images themselves, whatever the pairs are.
 
     Needs only torch; :class:`twelve.Twelve` adds transformers' methods, whose import takes seconds.
     """
@@ -80,6 +84,7 @@ class Network(nn.Module):
             self.heads[key] = output.head(fused_size=trunk.fused_size, visual_size=trunk.visual_size, size=head["size"])
         self.pretraining = PretrainingHeads(config, trunk.visual_size) if config.pretraining else None
         self.word_logit = PositionScorer(config.hidden_size) if config.word_logit else None
+        self.contrast = Contrast(config, trunk) if config.contrast else None
         self._heads |= PRETRAINING if config.pretraining else {}
         self._heads |= {"word_logit": Head("word_logit", ("words",))} if config.word_logit else {}
         self._heads |= FINAL
@@ -220,8 +225,36 @@ class Network(nn.Module):
         keep: dict[str, Any] = {"return_attention": return_attention, "return_states": return_states}
         texts = self.encode_texts(input_ids, text_mask, segment_ids, task_rows, **keep)
         images = self.encode_images(features, boxes, region_mask, **keep)
+        vectors = self.vectors(texts, images) if CONTRAST in (outputs or ()) else None
+        outputs = None if outputs is None else [name for name in outputs if name != CONTRAST]
         asked: dict[str, Any] = {"outputs": outputs, "hidden_words": hidden_words, "hidden_regions": hidden_regions}
-        return self.fuse(texts, images, pair_text, pair_image, **asked, **keep)
+        alone = vectors is not None and not outputs
+        result = TwelveOutput() if alone else self.fuse(texts, images, pair_text, pair_image, **asked, **keep)
+        if vectors is not None:
+            result.logits[CONTRAST] = vectors
+        return result
+
+    # --- the contrast head -------------------------------------------------------------------------------------
+    def vectors(self, texts: TextStates, images: ImageStates) -> Vectors:
+        """The vectors of encoded texts and images; raises ConfigError without a contrast head."""
+        found: Vectors = self._contrast(texts, images)
+        return found
+
+    def text_vectors(self, texts: TextStates) -> Tensor:
+        """(T, D) unit vectors of encoded texts; raises ConfigError without a contrast head."""
+        found: Tensor = self._contrast.text(texts.states, texts.mask)
+        return found
+
+    def image_vectors(self, images: ImageStates) -> Tensor:
+        """(I, D) unit vectors of encoded images; raises ConfigError without a contrast head."""
+        found: Tensor = self._contrast.image(images.states, images.mask)
+        return found
+
+    @property
+    def _contrast(self) -> Contrast:
+        if self.contrast is None:
+            raise no_contrast()
+        return self.contrast
 
     # --- heads -------------------------------------------------------------------------------------------------
     def reads(self, name: str) -> tuple[str, ...]:

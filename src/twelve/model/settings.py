@@ -18,6 +18,7 @@ Step = tuple[Literal["text", "image", "connection"], int]
 """(kind, index) of a layer of one stream or of a connection between both."""
 
 ACTIVATIONS = ("gelu", "relu", "swish")
+_NO_HEADS = ("words", "regions", "word_logit", "contrast")
 _HEAD_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 _HEAD = 'write heads as {"answer": {"kind": "answer", "size": 3129}}'
@@ -45,6 +46,8 @@ _SIZES: Mapping[str, int] = {
 }
 """Upper bounds of sizes in a file, over ten times those of the largest models of this kind."""
 MOST_HEADS = 1024
+WIDEST_CONTRAST = 4096
+"""Upper bound of the width of the contrast head's vectors."""
 MOST_PARAMETERS = 4_000_000_000
 """15 times the paper's model."""
 _RATES = (
@@ -84,6 +87,7 @@ class Settings:
         heads: key -> {"kind": kind of output, "size": number of classes}.
         pretraining: whether there are heads for masked words, masked regions and alignment.
         word_logit: whether there is a head that scores each word.
+        contrast: width of the vectors of the contrast head (model/contrast.py); 0 for none.
     """
 
     trunk: str = "two_stream"
@@ -120,6 +124,7 @@ class Settings:
     heads: dict[str, dict[str, Any]] = field(default_factory=dict)
     pretraining: bool = False
     word_logit: bool = False
+    contrast: int = 0
 
     if TYPE_CHECKING:  # not a setting, but a property of transformers' class
         name_or_path: str = ""
@@ -192,6 +197,12 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def no_contrast(file: Path | None = None) -> ConfigError:
+    """The error to raise where a model has no contrast head."""
+    remedy = "add one: twelve train configs/contrast.yaml --set init=RUN"
+    return ConfigError("the model has no contrast head", file=file, remedy=remedy)
+
+
 def unknown_setting(key: str, value: object) -> ConfigError:
     """The error to raise for an unknown setting."""
     return ConfigError(
@@ -217,6 +228,8 @@ def _check_types(values: Mapping[str, Any]) -> None:
             refuse(key, "an integer of at least 1")
         if values[key] > most:
             refuse(key, f"an integer of at most {most}")
+    if type(values["contrast"]) is not int or not 0 <= values["contrast"] <= WIDEST_CONTRAST:
+        refuse("contrast", f"an integer from 0 to {WIDEST_CONTRAST}")
     for key in _RATES:
         if type(values[key]) not in (int, float) or not 0 <= values[key] < 1:
             refuse(key, "a number from 0 up to, but not including, 1")
@@ -269,6 +282,9 @@ def _parameters(values: Mapping[str, Any]) -> int:
     both += block("v_hidden_size", "hidden_size", "bi_hidden_size", "v_intermediate_size")
     count += len(values["t_biattention_id"]) * both
     heads: int = sum(fused + head["size"] for head in values["heads"].values())
+    if values["contrast"]:  # two layers for each side
+        count += 2 * one + 2 * block("hidden_size", "hidden_size", "hidden_size", "intermediate_size")
+        count += values["contrast"] * (text + image)
     return int(count + fused * (text + image) + 2 * fused * heads)
 
 
@@ -279,7 +295,7 @@ def _check_heads(heads: Any) -> None:
     if len(heads) > MOST_HEADS:
         raise ConfigError(f"expected at most {MOST_HEADS} heads, found {len(heads)}", remedy="leave some out")
     for key, head in heads.items():
-        if not isinstance(key, str) or not _HEAD_KEY.fullmatch(key) or key in ("words", "regions", "word_logit"):
+        if not isinstance(key, str) or not _HEAD_KEY.fullmatch(key) or key in _NO_HEADS:
             raise ConfigError(f"{key!r} cannot name a head", remedy="use letters, digits, _ and - only")
         if not isinstance(head, dict) or set(head) != {"kind", "size"}:
             raise ConfigError(f"head {key!r} must have a kind and a size, found {head!r}", remedy=_HEAD)

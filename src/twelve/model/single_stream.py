@@ -91,6 +91,14 @@ class SingleStream(nn.Module):
 
     # --- description of a configuration ------------------------------------------------------------------------
     @classmethod
+    def layer(cls, stream: str, config: Settings) -> nn.Module:
+        return text_layer(config)
+
+    @classmethod
+    def layers_before_fusion(cls, config: Settings) -> Mapping[str, int]:
+        return {"text": 0, "image": 0}
+
+    @classmethod
     def depth(cls, name: str, config: Settings) -> int:
         """1 for the last layer; both embeddings lie below all layers."""
         if layer := _LAYER.match(name):

@@ -64,16 +64,7 @@ class ImageLayer(Block):
     """A visual layer, whose queries and keys the text can gate (``dynamic_attention``)."""
 
     def __init__(self, config: Settings) -> None:
-        super().__init__(
-            query_size=config.v_hidden_size,
-            key_size=config.v_hidden_size,
-            size=config.v_hidden_size,
-            heads=config.v_num_attention_heads,
-            intermediate=config.v_intermediate_size,
-            activation=config.v_hidden_act,
-            attention_dropout=config.v_attention_probs_dropout_prob,
-            dropout=config.v_hidden_dropout_prob,
-        )
+        super().__init__(**_image_sizes(config))
         dynamic, sizes = config.dynamic_attention, (config.hidden_size, config.v_hidden_size)
         self.query_gate = nn.Linear(*sizes) if dynamic else None
         self.key_gate = nn.Linear(*sizes) if dynamic else None
@@ -120,6 +111,24 @@ class Connection(nn.Module):
             dropout=config.v_hidden_dropout_prob,
             **shared,
         )
+
+
+def _image_sizes(config: Settings) -> dict[str, Any]:
+    return {
+        "query_size": config.v_hidden_size,
+        "key_size": config.v_hidden_size,
+        "size": config.v_hidden_size,
+        "heads": config.v_num_attention_heads,
+        "intermediate": config.v_intermediate_size,
+        "activation": config.v_hidden_act,
+        "attention_dropout": config.v_attention_probs_dropout_prob,
+        "dropout": config.v_hidden_dropout_prob,
+    }
+
+
+def image_layer(config: Settings) -> Block:
+    """A visual layer without gates."""
+    return Block(**_image_sizes(config))
 
 
 def text_layer(config: Settings) -> Block:

@@ -68,6 +68,15 @@ class Trunk(Protocol):
         """Fold mean and standard deviation (F,) of the region features into the region embedding."""
 
     @classmethod
+    def layer(cls, stream: str, config: Settings) -> nn.Module:
+        """A new layer, which is no part of the trunk, for the states that :meth:`encode_texts` ("text") or
+        :meth:`encode_images` ("image") returns."""
+
+    @classmethod
+    def layers_before_fusion(cls, config: Settings) -> Mapping[str, int]:
+        """Number of layers that :meth:`encode_texts` and :meth:`encode_images` run, by "text" and "image"."""
+
+    @classmethod
     def depth(cls, name: str, config: Settings) -> int:
         """Number of layers between a parameter and the heads; 0 if it is not the trunk's."""
 

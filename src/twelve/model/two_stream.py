@@ -14,11 +14,30 @@ from torch import Tensor, nn
 
 from twelve.model.embeddings import Poolers
 from twelve.model.sequences import Sequences
-from twelve.model.settings import Settings
-from twelve.model.streams import Connection, ImageStream, Layers, Need, Planned, TextStream, Trace, plan
+from twelve.model.settings import Settings, Step
+from twelve.model.streams import (
+    Connection,
+    ImageStream,
+    Layers,
+    Need,
+    Planned,
+    TextStream,
+    Trace,
+    image_layer,
+    plan,
+    text_layer,
+)
 
 _LAYER = re.compile(r"(text|image)\.layers\.(\d+)\.")
 _CONNECTION = re.compile(r"connections\.(\d+)\.(text|image)\.")
+
+
+def before_fusion(config: Settings) -> list[Step]:
+    """Steps that depend on one text or one image alone: those before the first connection, without visual layers if
+    attention is dynamic. Without connections, none: in the original's order, gates then see bare embeddings."""
+    steps = config.steps
+    first = next((place for place, (kind, _) in enumerate(steps) if kind == "connection"), 0)
+    return [step for step in steps[:first] if step[0] == "text" or not config.dynamic_attention]
 
 
 class TwoStream(nn.Module):
@@ -78,12 +97,8 @@ class TwoStream(nn.Module):
         return Layers(self.text.layers, self.image.layers, self.connections)
 
     @property
-    def _before_fusion(self) -> list[tuple[str, int]]:
-        """Steps that depend on one text or one image alone: those before the first connection, without visual layers if
-        attention is dynamic. Without connections, none: in the original's order, gates then see bare embeddings."""
-        steps = self.config.steps
-        first = next((place for place, (kind, _) in enumerate(steps) if kind == "connection"), 0)
-        return [step for step in steps[:first] if step[0] == "text" or not self.config.dynamic_attention]
+    def _before_fusion(self) -> list[Step]:
+        return before_fusion(self.config)
 
     @property
     def _after_encoding(self) -> list[Any]:
@@ -91,6 +106,15 @@ class TwoStream(nn.Module):
         return [step for step in self.config.steps if step not in done]
 
     # --- description of a configuration ------------------------------------------------------------------------
+    @classmethod
+    def layer(cls, stream: str, config: Settings) -> nn.Module:
+        return text_layer(config) if stream == "text" else image_layer(config)
+
+    @classmethod
+    def layers_before_fusion(cls, config: Settings) -> Mapping[str, int]:
+        kinds = [kind for kind, _ in before_fusion(config)]
+        return {stream: kinds.count(stream) for stream in ("text", "image")}
+
     @classmethod
     def depth(cls, name: str, config: Settings) -> int:
         """1 for the last layer of either stream; an embedding lies below all layers of its stream. Each direction of a

@@ -35,12 +35,15 @@ class RetrievalScores:
         caption_ids: C example ids, in the rows' order.
         image_ids: I ids of the gallery, in the columns' order.
         target: (C,) int64 column of each caption's own image.
+        shortlist: places of each shortlist whose scores are exact, the others following in the order of the contrast
+            head; None if all are exact.
     """
 
     scores: NDArray[np.float32]
     caption_ids: tuple[str, ...]
     image_ids: tuple[str, ...]
     target: NDArray[np.int64]
+    shortlist: int | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.caption_ids), len(self.image_ids))
@@ -81,6 +84,7 @@ class Alignment(Ranking):
 
     kind = "alignment"
     skill = "retrieval"
+    contrasts = True
     asks = "Find the image that a caption describes, among all images of a gallery."
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:

@@ -68,6 +68,8 @@ class Output(abc.ABC):
     needs_vocabulary: ClassVar[bool] = False
     ranks_gallery: ClassVar[bool] = False
     """Measured by ranking every image of a gallery for every text, not example by example."""
+    contrasts: ClassVar[bool] = False
+    """Its first pair of each example belongs together, so that it can train the contrast head too."""
     own_head: ClassVar[bool] = True
     """Uses a head of the model's ``heads``; else parts of the model that :meth:`architecture` asks for."""
     shares: ClassVar[bool] = True

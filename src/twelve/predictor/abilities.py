@@ -17,6 +17,12 @@ from twelve.types.examples import Box
 
 def check_head(name: str, heads: Mapping[str, object], run: str | Path) -> None:
     """Raise ConfigError if a model has no head of this name; names its folder ``run``."""
+    if name == "contrast":
+        raise ConfigError(
+            "the contrast head is not exported: its vectors are those of a text or an image, not of a pair",
+            file=run,
+            remedy=f"export one of {', '.join(heads) or 'none'}, or make shortlists with twelve match",
+        )
     if name not in heads:
         raise ConfigError(
             f"the model has no output {name!r}{nearest(name, heads)}",

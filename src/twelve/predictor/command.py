@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MANY = 256
 """Number of questions, or of caption-image pairs, above which measuring threads saves more time than it takes."""
 
+INDEXED = 64
+"""Images whose vectors are computed together for an index."""
 _LINE = 1 << 24
 """Maximum bytes of a first line that is read to recognise a file of results."""
 
@@ -244,36 +246,80 @@ def match(
     *,
     regions: Path | None = None,
     task: str | None = None,
+    shortlist: int | None = None,
+    index: Path | None = None,
 ) -> tuple[Matched, dict[str, str]]:
     """Match captions with images, named by their paths; also return {file: error} of images that cannot be read.
 
     Args:
         regions: a region store that has some of the images, by file name. Regions of the others are extracted.
+        shortlist: see :meth:`Predictor.match`.
+        index: file of the images' vectors (:mod:`twelve.predictor.index`), which is updated. Only images on the
+            shortlist of a caption are then extracted again, and part of the result.
 
     Raises:
         ConfigError: the model has no task for matching, or a caption is empty.
         RegionError: ``regions`` is empty or was made by another extractor; no image can be read.
+        DataError: ``index`` is damaged, or another file.
     """
     from twelve.regions.store.region_store import RegionStore
 
     check_captions(predictor, captions, task)
     store = None if regions is None else RegionStore(regions, recipes=predictor.processor.region_recipes)
     stored = {} if store is None else _stored(predictor, store)
-    scenes: list[Scene] = []
     failed: dict[str, str] = {}
-    with Track("extracting", len(images), "images") as track:
-        for image in images:
-            known = stored.get(image_key(image.name))
-            try:
-                seen = image if store is None or known is None else store.get(known)
-                scenes.append(predictor.scene(seen, name=str(image)))
-            except RegionError as error:
-                failed[str(image)] = error.problem
-            track.advance()
+
+    def opened(some: Sequence[Path], what: str) -> Iterator[tuple[Path, Scene]]:
+        with Track(what, len(some), "images") as track:
+            for image in some:
+                known = stored.get(image_key(image.name))
+                try:
+                    seen = image if store is None or known is None else store.get(known)
+                    yield image, predictor.scene(seen, name=str(image))
+                except RegionError as error:
+                    failed[str(image)] = error.problem
+                track.advance()
+
+    if index is not None:
+        images = _shortlisted(predictor, index, images, captions, task, shortlist, opened)
+    scenes = [scene for _, scene in opened(images, "extracting")]
     if not scenes:
         raise RegionError("none of the images can be read", remedy="pass images, or a folder of images")
     with measured(predictor, len(scenes) * len(captions)):
-        return predictor.match(scenes, captions, task=task), failed
+        return predictor.match(scenes, captions, task=task, shortlist=shortlist), failed
+
+
+def _shortlisted(
+    predictor: Predictor,
+    file: Path,
+    images: Sequence[Path],
+    captions: Sequence[str],
+    task: str | None,
+    shortlist: int | None,
+    opened: Callable[[Sequence[Path], str], Iterator[tuple[Path, Scene]]],
+) -> list[Path]:
+    """The images on the shortlist of any caption, by their vectors in an index, which is updated first."""
+    from twelve.evaluation.shortlist import PLACES
+    from twelve.predictor.index import ImageIndex, best_images
+
+    index = ImageIndex(file, predictor.vectors_mark())
+    if index.dropped:
+        tell(f"{file}: {index.dropped:,} vectors of another model are replaced")
+    new = [image for image in images if index.get(image) is None]
+    try:
+        seen = opened(new, "indexing")
+        while part := list(islice(seen, INDEXED)):
+            vectors = predictor.image_vectors([scene for _, scene in part])
+            index.add({image: vector for (image, _), vector in zip(part, vectors, strict=True)})
+    finally:  # what was computed is kept when a search is interrupted
+        index.save()
+    known = {image: vector for image in images if (vector := index.get(image)) is not None}
+    tell(f"{file}: {len(index):,} images, {len(new):,} of them new or changed")
+    count = PLACES if shortlist is None else shortlist or len(known)
+    if not known:
+        return []
+    chosen = best_images(predictor.caption_vectors(captions, task=task), list(known.values()), count)
+    return [list(known)[row] for row in chosen]
 
 
 def check_extractor(weights: str | None, device: str) -> None:

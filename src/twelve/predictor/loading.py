@@ -12,6 +12,7 @@ from twelve.io.files import is_there
 from twelve.io.hub import inside
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
+from twelve.model.settings import no_contrast
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.asked import find
 from twelve.run_folder import RunFolder
@@ -39,6 +40,13 @@ def abilities_of(folder: Path) -> Abilities:
             remedy=remedy,
         )
     return Abilities(TwelveProcessor.from_pretrained(folder), heads, _own_tasks(folder))
+
+
+def check_contrast(folder: Path) -> None:
+    """Raise ConfigError if the model in a folder of :func:`find` has no contrast head; its network is not read."""
+    tree = read_object(inside(folder, "config.json"), remedy="use the file that was saved with the model")
+    if not tree.get("contrast"):
+        raise no_contrast(folder)
 
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:

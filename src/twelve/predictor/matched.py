@@ -29,10 +29,12 @@ class Matched:
     Attributes:
         captions: C texts.
         images: names of I images.
-        logits: (C, I) float32, higher for better matches; comparable within a row and within a column.
+        logits: (C, I) float32, higher for better matches; comparable within a row and within a column. NaN where an
+            image is not on a caption's shortlist.
         temperature: divisor of the logits before the softmax that gives shares.
         task: name of the task that matched them.
         warnings: why shares may be meaningless, with the names of the images concerned.
+        shortlist: number of images that were ranked for each caption; None if all were.
     """
 
     captions: tuple[str, ...]
@@ -41,10 +43,11 @@ class Matched:
     task: str
     temperature: float = 1.0
     warnings: tuple[str, ...] = ()
+    shortlist: int | None = None
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
 
     def ranked_images(self, caption: int | str = 0) -> list[tuple[str, float]]:
-        """All images with their shares (which sum to 1) for a caption, best first.
+        """All ranked images with their shares (which sum to 1) for a caption, best first.
 
         Args:
             caption: its index, or its text.
@@ -56,7 +59,7 @@ class Matched:
         return _shares(self.images, self.logits[row] / self.temperature)
 
     def ranked_captions(self, image: int | str | HasId = 0) -> list[tuple[str, float]]:
-        """All captions with their shares (which sum to 1) for an image, best first.
+        """All captions that the image was ranked for, with their shares (which sum to 1), best first.
 
         Args:
             image: its index, its name, or the scene.
@@ -69,6 +72,11 @@ class Matched:
             column = _place(image, self.images, "image")
         return _shares(self.captions, self.logits[:, column] / self.temperature)
 
+    @property
+    def plain_logits(self) -> list[list[float | None]]:
+        """The logits; None where an image was not ranked."""
+        return [[None if np.isnan(logit) else logit for logit in row] for row in self.logits.tolist()]
+
     def to_dict(self) -> dict[str, Any]:
         """Captions with their ranked images, and the logits."""
         return {
@@ -77,7 +85,8 @@ class Matched:
                 {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)]}
                 for row, caption in enumerate(self.captions)
             ],
-            "logits": self.logits.tolist(),
+            "shortlist": self.shortlist,
+            "logits": self.plain_logits,
             "warnings": list(self.warnings),
         }
 
@@ -107,6 +116,8 @@ def _place(which: object, names: Sequence[str], what: str) -> int:
 
 
 def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:
-    weights = np.exp(logits.astype(np.float64) - float(logits.max()))
+    ranked = np.flatnonzero(~np.isnan(logits))
+    weights = np.exp(logits[ranked].astype(np.float64) - float(logits[ranked].max(initial=-np.inf)))
     shares = weights / weights.sum()
-    return [(names[row], float(shares[row])) for row in np.argsort(-shares, kind="stable")]
+    order = np.argsort(-shares, kind="stable")
+    return [(names[ranked[place]], float(shares[place])) for place in order]

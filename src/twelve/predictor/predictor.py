@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -18,10 +19,12 @@ from twelve.data.batch import Collator
 from twelve.device import usable
 from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
 from twelve.evaluation.predict import finished, pair_tiles
+from twelve.evaluation.shortlist import places, scored_pairs, shortlists
 from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
 from twelve.model.precision import for_predicting
 from twelve.model.processor import CONFIG_FILE, TwelveProcessor
+from twelve.model.vectors import image_vectors, text_vectors
 from twelve.outputs import get_output
 from twelve.outputs.pair import Verified
 from twelve.outputs.parts.result import Context, Result
@@ -276,14 +279,19 @@ class Predictor(Abilities):
         captions: Sequence[str] | str,
         *,
         task: str | None = None,
+        shortlist: int | None = None,
     ) -> Matched:
-        """How well every caption matches every image.
+        """How well every caption matches every image, or those on its shortlist.
+
+        Args:
+            shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all, None for
+                128 if there are more than 2,000 pairs and the model has the head.
 
         Raises:
-            ConfigError: there is no image or no caption, or a caption is empty.
+            ConfigError: there is no image or no caption, a caption is empty, or the model has no contrast head.
             RegionError: an image cannot be read.
         """
-        return finished(self.matching(images, captions, task=task))
+        return finished(self.matching(images, captions, task=task, shortlist=shortlist))
 
     def matching(
         self,
@@ -292,6 +300,7 @@ class Predictor(Abilities):
         *,
         task: str | None = None,
         pairs: int = 2 * BATCH,
+        shortlist: int | None = None,
     ) -> Generator[int, None, Matched]:
         """:meth:`match` as a generator that returns its result; it yields the number of scored pairs after every
         forward pass, so that other questions can be answered in between.
@@ -310,10 +319,19 @@ class Predictor(Abilities):
         for text in texts:
             self.check_words(text)
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in several]
-        collator = self._collator(name, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
+        collator = self._scenes_collator(name, scenes)
         ids = [scene.id for scene in scenes]
-        logits = yield from pair_tiles(self.model, collator, texts, ids, batch_size=pairs, threads=self.threads)
-        check_finite(logits, self.processor.task_outputs[name])
+        options: dict[str, Any] = {"batch_size": pairs, "threads": self.threads}
+        count = places(shortlist, able=self.model.config.contrast > 0, captions=len(texts), images=len(ids))
+        if count is None:
+            logits = found = yield from pair_tiles(self.model, collator, texts, ids, **options)
+        else:
+            chosen = shortlists(self.model, collator, texts, ids, count, both=False).chosen
+            yield 0
+            found = yield from scored_pairs(self.model, collator, texts, ids, *np.nonzero(chosen), **options)
+            logits = np.full(chosen.shape, np.nan, np.float32)
+            logits[chosen] = found
+        check_finite(found, self.processor.task_outputs[name])
         names = tuple(scene.name for scene in scenes)
         return Matched(
             captions=tuple(texts),
@@ -322,10 +340,38 @@ class Predictor(Abilities):
             task=name,
             temperature=self._temperature(name),
             warnings=warnings.of_match(self.processor, name, scenes, texts),
+            shortlist=count,
             scenes=tuple(scene.id for scene in scenes),
         )
 
+    # --- vectors ----------------------------------------------------------------------------------------------
+    def image_vectors(self, scenes: Sequence[Scene]) -> NDArray[np.float32]:
+        """(I, D) unit vectors of images: products with :meth:`caption_vectors` make shortlists.
+
+        Raises:
+            ConfigError: the model has no contrast head.
+        """
+        collator = self._scenes_collator(self.task_for("match"), scenes)
+        return image_vectors(self.model, collator, [scene.id for scene in scenes]).numpy()
+
+    def caption_vectors(self, captions: Sequence[str], *, task: str | None = None) -> NDArray[np.float32]:
+        """(C, D) unit vectors of captions; as :meth:`image_vectors`."""
+        collator = self._scenes_collator(self.task_for("match", task), ())
+        return text_vectors(self.model, collator, list(captions)).numpy()
+
+    def vectors_mark(self) -> str:
+        """Fingerprint of everything that the vectors of images depend on: weights, extractor, number of regions."""
+        digest = hashlib.sha256(f"{self.extractor.mark} {self.processor.max_regions}".encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            if name.startswith(("image.", "contrast.image.")):
+                raw = weight.detach().cpu().contiguous().view(torch.uint8).numpy()
+                digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode() + raw.tobytes())
+        return digest.hexdigest()[:32]
+
     # --- the forward pass -------------------------------------------------------------------------------------
+    def _scenes_collator(self, task: str, scenes: Sequence[Scene]) -> Collator:
+        return self._collator(task, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
+
     def _collator(self, task: str, store: RegionReader, *, given: bool) -> Collator:
         key = self.processor.task_outputs[task]
         output = get_output(self.model.config.heads[key]["kind"])

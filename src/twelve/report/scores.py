@@ -127,6 +127,8 @@ def _protocol(result: TaskResult) -> list[tuple[str, str]]:
         ("equal scores", protocol.ties),
     ]
     rows += [("gallery", f"{protocol.gallery:,} images")] if protocol.gallery else []
+    shortlist = f"{protocol.shortlist} images by the contrast head, which alone ranks the rest"
+    rows += [("shortlist", shortlist)] if protocol.shortlist else []
     rows += [("note", protocol.note)] if protocol.note else []
     return rows
 

@@ -202,6 +202,8 @@ def protocol_line(result: TaskResult) -> str:
     ]
     if protocol.gallery:
         parts.append(f"gallery of {protocol.gallery}")
+    if protocol.shortlist:
+        parts.append(f"shortlists of {protocol.shortlist} by the contrast head, which alone ranks the rest")
     if protocol.note:
         parts.append(protocol.note)
     others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]

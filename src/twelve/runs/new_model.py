@@ -18,7 +18,7 @@ from twelve.model.wordpieces import tokenizer_from
 from twelve.regions.recipe import recipe_of
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig
-from twelve.training.continued import architecture, reserved_rows, start_heads
+from twelve.training.continued import architecture, contrast_size, reserved_rows, start_heads
 
 STATISTICS_IMAGES = 1000
 """Training images whose features determine how the region embedding is scaled."""
@@ -61,8 +61,11 @@ def new_model(config: RunConfig) -> Start:
     fields: dict[str, Any] = {"task_specific_tokens": True, **asked}
     fields |= {"vocab_size": processor.vocab_size} if encoder is None else text_config_from(encoder)
     fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
-    if "heads" in config.model.architecture:
-        raise ConfigError("heads follow from the tasks", record="model.architecture.heads", remedy="leave it out")
+    fields["contrast"] = contrast_size(config)
+    for key, source in (("heads", "tasks"), ("contrast", "contrast section")):
+        if key in config.model.architecture:
+            problem = f"{key} follows from the {source}"
+            raise ConfigError(problem, record=f"model.architecture.{key}", remedy="leave it out")
     fields |= config.model.architecture
     _check_fit(fields, data, processor, asked)
     torch.manual_seed(config.seed)

@@ -183,6 +183,9 @@ def calibrate(trainer: Trainer) -> None:
 
     saved = model_folder(trainer.run.path)
     model = Twelve.from_pretrained(saved).to(trainer.device)
+    if trainer.contrast.alone:  # nothing that the temperatures and the images depend on has changed
+        write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
+        return
     collators = {name: stream.collator for name, stream in trainer.streams.items()}
     validations = {name: task.validation for name, task in trainer.data.tasks.items()}
     trainer.processor.temperatures = fit_temperatures(model, collators, validations, seed=trainer.config.seed)

@@ -69,9 +69,15 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
             processor.max_text[name] = _readable(data.tasks[name], model)
     processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
     changed = {"heads": heads, "pretraining": False, "task_specific_tokens": True} | asked
+    changed["contrast"] = _contrast(model, config, folder)
     if any(getattr(model.config, name) != value for name, value in changed.items()):
         model = grown(model, changed, data, tasks, processor, config.seed)
     return model, processor, data, known
+
+
+def contrast_size(config: RunConfig) -> int:
+    """Width of the vectors of a run's contrast head; 0 for none. A head that is not trained on would no longer fit."""
+    return config.contrast.size if config.contrast else 0
 
 
 def reserved_rows() -> list[int]:
@@ -106,6 +112,18 @@ def _asked(model: Twelve, data: Prepared, folder: Path) -> dict[str, Any]:
             remedy="pretrain on regions of the extractor that it was pretrained with",
         )
     return asked
+
+
+def _contrast(model: Twelve, config: RunConfig, folder: Path) -> int:
+    """:func:`contrast_size`, which must be that of the model's head, if it has one; raises CheckpointError."""
+    size, there = contrast_size(config), model.config.contrast
+    if size and there and size != there:
+        raise CheckpointError(
+            f"its contrast head gives vectors of {there} numbers, not {size}",
+            file=folder,
+            remedy=f"--set contrast.size={there}",
+        )
+    return size
 
 
 def _forget_pretraining(processor: TwelveProcessor) -> None:

@@ -14,8 +14,9 @@ from twelve.model.trunk import trunk_class
 from twelve.model.vilbert import Twelve
 from twelve.settings import FreezeSettings
 from twelve.training.prefixes import check_prefixes, under, under_any
+from twelve.types.batch import CONTRAST
 
-HEADS = ("heads", "pretraining", "word_logit")
+HEADS = ("heads", "pretraining", "word_logit", CONTRAST)
 """Prefixes of the parameters of heads."""
 
 

@@ -132,7 +132,7 @@ def activations(model: Twelve, batch: Batch) -> tuple[int, int]:
             parameter.requires_grad_(model.get_parameter(name).requires_grad)
         inputs = batch.inputs("meta")
         try:
-            return _kept(shapes, lambda: shapes(**inputs, outputs=(batch.output,)))
+            return _kept(shapes, lambda: shapes(**inputs, outputs=batch.outputs))
         except (RuntimeError, NotImplementedError):
             # The number of positions that a head reads depends on values, and there are only shapes.
             asked = {name: value for name, value in inputs.items() if not name.startswith("hidden_")}

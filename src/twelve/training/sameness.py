@@ -93,6 +93,8 @@ def record_of(
     paths = {"model": {"init", "text_encoder", "tokenizer"}, "vocabulary": {"label_maps"}}
     free: dict[str, Any] = dict.fromkeys(FREE, True)
     settings = config.model_dump(mode="json", exclude=free | paths)
+    if config.contrast is None:  # as in runs begun before it could be asked for
+        del settings["contrast"]
     training = config.training
     names = {name: processor.token_rows[name] for name in sorted(data.tasks)}
     lengths = {name: processor.max_text[name] for name in sorted(data.tasks)}

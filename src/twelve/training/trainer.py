@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from twelve.data.batch import Collator
 from twelve.data.loader import TaskBatches, watched
 from twelve.data.prepare import Prepared, TaskData, text_lengths
-from twelve.errors import CheckpointError, TwelveError
+from twelve.errors import CheckpointError, ConfigError, TwelveError
 from twelve.io import files
 from twelve.model.attention import Block
 from twelve.model.precision import for_predicting
@@ -29,6 +29,7 @@ from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
+from twelve.training.contrast import ContrastTraining, HardNegatives, recall_at_1
 from twelve.training.devices import Devices, Generators, parted, parted_optimizer, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import HEADS, freeze, rates_by_depth
@@ -92,8 +93,16 @@ class Trainer:
                 part.gradient_checkpointing = config.training.gradient_checkpointing
         model.packs_training = config.training.packed
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
+        self.contrast = ContrastTraining(config.contrast, model, data.tasks)
+        if devices.sharded and (self.contrast.alone or (config.contrast and config.contrast.hard_negatives)):
+            raise ConfigError(
+                "a sharded model computes no vectors outside a step, which the contrast head needs here",
+                record="training.sharding",
+                remedy="--set training.sharding=false",
+            )
         self.wrapped = devices.place(model)
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
+        self.negatives = HardNegatives(config.contrast, model, self.streams)
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
@@ -143,6 +152,7 @@ class Trainer:
             processor=self.processor,
             store=self.data.store,
             pool=task.output.prepare(task.train, self.data.store.get),
+            contrast=self.config.contrast is not None and task.output.contrasts,
         )
         return TaskBatches(
             task.train,
@@ -180,6 +190,7 @@ class Trainer:
         with Track("training", self.total, "iterations", done=state.iteration, shown=self.devices.main) as track:
             pace = Pace(self.total - state.iteration, {name: self._eval_examples(name) for name in self.streams})
             while state.iteration < self.total:
+                self.negatives.refresh(state.iteration)
                 took = self._iterate(pace)
                 state.seconds = time.monotonic() - started
                 self._log_losses()
@@ -266,9 +277,15 @@ class Trainer:
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
+        output = self.data.tasks[name].output
+        asked = self.contrast.outputs(batch)
         with self.devices.accelerator.autocast():
-            logits = network(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
-        return self.data.tasks[name].output.loss(logits, batch.targets_on(self.device))
+            logits = network(**batch.inputs(self.device), outputs=asked).logits
+        contrast = self.contrast.loss(logits, batch, output)
+        if contrast is not None and self.contrast.alone:
+            return contrast
+        loss = output.loss(logits[batch.output], batch.targets_on(self.device))
+        return loss if contrast is None else loss + contrast
 
     def _update(self) -> None:
         """One step of the optimizer."""
@@ -353,6 +370,9 @@ class Trainer:
         """Mean score, 0..1, of a task on its validation split; batches are scored as in the original program."""
         task, stream = self.data.tasks[name], self.streams[name]
         examples = task.validation[: self.config.training.eval_examples]
+        if self.contrast.alone:
+            self.model.train(False)
+            return recall_at_1(self.model, stream.collator, examples)
         blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
         total = 0.0
         self.model.train(False)
@@ -386,6 +406,8 @@ class Trainer:
             "trainer": self.state,
             "threads": self.threads,
         }
+        if self.negatives.streams:
+            parts["negatives"] = self.negatives
         return parts | {f"stream {name}": stream for name, stream in self.streams.items()}
 
     @property

@@ -14,6 +14,9 @@ from torch import Tensor
 from twelve.types.examples import Example
 from twelve.types.regions import Regions
 
+CONTRAST = "contrast"
+"""Name of the contrast head among the model's outputs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -31,6 +34,7 @@ class Batch:
         everywhere: number of examples in the batch over all processes of the run.
         hidden_words, hidden_regions: (T, L) and (I, R - 1) bool, True at masked positions to predict; None without
             masking.
+        belonging: (T, I) bool, whether a text is a caption of an image; None unless the contrast head is trained.
     """
 
     task: str
@@ -49,6 +53,12 @@ class Batch:
     everywhere: int
     hidden_words: Tensor | None = None
     hidden_regions: Tensor | None = None
+    belonging: Tensor | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The model's outputs that training on the batch needs."""
+        return (self.output,) if self.belonging is None else (self.output, CONTRAST)
 
     def inputs(self, device: torch.device | str = "cpu") -> dict[str, Tensor | None]:
         """Keyword arguments of the model's forward pass, on ``device``."""

@@ -18,6 +18,7 @@ class Protocol:
         boxes: "detected", or "given" by the dataset.
         ties: how equal scores are ranked, where that matters.
         gallery: number of images that a retrieval query is ranked against (None: all of the split).
+        shortlist: images of a query that the model ranks, chosen by the contrast head (None: all of the gallery).
         note: anything else a reader must know.
     """
 
@@ -26,6 +27,7 @@ class Protocol:
     ties: str = "first of equals"
     gallery: int | None = None
     note: str = ""
+    shortlist: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,8 +148,8 @@ def _several(router: APIRouter, service: Service) -> None:
 
     @router.post("/match", responses=_ASKED)
     async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
-        """Scores of every caption with every image."""
-        found = await service.match(asked.images, asked.captions, asked.task)
+        """Scores of every caption with every image, or with those on its shortlist."""
+        found = await service.match(asked.images, asked.captions, asked.task, asked.shortlist)
         ranked = [
             schemas.RankedCaption(
                 caption=caption,
@@ -160,7 +160,11 @@ def _several(router: APIRouter, service: Service) -> None:
             for row, caption in enumerate(found.captions)
         ]
         return schemas.MatchReply(
-            task=found.task, captions=ranked, logits=found.logits.tolist(), warnings=list(found.warnings)
+            task=found.task,
+            captions=ranked,
+            shortlist=found.shortlist,
+            logits=found.plain_logits,
+            warnings=list(found.warnings),
         )
 
 

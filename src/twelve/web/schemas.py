@@ -148,6 +148,9 @@ class MatchRequest(_Asking):
 
     images: list[ImageOf] = Field(min_length=1, max_length=MAX_IMAGES)
     captions: list[Text] = Field(min_length=1, max_length=MAX_CAPTIONS)
+    shortlist: Annotated[int, Field(ge=0, le=MAX_IMAGES)] | None = Field(
+        None, description="images to rank for a caption, chosen by the contrast head; 0: all"
+    )
 
 
 # --- replies --------------------------------------------------------------------------------------------------
@@ -211,13 +214,14 @@ class RankedImage(BaseModel):
 
 class RankedCaption(BaseModel):
     caption: str
-    images: list[RankedImage] = Field(description="all images, best first; shares sum to 1")
+    images: list[RankedImage] = Field(description="all ranked images, best first; shares sum to 1")
 
 
 class MatchReply(BaseModel):
     task: str
     captions: list[RankedCaption]
-    logits: list[list[float]] = Field(description="captions x images")
+    shortlist: int | None = Field(description="number of images that were ranked for each caption; null: all")
+    logits: list[list[float | None]] = Field(description="captions x images; null where an image was not ranked")
     warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
 
 

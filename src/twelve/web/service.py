@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-import numpy as np
 from PIL import Image
 
 from twelve.predictor import Matched, Predictor, Result, Scene
@@ -195,18 +194,17 @@ class Service:
             raise no_number()
         return found
 
-    async def match(self, images: Sequence[ImageOf], captions: Sequence[str], task: str | None) -> Matched:
-        """Scores of every caption with every image. Images are named by their indices."""
+    async def match(
+        self, images: Sequence[ImageOf], captions: Sequence[str], task: str | None, shortlist: int | None = None
+    ) -> Matched:
+        """Scores of every caption with every image, or with those on its shortlist. Images are named by index."""
         until = self._until()
         self.predictor.task_for("match", task)
         scenes = await self._regions(images, until)
         for place, scene in enumerate(scenes):
             scene.name = str(place)
-        steps = self.predictor.matching(scenes, list(captions), task=task, pairs=PAIRS)
-        found = await self._result(self.worker.run(steps), until)
-        if not np.isfinite(found.logits).all():
-            raise no_number()
-        return found
+        steps = self.predictor.matching(scenes, list(captions), task=task, pairs=PAIRS, shortlist=shortlist)
+        return await self._result(self.worker.run(steps), until)
 
     def _until(self) -> float:
         """The time limit of a request that arrives now."""

@@ -25,6 +25,21 @@ BLOCK_ELEMENTS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
+class HardRows:
+    """Images whose captions the contrast head takes for those of an image.
+
+    Attributes:
+        rows: (I, K) int32 rows of a pool.
+        shares: (I, K) float64 probabilities that a row is drawn first; those of an image sum to 1.
+        probability: share of the negatives that are drawn from these instead of the neighbours.
+    """
+
+    rows: NDArray[np.int32]
+    shares: NDArray[np.float64]
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class HardPool:
     """Every training image's captions and nearest neighbours.
 
@@ -32,11 +47,13 @@ class HardPool:
         images: I image ids.
         captions: I tuples of captions.
         neighbours: (I, K) int32 rows of the most similar images, nearest first, the image itself left out.
+        hard: what the contrast head says of the images; None if negatives come from the neighbours alone.
     """
 
     images: tuple[str, ...]
     captions: Sequence[tuple[str, ...]]
     neighbours: NDArray[np.int32]
+    hard: HardRows | None = None
     _rows: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,12 +79,21 @@ class HardPool:
             neighbours=nearest_rows(mean_features(images, lookup), neighbours),
         )
 
+    def captions_of(self, image: str) -> tuple[str, ...]:
+        """All captions of an image; none if it is not in the pool."""
+        return self.captions[self._rows[image]] if image in self._rows else ()
+
     def lookalike(self, text: str, image: str, rng: np.random.Generator) -> tuple[str, str] | None:
         """(caption, image id) of an image drawn from the neighbours of ``image``, with a caption that differs from
         ``text``; None when ``image`` is not in the pool or every neighbour is captioned alike."""
         if image not in self._rows:
             return None
-        rows = self.neighbours[self._rows[image]]
+        own = self._rows[image]
+        if self.hard is not None and rng.random() < self.hard.probability:
+            rows, shares = self.hard.rows[own], self.hard.shares[own]
+            order = rng.choice(len(rows), len(rows), replace=False, p=shares) if len(rows) else ()
+            return self._draw((int(rows[place]) for place in order), text, rng)
+        rows = self.neighbours[own]
         start = int(rng.integers(len(rows))) if len(rows) else 0
         return self._draw((int(rows[(start + step) % len(rows)]) for step in range(len(rows))), text, rng)
 

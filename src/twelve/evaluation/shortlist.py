@@ -1,0 +1,157 @@
+"""Retrieval in two steps: the contrast head makes a shortlist of each gallery, the model ranks the shortlist exactly.
+
+Of C captions and I images, only the pairs on a shortlist run through the whole model ("Align before Fuse", Li et al.
+2021, with k_test 128). With K = I, that is every pair. Axes: P pairs, D width of the vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twelve.data.batch import Collator, mask_beyond
+from twelve.model.model_outputs import TextStates
+from twelve.model.vectors import BATCH, closest, image_vectors, text_vectors
+from twelve.threads import Threads, unchanged
+
+if TYPE_CHECKING:
+    from twelve.model.network import Network
+
+PLACES = 128
+"""Images of a caption's shortlist, unless another number is asked for."""
+FROM = 2000
+"""Pairs from which on a shortlist is made, unless one is asked for or excluded."""
+TILE = 64
+"""Images whose states before fusion are kept for all captions that shortlist them."""
+SET = 512
+"""Texts of one length that are encoded together."""
+
+
+def places(asked: int | None, *, able: bool, captions: int, images: int, everything: bool = False) -> int | None:
+    """Length of each shortlist; None to rank everything.
+
+    Args:
+        asked: by a person: 0 to rank everything, None for the default.
+        able: whether the model has a contrast head.
+        everything: rank everything unless a length was asked for.
+    """
+    if asked is None:
+        asked = PLACES if able and not everything and captions * images > FROM else 0
+    return asked if 0 < asked < images else None
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlists:
+    """What the contrast head says of C captions and I images.
+
+    Attributes:
+        similarities: (C, I) float32 cosine similarities.
+        chosen: (C, I) the pairs on a shortlist: of each caption the closest images, and of each image the closest
+            captions.
+    """
+
+    similarities: NDArray[np.float32]
+    chosen: NDArray[np.bool_]
+
+    def merged(self, exact: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(C, I) scores: the ``exact`` ones of the chosen pairs, in the order of ``np.nonzero``, and below the lowest
+        of these all others, in the order of their similarities."""
+        scores = self.similarities + np.float32(exact.min(initial=0.0) - 2)  # similarities are at most 1
+        scores[self.chosen] = exact
+        return scores
+
+
+def shortlists(
+    model: Network, collator: Collator, texts: Sequence[str], images: Sequence[str], count: int, *, both: bool = True
+) -> Shortlists:
+    """The shortlists of ``count`` places each; raises ConfigError without a contrast head.
+
+    Args:
+        both: also of each image; else of each caption alone.
+    """
+    of_texts, of_images = text_vectors(model, collator, texts), image_vectors(model, collator, images)
+    chosen = np.zeros((len(texts), len(images)), np.bool_)
+    np.put_along_axis(chosen, closest(of_texts, of_images, count), True, axis=1)
+    if both:
+        np.put_along_axis(chosen, closest(of_images, of_texts, count).T, True, axis=0)
+    return Shortlists((of_texts @ of_images.T).numpy(), chosen)
+
+
+def recall_of_best(scores: NDArray[np.float32], chosen: NDArray[np.bool_], best: int = 10) -> float:
+    """Share, per cent, of each caption's ``best`` images by the exact ``scores`` (C, I) that its shortlist has."""
+    top = np.argpartition(-scores, min(best, scores.shape[1] - 1), axis=1)[:, :best]
+    return 100 * float(np.take_along_axis(chosen, top, axis=1).mean())
+
+
+@torch.inference_mode()
+def scored_pairs(
+    model: Network,
+    collator: Collator,
+    texts: Sequence[str],
+    images: Sequence[str],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    *,
+    batch_size: int,
+    threads: Threads | None = None,
+) -> Generator[int, None, NDArray[np.float32]]:
+    """(P,) alignment logits of the pairs ``texts[rows]``, ``images[columns]``; yields the number of pairs that each
+    forward pass scored.
+
+    Each text and each image is encoded once. A forward pass has texts of one length and images of similar numbers of
+    regions.
+    """
+    threads, asked = threads or unchanged(), collator.output.ranks_by(collator.output_key)
+    most = collator.processor.max_text[collator.task]
+    lengths = np.array([len(ids) for ids in collator.processor.tokenize(texts, most)])
+    counts = np.concatenate([_regions(collator, images[s : s + BATCH])[2] for s in range(0, len(images), BATCH)])
+    encoded_texts: list[TextStates] = []
+    set_of, place = np.empty(len(texts), np.int64), np.empty(len(texts), np.int64)  # of a text, and its row in the set
+    for length in np.unique(lengths).tolist():
+        same = np.flatnonzero(lengths == length)
+        for start in range(0, len(same), SET):
+            part = same[start : start + SET]
+            set_of[part], place[part] = len(encoded_texts), np.arange(len(part))
+            ids, _ = collator.texts([texts[row] for row in part])
+            task_rows = collator.rows(len(part)).to(model.device)
+            encoded_texts.append(model.encode_texts(ids.to(model.device), task_rows=task_rows))
+            yield 0
+    by_count = np.argsort(counts, kind="stable")
+    rank = np.empty(len(images), np.int64)
+    rank[by_count] = np.arange(len(images))
+    key = rank[columns] // TILE * len(encoded_texts) + set_of[rows]  # of a tile and a set
+    order = np.argsort(key, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(order) else []
+    scores, tile = np.empty(len(rows), np.float32), -1
+    for group in groups:
+        number, texts_set = divmod(int(key[group[0]]), len(encoded_texts))
+        if number != tile:
+            tile = number
+            shown = [images[column] for column in by_count[tile * TILE : (tile + 1) * TILE]]
+            features, boxes, seen = _regions(collator, shown)
+            mask = mask_beyond(torch.from_numpy(seen))
+            inputs = [None if given is None else given.to(model.device) for given in (features, boxes, mask)]
+            encoded_images = model.encode_images(*inputs)  # type: ignore[arg-type]
+            yield 0
+        for start in range(0, len(group), batch_size):
+            part = group[start : start + batch_size]
+            pair_text = torch.from_numpy(place[rows[part]]).to(model.device)
+            pair_image = torch.from_numpy(rank[columns[part]] - tile * TILE).to(model.device)
+            states = encoded_texts[texts_set], encoded_images, pair_text, pair_image
+            out = threads.run(partial(model.fuse, *states, outputs=(asked,)), len(part))
+            scores[part] = collator.output.matching(out.logits[asked]).float().cpu().numpy()
+            yield len(part)
+    return scores
+
+
+def _regions(collator: Collator, images: Sequence[str]) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+    """Features, boxes and (I,) numbers of regions."""
+    found = collator.store.gather(images, collator.processor.max_regions)
+    return found.features, found.boxes, found.counts.numpy()

@@ -1,0 +1,71 @@
+"""The contrast head: one unit vector for each text and each image, so that a gallery is ranked by one matrix product.
+
+Two towers over what the trunk knows of either side before they meet ("Align before Fuse", Li et al. 2021; "Learning
+Transferable Visual Models From Natural Language Supervision", Radford et al. 2021, for the learned temperature).
+
+Axes: T texts, I images, N rows of either, K their positions, W their width, D width of the vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from twelve.model.settings import Settings
+from twelve.outputs.parts.contrast import Vectors
+from twelve.outputs.parts.losses import precise
+
+if TYPE_CHECKING:
+    from twelve.model.model_outputs import ImageStates, TextStates
+    from twelve.model.trunk import Trunk
+
+LAYERS = 2
+"""Layers of a tower; of texts, those that the trunk runs before fusion count."""
+MOST = 100.0
+"""Largest factor of the similarities, as in CLIP."""
+FIRST = 1 / 0.07
+"""The factor of an untrained head, as in CLIP."""
+
+
+class Tower(nn.Module):
+    """States (N, K, W) -> unit vectors (N, D): layers, attention pooling with one learned query a head, projection."""
+
+    def __init__(self, layers: list[nn.Module], width: int, heads: int, size: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.shares = nn.Linear(width, heads)
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Linear(width, size)
+
+    def forward(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """Float32 vectors at least; ``mask`` (N, K) bool, True at valid positions, or None."""
+        for layer in self.layers:
+            states, _ = layer(states, states, mask)
+        scores = self.shares(states)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[..., None], -math.inf)
+        parts = states.view(*scores.shape, -1)
+        pooled = (scores.softmax(1)[..., None] * parts).sum(1).flatten(1)
+        return F.normalize(precise(self.projection(self.norm(pooled))), dim=-1)
+
+
+class Contrast(nn.Module):
+    """The towers of texts and images, and the factor of their similarities."""
+
+    def __init__(self, config: Settings, trunk: Trunk) -> None:
+        super().__init__()
+        before = trunk.layers_before_fusion(config)
+        texts = [trunk.layer("text", config) for _ in range(max(0, LAYERS - before["text"]))]
+        images = [trunk.layer("image", config) for _ in range(LAYERS)]
+        width, heads = trunk.visual_size, config.num_attention_heads
+        self.text = Tower(texts, config.hidden_size, heads, config.contrast)
+        self.image = Tower(images, width, math.gcd(heads, width), config.contrast)
+        self.log_scale = nn.Parameter(torch.full((1,), math.log(FIRST)))
+
+    def forward(self, texts: TextStates, images: ImageStates) -> Vectors:
+        scale = precise(self.log_scale).exp().clamp(max=MOST)
+        return Vectors(self.text(texts.states, texts.mask), self.image(images.states, images.mask), scale)

@@ -1,0 +1,169 @@
+"""The vectors of image files, kept in one file: a search then extracts only images that are new or have changed, and
+the images on its shortlist.
+
+The file is safetensors: ``vectors`` (N, D) float16 and ``entries``, JSON in UTF-8 as uint8: N x [path, size, mtime_ns].
+Paths are relative to the file's folder, so that both can be moved together. A checksum and the fingerprint of the
+model (:meth:`twelve.predictor.predictor.Predictor.vectors_mark`) are among its metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twelve.errors import DataError, quoted
+from twelve.formats.records import writable
+from twelve.io.files import is_there, replacing
+from twelve.io.json_file import Flaw, decode
+
+MAGIC = "twelve image vectors 1"
+Entry = tuple[int, int]
+"""Size in bytes and time of the last change in nanoseconds of a file."""
+Vector = NDArray[np.float16]
+
+
+class ImageIndex:
+    """Vectors of image files.
+
+    Args:
+        file: where they are kept; need not exist.
+        mark: fingerprint of the model. Vectors of another one are dropped.
+
+    Attributes:
+        dropped: number of vectors that were dropped because they are another model's.
+
+    Raises:
+        DataError: the file is damaged, or something else.
+    """
+
+    def __init__(self, file: Path, mark: str) -> None:
+        self.file, self.mark, self.dropped = file, mark, 0
+        self._known: dict[str, tuple[Entry, Vector]] = {}
+        self._changed = False
+        if is_there(file, DataError):
+            found, made_by = _read(file)
+            self._known = found if made_by == mark else {}
+            self.dropped = 0 if made_by == mark else len(found)
+        self._forget_missing()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, image: Path) -> Vector | None:
+        """(D,) the vector of an image file; None if it is not known, or the file has changed since."""
+        known = self._known.get(self._name(image))
+        return known[1] if known is not None and known[0] == _entry(image) else None
+
+    def add(self, images: Mapping[Path, NDArray[np.floating[Any]]]) -> None:
+        """Take vectors (D,) of image files; earlier ones of the same files are replaced."""
+        for image, vector in images.items():
+            entry = _entry(image)
+            if entry is not None:
+                self._known[self._name(image)] = entry, vector.astype(np.float16)
+                self._changed = True
+
+    def save(self) -> None:
+        """Write the file, if anything has changed; it is replaced as a whole.
+
+        Raises:
+            TwelveError: it cannot be written.
+        """
+        if not self._changed:
+            return
+        from safetensors.numpy import save_file
+
+        names = sorted(self._known)
+        text = json.dumps([[name, *self._known[name][0]] for name in names], ensure_ascii=False)
+        tensors: dict[str, NDArray[Any]] = {
+            "vectors": np.stack([self._known[name][1] for name in names]) if names else np.zeros((0, 0), np.float16),
+            "entries": np.frombuffer(text.encode(), np.uint8),
+        }
+        with replacing(self.file) as partial:
+            save_file(tensors, partial, {"format": MAGIC, "model": self.mark, "sha256": _digest(tensors)})
+        self._changed = False
+
+    def _name(self, image: Path) -> str:
+        return os.path.relpath(image, self.file.parent)
+
+    def _forget_missing(self) -> None:
+        """Drop the vectors of files that no longer exist."""
+        gone = [name for name in self._known if not os.path.exists(self.file.parent / name)]
+        for name in gone:
+            del self._known[name]
+        self._changed |= bool(gone)
+
+
+def best_images(captions: NDArray[np.float32], images: Sequence[Vector], count: int) -> list[int]:
+    """Rows of ``images`` (I vectors) that are among the ``count`` closest of any of ``captions`` (C, D), in order."""
+    import torch
+
+    from twelve.model.vectors import closest
+
+    gallery = torch.from_numpy(np.stack(images).astype(np.float32))
+    found: list[int] = np.unique(closest(torch.from_numpy(captions), gallery, count)).tolist()
+    return found
+
+
+def _entry(image: Path) -> Entry | None:
+    try:
+        about = image.stat()
+    except OSError:
+        return None
+    return about.st_size, about.st_mtime_ns
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in ("vectors", "entries"):
+        digest.update(f"{name} {tensors[name].shape} ".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> tuple[dict[str, tuple[Entry, Vector]], str]:
+    """The entries of an index, and the fingerprint of its model; raises DataError for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    def wrong(problem: str) -> DataError:
+        remedy = f"remove it (rm {quoted(file)}): the vectors are then computed again; or name another file"
+        return DataError(f"not an index of image vectors: {problem}", file=file, remedy=remedy)
+
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            about = opened.metadata() or {}
+            if about.get("format") != MAGIC or set(opened.keys()) != {"vectors", "entries"}:
+                raise wrong("something else is in it")
+            tensors = {name: opened.get_tensor(name) for name in ("vectors", "entries")}
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise wrong(f"it cannot be read ({str(error)[:200]})") from None
+    vectors, raw = tensors["vectors"], tensors["entries"]
+    if vectors.dtype != np.float16 or vectors.ndim != 2 or raw.dtype != np.uint8 or raw.ndim != 1:
+        raise wrong(f"{vectors.dtype} vectors of shape {vectors.shape}, {raw.dtype} entries of shape {raw.shape}")
+    if about.get("sha256") != _digest(tensors):
+        raise wrong("its checksum does not match")
+    try:
+        entries = decode(raw.tobytes().decode("utf-8"))
+    except (UnicodeDecodeError, Flaw) as error:
+        raise wrong(f"its entries are damaged ({str(error)[:200]})") from None
+    if not isinstance(entries, list) or len(entries) != len(vectors) or not all(map(_sound, entries)):
+        raise wrong("its entries are not a path, a size and a time for each vector")
+    if not np.isfinite(vectors).all():
+        raise wrong("vectors that are not finite")
+    found = {name: ((size, time), vector) for (name, size, time), vector in zip(entries, vectors, strict=True)}
+    if len(found) != len(entries):
+        raise wrong("an image occurs twice")
+    return found, str(about.get("model"))
+
+
+def _sound(entry: Any) -> bool:
+    """Whether a value is [path, size, time]."""
+    if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str) or "\0" in entry[0]:
+        return False
+    return writable(entry[0]) and all(type(number) is int and 0 <= number < 1 << 63 for number in entry[1:])

@@ -1,0 +1,239 @@
+"""Searching with a shortlist, and the file that keeps the vectors of a folder's images."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_model
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+import twelve
+from twelve.cli import app
+from twelve.errors import ConfigError, DataError
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import sample_scene
+from twelve.predictor import Predictor, command, index
+from twelve.predictor.index import ImageIndex, best_images
+
+CAPTIONS = ["the red ball", "a big green thing"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.make(tmp_path_factory.mktemp("model"), contrast=16)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Predictor:
+    return twelve.load(folder)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    place = tmp_path / "images"
+    place.mkdir()
+    for number in range(6):
+        draw(sample_scene(np.random.default_rng(number)), seed=number).save(place / f"{number}.png")
+    return sorted(place.iterdir())
+
+
+@pytest.fixture
+def extracted(monkeypatch: pytest.MonkeyPatch, model: Predictor) -> list[str]:
+    """Names of the images that were extracted."""
+    names: list[str] = []
+    opens = Predictor.scene
+
+    def counting(self: Predictor, image: object, **options: object) -> object:
+        names.append(Path(str(options.get("name"))).name)
+        return opens(self, image, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "scene", counting)
+    return names
+
+
+# --- shortlists ---------------------------------------------------------------------------------------------------
+def test_a_shortlist_of_all_images_is_the_whole_ranking(model: Predictor, images: list[Path]) -> None:
+    whole = model.match(images, CAPTIONS)
+    assert whole.shortlist is None and np.array_equal(model.match(images, CAPTIONS, shortlist=6).logits, whole.logits)
+    short = model.match(images, CAPTIONS, shortlist=2)
+    ranked = ~np.isnan(short.logits)
+    assert short.shortlist == 2 and (ranked.sum(1) == 2).all()
+    assert np.allclose(short.logits[ranked], whole.logits[ranked], atol=1e-5)
+    scenes = [model.scene(image) for image in images]
+    similar = model.caption_vectors(CAPTIONS) @ model.image_vectors(scenes).T
+    assert np.array_equal(np.sort(np.argsort(-similar)[:, :2]), np.nonzero(ranked)[1].reshape(2, 2))
+    found = short.ranked_images(0)
+    assert len(found) == 2 and sum(share for _, share in found) == pytest.approx(1)
+    left_out = int(np.flatnonzero(~ranked.any(0))[0])
+    assert short.ranked_captions(left_out) == []
+    tree = json.loads(short.to_json())
+    assert tree["shortlist"] == 2 and [row.count(None) for row in tree["logits"]] == [4, 4]
+    assert len(tree["captions"][0]["images"]) == 2
+
+
+def test_without_the_head_it_is_refused(tmp_path: Path, images: list[Path]) -> None:
+    plain = tiny_model.make(tmp_path / "model")
+    with pytest.raises(ConfigError, match="no contrast head -> add one"):
+        twelve.load(plain).match(images, CAPTIONS, shortlist=2)
+    for option in (["--shortlist", "2"], ["--index", str(tmp_path / "index")]):
+        result = CliRunner().invoke(app, ["match", str(plain), "red", "--images", str(images[0].parent), *option])
+        assert isinstance(result.exception, ConfigError) and "no contrast head" in str(result.exception)
+
+
+# --- the index ----------------------------------------------------------------------------------------------------
+def test_only_what_is_new_or_changed_is_computed_again(
+    model: Predictor, images: list[Path], tmp_path: Path, extracted: list[str]
+) -> None:
+    file = tmp_path / "index"
+
+    def search() -> list[str]:
+        """Images that were extracted to be indexed; those on the shortlist are extracted after them."""
+        extracted.clear()
+        found, failed = command.match(model, images, CAPTIONS[:1], shortlist=2, index=file)
+        indexed = extracted[:-2]
+        assert not failed and extracted[-2:] == [Path(name).name for name in found.images]
+        wanted = dict(model.match(images, CAPTIONS[:1], shortlist=2).ranked_images(0))
+        assert {Path(name).name: share for name, share in found.ranked_images(0)} == pytest.approx(wanted, abs=1e-5)
+        return indexed
+
+    assert search() == [f"{number}.png" for number in range(6)]
+    assert search() == []
+    draw(sample_scene(np.random.default_rng(77)), seed=77).save(images[3])
+    assert search() == ["3.png"]
+    os.utime(images[1], ns=(1, 1))
+    assert search() == ["1.png"]
+    images.pop(2).unlink()
+    assert search() == [] and len(ImageIndex(file, model.vectors_mark())) == 5
+
+
+def test_vectors_of_another_model_are_replaced(model: Predictor, images: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "index"
+    other = twelve.load(tiny_model.make(tmp_path / "other", seed=1, contrast=16))
+    assert other.vectors_mark() != model.vectors_mark() == twelve.load(model.model.config.name_or_path).vectors_mark()
+    command.match(other, images, CAPTIONS, index=file)
+    kept = ImageIndex(file, model.vectors_mark())
+    assert kept.dropped == 6 and len(kept) == 0
+    found, _ = command.match(model, images, CAPTIONS, index=file)
+    assert np.allclose(found.logits, model.match(images, CAPTIONS).logits, atol=1e-5)
+    assert ImageIndex(file, model.vectors_mark()).dropped == 0
+
+
+def test_both_can_be_moved_together(model: Predictor, images: list[Path], tmp_path: Path, extracted: list[str]) -> None:
+    command.match(model, images, CAPTIONS, shortlist=2, index=tmp_path / "images" / "index")
+    moved = (tmp_path / "images").rename(tmp_path / "elsewhere")
+    extracted.clear()
+    command.match(model, sorted(moved.glob("*.png")), CAPTIONS[:1], shortlist=2, index=moved / "index")
+    assert len(extracted) == 2
+
+
+def test_what_was_computed_is_kept_when_a_search_is_interrupted(
+    model: Predictor, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "INDEXED", 2)
+    opens, calls = Predictor.scene, []
+
+    def interrupted(self: Predictor, image: object, **options: object) -> object:
+        calls.append(image)
+        if len(calls) > 5:
+            raise KeyboardInterrupt
+        return opens(self, image, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "scene", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        command.match(model, images, CAPTIONS, index=tmp_path / "index")
+    assert len(ImageIndex(tmp_path / "index", model.vectors_mark())) == 4
+
+
+def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Path], tmp_path: Path) -> None:
+    images[0].write_bytes(b"no image")
+    found, failed = command.match(model, images, CAPTIONS, index=tmp_path / "index")
+    assert list(failed) == [str(images[0])] and len(found.images) == 5
+
+
+def test_the_closest_images_of_any_caption() -> None:
+    gallery = [np.eye(4, dtype=np.float16)[row] for row in range(4)]
+    captions = np.array([[0, 0, 1, 0], [1, 0.5, 0, 0]], np.float32)
+    assert best_images(captions, gallery, 1) == [0, 2] and best_images(captions, gallery, 9) == [0, 1, 2, 3]
+
+
+Change = Callable[[dict[str, np.ndarray], dict[str, str]], object]
+
+
+def damaged(change: Change, sealed: bool = True) -> Callable[[Path], None]:
+    """Writes the index again with a change, with or without its own checksum."""
+
+    def apply(file: Path) -> None:
+        from safetensors import safe_open
+
+        tensors = load_file(file)
+        with safe_open(file, framework="numpy") as opened:
+            about = dict(opened.metadata())
+        change(tensors, about)
+        if sealed:
+            about["sha256"] = index._digest(tensors)
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, file, about)
+
+    return apply
+
+
+def entries(text: str) -> Change:
+    return lambda tensors, about: tensors.update(entries=np.frombuffer(text.encode(), np.uint8).copy())
+
+
+ONE = '["0.png", 1, 1]'
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut short": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "cannot be read"),
+    "empty": (lambda file: file.write_bytes(b""), "cannot be read"),
+    "another file": (lambda file: file.write_text("my diary, which nothing may replace"), "cannot be read"),
+    "another safetensors file": (lambda file: save_file({"a": np.zeros(3)}, file), "something else"),
+    "a bit": (damaged(lambda tensors, about: tensors["vectors"].view(np.uint16).__ixor__(1), False), "checksum"),
+    "not finite": (damaged(lambda tensors, about: tensors["vectors"].fill(np.nan)), "not finite"),
+    "fewer entries": (damaged(entries(f"[{ONE}]")), "a path, a size and a time"),
+    "no entries": (damaged(entries('{"a": 1}')), "a path, a size and a time"),
+    "a number as path": (damaged(entries(f"[{', '.join(['[1, 1, 1]'] * 6)}]")), "a path, a size and a time"),
+    "twice": (damaged(entries(f"[{', '.join([ONE] * 6)}]")), "twice"),
+    "no JSON": (damaged(entries("[[")), "entries are damaged"),
+    "deep JSON": (damaged(entries("[" * 5000)), "entries are damaged"),
+    "other numbers": (
+        damaged(lambda tensors, about: tensors.update(vectors=tensors["vectors"].astype(np.float64))),
+        "float64 vectors",
+    ),
+    "another kind": (damaged(lambda tensors, about: about.update(format="x")), "something else"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_index_is_refused(name: str, model: Predictor, images: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "index"
+    command.match(model, images, CAPTIONS, index=file)
+    damage, problem = DAMAGE[name]
+    damage(file)
+    before = file.read_bytes()
+    with pytest.raises(DataError, match=rf"not an index of image vectors: .*{problem}.* -> remove it \(rm .*index\)"):
+        command.match(model, images, CAPTIONS, index=file)
+    assert file.read_bytes() == before
+    file.unlink()
+    command.match(model, images, CAPTIONS, index=file)
+
+
+def test_a_pipe_or_a_folder_is_no_index(model: Predictor, images: list[Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(DataError, match="expected a regular file"):
+            command.match(model, images, CAPTIONS, index=tmp_path / name)
+
+
+def test_the_command(folder: Path, images: list[Path], tmp_path: Path) -> None:
+    words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent), "--index", str(tmp_path / "index")]
+    result = CliRunner().invoke(app, [*words, "--shortlist", "2", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["shortlist"] in (None, 2) and (tmp_path / "index").is_file()
+    assert [len(each["images"]) for each in found["captions"]] == [2, 2]
