@@ -137,6 +137,10 @@ class TrainingSettings(Strict):
     """Length of the run; ``epochs`` of the longest task when absent."""
     epochs: float = Field(20, gt=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    tf32: bool = False
+    """On a GPU, products of fp32 numbers read 10 bits of their fractions, not 23 (TF32): several times as fast."""
+    compile: bool = False
+    """torch.compile makes one program of each layer: minutes at the start, faster steps on a GPU, other rounding."""
     sharding: bool = False
     """Several processes share the parameters, gradients and optimizer states (FSDP) instead of each holding all."""
     gradient_checkpointing: bool = False
