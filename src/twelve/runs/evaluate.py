@@ -76,6 +76,7 @@ def evaluate_run(
             baselines=baselines,
             submit=submit,
             allow_other_features=allow_other_features,
+            allow_changed_data=allow_changed_data,
             settings=settings,
             console=(console or Console()) if processes.main else Console(quiet=True),
         )
@@ -91,6 +92,7 @@ def _evaluate_run(
     baselines: bool,
     submit: Path | None,
     allow_other_features: bool,
+    allow_changed_data: bool,
     settings: Sequence[str],
     console: Console,
 ) -> list[TaskResult]:
