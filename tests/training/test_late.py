@@ -1,4 +1,5 @@
-"""Devices that compute late: no step waits for its loss, and a loss that is not finite still changes nothing."""
+"""What only a GPU needs, on a CPU: no step waits for its loss, a loss that is not finite still changes nothing, and
+layers can be compiled."""
 
 from __future__ import annotations
 
@@ -74,6 +75,23 @@ def test_a_loss_that_is_not_finite_changes_nothing(root: Path, tmp_path: Path, m
     assert all(torch.equal(at_once[name], late_one[name]) for name in at_once)
     first, second = (trainer.optimizer.state_dict()["state"] for trainer in found)
     assert all(torch.equal(first[k][moment], second[k][moment]) for k in first for moment in ("exp_avg", "exp_avg_sq"))
+
+
+def test_compiled_layers_train_the_same(
+    root: Path, plain: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the last stage of torch.compile, the C++ compiler, which takes minutes; the graphs are the same."""
+    compiled, own = list[str](), torch.nn.Module.compile
+
+    def traced(self: torch.nn.Module, **options: Any) -> None:
+        compiled.append(type(self).__name__)
+        own(self, backend="aot_eager", **options)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    run = RunFolder(train(parsed(root, tmp_path / "run", compile=True, iterations=3, log_every=3), console=QUIET))
+    assert set(compiled) == {"Block", "ImageLayer"}
+    ours, theirs = (next(line for line in each.logged() if line["kind"] == "step") for each in (run, plain))
+    assert ours["losses"] == pytest.approx(theirs["losses"], abs=1e-5)
 
 
 def test_what_a_step_leaves_out(root: Path, tmp_path: Path) -> None:

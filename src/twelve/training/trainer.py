@@ -92,9 +92,7 @@ class Trainer:
                 part.gradient_checkpointing = config.training.gradient_checkpointing
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
         if config.training.compile:
-            for part in model.modules():
-                if isinstance(part, Block):
-                    part.compile(dynamic=True)  # in place: names of parameters stay
+            _compile(model)
         self.pool = Pool(config.training.workers, pin=self.device.type == "cuda")
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
         self.wrapped = devices.place(model, unused=devices.count > 1 and self._leaves_out())
@@ -518,3 +516,14 @@ class Trainer:
 
     def _log(self, kind: str, **values: Any) -> None:
         self.log.write(kind, self.state.iteration, **values)
+
+
+def _compile(model: nn.Module) -> None:
+    """Compile every layer by itself, which takes less time than the whole model, in place: names of parameters stay."""
+    import torch._dynamo
+
+    # Streams, connections, masks and gradients make more variants of a layer than the 8 that torch expects.
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+    for part in model.modules():
+        if isinstance(part, Block):
+            part.compile(dynamic=True)
