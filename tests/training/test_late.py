@@ -18,7 +18,7 @@ from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.training.devices import Devices
-from twelve.training.trainer import NonFiniteLoss, Trainer
+from twelve.training.trainer import NonFiniteLoss, Trainer, _compile
 from twelve.training.unused import unused
 
 QUIET = Console(quiet=True)
@@ -77,27 +77,9 @@ def test_a_loss_that_is_not_finite_changes_nothing(root: Path, tmp_path: Path, m
     assert all(torch.equal(first[k][moment], second[k][moment]) for k in first for moment in ("exp_avg", "exp_avg_sq"))
 
 
-def test_compiled_layers_train_the_same(
-    root: Path, plain: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without the last stage of torch.compile, the C++ compiler, which takes minutes; the graphs are the same."""
-    compiled, own = list[str](), torch.nn.Module.compile
-
-    def traced(self: torch.nn.Module, **options: Any) -> None:
-        compiled.append(type(self).__name__)
-        own(self, backend="aot_eager", **options)  # type: ignore[no-untyped-call]
-
-    monkeypatch.setattr(torch.nn.Module, "compile", traced)
-    run = RunFolder(train(parsed(root, tmp_path / "run", compile=True, iterations=3, log_every=3), console=QUIET))
-    assert set(compiled) == {"Block", "ImageLayer"}
-    ours, theirs = (next(line for line in each.logged() if line["kind"] == "step") for each in (run, plain))
-    assert ours["losses"] == pytest.approx(theirs["losses"], abs=1e-5)
-
-
-def test_what_a_step_leaves_out(root: Path, tmp_path: Path) -> None:
-    """As the meta device finds it, a real step does it."""
-    found: list[Trainer] = []
-    init = Trainer.__init__
+def built(root: Path, run: Path) -> Trainer:
+    """A trainer after one iteration."""
+    found, init = list[Trainer](), Trainer.__init__
 
     def kept(self: Trainer, *given: Any, **options: Any) -> None:
         init(self, *given, **options)
@@ -105,9 +87,37 @@ def test_what_a_step_leaves_out(root: Path, tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "__init__", kept)
-        train(parsed(root, tmp_path / "run", iterations=1, save_every=1), console=QUIET)
-    (trainer,) = found
-    trainer.model.train()
+        train(parsed(root, run, iterations=1, save_every=1), console=QUIET)
+    found[0].model.train()
+    return found[0]
+
+
+def test_compiled_layers_train_the_same(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the last stage of torch.compile, the C++ compiler, which takes minutes; the graphs are the same."""
+    trainer = built(root, tmp_path / "run")
+    batch, compiled, own = trainer.streams["vqa"].typical(), list[str](), torch.nn.Module.compile
+
+    def traced(self: torch.nn.Module, **options: Any) -> None:
+        compiled.append(type(self).__name__)
+        own(self, backend="aot_eager", **options)  # type: ignore[no-untyped-call]
+
+    def gradients() -> dict[str, Tensor]:
+        trainer.model.zero_grad()
+        trainer._loss(trainer.model, "vqa", batch).backward()  # type: ignore[no-untyped-call]
+        return {name: each.grad for name, each in trainer.model.named_parameters() if each.grad is not None}
+
+    before = gradients()
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    _compile(trainer.model)
+    after = gradients()
+    assert set(compiled) == {"Block", "ImageLayer"} and before.keys() == after.keys()
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], rtol=1e-4, atol=1e-6)
+
+
+def test_what_a_step_leaves_out(root: Path, tmp_path: Path) -> None:
+    """As the meta device finds it, a real step does it."""
+    trainer = built(root, tmp_path / "run")
     for name, stream in trainer.streams.items():
         batch = stream.typical()
         trainer.model.zero_grad()

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from twelve.model.dropout import Dropout, drop
+
 LAYER_NORM_EPS = 1e-12
 
 ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu}
@@ -74,7 +76,7 @@ class Attention(nn.Module):
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
         probabilities = scores.softmax(-1)
-        context = F.dropout(probabilities, dropout) @ value
+        context = drop(probabilities, dropout) @ value
         return context.transpose(1, 2).flatten(2), probabilities if explain else None
 
     def _split(self, states: Tensor) -> Tensor:
@@ -89,7 +91,7 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(inputs, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(outputs, eps=LAYER_NORM_EPS)
 
     def forward(self, states: Tensor, residual: Tensor) -> Tensor:
