@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelve.data.loader import BUCKET, Pool, TaskBatches, WorkerLost, passes
+from twelve.data.loader import BUCKET, Pool, TaskBatches, WorkerLost, ahead, passes
+from twelve.types.batch import Batch
 from twelve.types.examples import Example
 
 
@@ -100,6 +102,35 @@ def test_one_pool_builds_for_all_streams() -> None:
     assert [(batch.ids, batch.noise) for batch in (streams[1].next() for _ in range(12))] == expected[13:]
     pool.close()
     assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_thread_ahead_gives_the_same(device: str) -> None:
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError("late")
+
+    assert list(ahead(iter(range(5)), torch.device(device))) == list(range(5))
+    found = ahead(failing(), torch.device(device))
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="late"):
+        next(found)
+
+
+def test_batches_in_page_locked_memory_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(1, pin=True)
+    pinned, plain = stream(60, 6, pool=pool), stream(60, 6)
+    assert [pinned.next().ids for _ in range(3)] == [plain.next().ids for _ in range(3)]
+    pool.close()
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self + 0)
+    ones = torch.ones(2)
+    optional = {"text_mask": None, "region_mask": ones, "pair_text": None, "pair_image": None}
+    given = {"input_ids": ones, "features": ones, "boxes": ones, "task_rows": ones, "targets": {"target": ones}}
+    batch = Batch(task="t", output="o", examples=[], regions=[], everywhere=2, **given, **optional)  # type: ignore[arg-type]
+    moved = batch.pinned()
+    tensors = [moved.input_ids, moved.features, moved.boxes, moved.region_mask, moved.targets["target"]]
+    assert all(tensor is not ones and torch.equal(tensor, ones) for tensor in tensors if tensor is not None)
+    assert moved.text_mask is None and moved.everywhere == 2
 
 
 def test_a_lost_worker_is_said() -> None:

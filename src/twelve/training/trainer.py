@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.data.batch import Collator
-from twelve.data.loader import Pool, TaskBatches
+from twelve.data.loader import Pool, TaskBatches, ahead
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, TwelveError
 from twelve.io import files
@@ -387,23 +387,27 @@ class Trainer:
 
     def validate(self, name: str) -> float:
         """Mean score, 0..1, of a task on its validation split; batches are scored as in the original program."""
-        task, stream = self.data.tasks[name], self.streams[name]
+        task, collator = self.data.tasks[name], self.streams[name].collator
         examples = task.validation[: self.config.training.eval_examples]
         blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
-        total = 0.0
-        self.model.train(False)
-        with torch.no_grad():
-            for first in range(0, len(blocks), self.devices.count):
-                number = first + self.devices.rank
+        numbers = range(self.devices.rank, self.devices.rank + len(blocks), self.devices.count)
+
+        def batches() -> Iterator[tuple[bool, Batch]]:
+            for number in numbers:
                 # All processes must run a sharded model: one that has no block left repeats the last one.
                 block = blocks[min(number, len(blocks) - 1)]
                 # The same negatives in every validation, so that scores can be compared.
                 rng = np.random.default_rng((self.config.seed, block.start))
-                batch: Batch = stream.collator(examples[block], rng)
+                yield number < len(blocks), collator(examples[block], rng)
+
+        scores = list[Tensor]()
+        self.model.train(False)
+        with torch.no_grad():
+            for counts, batch in ahead(batches(), self.device):
                 logits = self.model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
-                scores = task.output.score(logits.float(), batch.targets_on(self.device))
-                total += float(scores.sum()) if number < len(blocks) else 0.0
-        return self.devices.total(total) / len(examples)
+                if counts:
+                    scores.append(task.output.score(logits.float(), batch.targets_on(self.device)).sum())
+        return self.devices.total(sum(torch.stack(scores).tolist()) if scores else 0.0) / len(examples)
 
     # --- checkpoints ------------------------------------------------------------------------------------------
 
