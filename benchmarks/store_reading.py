@@ -6,6 +6,8 @@ Regions are drawn. Everything of one shape is measured in one run, in turns, on 
 system's cache); medians over the batches of all rounds, and, where the machine was busy with other things (its load is
 recorded), the tenth that was fastest ("undisturbed").
 
+* ``store``: the regions of a batch.
+* ``collator``: the whole batch of as many questions, each about an image: tokens, regions, soft targets.
 * ``numpy, same bytes``: numpy assigns the very bytes that the store reads (features, mean feature, boxes, zeros behind
   them) from the same map into new arrays of the same shape; every image's slices have been made beforehand.
   The memory is new each time, as numpy gives it.
@@ -31,7 +33,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,15 +42,20 @@ import lmdb
 import numpy as np
 import torch
 
+from twelve.data.batch import Collator
+from twelve.model.processor import TwelveProcessor
+from twelve.outputs import get_output
 from twelve.regions.store.arrow_format import schema
 from twelve.regions.store.region_file import RegionFile
 from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.training.provenance import machine
+from twelve.types.examples import Example
 from twelve.types.regions import Regions
 
 SIZES = (16, 64, 256)
 IMAGES_PER_ROUND = 4096
+ANSWERS = 3129
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,23 @@ class Copies:
         return np.array(self.bytes[start : start + count])
 
 
+def asking(root: Path, store: RegionStore, ids: Sequence[str]) -> tuple[Collator, dict[str, Example]]:
+    """What collates questions, and a drawn question about every image: 8 to 14 words, two answers."""
+    rng = np.random.default_rng(1)
+    words = ["".join(chr(97 + letter) for letter in rng.integers(0, 26, 4)) for _ in range(2000)]
+    vocabulary = root / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(words)]) + "\n")
+    processor = TwelveProcessor.from_tokenizer(vocabulary)
+    processor.add_task("drawn", output="answer", max_text=23, row=1)
+    answers = processor.vocabularies["answer"] = [f"answer {number}" for number in range(ANSWERS)]
+    questions = {}
+    for image in ids:
+        text = " ".join(rng.choice(words, int(rng.integers(8, 15))))
+        first, second = rng.choice(ANSWERS, 2, replace=False)
+        questions[image] = Example(image, text, (image,), {answers[first]: 1.0, answers[second]: 0.3})
+    return Collator("drawn", get_output("answer"), "answer", processor, store), questions
+
+
 def seconds(call: Callable[[], Any]) -> float:
     """Of a call; what it makes is dropped outside its time."""
     start = time.perf_counter()
@@ -187,6 +211,7 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
     """Milliseconds a batch of each way, and ratios."""
     store = RegionStore(root)
     ids = store.ids("drawn")
+    collator, questions = asking(root, store, ids)
     copies = Copies(root / "drawn" / "drawn.arrow", shape.size)
     old = {name: OldReader(root / name, ids, shape.size, shape.most) for name in ("arrays", "base64")}
     rng = np.random.default_rng(batch)
@@ -198,6 +223,7 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
     few = max(2, 128 // batch)  # of the old pattern: it is slow
     ways: dict[str, list[Callable[[], Any]]] = {
         "store": [partial(store.gather, own) for own in batches],
+        "collator": [partial(collator, [questions[image] for image in own]) for own in batches],
         "numpy, same bytes": [partial(copies.same_bytes, *one) for one in zip(slices, rows, strict=True)],
         "numpy, one block": [partial(copies.one_block, *one) for one in zip(starts, sizes, strict=True)],
     }
@@ -220,6 +246,9 @@ def measure(root: Path, shape: Shape, batch: int, rounds: int) -> dict[str, Any]
             "store_speed_of_numpy_one_block": round(quick["numpy, one block"] / quick["store"], 3),
         },
         "store_times_old_pattern": {name: round(middle[f"old pattern, {name}"] / own, 1) for name in old},
+        "collator_times_old_pattern": {
+            name: round(middle[f"old pattern, {name}"] / middle["collator"], 1) for name in old
+        },
     }
 
 
@@ -265,12 +294,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "store-reading.json")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, help="of the store, instead of 1,536 and 6,144; for a trial")
     parser.add_argument("--folder", type=Path, help="where the files are written, on the disk that is to be measured")
     options = parser.parse_args()
     torch.set_num_threads(1)
     load = [round(number, 1) for number in os.getloadavg()]
     shapes: dict[str, Any] = {}
     for shape in SHAPES:
+        shape = replace(shape, images=options.images or shape.images)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             root, images = Path(folder), drawn(shape)
             write_store(root, images, shape.size)

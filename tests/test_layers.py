@@ -29,7 +29,7 @@ LAYERS = (
     ("metrics",),
     ("formats",),
     ("run_folder", "types"),
-    ("io", "device", "threads"),
+    ("io", "device", "processes", "threads"),
     ("progress",),
     ("errors", "renamed", "version"),
 )

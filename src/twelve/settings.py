@@ -158,6 +158,10 @@ class TrainingSettings(Strict):
     packed: bool = False
     """Compute no padding, on a CPU: faster. Dropout then draws for fewer positions, so the same seed trains another
     model."""
+    tf32: bool = False
+    """On a GPU, products of fp32 numbers read 10 bits of their fractions, not 23 (TF32): several times as fast."""
+    compile: bool = False
+    """torch.compile makes one program of each layer: minutes at the start, faster steps on a GPU, other rounding."""
     sharding: bool = False
     """Several processes share the parameters, gradients and optimizer states (FSDP) instead of each holding all."""
     gradient_checkpointing: bool = False

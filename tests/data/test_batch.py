@@ -11,7 +11,7 @@ import pytest
 import tiny
 import torch
 
-from twelve.data.batch import Collator, mask_beyond, seen_regions
+from twelve.data.batch import Collator, SeenRegions, mask_beyond
 from twelve.errors import RegionError
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import OUTPUTS
@@ -113,8 +113,8 @@ def test_given_regions_may_be_asked_for(with_given: Path) -> None:
     batch = collate([example, Example("2", "the thing", ("coco/1",), CANDIDATES[0])])
     assert batch.features.shape == (2, 6, tiny.FEATURES) and batch.targets["overlap"][0, 3] == 1
     assert batch.region_mask is not None and batch.region_mask.sum(1).tolist() == [6, 3]
-    seen = seen_regions(collate.store, [example], 2, given=True)
-    assert len(seen[0].boxes) == 5 and len(seen_regions(collate.store, [example], 2)[0].boxes) == 2
+    seen = SeenRegions(collate.store, [example], 2, given=True)
+    assert len(seen[0].boxes) == 5 and len(SeenRegions(collate.store, [example], 2)[0].boxes) == 2
 
 
 def test_candidates_without_regions_are_named(root: Path) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelve.data.loader import BUCKET, TaskBatches, passes
+from twelve.data.loader import BUCKET, Pool, TaskBatches, WorkerLost, ahead, passes
+from twelve.types.batch import Batch
 from twelve.types.examples import Example
 
 
@@ -76,6 +84,81 @@ def test_processes_share_every_batch() -> None:
     whole = stream(100, 10).next().ids
     parts = [stream(100, 10, part=slice(rank, None, 3)).next().ids for rank in range(3)]
     assert sorted(example for part in parts for example in part) == sorted(whole)
+
+
+def test_one_pool_builds_for_all_streams() -> None:
+    """The same batches as without workers, from as many processes as asked for, also after a resume."""
+    pool = Pool(2)
+    streams = [stream(60, 6, pool=pool) for _ in range(3)]
+    alone = stream(60, 6)
+    expected = [(batch.ids, batch.noise) for batch in (alone.next() for _ in range(25))]
+    for each in streams:
+        assert [(batch.ids, batch.noise) for batch in (each.next() for _ in range(12))] == expected[:12]
+    state = streams[0].state_dict()
+    assert state == {"epoch": 1, "number": 2, "examples": 60, "seed": 5}
+    assert pool._processes is not None and len(pool._processes._processes) == 2 and pool.ahead == 2
+    processes = list(pool._processes._processes.values())
+    streams[1].load_state_dict(state | {"number": 3})
+    assert [(batch.ids, batch.noise) for batch in (streams[1].next() for _ in range(12))] == expected[13:]
+    pool.close()
+    assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_thread_ahead_gives_the_same(device: str) -> None:
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError("late")
+
+    assert list(ahead(iter(range(5)), torch.device(device))) == list(range(5))
+    found = ahead(failing(), torch.device(device))
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="late"):
+        next(found)
+
+
+def test_batches_in_page_locked_memory_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(1, pin=True)
+    pinned, plain = stream(60, 6, pool=pool), stream(60, 6)
+    assert [pinned.next().ids for _ in range(3)] == [plain.next().ids for _ in range(3)]
+    pool.close()
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self + 0)
+    ones = torch.ones(2)
+    optional = {"text_mask": None, "region_mask": ones, "pair_text": None, "pair_image": None}
+    given = {"input_ids": ones, "features": ones, "boxes": ones, "task_rows": ones, "targets": {"target": ones}}
+    batch = Batch(task="t", output="o", examples=[], regions=[], everywhere=2, **given, **optional)  # type: ignore[arg-type]
+    moved = batch.pinned()
+    tensors = [moved.input_ids, moved.features, moved.boxes, moved.region_mask, moved.targets["target"]]
+    assert all(tensor is not ones and torch.equal(tensor, ones) for tensor in tensors if tensor is not None)
+    assert moved.text_mask is None and moved.everywhere == 2
+
+
+def test_a_lost_worker_is_said() -> None:
+    pool = Pool(1)
+    found = stream(60, 6, pool=pool)
+    found.next()
+    assert pool._processes is not None
+    os.kill(next(iter(pool._processes._processes)), signal.SIGKILL)
+    with pytest.raises(WorkerLost, match=r"\[training.workers\]: a process that reads ahead has ended"):
+        for _ in range(5):
+            found.next()
+    pool.close()
+
+
+def test_workers_end_with_the_process_that_asks() -> None:
+    script = (
+        "import os, signal, test_loader\n"
+        "pool = test_loader.Pool(2)\n"
+        "found = test_loader.stream(60, 6, pool=pool)\n"
+        "found.next()\n"
+        "print(*pool._processes._processes, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True)
+    workers = [psutil.Process(int(number)) for number in done.stdout.split() if psutil.pid_exists(int(number))]
+    assert done.stdout, done.stderr
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
 
 
 def test_passes_gives_every_example_once() -> None:

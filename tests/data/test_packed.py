@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from twelve.data.examples.store import Examples
-from twelve.data.loader import TaskBatches
+from twelve.data.loader import Pool, TaskBatches
 from twelve.types.examples import Example
 from twelve.types.packed import Packed
 
@@ -41,7 +41,7 @@ def test_values_are_as_they_were() -> None:
 def test_workers_get_packed_examples_and_nobody_else() -> None:
     given = examples(4)
     for workers, kind in ((0, list), (2, Packed)):
-        stream = TaskBatches(given, np.ones(4, np.int64), None, batch_size=2, seed=0, workers=workers)  # type: ignore[arg-type]
+        stream = TaskBatches(given, np.ones(4, np.int64), None, batch_size=2, seed=0, pool=Pool(workers))  # type: ignore[arg-type]
         shared = stream._shared()
         assert type(shared) is kind and list(shared) == given
     assert not issubclass(Packed, Examples)

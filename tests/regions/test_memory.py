@@ -14,8 +14,8 @@ from twelve.regions.store.memory import Memory
 from twelve.regions.store.region_store import RegionStore
 
 
-def address(array: np.ndarray) -> int:  # type: ignore[type-arg]
-    return int(array.__array_interface__["data"][0])
+def address(taken: torch.Tensor) -> int:
+    return taken.data_ptr()
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +37,13 @@ def test_used_again_when_free() -> None:
 
 def test_not_while_a_tensor_or_a_view_of_it_lives() -> None:
     memory = Memory()
-    tensor = torch.from_numpy(memory.take(1000)).view(torch.bfloat16).view(10, 50)
+    tensor = memory.take(1000).view(torch.bfloat16).view(10, 50)
     tensor.fill_(3)
     part = tensor[2:4, 5:]
     del tensor
     others = [memory.take(1000) for _ in range(5)]
     for other in others:
-        other.fill(255)
+        other.fill_(255)
     assert (part == 3).all()
 
 
@@ -53,7 +53,7 @@ def test_too_small_ones_go() -> None:
         assert len(memory.take(size)) == size
     assert len(memory._kept) == 1
     held = [memory.take(300) for _ in range(9)]
-    assert len({address(array) for array in held}) == 9 and len(memory._kept) == 2
+    assert len({address(taken) for taken in held}) == 9 and len(memory._kept) == 2
 
 
 def test_batches_of_a_store_do_not_share(tmp_path: Path) -> None:
@@ -74,3 +74,14 @@ def test_batches_of_a_store_do_not_share(tmp_path: Path) -> None:
     np.testing.assert_array_equal(view, expected)
     place = store.gather(ids).features.data_ptr()
     assert store.gather(ids).features.data_ptr() == place
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_a_worker_builds_is_not_copied(shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Memory, "shared", shared)
+    images = [regions(f"a/{number}", number % 5) for number in range(4)]
+    write(tmp_path / "a" / "x.arrow", images)
+    features = RegionStore(tmp_path).gather([image.image_id for image in images]).features
+    assert features.is_shared() is shared
+    monkeypatch.setattr(Memory, "shared", False)
+    assert torch.equal(features, RegionStore(tmp_path).gather([image.image_id for image in images]).features)

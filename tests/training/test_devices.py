@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import tiny
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from twelve import config as configuration
 from twelve.errors import ConfigError
@@ -55,6 +57,25 @@ def tree(root: Path, run: Path, **training: Any) -> dict[str, Any]:
     found["model"]["architecture"] |= {"pooled_dropout": 0.0}
     found["training"] |= {"iterations": 8, "eval_every": 4, "save_every": 4, "log_every": 1, "threads": 1} | training
     return found
+
+
+EVALUATOR = """
+import os, sys
+from pathlib import Path
+from rich.console import Console
+from twelve.evaluation import predict
+from twelve.runs.evaluate import evaluate_run
+predict.TILE_IMAGES = 2
+made, passes = [], predict.passes
+def counted(examples, lengths, collator, many, part):
+    for rows, batch in passes(examples, lengths, collator, 4, part):
+        made.append(len(rows))
+        yield rows, batch
+predict.passes = counted
+run = Path(sys.argv[1])
+results = evaluate_run(run, console=Console(quiet=True))
+(run.parent / f"{run.name}-{os.environ['RANK']}").write_text(f"{sum(made)} {[result.score for result in results]}")
+"""
 
 
 CHOOSING = (
@@ -159,12 +180,50 @@ def test_two_processes_go_on_where_they_stopped(root: Path, alone: Path, tmp_pat
     assert trace(tmp_path / "run")[0] == pytest.approx(trace(alone)[0], abs=1e-5)
 
 
+def test_accumulating_gradients_stay_in_their_process(root: Path, tmp_path: Path) -> None:
+    """Two processes that exchange gradients only in the last of two iterations are one, also from a checkpoint between
+    them, which keeps their mean."""
+    options = {"iterations": 6, "save_every": 3, "eval_every": 6}
+    whole, parts = (tree(root, tmp_path / name, **options) for name in ("whole", "parts"))
+    for each in (whole, parts):
+        each["optimizer"] = each.get("optimizer", {}) | {"accumulate": 2}
+    train(configuration.parse(whole), console=QUIET)
+    together(parts)
+    expected = trace(tmp_path / "whole")[0]
+    assert trace(tmp_path / "parts")[0] == pytest.approx(expected, abs=1e-5)
+    state = load_file(tmp_path / "parts" / "checkpoints" / "step-0000003" / "tensors.safetensors")
+    theirs = load_file(tmp_path / "whole" / "checkpoints" / "step-0000003" / "tensors.safetensors")
+    gradients = [name for name in theirs if name.startswith("gradients/")]
+    assert gradients and all(torch.allclose(state[name], theirs[name], atol=1e-5) for name in gradients)
+    final = (tmp_path / "parts" / "checkpoints" / "step-0000006" / "tensors.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "parts" / "checkpoints" / "step-0000006")
+    together(parts, "resume")
+    assert (tmp_path / "parts" / "checkpoints" / "step-0000006" / "tensors.safetensors").read_bytes() == final
+
+
 @pytest.mark.parametrize("sharding", [False, True], ids=["whole models", "shared model"])
 def test_processes_choose_the_same_threads(root: Path, alone: Path, tmp_path: Path, sharding: bool) -> None:
     settings = tree(root, tmp_path / "run", sharding=sharding, threads="auto")
     run = together(settings, script=CHOOSING)
     assert [(tmp_path / f"threads-{rank}").read_text() for rank in range(2)] == ["1", "1"]
     assert trace(run)[0] == pytest.approx(trace(alone)[0], abs=1e-5)
+
+
+def test_two_processes_evaluate_as_one(alone: Path, tmp_path: Path) -> None:
+    """Each predicts a part; the scores, the files and what each of them returns are those of one process."""
+    told = []
+    for count in (1, 2):
+        run = Path(shutil.copytree(alone, tmp_path / f"by-{count}"))
+        started = processes(run, count, script=EVALUATOR)
+        errors = [process.communicate(timeout=600)[1] for process in started]
+        assert [process.returncode for process in started] == [0] * count, errors
+        told.append(sorted(tmp_path.glob(f"by-{count}-*")))
+    one, two = ([path.read_text().split(" ", 1) for path in paths] for paths in told)
+    assert len(two) == 2 and two[0][1] == two[1][1] == one[0][1]
+    predicted = [int(number) for number, _ in two]
+    assert sum(predicted) == int(one[0][0]) and min(predicted) > 0
+    files = [RunFolder(tmp_path / f"by-{count}") for count in (1, 2)]
+    assert files[0].predictions.read_text() == files[1].predictions.read_text()
 
 
 def test_a_lost_process_ends_the_others_with_one_line(root: Path, tmp_path: Path) -> None:

@@ -90,6 +90,21 @@ def test_idle_parameters(fill: bool) -> None:
     assert never.grad is None
 
 
+def test_a_gradient_is_taken_over_and_never_shared() -> None:
+    """No gradient is kept between steps, and the one array that stands in for missing ones reaches no backward pass."""
+    wide, narrow = nn.Parameter(torch.ones(6)), nn.Parameter(torch.ones(4))
+    optimizer = AdamW([{"params": [wide, narrow], "lr": 0.1}])
+    for used in ((wide, narrow), (), (narrow,), (wide,)):
+        sum((parameter.square().sum() for parameter in used), torch.zeros(()).requires_grad_()).backward()
+        given = {id(parameter): parameter.grad for parameter in used}
+        optimizer.step()
+        for parameter in (wide, narrow):
+            assert parameter.grad is given.get(id(parameter))
+            assert parameter.grad is None or torch.equal(parameter.grad, torch.full_like(parameter, parameter.grad[0]))
+        optimizer.zero_grad(fill=True)
+        assert wide.grad is None and narrow.grad is None
+
+
 @pytest.mark.parametrize("fill", [True, False])
 def test_resume_is_exact(fill: bool) -> None:
     """State through plain values and tensors; idle parameters go on moving after it."""

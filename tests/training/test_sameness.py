@@ -282,7 +282,7 @@ def test_a_killed_worker_is_one_line_and_the_run_goes_on(place: Path) -> None:
         "def killing(self, name):\n"
         "    value = step(self, name)\n"
         "    if self.state.iteration == 8:\n"
-        "        os.kill(self.streams[name]._iterator._workers[0].pid, signal.SIGKILL)\n"
+        "        os.kill(next(iter(self.pool._processes._processes)), signal.SIGKILL)\n"
         "    return value\n"
         "Trainer._step = killing\n"
         "sys.argv = ['twelve', 'train', 'c.yaml', '--resume']\n"

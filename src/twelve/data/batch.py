@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ class Collator:
         # Candidates are regions too, and follow the detected ones.
         given = has_candidates(examples) if self.given is None else self.given
         regions = self.store.gather(images, most, given=True) if given else self.store.gather(images, most)
-        views = seen_regions(self.store, examples, most, given=given)
+        views = SeenRegions(self.store, examples, most, given=given)
         vocabulary = self.processor.vocabularies.get(self.output_key, [])
         batch = Batch(
             task=self.task,
@@ -105,18 +106,38 @@ class Collator:
         return torch.full((texts,), self.processor.token_rows[self.task], dtype=torch.int64)
 
 
-def seen_regions(
-    store: RegionReader, examples: Sequence[Example], most: int | None, *, given: bool | None = None
-) -> list[Regions]:
+class SeenRegions(Sequence[Regions]):
     """The regions that the model sees of each example's first image, without the global one.
+
+    They are read when the first of them is asked for: many outputs never do, and a batch has them as tensors anyway.
 
     Args:
         most: number of detected regions that are kept.
         given: append the regions of the candidate boxes; None: if the examples have candidates.
     """
-    if has_candidates(examples) if given is None else given:
-        return [store.get(example.images[0], most, given=True) for example in examples]
-    return [first_regions(store.get(example.images[0]), most) for example in examples]
+
+    def __init__(
+        self, store: RegionReader, examples: Sequence[Example], most: int | None, *, given: bool | None = None
+    ) -> None:
+        self._store, self._examples, self._most = store, examples, most
+        self._given = has_candidates(examples) if given is None else given
+
+    @cached_property
+    def _read(self) -> list[Regions]:
+        store, images = self._store, [example.images[0] for example in self._examples]
+        if self._given:
+            return [store.get(image, self._most, given=True) for image in images]
+        return [first_regions(store.get(image), self._most) for image in images]
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @overload
+    def __getitem__(self, index: int) -> Regions: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Regions]: ...
+    def __getitem__(self, index: int | slice) -> Regions | list[Regions]:
+        return self._read[index]
 
 
 def has_candidates(examples: Sequence[Example]) -> bool:

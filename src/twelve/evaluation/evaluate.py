@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.data.batch import Collator, seen_regions
+from twelve.data.batch import Collator, SeenRegions
 from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
 from twelve.data.partial import having_regions
@@ -172,7 +172,7 @@ class Evaluator:
         if not self.baselines:
             return ours, {}, None
         vocabulary = self.processor.vocabularies.get(task.task.output, [])
-        seen = seen_regions(self.data.store, examples, self.processor.max_regions)
+        seen = SeenRegions(self.data.store, examples, self.processor.max_regions)
         regions = dict(zip((example.id for example in examples), seen, strict=True))
         views = [regions[example.id] for example in counted]
         chance = task.output.prospects(counted, views, vocabulary).chance

@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from twelve.data.batch import Collator, mask_beyond
-from twelve.data.loader import passes
+from twelve.data.loader import ahead, passes
 from twelve.evaluation.shortlist import places, scored_pairs, shortlists
 from twelve.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
+from twelve.processes import Processes
 from twelve.progress import Track
 from twelve.threads import Threads, unchanged
 from twelve.types.examples import Example
@@ -41,7 +42,8 @@ def predict(
     label: str,
     threads: Threads | None = None,
 ) -> list[Prediction]:
-    """Predictions aligned with ``examples``; ``batch_size`` counts pairs.
+    """Predictions aligned with ``examples``; ``batch_size`` counts pairs. Processes that evaluate together share the
+    batches.
 
     Args:
         threads: number of threads, tuned meanwhile; None to leave torch's.
@@ -49,22 +51,23 @@ def predict(
     threads = threads or unchanged()
     lengths = np.array([len(example.text) for example in examples])
     many = max(1, batch_size // len(collator.output.pairs(examples[:1])[0]))
-    found: list[Prediction | None] = [None] * len(examples)
+    found, processes = dict[int, Prediction](), Processes()
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
     temperature = collator.processor.temperatures.get(collator.task, 1.0)
     device = model.device
-    with torch.inference_mode(), Track(label, len(examples), "examples") as track:
-        for rows, batch in passes(examples, lengths, collator, many):
+    batches = ahead(passes(examples, lengths, collator, many, processes.part), device)
+    with torch.inference_mode(), Track(label, len(examples), "examples", shown=processes.main) as track:
+        for rows, batch in batches:
             asked = partial(model, **batch.inputs(device), outputs=(batch.output,))
             size = batch.pairs * (batch.input_ids.shape[1] + batch.features.shape[1])
             logits = threads.run(asked, size).logits[batch.output]
             decoded = collator.output.decode(
                 logits.float().cpu() / temperature, batch.examples, batch.regions, vocabulary
             )
-            for row, prediction in zip(rows, decoded, strict=True):
-                found[int(row)] = prediction
-            track.advance(len(rows))
-    return [prediction for prediction in found if prediction is not None]
+            found |= zip(rows.tolist(), decoded, strict=True)
+            track.advance(processes.count * len(rows))
+    everywhere = {row: prediction for part in processes.all(found) for row, prediction in part.items()}
+    return [everywhere[row] for row in range(len(examples))]
 
 
 def retrieve(
@@ -89,18 +92,24 @@ def retrieve(
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
     column = {image: index for index, image in enumerate(images)}
     texts = [caption.text for caption in captions]
-    able = model.config.contrast > 0
+    processes, able = Processes(), model.config.contrast > 0
     count = places(shortlist, able=able, captions=len(texts), images=len(images), everything=everything)
     options: dict[str, Any] = {"batch_size": batch_size, "threads": threads}
+    part, shown = processes.part, processes.main
     if count is None:
-        with Track(label, len(texts) * len(images), "pairs") as track:
-            scores = finished(pair_tiles(model, collator, texts, images, **options), track.advance)
+        with Track(label, len(texts) * len(images), "pairs", shown=shown) as track:
+            tiles = pair_tiles(model, collator, texts, images, part=part, **options)
+            scores = finished(tiles, lambda pairs: track.advance(processes.count * pairs))
+        processes.sum(scores)
     else:
         found = shortlists(model, collator, texts, images, count)
         rows, columns = np.nonzero(found.chosen)
-        with Track(label, len(rows), "pairs") as track:
-            pairs = scored_pairs(model, collator, texts, images, rows, columns, **options)
-            scores = found.merged(finished(pairs, track.advance))
+        exact = np.zeros(len(rows), np.float32)
+        with Track(label, len(rows), "pairs", shown=shown) as track:
+            pairs = scored_pairs(model, collator, texts, images, rows[part], columns[part], **options)
+            exact[part] = finished(pairs, lambda pairs: track.advance(processes.count * pairs))
+        processes.sum(exact)
+        scores = found.merged(exact)
     return captions, RetrievalScores(
         scores=scores,
         shortlist=count,
@@ -119,14 +128,18 @@ def pair_tiles(
     *,
     batch_size: int,
     threads: Threads | None = None,
+    part: slice = slice(None),
 ) -> Generator[int, None, NDArray[np.float32]]:
     """(C, I) alignment logits of every text with every image, in tiles of ``batch_size`` pairs; yields after every
     forward pass the number of pairs that it scored (0 if it encoded texts or images).
 
     Each text and each image is encoded once, up to the first co-attention.
+
+    Args:
+        part: which tiles of images are scored; the columns of the others are zero.
     """
     order = np.argsort([len(text) for text in texts], kind="stable")
-    scores = np.empty((len(texts), len(images)), np.float32)
+    scores = np.zeros((len(texts), len(images)), np.float32)
     chunk = max(1, batch_size // TILE_IMAGES)
     asked = collator.output.ranks_by(collator.output_key)
     device = model.device
@@ -139,18 +152,23 @@ def pair_tiles(
         mask = None if mask is None else mask.to(device)
         encoded_texts.append((rows, model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)))
         yield 0
-    for start in range(0, len(images), TILE_IMAGES):
-        tile = images[start : start + TILE_IMAGES]
-        encoded = model.encode_images(*_image_inputs(collator, tile, device))
+    tiles = [images[start : start + TILE_IMAGES] for start in range(0, len(images), TILE_IMAGES)][part]
+    starts = range(0, len(images), TILE_IMAGES)[part]
+    inputs = ahead((_image_inputs(collator, tile, device) for tile in tiles), device)
+    for start, tile, regions in zip(starts, tiles, inputs, strict=True):
+        encoded = model.encode_images(*regions)
         yield 0
+        computed = []
         for rows, states in encoded_texts:
             pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
             pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
             fused = partial(model.fuse, states, encoded, pair_text, pair_image, outputs=(asked,))
             out = threads.run(fused, len(pair_text))
             logits = collator.output.matching(out.logits[asked]).float()
-            scores[rows, start : start + len(tile)] = logits.cpu().numpy().reshape(len(rows), len(tile))
+            computed.append((rows, logits))
             yield logits.numel()
+        for rows, logits in computed:  # copying them one by one would wait for each
+            scores[rows, start : start + len(tile)] = logits.cpu().numpy().reshape(len(rows), len(tile))
     return scores
 
 

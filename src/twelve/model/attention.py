@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from twelve.model.dropout import Dropout, drop
 from twelve.model.sequences import Blocks
 
 LAYER_NORM_EPS = 1e-12
@@ -84,7 +85,7 @@ class Attention(nn.Module):
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
         probabilities = scores.softmax(-1)
-        context = F.dropout(probabilities, dropout) @ value
+        context = drop(probabilities, dropout) @ value
         return context.transpose(1, 2).flatten(2), probabilities if explain else None
 
     def _split(self, states: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ def _context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dro
         hidden = query.new_zeros(mask.shape).masked_fill_(~mask, -math.inf).expand(-1, heads, -1, -1).flatten(0, 1)
     # Scaling and masking within the product save two passes over the scores.
     scores = torch.baddbmm(hidden, query, key.transpose(1, 2), beta=int(mask is not None), alpha=1 / math.sqrt(size))
-    context = F.dropout(scores.softmax(-1), dropout) @ value
+    context = drop(scores.softmax(-1), dropout) @ value
     return context.view(rows, heads, *context.shape[1:])
 
 
@@ -114,7 +115,7 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(inputs, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(outputs, eps=LAYER_NORM_EPS)
 
     def forward(self, states: Tensor, residual: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ FILES = (CONFIG_FILE, TOKENIZER_FILE)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 REGIONS = 100
 """Default number of detected regions kept per image."""
+MANY = 1024
+"""Texts from which on it pays that several threads share them; fewer would wait for each other on a busy machine."""
 TOKEN_ROWS = 20
 """Default number of rows in the task-token table."""
 
@@ -100,7 +102,10 @@ class TwelveProcessor:
         if max_length < 3:
             raise ConfigError(f"expected max_text of at least 3, found {max_length}", remedy="increase max_text")
         begin, end = self.special["[CLS]"], self.special["[SEP]"]
-        encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        if len(texts) < MANY:
+            encoded = [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        else:
+            encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [[begin, *shortened(text.ids, max_length - 2, end), end] for text in encoded]
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -22,6 +23,12 @@ from twelve.types.predictions import Card, Prediction, RecordedPrediction
 
 SHOWN = 5
 """How many of the best answers a prediction carries."""
+
+
+@lru_cache(maxsize=16)
+def _columns(vocabulary: tuple[str, ...]) -> dict[str, int]:
+    """Answer -> its column."""
+    return {answer: column for column, answer in enumerate(vocabulary)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +92,8 @@ class Answer(Output):
 
     def targets(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> dict[str, Tensor]:
         """``target``: (E, A) float32 soft scores; answers that the vocabulary lacks are left out."""
-        index = {answer: column for column, answer in enumerate(vocabulary)}
-        target = torch.zeros(len(examples), len(vocabulary))
+        index = _columns(tuple(vocabulary))
+        rows, columns, scores = list[int](), list[int](), list[float]()
         for row, example in enumerate(examples):
             if example.target is None:
                 continue
@@ -94,7 +101,11 @@ class Answer(Output):
                 raise TypeError(f"{example.id}: expected {{answer: score}} as target, found {example.target!r}")
             for answer, score in example.target.items():
                 if answer in index:
-                    target[row, index[answer]] = score
+                    rows.append(row)
+                    columns.append(index[answer])
+                    scores.append(score)
+        target = torch.zeros(len(examples), len(vocabulary))
+        target[rows, columns] = torch.tensor(scores, dtype=target.dtype)
         return {"target": target}
 
     def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:

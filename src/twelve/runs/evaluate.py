@@ -25,6 +25,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.precision import for_predicting
 from twelve.model.vilbert import Twelve
+from twelve.processes import Processes, connected, joined, own_device
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import changed
 from twelve.run_folder import RunFolder, model_folder
@@ -66,7 +67,36 @@ def evaluate_run(
         RegionError: the regions have changed.
         ConfigError: see :func:`twelve.runs.asked.asked`.
     """
-    console = console or Console()
+    with joined() as processes, connected(processes.rank, processes.count):
+        return _evaluate_run(
+            processes,
+            folder,
+            tasks=tasks,
+            split=split,
+            full=full,
+            baselines=baselines,
+            submit=submit,
+            allow_other_features=allow_other_features,
+            allow_changed_data=allow_changed_data,
+            settings=settings,
+            console=(console or Console()) if processes.main else Console(quiet=True),
+        )
+
+
+def _evaluate_run(
+    processes: Processes,
+    folder: Path,
+    *,
+    tasks: Sequence[str] | None,
+    split: str | None,
+    full: bool,
+    baselines: bool,
+    submit: Path | None,
+    allow_other_features: bool,
+    allow_changed_data: bool,
+    settings: Sequence[str],
+    console: Console,
+) -> list[TaskResult]:
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
     config, names = asked(folder, tasks, submit, settings)
     whole = not tasks and split is None and baselines and not settings
@@ -76,8 +106,7 @@ def evaluate_run(
     if whole:
         run.check_links()
     model, processor = open_saved(model_folder(folder))
-    if torch.cuda.is_available():
-        torch.nn.Module.to(model, "cuda")
+    torch.nn.Module.to(model, own_device())
     processor.allow_other_features = allow_other_features
 
     def prepared(with_baselines: bool) -> Prepared | None:
@@ -117,7 +146,8 @@ def evaluate_run(
         started, predictions = time.monotonic(), None
         if submit is not None:
             examples, predictions = evaluator.predict(name, split)
-            write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
+            if processes.main:
+                write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
             tell(f"{len(predictions):,} predictions are in {submit}", console)
             if unlabelled(examples):
                 return []
@@ -129,6 +159,7 @@ def evaluate_run(
     show(results, facts, console)
     for line in comparison(earlier(config.model.init), results):
         tell(line, console)
+    whole = whole and processes.main
     if whole:
         write_results(run.full_evaluation if full else run.evaluation, results, facts)
     if whole and not full:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from twelve.data.batch import seen_regions
+from twelve.data.batch import SeenRegions
 from twelve.data.examples.columns import distinct_images
 from twelve.data.prepare import Prepared, TaskData, prepare, sources_of, subset
 from twelve.errors import CheckpointError, ConfigError
@@ -140,7 +140,7 @@ def start_heads(
     # Of tasks that share a head, the first one counts.
     for task in reversed([task for task in tasks if task.output.own_head]):
         examples = subset(task.train, STATISTICS_EXAMPLES, seed)
-        seen = seen_regions(data.store, examples, processor.max_regions)
+        seen = SeenRegions(data.store, examples, processor.max_regions)
         targets = task.output.targets(examples, seen, data.vocabularies.get(task.task.output, ()))
         task.output.start_from(model.heads[task.task.output], targets)
 

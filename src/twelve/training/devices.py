@@ -9,8 +9,8 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,14 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 
-from twelve.errors import ConfigError, TwelveError
+from twelve.errors import ConfigError
 from twelve.model.attention import Block
+from twelve.processes import connected
 from twelve.settings import TrainingSettings
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class ProcessLost(TwelveError):
-    """Another process of the run has ended, so this one cannot continue. Exit code 1: it is no mistake of the user."""
-
-    exit_code = 1
 
 
 class Devices:
@@ -58,28 +54,43 @@ class Devices:
             cpu=not torch.cuda.is_available(),
             log_with=list(settings.trackers) or None,
             project_dir=str(folder),
-            # A step runs the heads that it needs, so every step leaves others without gradients.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
         self.main, self.device = self.accelerator.is_main_process, self.accelerator.device
         self.sharded, self.precision = settings.sharding and self.count > 1, settings.precision
         self._mesh: DeviceMesh | None = None
+        torch.set_float32_matmul_precision("high" if settings.tf32 else "highest")
+
+    @property
+    def late(self) -> bool:
+        """Whether results are there later than the call that computes them returns, so that reading one waits. The
+        optimizer must then be able to leave out a step by itself, which it is for whole parameters only."""
+        return self.device.type == "cuda" and not self.sharded
+
+    def wait(self) -> None:
+        """Until everything is computed."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def draw_apart(self, seed: int) -> None:
         """Seed each process differently, so that their dropout differs; a single process keeps its seed."""
         if self.count > 1:
             torch.manual_seed(seed + self.rank)
 
-    def place(self, model: nn.Module) -> nn.Module:
+    def place(self, model: nn.Module, *, unused: bool = True) -> nn.Module:
         """Move a model to the device and connect it with the other processes; a step must call what this returns.
 
         Call it before making the optimizer: sharding replaces the parameters.
+
+        Args:
+            unused: whether steps leave parameters without gradients. Looking for them takes time in every step; not
+                finding them would make processes wait for each other forever.
         """
         model.to(self.device)
         if self.count == 1:
             return model
         if not self.sharded:
+            self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=unused)
             return self.accelerator.prepare_model(model)  # type: ignore[no-any-return]
         for parameter in model.parameters():  # fully_shard keeps the values of each process
             dist.broadcast(parameter.detach(), src=0)
@@ -112,13 +123,26 @@ class Devices:
             scaler.step(optimizer)
             scaler.update()
 
+    def summed(self, value: Tensor, times: float = 1.0) -> Tensor:
+        """The sum of a scalar times a number over all processes, on the device; nothing waits for it on a GPU."""
+        found = value.to(torch.float32 if self.device.type == "mps" else torch.float64) * times
+        if self.count > 1:
+            dist.all_reduce(found)
+        return found
+
     def total(self, value: float) -> float:
         """The sum of a number over all processes."""
-        if self.count == 1:
-            return value
-        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
-        dist.all_reduce(tensor)
-        return float(tensor)
+        return value if self.count == 1 else float(self.summed(torch.tensor(value, device=self.device)))
+
+    def apart(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Where gradients of several batches add up: a block in which they stay in each process (DDP alone)."""
+        return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+
+    def average(self, gradients: Iterable[Tensor]) -> None:
+        """Replace gradients that stayed in each process by their mean over the processes, as an update will do."""
+        for gradient in gradients if self.count > 1 and not self.sharded else ():
+            dist.all_reduce(gradient)
+            gradient /= self.count
 
     def largest(self, value: float) -> float:
         """The largest value of a number in any process."""
@@ -144,26 +168,9 @@ class Devices:
         scaler = self.accelerator.scaler
         return 1.0 if scaler is None else float(scaler.get_scale())
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Turn a broken connection between processes into one line.
-
-        Raises:
-            ProcessLost: the connection to another process broke.
-        """
-        try:
-            yield
-        except RuntimeError as error:
-            text = str(error)
-            if self.count == 1 or not any(
-                sign in text for sign in ("Connection", "closed", "reset", "timed out", "NCCL")
-            ):
-                raise
-            raise ProcessLost(
-                f"another process of this run has ended ({text.splitlines()[0][:120]})",
-                record=f"process {self.rank} of {self.count}",
-                remedy="see what the other processes printed, fix it, and run the same command with --continue",
-            ) from error
+    def together(self) -> AbstractContextManager[None]:
+        """Turn a broken connection between processes into one line (:func:`twelve.processes.connected`)."""
+        return connected(self.rank, self.count)
 
     def end(self) -> None:
         """Finish the trackers and leave the process group, whose threads end here.

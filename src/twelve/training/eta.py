@@ -31,6 +31,11 @@ class Pace:
         self._examples: dict[str, list[float]] = {}
         self._told = False
 
+    @property
+    def measuring(self) -> bool:
+        """Whether the estimate is not made yet."""
+        return not self._told
+
     def step(self, task: str, seconds: float, examples: int) -> None:
         """Take the time of a step on a number of examples."""
         if not self._told:

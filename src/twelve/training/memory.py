@@ -55,7 +55,8 @@ class Need:
 
     @property
     def lasting(self) -> int:
-        """Bytes that are allocated once and stay."""
+        """Bytes of gradients and optimizer states. Gradients come while activations go, unless they accumulate, so a
+        step needs at most this much and all activations."""
         return self.gradients + self.optimizer
 
     @property

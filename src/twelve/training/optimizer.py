@@ -68,7 +68,10 @@ class AdamW(torch.optim.AdamW):
             for parameter in group["params"]:
                 self._start(parameter)
         given = [(group["lr"], group["weight_decay"]) for group in self.param_groups]
+        idle = self._idle()
         try:
+            for parameter, zeros in idle:
+                parameter.grad = zeros
             for group, (rate, decay) in zip(self.param_groups, given, strict=True):
                 kept = 1 - rate * decay
                 group["lr"], group["weight_decay"] = rate * kept, decay / kept
@@ -76,7 +79,40 @@ class AdamW(torch.optim.AdamW):
         finally:
             for group, (rate, decay) in zip(self.param_groups, given, strict=True):
                 group["lr"], group["weight_decay"] = rate, decay
+            for parameter, _ in idle:  # the next gradient must not be added to zeros that parameters share
+                parameter.grad = None
         return loss
+
+    def _idle(self) -> list[tuple[Tensor, Tensor]]:
+        """Parameters that move without a gradient of their own (see :meth:`zero_grad`), and zeros of their shape."""
+        idle = [
+            parameter
+            for group in self.param_groups
+            if group.get("fill")
+            for parameter in group["params"]
+            if parameter.grad is None and self.state.get(parameter)
+        ]
+        found, zeros = list[tuple[Tensor, Tensor]](), dict[tuple[torch.device, torch.dtype], Tensor]()
+        for parameter in sorted(idle, key=lambda parameter: -parameter.numel()):
+            if type(parameter) is not nn.Parameter:  # sharded
+                found.append((parameter, torch.zeros_like(parameter)))
+                continue
+            # They are only read, so one array is enough for all.
+            kind = parameter.device, parameter.dtype
+            if kind not in zeros:
+                zeros[kind] = torch.zeros(parameter.numel(), device=parameter.device, dtype=parameter.dtype)
+            found.append((parameter, zeros[kind][: parameter.numel()].view(parameter.shape)))
+        return found
+
+    def leave_out(self, wrong: Tensor) -> None:
+        """Change nothing in all steps from now on if ``wrong``, a bool scalar on the device, is True.
+
+        Nobody waits for it: torch's fused kernel reads it, as it reads whether gradients of fp16 overflow. There, a
+        loss that is not finite has such gradients, and torch leaves these steps out anyway.
+        """
+        before = getattr(self, "found_inf", None)
+        found = wrong.to(torch.float32)
+        self.found_inf = found if before is None else torch.maximum(before, found)
 
     def _start(self, parameter: Tensor) -> None:
         """Initialise the state of a parameter that has its first gradient."""
@@ -89,17 +125,18 @@ class AdamW(torch.optim.AdamW):
         state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
 
     def zero_grad(self, set_to_none: bool = False, *, fill: bool | None = None) -> None:
-        """Clear the gradients.
+        """Drop the gradients, and choose what a step does with parameters that have none.
 
-        With ``fill``, they become zeros: a part of the model that the next batch does not use still moves on its
-        momentum and decays, as in the original, whose framework filled gradients with zeros. Without, they become None,
-        and such a part does not change. A parameter that never had a gradient does not change in either case. The
-        choice is part of the state, so a resumed run makes the same one.
+        With ``fill``, it takes their gradients for zeros: a part of the model that the next batch does not use still
+        moves on its momentum and decays, as in the original, whose framework filled gradients with zeros. Without, such
+        a part does not change. A parameter that never had a gradient does not change in either case. The choice is
+        part of the state, so a resumed run makes the same one.
+
+        In both cases the gradients become None, so that the backward pass need not add to zeros.
         """
-        fill = not set_to_none if fill is None else fill
-        super().zero_grad(set_to_none=not fill)
+        super().zero_grad(set_to_none=True)
         for group in self.param_groups:
-            group["fill"] = fill
+            group["fill"] = not set_to_none if fill is None else fill
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state; raises CheckpointError for a state of other parameters."""
@@ -114,10 +151,6 @@ class AdamW(torch.optim.AdamW):
                 remedy="resume with the configuration the run was started with",
             )
         super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            for parameter in group["params"] if group.get("fill") else ():
-                if parameter.grad is None and self.state.get(parameter):
-                    parameter.grad = torch.zeros_like(parameter)
 
 
 def parameter_groups(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FREE = ("run", "data", "regions", "training", "evaluation")
 """Keys that may change when a run is resumed: places, lengths, intervals, numbers of threads."""
-FIXED = ("precision", "packed")
+FIXED = ("precision", "packed", "tf32", "compile")
 """Keys of ``training`` that may not change."""
 TRAINED_ON = ("images", "target", "candidates", "options")
 """Fields of an example, other than its text, that training reads."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.data.batch import Collator
-from twelve.data.loader import TaskBatches, watched
+from twelve.data.loader import Pool, TaskBatches, ahead
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.errors import CheckpointError, ConfigError, TwelveError
 from twelve.io import files
@@ -41,6 +41,7 @@ from twelve.training.sameness import compare
 from twelve.training.schedules import make_schedule
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
+from twelve.training.unused import unused
 from twelve.types.batch import Batch
 
 EVAL_BATCH = 64
@@ -100,9 +101,12 @@ class Trainer:
                 record="training.sharding",
                 remedy="--set training.sharding=false",
             )
-        self.wrapped = devices.place(model)
+        if config.training.compile:
+            _compile(model)
+        self.pool = Pool(config.training.workers, pin=self.device.type == "cuda")
         self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
         self.negatives = HardNegatives(config.contrast, model, self.streams)
+        self.wrapped = devices.place(model, unused=devices.count > 1 and self._leaves_out())
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
@@ -142,6 +146,8 @@ class Trainer:
         self.record: Mapping[str, Any] = {}
         self.changed_data: list[str] = []
         self._losses: dict[str, list[float]] = {}  # since the last line of the log
+        self._unread: list[tuple[str, int, int, Tensor]] = []  # task, iteration, step, loss
+        self._late = devices.late
         self._ready = 0.0  # when the last batch was there
 
     def _stream(self, task: TaskData) -> TaskBatches:
@@ -160,9 +166,16 @@ class Trainer:
             collator,
             batch_size=task.batch_size,
             seed=self.config.seed + task.task.token,
-            workers=self.config.training.workers,
+            pool=self.pool,
             part=self.devices.part,
         )
+
+    def _leaves_out(self) -> bool:
+        """Whether a step leaves parameters that train without gradients."""
+        try:
+            return any(unused(self.model, stream.typical()) for stream in self.streams.values())
+        except NotImplementedError:
+            return True
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -180,7 +193,7 @@ class Trainer:
 
     def fit(self) -> None:
         """Train from the current state to the end, with validations, logs and checkpoints on the way."""
-        with self.devices.together(), watched():
+        with self.devices.together(), closing(self.pool):
             if not self.threads.measured:
                 self.threads.choose(self.state.iteration)
             self._fit()
@@ -215,7 +228,9 @@ class Trainer:
         took: dict[str, float] = {}
         for name in self.schedule.tasks_at(self.state.iteration):
             before = time.perf_counter()
-            self._losses.setdefault(name, []).append(self._step(name))
+            self._step(name)
+            if pace.measuring:
+                self.devices.wait()
             now = time.perf_counter()
             took[name] = now - max(before, self._ready)
             pace.step(name, now - before, self.streams[name].batch_size)
@@ -227,6 +242,7 @@ class Trainer:
     def _log_losses(self) -> None:
         state = self.state
         if state.iteration % self.config.training.log_every == 0 or state.iteration == self.total:
+            self._read_losses()
             losses = {name: round(float(np.mean(values)), 7) for name, values in self._losses.items()}
             seconds = round(state.seconds, 1)
             self._log("step", losses=losses, lr=self.rate.factor, pairs=state.pairs, seconds=seconds)
@@ -250,7 +266,7 @@ class Trainer:
 
     # --- one step ---------------------------------------------------------------------------------------------
 
-    def _step(self, name: str) -> float:
+    def _step(self, name: str) -> None:
         """One batch of one task: forward pass, loss, backward pass and, unless gradients accumulate, an update.
 
         Raises:
@@ -258,22 +274,42 @@ class Trainer:
         """
         batch = self.streams[name].next()
         self._ready = time.perf_counter()
-        state, here = self.state, len(batch.examples)
-        loss = self._loss(self.wrapped, name, batch)
-        value = self.devices.total(float(loss.detach()) * here) / batch.everywhere
-        if not math.isfinite(value):
-            raise NonFiniteLoss(
-                f"the loss of {name} is {value} in iteration {state.iteration}, step {state.steps}",
-                file=self.run.path,
-                remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
-            )
-        scale = self.loss_scale[name] * self.schedule.weight(name, value)
-        with self._observed(name):
-            self.devices.backward(loss * scale, here, batch.everywhere)
+        state, here, due = self.state, len(batch.examples), self.rate.due(self.state.iteration)
+        # A hook is told gradients that are averaged over processes.
+        apart = not due and self.hook is None
+        with self.devices.apart(self.wrapped) if apart else nullcontext():
+            loss = self._loss(self.wrapped, name, batch)
+            value = self.devices.summed(loss.detach(), here) / batch.everywhere
+            self._unread.append((name, state.iteration, state.steps, value))
+            if self.schedule.weighs or not self._late:
+                self._read_losses()
+            else:
+                self.optimizer.leave_out(~value.isfinite())
+            scale = self.loss_scale[name]
+            if self.schedule.weighs:
+                scale *= self.schedule.weight(name, float(value))
+            with self._observed(name):
+                self.devices.backward(loss * scale, here, batch.everywhere)
         state.pairs += batch.pairs * batch.everywhere // here
-        if self.rate.due(state.iteration):
+        if due:
             self._update()
-        return value
+
+    def _read_losses(self) -> None:
+        """Wait for the losses that have not been read yet, and keep them for the log.
+
+        Raises:
+            NonFiniteLoss: one is not a number; no step since has changed anything.
+        """
+        values = torch.stack([value for *_, value in self._unread]).tolist() if self._unread else []
+        for (name, iteration, step, _), value in zip(self._unread, values, strict=True):
+            if not math.isfinite(value):
+                raise NonFiniteLoss(
+                    f"the loss of {name} is {value} in iteration {iteration}, step {step}",
+                    file=self.run.path,
+                    remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
+                )
+            self._losses.setdefault(name, []).append(value)
+        self._unread.clear()
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
@@ -340,6 +376,8 @@ class Trainer:
     def _validate(self) -> None:
         """Validate the tasks that are due, tell the schedule their scores, and keep the best model."""
         state, due = self.state, [name for name in self.data.tasks if self._due(name)]
+        if due:
+            self._read_losses()
         for name in due:
             score = state.scores[name] = self.validate(name)
             event = self.schedule.observe(name, score)
@@ -368,30 +406,32 @@ class Trainer:
 
     def validate(self, name: str) -> float:
         """Mean score, 0..1, of a task on its validation split; batches are scored as in the original program."""
-        task, stream = self.data.tasks[name], self.streams[name]
+        task, collator = self.data.tasks[name], self.streams[name].collator
         examples = task.validation[: self.config.training.eval_examples]
         if self.contrast.alone:
             self.model.train(False)
-            return recall_at_1(self.model, stream.collator, examples)
+            return recall_at_1(self.model, collator, examples)
         blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
-        total = 0.0
-        self.model.train(False)
-        # Parameters that the processes share cannot be converted one by one.
-        model = self.model
-        if not self.devices.sharded:
-            model = for_predicting(self.model, self.config.evaluation.precision)
-        with torch.no_grad():
-            for first in range(0, len(blocks), self.devices.count):
-                number = first + self.devices.rank
+        numbers = range(self.devices.rank, self.devices.rank + len(blocks), self.devices.count)
+
+        def batches() -> Iterator[tuple[bool, Batch]]:
+            for number in numbers:
                 # All processes must run a sharded model: one that has no block left repeats the last one.
                 block = blocks[min(number, len(blocks) - 1)]
                 # The same negatives in every validation, so that scores can be compared.
                 rng = np.random.default_rng((self.config.seed, block.start))
-                batch: Batch = stream.collator(examples[block], rng)
+                yield number < len(blocks), collator(examples[block], rng)
+
+        scores = list[Tensor]()
+        self.model.train(False)
+        # Parameters that the processes share cannot be converted one by one.
+        model = self.model if self.devices.sharded else for_predicting(self.model, self.config.evaluation.precision)
+        with torch.no_grad():
+            for counts, batch in ahead(batches(), self.device):
                 logits = model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
-                scores = task.output.score(logits.float(), batch.targets_on(self.device))
-                total += float(scores.sum()) if number < len(blocks) else 0.0
-        return self.devices.total(total) / len(examples)
+                if counts:
+                    scores.append(task.output.score(logits.float(), batch.targets_on(self.device)).sum())
+        return self.devices.total(sum(torch.stack(scores).tolist()) if scores else 0.0) / len(examples)
 
     # --- checkpoints ------------------------------------------------------------------------------------------
 
@@ -416,7 +456,14 @@ class Trainer:
         return self.state.iteration % self.config.optimizer.accumulate != 0
 
     def save(self) -> None:
-        """Write a checkpoint, and remove all but the newest few."""
+        """Write a checkpoint, and remove all but the newest few.
+
+        Raises:
+            NonFiniteLoss: a loss since the last time was not a number.
+        """
+        self._read_losses()
+        if self._accumulating:
+            self.devices.average(each.grad for each in self.model.parameters() if each.grad is not None)
         # All processes gather what is sharded, in the same order.
         state: dict[str, Any] = {name: whole(part.state_dict()) for name, part in self._parts().items()}
         state["record"], state["logged"] = dict(self.record), self.log.lines
@@ -499,3 +546,14 @@ class Trainer:
 
     def _log(self, kind: str, **values: Any) -> None:
         self.log.write(kind, self.state.iteration, **values)
+
+
+def _compile(model: nn.Module) -> None:
+    """Compile every layer by itself, which takes less time than the whole model, in place: names of parameters stay."""
+    import torch._dynamo
+
+    # Streams, connections, masks and gradients make more variants of a layer than the 8 that torch expects.
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+    for part in model.modules():
+        if isinstance(part, Block):
+            part.compile(dynamic=True)

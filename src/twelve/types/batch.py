@@ -6,7 +6,8 @@ Axes: T distinct texts, I distinct images, P pairs, E examples, L text length, R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class Batch:
         input_ids: (T, L) int64 word-piece ids, padded with 0.
         text_mask: (T, L) bool, True at word pieces; None if no text is padded.
         task_rows: (T,) int64 rows of the task-token table.
-        features: (I, R, F) float16, zero in padding.
+        features: (I, R, F) float16 or bfloat16, zero in padding.
         boxes: (I, R, 5) float32 x1/W, y1/H, x2/W, y2/H, area fraction.
         region_mask: (I, R) bool, True at regions; None if no image is padded.
         pair_text, pair_image: (P,) int64 rows of texts and images; None if pair i is row i.
@@ -69,6 +70,14 @@ class Batch:
 
     def targets_on(self, device: torch.device | str) -> dict[str, Tensor]:
         return {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()}
+
+    def pinned(self) -> Batch:
+        """The same batch in page-locked memory."""
+        moved: dict[str, Any] = {"targets": {name: target.pin_memory() for name, target in self.targets.items()}}
+        for item in fields(self):
+            if isinstance(value := getattr(self, item.name), Tensor):
+                moved[item.name] = value.pin_memory()
+        return replace(self, **moved)
 
     @property
     def pairs(self) -> int:

@@ -120,7 +120,8 @@ def gathered(
         counts[image] += stop - start
     images, longest = len(rows), int(counts.max(initial=1))
     stored = DTYPES[dtype]
-    raw = memory.take(images * longest * size * stored.itemsize)
+    whole = memory.take(images * longest * size * stored.itemsize)
+    raw = whole.numpy()
     features = raw.view(stored).reshape(images, longest, size)
     corners = np.zeros((images, longest, 4), dtype=np.float32)
     step, box = size * features.itemsize, 4 * corners.itemsize
@@ -138,8 +139,8 @@ def gathered(
         features[image, counts[image] :] = 0
     boxes = normalised(corners, places.scales[rows])
     boxes[:, 0] = _WHOLE
-    # The tensor must refer to the array that the memory tracks, so that both live equally long.
-    tensor = torch.from_numpy(raw).view(getattr(torch, dtype)).view(images, longest, size)
+    # The result refers to what the memory tracks, so that both live equally long.
+    tensor = whole.view(getattr(torch, dtype)).view(images, longest, size)
     return RegionBatch(tensor, torch.from_numpy(boxes), torch.from_numpy(counts))
 
 

@@ -88,8 +88,13 @@ class Schedule(abc.ABC):
         raise ConfigError(problem, record="schedule.name", remedy="choose stop-and-go")
 
     def weight(self, task: str, loss: float) -> float:
-        """Weight of this step's ``loss`` of ``task``; called once a step."""
+        """Weight of this step's ``loss`` of ``task``; called once a step, if :attr:`weighs`."""
         return 1.0
+
+    @property
+    def weighs(self) -> bool:
+        """Whether there are weights other than 1; every step then waits for its loss."""
+        return type(self).weight is not Schedule.weight
 
     def reset(self) -> None:
         """Forget every score."""
