@@ -39,11 +39,11 @@ class EncodedStates:
 
 
 class TextStates(EncodedStates):
-    """EncodedStates texts; their length includes the task token, if any."""
+    """Encoded texts; their length includes the task token, if any."""
 
 
 class ImageStates(EncodedStates):
-    """EncodedStates images."""
+    """Encoded images."""
 
 
 @dataclass
