@@ -21,6 +21,7 @@ from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError
 from twelve.evaluation.results import TaskResult
 from twelve.model.checkpoints import write_released
+from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vectors import image_vectors, text_vectors
 from twelve.model.vilbert import Twelve
@@ -223,6 +224,21 @@ def test_with_its_negatives_a_run_is_resumed_exactly(
     assert (tmp_path / "cut" / "checkpoints" / "step-0000004").is_dir()
     cut = trained(train(config, resume=True, console=QUIET))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+    config = parsed(root, tmp_path / "ahead", contrast=hard)  # batches built ahead by processes have the new negatives
+    ahead = config.model_copy(update={"training": config.training.model_copy(update={"workers": 1})})
+    built = trained(train(ahead, console=QUIET))
+    assert all(torch.equal(value, built[name]) for name, value in whole.items())
+
+
+def test_vectors_in_half_precision(root: Path, joint: Path, tmp_path: Path) -> None:
+    model, config = Twelve.from_pretrained(joint / "model"), parsed(root, tmp_path / "run", contrast=CONTRAST)
+    data, processor = prepare(config), TwelveProcessor.from_pretrained(joint / "model")
+    collator = Collator("flickr30k", data.tasks["flickr30k"].output, "alignment", processor, data.store)
+    images = [example.images[0] for example in data.tasks["flickr30k"].train]
+    half = for_predicting(model, "bf16")
+    for vectors, given in ((text_vectors, ["a red square", "blue"]), (image_vectors, images)):
+        whole, rounded = vectors(model.eval(), collator, given), vectors(half, collator, given)
+        assert not torch.equal(whole, rounded) and float((whole * rounded).sum(1).min()) > 0.99
 
 
 def added(begun: Path, run: Path, *settings: str) -> RunConfig:

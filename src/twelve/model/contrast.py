@@ -45,6 +45,7 @@ class Tower(nn.Module):
         """Float32 vectors at least; ``mask`` (N, K) bool, True at valid positions, or None."""
         for layer in self.layers:
             states, _ = layer(states, states, mask)
+        states = precise(states)  # layers may run in half precision, see model/precision.py
         scores = self.shares(states)
         if mask is not None:
             scores = scores.masked_fill(~mask[..., None], -math.inf)
