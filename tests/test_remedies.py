@@ -730,7 +730,7 @@ EXTRACTION: tuple[tuple[str, str, str, str], ...] = (
     ("--boxes detect --shard 4/4", "does not name a part", "write 0/4", "--boxes detect --shard 0/4"),
     ("--boxes detect --source a/b", "is not a name", "a plain name", "--boxes detect --source ab"),
     ("--boxes detect --images OTHER", "several sources", "give --source", "--boxes detect --images OTHER --source one"),
-    ("--boxes detect --backbone microworlt --weights random", "did you mean", "or microworld",
+    ("--boxes detect --backbone microworlt --weights random", "did you mean", "x152, microworld",
      "--boxes detect --backbone microworld"),
     ("--boxes detect --backbone resnet18", "no weights given", "random to try things out",
      "--boxes grid --backbone resnet18 --weights random --short-side 64"),

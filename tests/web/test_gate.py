@@ -12,14 +12,17 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
+from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 from test_api import png
 
 from twelve import threads
 from twelve.errors import ConfigError
+from twelve.evaluation.predict import pair_tiles
 from twelve.predictor import Matched, Predictor
 from twelve.web.app import create_app
 from twelve.web.limits import Limits
@@ -274,15 +277,15 @@ def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pyt
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask, matching = predictor.ask, predictor.matching
+    ask = predictor.ask
 
-    def unmatched(*arguments: Any, **options: Any) -> Generator[int, None, Matched]:
-        found = yield from matching(*arguments, **options)
-        return dataclasses.replace(found, logits=found.logits * value)
+    def unmatched(*arguments: Any, **options: Any) -> Generator[int, None, NDArray[np.float32]]:
+        found = yield from pair_tiles(*arguments, **options)
+        return found * np.float32(value)
 
     spoilt = lambda *a, **k: [dataclasses.replace(result, score=value) for result in ask(*a, **k)]  # noqa: E731
     monkeypatch.setattr(predictor, "ask", spoilt)
-    monkeypatch.setattr(predictor, "matching", unmatched)
+    monkeypatch.setattr("twelve.predictor.predictor.pair_tiles", unmatched)
     with serving(predictor) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
         for path, asked in (

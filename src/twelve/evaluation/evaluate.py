@@ -222,7 +222,7 @@ class Evaluator:
         self, ours: Measurement, collator: Collator, captions: Sequence[Example], scores: RetrievalScores
     ) -> Measurement:
         """The measurement; of an exact ranking, also how much of its best the default shortlists would have held."""
-        if scores.shortlist is not None or not self.model.config.contrast or len(scores.image_ids) <= PLACES:
+        if scores.shortlist is not None or not self.model.contrasts or len(scores.image_ids) <= PLACES:
             return ours
         texts = [caption.text for caption in captions]
         chosen = shortlists(self.model, collator, texts, scores.image_ids, PLACES).chosen

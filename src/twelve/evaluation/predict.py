@@ -92,7 +92,7 @@ def retrieve(
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
     column = {image: index for index, image in enumerate(images)}
     texts = [caption.text for caption in captions]
-    processes, able = Processes(), model.config.contrast > 0
+    processes, able = Processes(), model.contrasts
     count = places(shortlist, able=able, captions=len(texts), images=len(images), everything=everything)
     options: dict[str, Any] = {"batch_size": batch_size, "threads": threads}
     part, shown = processes.part, processes.main

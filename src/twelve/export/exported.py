@@ -69,6 +69,7 @@ class Exported:
     """
 
     device = torch.device("cpu")
+    contrasts = False
 
     def __init__(self, graph: Path, description: dict[str, Any], threads: int | None = None) -> None:
         runtime = needed("onnxruntime")

@@ -93,6 +93,11 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def contrasts(self) -> bool:
+        """Whether there is a contrast head."""
+        return self.config.contrast > 0
+
     # --- forward pass ------------------------------------------------------------------------------------------
     def _packs(self, mask: Tensor | None, trace: Trace) -> bool:
         """Whether states are packed."""

@@ -23,7 +23,7 @@ from twelve.formats.records import writable
 from twelve.io.files import is_there, replacing
 from twelve.io.json_file import Flaw, decode
 
-MAGIC = "twelve image vectors 1"
+MAGIC = "image vectors 1"
 Entry = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds of a file."""
 Vector = NDArray[np.float16]

@@ -322,7 +322,7 @@ class Predictor(Abilities):
         collator = self._scenes_collator(name, scenes)
         ids = [scene.id for scene in scenes]
         options: dict[str, Any] = {"batch_size": pairs, "threads": self.threads}
-        count = places(shortlist, able=self.model.config.contrast > 0, captions=len(texts), images=len(ids))
+        count = places(shortlist, able=self.model.contrasts, captions=len(texts), images=len(ids))
         if count is None:
             logits = found = yield from pair_tiles(self.model, collator, texts, ids, **options)
         else:

@@ -39,5 +39,6 @@ def changed(store: RegionStore, source: str, then: Mapping[str, str]) -> RegionE
         f"not the regions that the run was trained with, though of the same extractor: {len(others)} of {len(there)} "
         f"images that were compared have other features or boxes, the first is {others[0]}",
         file=store.root / source,
-        remedy="put back the files that it was trained with, or evaluate with these: --allow-changed-data",
+        remedy="put back the files that it was trained with, or evaluate with these: "
+        "twelve evaluate RUN --allow-changed-data",
     )
