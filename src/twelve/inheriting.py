@@ -79,7 +79,9 @@ def _configuration(init: Path) -> dict[str, Any]:
             return of_run(tree, file)
         raise ConfigError("must be a mapping of keys to values", file=file, remedy="copy the run again")
     raise ConfigError(
-        "no run to go on from: no configuration here says what the model was trained on",
+        "no run to go on from: no configuration here says what the model was trained on"
+        if init.exists()
+        else "no such folder",
         file=init,
         record="model.init",
         remedy="name a run's folder (--set init=RUN), or give data and the names of the tasks to replay",

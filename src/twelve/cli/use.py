@@ -90,7 +90,8 @@ def match(
         ),
     ] = None,
     index: Annotated[
-        Path | None, typer.Option(help="A file that keeps the images' vectors, so that the next search is fast.")
+        Path | None,
+        typer.Option(help="A file that keeps the images' vectors of the contrast head, for the next shortlist."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     weights: Weights = None,
@@ -130,6 +131,8 @@ def match(
         typer.echo(found.to_json())
         raise typer.Exit(int(bool(failed)))
     names = command.short_names(map(Path, found.images))
+    if found.shortlist:
+        typer.echo(f"{found.shortlist} of {len(found.images)} images a caption ranked, chosen by the contrast head")
     for row, caption in enumerate(captions):
         typer.echo(one_line(caption))
         for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):

@@ -131,18 +131,20 @@ def _read(file: Path) -> tuple[dict[str, tuple[Entry, Vector]], str]:
     """The entries of an index, and the fingerprint of its model; raises DataError for any other file."""
     from safetensors import SafetensorError, safe_open
 
-    def wrong(problem: str) -> DataError:
+    def wrong(problem: str, *, ours: bool = True) -> DataError:
         remedy = f"remove it (rm {quoted(file)}): the vectors are then computed again; or name another file"
-        return DataError(f"not an index of image vectors: {problem}", file=file, remedy=remedy)
+        return DataError(
+            f"not an index of image vectors: {problem}", file=file, remedy=remedy if ours else "name another file"
+        )
 
     try:
         with safe_open(file, framework="numpy") as opened:
             about = opened.metadata() or {}
             if about.get("format") != MAGIC or set(opened.keys()) != {"vectors", "entries"}:
-                raise wrong("something else is in it")
+                raise wrong("something else is in it", ours=False)
             tensors = {name: opened.get_tensor(name) for name in ("vectors", "entries")}
     except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise wrong(f"it cannot be read ({str(error)[:200]})") from None
+        raise wrong(f"it cannot be read ({str(error)[:200]})", ours=False) from None
     vectors, raw = tensors["vectors"], tensors["entries"]
     if vectors.dtype != np.float16 or vectors.ndim != 2 or raw.dtype != np.uint8 or raw.ndim != 1:
         raise wrong(f"{vectors.dtype} vectors of shape {vectors.shape}, {raw.dtype} entries of shape {raw.shape}")

@@ -98,6 +98,8 @@ class Matched:
         for row, caption in enumerate(self.captions):
             best = ", ".join(f"{image} ({percent(share)})" for image, share in self.ranked_images(row)[:SHOWN])
             lines.append(f"{caption}: {best}")
+        if self.shortlist:
+            lines.append(f"{self.shortlist} of {len(self.images)} images a caption ranked, chosen by the contrast head")
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 

@@ -160,6 +160,8 @@ def _evaluate_run(
     for line in comparison(earlier(config.model.init), results):
         tell(line, console)
     whole = whole and processes.main
+    if not whole and submit is None:
+        tell("not saved: the run's folder keeps evaluations without --task, --split, --no-baselines and --set", console)
     if whole:
         write_results(run.full_evaluation if full else run.evaluation, results, facts)
     if whole and not full:
@@ -204,7 +206,7 @@ def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Conso
 
 def table(results: Sequence[TaskResult]) -> str:
     """Every score with its interval and, below it, each baseline with the model's advantage; 80 columns wide."""
-    lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'gain':>7}"]
+    lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'ahead':>7}"]
     for result in results:
         score = result.score
         lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")

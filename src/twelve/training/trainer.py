@@ -184,7 +184,8 @@ class Trainer:
         self.log.clear()
         with self.devices.together():
             self.threads.choose(0)
-            for name in self.known:
+            # Of a contrast head that is added to a trained model there is no score before: it is new.
+            for name in () if self.contrast.alone else self.known:
                 score = self.state.before[name] = self.validate(name)
                 self._log("validation", task=name, score=round(score, 5), seconds=0.0)
         for name in self.config.replay:

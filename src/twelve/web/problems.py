@@ -111,5 +111,7 @@ def _said(error: Mapping[str, Any]) -> str:
     # In invalid JSON, the location is a number of characters.
     places = [] if invalid else [str(part)[:40] for part in error["loc"] if part != "body"]
     flaw = f"is not valid JSON ({error['ctx']['error']})" if invalid else error["msg"].removeprefix("Value error, ")
+    if not invalid and error["loc"] == ("body",):
+        flaw = "expected a JSON object; send it with the header Content-Type: application/json"
     text = f"{'.'.join(places) or 'the body'}: {flaw}"
     return text.encode("utf-8", "replace").decode("utf-8")[:300]
