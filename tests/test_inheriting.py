@@ -79,7 +79,7 @@ def test_what_was_inherited_is_written_and_needs_the_run_no_more(run: Path, tmp_
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["init=nowhere"], r"nowhere \[model\.init\]: no run to go on from"),
+        (["init=nowhere"], r"nowhere \[model\.init\]: no such folder"),
         (["init={run}", "replay=[vqa]"], r"\[replay\]: every task is replayed"),
         (["init={run}", "replay=[vqaa]"], r"\[tasks\.vqaa\]: unknown name"),
         (["init={run}", "tasks=3"], r"\[tasks\]"),

@@ -533,6 +533,7 @@ def test_going_on_from_what_is_no_run(tmp_path: Path) -> None:
     write_tree(tmp_path / "begun" / "config.yaml", MINIMAL | {"run": "begun"})
     tree = {"run": "r", "tasks": ["gqa"], "replay": ["vqa"], "model": {"init": "modelfolder"}}
     file = write_tree(tmp_path / "mine.yaml", tree)
+    (tmp_path / "modelfolder").mkdir()
     remedy = refused(lambda: configuration.load(file), "no run to go on from")
     configuration.load(file, [advised(remedy, r"--set (\S+)\)").replace("RUN", "begun")])
     assert "give data and the names of the tasks to replay" in remedy

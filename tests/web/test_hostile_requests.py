@@ -190,7 +190,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         '{"question": ""}': "image: Field required; question: String should have at least 1 character",
         '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: Extra inputs are not permitted",
         '{"image': "the body: is not valid JSON (Unterminated string starting at)",
-        "[]": "the body: Input should be a valid dictionary or object to extract fields from",
+        "[]": "the body: expected a JSON object; send it with the header Content-Type: application/json",
     }
     for content, error in said.items():
         reply = client.post("/api/answer", content=content, headers={"content-type": "application/json"})

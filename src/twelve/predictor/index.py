@@ -133,9 +133,9 @@ def _read(file: Path) -> tuple[dict[str, tuple[Entry, Vector]], str]:
 
     def wrong(problem: str, *, ours: bool = True) -> DataError:
         remedy = f"remove it (rm {quoted(file)}): the vectors are then computed again; or name another file"
-        return DataError(
-            f"not an index of image vectors: {problem}", file=file, remedy=remedy if ours else "name another file"
-        )
+        if not ours:
+            remedy = f"name another file, or, if this was one, remove it (rm {quoted(file)})"
+        return DataError(f"not an index of image vectors: {problem}", file=file, remedy=remedy)
 
     try:
         with safe_open(file, framework="numpy") as opened:
