@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paper_size import SHAPES, Drawn, Shape, draw
+from paper_size import SHAPES, Drawn, Shape, draw, paper_model
 from torch.utils.flop_counter import FlopCounterMode
-from training import paper_model
 
 from twelve.config import load
 from twelve.model.attention import Block

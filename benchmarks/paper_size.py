@@ -150,6 +150,17 @@ def measure(
     return found
 
 
+def paper_model() -> tuple[Twelve, AdamW]:
+    """The model of configs/paper.yaml with random weights, and its optimizer."""
+    torch.manual_seed(0)
+    config = load("configs/paper.yaml")
+    fields: dict[str, Any] = {**config.model.architecture, "heads": {key: dict(head) for key, head in HEADS.items()}}
+    model = Twelve(TwelveConfig(**fields)).train()
+    settings = config.optimizer
+    groups = parameter_groups(model, base_lr=2e-5, head_lr=settings.head_learning_rate, weight_decay=0.01)
+    return model, AdamW(groups, betas=settings.betas, eps=settings.eps, bias_correction=settings.bias_correction)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=4, help="of a batch, at least one example's; half with long texts")
@@ -158,13 +169,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true", help="measure one task in bf16 as well")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "paper-size.json")
     arguments = parser.parse_args()
-    torch.manual_seed(0)
-    config = load("configs/paper.yaml")
-    fields: dict[str, Any] = {**config.model.architecture, "heads": {key: dict(head) for key, head in HEADS.items()}}
-    model = Twelve(TwelveConfig(**fields)).train()
-    settings = config.optimizer
-    groups = parameter_groups(model, base_lr=2e-5, head_lr=settings.head_learning_rate, weight_decay=0.01)
-    optimizer = AdamW(groups, betas=settings.betas, eps=settings.eps, bias_correction=settings.bias_correction)
+    config, (model, optimizer) = load("configs/paper.yaml"), paper_model()
     rows = {}
     for shape in SHAPES:
         pairs = arguments.pairs // 2 if shape.candidates else arguments.pairs

@@ -30,16 +30,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paper_size import FEATURES, HEADS, REGIONS
+from paper_size import FEATURES, HEADS, REGIONS, paper_model
 from products import Recorded, in_turns
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from twelve.config import load
-from twelve.model.config import TwelveConfig
-from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
-from twelve.training.optimizer import AdamW, parameter_groups
 from twelve.training.provenance import machine
 
 PIECES = 23
@@ -96,16 +92,6 @@ def padded(inputs: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
         "region_mask": pad(region_mask[image], (0, missing)),
         "task_rows": inputs["task_rows"],
     }
-
-
-def paper_model() -> tuple[Twelve, AdamW]:
-    torch.manual_seed(0)
-    config = load("configs/paper.yaml")
-    fields: dict[str, Any] = {**config.model.architecture, "heads": {key: dict(head) for key, head in HEADS.items()}}
-    model = Twelve(TwelveConfig(**fields)).train()
-    settings = config.optimizer
-    groups = parameter_groups(model, base_lr=2e-5, head_lr=settings.head_learning_rate, weight_decay=0.01)
-    return model, AdamW(groups, betas=settings.betas, eps=settings.eps, bias_correction=settings.bias_correction)
 
 
 def step_of(way: str, examples: int, ragged: bool) -> Callable[[], None]:

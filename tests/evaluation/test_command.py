@@ -257,7 +257,10 @@ def test_regions_that_have_changed_under_the_same_extractor(root: Path, run: Pat
     ) as told:
         evaluate_run(run, settings=there, console=QUIET)
     assert "--allow-changed-data" in str(told.value)
-    assert evaluate_run(run, tasks=["vqa"], settings=there, console=QUIET)[0].score == before[0].score  # of coco alone
+    said = io.StringIO()
+    found = evaluate_run(run, tasks=["vqa"], settings=there, console=Console(file=said, width=200))
+    assert found[0].score == before[0].score  # of coco alone
+    assert "not saved: leave out --task" in said.getvalue() and not (run / "evaluation.json").exists()
 
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("\nregions: null\n", f"\nregions: {regions}\n"))
@@ -272,5 +275,5 @@ def test_regions_that_have_changed_under_the_same_extractor(root: Path, run: Pat
     (run / "data.json").write_text(json.dumps(tree))
     said = io.StringIO()
     evaluate_run(run, console=Console(file=said, width=200))
-    assert "note: the run has no record of its regions" in said.getvalue()
+    assert "note: the run has no record of its regions" in said.getvalue() and "not saved" not in said.getvalue()
     assert "changed_regions" not in json.loads((run / "evaluation.json").read_text())["facts"]

@@ -72,6 +72,14 @@ def test_layers_run_in_half_precision_and_heads_in_full(monkeypatch: pytest.Monk
     assert len(products) == 6 * 6 + 2 and {part.bias.dtype for part in products} == {torch.bfloat16}
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_products_are_packed_and_have_the_gelu_inside() -> None:
+    assert packing_works(torch.float32) and packing_works(torch.bfloat16)
+    products = [part for part in for_predicting(model_of(), "bf16").modules() if isinstance(part, Product)]
+    assert all(part.packed is not None and part.weight is None for part in products)
+    assert sum(part.gelu for part in products) == 6
+
+
 def test_the_network_stays_as_it_is() -> None:
     model = model_of()
     before, names = logits(model), [name for name, _ in model.named_modules()]

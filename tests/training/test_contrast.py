@@ -254,6 +254,7 @@ def test_added_afterwards_it_leaves_the_model_as_it_is(plain: Path, tmp_path: Pa
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     processors = [json.loads((each / "model" / "processor_config.json").read_text()) for each in (plain, run)]
     assert processors[0]["temperatures"] == processors[1]["temperatures"]
+    assert not logged(run, "kept")  # the head has no score of before that its own could be compared with
     scores = [line["score"] for line in logged(run, "validation")]
     assert max(scores) >= 0.4  # of four images of three colours
     assert {result.task for result in evaluate_run(run, console=QUIET)} == {"flickr30k"}

@@ -18,7 +18,8 @@ from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.training.devices import Devices
-from twelve.training.trainer import NonFiniteLoss, Trainer, _compile
+from twelve.training.losses import NonFiniteLoss
+from twelve.training.trainer import Trainer, _compile
 from twelve.training.unused import unused
 
 QUIET = Console(quiet=True)

@@ -102,6 +102,12 @@ class Collator:
             input_ids[mask] = flat
         return input_ids, mask
 
+    def images(self, images: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Features (I, R, F), boxes (I, R, 5) and mask (I, R) of images' detected regions; None without padding."""
+        regions = self.store.gather(images, self.processor.max_regions)
+        mask = mask_beyond(regions.counts)
+        return regions.features.to(device), regions.boxes.to(device), None if mask is None else mask.to(device)
+
     def rows(self, texts: int) -> Tensor:
         return torch.full((texts,), self.processor.token_rows[self.task], dtype=torch.int64)
 

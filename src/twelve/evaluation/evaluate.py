@@ -29,6 +29,7 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
 from twelve.progress import tell
+from twelve.regions.store.region_store import RegionStore
 from twelve.settings import EvaluationSettings, RunConfig
 from twelve.threads import Threads
 from twelve.types.examples import Example
@@ -46,7 +47,7 @@ class Evaluator:
         config: the run's configuration.
         full: use the complete protocol (retrieval: the whole gallery).
         data: data of the run, or of the tasks to measure; None to read all tasks' files.
-        check: is called with the image sources of every split before it is predicted.
+        check: is called with the region store and the image sources of every split before it is predicted.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Evaluator:
         full: bool = False,
         baselines: bool = True,
         data: Prepared | None = None,
-        check: Callable[[Sequence[str]], None] = lambda sources: None,
+        check: Callable[[RegionStore, Sequence[str]], None] = lambda store, sources: None,
     ) -> None:
         self.check = check
         self.config, self.model, self.processor, self.full, self.baselines = config, model, processor, full, baselines
@@ -140,7 +141,7 @@ class Evaluator:
         check_regions(self.data.store, task.task, examples)
         sources = sorted({image.split("/")[0] for image in distinct_images(examples)})
         self.processor.check_regions(self.data.store, sources, insist="--allow-other-features")
-        self.check(sources)
+        self.check(self.data.store, sources)
         return examples
 
     def _collator(self, task: TaskData) -> Collator:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from twelve.data.batch import Collator, mask_beyond
+from twelve.data.batch import Collator
 from twelve.data.loader import ahead, passes
 from twelve.evaluation.shortlist import places, scored_pairs, shortlists
 from twelve.metrics.retrieval import gallery_rows
@@ -154,7 +154,7 @@ def pair_tiles(
         yield 0
     tiles = [images[start : start + TILE_IMAGES] for start in range(0, len(images), TILE_IMAGES)][part]
     starts = range(0, len(images), TILE_IMAGES)[part]
-    inputs = ahead((_image_inputs(collator, tile, device) for tile in tiles), device)
+    inputs = ahead((collator.images(tile, device) for tile in tiles), device)
     for start, tile, regions in zip(starts, tiles, inputs, strict=True):
         encoded = model.encode_images(*regions)
         yield 0
@@ -180,12 +180,6 @@ def finished(steps: Generator[int, None, T], advance: Callable[[int], None] = la
         except StopIteration as end:
             found: T = end.value
             return found
-
-
-def _image_inputs(collator: Collator, images: Sequence[str], device: torch.device) -> tuple[Any, ...]:
-    regions = collator.store.gather(images, collator.processor.max_regions)
-    mask = mask_beyond(regions.counts)
-    return regions.features.to(device), regions.boxes.to(device), None if mask is None else mask.to(device)
 
 
 class ShuffledStore:

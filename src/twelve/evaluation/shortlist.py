@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from twelve.data.batch import Collator, mask_beyond
+from twelve.data.batch import Collator
 from twelve.model.model_outputs import TextStates
-from twelve.model.vectors import BATCH, closest, image_vectors, text_vectors
+from twelve.model.vectors import closest, image_vectors, text_vectors
 from twelve.threads import Threads, unchanged
 
 if TYPE_CHECKING:
@@ -105,13 +104,11 @@ def scored_pairs(
     """(P,) alignment logits of the pairs ``texts[rows]``, ``images[columns]``; yields the number of pairs that each
     forward pass scored.
 
-    Each text and each image is encoded once. A forward pass has texts of one length and images of similar numbers of
-    regions.
+    Each text and each image is encoded once. A forward pass has texts of one length.
     """
     threads, asked = threads or unchanged(), collator.output.ranks_by(collator.output_key)
     most = collator.processor.max_text[collator.task]
     lengths = np.array([len(ids) for ids in collator.processor.tokenize(texts, most)])
-    counts = np.concatenate([_regions(collator, images[s : s + BATCH])[2] for s in range(0, len(images), BATCH)])
     encoded_texts: list[TextStates] = []
     set_of, place = np.empty(len(texts), np.int64), np.empty(len(texts), np.int64)  # of a text, and its row in the set
     for length in np.unique(lengths).tolist():
@@ -123,10 +120,7 @@ def scored_pairs(
             task_rows = collator.rows(len(part)).to(model.device)
             encoded_texts.append(model.encode_texts(ids.to(model.device), task_rows=task_rows))
             yield 0
-    by_count = np.argsort(counts, kind="stable")
-    rank = np.empty(len(images), np.int64)
-    rank[by_count] = np.arange(len(images))
-    key = rank[columns] // TILE * len(encoded_texts) + set_of[rows]  # of a tile and a set
+    key = columns // TILE * len(encoded_texts) + set_of[rows]  # of a tile and a set
     order = np.argsort(key, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(order) else []
     scores, tile = np.empty(len(rows), np.float32), -1
@@ -134,24 +128,15 @@ def scored_pairs(
         number, texts_set = divmod(int(key[group[0]]), len(encoded_texts))
         if number != tile:
             tile = number
-            shown = [images[column] for column in by_count[tile * TILE : (tile + 1) * TILE]]
-            features, boxes, seen = _regions(collator, shown)
-            mask = mask_beyond(torch.from_numpy(seen))
-            inputs = [None if given is None else given.to(model.device) for given in (features, boxes, mask)]
-            encoded_images = model.encode_images(*inputs)  # type: ignore[arg-type]
+            shown = images[tile * TILE : (tile + 1) * TILE]
+            encoded_images = model.encode_images(*collator.images(shown, model.device))
             yield 0
         for start in range(0, len(group), batch_size):
             part = group[start : start + batch_size]
             pair_text = torch.from_numpy(place[rows[part]]).to(model.device)
-            pair_image = torch.from_numpy(rank[columns[part]] - tile * TILE).to(model.device)
+            pair_image = torch.from_numpy(columns[part] - tile * TILE).to(model.device)
             states = encoded_texts[texts_set], encoded_images, pair_text, pair_image
             out = threads.run(partial(model.fuse, *states, outputs=(asked,)), len(part))
             scores[part] = collator.output.matching(out.logits[asked]).float().cpu().numpy()
             yield len(part)
     return scores
-
-
-def _regions(collator: Collator, images: Sequence[str]) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
-    """Features, boxes and (I,) numbers of regions."""
-    found = collator.store.gather(images, collator.processor.max_regions)
-    return found.features, found.boxes, found.counts.numpy()

@@ -37,17 +37,21 @@ class Product(nn.Module):
         gelu: followed by the exact GELU.
     """
 
+    weight: Tensor | None
+    bias: Tensor
+
     def __init__(self, linear: nn.Linear, dtype: torch.dtype, *, gelu: bool = False) -> None:
         super().__init__()
         self.dtype, self.gelu = dtype, gelu
-        self.weight, self.bias = linear.weight.detach().to(dtype), linear.bias.detach().to(dtype)
-        self.packed = _packed(self.weight)
-        if self.packed is not None:
-            del self.weight
+        weight = linear.weight.detach().to(dtype)
+        self.packed = _packed(weight)
+        self.register_buffer("weight", weight if self.packed is None else None)
+        self.register_buffer("bias", linear.bias.detach().to(dtype))
 
     def forward(self, states: Tensor) -> Tensor:
         if self.packed is not None:
             return _multiply(states, self.packed, self.bias, self.gelu)
+        assert self.weight is not None
         product = F.linear(states, self.weight, self.bias)
         return F.gelu(product) if self.gelu else product
 

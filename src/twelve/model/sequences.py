@@ -143,12 +143,10 @@ def spans(starts: Integers, lengths: Integers) -> Integers:
 
 def _similar(order: Integers, lengths: Integers) -> list[Integers]:
     """Cut ``order``, which sorts lengths, so that those of a part are similar."""
-    cuts, shortest = [], lengths[order[0]]
-    for place, length in enumerate(lengths[order]):
-        if length > SPREAD * shortest + SLACK:
-            cuts.append(place)
-            shortest = length
-    return np.split(order, cuts)
+    ascending, cuts = lengths[order], [0]
+    while (cut := int(np.searchsorted(ascending, SPREAD * ascending[cuts[-1]] + SLACK, "right"))) < len(order):
+        cuts.append(cut)
+    return np.split(order, cuts[1:])
 
 
 def _mask(lengths: Integers, longest: int) -> Tensor | None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twelve.data.batch import Collator, mask_beyond
+from twelve.data.batch import Collator
 from twelve.model.network import Network
 
 BATCH = 128
@@ -50,12 +50,7 @@ def image_vectors(
     found = torch.empty(len(images), model.config.contrast)
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
-        regions = collator.store.gather(part, collator.processor.max_regions)
-        mask = mask_beyond(regions.counts)
-        inputs = [
-            None if given is None else given.to(model.device) for given in (regions.features, regions.boxes, mask)
-        ]
-        states = model.encode_images(*inputs)  # type: ignore[arg-type]
+        states = model.encode_images(*collator.images(part, model.device))
         found[start : start + len(part)] = model.image_vectors(states).float().cpu()
         advance(len(part))
     return found

@@ -24,13 +24,15 @@ from twelve.io.files import check_folder, is_there
 from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.precision import for_predicting
+from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.processes import Processes, connected, joined, own_device
+from twelve.processes import connected, joined, own_device
 from twelve.progress import clock, tell
-from twelve.regions.store.samples import changed
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked
 from twelve.runs.run_card import kept_scores, write_run_card
+from twelve.runs.same_regions import SameRegions
+from twelve.settings import RunConfig
 from twelve.threads import given_back
 from twelve.training.provenance import machine
 
@@ -68,107 +70,69 @@ def evaluate_run(
         ConfigError: see :func:`twelve.runs.asked.asked`.
     """
     with joined() as processes, connected(processes.rank, processes.count):
-        return _evaluate_run(
-            processes,
-            folder,
-            tasks=tasks,
-            split=split,
+        console = (console or Console()) if processes.main else Console(quiet=True)
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
+        config, names = asked(folder, tasks, submit, settings)
+        run, saved = RunFolder(folder), not tasks and split is None and baselines and not settings
+        if saved:
+            check_folder(folder)
+            run.check_links()
+        model, processor = open_saved(model_folder(folder))
+        torch.nn.Module.to(model, own_device())
+        processor.allow_other_features = allow_other_features
+        regions = SameRegions(run, processor.region_fingerprints, allow=allow_changed_data, console=console)
+        evaluator = Evaluator(
+            config,
+            for_predicting(model, config.evaluation.precision),
+            processor,
             full=full,
             baselines=baselines,
-            submit=submit,
-            allow_other_features=allow_other_features,
-            allow_changed_data=allow_changed_data,
-            settings=settings,
-            console=(console or Console()) if processes.main else Console(quiet=True),
+            data=_prepared(run, config, processor, names, baselines and submit is None),
+            check=regions.check,
         )
+        for lacking in evaluator.data.lacking.values():
+            tell(lacking, console)
+        results = []
+        for name in names:
+            started, predictions = time.monotonic(), None
+            if submit is not None:
+                examples, predictions = evaluator.predict(name, split)
+                if processes.main:
+                    write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
+                tell(f"{len(predictions):,} predictions are in {submit}", console)
+                if unlabelled(examples):
+                    return []
+                # Only baselines need the training files.
+                evaluator.prepare(_prepared(run, config, processor, names, baselines))
+            result = evaluator.measure(name, split, predictions)
+            results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
+        facts = _facts(run, model, results) | {"precision": evaluator.model.precision} | regions.facts
+        show(results, facts, console)
+        for line in comparison(earlier(config.model.init), results):
+            tell(line, console)
+        if not saved and submit is None:
+            tell("not saved: leave out --task, --split, --no-baselines and --set to write it into the run", console)
+        if saved and processes.main:
+            write_results(run.full_evaluation if full else run.evaluation, results, facts)
+            if not full:
+                recorded.write(run.predictions, evaluator.recorded)
+                made_by = str(facts["machine"].get("processor", ""))
+                write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
+        return results
 
 
-def _evaluate_run(
-    processes: Processes,
-    folder: Path,
-    *,
-    tasks: Sequence[str] | None,
-    split: str | None,
-    full: bool,
-    baselines: bool,
-    submit: Path | None,
-    allow_other_features: bool,
-    allow_changed_data: bool,
-    settings: Sequence[str],
-    console: Console,
-) -> list[TaskResult]:
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
-    config, names = asked(folder, tasks, submit, settings)
-    whole = not tasks and split is None and baselines and not settings
-    if whole:
-        check_folder(folder)
-    run = RunFolder(folder)
-    if whole:
-        run.check_links()
-    model, processor = open_saved(model_folder(folder))
-    torch.nn.Module.to(model, own_device())
-    processor.allow_other_features = allow_other_features
-
-    def prepared(with_baselines: bool) -> Prepared | None:
-        if with_baselines and not is_there(run.validation_images, DataError):
+def _prepared(
+    run: RunFolder, config: RunConfig, processor: TwelveProcessor, names: Sequence[str], baselines: bool
+) -> Prepared | None:
+    """The data that an evaluation reads; None where it must find out itself which images were held back."""
+    held_back = ValidationImages(frozenset(), frozenset())
+    if baselines:
+        if not is_there(run.validation_images, DataError):
             return None  # which images were held back follows from the files of all tasks
-        held_back = ValidationImages(frozenset(), frozenset())
-        if with_baselines:
-            held_back = ValidationImages.read(run.validation_images)
-        return prepare_measuring(
-            config, processor.vocabularies, names, held_back, baselines=with_baselines, recipes=processor.region_recipes
-        )
-
-    changes: dict[str, str] = {}
-    then = region_samples(run)
-    if not then:
-        tell("note: the run has no record of its regions, so whether they have changed is not known", console)
-
-    def check(sources: Sequence[str]) -> None:
-        for source in (each for each in sources if each not in changes):
-            error = changed(evaluator.data.store, source, then)
-            if error is None or processor.region_fingerprints.get(source) != evaluator.data.store.fingerprint(source):
-                continue  # what another extractor has made is another check
-            if not allow_changed_data:
-                raise error
-            changes[source] = error.problem
-            tell(f"warning: {source}: {error.problem}", console)
-
-    faster = for_predicting(model, config.evaluation.precision)
-    evaluator = Evaluator(
-        config, faster, processor, full=full, baselines=baselines, data=prepared(baselines and submit is None),
-        check=check,
-    )  # fmt: skip
-    for lacking in evaluator.data.lacking.values():
-        tell(lacking, console)
-    results = []
-    for name in names:
-        started, predictions = time.monotonic(), None
-        if submit is not None:
-            examples, predictions = evaluator.predict(name, split)
-            if processes.main:
-                write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
-            tell(f"{len(predictions):,} predictions are in {submit}", console)
-            if unlabelled(examples):
-                return []
-            evaluator.prepare(prepared(baselines))  # only baselines need the training files
-        result = evaluator.measure(name, split, predictions)
-        results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
-    facts = _facts(run, model, results) | {"precision": faster.precision}
-    facts |= {"changed_regions": changes} if changes else {}
-    show(results, facts, console)
-    for line in comparison(earlier(config.model.init), results):
-        tell(line, console)
-    whole = whole and processes.main
-    if not whole and submit is None:
-        tell("not saved: the run's folder keeps evaluations without --task, --split, --no-baselines and --set", console)
-    if whole:
-        write_results(run.full_evaluation if full else run.evaluation, results, facts)
-    if whole and not full:
-        recorded.write(run.predictions, evaluator.recorded)
-        made_by = str(facts["machine"].get("processor", ""))
-        write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
-    return results
+        held_back = ValidationImages.read(run.validation_images)
+    return prepare_measuring(
+        config, processor.vocabularies, names, held_back, baselines=baselines, recipes=processor.region_recipes
+    )
 
 
 def _facts(run: RunFolder, model: Twelve, results: Sequence[TaskResult]) -> dict[str, Any]:
@@ -181,12 +145,6 @@ def _facts(run: RunFolder, model: Twelve, results: Sequence[TaskResult]) -> dict
         "evaluation_seconds": sum(result.seconds for result in results),
         "machine": machine(),
     } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
-
-
-def region_samples(run: RunFolder) -> dict[str, str]:
-    """Image id -> digest of its regions when the run was trained; empty for runs of earlier releases."""
-    found = run.read(run.data).get("region_samples")
-    return {str(image): str(one) for image, one in found.items()} if isinstance(found, dict) else {}
 
 
 def stage_seconds(run: RunFolder) -> dict[str, float]:

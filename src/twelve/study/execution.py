@@ -34,7 +34,7 @@ from twelve.study.results import (
     write_result,
     write_searched,
 )
-from twelve.training.trainer import NonFiniteLoss
+from twelve.training.losses import NonFiniteLoss
 
 
 class Seed:

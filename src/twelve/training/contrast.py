@@ -36,15 +36,19 @@ class ContrastTraining:
     Args:
         settings: None without the head.
         model: the model, frozen as configured.
+        sharded: whether processes share its parameters.
 
     Attributes:
         alone: whether everything but the head is frozen; then the tasks' own losses are left out.
 
     Raises:
-        ConfigError: the head trains alone, and a task does not train it.
+        ConfigError: the head trains alone, and a task does not train it; or it needs vectors outside a step, which a
+            sharded model does not compute.
     """
 
-    def __init__(self, settings: ContrastSettings | None, model: Network, tasks: Mapping[str, TaskData]) -> None:
+    def __init__(
+        self, settings: ContrastSettings | None, model: Network, tasks: Mapping[str, TaskData], *, sharded: bool = False
+    ) -> None:
         self.settings = settings
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.alone = settings is not None and all(under(name, CONTRAST) for name in trained)
@@ -54,6 +58,12 @@ class ContrastTraining:
                 f"everything but the contrast head is frozen, and {idle[0]} does not train it",
                 record="freeze",
                 remedy=f"leave the task out (--set tasks.{idle[0]}=null), or freeze less",
+            )
+        if sharded and settings is not None and (self.alone or settings.hard_negatives):
+            raise ConfigError(
+                "a sharded model computes no vectors outside a step, which the contrast head needs here",
+                record="training.sharding",
+                remedy="--set training.sharding=false",
             )
 
     def outputs(self, batch: Batch) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from twelve.data.batch import Collator
 from twelve.data.loader import Pool, TaskBatches, ahead
 from twelve.data.prepare import Prepared, TaskData, text_lengths
-from twelve.errors import CheckpointError, ConfigError, TwelveError
+from twelve.errors import CheckpointError
 from twelve.io import files
 from twelve.model.attention import Block
 from twelve.model.precision import for_predicting
@@ -35,6 +35,7 @@ from twelve.training.eta import Pace
 from twelve.training.freezing import HEADS, freeze, rates_by_depth
 from twelve.training.hooks import TrainingHook
 from twelve.training.log import RunLog
+from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
 from twelve.training.prefixes import under_any
 from twelve.training.sameness import compare
@@ -46,12 +47,6 @@ from twelve.types.batch import Batch
 
 EVAL_BATCH = 64
 """Examples in one forward pass of a validation."""
-
-
-class NonFiniteLoss(TwelveError):
-    """The loss is not a number: the run stops before the optimizer step. Exit code 1: it is no mistake of the user."""
-
-    exit_code = 1
 
 
 class Trainer:
@@ -94,13 +89,7 @@ class Trainer:
                 part.gradient_checkpointing = config.training.gradient_checkpointing
         model.packs_training = config.training.packed
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
-        self.contrast = ContrastTraining(config.contrast, model, data.tasks)
-        if devices.sharded and (self.contrast.alone or (config.contrast and config.contrast.hard_negatives)):
-            raise ConfigError(
-                "a sharded model computes no vectors outside a step, which the contrast head needs here",
-                record="training.sharding",
-                remedy="--set training.sharding=false",
-            )
+        self.contrast = ContrastTraining(config.contrast, model, data.tasks, sharded=devices.sharded)
         if config.training.compile:
             _compile(model)
         self.pool = Pool(config.training.workers, pin=self.device.type == "cuda")
@@ -145,9 +134,8 @@ class Trainer:
         self.state = TrainerState()
         self.record: Mapping[str, Any] = {}
         self.changed_data: list[str] = []
-        self._losses: dict[str, list[float]] = {}  # since the last line of the log
-        self._unread: list[tuple[str, int, int, Tensor]] = []  # task, iteration, step, loss
-        self._late = devices.late
+        self.losses = Losses(self.run.path)
+        self._predicting = model
         self._ready = 0.0  # when the last batch was there
 
     def _stream(self, task: TaskData) -> TaskBatches:
@@ -185,9 +173,10 @@ class Trainer:
         with self.devices.together():
             self.threads.choose(0)
             # Of a contrast head that is added to a trained model there is no score before: it is new.
-            for name in () if self.contrast.alone else self.known:
-                score = self.state.before[name] = self.validate(name)
-                self._log("validation", task=name, score=round(score, 5), seconds=0.0)
+            with self._converted():
+                for name in () if self.contrast.alone else self.known:
+                    score = self.state.before[name] = self.validate(name)
+                    self._log("validation", task=name, score=round(score, 5), seconds=0.0)
         for name in self.config.replay:
             self.schedule.begin_stopped(name, self.state.before[name])
             self._log("event", task=name, event="stop", best=self.state.before[name])
@@ -243,11 +232,8 @@ class Trainer:
     def _log_losses(self) -> None:
         state = self.state
         if state.iteration % self.config.training.log_every == 0 or state.iteration == self.total:
-            self._read_losses()
-            losses = {name: round(float(np.mean(values)), 7) for name, values in self._losses.items()}
             seconds = round(state.seconds, 1)
-            self._log("step", losses=losses, lr=self.rate.factor, pairs=state.pairs, seconds=seconds)
-            self._losses.clear()
+            self._log("step", losses=self.losses.means(), lr=self.rate.factor, pairs=state.pairs, seconds=seconds)
 
     def _forget(self) -> None:
         """Reset the schedule after the epochs that it names."""
@@ -281,9 +267,9 @@ class Trainer:
         with self.devices.apart(self.wrapped) if apart else nullcontext():
             loss = self._loss(self.wrapped, name, batch)
             value = self.devices.summed(loss.detach(), here) / batch.everywhere
-            self._unread.append((name, state.iteration, state.steps, value))
-            if self.schedule.weighs or not self._late:
-                self._read_losses()
+            self.losses.add(name, state.iteration, state.steps, value)
+            if self.schedule.weighs or not self.devices.late:
+                self.losses.read()
             else:
                 self.optimizer.leave_out(~value.isfinite())
             scale = self.loss_scale[name]
@@ -294,23 +280,6 @@ class Trainer:
         state.pairs += batch.pairs * batch.everywhere // here
         if due:
             self._update()
-
-    def _read_losses(self) -> None:
-        """Wait for the losses that have not been read yet, and keep them for the log.
-
-        Raises:
-            NonFiniteLoss: one is not a number; no step since has changed anything.
-        """
-        values = torch.stack([value for *_, value in self._unread]).tolist() if self._unread else []
-        for (name, iteration, step, _), value in zip(self._unread, values, strict=True):
-            if not math.isfinite(value):
-                raise NonFiniteLoss(
-                    f"the loss of {name} is {value} in iteration {iteration}, step {step}",
-                    file=self.run.path,
-                    remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
-                )
-            self._losses.setdefault(name, []).append(value)
-        self._unread.clear()
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
@@ -378,13 +347,14 @@ class Trainer:
         """Validate the tasks that are due, tell the schedule their scores, and keep the best model."""
         state, due = self.state, [name for name in self.data.tasks if self._due(name)]
         if due:
-            self._read_losses()
-        for name in due:
-            score = state.scores[name] = self.validate(name)
-            event = self.schedule.observe(name, score)
-            self._log("validation", task=name, score=round(score, 5), seconds=round(state.seconds, 1))
-            if event is not None:
-                self._log("event", task=name, event=event.change, best=event.best)
+            self.losses.read()
+            with self._converted():
+                for name in due:
+                    score = state.scores[name] = self.validate(name)
+                    event = self.schedule.observe(name, score)
+                    self._log("validation", task=name, score=round(score, 5), seconds=round(state.seconds, 1))
+                    if event is not None:
+                        self._log("event", task=name, event=event.change, best=event.best)
         if due and len(state.scores) == len(self.data.tasks):
             mean = float(np.mean(list(state.scores.values())))
             if mean > state.best:
@@ -405,13 +375,23 @@ class Trainer:
         validations = (self.total - self.state.iteration) / self._every(name)
         return validations * len(self.data.tasks[name].validation[: self.config.training.eval_examples])
 
+    @contextmanager
+    def _converted(self) -> Iterator[None]:
+        """Convert the model once for all validations in the block. Parameters that processes share stay as they are."""
+        if not self.devices.sharded:
+            self._predicting = for_predicting(self.model, self.config.evaluation.precision)
+        try:
+            yield
+        finally:
+            self._predicting = self.model
+
     def validate(self, name: str) -> float:
         """Mean score, 0..1, of a task on its validation split; batches are scored as in the original program."""
         task, collator = self.data.tasks[name], self.streams[name].collator
         examples = task.validation[: self.config.training.eval_examples]
+        self._predicting.train(False)
         if self.contrast.alone:
-            self.model.train(False)
-            return recall_at_1(self.model, collator, examples)
+            return recall_at_1(self._predicting, collator, examples)
         blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
         numbers = range(self.devices.rank, self.devices.rank + len(blocks), self.devices.count)
 
@@ -423,10 +403,7 @@ class Trainer:
                 rng = np.random.default_rng((self.config.seed, block.start))
                 yield number < len(blocks), collator(examples[block], rng)
 
-        scores = list[Tensor]()
-        self.model.train(False)
-        # Parameters that the processes share cannot be converted one by one.
-        model = self.model if self.devices.sharded else for_predicting(self.model, self.config.evaluation.precision)
+        scores, model = list[Tensor](), self._predicting
         with torch.no_grad():
             for counts, batch in ahead(batches(), self.device):
                 logits = model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
@@ -462,7 +439,7 @@ class Trainer:
         Raises:
             NonFiniteLoss: a loss since the last time was not a number.
         """
-        self._read_losses()
+        self.losses.read()
         if self._accumulating:
             self.devices.average(each.grad for each in self.model.parameters() if each.grad is not None)
         # All processes gather what is sharded, in the same order.
