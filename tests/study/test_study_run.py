@@ -19,7 +19,8 @@ from twelve.study.joint_vs_single import planned, run
 from twelve.study.plan import read
 from twelve.study.results import History, searched
 from twelve.study.show import show
-from twelve.training.trainer import NonFiniteLoss, Trainer
+from twelve.training.losses import NonFiniteLoss
+from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
 TASKS = ("vqa", "snli_ve")
