@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -95,6 +96,9 @@ def connected(rank: int, count: int) -> Iterator[None]:
         text = str(error)
         if count == 1 or not any(sign in text for sign in ("Connection", "closed", "reset", "timed out", "NCCL")):
             raise
+        # What the frames of the failed call hold keeps the group and its threads, which would abort the process when
+        # the interpreter ends.
+        traceback.clear_frames(error.__traceback__)
         raise ProcessLost(
             f"another process of this run has ended ({text.splitlines()[0][:120]})",
             record=f"process {rank} of {count}",

@@ -34,14 +34,16 @@ from twelve.errors import TwelveError
 from twelve.runs import train as run
 from rich.console import Console
 resume = "resume" in sys.argv
+code = 0
 try:
     run.train(config.load(sys.argv[1]), resume=resume, console=Console(quiet=True))
 except TwelveError as error:
     print(f"twelve: {error}", file=sys.stderr, flush=True)
-    raise SystemExit(error.exit_code)
+    code = error.exit_code
 threads = [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
 left = [name for name in threads if "gloo" in name or "tcpstore" in name]
 assert not left, f"threads that the end of the interpreter may abort: {left}"
+raise SystemExit(code)
 """
 
 

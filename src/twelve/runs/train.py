@@ -90,9 +90,11 @@ def train(
     devices = Devices(config.training, run.path)
     if not devices.main:
         console = Console(quiet=True)
-    with files.alone(run.path) if devices.main else nullcontext(), devices.together():
-        _train(config, run, devices, console, resume, allow_changed_data, start, hook)
-    devices.end()
+    try:
+        with files.alone(run.path) if devices.main else nullcontext(), devices.together():
+            _train(config, run, devices, console, resume, allow_changed_data, start, hook)
+    finally:
+        devices.end()
     return run.path
 
 

@@ -170,20 +170,19 @@ class Trainer:
     def begin(self) -> None:
         """Prepare the first step: validate the known tasks, and let the replayed ones begin stopped."""
         self.log.clear()
-        with self.devices.together():
-            self.threads.choose(0)
-            # Of a contrast head that is added to a trained model there is no score before: it is new.
-            with self._converted():
-                for name in () if self.contrast.alone else self.known:
-                    score = self.state.before[name] = self.validate(name)
-                    self._log("validation", task=name, score=round(score, 5), seconds=0.0)
+        self.threads.choose(0)
+        # Of a contrast head that is added to a trained model there is no score before: it is new.
+        with self._converted():
+            for name in () if self.contrast.alone else self.known:
+                score = self.state.before[name] = self.validate(name)
+                self._log("validation", task=name, score=round(score, 5), seconds=0.0)
         for name in self.config.replay:
             self.schedule.begin_stopped(name, self.state.before[name])
             self._log("event", task=name, event="stop", best=self.state.before[name])
 
     def fit(self) -> None:
         """Train from the current state to the end, with validations, logs and checkpoints on the way."""
-        with self.devices.together(), closing(self.pool):
+        with closing(self.pool):
             if not self.threads.measured:
                 self.threads.choose(self.state.iteration)
             self._fit()
