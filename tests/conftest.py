@@ -46,6 +46,8 @@ settings.load_profile("patient")
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 GOLDENS = Path(__file__).parent / "goldens"
+LACKING = re.compile("(is|not) installed|could not import")
+"""What the reason of a skip says if a program or package is missing."""
 
 
 def pytest_unconfigure() -> None:
@@ -56,7 +58,7 @@ def _complete(report: _Report) -> _Report:
     """With TWELVE_COMPLETE=1, as in CI, a test that a missing program or package would skip fails."""
     if report.skipped and os.environ.get("TWELVE_COMPLETE") == "1":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if re.search("(is|not) installed|could not import", reason):
+        if LACKING.search(reason):
             report.outcome, report.longrepr = "failed", f"TWELVE_COMPLETE=1: {reason}"
     return report
 

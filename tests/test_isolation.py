@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,17 @@ def test_home_is_empty_and_settings_of_the_shell_are_gone(time: int) -> None:
 def test_threads_that_one_test_sets_do_not_reach_the_next(time: int) -> None:
     assert torch.get_num_threads() == 1
     torch.set_num_threads(3)
+
+
+def test_a_skip_for_a_missing_package_says_that_it_is_not_installed(pytestconfig: pytest.Config) -> None:
+    """By these words TWELVE_COMPLETE=1 knows which skips must fail; `datasets` may be missing even then."""
+    tests = Path(__file__).parent
+    lacking = pytestconfig.pluginmanager.get_plugin(str(tests / "conftest.py")).LACKING  # type: ignore[union-attr]
+    reasons = [
+        reason
+        for file in tests.rglob("test_*.py")
+        for reason in re.findall(r'importorskip\("[^)]*reason="([^"]+)"', file.read_text(encoding="utf-8"))
+    ]
+    assert len(reasons) > 5
+    others = [reason for reason in reasons if not lacking.search(reason)]
+    assert others == ["datasets is no dependency, not even of the tests"]

@@ -159,7 +159,7 @@ def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, image: Image
 
 
 def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:
-    testclient = pytest.importorskip("fastapi.testclient", reason="needs twelve[serve]")
+    testclient = pytest.importorskip("fastapi.testclient", reason="fastapi is not installed (extra web)")
     from twelve.web.app import create_app
 
     file = io.BytesIO()
