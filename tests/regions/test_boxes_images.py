@@ -101,6 +101,16 @@ def test_box_files(tmp_path: Path) -> None:
     assert BoxFiles([one]).origin != BoxFiles([two]).origin
 
 
+def test_boxes_that_were_read_outlast_their_file(tmp_path: Path) -> None:
+    made = regions("a/1", 3)
+    file = write(tmp_path / "x.arrow", [made])
+    source = box_source(file)
+    file.write_bytes(bytes(file.stat().st_size))
+    found = source.boxes("a/1", made.width, made.height)
+    for name in ("boxes", "scores", "class_ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(made, name))
+
+
 def test_boxes_are_clipped_to_the_image(tmp_path: Path) -> None:
     wide = replace(regions("a/1", 1), boxes=np.array([[-5, -5, 1e4, 50]], np.float32))
     source = box_source(write(tmp_path / "x.arrow", [wide]))

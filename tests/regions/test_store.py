@@ -280,6 +280,41 @@ def test_a_file_that_is_cut_while_it_is_open_is_an_error(tmp_path: Path) -> None
                 read(["a/1"], given=asked)
 
 
+def test_files_that_are_overwritten_while_they_are_gone_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `regions verify`, by a merge, and where files are read image by image."""
+    path, told = tmp_path / "a" / "x.arrow", "was overwritten while in use"
+
+    def fresh() -> None:
+        write(path, images())
+
+    def overwrite(*_: object) -> str:
+        path.write_bytes(bytes(10_000))
+        return ""
+
+    fresh()
+    rest = iter(RegionFile(path))
+    next(rest)
+    overwrite()
+    with pytest.raises(RegionError, match=told):
+        next(rest)
+    fresh()
+    file = RegionFile(path)
+    overwrite()
+    with pytest.raises(RegionError, match=told):
+        file.checksums()
+    fresh()
+    with monkeypatch.context() as patch:
+        patch.setattr("twelve.regions.store.inspect.checksum", overwrite)
+        (report,) = inspect(path, verify=True)
+    assert report.problem is not None and told in report.problem
+    fresh()
+    monkeypatch.setattr("twelve.regions.store.merge._Merge._verify", overwrite)
+    with pytest.raises(RegionError, match=told):
+        merge([path], tmp_path / "b" / "x.arrow", progress=False)
+
+
 def test_a_file_that_another_one_replaced_goes_on_being_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a" / "x.arrow", images())
     store = RegionStore(tmp_path)

@@ -143,7 +143,7 @@ class BoxFiles(BoxSource):
                     )
                 if why := _flaw(image):
                     raise RegionError(why, file=path, record=image.image_id, remedy="correct or remove that box")
-                self._images[image.image_id] = image
+                self._images[image.image_id] = _own_boxes(image)
                 digest.update(image.boxes.tobytes())
         most = "" if max_boxes is None else f", best {max_boxes}"
         # With the digest, a resumed extraction notices that a file of the same name has other boxes.
@@ -166,11 +166,22 @@ class BoxFiles(BoxSource):
         return replace(
             found,
             boxes=clipped_boxes(found.boxes, width, height),
-            features=None,
             scores=found.scores if self.has_scores else None,
             class_ids=found.class_ids if self.has_classes else None,
-            class_probabilities=None,
         )
+
+
+def _own_boxes(image: Regions) -> Regions:
+    """A copy without features: an extraction takes hours, in which its box files may be overwritten."""
+    scores, classes = image.scores, image.class_ids
+    return Regions(
+        image.image_id,
+        image.width,
+        image.height,
+        image.boxes.copy(),
+        scores=None if scores is None else scores.copy(),
+        class_ids=None if classes is None else classes.copy(),
+    )
 
 
 def clipped_boxes(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:

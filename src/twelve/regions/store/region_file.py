@@ -13,7 +13,7 @@ import pyarrow as pa
 from twelve.errors import RegionError, found_in, quoted
 from twelve.io.files import reading_remedy
 from twelve.regions.recipe import KEY, Made, Recipe
-from twelve.regions.store.arrow_format import CHECKSUM, view
+from twelve.regions.store.arrow_format import CHECKSUM, BatchView, view
 from twelve.regions.store.headers import BadHeader, check_file
 from twelve.types.half_precision import dtype_of
 from twelve.types.regions import Regions
@@ -31,7 +31,6 @@ class RegionFile:
         path: the file.
         metadata: as recorded: backbone, settings, fingerprint, origin of the boxes.
         whole: the mapped bytes.
-        views: one :class:`~twelve.regions.store.arrow_format.BatchView` per record batch.
         feature_size: F; None for a file without features.
         feature_dtype: ``float16`` or ``bfloat16``; None for a file without features.
 
@@ -60,7 +59,7 @@ class RegionFile:
             if compressed and self.feature_size is not None:
                 raise BadHeader("its features are compressed")
             batches = [self._reader.get_batch(k) for k in range(self._reader.num_record_batches)]
-            self.views = [view(batch, path, k) for k, batch in enumerate(batches)]
+            self._views = [view(batch, path, k) for k, batch in enumerate(batches)]
         except FileNotFoundError as error:
             raise RegionError("no such file", file=path, remedy="check the path") from error
         except PermissionError as error:
@@ -68,7 +67,7 @@ class RegionFile:
         except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
             why = str(error) or type(error).__name__
             raise RegionError(f"truncated, damaged or not a region file ({why})", file=path, remedy=remedy) from error
-        for v in self.views:
+        for v in self._views:
             for array in (v.features, v.means, v.boxes) if v.features is not None else ():
                 address = 0 if array is None else array.__array_interface__["data"][0]
                 if array is not None and array.nbytes and not 0 <= address - whole.address < whole.size:
@@ -91,6 +90,16 @@ class RegionFile:
                 file=self.path,
                 remedy=f"start the command again when the file is complete: twelve regions verify {quoted(self.path)}",
             )
+
+    @property
+    def views(self) -> list[BatchView]:
+        """One view per record batch. Take it anew before each reading of arrays: it checks the file each time.
+
+        Raises:
+            RegionError: see :meth:`check_unchanged`.
+        """
+        self.check_unchanged()
+        return self._views
 
     @property
     def schema(self) -> pa.Schema:
@@ -132,6 +141,7 @@ class RegionFile:
 
     def checksums(self) -> list[str | None]:
         """The recorded checksum of each record batch; None where there is none."""
+        self.check_unchanged()
         recorded: list[str | None] = []
         for k in range(self._reader.num_record_batches):
             metadata = self._reader.get_batch_with_custom_metadata(k).custom_metadata
@@ -141,12 +151,13 @@ class RegionFile:
 
     def __iter__(self) -> Iterator[Regions]:
         """The images in file order."""
-        for batch in self.views:
+        for batch in self._views:
             for row in range(len(batch.ids)):
+                self.check_unchanged()
                 yield batch.regions(row)
 
     def __len__(self) -> int:
-        return sum(len(batch.ids) for batch in self.views)
+        return sum(len(batch.ids) for batch in self._views)
 
 
 def _features(schema: pa.Schema) -> tuple[int | None, str | None]:
