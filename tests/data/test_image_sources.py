@@ -107,13 +107,16 @@ def test_clean_and_stats_take_sources(root: Path, tmp_path: Path) -> None:
     assert "warning: refcoco: none of its" in warned and "--source refcoco=flickr30k" in warned
 
 
-def test_reasons_are_told_once(tmp_path: Path) -> None:
+def test_reasons_are_told_once_and_datasets_that_are_not_here_not_at_all(tmp_path: Path) -> None:
     tasks = {"a": Invented(train=["x/1"]), "b": Invented(), "c": Invented()}
-    lines = str(find_exclusions(DataRoot(tmp_path), tasks=tasks, progress=False)).splitlines()
-    left_out = [line for line in lines if line.startswith("left out:")]
-    assert left_out == [
-        "left out: a test, b test, c test, b train, c train (the data root has no folder for it)",
-    ]
+
+    def left_out() -> list[str]:
+        found = find_exclusions(DataRoot(tmp_path), tasks=tasks, progress=False)
+        return [line for line in str(found).splitlines() if line.startswith("left out:")]
+
+    assert left_out() == []
+    (tmp_path / tasks["a"].folder).mkdir()
+    assert left_out() == ["left out: a test, b test, c test, b train, c train (no such file)"]
 
 
 def test_words_that_are_no_source() -> None:

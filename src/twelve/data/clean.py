@@ -102,9 +102,7 @@ class CleanReport:
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
         lines += ["", "columns named after a split: its images that this task would have trained on"]
-        reasons = by_reason(self.skipped)
-        reasons.pop(NO_FOLDER, None)  # a dataset that is not here at all is not worth a line
-        lines += [f"not held out: {', '.join(names)} ({why})" for why, names in reasons.items()]
+        lines += [f"not held out: {', '.join(names)} ({why})" for why, names in by_reason(self.skipped).items()]
         return "\n".join(lines)
 
 
@@ -114,10 +112,11 @@ def why_missing(root: DataRoot, task: Task, error: MissingData) -> str:
 
 
 def by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
-    """Reason -> what was skipped for it, in order of first occurrence."""
+    """Reason -> what was skipped for it, in order of first occurrence, without datasets that are not here at all."""
     reasons: dict[str, list[str]] = {}
     for name, reason in skipped.items():
         reasons.setdefault(reason, []).append(name)
+    reasons.pop(NO_FOLDER, None)
     return reasons
 
 
