@@ -134,6 +134,13 @@ def test_another_tokenizer_and_a_pickle_that_calls(released: dict[str, Path], tm
         )
 
 
+def test_a_configuration_of_bottomless_brackets_is_refused(released: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    words = ["convert", released["multi_task_model.bin"], tmp_path / "out", "--config", tmp_path / "deep.json"]
+    with pytest.raises(TwelveError, match=r"deep\.json .*within each other, too deep -> use the configuration"):
+        CliRunner().invoke(cli.app, [str(word) for word in words], catch_exceptions=False)
+
+
 def test_the_built_in_configuration_is_the_papers() -> None:
     from twelve.model.checkpoints import read_released_config
 
