@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 from rich.console import Console
+from typer.testing import CliRunner
 
+from twelve import cli
 from twelve import config as configuration
 from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.progress import Track
 from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
@@ -25,6 +28,7 @@ from twelve.runs.run_card import kept_scores
 from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
+from twelve.training.eta import Pace
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -100,6 +104,45 @@ def test_a_resumed_run_logs_everything_once(root: Path, run: Path) -> None:
         return [json.loads(line) | {"seconds": 0} for line in text.splitlines()]
 
     assert without_times((run / "metrics.jsonl").read_text()) == without_times(before)
+
+
+def test_the_time_left_of_a_resumed_run_is_that_of_what_is_left(
+    root: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done before counts neither as done in no time nor as left to do."""
+    given: list[int] = []
+
+    class Noting(Pace):
+        def __init__(self, iterations: int, validations: Mapping[str, float]) -> None:
+            super().__init__(iterations, validations)
+            given.append(iterations)
+
+    def noted(*_: object, done: int, **__: object) -> Track:
+        given.append(done)
+        return Track("training", 4, done=done, shown=False)
+
+    shutil.rmtree(run / "checkpoints" / "step-0000004")
+    monkeypatch.setattr("twelve.training.trainer.Track", noted)
+    monkeypatch.setattr("twelve.training.trainer.Pace", Noting)
+    train(parsed(root, run), resume=True, console=QUIET)
+    assert given == [2, 2]  # of four iterations two were done, and two are left
+
+
+def test_continue_begins_a_run_and_goes_on_with_it(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, iterate, done = tmp_path / "run", Trainer._iterate, list[int]()
+
+    def counted(self: Trainer, pace: Pace) -> dict[str, float]:
+        done.append(self.state.iteration)
+        return iterate(self, pace)
+
+    monkeypatch.setattr(Trainer, "_iterate", counted)
+    (tmp_path / "run.json").write_text(parsed(root, run).model_dump_json())
+    for expected in ([0, 1, 2, 3], [2, 3]):
+        done.clear()
+        said = CliRunner().invoke(cli.app, ["train", str(tmp_path / "run.json"), "--continue"])
+        assert said.exit_code == 0, (said.output, said.exception)
+        assert done == expected
+        shutil.rmtree(run / "checkpoints" / "step-0000004")
 
 
 @pytest.mark.parametrize("key", ["seed", "tasks.vqa.batch_size", "optimizer.weight_decay"])
