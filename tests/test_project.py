@@ -1,0 +1,33 @@
+"""The project's own files agree: pinned versions with requirements, and what CI runs with the README."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+HOME = Path(__file__).parents[1]
+
+
+def test_the_pinned_versions_are_what_the_project_requires_and_what_make_installs() -> None:
+    lines = (HOME / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    project = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    wanted = [Requirement(line) for line in [*project["dependencies"], *extras]]
+    wanted = [one for one in wanted if one.name != project["name"]]
+    assert len(wanted) > 30
+    unfit = [str(one) for one in wanted if not one.specifier.contains(pins.get(canonicalize_name(one.name), "0"))]
+    assert not unfit, f"constraints.txt pins no version that fits {', '.join(unfit)}"
+    installs = re.findall(r"/pip install .*", (HOME / "Makefile").read_text(encoding="utf-8"))
+    assert installs and all("--constraint constraints.txt" in line for line in installs)
+
+
+def test_ci_runs_the_readmes_commands_in_its_order() -> None:
+    block = (HOME / "README.md").read_text(encoding="utf-8").split("## Try it")[1].split("```")[1]
+    readme = re.findall(r"^make \w+", block, flags=re.M)
+    ran = re.findall(r"^(?:\w+=\w+ )*(make \w+)", (HOME / ".ci" / "run").read_text(encoding="utf-8"), flags=re.M)
+    assert len(readme) == 2 and [command for command in ran if command in readme] == readme
