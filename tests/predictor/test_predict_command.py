@@ -20,7 +20,7 @@ from twelve import cli, threads
 from twelve.errors import ConfigError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
-from twelve.predictor import Matched
+from twelve.predictor import Matched, load
 from twelve.predictor import command as commands
 
 
@@ -68,6 +68,16 @@ def test_a_folder_with_a_damaged_image(model: Path, images: Path, tmp_path: Path
     assert [Path(line["image"]).name for line in found] == ["0.png", "1.png", "2.png", "3.jpg"]
     assert "error" in found[3] and all("answer" in line for line in found[:3])
     assert sorted(path.name for path in drawn.iterdir()) == ["00000-0.png", "00001-1.png", "00002-2.png"]
+
+
+def test_an_image_of_too_many_pixels_is_told_without_an_option_that_predict_lacks(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "huge.ppm"
+    file.write_bytes(b"P6 10000 10000 255\n")
+    said = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(file), "--ask", "is it red ?"])
+    assert said.exit_code == 1 and "10000x10000 are more than 89,478,485 pixels" in said.stdout
+    assert "--max-pixels" not in said.output
+    with pytest.raises(RegionError, match=r"huge\.ppm: .* 89,478,485 pixels -> scale it down$"):
+        load(model).scene(file)
 
 
 def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:

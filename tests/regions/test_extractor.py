@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 from making import draw_image, extract, pooled, regions, same, write
+from typer.testing import CliRunner
 
+from twelve import cli
 from twelve.errors import ConfigError, RegionError
 from twelve.regions.detectors.library_backbones import build
 from twelve.regions.extraction import jobs
@@ -116,6 +118,17 @@ def test_bad_images_are_reported_and_the_rest_is_done(folder: Path, tmp_path: Pa
     with pytest.raises(RegionError, match=r"none of the 8 images could be extracted .* -> check --images"):
         run(folder, tmp_path / "fresh")
     assert not (tmp_path / "fresh").exists()
+
+
+def test_an_option_that_allows_larger_images_is_named_and_does(tmp_path: Path) -> None:
+    folder = draw_image(tmp_path / "s" / "1.png", (64, 48)).parent
+    draw_image(tmp_path / "s" / "2.png", (96, 96))
+    words = ["regions", "extract", "--images", str(folder), "--out", str(tmp_path / "out")]
+    words += ["--boxes", "detect", "--backbone", "microworld", "--max-pixels"]
+    told = CliRunner().invoke(cli.app, [*words, "3072"]).output
+    assert "2.png: it has more than 3,072 pixels (--max-pixels allows more)" in told
+    CliRunner().invoke(cli.app, [*words, "9216"])
+    assert sorted(RegionStore(tmp_path / "out").ids("s")) == ["s/1", "s/2"]
 
 
 def test_boxes_of_a_detector(folder: Path, tmp_path: Path) -> None:
