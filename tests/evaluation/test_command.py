@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tiny
 from rich.console import Console
+from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
@@ -106,6 +107,19 @@ def test_a_task_is_measured_without_the_other_tasks_files(root: Path, run: Path,
     assert "snli_ve_train.jsonl: no such file -> download" in line
     (bare,) = evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], baselines=False, console=QUIET)
     assert bare.score == alone.score and not bare.baselines
+
+
+@pytest.mark.parametrize(("task", "split"), [("vqa", "val"), ("snli_ve", "dev")])
+def test_a_split_is_measured_where_the_data_root_holds_no_other(
+    root: Path, run: Path, tmp_path: Path, task: str, split: str
+) -> None:
+    lone = shutil.copytree(root, tmp_path / "lone", ignore=shutil.ignore_patterns("*train*"))
+    words = ["evaluate", str(run), "--task", task, "--split", split, "--set", f"data={lone}"]
+    said = CliRunner().invoke(cli.app, words)
+    assert said.exit_code == 0, (said.output, said.exception)
+    assert "no baseline that learns from its training texts is measured: " in said.output
+    assert all(f"over {name}" in said.output for name in ("chance", "majority", "shuffled images"))
+    assert "over bag of words" not in said.output
 
 
 def test_a_split_without_answers_is_predicted_and_not_measured(root: Path, run: Path, tmp_path: Path) -> None:
