@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,21 @@ def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, image: Image
     assert [len(tree["warnings"]) for tree in as_json] == [1, 1, 0]
     matched = CliRunner().invoke(app, ["match", str(folder), "zebras graze", "--images", str(file)])
     assert matched.stderr.startswith("warning: zebras graze: ") and "warning" not in matched.stdout
+
+
+def test_the_command_tells_of_an_image_unlike_the_training_images(
+    knowing: Predictor, folder: Path, image: Image.Image, tmp_path: Path
+) -> None:
+    model = shutil.copytree(folder, tmp_path / "model")
+    knowing.processor.save_pretrained(model)
+    own, other = tmp_path / "own.png", tmp_path / "other.png"
+    image.save(own)
+    foreign(1)[0].save(other)
+    words = ["predict", str(model), "--image", str(own), "--image", str(other), "--ask", KNOWN]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0 and said.stderr == f"warning: {other}: {FOREIGN}\n"
+    as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
+    assert [tree["warnings"] for tree in as_json] == [[], [FOREIGN]]
 
 
 def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:
