@@ -148,6 +148,8 @@ def test_names_of_any_letters_in_a_locale_without_them(made: Path, tmp_path: Pat
     place = Path(shutil.copytree(made, tmp_path / "Füße"))
     variables = {name: value for name, value in os.environ.items() if name not in ("LANG", "PYTHONUTF8", "LC_CTYPE")}
     variables |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"} | ({} if utf8 is None else {"PYTHONUTF8": utf8})
+    # Python reads the .pth file of an editable install in the locale, so it may not find such a checkout by that.
+    variables["PYTHONPATH"] = str(Path(configuration.__file__).parents[1])
 
     def twelve(*words: str) -> None:
         command = [sys.executable, "-m", "twelve", *words]
