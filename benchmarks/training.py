@@ -6,7 +6,8 @@ The model is that of configs/paper.yaml with random weights, dropout on; a quest
 batches have 23 word pieces and 101 regions in every row; ragged ones 8 to 20 and 11 to 101, four questions an image,
 drawn with a fixed seed. Per batch these ways take turns, each in a process of its own, whose peak memory is given:
 
-* ``fp32``, ``bf16``: the package's step: forward pass, loss, backward pass, update.
+* ``fp32``, ``bf16``: the package's step without padding (``training.packed``): forward pass, loss, backward pass,
+  update.
 * ``plain``: fp32, every row padded to 23 and 101, images repeated for every question, all heads and all layers run,
   gradients added to zeros.
 * ``products``: the matrix products of the package's step, recorded and repeated with nothing in between.
@@ -35,6 +36,7 @@ from products import Recorded, in_turns
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from twelve.model.precision import for_predicting
 from twelve.outputs import get_output
 from twelve.training.provenance import machine
 
@@ -99,6 +101,7 @@ def step_of(way: str, examples: int, ragged: bool) -> Callable[[], None]:
     (model, optimizer), (inputs, target) = paper_model(), drawn(examples, ragged=ragged)
     output, plain = get_output("answer"), way == "plain"
     inputs = padded(inputs) if plain else inputs
+    model.packs_training = not plain
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16) if way == "bf16" else nullcontext():
@@ -118,11 +121,11 @@ def step_of(way: str, examples: int, ragged: bool) -> Callable[[], None]:
 
 def evaluation_of(examples: int, ragged: bool) -> Callable[[], None]:
     (model, _), (inputs, _) = paper_model(), drawn(examples, ragged=ragged)
-    model.eval()
+    network = for_predicting(model, "bf16")
 
     def run() -> None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            model(**inputs, outputs=("answer",))
+        with torch.inference_mode():
+            network(**inputs, outputs=("answer",))
 
     return run
 
@@ -134,9 +137,9 @@ def shares(run: Callable[[], None]) -> dict[str, float]:
         run()
     found = dict.fromkeys([*KINDS, "rest"], 0.0)
     for event in recorded.key_averages():
-        name = event.key.removeprefix("aten::")
+        space, _, name = event.key.rpartition("::")
         kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "rest")
-        found[kind if event.key.startswith("aten::") else "rest"] += event.self_cpu_time_total
+        found[kind if space in ("aten", "mkldnn") else "rest"] += event.self_cpu_time_total
     return {kind: round(spent / sum(found.values()), 3) for kind, spent in found.items()}
 
 

@@ -78,15 +78,14 @@ class Attention(nn.Module):
             return mask.join([_context(*block, dropout) for block in mask.split(query, key, value, self.heads)]), None
         query, key, value = self._split(query), self._split(key), self._split(value)
         mask = None if mask is None else mask[:, None, None, :]
-        if not (explain or plain_is_faster(query)):
-            context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-            return context.transpose(1, 2).flatten(2), None
+        if not explain:
+            return _context(query, key, value, mask, dropout).transpose(1, 2).flatten(2), None
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
         probabilities = scores.softmax(-1)
         context = drop(probabilities, dropout) @ value
-        return context.transpose(1, 2).flatten(2), probabilities if explain else None
+        return context.transpose(1, 2).flatten(2), probabilities
 
     def _split(self, states: Tensor) -> Tensor:
         """(P, K, size) -> (P, N, K, size / N)."""
@@ -95,7 +94,7 @@ class Attention(nn.Module):
 
 
 def _context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """(n, N, Q, size / N) of a block of packed states."""
+    """(P, N, Q, size / N) of padded states or of a block of packed ones; mask (P, 1, 1, K) or None."""
     if not plain_is_faster(query):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
     rows, heads, _, size = query.shape

@@ -23,8 +23,9 @@ def drop(states: Tensor, probability: float) -> Tensor:
     count = states.numel()
     numbers = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(1 << 63), None)
     bits = numbers.view(torch.int16)[:count].view(states.shape)
-    kept, zero = (states.new_tensor(value) for value in (steps / (steps - dropped), 0.0))
-    return states * torch.where(bits >= dropped - steps // 2, kept, zero)
+    # In place: 1 where an element stays, then the bits of the factor there. torch.where takes ten times as long.
+    factor = int(states.new_tensor(steps / (steps - dropped)).view(torch.int16))
+    return states * bits.ge_(dropped - steps // 2).mul_(factor).view(states.dtype)
 
 
 class Dropout(nn.Dropout):
