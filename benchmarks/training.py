@@ -38,6 +38,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from twelve.model.precision import for_predicting
 from twelve.outputs import get_output
+from twelve.training.memory import keep_freed
 from twelve.training.provenance import machine
 
 PIECES = 23
@@ -102,6 +103,7 @@ def step_of(way: str, examples: int, ragged: bool) -> Callable[[], None]:
     output, plain = get_output("answer"), way == "plain"
     inputs = padded(inputs) if plain else inputs
     model.packs_training = not plain
+    keep_freed()
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16) if way == "bf16" else nullcontext():

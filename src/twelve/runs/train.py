@@ -32,7 +32,7 @@ from twelve.threads import counted, given_back
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
 from twelve.training.log import check_trackers
-from twelve.training.memory import advice, need_of
+from twelve.training.memory import advice, keep_freed, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
 from twelve.training.schedules import check_options, check_stops
@@ -117,6 +117,7 @@ def _train(
 ) -> None:
     from twelve.training.trainer import Trainer
 
+    keep_freed()
     model, processor, data, known = start or beginning(config)
     devices.draw_apart(config.seed)
 
