@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -260,3 +262,19 @@ def test_a_folder_is_tried_before_work_begins(tmp_path: Path, monkeypatch: pytes
         TwelveError, match=r"run: cannot write: Permission denied -> choose a folder that you may write"
     ):
         check_folder(tmp_path / "run")
+
+
+def test_a_program_that_runs_when_it_is_imported_is_told(tmp_path: Path) -> None:
+    """Not ``if __name__ == "__main__"``: the process that it starts would wait for a lock that it holds itself."""
+    (tmp_path / "program.py").write_text(
+        "import multiprocessing\n"
+        "from pathlib import Path\n"
+        "from twelve.io.files import replacing\n"
+        "with replacing(Path('a')) as partial:\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    child.start()\n"
+        "    child.join()\n"
+        "    partial.write_text('')\n"
+    )
+    run = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0 and "put what it does under: if __name__ == '__main__':" in run.stderr

@@ -111,6 +111,7 @@ def _turn(path: Path) -> Iterator[None]:
     """Hold a lock beside ``path`` while it is written: a process that writes the same waits."""
     from filelock import FileLock
 
+    _check_started()
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +124,18 @@ def _turn(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Windows removes no open file; one that stays is in nobody's way
             os.unlink(lock.lock_file)  # whoever waits notices that this file is gone, and makes another
         lock.release()
+
+
+def _check_started() -> None:
+    """Raise TwelveError in a process that multiprocessing is still starting: its parent, which has the lock, waits for
+    it. It is here because it imports a program that does its work when it is imported."""
+    import multiprocessing
+
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise TwelveError(
+            "this program starts processes, and each of them begins it again",
+            remedy="put what it does under: if __name__ == '__main__':",
+        )
 
 
 def remove(folder: Path) -> None:
@@ -159,6 +172,7 @@ def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    _check_started()
     check_folder(folder)
     lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
     try:
