@@ -48,26 +48,12 @@ class Product(nn.Module):
         self.register_buffer("weight", weight if self.packed is None else None)
         self.register_buffer("bias", linear.bias.detach().to(dtype))
 
-    def forward(self, states: Tensor, residual: Tensor | None = None) -> Tensor:
-        """The product, plus ``residual`` (..., N)."""
+    def forward(self, states: Tensor) -> Tensor:
         if self.packed is not None:
-            return _multiply(states, self.packed, self.bias, self.gelu, residual)
+            return _multiply(states, self.packed, self.bias, self.gelu)
         assert self.weight is not None
         product = F.linear(states, self.weight, self.bias)
-        product = F.gelu(product) if self.gelu else product
-        return product if residual is None else product + residual
-
-
-class Sum(nn.Module):
-    """A :class:`Residual` whose product adds the residual before it is rounded, in one pass."""
-
-    def __init__(self, residual: Residual, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.dense, self.norm = Product(residual.dense, dtype), residual.norm
-
-    def forward(self, states: Tensor, residual: Tensor) -> Tensor:
-        normed: Tensor = self.norm(self.dense(states, residual))
-        return normed
+        return F.gelu(product) if self.gelu else product
 
 
 def _packed(weight: Tensor) -> Tensor | None:
@@ -78,14 +64,10 @@ def _packed(weight: Tensor) -> Tensor | None:
     return packed
 
 
-def _multiply(states: Tensor, packed: Tensor, bias: Tensor, gelu: bool, residual: Tensor | None = None) -> Tensor:
+def _multiply(states: Tensor, packed: Tensor, bias: Tensor, gelu: bool) -> Tensor:
     """(..., K) -> (..., N)."""
-    product: Tensor
-    if residual is not None:
-        product = torch.ops.mkldnn._linear_pointwise.binary(states, residual, packed, bias, "add")
-    else:
-        activation, variant = ("gelu", "none") if gelu else ("none", "")
-        product = torch.ops.mkldnn._linear_pointwise(states, packed, bias, activation, [], variant)
+    activation, variant = ("gelu", "none") if gelu else ("none", "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(states, packed, bias, activation, [], variant)
     return product
 
 
@@ -95,12 +77,10 @@ def packing_works(dtype: torch.dtype) -> bool:
     right."""
     generator = torch.Generator().manual_seed(0)
     states, weight, bias = (torch.randn(size, generator=generator).to(dtype) for size in ((5, 64), (32, 64), (32,)))
-    wanted = F.linear(states, weight, bias)
-    wanted = torch.stack([F.gelu(wanted), wanted + 1])
+    wanted = F.gelu(F.linear(states, weight, bias))
     try:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight)
-        added = _multiply(states, packed, bias, False, wanted.new_ones(5, 32))
-        found = torch.stack([_multiply(states, packed, bias, gelu=True), added])
+        found = _multiply(states, packed, bias, gelu=True)
     except (RuntimeError, AttributeError, TypeError, NotImplementedError):
         return False
     tolerance = 5e-2 if dtype == torch.bfloat16 else 1e-4
@@ -128,9 +108,7 @@ def for_predicting(network: N, asked: Precision = "auto") -> N:
         if isinstance(part, Block):
             part.intermediate = cast(Any, Product(part.intermediate, dtype, gelu=part.activation is F.gelu))
             part.activation = _same if part.activation is F.gelu else part.activation
-            part.attention_output = cast(Any, Sum(part.attention_output, dtype))
-            part.output = cast(Any, Sum(part.output, dtype))
-        if isinstance(part, Block | Attention | Sum | ImageEmbedding):
+        if isinstance(part, Block | Attention | Residual | ImageEmbedding):
             for name, layer in part.named_children():
                 if isinstance(layer, nn.Linear):
                     setattr(part, name, Product(layer, dtype))
