@@ -4,12 +4,13 @@
 
 The model is that of configs/paper.yaml with random weights, dropout on; a question about an image an example. Full
 batches have 23 word pieces and 101 regions in every row; ragged ones 8 to 20 and 11 to 101, four questions an image,
-drawn with a fixed seed. Per batch these ways take turns, each in a process of its own, whose peak memory is given:
+drawn with a fixed seed. For each batch, these ways run one after the other, each in a process of its own, whose peak
+memory is given; a step takes turns with its products:
 
 * ``fp32``, ``bf16``: the package's step without padding (``training.packed``): forward pass, loss, backward pass,
   update.
-* ``plain``: fp32, every row padded to 23 and 101, images repeated for every question, all heads and all layers run,
-  gradients added to zeros.
+* ``plain``: fp32, the package's model with every row padded to 23 and 101, images repeated for every question, all
+  heads and all layers run, gradients added to zeros.
 * ``products``: the matrix products of the package's step, recorded and repeated with nothing in between.
 
 Medians over the rounds. ``--profile`` adds what a training step and an evaluation spend by kind of operator. Written as
@@ -36,9 +37,9 @@ from products import Recorded, in_turns
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from twelve import freed_memory
 from twelve.model.precision import for_predicting
 from twelve.outputs import get_output
-from twelve.training.memory import keep_freed
 from twelve.training.provenance import machine
 
 PIECES = 23
@@ -103,7 +104,7 @@ def step_of(way: str, examples: int, ragged: bool) -> Callable[[], None]:
     output, plain = get_output("answer"), way == "plain"
     inputs = padded(inputs) if plain else inputs
     model.packs_training = not plain
-    keep_freed()
+    freed_memory.keep()
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16) if way == "bf16" else nullcontext():

@@ -277,4 +277,4 @@ def test_a_program_that_runs_when_it_is_imported_is_told(tmp_path: Path) -> None
         "    partial.write_text('')\n"
     )
     run = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0 and "put what it does under: if __name__ == '__main__':" in run.stderr
+    assert run.returncode == 0 and "move its calls into a block: if __name__ == '__main__':" in run.stderr

@@ -29,7 +29,7 @@ LAYERS = (
     ("metrics",),
     ("formats",),
     ("run_folder", "types"),
-    ("io", "device", "processes", "threads"),
+    ("io", "device", "freed_memory", "processes", "threads"),
     ("progress",),
     ("errors", "renamed", "version"),
 )

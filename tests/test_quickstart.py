@@ -14,7 +14,7 @@ from twelve.errors import ConfigError, DataError
 from twelve.quickstart import quickstart
 from twelve.run_folder import RunFolder
 from twelve.runs import train as training
-from twelve.training.trainer import Trainer
+from twelve.training.validation import Validation
 
 QUIET = Console(quiet=True)
 
@@ -38,20 +38,20 @@ def test_interrupted_it_goes_on_and_finished_it_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "_sizes", lambda _: SIZES)
-    validation, validations = Trainer.validate, []
+    validation, validations = Validation.score, []
 
-    def interrupted(self: Trainer, name: str) -> float:
+    def interrupted(self: Validation, network: Any, name: str) -> float:
         validations.append(name)
         if len(validations) > 12:  # all twelve tasks have been looked at, so a best model is there already
             raise KeyboardInterrupt
-        return validation(self, name)
+        return validation(self, network, name)
 
-    monkeypatch.setattr(Trainer, "validate", interrupted)
+    monkeypatch.setattr(Validation, "score", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quickstart(settings=settings(tmp_path), console=QUIET)
     run = tmp_path / "run"
     assert (run / "model" / "model.safetensors").is_file() and not RunFolder(run).trained.exists()
-    monkeypatch.setattr(Trainer, "validate", validation)
+    monkeypatch.setattr(Validation, "score", validation)
     page = quickstart(settings=settings(tmp_path), console=QUIET)
     assert RunFolder(run).trained.is_file() and page.is_file()
     trained = (run / "model" / "model.safetensors").stat().st_mtime_ns

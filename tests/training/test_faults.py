@@ -119,7 +119,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
         train(configuration.parse(tree), console=QUIET)
         patch.undo()
         found = held[0]
-        found.resume()
+        found.checkpoints.resume(found.record)
         found.save_model()
     with torch.no_grad():  # what is saved next differs from what is there
         for parameter in found.model.parameters():
@@ -146,7 +146,7 @@ def found_in(run: Path) -> tuple[int, float, float]:
 
 
 def saves(trainer: Trainer, run: Path) -> None:
-    trainer.run = RunFolder(run)
+    trainer.run = trainer.checkpoints.run = RunFolder(run)
     trainer.save_model()
     trainer.save()
 

@@ -19,6 +19,7 @@ from twelve.runs.train import train
 from twelve.training.continued import continued
 from twelve.training.schedules import make_schedule
 from twelve.training.trainer import Trainer
+from twelve.training.validation import Validation
 
 QUIET = Console(quiet=True)
 OLD = ["vqa", "refcoco"]
@@ -52,7 +53,7 @@ def lines(run: Path, kind: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def constant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look finds the same."""
-    monkeypatch.setattr(Trainer, "validate", lambda self, name: 0.5)
+    monkeypatch.setattr(Validation, "score", lambda self, network, name: 0.5)
 
 
 def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
@@ -69,9 +70,8 @@ def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
 
 
 def test_a_task_that_falls_is_woken(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        Trainer, "validate", lambda self, name: 0.5 if self.state.iteration == 0 or name != "vqa" else 0.4
-    )
+    of_vqa = iter([0.5])  # before the first iteration
+    monkeypatch.setattr(Validation, "score", lambda self, network, name: next(of_vqa, 0.4) if name == "vqa" else 0.5)
     run = grow(trained, tmp_path / "grown")
     assert {(e["iteration"], e["task"], e["event"]) for e in lines(run, "event")} >= {(4, "vqa", "go")}
     assert [line["iteration"] for line in lines(run, "step") if "vqa" in line["losses"]] == [1, 5, 6, 7, 8]

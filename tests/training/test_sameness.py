@@ -27,6 +27,7 @@ from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.training import checkpoint, sameness
 from twelve.training.trainer import Trainer
+from twelve.training.validation import Validation
 from twelve.types.examples import Example
 from twelve.types.packed import Packed
 
@@ -305,7 +306,7 @@ def test_what_is_wrong_with_an_example_is_one_line_with_workers_too(
         raise DataError("a flaw that shows late", file="somewhere", remedy="mend it")
 
     monkeypatch.setattr("twelve.data.loader.Collator.__call__", flawed)
-    monkeypatch.setattr(Trainer, "validate", lambda self, name: 0.0)
+    monkeypatch.setattr(Validation, "score", lambda self, network, name: 0.0)
     monkeypatch.setattr("twelve.runs.train._describe", lambda *_: None)
     with pytest.raises(DataError) as caught:
         resumed(place, parsed(place, workers=1))

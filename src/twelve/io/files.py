@@ -127,14 +127,14 @@ def _turn(path: Path) -> Iterator[None]:
 
 
 def _check_started() -> None:
-    """Raise TwelveError in a process that multiprocessing is still starting: its parent, which has the lock, waits for
-    it. It is here because it imports a program that does its work when it is imported."""
+    """Raise TwelveError in a process that multiprocessing is still starting: it would wait for its parent's lock, and
+    the parent for it. This happens if it imports a program that does its work when it is imported."""
     import multiprocessing
 
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise TwelveError(
-            "this program starts processes, and each of them begins it again",
-            remedy="put what it does under: if __name__ == '__main__':",
+            "this program starts processes, and each of them runs it again",
+            remedy="move its calls into a block: if __name__ == '__main__':",
         )
 
 

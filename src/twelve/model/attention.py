@@ -31,7 +31,7 @@ def plain_is_faster(states: Tensor) -> bool:
     """Whether two matrix products and a softmax are faster than torch's fused attention.
 
     They are in half precision on a CPU, where the fused kernel computes small products for every head of every pair: it
-    takes 1.5 to 2.3 times as long at the paper's sizes.
+    takes 1.5 to 2.3 times as long at the paper's sizes (8 texts or images, one Zen 5 machine with two cores).
     """
     return states.device.type == "cpu" and states.dtype in (torch.bfloat16, torch.float16)
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
+from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images
 from twelve.data.prepare import Prepared, sources_of
@@ -32,7 +33,7 @@ from twelve.threads import counted, given_back
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
 from twelve.training.log import check_trackers
-from twelve.training.memory import advice, keep_freed, need_of
+from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
 from twelve.training.schedules import check_options, check_stops
@@ -117,7 +118,7 @@ def _train(
 ) -> None:
     from twelve.training.trainer import Trainer
 
-    keep_freed()
+    freed_memory.keep()
     model, processor, data, known = start or beginning(config)
     devices.draw_apart(config.seed)
 
@@ -127,7 +128,7 @@ def _train(
     if devices.main:
         _describe(config, data, model, trainer, say)
     if resume:
-        for noted in trainer.resume(allow_changed_data=allow_changed_data):
+        for noted in trainer.checkpoints.resume(trainer.record, allow_changed_data=allow_changed_data):
             say(noted)
         say(f"resumed at iteration {trainer.state.iteration} of {trainer.total}")
     if devices.main:
@@ -162,8 +163,11 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer) -> list[st
             lost.append(f"{file.name} was lost or damaged; it is written again, as it is now")
         about = summary(data) | {"trained_on": trainer.record["examples"], "region_samples": _samples(data)}
         run.write(file, machine() if file == run.machine else about | fingerprints(config, data))
-    if trainer.changed_data:
-        tree, change = run.read(run.data), {"iteration": trainer.state.iteration, "what": trainer.changed_data}
+    if trainer.checkpoints.changed_data:
+        tree, change = (
+            run.read(run.data),
+            {"iteration": trainer.state.iteration, "what": trainer.checkpoints.changed_data},
+        )
         tree["region_samples"] = _samples(data)
         tree["changed"] = [*(tree["changed"] if isinstance(tree.get("changed"), list) else []), change]
         run.write(run.data, tree)

@@ -7,9 +7,7 @@ exactly the tensors that a real step keeps.
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,18 +32,6 @@ WORKING = 1.15
 """Memory of a step over that of the kept activations; the rest is what the backward pass is working on."""
 HALF = 0.55
 """Size of activations in half precision over that in full; a few operations stay in full precision."""
-
-
-def keep_freed() -> None:
-    """Let the process keep the memory of freed tensors, where the C library can: the next step takes as much again.
-
-    Glibc returns large pieces to the system at once, and new ones come page by page, as zeros. On a CPU, a ragged step
-    of the paper's model in bf16 with eight examples takes a tenth less time without that; one in fp32 the same.
-    """
-    if sys.platform.startswith("linux") and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        trim_threshold, mmap_max = -1, -4  # names of malloc.h
-        mallopt(trim_threshold, -1)
-        mallopt(mmap_max, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,20 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from twelve.data.batch import Collator
-from twelve.data.loader import Pool, TaskBatches, ahead
+from twelve.data.loader import Pool, TaskBatches
 from twelve.data.prepare import Prepared, TaskData, text_lengths
-from twelve.errors import CheckpointError
 from twelve.io import files
 from twelve.model.attention import Block
-from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
-from twelve.training.contrast import ContrastTraining, HardNegatives, recall_at_1
-from twelve.training.devices import Devices, Generators, parted, parted_optimizer, whole
+from twelve.training.contrast import ContrastTraining, HardNegatives
+from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import HEADS, freeze, rates_by_depth
 from twelve.training.hooks import TrainingHook
@@ -38,15 +36,13 @@ from twelve.training.log import RunLog
 from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
 from twelve.training.prefixes import under_any
-from twelve.training.sameness import compare
+from twelve.training.run_checkpoints import RunCheckpoints
 from twelve.training.schedules import make_schedule
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
 from twelve.training.unused import unused
+from twelve.training.validation import Validation
 from twelve.types.batch import Batch
-
-EVAL_BATCH = 64
-"""Examples in one forward pass of a validation."""
 
 
 class Trainer:
@@ -64,7 +60,6 @@ class Trainer:
         total: iterations of the whole run.
         state: how far the run has come.
         record: what decides what model this is (sameness.py); kept in every checkpoint.
-        changed_data: how the data differ from those of the resumed checkpoint, where that was allowed.
     """
 
     def __init__(
@@ -133,9 +128,17 @@ class Trainer:
         self.threads = StepThreads(config.training, devices, list(self.streams), self._trial, self._log, say)
         self.state = TrainerState()
         self.record: Mapping[str, Any] = {}
-        self.changed_data: list[str] = []
         self.losses = Losses(self.run.path)
-        self._predicting = model
+        collators = {name: stream.collator for name, stream in self.streams.items()}
+        self.validation = Validation(config, model, data.tasks, collators, devices, contrast_alone=self.contrast.alone)
+        kept: dict[str, checkpoint.Stateful] = {
+            "rate": self.rate,
+            "schedule": self.schedule,
+            "threads": self.threads,
+            **({"negatives": self.negatives} if self.negatives.streams else {}),
+            **{f"stream {name}": stream for name, stream in self.streams.items()},
+        }
+        self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
         self._ready = 0.0  # when the last batch was there
 
     def _stream(self, task: TaskData) -> TaskBatches:
@@ -172,10 +175,9 @@ class Trainer:
         self.log.clear()
         self.threads.choose(0)
         # Of a contrast head that is added to a trained model there is no score before: it is new.
-        with self._converted():
-            for name in () if self.contrast.alone else self.known:
-                score = self.state.before[name] = self.validate(name)
-                self._log("validation", task=name, score=round(score, 5), seconds=0.0)
+        for name, score in self.validation.scores(() if self.contrast.alone else self.known):
+            self.state.before[name] = score
+            self._log("validation", task=name, score=round(score, 5), seconds=0.0)
         for name in self.config.replay:
             self.schedule.begin_stopped(name, self.state.before[name])
             self._log("event", task=name, event="stop", best=self.state.before[name])
@@ -347,13 +349,12 @@ class Trainer:
         state, due = self.state, [name for name in self.data.tasks if self._due(name)]
         if due:
             self.losses.read()
-            with self._converted():
-                for name in due:
-                    score = state.scores[name] = self.validate(name)
-                    event = self.schedule.observe(name, score)
-                    self._log("validation", task=name, score=round(score, 5), seconds=round(state.seconds, 1))
-                    if event is not None:
-                        self._log("event", task=name, event=event.change, best=event.best)
+            for name, score in self.validation.scores(due):
+                state.scores[name] = score
+                event = self.schedule.observe(name, score)
+                self._log("validation", task=name, score=round(score, 5), seconds=round(state.seconds, 1))
+                if event is not None:
+                    self._log("event", task=name, event=event.change, best=event.best)
         if due and len(state.scores) == len(self.data.tasks):
             mean = float(np.mean(list(state.scores.values())))
             if mean > state.best:
@@ -372,146 +373,18 @@ class Trainer:
     def _eval_examples(self, name: str) -> float:
         """Examples that the remaining validations of a task will read."""
         validations = (self.total - self.state.iteration) / self._every(name)
-        return validations * len(self.data.tasks[name].validation[: self.config.training.eval_examples])
+        return validations * len(self.validation.examples(name))
 
-    @contextmanager
-    def _converted(self) -> Iterator[None]:
-        """Convert the model once for all validations in the block. Parameters that processes share stay as they are."""
-        if not self.devices.sharded:
-            self._predicting = for_predicting(self.model, self.config.evaluation.precision)
-        try:
-            yield
-        finally:
-            self._predicting = self.model
-
-    def validate(self, name: str) -> float:
-        """Mean score, 0..1, of a task on its validation split; batches are scored as in the original program."""
-        task, collator = self.data.tasks[name], self.streams[name].collator
-        examples = task.validation[: self.config.training.eval_examples]
-        self._predicting.train(False)
-        if self.contrast.alone:
-            return recall_at_1(self._predicting, collator, examples)
-        blocks = [slice(start, start + EVAL_BATCH) for start in range(0, len(examples), EVAL_BATCH)]
-        numbers = range(self.devices.rank, self.devices.rank + len(blocks), self.devices.count)
-
-        def batches() -> Iterator[tuple[bool, Batch]]:
-            for number in numbers:
-                # All processes must run a sharded model: one that has no block left repeats the last one.
-                block = blocks[min(number, len(blocks) - 1)]
-                # The same negatives in every validation, so that scores can be compared.
-                rng = np.random.default_rng((self.config.seed, block.start))
-                yield number < len(blocks), collator(examples[block], rng)
-
-        scores, model = list[Tensor](), self._predicting
-        with torch.no_grad():
-            for counts, batch in ahead(batches(), self.device):
-                logits = model(**batch.inputs(self.device), outputs=(batch.output,)).logits[batch.output]
-                if counts:
-                    scores.append(task.output.score(logits.float(), batch.targets_on(self.device)).sum())
-        return self.devices.total(sum(torch.stack(scores).tolist()) if scores else 0.0) / len(examples)
-
-    # --- checkpoints ------------------------------------------------------------------------------------------
-
-    def _parts(self) -> dict[str, checkpoint.Stateful]:
-        """Everything that an exact resume needs, but for accumulating gradients."""
-        parts: dict[str, checkpoint.Stateful] = {
-            "model": self.model,
-            "optimizer": self.optimizer,
-            "rate": self.rate,
-            "schedule": self.schedule,
-            "random": Generators(self.devices),
-            "trainer": self.state,
-            "threads": self.threads,
-        }
-        if self.negatives.streams:
-            parts["negatives"] = self.negatives
-        return parts | {f"stream {name}": stream for name, stream in self.streams.items()}
-
-    @property
-    def _accumulating(self) -> bool:
-        """Whether gradients of earlier iterations wait for an update."""
-        return self.state.iteration % self.config.optimizer.accumulate != 0
+    # --- what is written --------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint, and remove all but the newest few.
+        """Write a checkpoint.
 
         Raises:
             NonFiniteLoss: a loss since the last time was not a number.
         """
         self.losses.read()
-        if self._accumulating:
-            self.devices.average(each.grad for each in self.model.parameters() if each.grad is not None)
-        # All processes gather what is sharded, in the same order.
-        state: dict[str, Any] = {name: whole(part.state_dict()) for name, part in self._parts().items()}
-        state["record"], state["logged"] = dict(self.record), self.log.lines
-        if self._accumulating:
-            gradients = {name: parameter.grad for name, parameter in self.model.named_parameters()}
-            state["gradients"] = whole({name: found for name, found in gradients.items() if found is not None})
-        if self.devices.main:
-            checkpoint.save(self.run.checkpoint(self.state.iteration), state)
-            checkpoint.prune(self.run, self.config.training.keep)
-
-    def resume(self, *, allow_changed_data: bool = False) -> list[str]:
-        """Load the newest intact checkpoint of the run, if there is one.
-
-        Returns:
-            Notes for the person who watches: damaged checkpoints that were skipped, and what has changed since.
-
-        Raises:
-            CheckpointError: every checkpoint is damaged, or the intact one is of another model or other tasks.
-            ConfigError, DataError: see :func:`twelve.training.sameness.compare`.
-        """
-        notes, lines = list[str](), 0
-        if found := checkpoint.newest(self.run):
-            folder, state, notes = found
-            notes += self._changes(state, folder, allow_changed_data)
-            self._restore(state, folder)
-            lines = logged if isinstance(logged := state.get("logged"), int) else 0
-        self.log.keep_until(self.state.iteration)
-        if self.devices.main and self.log.lines < lines:
-            notes.append(
-                f"history lost: {self.log.path.name} has {self.log.lines} of the {lines} lines up to iteration "
-                f"{self.state.iteration}"
-            )
-        for note in notes:
-            self._log("event", event=note)
-        return notes
-
-    def _changes(self, state: Mapping[str, Any], folder: Path, allow_changed_data: bool) -> list[str]:
-        """What differs from the run that wrote a checkpoint, in words."""
-        then, trainer = state.get("record"), state.get("trainer")
-        done = trainer.get("iteration") if isinstance(trainer, Mapping) else None
-        if not self.record or not isinstance(done, int):
-            return []  # _restore refuses what is not a checkpoint of a run
-        if not then or not isinstance(then, Mapping):
-            problem = "written by an earlier version, which kept no record of its data"
-            raise CheckpointError(problem, file=folder, remedy="train anew: --set run=ANOTHER, without --resume")
-        changed = compare(then, self.record, done=done, file=folder, allow_changed_data=allow_changed_data)
-        self.changed_data = [str(change) for change in changed if change.waived]
-        return [f"changed: {change}" for change in changed]
-
-    def _restore(self, state: Mapping[str, Any], folder: Path) -> None:
-        """Take over a checkpoint; raises CheckpointError when it is not one of this run."""
-        try:
-            state = {
-                **state,
-                "model": parted(self.model, state["model"]),
-                "optimizer": parted_optimizer(self.optimizer, state["optimizer"]),
-            }
-            for name, part in self._parts().items():
-                part.load_state_dict(state[name])
-            for name, gradient in parted(self.model, state.get("gradients", {})).items():
-                parameter = self.model.get_parameter(name)
-                parameter.grad = gradient.to(parameter.device)
-        except CheckpointError as error:
-            raise error.located(folder) from None
-        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise CheckpointError(
-                f"does not fit this run ({type(error).__name__}: {reason})",
-                file=folder,
-                remedy=f"resume with the configuration it was begun with ({self.run.config.name} in the run's folder)",
-            ) from error
+        self.checkpoints.save(self.record)
 
     def save_model(self) -> None:
         """Write the model and its processor into the run's folder, where from_pretrained opens them."""

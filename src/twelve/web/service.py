@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 from PIL import Image
 
+from twelve.freed_memory import give_back
 from twelve.predictor import Matched, Predictor, Result, Scene
 from twelve.predictor.checks import Turn
 from twelve.predictor.predictor import NotFiniteLogits
@@ -269,23 +268,3 @@ def inside(boxes: Sequence[Box], scene: Scene) -> None:
                 f"box {place} lies outside the image ({width} x {height} pixels)",
                 "give x1, y1, x2, y2 in pixels of the upright image",
             )
-
-
-def _trimmer() -> Callable[[int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # a C library other than glibc, which keeps less
-        return None
-    return trim
-
-
-_trim = _trimmer()
-
-
-def give_back() -> None:
-    """Return freed memory to the operating system. For each thread, glibc keeps the blocks into which a large image was
-    decoded, for reuse."""
-    if _trim is not None:
-        _trim(0)

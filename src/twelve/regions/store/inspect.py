@@ -129,8 +129,8 @@ def _report(file: RegionFile, verify: bool) -> FileReport:
         unchecked = recorded.count(None)
         bad = [
             number
-            for number, found in enumerate(recorded)
-            if found is not None and found != checksum(file.views[number])
+            for number, (found, batch) in enumerate(zip(recorded, file.batches(), strict=True))
+            if found is not None and found != checksum(batch)
         ]
         if bad:
             problem = f"damaged: record batch {bad[0]} is not what was written ({len(bad)} of {len(recorded)} batches)"
@@ -154,8 +154,7 @@ def _report(file: RegionFile, verify: bool) -> FileReport:
 def _unsound(file: RegionFile) -> str | None:
     """A duplicate image or a value that is not finite, which no valid file contains even if its checksum is right."""
     seen: set[str] = set()
-    for number in range(len(file.views)):
-        batch = file.views[number]
+    for number, batch in enumerate(file.batches()):
         for name in batch.ids:
             if name in seen:
                 return f"the image {name} is in it twice"

@@ -93,13 +93,19 @@ class RegionFile:
 
     @property
     def views(self) -> list[BatchView]:
-        """One view per record batch. Take it anew before each reading of arrays: it checks the file each time.
+        """One view per record batch. To read the arrays of many, use :meth:`batches`.
 
         Raises:
             RegionError: see :meth:`check_unchanged`.
         """
         self.check_unchanged()
         return self._views
+
+    def batches(self) -> Iterator[BatchView]:
+        """The same, one after the other; checks the file before each. Raises RegionError as :attr:`views`."""
+        for batch in self._views:
+            self.check_unchanged()
+            yield batch
 
     @property
     def schema(self) -> pa.Schema:

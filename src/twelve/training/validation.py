@@ -1,0 +1,82 @@
+"""Scores of a model on the validation splits of its tasks, while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twelve.data.batch import Collator
+from twelve.data.loader import ahead
+from twelve.data.prepare import TaskData
+from twelve.model.precision import for_predicting
+from twelve.model.vilbert import Twelve
+from twelve.settings import RunConfig
+from twelve.training.contrast import recall_at_1
+from twelve.training.devices import Devices
+from twelve.types.batch import Batch
+from twelve.types.examples import Example
+
+BATCH = 64
+"""Examples in one forward pass."""
+
+
+class Validation:
+    """Scores tasks, in one process or in all processes of the run together.
+
+    Args:
+        collators: task -> what builds its batches.
+        contrast_alone: the contrast head is all that trains, and all that is scored.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: Twelve,
+        tasks: Mapping[str, TaskData],
+        collators: Mapping[str, Collator],
+        devices: Devices,
+        *,
+        contrast_alone: bool,
+    ) -> None:
+        self.config, self.model, self.tasks, self.collators = config, model, tasks, collators
+        self.devices, self.contrast_alone = devices, contrast_alone
+
+    def examples(self, name: str) -> Sequence[Example]:
+        """The examples of a task that are scored."""
+        return self.tasks[name].validation[: self.config.training.eval_examples]
+
+    def scores(self, names: Iterable[str]) -> Iterator[tuple[str, float]]:
+        """(task, its mean score 0..1) of each task. The model, which this leaves in evaluation mode, is converted to
+        the precision of predictions once; parameters that processes share stay as they are."""
+        network = self.model.train(False)
+        if not self.devices.sharded:
+            network = for_predicting(network, self.config.evaluation.precision)
+        for name in names:
+            yield name, self.score(network, name)
+
+    def score(self, network: Twelve, name: str) -> float:
+        """Mean score, 0..1, of a task; batches are scored as in the original program."""
+        examples, collator, devices = self.examples(name), self.collators[name], self.devices
+        if self.contrast_alone:
+            return recall_at_1(network, collator, examples)
+        blocks = [slice(start, start + BATCH) for start in range(0, len(examples), BATCH)]
+        numbers = range(devices.rank, devices.rank + len(blocks), devices.count)
+
+        def batches() -> Iterator[tuple[bool, Batch]]:
+            for number in numbers:
+                # All processes must run a sharded model: one that has no block left repeats the last one.
+                block = blocks[min(number, len(blocks) - 1)]
+                # The same negatives in every validation, so that scores can be compared.
+                rng = np.random.default_rng((self.config.seed, block.start))
+                yield number < len(blocks), collator(examples[block], rng)
+
+        scores, output = list[Tensor](), self.tasks[name].output
+        with torch.no_grad():
+            for counts, batch in ahead(batches(), devices.device):
+                logits = network(**batch.inputs(devices.device), outputs=(batch.output,)).logits[batch.output]
+                if counts:
+                    scores.append(output.score(logits.float(), batch.targets_on(devices.device)).sum())
+        return devices.total(sum(torch.stack(scores).tolist()) if scores else 0.0) / len(examples)
