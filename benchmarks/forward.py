@@ -8,7 +8,11 @@ word pieces, 101 regions, an image each) and ragged (the lengths below, four que
 - plain: padded to 23 and 101 in fp32, all layers at all positions, all heads (benchmarks/plain.py). It must agree with
   the recordings of the original program, and with the package.
 - replay: the matrix products of the package's own forward pass, with M, K and N as hooks record them, and nothing else.
-  Weights are packed in the best of three ways for every size; for ragged inputs M counts real positions only.
+  Weights are packed in the best of three ways for every size; for ragged inputs M counts real positions only. Products
+  of attention, which have no weights, are part of it; the share without them is given too.
+
+The package and its replay compute as many batches side by side as there are cores, each on one, as an evaluation does
+(twelve/threads.py); both are measured one batch at a time too.
 
 All take turns in every round. The tables are medians of wall seconds and of processor seconds, which depend less on
 what else the machine does; final numbers want a quiet machine. --run adds what bf16
@@ -19,10 +23,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +37,7 @@ import numpy as np
 import torch
 from paper_size import FEATURES, HEADS
 from plain import Plain, difference_from_goldens
+from products import Operand, Recorded
 from torch import Tensor, nn
 
 from twelve.config import load, load_run
@@ -42,6 +49,7 @@ from twelve.model.opening import open_saved
 from twelve.model.precision import DTYPES, Product, for_predicting
 from twelve.model.vilbert import Twelve
 from twelve.run_folder import model_folder
+from twelve.threads import Threads
 from twelve.training.provenance import machine
 
 BATCH, LONGEST, REGIONS, HEAD = 8, 23, 101, "answer"
@@ -113,8 +121,26 @@ def padded(inputs: Mapping[str, Tensor]) -> tuple[Tensor | None, ...]:
     return ids, mask, None, inputs["task_rows"], image["features"], image["boxes"], image["region_mask"]
 
 
-def products_of(network: Twelve, inputs: Mapping[str, Tensor]) -> Sizes:
-    """(M, K, N) of every matrix product of a forward pass with weights, in order."""
+@dataclass(frozen=True)
+class Products:
+    """The matrix products of a forward pass.
+
+    Attributes:
+        weighted: (M, K, N) of those with weights, in order.
+        attention: factors of those of attention, in order.
+    """
+
+    weighted: Sizes
+    attention: list[tuple[Operand, Operand]]
+
+    @property
+    def flops(self) -> float:
+        weighted = sum(2.0 * m * k * n for m, k, n in self.weighted)
+        return weighted + sum(2.0 * math.prod(a.shape) * b.shape[-1] for a, b in self.attention)
+
+
+def products_of(network: Twelve, inputs: Mapping[str, Tensor]) -> Products:
+    """The products of a forward pass, as hooks and torch's dispatcher see them."""
     found: Sizes = []
 
     def note(layer: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
@@ -122,14 +148,11 @@ def products_of(network: Twelve, inputs: Mapping[str, Tensor]) -> Sizes:
 
     layers = [part for part in network.modules() if isinstance(part, Product | nn.Linear)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
-    network(**inputs, outputs=(HEAD,))
+    with Recorded() as recorded:
+        network(**inputs, outputs=(HEAD,))
     for hook in hooks:
         hook.remove()
-    return found
-
-
-def flops(sizes: Sizes) -> float:
-    return sum(2.0 * m * k * n for m, k, n in sizes)
+    return Products(found, [pair for pair in recorded.pairs if len(pair[0].shape) == 3])
 
 
 def best_hint(m: int, k: int, n: int, dtype: torch.dtype) -> int | None:
@@ -144,18 +167,27 @@ def best_hint(m: int, k: int, n: int, dtype: torch.dtype) -> int | None:
 
 
 class Replay:
-    """The matrix products of several batches, one after the other, each layer with a weight of its own."""
+    """The matrix products of several batches, each layer with a weight of its own."""
 
-    def __init__(self, batches: Sequence[Sizes], dtype: torch.dtype) -> None:
-        first = batches[0]
+    def __init__(self, batches: Sequence[Products], dtype: torch.dtype) -> None:
+        first = batches[0].weighted
         hints = {size: best_hint(*size, dtype) for size in set(first)}
         self.weights = [PACK((torch.randn(n, k) / 30).to(dtype), hints[m, k, n]) for m, k, n in first]
         self.biases = {n: torch.zeros(n, dtype=dtype) for _, _, n in first}
-        self.states = {(m, k): torch.randn(m, k).to(dtype) for sizes in batches for m, k, _ in sizes}
+        self.states = {(m, k): torch.randn(m, k).to(dtype) for each in batches for m, k, _ in each.weighted}
+        made = {operand: operand.make() for each in batches for pair in each.attention for operand in pair}
+        self.factors = {
+            id(each): [(made[a].to(dtype), made[b].to(dtype)) for a, b in each.attention] for each in batches
+        }
 
-    def __call__(self, sizes: Sizes) -> None:
-        for (m, k, n), weight in zip(sizes, self.weights, strict=True):
+    def weighted(self, products: Products) -> None:
+        for (m, k, n), weight in zip(products.weighted, self.weights, strict=True):
             PRODUCT(self.states[m, k], weight, self.biases[n], "none", [], "")
+
+    def __call__(self, products: Products) -> None:
+        self.weighted(products)
+        for a, b in self.factors[id(products)]:
+            torch.bmm(a, b)
 
 
 def spent(work: Callable[[], object]) -> tuple[float, float]:
@@ -163,6 +195,20 @@ def spent(work: Callable[[], object]) -> tuple[float, float]:
     wall, worked = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - worked
+
+
+def asking(network: Twelve, inputs: Mapping[str, Tensor]) -> Any:
+    return network(**inputs, outputs=(HEAD,))
+
+
+def all_of(threads: Threads, work: Callable[[Any], object], items: Sequence[Any]) -> None:
+    for _ in threads.each(work, items):
+        pass
+
+
+def over(times: Mapping[str, list[tuple[float, float]]], one: str, other: str, clock: int) -> float:
+    """Median over the rounds of the seconds of one way over those of the other."""
+    return round(statistics.median(a[clock] / b[clock] for a, b in zip(times[one], times[other], strict=True)), 3)
 
 
 @torch.inference_mode()
@@ -184,42 +230,50 @@ def measure(rounds: int) -> dict[str, Any]:
             for i in range(len(WORDS) // BATCH)
         ],
     }
+    one, several = Threads(torch.get_num_threads(), auto=False), Threads(torch.get_num_threads())
     found: dict[str, Any] = {"difference of plain from the recordings": difference_from_goldens()}
     for kind, batches in inputs.items():
-        ways: dict[str, list[Callable[[], Any]]] = {"plain": [partial(plain, *padded(each)) for each in batches]}
+        many = batches * (len(WORDS) // BATCH // len(batches))
+        products = [products_of(networks["bf16"], each) for each in many]
+        inputs_of_plain = [padded(each) for each in many]
+        ways: dict[str, Callable[[], Any]] = {"plain": partial(all_of, one, lambda each: plain(*each), inputs_of_plain)}
         for precision, network in networks.items():
-            ways[precision] = [partial(network, **each, outputs=(HEAD,)) for each in batches]
-        sizes = [products_of(networks["bf16"], b) for b in batches]
-        for precision, dtype in DTYPES.items():
-            replay = Replay(sizes, dtype)
-            ways[f"replay {precision}"] = [partial(replay, each) for each in sizes]
-        wanted = ways["plain"][0]()[HEAD]
-        differences = {p: float((ways[p][0]().logits[HEAD] - wanted).abs().max()) for p in DTYPES}
+            asked, replay = partial(asking, network), Replay(products, DTYPES[precision])
+            for label, threads in (("", several), (", one at a time", one)):
+                ways[f"{precision}{label}"] = partial(all_of, threads, asked, many)
+                ways[f"replay {precision}{label}"] = partial(all_of, threads, replay, products)
+            ways[f"replay {precision}, weights"] = partial(all_of, several, replay.weighted, products)
+        wanted = plain(*inputs_of_plain[0])[HEAD]
+        differences = {p: float((asking(networks[p], many[0]).logits[HEAD] - wanted).abs().max()) for p in DTYPES}
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for turn in range(rounds + 1):
-            for name, each in ways.items():
-                both = [spent(work) for work in each]
+            for name, way in ways.items():
+                both = spent(way)
                 if turn:
-                    times[name].append((sum(wall for wall, _ in both), sum(worked for _, worked in both)))
-        samples, gflop = BATCH * len(batches), sum(map(flops, sizes)) / 1e9
-        rows = {}
+                    times[name].append(both)
+        samples, gflop = BATCH * len(many), sum(each.flops for each in products) / 1e9
+        rows: dict[str, dict[str, float]] = {}
         for name, both in times.items():
             wall, worked = (statistics.median(column) for column in zip(*both, strict=True))
-            other = f"replay {name}"
             rows[name] = {
                 "samples/s": round(samples / wall, 2),
                 "processor seconds a sample": round(worked / samples, 4),
+                "times plain": over(times, "plain", name, 0),
+                "times plain, processor": over(times, "plain", name, 1),
             }
-            if name.startswith("replay"):
+            if name.startswith("replay") and "weights" not in name:
                 rows[name]["GFLOP/s"] = round(gflop / wall, 1)
-            if other in times:
-                ratios = [[b[clock] / a[clock] for a, b in zip(both, times[other], strict=True)] for clock in (0, 1)]
-                rows[name]["share of replay"] = round(statistics.median(ratios[0]), 3)
-                rows[name]["share of replay, processor"] = round(statistics.median(ratios[1]), 3)
-            over = [[b[clock] / a[clock] for a, b in zip(both, times["plain"], strict=True)] for clock in (0, 1)]
-            rows[name]["times plain"] = round(statistics.median(over[0]), 2)
-            rows[name]["times plain, processor"] = round(statistics.median(over[1]), 2)
-            print(kind, name, json.dumps(rows[name]), flush=True)
+        for precision in DTYPES:
+            for label in ("", ", one at a time"):
+                rows[f"{precision}{label}"] |= {
+                    "share of replay": over(times, f"replay {precision}{label}", f"{precision}{label}", 0),
+                    "share of replay, processor": over(times, f"replay {precision}{label}", f"{precision}{label}", 1),
+                }
+            rows[precision]["share of products with weights"] = over(
+                times, f"replay {precision}, weights", precision, 0
+            )
+        for name, row in rows.items():
+            print(kind, name, json.dumps(row), flush=True)
         found[kind] = {
             "GFLOP a sample": round(gflop / samples, 2),
             "largest difference from plain, logits": differences,

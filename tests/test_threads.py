@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -251,15 +252,49 @@ def test_a_run_that_becomes_slow_changes_at_an_extra_checkpoint(
     assert event["reason"].startswith("1 thread: ")
 
 
-def test_evaluation_is_measured_too(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_is_side_by_side(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(configuration.parse(tree(root, tmp_path / "run", threads=1)), console=QUIET)
-    before = torch.get_num_threads()
+    before, used = torch.get_num_threads(), list[int]()
+    forward = Twelve.forward
+
+    def watched(*args: Any, **options: Any) -> Any:
+        used.append(threading.get_ident())
+        return forward(*args, **options)
+
+    monkeypatch.setattr(Twelve, "forward", watched)
     one = evaluate_run(run, console=QUIET)
-    assert " a step" not in capsys.readouterr().err
-    other = evaluate_run(run, settings=["training.threads=auto"], console=QUIET)
-    assert " a step" in capsys.readouterr().err
-    assert [result.score.mean for result in one] == [result.score.mean for result in other]
+    assert set(used) == {threading.get_ident()}
+    used.clear()
+    two = evaluate_run(run, settings=["training.threads=2"], console=QUIET)
+    assert threading.get_ident() not in used
+    assert [result.score.mean for result in one] == [result.score.mean for result in two]
     assert torch.get_num_threads() == before
+
+
+def test_items_side_by_side_come_in_order() -> None:
+    threads, together, started = Threads(2), threading.Barrier(2, timeout=20), list[int]()
+
+    def work(item: int) -> tuple[int, bool]:
+        started.append(item)
+        together.wait()  # broken unless two are computed at a time
+        return item * item, torch.is_inference_mode_enabled()
+
+    assert list(threads.each(work, range(6))) == [(item, (item * item, True)) for item in range(6)]
+    started.clear()
+    some = threads.each(work, iter(range(100)))
+    assert next(some) == (0, (0, True))
+    together.abort()
+    some.close()
+    assert len(started) < 6
+    assert list(Threads(2, auto=False).each(str, [1, 2])) == [(1, "1"), (2, "2")]
+
+
+def test_a_mistake_side_by_side_is_told() -> None:
+    def work(item: int) -> float:
+        return 1 / item
+
+    with pytest.raises(ZeroDivisionError):
+        list(Threads(2).each(work, [2, 1, 0, 1, 2]))
 
 
 def test_the_setting(root: Path, tmp_path: Path) -> None:

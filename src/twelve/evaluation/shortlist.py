@@ -6,17 +6,17 @@ Of C captions and I images, only the pairs on a shortlist run through the whole 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from twelve.data.batch import Collator
-from twelve.model.model_outputs import TextStates
+from twelve.model.model_outputs import ImageStates, TextStates
 from twelve.model.vectors import closest, image_vectors, text_vectors
 from twelve.threads import Threads, unchanged
 
@@ -106,37 +106,46 @@ def scored_pairs(
 
     Each text and each image is encoded once. A forward pass has texts of one length.
     """
-    threads, asked = threads or unchanged(), collator.output.ranks_by(collator.output_key)
+    threads, asked = threads or unchanged(model.device), collator.output.ranks_by(collator.output_key)
     most = collator.processor.max_text[collator.task]
     lengths = np.array([len(ids) for ids in collator.processor.tokenize(texts, most)])
+    of_length = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+    sets = [same[start : start + SET] for same in of_length for start in range(0, len(same), SET)]
+
+    def encoded(part: NDArray[np.int64]) -> TextStates:
+        ids, _ = collator.texts([texts[row] for row in part])
+        return model.encode_texts(ids.to(model.device), task_rows=collator.rows(len(part)).to(model.device))
+
     encoded_texts: list[TextStates] = []
     set_of, place = np.empty(len(texts), np.int64), np.empty(len(texts), np.int64)  # of a text, and its row in the set
-    for length in np.unique(lengths).tolist():
-        same = np.flatnonzero(lengths == length)
-        for start in range(0, len(same), SET):
-            part = same[start : start + SET]
-            set_of[part], place[part] = len(encoded_texts), np.arange(len(part))
-            ids, _ = collator.texts([texts[row] for row in part])
-            task_rows = collator.rows(len(part)).to(model.device)
-            encoded_texts.append(model.encode_texts(ids.to(model.device), task_rows=task_rows))
-            yield 0
-    key = columns // TILE * len(encoded_texts) + set_of[rows]  # of a tile and a set
+    for part, states in threads.each(encoded, sets):
+        set_of[part], place[part] = len(encoded_texts), np.arange(len(part))
+        encoded_texts.append(states)
+        yield 0
+    key = columns // TILE * len(sets) + set_of[rows]  # of a tile and a set
     order = np.argsort(key, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(order) else []
-    scores, tile = np.empty(len(rows), np.float32), -1
-    for group in groups:
-        number, texts_set = divmod(int(key[group[0]]), len(encoded_texts))
-        if number != tile:
-            tile = number
-            shown = images[tile * TILE : (tile + 1) * TILE]
-            encoded_images = model.encode_images(*collator.images(shown, model.device))
-            yield 0
-        for start in range(0, len(group), batch_size):
-            part = group[start : start + batch_size]
-            pair_text = torch.from_numpy(place[rows[part]]).to(model.device)
-            pair_image = torch.from_numpy(columns[part] - tile * TILE).to(model.device)
-            states = encoded_texts[texts_set], encoded_images, pair_text, pair_image
-            out = threads.run(partial(model.fuse, *states, outputs=(asked,)), len(part))
-            scores[part] = collator.output.matching(out.logits[asked]).float().cpu().numpy()
-            yield len(part)
+    inputs = (collator.images(images[t * TILE : (t + 1) * TILE], model.device) for t in np.unique(columns // TILE))
+    tiles = threads.each(lambda regions: model.encode_images(*regions), inputs)
+
+    def parts() -> Iterator[tuple[NDArray[np.int64], TextStates, ImageStates]]:
+        tile = -1
+        for group in groups:
+            number, texts_set = divmod(int(key[group[0]]), len(sets))
+            if number != tile:
+                tile, (_, shown) = number, next(tiles)
+            for start in range(0, len(group), batch_size):
+                yield group[start : start + batch_size], encoded_texts[texts_set], shown
+
+    def fused(work: tuple[NDArray[np.int64], TextStates, ImageStates]) -> Tensor:
+        part, words, shown = work
+        pair_text = torch.from_numpy(place[rows[part]]).to(model.device)
+        pair_image = torch.from_numpy(columns[part] % TILE).to(model.device)
+        out = model.fuse(words, shown, pair_text, pair_image, outputs=(asked,))
+        return collator.output.matching(out.logits[asked]).float()
+
+    scores = np.empty(len(rows), np.float32)
+    for (part, _, _), logits in threads.each(fused, parts()):
+        scores[part] = logits.cpu().numpy()
+        yield len(part)
     return scores

@@ -90,7 +90,7 @@ class Predictor(Abilities):
         torch.nn.Module.to(model, usable(device))
         self.model = for_predicting(model, precision)
         self._extractor, self._weights, self.device = extractor, weights, device
-        self.threads = unchanged()
+        self.threads = unchanged(self.model.device)
 
     def measure_threads(self, say: Callable[[str], None] = lambda text: None) -> None:
         """From now on, measure which number of threads is fastest and use it (:meth:`twelve.threads.Threads.run`). This

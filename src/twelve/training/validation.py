@@ -14,6 +14,7 @@ from twelve.data.prepare import TaskData
 from twelve.model.precision import for_predicting
 from twelve.model.vilbert import Twelve
 from twelve.settings import RunConfig
+from twelve.threads import Threads
 from twelve.training.contrast import recall_at_1
 from twelve.training.devices import Devices
 from twelve.types.batch import Batch
@@ -43,6 +44,9 @@ class Validation:
     ) -> None:
         self.config, self.model, self.tasks, self.collators = config, model, tasks, collators
         self.devices, self.contrast_alone = devices, contrast_alone
+        # Parameters that processes share are gathered by all of them in the same order.
+        side_by_side = devices.device.type == "cpu" and not devices.sharded
+        self.threads = Threads(config.training.threads, processes=devices.neighbours, auto=side_by_side)
 
     def examples(self, name: str) -> Sequence[Example]:
         """The examples of a task that are scored."""
@@ -73,10 +77,13 @@ class Validation:
                 rng = np.random.default_rng((self.config.seed, block.start))
                 yield number < len(blocks), collator(examples[block], rng)
 
-        scores, output = list[Tensor](), self.tasks[name].output
-        with torch.no_grad():
-            for counts, batch in ahead(batches(), devices.device):
-                logits = network(**batch.inputs(devices.device), outputs=(batch.output,)).logits[batch.output]
-                if counts:
-                    scores.append(output.score(logits.float(), batch.targets_on(devices.device)).sum())
+        output = self.tasks[name].output
+
+        def scored(numbered: tuple[bool, Batch]) -> Tensor:
+            batch = numbered[1]
+            logits = network(**batch.inputs(devices.device), outputs=(batch.output,)).logits[batch.output]
+            return output.score(logits.float(), batch.targets_on(devices.device)).sum()
+
+        found = self.threads.each(scored, ahead(batches(), devices.device))
+        scores = [score for (counts, _), score in found if counts]
         return devices.total(sum(torch.stack(scores).tolist()) if scores else 0.0) / len(examples)
