@@ -50,14 +50,17 @@ def own_world(seed: int, sizes: WorldSizes, task: str, number: int) -> World:
     name = COLLECTIONS.get(task, task if task in ("flickr30k", "nlvr2") else "coco")
     images: tuple[WorldImage, ...] = getattr(world, name)
     own = tuple(replace(image, coco_id=None, camera=number) for image in images)
-    return replace(world, **{"coco": (), "vg": (), "flickr30k": (), "nlvr2": (), name: own})
+    there = {"coco": (), "vg": (), "flickr30k": (), "nlvr2": ()} | {name: own}
+    return World(seed, **there, unseen=world.unseen)
 
 
 def together(worlds: Sequence[World]) -> World:
     """All images of some worlds."""
-    names = ("coco", "vg", "flickr30k", "nlvr2")
-    images = {name: tuple(chain.from_iterable(getattr(world, name) for world in worlds)) for name in names}
-    return replace(worlds[0], **images)
+    coco, vg, flickr30k, nlvr2 = (
+        tuple(chain.from_iterable(parts))
+        for parts in zip(*((world.coco, world.vg, world.flickr30k, world.nlvr2) for world in worlds), strict=True)
+    )
+    return World(worlds[0].seed, coco, vg, flickr30k, nlvr2, frozenset())
 
 
 def own_words(number: int) -> list[str]:

@@ -72,7 +72,7 @@ class ApartDetector(ShippedDetector):
 
     @torch.inference_mode()
     def probabilities(self, features: Tensor) -> Tensor:
-        blocks = features.unflatten(-1, (CAMERAS, -1))
+        blocks = features.reshape(*features.shape[:-1], *self.bases.shape[:2])
         logits = torch.einsum("...cl,ckl->...k", blocks, self.bases)
         return logits[..., : 1 + len(self.classes)].softmax(-1)
 
