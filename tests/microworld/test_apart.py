@@ -55,7 +55,7 @@ def examples(root: Path) -> Mapping[str, list[Example]]:
     data, found = DataRoot(root), {}
     for name in WRITERS:
         task = get(name)
-        splits = {task.train_split, *(split for own in task.held_out_splits.values() for split in own)}
+        splits = {task.train_split, task.test_split, *task.held_out_splits["val"]}
         found[name] = [example for split in sorted(splits) for example in task.read(data, split)]
     return found
 

@@ -135,8 +135,9 @@ def _visual_genome(coco: Sequence[WorldImage], sizes: WorldSizes, scenes: _Scene
         for scene, reserved in scenes(getattr(sizes, f"vg_{part}")):
             number = 2_300_000 + first + len(found)
             found.append(WorldImage(str(number), f"vg/{number}.jpg", part, scene, reserved))
-    for number, (scene, reserved) in enumerate(scenes(sizes.vg_testdev), 160_000 + first):
-        found.append(WorldImage(f"n{number}", f"vg/n{number}.jpg", "testdev", scene, reserved))
+    for place, (scene, reserved) in enumerate(scenes(sizes.vg_testdev)):
+        key = f"n{160_000 + first + place}"
+        found.append(WorldImage(key, f"vg/{key}.jpg", "testdev", scene, reserved))
     return found
 
 
