@@ -46,7 +46,7 @@ def own_world(seed: int, sizes: WorldSizes, task: str, number: int) -> World:
     Args:
         number: of the task, from 0; also its camera.
     """
-    world = make_world(seed, sizes, part=1 + number)
+    world = make_world(seed, sizes, copy=1 + number)
     name = COLLECTIONS.get(task, task if task in ("flickr30k", "nlvr2") else "coco")
     images: tuple[WorldImage, ...] = getattr(world, name)
     own = tuple(replace(image, coco_id=None, camera=number) for image in images)

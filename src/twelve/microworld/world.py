@@ -87,15 +87,15 @@ UNSEEN = 8
 """Number of (colour, kind) combinations that no training image shows."""
 
 
-def make_world(seed: int, sizes: WorldSizes | None = None, part: int = 0) -> World:
+def make_world(seed: int, sizes: WorldSizes | None = None, copy: int = 0) -> World:
     """Sample every scene. The same seed and sizes give the same world.
 
     Args:
-        part: of the seed; every part has scenes and image ids of its own.
+        copy: of the seed; every copy has scenes and image ids of its own.
     """
     sizes = sizes or WorldSizes()
-    first = part * MOST_IMAGES
-    rng = np.random.default_rng([seed, 0, part] if part else [seed, 0])
+    first = copy * MOST_IMAGES
+    rng = np.random.default_rng([seed, 0, copy] if copy else [seed, 0])
     combinations = [(colour, kind) for colour in COLOURS for kind in KINDS]
     chosen = rng.choice(len(combinations), UNSEEN, replace=False).tolist()
     unseen = frozenset(combinations[number] for number in chosen)
