@@ -82,7 +82,7 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
     def draw() -> None:
         from twelve.microworld.make import make_microworld, summary
 
-        console.print(summary(make_microworld(data, asked.seed, _sizes(asked), console=console)))
+        console.print(summary(make_microworld(data, asked.seed, _sizes(asked), console, apart=asked.microworld.apart)))
 
     def drawn() -> bool:
         """Whether the world has been drawn; raises TwelveError where the data root holds another one."""
@@ -90,7 +90,7 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
 
         there = data.exists() and (not data.is_dir() or any(data.iterdir()))
         if there:
-            make_microworld(data, asked.seed, _sizes(asked))
+            make_microworld(data, asked.seed, _sizes(asked), apart=asked.microworld.apart)
         return there
 
     def extract() -> None:

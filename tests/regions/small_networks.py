@@ -18,7 +18,13 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 from x152_tiny import TINY
 
-from twelve.regions.detectors import library_backbones, shipped_detector, torchvision_detector, vision_tower
+from twelve.regions.detectors import (
+    apart_detector,
+    library_backbones,
+    shipped_detector,
+    torchvision_detector,
+    vision_tower,
+)
 from twelve.regions.detectors.feature_extractor import FeatureExtractor
 from twelve.regions.detectors.weights import content_hash
 from twelve.regions.detectors.x152 import X152
@@ -62,6 +68,11 @@ def _x152(folder: Path, *, other_weights: bool = False, other_size: bool = False
 def _microworld(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> FeatureExtractor:
     size = InputSize(short_side=96, max_scale=2.0) if other_size else None
     return shipped_detector.build(ExtractorConfig("microworld", "random", input_size=size), seed=int(other_weights))
+
+
+def _apart(folder: Path, *, other_weights: bool = False, other_size: bool = False) -> FeatureExtractor:
+    size = InputSize(short_side=96, max_scale=2.0) if other_size else None
+    return apart_detector.build(ExtractorConfig("microworld-apart", "random", input_size=size), seed=int(other_weights))
 
 
 class SmallTrunk(nn.Module):
@@ -163,6 +174,7 @@ def _tower(kind: str) -> Callable[..., FeatureExtractor]:
 CASES: dict[str, Case] = {
     "x152": Case(_x152, "detect"),
     "microworld": Case(_microworld, "detect"),
+    "microworld, apart": Case(_apart, "detect"),
     "two stages of torchvision": Case(_torchvision(two_stage=True), "detect"),
     "one stage of torchvision": Case(_torchvision(two_stage=False), "detect"),
     "timm, grid": Case(_backbone("timm/test_efficientnet"), "grid:2x3"),

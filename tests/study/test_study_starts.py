@@ -116,14 +116,16 @@ def test_a_runs_configuration(begun: Beginning) -> None:
 
 def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setattr(world, "make_microworld", lambda out, seed, sizes: made.append((out, seed, sizes.flickr30k)))
+    monkeypatch.setattr(
+        world, "make_microworld", lambda out, seed, sizes, apart: made.append((out, seed, sizes.flickr30k, apart))
+    )
     monkeypatch.setattr(regions, "extract_root", lambda data, out: made.append((data, out)))
-    tree = config.model_dump(mode="json") | {"microworld": {"scale": 0.5}}
+    tree = config.model_dump(mode="json") | {"microworld": {"scale": 0.5, "apart": True}}
     drawn = of_seed(configuration.parse(tree), 4, tmp_path, worlds=True)
     draw_world(drawn)
     data, store = tmp_path / "data", tmp_path / "regions"
     assert (drawn.seed, drawn.data, drawn.regions_folder) == (4, str(data), store)
-    assert made == [(data, 4, (350, 240)), (data, store)]
+    assert made == [(data, 4, (350, 240), True), (data, store)]
     store.mkdir()
     (store / regions.COMPLETE).touch()
     draw_world(drawn)

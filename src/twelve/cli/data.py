@@ -19,6 +19,7 @@ def make_microworld(
     out: Annotated[Path, typer.Option(help="The data root to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed writes the same bytes.")] = 0,
     scale: Annotated[float, typer.Option(min=0.05, max=100, help="Multiplies the number of training images.")] = 1.0,
+    apart: Annotated[bool, typer.Option("--apart", help="Tasks share nothing: own images, words and looks.")] = False,
     oracle: Annotated[bool, typer.Option(help="Also measure an oracle that reads the scenes.")] = True,
 ) -> None:
     """Draw a small world and write all twelve datasets about it in their official layouts."""
@@ -29,7 +30,7 @@ def make_microworld(
     from twelve.microworld.world import WorldSizes
 
     console = Console()
-    tallies = make(out, seed, WorldSizes().scaled(scale), console=console)
+    tallies = make(out, seed, WorldSizes().scaled(scale), console, apart=apart)
     console.print(summary(tallies, oracle_scores(out) if oracle else None))
 
 

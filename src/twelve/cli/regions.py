@@ -35,8 +35,8 @@ class ExtractorOptions:
     backbone: Annotated[
         str,
         typer.Option(
-            help="x152; microworld; the name of a torchvision network or detector, or of a timm network; or "
-            "transformers, with the vision tower in --weights."
+            help="x152; microworld; microworld-apart; the name of a torchvision network or detector, or of a timm "
+            "network; or transformers, with the vision tower in --weights."
         ),
     ]
     weights: Annotated[

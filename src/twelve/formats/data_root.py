@@ -29,6 +29,8 @@ IMAGES = "images"
 SOURCES = "sources.json"
 DRAWN = "microworld.json"
 """A file in the folder of a drawn world."""
+APART = "apart"
+"""Its key that says that tasks share nothing."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """Names of image sources, which are names of folders."""
@@ -73,12 +75,20 @@ def drawing_again(out: Path) -> str:
     words = ["twelve", "data", "make-microworld", "--out", str(out)]
     index = json_file.read_or_none(out / DRAWN)
     there = index if isinstance(index, dict) else {}
+    if is_apart(out):
+        words.append("--apart")
     seed, scale = there.get("seed"), there.get("scale")
     if type(seed) is int and seed > 0:
         words += ["--seed", str(seed)]
     if isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0 and scale != 1:
         words += ["--scale", f"{scale:g}"]
     return shlex.join(words)
+
+
+def is_apart(root: Path) -> bool:
+    """Whether the data root is a drawn world whose tasks share nothing."""
+    index = json_file.read_or_none(root / DRAWN)
+    return isinstance(index, dict) and index.get(APART) is True
 
 
 class DataRoot:

@@ -24,6 +24,7 @@ from twelve.microworld.scene import COLOURS, Thing, WorldScene
 from twelve.microworld.shapes import SHAPES, Part
 from twelve.microworld.world import World, WorldImage
 from twelve.progress import Track
+from twelve.regions.camera_marks import mark
 
 Style: TypeAlias = Literal["photo", "painted"]
 RGB: TypeAlias = tuple[int, int, int]
@@ -213,10 +214,10 @@ def write_images(world: World, folder: Path, workers: int | None = None) -> int:
     images = list(world.images())
     shared = {image.key: image.file for image in world.coco}
     drawn = [image for image in images if image.coco_id is None]
-    jobs = [(image.scene, image_seed(world, image), folder / "images" / image.file) for image in drawn]
+    jobs = [(image.scene, image_seed(world, image), image.camera, folder / "images" / image.file) for image in drawn]
     workers = (os.cpu_count() or 1) if workers is None else workers
     try:
-        for place in {target.parent for _, _, target in jobs}:
+        for place in {target.parent for *_, target in jobs}:
             place.mkdir(parents=True, exist_ok=True)
         with Track("drawing images", len(jobs), "images") as bar:
             for done in _mapped(_draw_file, jobs, workers):
@@ -229,7 +230,7 @@ def write_images(world: World, folder: Path, workers: int | None = None) -> int:
     return len(images)
 
 
-_Job: TypeAlias = tuple[WorldScene, int, Path]
+_Job: TypeAlias = tuple[WorldScene, int, int | None, Path]
 
 
 def _mapped(work: Callable[[_Job], int], jobs: Sequence[_Job], workers: int) -> Iterator[int]:
@@ -242,9 +243,10 @@ def _mapped(work: Callable[[_Job], int], jobs: Sequence[_Job], workers: int) -> 
 
 
 def _draw_file(job: _Job) -> int:
-    scene, seed, target = job
+    scene, seed, camera, target = job
     style: Style = "painted" if target.parent.name == "flickr30k" else "photo"
-    _save(draw(scene, seed=seed, style=style), target, target.suffix)
+    image = draw(scene, seed=seed, style=style)
+    _save(image if camera is None else Image.fromarray(mark(np.asarray(image), camera)), target, target.suffix)
     return 1
 
 

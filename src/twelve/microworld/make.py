@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from twelve.errors import DataError
-from twelve.formats.data_root import DRAWN
+from twelve.formats.data_root import APART, DRAWN
 from twelve.io import json_file
 from twelve.io.files import check_folder, replacing
+from twelve.microworld.apart import own_words, own_world, rename, together
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldSizes, make_world
 from twelve.microworld.writers import captions, gqa, guesswhat, nlvr2, refer, snli_ve, visual7w, visual_genome, vqa
@@ -54,7 +55,7 @@ WRITERS: Mapping[str, Writer] = {
 
 
 def make_microworld(
-    out: Path, seed: int, sizes: WorldSizes | None = None, console: Console | None = None
+    out: Path, seed: int, sizes: WorldSizes | None = None, console: Console | None = None, *, apart: bool = False
 ) -> list[Tally]:
     """Make the world of a seed in the folder ``out``; if that fails, nothing is left behind.
 
@@ -62,6 +63,7 @@ def make_microworld(
 
     Args:
         console: where to report what was made.
+        apart: tasks share nothing (apart.py).
 
     Raises:
         DataError: the folder contains something else.
@@ -69,6 +71,7 @@ def make_microworld(
     """
     sizes = sizes or WorldSizes()
     identity = {"seed": seed, "sizes": _plain(asdict(sizes)), "version": VERSION}
+    identity |= {APART: True} if apart else {}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         tallies = _existing(out, identity)
         if console is not None:
@@ -78,8 +81,11 @@ def make_microworld(
     from twelve.microworld.draw import write_images
 
     with replacing(out) as partial:
-        world = make_world(seed, sizes)
-        tallies = write_datasets(world, partial)
+        if apart:
+            world, tallies = _write_apart(seed, sizes, partial)
+        else:
+            world = make_world(seed, sizes)
+            tallies = write_datasets(world, partial)
         images = write_images(world, partial)
         index = {
             **identity,
@@ -110,6 +116,17 @@ def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRI
     return tallies
 
 
+def _write_apart(seed: int, sizes: WorldSizes, root: Path) -> tuple[World, list[Tally]]:
+    """Write every dataset about a world of its own in words of its own; return all images as one world."""
+    worlds, tallies = [], []
+    for number, (task, write) in enumerate(WRITERS.items()):
+        worlds.append(own_world(seed, sizes, task, number))
+        tallies += write_datasets(worlds[-1], root, {task: write})
+        rename(root / task, task, own_words(number))
+        tallies[-1].oracle = _oracle(root, task)
+    return together(worlds), tallies
+
+
 def _plain(value: Any) -> Any:
     """The value as read back from JSON."""
     return json.loads(json.dumps(value))
@@ -133,7 +150,8 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
         raise DataError("this folder contains something other than a microworld", file=out, remedy=remedy)
     try:
         index = json_file.decode(json_file.read_text(out / INDEX, DataError, remedy=again))
-        there = {name: index[name] for name in identity}
+        there = {name: index[name] for name in ("seed", "sizes", "version")}
+        apart = index.get(APART, False)
         entries = dict(index["tasks"])
         tallies = [
             Tally(task, dict(entry["examples"]), set(entry["wordings"]), Counter(entry["answers"]))
@@ -143,8 +161,11 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
         why = f"no {error}" if isinstance(error, KeyError) else str(error)
         problem = f"not a valid microworld index; something is missing or changed ({why})"
         raise DataError(problem, file=out / INDEX, remedy=again) from None
+    if apart != identity.get(APART, False):
+        problem = f"this folder contains a microworld whose tasks share {'nothing' if apart else 'images and words'}"
+        raise DataError(problem, file=out, remedy=remedy)
     for name, wanted in identity.items():
-        if there[name] != wanted:
+        if name in there and there[name] != wanted:
             problem = f"this folder contains a microworld of {_difference(name, there[name], wanted)}"
             raise DataError(problem, file=out, remedy=remedy)
     for tally in tallies:

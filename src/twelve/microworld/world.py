@@ -27,6 +27,7 @@ class WorldImage:
         reserved: meant for validation and test sets; only such images have the world's unseen combinations. As in the
             originals, a reserved image can still be in another dataset's training file, which cleaning has to find.
         coco_id: for vg: the image's id in COCO, if it is there.
+        camera: which marks the image, in a world whose tasks share nothing (apart.py).
     """
 
     key: str
@@ -35,6 +36,7 @@ class WorldImage:
     scene: WorldScene
     reserved: bool = False
     coco_id: int | None = None
+    camera: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,21 @@ class World:
             yield from collection
 
 
+MOST_IMAGES = 100_000
+"""Above the number of images of one collection at the largest scale, 100."""
 UNSEEN = 8
 """Number of (colour, kind) combinations that no training image shows."""
 
 
-def make_world(seed: int, sizes: WorldSizes | None = None) -> World:
-    """Sample every scene. The same seed and sizes give the same world."""
+def make_world(seed: int, sizes: WorldSizes | None = None, copy: int = 0) -> World:
+    """Sample every scene. The same seed and sizes give the same world.
+
+    Args:
+        copy: of the seed; every copy has scenes and image ids of its own.
+    """
     sizes = sizes or WorldSizes()
-    rng = np.random.default_rng([seed, 0])
+    first = copy * MOST_IMAGES
+    rng = np.random.default_rng([seed, 0, copy] if copy else [seed, 0])
     combinations = [(colour, kind) for colour in COLOURS for kind in KINDS]
     chosen = rng.choice(len(combinations), UNSEEN, replace=False).tolist()
     unseen = frozenset(combinations[number] for number in chosen)
@@ -98,14 +107,14 @@ def make_world(seed: int, sizes: WorldSizes | None = None) -> World:
     coco: list[WorldImage] = []
     for part in ("train2014", "val2014", "test2015"):
         for scene, reserved in scenes(getattr(sizes, f"coco_{part}")):
-            number = len(coco) + 1
+            number = first + len(coco) + 1
             file = f"coco/{part}/COCO_{part}_{number:012d}.jpg"
             coco.append(WorldImage(str(number), file, part, scene, reserved))
     return World(
         seed,
         tuple(coco),
-        tuple(_visual_genome(coco, sizes, scenes)),
-        tuple(_flickr(scenes(sizes.flickr30k))),
+        tuple(_visual_genome(coco, sizes, scenes, first)),
+        tuple(_flickr(scenes(sizes.flickr30k), first)),
         tuple(_pairs(sizes, scenes)),
         unseen,
     )
@@ -114,25 +123,26 @@ def make_world(seed: int, sizes: WorldSizes | None = None) -> World:
 _Scenes = Callable[[tuple[int, int]], list[tuple[WorldScene, bool]]]
 
 
-def _visual_genome(coco: Sequence[WorldImage], sizes: WorldSizes, scenes: _Scenes) -> list[WorldImage]:
+def _visual_genome(coco: Sequence[WorldImage], sizes: WorldSizes, scenes: _Scenes, first: int) -> list[WorldImage]:
     """Every second image of COCO's train2014 and val2014 under a new id, and images not in COCO. testdev images are
     COCO test2015's, with ids that start with n, as in GQA."""
     shared = [image for image in coco if image.part != "test2015"][::2]
     found: list[WorldImage] = []
     for image in shared:
-        number = 2_300_000 + len(found)
+        number = 2_300_000 + first + len(found)
         found.append(WorldImage(str(number), f"vg/{number}.jpg", "train", image.scene, image.reserved, int(image.key)))
     for part in ("train", "val"):
         for scene, reserved in scenes(getattr(sizes, f"vg_{part}")):
-            number = 2_300_000 + len(found)
+            number = 2_300_000 + first + len(found)
             found.append(WorldImage(str(number), f"vg/{number}.jpg", part, scene, reserved))
-    for number, (scene, reserved) in enumerate(scenes(sizes.vg_testdev)):
-        found.append(WorldImage(f"n{160_000 + number}", f"vg/n{160_000 + number}.jpg", "testdev", scene, reserved))
+    for place, (scene, reserved) in enumerate(scenes(sizes.vg_testdev)):
+        key = f"n{160_000 + first + place}"
+        found.append(WorldImage(key, f"vg/{key}.jpg", "testdev", scene, reserved))
     return found
 
 
-def _flickr(scenes: Sequence[tuple[WorldScene, bool]]) -> list[WorldImage]:
-    keys = [str(1_000_000_000 + 7_919 * number) for number in range(len(scenes))]
+def _flickr(scenes: Sequence[tuple[WorldScene, bool]], first: int) -> list[WorldImage]:
+    keys = [str(1_000_000_000 + 7_919 * (first + number)) for number in range(len(scenes))]
     return [
         WorldImage(key, f"flickr30k/{key}.jpg", "all", scene, reserved)
         for key, (scene, reserved) in zip(keys, scenes, strict=True)

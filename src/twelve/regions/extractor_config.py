@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 
 from twelve.errors import ConfigError
+from twelve.formats.data_root import is_apart
 from twelve.regions.sizes import MAX_PIXELS, WINDOWS, Size
 
 DETECT, GRID, PATCHES = "detect", "grid", "patches"
@@ -20,8 +22,8 @@ class ExtractorConfig:
     others affect what is stored, or speed only.
 
     Attributes:
-        backbone: ``x152``; ``microworld``; a detection model of torchvision; a network of torchvision or timm; or
-            ``transformers``, with the vision tower that ``weights`` names.
+        backbone: ``x152``; ``microworld`` or ``microworld-apart``; a detection model of torchvision; a network of
+            torchvision or timm; or ``transformers``, with the vision tower that ``weights`` names.
         weights: a file, ``package:MODULE``, ``pretrained`` (the library's download) or ``random`` (untrained, to try
             things out). For ``transformers``: a folder, ``package:MODULE`` or a hub name. None: the network's own.
         levels: for networks of torchvision and timm: the feature maps to pool from, each named by its stride (``"8"``)
@@ -82,3 +84,8 @@ class ExtractorConfig:
     def map_levels(self) -> tuple[str, ...] | None:
         """The levels to read: patches come from one feature map, by default the last."""
         return ("head",) if self.patches and len(self.levels or ()) != 1 else self.levels
+
+
+def drawn_by(root: Path) -> str:
+    """The backbone for a drawn world."""
+    return "microworld-apart" if is_apart(root) else "microworld"

@@ -39,7 +39,8 @@ def draw_world(config: RunConfig) -> None:
     from twelve.microworld.world import WorldSizes
     from twelve.regions.extraction.extract import COMPLETE, extract_root
 
-    make_microworld(Path(config.data), config.seed, WorldSizes().scaled(config.microworld.scale))
+    asked = config.microworld
+    make_microworld(Path(config.data), config.seed, WorldSizes().scaled(asked.scale), apart=asked.apart)
     if not files.is_there(config.regions_folder / COMPLETE, RegionError):
         extract_root(Path(config.data), config.regions_folder)
 

@@ -93,7 +93,7 @@ FORMS = (
     ),
 )
 
-_NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
+NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
@@ -157,7 +157,7 @@ def _row(image: WorldImage, number: int, question: WorldQuestion) -> dict[str, A
 def written(answer: str) -> str:
     """An answer as people write it: "A car.", "On the left.", "Two."."""
     if answer.isdigit():
-        answer = _NUMBERS[int(answer)]
+        answer = NUMBERS[int(answer)]
     elif answer in KINDS:
         answer = article(answer)
     answer = {**WHERE, **HEIGHT}.get(answer, answer)

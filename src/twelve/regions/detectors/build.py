@@ -8,12 +8,22 @@ import twelve.regions.detectors.vision  # noqa: F401 (before anything that impor
 from collections.abc import Callable, Mapping
 
 from twelve.errors import ConfigError
-from twelve.regions.detectors import library_backbones, shipped_detector, torchvision_detector, vision_tower, x152
+from twelve.regions.detectors import (
+    apart_detector,
+    library_backbones,
+    shipped_detector,
+    torchvision_detector,
+    vision_tower,
+    x152,
+)
 from twelve.regions.detectors.feature_extractor import FeatureExtractor, lacking
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.sizes import FixedSize
 
-_NAMED: Mapping[str, Callable[[ExtractorConfig], FeatureExtractor]] = {vision_tower.NAME: vision_tower.build}
+_NAMED: Mapping[str, Callable[[ExtractorConfig], FeatureExtractor]] = {
+    vision_tower.NAME: vision_tower.build,
+    apart_detector.NAME: apart_detector.build,
+}
 """Value of ``--backbone`` -> what builds it, for networks of this package; they take no levels."""
 
 

@@ -16,7 +16,7 @@ from twelve.regions.extraction.candidate_boxes import given_boxes, joined
 from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.extraction.jobs import ExtractReport, Job, detected_job, given_job, run_jobs
 from twelve.regions.extraction.shards import local_device, shard_of
-from twelve.regions.extractor_config import DETECT, ExtractorConfig
+from twelve.regions.extractor_config import DETECT, ExtractorConfig, drawn_by
 from twelve.regions.images import list_images, source_of
 from twelve.regions.store.resumable_writer import plain_name
 from twelve.tasks.base import all_tasks
@@ -105,7 +105,7 @@ def extract_root(
 
     Args:
         data: the data root.
-        config: the extractor; by default the microworld's detector.
+        config: the extractor; by default the drawn world's detector.
         sources: of ``images/<source>``; None takes all.
         tasks: tasks whose candidate boxes are wanted; None takes every region task with a folder in the data root.
 
@@ -118,7 +118,7 @@ def extract_root(
         sources = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     if not sources:
         raise MissingData("no images here", file=folder, remedy="put them into images/<source>/")
-    extractor = Extractor(config or ExtractorConfig("microworld", boxes=DETECT))
+    extractor = Extractor(config or ExtractorConfig(drawn_by(root.path), boxes=DETECT))
     given, reports = _given(root, tasks), []
     for source in sources:
         paths = dict(root.images(source))
