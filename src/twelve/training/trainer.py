@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,17 @@ from twelve.training import checkpoint
 from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
-from twelve.training.freezing import HEADS, freeze, rates_by_depth
+from twelve.training.freezing import freeze, rates_by_depth
+from twelve.training.gradients import Gradients
 from twelve.training.hooks import TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
-from twelve.training.prefixes import under_any
 from twelve.training.run_checkpoints import RunCheckpoints
 from twelve.training.schedules import make_schedule
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
+from twelve.training.task_scale import NormScale
 from twelve.training.unused import unused
 from twelve.training.validation import Validation
 from twelve.types.batch import Batch
@@ -96,6 +97,11 @@ class Trainer:
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
         self.loss_scale = loss_scales(rates)
         settings = config.optimizer
+        self.norm_scale: NormScale | None = None
+        if settings.task_scale != "lr":
+            by_rate = settings.task_scale == "lr_norm"
+            self.norm_scale = NormScale(self.loss_scale, by_rate=by_rate, device=self.device, dtype=devices.exact)
+        self.gradients = Gradients(model, devices)
         self.optimizer = AdamW(
             parameter_groups(
                 model,
@@ -108,6 +114,7 @@ class Trainer:
             betas=settings.betas,
             eps=settings.eps,
             bias_correction=settings.bias_correction,
+            tasks=data.tasks if settings.states == "task" else (),
         )
         self.rate = LearningRate.over(
             self.optimizer,
@@ -136,10 +143,12 @@ class Trainer:
             "schedule": self.schedule,
             "threads": self.threads,
             **({"negatives": self.negatives} if self.negatives.streams else {}),
+            **({"task scale": self.norm_scale} if self.norm_scale else {}),
             **{f"stream {name}": stream for name, stream in self.streams.items()},
         }
         self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
         self._ready = 0.0  # when the last batch was there
+        self._updates = False  # whether the batch at hand is the last one before an update
 
     def _stream(self, task: TaskData) -> TaskBatches:
         collator = Collator(
@@ -217,8 +226,11 @@ class Trainer:
         self.rate.start_iteration(self.state.iteration)
         self.model.train()
         took: dict[str, float] = {}
-        for name in self.schedule.tasks_at(self.state.iteration):
+        names, due = self.schedule.tasks_at(self.state.iteration), self.rate.due(self.state.iteration)
+        each = self.config.optimizer.update == "task"
+        for place, name in enumerate(names, start=1):
             before = time.perf_counter()
+            self._updates = due and (each or place == len(names))
             self._step(name)
             if pace.measuring:
                 self.devices.wait()
@@ -234,7 +246,9 @@ class Trainer:
         state = self.state
         if state.iteration % self.config.training.log_every == 0 or state.iteration == self.total:
             seconds = round(state.seconds, 1)
-            self._log("step", losses=self.losses.means(), lr=self.rate.factor, pairs=state.pairs, seconds=seconds)
+            scales = {"scales": self.norm_scale.told()} if self.norm_scale else {}
+            losses = self.losses.means()
+            self._log("step", losses=losses, lr=self.rate.factor, pairs=state.pairs, seconds=seconds, **scales)
 
     def _forget(self) -> None:
         """Reset the schedule after the epochs that it names."""
@@ -255,17 +269,17 @@ class Trainer:
     # --- one step ---------------------------------------------------------------------------------------------
 
     def _step(self, name: str) -> None:
-        """One batch of one task: forward pass, loss, backward pass and, unless gradients accumulate, an update.
+        """One batch of one task: forward pass, loss, backward pass and, where it is due, an update.
 
         Raises:
             NonFiniteLoss: before anything is changed.
         """
         batch = self.streams[name].next()
         self._ready = time.perf_counter()
-        state, here, due = self.state, len(batch.examples), self.rate.due(self.state.iteration)
-        # A hook is told gradients that are averaged over processes.
-        apart = not due and self.hook is None
-        with self.devices.apart(self.wrapped) if apart else nullcontext():
+        state, here = self.state, len(batch.examples)
+        # Gradients of one batch are read averaged over processes, and apart from those that wait for the same update.
+        read = self.hook is not None or self.norm_scale is not None
+        with nullcontext() if read or self._updates else self.devices.apart(self.wrapped):
             loss = self._loss(self.wrapped, name, batch)
             value = self.devices.summed(loss.detach(), here) / batch.everywhere
             self.losses.add(name, state.iteration, state.steps, value)
@@ -273,13 +287,21 @@ class Trainer:
                 self.losses.read()
             else:
                 self.optimizer.leave_out(~value.isfinite())
-            scale = self.loss_scale[name]
-            if self.schedule.weighs:
-                scale *= self.schedule.weight(name, float(value))
-            with self._observed(name):
-                self.devices.backward(loss * scale, here, batch.everywhere)
+            weight = self.schedule.weight(name, float(value)) if self.schedule.weighs else 1.0
+            with self.gradients.alone() if read else nullcontext():
+                if self.norm_scale is None:
+                    self.devices.backward(loss * (self.loss_scale[name] * weight), here, batch.everywhere)
+                else:
+                    self.devices.backward(loss, here, batch.everywhere)
+                    norm = self.devices.unscaled(self.gradients.trunk_norm())
+                    self.gradients.scale(self.norm_scale.factor(name, norm) * weight)
+                if self.hook is not None:
+                    found = self.gradients.of_trunk().items()
+                    told = {key: gradient / self.devices.loss_scale for key, gradient in found}
+                    self.hook.after_backward(state.iteration, name, told)
         state.pairs += batch.pairs * batch.everywhere // here
-        if due:
+        if self._updates:
+            self.optimizer.use(name)
             self._update()
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
@@ -304,28 +326,6 @@ class Trainer:
         self.rate.after_step()
         self.optimizer.zero_grad(fill=self.config.optimizer.idle_gradients == "zero")
         self.state.steps += 1
-
-    @contextmanager
-    def _observed(self, name: str) -> Iterator[None]:
-        """Tell the hook what the backward pass within adds to the gradients of the trunk."""
-        if self.hook is None:
-            yield
-            return
-        before = {}
-        if self.config.optimizer.accumulate > 1:
-            before = {key: gradient.clone() for key, gradient in self._trunk_gradients()}
-        yield
-        scale = self.devices.loss_scale
-        found = {
-            key: (gradient - before[key] if key in before else gradient) / scale
-            for key, gradient in self._trunk_gradients()
-        }
-        self.hook.after_backward(self.state.iteration, name, found)
-
-    def _trunk_gradients(self) -> Iterator[tuple[str, Tensor]]:
-        for key, parameter in self.model.named_parameters():
-            if parameter.grad is not None and not under_any(key, HEADS):
-                yield key, whole(parameter.grad)
 
     def _trial(self, name: str) -> Callable[[], None]:
         """A step's work on a typical batch; it leaves parameters, gradients, generators and streams as they are."""
