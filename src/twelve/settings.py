@@ -156,6 +156,13 @@ class ScheduleSettings(Strict):
     options: Mapping[str, Any] = Field(default_factory=dict)
 
 
+class BalancingSettings(Strict):
+    """How much each task counts (training/balancing)."""
+
+    name: str
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
 class TrainingSettings(Strict):
     """Length, precision and rhythm of a run."""
 
@@ -238,6 +245,8 @@ class RunConfig(Strict):
     contrast: ContrastSettings | None = None
     """Trains the contrast head with every task that matches captions with images; without it there is none."""
     schedule: ScheduleSettings = ScheduleSettings()
+    balancing: BalancingSettings | None = None
+    """Weighs the tasks' losses or gradients; without it they add up as they are."""
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     microworld: MicroworldSettings = MicroworldSettings()

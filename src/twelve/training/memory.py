@@ -86,7 +86,7 @@ def need_of(trainer: Trainer) -> Need:
     chosen = recomputed if settings.gradient_checkpointing else kept
     return Need(
         parameters=everything,
-        gradients=trained,
+        gradients=trained + FLOAT * _waiting(trainer) // share,
         optimizer=2 * FLOAT * _moments(trainer) // share,
         activations=int(half * chosen),
         recomputed=int(half * recomputed),
@@ -200,6 +200,15 @@ def _moments(trainer: Trainer) -> int:
     heads = {name: size for name, size in trained.items() if under_any(name, HEADS)}
     own = sum(size for output in outputs for name, size in heads.items() if under(name, f"heads.{output}"))
     return len(outputs) * (sum(trained.values()) - sum(heads.values())) + own
+
+
+def _waiting(trainer: Trainer) -> int:
+    """Numbers of gradients that are kept beside those of one batch: every task's of the trunk, or the sum so far."""
+    settings, found = trainer.config.optimizer, trainer.gradients
+    if trainer.task_gradients is not None:
+        return len(trainer.data.tasks) * sum(each.numel() for each in found.trunk.values())
+    adds = settings.task_scale != "lr" and (settings.accumulate > 1 or settings.update == "iteration")
+    return sum(each.numel() for each in found.parameters) if adds else 0
 
 
 def _largest(trainer: Trainer) -> str:

@@ -96,8 +96,9 @@ def record_of(
     free: dict[str, Any] = dict.fromkeys(FREE, True)
     settings = config.model_dump(mode="json", exclude=free | paths)
     # As in runs begun before these could be asked for.
-    if config.contrast is None:
-        del settings["contrast"]
+    for section in ("contrast", "balancing"):
+        if settings[section] is None:
+            del settings[section]
     for key, default in ADDED.items():
         if settings["optimizer"][key] == default:
             del settings["optimizer"][key]

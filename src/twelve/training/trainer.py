@@ -27,6 +27,7 @@ from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
+from twelve.training.balancing import GradientBalancing, LossBalancing, make_balancing
 from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
@@ -40,6 +41,7 @@ from twelve.training.run_checkpoints import RunCheckpoints
 from twelve.training.schedules import make_schedule
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
+from twelve.training.task_gradients import TaskGradients
 from twelve.training.task_scale import NormScale
 from twelve.training.unused import unused
 from twelve.training.validation import Validation
@@ -102,6 +104,11 @@ class Trainer:
             by_rate = settings.task_scale == "lr_norm"
             self.norm_scale = NormScale(self.loss_scale, by_rate=by_rate, device=self.device, dtype=devices.exact)
         self.gradients = Gradients(model, devices)
+        self.balancing = make_balancing(config, tasks=tuple(data.tasks), seed=config.seed)
+        self.task_gradients: TaskGradients | None = None
+        if isinstance(self.balancing, GradientBalancing):
+            self.task_gradients = TaskGradients(self.balancing, self.gradients, model)
+        self.weights: dict[str, float] = {}  # the last ones of the losses
         self.optimizer = AdamW(
             parameter_groups(
                 model,
@@ -144,6 +151,7 @@ class Trainer:
             "threads": self.threads,
             **({"negatives": self.negatives} if self.negatives.streams else {}),
             **({"task scale": self.norm_scale} if self.norm_scale else {}),
+            **({"balancing": balanced} if (balanced := self.task_gradients or self.balancing) else {}),
             **{f"stream {name}": stream for name, stream in self.streams.items()},
         }
         self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
@@ -237,6 +245,8 @@ class Trainer:
             now = time.perf_counter()
             took[name] = now - max(before, self._ready)
             pace.step(name, now - before, self.streams[name].batch_size)
+        if isinstance(self.balancing, LossBalancing):
+            self.balancing.end_iteration()
         self.state.iteration += 1
         if said := pace.iteration(time.perf_counter() - begun):
             self.say(said)
@@ -246,9 +256,22 @@ class Trainer:
         state = self.state
         if state.iteration % self.config.training.log_every == 0 or state.iteration == self.total:
             seconds = round(state.seconds, 1)
-            scales = {"scales": self.norm_scale.told()} if self.norm_scale else {}
-            losses = self.losses.means()
-            self._log("step", losses=losses, lr=self.rate.factor, pairs=state.pairs, seconds=seconds, **scales)
+            self._log(
+                "step",
+                losses=self.losses.means(),
+                lr=self.rate.factor,
+                pairs=state.pairs,
+                seconds=seconds,
+                **self._balance(),
+            )
+
+    def _balance(self) -> dict[str, Any]:
+        """For the log: how much the tasks count, where that is more than the ratio of their learning rates."""
+        found: dict[str, Any] = {"scales": self.norm_scale.told()} if self.norm_scale else {}
+        kept = self.task_gradients
+        if weights := self.weights if kept is None else kept.last:
+            found["weights"] = {task: float(f"{weight:.5g}") for task, weight in weights.items()}
+        return found if kept is None else found | {"weighing": round(kept.seconds, 2)}
 
     def _forget(self) -> None:
         """Reset the schedule after the epochs that it names."""
@@ -278,16 +301,16 @@ class Trainer:
         self._ready = time.perf_counter()
         state, here = self.state, len(batch.examples)
         # Gradients of one batch are read averaged over processes, and apart from those that wait for the same update.
-        read = self.hook is not None or self.norm_scale is not None
+        read = self.hook is not None or self.norm_scale is not None or self.task_gradients is not None
         with nullcontext() if read or self._updates else self.devices.apart(self.wrapped):
             loss = self._loss(self.wrapped, name, batch)
             value = self.devices.summed(loss.detach(), here) / batch.everywhere
             self.losses.add(name, state.iteration, state.steps, value)
-            if self.schedule.weighs or not self.devices.late:
+            if self.schedule.weighs or self.balancing is not None or not self.devices.late:
                 self.losses.read()
             else:
                 self.optimizer.leave_out(~value.isfinite())
-            weight = self.schedule.weight(name, float(value)) if self.schedule.weighs else 1.0
+            weight = self._weight(name, float(value)) if self.schedule.weighs or self.balancing is not None else 1.0
             with self.gradients.alone() if read else nullcontext():
                 if self.norm_scale is None:
                     self.devices.backward(loss * (self.loss_scale[name] * weight), here, batch.everywhere)
@@ -299,10 +322,19 @@ class Trainer:
                     found = self.gradients.of_trunk().items()
                     told = {key: gradient / self.devices.loss_scale for key, gradient in found}
                     self.hook.after_backward(state.iteration, name, told)
+                if self.task_gradients is not None:
+                    self.task_gradients.keep(name)
         state.pairs += batch.pairs * batch.everywhere // here
         if self._updates:
             self.optimizer.use(name)
             self._update()
+
+    def _weight(self, name: str, loss: float) -> float:
+        """What a task's loss is multiplied by, beside its scale."""
+        if not isinstance(self.balancing, LossBalancing):
+            return self.schedule.weight(name, loss)
+        self.weights[name] = self.balancing.weight(name, loss)
+        return self.weights[name]
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
@@ -318,6 +350,8 @@ class Trainer:
 
     def _update(self) -> None:
         """One step of the optimizer."""
+        if self.task_gradients is not None:
+            self.task_gradients.combine()
         if self.hook is not None:
             self.hook.before_step(self.state.iteration, self.optimizer)
         self.devices.step(self.optimizer)
