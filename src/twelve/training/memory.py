@@ -82,11 +82,13 @@ def need_of(trainer: Trainer) -> Need:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad) * FLOAT // share
     task = _largest(trainer)
     kept, recomputed = activations(model, trainer.streams[task].longest())
+    optimizer = trainer.config.optimizer
+    adds = optimizer.accumulate > 1 or optimizer.update == "iteration"
     half = HALF if settings.precision != "fp32" else 1.0
     chosen = recomputed if settings.gradient_checkpointing else kept
     return Need(
         parameters=everything,
-        gradients=trained + FLOAT * _waiting(trainer) // share,
+        gradients=trained + FLOAT * trainer.weighing.waiting(len(trainer.data.tasks), adds) // share,
         optimizer=2 * FLOAT * _moments(trainer) // share,
         activations=int(half * chosen),
         recomputed=int(half * recomputed),
@@ -200,15 +202,6 @@ def _moments(trainer: Trainer) -> int:
     heads = {name: size for name, size in trained.items() if under_any(name, HEADS)}
     own = sum(size for output in outputs for name, size in heads.items() if under(name, f"heads.{output}"))
     return len(outputs) * (sum(trained.values()) - sum(heads.values())) + own
-
-
-def _waiting(trainer: Trainer) -> int:
-    """Numbers of gradients that are kept beside those of one batch: every task's of the trunk, or the sum so far."""
-    settings, found = trainer.config.optimizer, trainer.gradients
-    if trainer.task_gradients is not None:
-        return len(trainer.data.tasks) * sum(each.numel() for each in found.trunk.values())
-    adds = settings.task_scale != "lr" and (settings.accumulate > 1 or settings.update == "iteration")
-    return sum(each.numel() for each in found.parameters) if adds else 0
 
 
 def _largest(trainer: Trainer) -> str:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +28,21 @@ from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
-from twelve.training.balancing import GradientBalancing, LossBalancing, make_balancing
 from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import freeze, rates_by_depth
-from twelve.training.gradients import Gradients
 from twelve.training.hooks import TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
-from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
+from twelve.training.optimizer import AdamW, LearningRate, parameter_groups
 from twelve.training.run_checkpoints import RunCheckpoints
 from twelve.training.schedules import make_schedule
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
-from twelve.training.task_gradients import TaskGradients
-from twelve.training.task_scale import NormScale
 from twelve.training.unused import unused
 from twelve.training.validation import Validation
+from twelve.training.weighing import Weighing
 from twelve.types.batch import Batch
 
 
@@ -97,18 +95,7 @@ class Trainer:
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
-        self.loss_scale = loss_scales(rates)
         settings = config.optimizer
-        self.norm_scale: NormScale | None = None
-        if settings.task_scale != "lr":
-            by_rate = settings.task_scale == "lr_norm"
-            self.norm_scale = NormScale(self.loss_scale, by_rate=by_rate, device=self.device, dtype=devices.exact)
-        self.gradients = Gradients(model, devices)
-        self.balancing = make_balancing(config, tasks=tuple(data.tasks), seed=config.seed)
-        self.task_gradients: TaskGradients | None = None
-        if isinstance(self.balancing, GradientBalancing):
-            self.task_gradients = TaskGradients(self.balancing, self.gradients, model)
-        self.weights: dict[str, float] = {}  # the last ones of the losses
         self.optimizer = AdamW(
             parameter_groups(
                 model,
@@ -139,6 +126,7 @@ class Trainer:
             iterations=self.total,
             groups={name: task.output.skill for name, task in data.tasks.items()},
         )
+        self.weighing = Weighing(config, rates, self.schedule, model, devices)
         self.threads = StepThreads(config.training, devices, list(self.streams), self._trial, self._log, say)
         self.state = TrainerState()
         self.record: Mapping[str, Any] = {}
@@ -150,8 +138,7 @@ class Trainer:
             "schedule": self.schedule,
             "threads": self.threads,
             **({"negatives": self.negatives} if self.negatives.streams else {}),
-            **({"task scale": self.norm_scale} if self.norm_scale else {}),
-            **({"balancing": balanced} if (balanced := self.task_gradients or self.balancing) else {}),
+            **self.weighing.kept,
             **{f"stream {name}": stream for name, stream in self.streams.items()},
         }
         self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
@@ -245,8 +232,7 @@ class Trainer:
             now = time.perf_counter()
             took[name] = now - max(before, self._ready)
             pace.step(name, now - before, self.streams[name].batch_size)
-        if isinstance(self.balancing, LossBalancing):
-            self.balancing.end_iteration()
+        self.weighing.end_iteration()
         self.state.iteration += 1
         if said := pace.iteration(time.perf_counter() - begun):
             self.say(said)
@@ -262,16 +248,8 @@ class Trainer:
                 lr=self.rate.factor,
                 pairs=state.pairs,
                 seconds=seconds,
-                **self._balance(),
+                **self.weighing.told(),
             )
-
-    def _balance(self) -> dict[str, Any]:
-        """For the log: how much the tasks count, where that is more than the ratio of their learning rates."""
-        found: dict[str, Any] = {"scales": self.norm_scale.told()} if self.norm_scale else {}
-        kept = self.task_gradients
-        if weights := self.weights if kept is None else kept.last:
-            found["weights"] = {task: float(f"{weight:.5g}") for task, weight in weights.items()}
-        return found if kept is None else found | {"weighing": round(kept.seconds, 2)}
 
     def _forget(self) -> None:
         """Reset the schedule after the epochs that it names."""
@@ -300,41 +278,27 @@ class Trainer:
         batch = self.streams[name].next()
         self._ready = time.perf_counter()
         state, here = self.state, len(batch.examples)
-        # Gradients of one batch are read averaged over processes, and apart from those that wait for the same update.
-        read = self.hook is not None or self.norm_scale is not None or self.task_gradients is not None
-        with nullcontext() if read or self._updates else self.devices.apart(self.wrapped):
+        exchanges = self._updates or self.weighing.apart or self.hook is not None
+        with nullcontext() if exchanges else self.devices.apart(self.wrapped):
             loss = self._loss(self.wrapped, name, batch)
             value = self.devices.summed(loss.detach(), here) / batch.everywhere
             self.losses.add(name, state.iteration, state.steps, value)
-            if self.schedule.weighs or self.balancing is not None or not self.devices.late:
+            if self.weighing.waits or not self.devices.late:
                 self.losses.read()
             else:
                 self.optimizer.leave_out(~value.isfinite())
-            weight = self._weight(name, float(value)) if self.schedule.weighs or self.balancing is not None else 1.0
-            with self.gradients.alone() if read else nullcontext():
-                if self.norm_scale is None:
-                    self.devices.backward(loss * (self.loss_scale[name] * weight), here, batch.everywhere)
-                else:
-                    self.devices.backward(loss, here, batch.everywhere)
-                    norm = self.devices.unscaled(self.gradients.trunk_norm())
-                    self.gradients.scale(self.norm_scale.factor(name, norm) * weight)
-                if self.hook is not None:
-                    found = self.gradients.of_trunk().items()
-                    told = {key: gradient / self.devices.loss_scale for key, gradient in found}
-                    self.hook.after_backward(state.iteration, name, told)
-                if self.task_gradients is not None:
-                    self.task_gradients.keep(name)
+            observe = partial(self._tell, name) if self.hook is not None else None
+            self.weighing.backward(name, loss, value, here, batch.everywhere, observe)
         state.pairs += batch.pairs * batch.everywhere // here
         if self._updates:
             self.optimizer.use(name)
             self._update()
 
-    def _weight(self, name: str, loss: float) -> float:
-        """What a task's loss is multiplied by, beside its scale."""
-        if not isinstance(self.balancing, LossBalancing):
-            return self.schedule.weight(name, loss)
-        self.weights[name] = self.balancing.weight(name, loss)
-        return self.weights[name]
+    def _tell(self, name: str) -> None:
+        """Tell the hook the gradients of a batch."""
+        assert self.hook is not None
+        found, scale = self.weighing.gradients.of_trunk(), self.devices.loss_scale
+        self.hook.after_backward(self.state.iteration, name, {key: each / scale for key, each in found.items()})
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
@@ -350,8 +314,7 @@ class Trainer:
 
     def _update(self) -> None:
         """One step of the optimizer."""
-        if self.task_gradients is not None:
-            self.task_gradients.combine()
+        self.weighing.before_update()
         if self.hook is not None:
             self.hook.before_step(self.state.iteration, self.optimizer)
         self.devices.step(self.optimizer)
