@@ -36,6 +36,22 @@ def check_names(config: RunConfig) -> None:
     _check_replay(config)
     _check_freezing(config)
     _check_contrast(config, known)
+    _check_updates(config)
+
+
+def _check_updates(config: RunConfig) -> None:
+    """Moments of a task need gradients of this task alone."""
+    settings = config.optimizer
+    for mixes, key, value in (
+        (settings.update == "iteration", "update", "task"),
+        (settings.accumulate > 1, "accumulate", "1"),
+    ):
+        if settings.states == "task" and mixes:
+            raise ConfigError(
+                "a step mixes gradients of several tasks, which have one state together",
+                record=f"optimizer.{key}",
+                remedy=f"--set optimizer.{key}={value}, or --set optimizer.states=shared",
+            )
 
 
 def _check_contrast(config: RunConfig, known: Mapping[str, Task]) -> None:

@@ -42,7 +42,8 @@ class TaskSettings(Strict):
     batch_size: int | None = Field(None, ge=1)
     """Examples a batch (an example may be several pairs)."""
     learning_rate: float | None = Field(None, gt=0)
-    """The task's loss is multiplied by learning_rate / the smallest one among the run's tasks."""
+    """The task's loss is multiplied by learning_rate / the smallest one among the run's tasks (unless
+    optimizer.task_scale says otherwise)."""
     max_text: int | None = Field(None, ge=3)
     """Word pieces a text keeps, [CLS] and [SEP] included."""
     max_train: int | None = Field(None, ge=1)
@@ -108,6 +109,13 @@ class OptimizerSettings(Strict):
     """Learning-rate factor from a layer to the one below it: heads learn at their full rate, what lies deep slowly."""
     accumulate: int = Field(1, ge=1)
     """Iterations whose gradients add up before a step."""
+    task_scale: Literal["lr", "norm", "lr_norm"] = "lr"
+    """Factors of the tasks' gradients: "lr", their learning rates over the smallest one, as the original; "norm", such
+    that all have the same running norm on the trunk; "lr_norm", norms in the ratio of the rates (task_scale.py)."""
+    states: Literal["shared", "task"] = "shared"
+    """Whether tasks share the moments of AdamW, or each has its own."""
+    update: Literal["task", "iteration"] = "task"
+    """A step after each task's batch, or one with the sum of the gradients of all batches of an iteration."""
 
 
 class FreezeSettings(Strict):
@@ -145,6 +153,13 @@ class ScheduleSettings(Strict):
     """Which tasks train in an iteration."""
 
     name: str = "stop-and-go"
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class BalancingSettings(Strict):
+    """How much each task counts (training/balancing)."""
+
+    name: str
     options: Mapping[str, Any] = Field(default_factory=dict)
 
 
@@ -232,6 +247,8 @@ class RunConfig(Strict):
     contrast: ContrastSettings | None = None
     """Trains the contrast head with every task that matches captions with images; without it there is none."""
     schedule: ScheduleSettings = ScheduleSettings()
+    balancing: BalancingSettings | None = None
+    """Weighs the tasks' losses or gradients; without it they add up as they are."""
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     microworld: MicroworldSettings = MicroworldSettings()

@@ -30,13 +30,14 @@ from twelve.runs.run_card import write_run_card
 from twelve.runs.run_summary import history, remembered
 from twelve.settings import RunConfig
 from twelve.threads import counted, given_back
+from twelve.training.balancing import check_balancing
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
 from twelve.training.log import check_trackers
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
-from twelve.training.schedules import check_options, check_stops
+from twelve.training.schedules import SCHEDULES, check_options, check_stops
 from twelve.types.half_precision import as_tensor
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def train(
     _check_folder(config, run, resume)
     check_trackers(config.training.trackers)
     check_options(config.schedule.name, config.schedule.options)
+    check_balancing(config, weighs=SCHEDULES[config.schedule.name].weighs)
     if config.replay:
         check_stops(config.schedule.name)
     if config.training.threads != "auto":

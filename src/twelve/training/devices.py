@@ -123,9 +123,14 @@ class Devices:
             scaler.step(optimizer)
             scaler.update()
 
+    @property
+    def exact(self) -> torch.dtype:
+        """The most exact numbers of the device."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
     def summed(self, value: Tensor, times: float = 1.0) -> Tensor:
         """The sum of a scalar times a number over all processes, on the device; nothing waits for it on a GPU."""
-        found = value.to(torch.float32 if self.device.type == "mps" else torch.float64) * times
+        found = value.to(self.exact) * times
         if self.count > 1:
             dist.all_reduce(found)
         return found
@@ -167,6 +172,11 @@ class Devices:
         """What losses are multiplied by before the backward pass, so that fp16 gradients do not vanish; else 1."""
         scaler = self.accelerator.scaler
         return 1.0 if scaler is None else float(scaler.get_scale())
+
+    def unscaled(self, norm: Tensor) -> Tensor:
+        """A norm of gradients, divided by :attr:`loss_scale`, for which nothing waits."""
+        scaler = self.accelerator.scaler
+        return norm if scaler is None else norm / scaler.scale(torch.ones((), device=self.device))
 
     def together(self) -> AbstractContextManager[None]:
         """Turn a broken connection between processes into one line (:func:`twelve.processes.connected`)."""
@@ -247,14 +257,19 @@ def parted(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def parted_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
     """An optimizer's gathered state, sharded as its parameters are."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    parts = {
-        index: {
-            name: _like(value, parameters[index]) if isinstance(value, Tensor) and value.dim() else value
-            for name, value in own.items()
+
+    def parts(states: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+        return {
+            index: {
+                name: _like(value, parameters[index]) if isinstance(value, Tensor) and value.dim() else value
+                for name, value in own.items()
+            }
+            for index, own in states.items()
         }
-        for index, own in state["state"].items()
-    }
-    return {**state, "state": parts}
+
+    if "tasks" in state:
+        return {**state, "tasks": {task: parts(own) for task, own in state["tasks"].items()}}
+    return {**state, "state": parts(state["state"])}
 
 
 def _like(value: Tensor, model: Tensor | None) -> Tensor:

@@ -20,9 +20,9 @@ class TrainingHook(Protocol):
         """The backward pass of a batch of ``task`` is done.
 
         Args:
-            gradients: name of a trunk parameter -> gradient of this batch's loss, times the task's loss scale and the
-                schedule's weight, averaged over processes. Parameters that do not train are absent; those that the
-                task does not use are absent or zero. The tensors are copies.
+            gradients: name of a trunk parameter -> gradient of this batch's loss, times the task's factor
+                (``optimizer.task_scale``) and the weight of its loss, averaged over processes. Parameters that do not
+                train are absent; those that the task does not use are absent or zero. The tensors are copies.
         """
 
     def before_step(self, iteration: int, optimizer: Optimizer) -> None:

@@ -1,6 +1,7 @@
 """The log of a run, one JSON object a line, and the same numbers for the trackers that are on.
 
-Every line has a ``kind`` and an ``iteration``. By kind, it has: ``step`` the mean losses since the line before;
+Every line has a ``kind`` and an ``iteration``. By kind, it has: ``step`` the mean losses since the line before, and
+the factors of the tasks where something chooses them (``scales``, ``weights``, seconds of ``weighing``);
 ``validation`` the validation score of a task; ``event`` what the schedule or the run did; ``kept`` the validation score
 of a task before the first step, and that of the saved model.
 """

@@ -21,6 +21,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from twelve.model.attention import Block
 from twelve.model.vilbert import Twelve
+from twelve.training.freezing import HEADS
+from twelve.training.prefixes import under, under_any
 from twelve.types.batch import Batch
 
 if TYPE_CHECKING:
@@ -80,12 +82,14 @@ def need_of(trainer: Trainer) -> Need:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad) * FLOAT // share
     task = _largest(trainer)
     kept, recomputed = activations(model, trainer.streams[task].longest())
+    optimizer = trainer.config.optimizer
+    adds = optimizer.accumulate > 1 or optimizer.update == "iteration"
     half = HALF if settings.precision != "fp32" else 1.0
     chosen = recomputed if settings.gradient_checkpointing else kept
     return Need(
         parameters=everything,
-        gradients=trained,
-        optimizer=2 * trained,
+        gradients=trained + FLOAT * trainer.weighing.waiting(len(trainer.data.tasks), adds) // share,
+        optimizer=2 * FLOAT * _moments(trainer) // share,
         activations=int(half * chosen),
         recomputed=int(half * recomputed),
         task=task,
@@ -187,6 +191,17 @@ def free_bytes(device: torch.device) -> int:
         except (OSError, ValueError):  # not in a container, or one without a limit ("max")
             continue
     return free
+
+
+def _moments(trainer: Trainer) -> int:
+    """Numbers of each of the two moments: those that train, or what each task uses of them if it has its own."""
+    trained = {name: each.numel() for name, each in trainer.model.named_parameters() if each.requires_grad}
+    if trainer.config.optimizer.states == "shared":
+        return sum(trained.values())
+    outputs = [task.task.output for task in trainer.data.tasks.values()]
+    heads = {name: size for name, size in trained.items() if under_any(name, HEADS)}
+    own = sum(size for output in outputs for name, size in heads.items() if under(name, f"heads.{output}"))
+    return len(outputs) * (sum(trained.values()) - sum(heads.values())) + own
 
 
 def _largest(trainer: Trainer) -> str:

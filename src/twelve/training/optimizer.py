@@ -6,6 +6,7 @@ updated parameter. All of it runs in torch's fused kernel.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, overload
 
@@ -32,6 +33,7 @@ class AdamW(torch.optim.AdamW):
     Args:
         params: parameter groups, see :func:`parameter_groups`.
         bias_correction: correct the bias of both moments, as Adam does (for pretraining).
+        tasks: keep a state, ``m`` and ``v``, for each of these; each step is then of the task that :meth:`use` names.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class AdamW(torch.optim.AdamW):
         eps: float = 1e-6,
         weight_decay: float = 0.01,
         bias_correction: bool = False,
+        tasks: Iterable[str] = (),
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=False)
         self.bias_correction = bias_correction
@@ -50,6 +53,12 @@ class AdamW(torch.optim.AdamW):
         fused = all(parameter.device.type in FUSED_DEVICES for parameter in everything)
         for group in self.param_groups:
             group["fused"], group["foreach"] = fused, not fused
+        self._states = {task: defaultdict[Tensor, Any](dict) for task in tasks}
+
+    def use(self, task: str) -> None:
+        """Let the next steps read and change the state of ``task``, if every task has its own."""
+        if self._states:
+            self.state = self._states[task]
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -130,7 +139,8 @@ class AdamW(torch.optim.AdamW):
         With ``fill``, it takes their gradients for zeros: a part of the model that the next batch does not use still
         moves on its momentum and decays, as in the original, whose framework filled gradients with zeros. Without, such
         a part does not change. A parameter that never had a gradient does not change in either case. The choice is
-        part of the state, so a resumed run makes the same one.
+        part of the state, so a resumed run makes the same one. Where every task has its own state, this is about parts
+        that the task itself has used before: what only others use stays as it is, until they step.
 
         In both cases the gradients become None, so that the backward pass need not add to zeros.
         """
@@ -138,8 +148,19 @@ class AdamW(torch.optim.AdamW):
         for group in self.param_groups:
             group["fill"] = not set_to_none if fill is None else fill
 
+    def state_dict(self) -> dict[str, Any]:
+        """The state; with a state for each task, they stand under ``tasks``, and ``state`` is empty."""
+        if not self._states:
+            return super().state_dict()
+        found = {}
+        for task in self._states:
+            self.use(task)
+            found[task] = super().state_dict()
+        groups = next(iter(found.values()))["param_groups"]
+        return {"state": {}, "param_groups": groups, "tasks": {task: own["state"] for task, own in found.items()}}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state; raises CheckpointError for a state of other parameters."""
+        """Take over a state; raises CheckpointError for a state of other parameters or tasks."""
         ours, theirs = self.state_dict()["param_groups"], state_dict["param_groups"]
         names = [name for group in ours for name in group.get("param_names", group["params"])]
         others = [name for group in theirs for name in group.get("param_names", group["params"])]
@@ -150,7 +171,18 @@ class AdamW(torch.optim.AdamW):
                 + (f" (among those that differ: {', '.join(odd)})" if odd else " in another order"),
                 remedy="resume with the configuration the run was started with",
             )
-        super().load_state_dict(state_dict)
+        tasks = state_dict.get("tasks", {})
+        if list(tasks) != list(self._states):
+            raise CheckpointError(
+                f"the optimizer's state is of the tasks {', '.join(tasks) or 'together'}, "
+                f"expected {', '.join(self._states) or 'together'}",
+                remedy="resume with the configuration the run was started with",
+            )
+        if not tasks:
+            super().load_state_dict(state_dict)
+        for task, own in tasks.items():
+            super().load_state_dict({"state": own, "param_groups": theirs})
+            self._states[task] = self.state
 
 
 def parameter_groups(

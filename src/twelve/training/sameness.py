@@ -31,6 +31,8 @@ FREE = ("run", "data", "regions", "training", "evaluation")
 """Keys that may change when a run is resumed: places, lengths, intervals, numbers of threads."""
 FIXED = ("precision", "packed", "tf32", "compile")
 """Keys of ``training`` that may not change."""
+ADDED = {"task_scale": "lr", "states": "shared", "update": "task"}
+"""Keys of ``optimizer`` that runs of earlier versions lack, and what these did."""
 TRAINED_ON = ("images", "target", "candidates", "options")
 """Fields of an example, other than its text, that training reads."""
 IMAGES_COMPARED = 64
@@ -93,8 +95,13 @@ def record_of(
     paths = {"model": {"init", "text_encoder", "tokenizer"}, "vocabulary": {"label_maps"}}
     free: dict[str, Any] = dict.fromkeys(FREE, True)
     settings = config.model_dump(mode="json", exclude=free | paths)
-    if config.contrast is None:  # as in runs begun before it could be asked for
-        del settings["contrast"]
+    # As in runs begun before these could be asked for.
+    for section in ("contrast", "balancing"):
+        if settings[section] is None:
+            del settings[section]
+    for key, default in ADDED.items():
+        if settings["optimizer"][key] == default:
+            del settings["optimizer"][key]
     training = config.training
     names = {name: processor.token_rows[name] for name in sorted(data.tasks)}
     lengths = {name: processor.max_text[name] for name in sorted(data.tasks)}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,18 @@ from twelve.training import checkpoint
 from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
-from twelve.training.freezing import HEADS, freeze, rates_by_depth
+from twelve.training.freezing import freeze, rates_by_depth
 from twelve.training.hooks import TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
-from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
-from twelve.training.prefixes import under_any
+from twelve.training.optimizer import AdamW, LearningRate, parameter_groups
 from twelve.training.run_checkpoints import RunCheckpoints
 from twelve.training.schedules import make_schedule
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
 from twelve.training.unused import unused
 from twelve.training.validation import Validation
+from twelve.training.weighing import Weighing
 from twelve.types.batch import Batch
 
 
@@ -94,7 +95,6 @@ class Trainer:
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
-        self.loss_scale = loss_scales(rates)
         settings = config.optimizer
         self.optimizer = AdamW(
             parameter_groups(
@@ -108,6 +108,7 @@ class Trainer:
             betas=settings.betas,
             eps=settings.eps,
             bias_correction=settings.bias_correction,
+            tasks=data.tasks if settings.states == "task" else (),
         )
         self.rate = LearningRate.over(
             self.optimizer,
@@ -125,6 +126,7 @@ class Trainer:
             iterations=self.total,
             groups={name: task.output.skill for name, task in data.tasks.items()},
         )
+        self.weighing = Weighing(config, rates, self.schedule, model, devices)
         self.threads = StepThreads(config.training, devices, list(self.streams), self._trial, self._log, say)
         self.state = TrainerState()
         self.record: Mapping[str, Any] = {}
@@ -136,10 +138,12 @@ class Trainer:
             "schedule": self.schedule,
             "threads": self.threads,
             **({"negatives": self.negatives} if self.negatives.streams else {}),
+            **self.weighing.kept,
             **{f"stream {name}": stream for name, stream in self.streams.items()},
         }
         self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
         self._ready = 0.0  # when the last batch was there
+        self._updates = False  # whether the batch at hand is the last one before an update
 
     def _stream(self, task: TaskData) -> TaskBatches:
         collator = Collator(
@@ -217,14 +221,18 @@ class Trainer:
         self.rate.start_iteration(self.state.iteration)
         self.model.train()
         took: dict[str, float] = {}
-        for name in self.schedule.tasks_at(self.state.iteration):
+        names, due = self.schedule.tasks_at(self.state.iteration), self.rate.due(self.state.iteration)
+        each = self.config.optimizer.update == "task"
+        for place, name in enumerate(names, start=1):
             before = time.perf_counter()
+            self._updates = due and (each or place == len(names))
             self._step(name)
             if pace.measuring:
                 self.devices.wait()
             now = time.perf_counter()
             took[name] = now - max(before, self._ready)
             pace.step(name, now - before, self.streams[name].batch_size)
+        self.weighing.end_iteration()
         self.state.iteration += 1
         if said := pace.iteration(time.perf_counter() - begun):
             self.say(said)
@@ -234,7 +242,14 @@ class Trainer:
         state = self.state
         if state.iteration % self.config.training.log_every == 0 or state.iteration == self.total:
             seconds = round(state.seconds, 1)
-            self._log("step", losses=self.losses.means(), lr=self.rate.factor, pairs=state.pairs, seconds=seconds)
+            self._log(
+                "step",
+                losses=self.losses.means(),
+                lr=self.rate.factor,
+                pairs=state.pairs,
+                seconds=seconds,
+                **self.weighing.told(),
+            )
 
     def _forget(self) -> None:
         """Reset the schedule after the epochs that it names."""
@@ -255,32 +270,35 @@ class Trainer:
     # --- one step ---------------------------------------------------------------------------------------------
 
     def _step(self, name: str) -> None:
-        """One batch of one task: forward pass, loss, backward pass and, unless gradients accumulate, an update.
+        """One batch of one task: forward pass, loss, backward pass and, where it is due, an update.
 
         Raises:
             NonFiniteLoss: before anything is changed.
         """
         batch = self.streams[name].next()
         self._ready = time.perf_counter()
-        state, here, due = self.state, len(batch.examples), self.rate.due(self.state.iteration)
-        # A hook is told gradients that are averaged over processes.
-        apart = not due and self.hook is None
-        with self.devices.apart(self.wrapped) if apart else nullcontext():
+        state, here = self.state, len(batch.examples)
+        exchanges = self._updates or self.weighing.apart or self.hook is not None
+        with nullcontext() if exchanges else self.devices.apart(self.wrapped):
             loss = self._loss(self.wrapped, name, batch)
             value = self.devices.summed(loss.detach(), here) / batch.everywhere
             self.losses.add(name, state.iteration, state.steps, value)
-            if self.schedule.weighs or not self.devices.late:
+            if self.weighing.waits or not self.devices.late:
                 self.losses.read()
             else:
                 self.optimizer.leave_out(~value.isfinite())
-            scale = self.loss_scale[name]
-            if self.schedule.weighs:
-                scale *= self.schedule.weight(name, float(value))
-            with self._observed(name):
-                self.devices.backward(loss * scale, here, batch.everywhere)
+            observe = partial(self._tell, name) if self.hook is not None else None
+            self.weighing.backward(name, loss, value, here, batch.everywhere, observe)
         state.pairs += batch.pairs * batch.everywhere // here
-        if due:
+        if self._updates:
+            self.optimizer.use(name)
             self._update()
+
+    def _tell(self, name: str) -> None:
+        """Tell the hook the gradients of a batch."""
+        assert self.hook is not None
+        found, scale = self.weighing.gradients.of_trunk(), self.devices.loss_scale
+        self.hook.after_backward(self.state.iteration, name, {key: each / scale for key, each in found.items()})
 
     def _loss(self, network: nn.Module, name: str, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
@@ -296,6 +314,7 @@ class Trainer:
 
     def _update(self) -> None:
         """One step of the optimizer."""
+        self.weighing.before_update()
         if self.hook is not None:
             self.hook.before_step(self.state.iteration, self.optimizer)
         self.devices.step(self.optimizer)
@@ -304,28 +323,6 @@ class Trainer:
         self.rate.after_step()
         self.optimizer.zero_grad(fill=self.config.optimizer.idle_gradients == "zero")
         self.state.steps += 1
-
-    @contextmanager
-    def _observed(self, name: str) -> Iterator[None]:
-        """Tell the hook what the backward pass within adds to the gradients of the trunk."""
-        if self.hook is None:
-            yield
-            return
-        before = {}
-        if self.config.optimizer.accumulate > 1:
-            before = {key: gradient.clone() for key, gradient in self._trunk_gradients()}
-        yield
-        scale = self.devices.loss_scale
-        found = {
-            key: (gradient - before[key] if key in before else gradient) / scale
-            for key, gradient in self._trunk_gradients()
-        }
-        self.hook.after_backward(self.state.iteration, name, found)
-
-    def _trunk_gradients(self) -> Iterator[tuple[str, Tensor]]:
-        for key, parameter in self.model.named_parameters():
-            if parameter.grad is not None and not under_any(key, HEADS):
-                yield key, whole(parameter.grad)
 
     def _trial(self, name: str) -> Callable[[], None]:
         """A step's work on a typical batch; it leaves parameters, gradients, generators and streams as they are."""

@@ -58,8 +58,13 @@ class Schedule(abc.ABC):
     name: ClassVar[str]
     stops: ClassVar[bool] = False
     """Whether the schedule can stop a task."""
+    weighs: ClassVar[bool] = False
+    """Whether there are weights other than 1; every step then waits for its loss."""
     reset_epochs: tuple[int, ...] = ()
     """The trainer calls :meth:`reset` when these epochs (counted from 0) have ended."""
+
+    def __init_subclass__(cls) -> None:
+        cls.weighs = cls.weight is not Schedule.weight
 
     def __init__(self, **setting: Unpack[Setting]) -> None:
         if not setting["tasks"]:
@@ -90,11 +95,6 @@ class Schedule(abc.ABC):
     def weight(self, task: str, loss: float) -> float:
         """Weight of this step's ``loss`` of ``task``; called once a step, if :attr:`weighs`."""
         return 1.0
-
-    @property
-    def weighs(self) -> bool:
-        """Whether there are weights other than 1; every step then waits for its loss."""
-        return type(self).weight is not Schedule.weight
 
     def reset(self) -> None:
         """Forget every score."""

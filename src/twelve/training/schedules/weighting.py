@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Unpack
 
 from pydantic import Field
 
-from twelve.errors import CheckpointError
+from twelve.training.balancing.uncertainty import Uncertainty
 from twelve.training.schedules.base import Schedule, Setting, register
 
 
 @register
 class UncertaintyWeighted(Schedule):
-    """Every task in every iteration, its loss L weighted by the uncertainty of the task.
-
-    "Multi-Task Learning Using Uncertainty to Weigh Losses" (Kendall, Gal, Cipolla 2018) minimises exp(-s) L + s over
-    the weights and a log variance s of each task. Here s takes a step of gradient descent at each batch of its task:
-    s -= rate (1 - exp(-s) L). Losses of very different sizes come to have similar weights.
+    """Every task in every iteration, its loss weighted as by the balancing of this name (balancing/uncertainty.py).
 
     Args:
-        rate: learning rate of s.
+        rate: see there.
     """
 
     name: ClassVar[str] = "uncertainty"
 
     def __init__(self, *, rate: Annotated[float, Field(gt=0, lt=1)] = 0.02, **setting: Unpack[Setting]) -> None:
         super().__init__(**setting)
-        self.rate = rate
-        self.log_variances: dict[str, float | None] = dict.fromkeys(self.tasks)
+        self.rule = Uncertainty(rate=rate, tasks=self.tasks)
 
     def tasks_at(self, iteration: int) -> list[str]:
         return list(self.tasks)
 
     def weight(self, task: str, loss: float) -> float:
-        s = self.log_variances[task]
-        if s is None:
-            s = math.log(max(loss, 1e-6))  # where the descent would end if the loss stayed as it is
-        weight = math.exp(-s)
-        # One extreme loss must not throw s so far that the next steps are without effect, or without bound.
-        self.log_variances[task] = s - self.rate * max(-1.0, min(1.0, 1.0 - weight * loss))
-        return weight
+        return self.rule.weight(task, loss)
 
     def state_dict(self) -> dict[str, Any]:
-        return dict(self.log_variances)
+        return self.rule.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if set(state) != set(self.log_variances):
-            raise CheckpointError(
-                f"the checkpoint weighs {', '.join(sorted(state))}, the run {', '.join(sorted(self.tasks))}",
-                remedy="resume with the tasks the run was started with",
-            )
-        self.log_variances = dict(state)
+        self.rule.load_state_dict(state)

@@ -1,0 +1,44 @@
+"""Options of what a configuration chooses by name: the keyword-only arguments of its class, checked by their types."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from twelve.errors import ConfigError, nearest
+
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def check_options(section: str, known: Mapping[str, type], name: str, options: Mapping[str, Any]) -> None:
+    """Check the name and options that a ``section`` of the configuration gives against the ``known`` classes.
+
+    Raises:
+        ConfigError: no such class or option (names the nearest one), or a value of the wrong type or range.
+    """
+    if name not in known:
+        raise ConfigError(
+            f"unknown {section} {name!r}{nearest(name, known)}",
+            record=f"{section}.name",
+            remedy=f"choose among {', '.join(known)}",
+        )
+    hints = get_type_hints(known[name].__init__, include_extras=True)  # type: ignore[misc]
+    parameters = inspect.signature(known[name]).parameters.values()
+    types = {each.name: hints[each.name] for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    for option, value in options.items():
+        if option not in types:
+            raise ConfigError(
+                f"{section} {name!r} has no option {option!r}{nearest(option, types)}",
+                record=f"{section}.options",
+                remedy=f"its options: {', '.join(sorted(types)) or 'none'}",
+            )
+        try:
+            TypeAdapter(types[option], config=_STRICT).validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, (section, "options", option, *first["loc"])))
+            problem = f"{first['msg']}, found {repr(first['input'])[:40]}"
+            raise ConfigError(problem, record=place, remedy="see docs/configuration.md") from None
