@@ -32,7 +32,7 @@ from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import freeze, rates_by_depth
-from twelve.training.hooks import TrainingHook
+from twelve.training.hooks import SelectiveHook, TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, parameter_groups
@@ -278,7 +278,7 @@ class Trainer:
         batch = self.streams[name].next()
         self._ready = time.perf_counter()
         state, here = self.state, len(batch.examples)
-        exchanges = self._updates or self.weighing.apart or self.hook is not None
+        exchanges = self._updates or self.weighing.apart or self._watched
         with nullcontext() if exchanges else self.devices.apart(self.wrapped):
             loss = self._loss(self.wrapped, name, batch)
             value = self.devices.summed(loss.detach(), here) / batch.everywhere
@@ -287,7 +287,7 @@ class Trainer:
                 self.losses.read()
             else:
                 self.optimizer.leave_out(~value.isfinite())
-            observe = partial(self._tell, name) if self.hook is not None else None
+            observe = partial(self._tell, name) if self._watched else None
             self.weighing.backward(name, loss, value, here, batch.everywhere, observe)
         state.pairs += batch.pairs * batch.everywhere // here
         if self._updates:
@@ -323,6 +323,12 @@ class Trainer:
         self.rate.after_step()
         self.optimizer.zero_grad(fill=self.config.optimizer.idle_gradients == "zero")
         self.state.steps += 1
+
+    @property
+    def _watched(self) -> bool:
+        """Whether a hook is told the gradients of this iteration."""
+        hook = self.hook
+        return hook is not None and (not isinstance(hook, SelectiveHook) or hook.watches(self.state.iteration))
 
     def _trial(self, name: str) -> Callable[[], None]:
         """A step's work on a typical batch; it leaves parameters, gradients, generators and streams as they are."""
