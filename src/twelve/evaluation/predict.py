@@ -148,7 +148,7 @@ def pair_tiles(
     for start in range(0, len(order), chunk):
         rows = order[start : start + chunk]
         input_ids, mask = collator.texts([texts[row] for row in rows])
-        task_rows = collator.rows(len(rows)).to(device)
+        task_rows = collator.rows(len(rows), device)
         mask = None if mask is None else mask.to(device)
         encoded_texts.append((rows, model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)))
         yield 0

@@ -117,7 +117,7 @@ def scored_pairs(
             part = same[start : start + SET]
             set_of[part], place[part] = len(encoded_texts), np.arange(len(part))
             ids, _ = collator.texts([texts[row] for row in part])
-            task_rows = collator.rows(len(part)).to(model.device)
+            task_rows = collator.rows(len(part), model.device)
             encoded_texts.append(model.encode_texts(ids.to(model.device), task_rows=task_rows))
             yield 0
     key = columns // TILE * len(encoded_texts) + set_of[rows]  # of a tile and a set

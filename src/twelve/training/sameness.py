@@ -95,8 +95,10 @@ def record_of(
     settings = config.model_dump(mode="json", exclude=free | paths)
     if config.contrast is None:  # as in runs begun before it could be asked for
         del settings["contrast"]
+    if config.model.task_tokens is None:  # likewise
+        del settings["model"]["task_tokens"]
     training = config.training
-    names = {name: processor.token_rows[name] for name in sorted(data.tasks)}
+    names = {name: processor.token_rows.get(name) for name in sorted(data.tasks)}
     lengths = {name: processor.max_text[name] for name in sorted(data.tasks)}
     words = [processor.tokenizer.to_str(), repr(names), repr(lengths), repr(processor.max_regions)]
     return {
