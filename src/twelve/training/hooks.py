@@ -7,7 +7,7 @@ exactly what the same run without one trains, as long as the hook changes nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -30,3 +30,11 @@ class TrainingHook(Protocol):
 
     def after_step(self, iteration: int, optimizer: Optimizer) -> None:
         """The optimizer has updated the parameters; their gradients are not cleared yet."""
+
+
+@runtime_checkable
+class SelectiveHook(TrainingHook, Protocol):
+    """A hook that wants the gradients of some iterations only; those of the others are not copied for it."""
+
+    def watches(self, iteration: int) -> bool:
+        """Whether :meth:`after_backward` is called in this iteration."""

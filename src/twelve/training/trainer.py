@@ -31,7 +31,7 @@ from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import HEADS, freeze, rates_by_depth
-from twelve.training.hooks import TrainingHook
+from twelve.training.hooks import SelectiveHook, TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
@@ -308,7 +308,8 @@ class Trainer:
     @contextmanager
     def _observed(self, name: str) -> Iterator[None]:
         """Tell the hook what the backward pass within adds to the gradients of the trunk."""
-        if self.hook is None:
+        hook = self.hook
+        if hook is None or (isinstance(hook, SelectiveHook) and not hook.watches(self.state.iteration)):
             yield
             return
         before = {}
@@ -320,7 +321,7 @@ class Trainer:
             key: (gradient - before[key] if key in before else gradient) / scale
             for key, gradient in self._trunk_gradients()
         }
-        self.hook.after_backward(self.state.iteration, name, found)
+        hook.after_backward(self.state.iteration, name, found)
 
     def _trunk_gradients(self) -> Iterator[tuple[str, Tensor]]:
         for key, parameter in self.model.named_parameters():
