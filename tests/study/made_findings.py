@@ -96,7 +96,7 @@ class Made:
         return Curve(arm, task, seed, points, events if arm == self.arms[0].name else (), (), (length,))
 
     def findings(self) -> Findings:
-        config = {"run": "run", "data": "data", "tasks": dict.fromkeys(TASKS, {})}
+        config = {"run": "run", "data": "data", "tasks": {task: {} for task in TASKS}}
         plan = Plan(
             study=self.title,
             arms=tuple(self.arms),
@@ -148,7 +148,9 @@ def joint_vs_single(**changes: object) -> Findings:
     arms = [
         Arm(name="stop-and-go", meaning="one model, a task that no longer improves is stopped", models=(TASKS,)),
         Arm(name="single", meaning="a model for each task, as many updates", models=each),
-        Arm(name="single-longer", meaning="a model for each task, twice", models=each, rates=Rates(factors=(0.3, 1, 3))),
+        Arm(
+            name="single-longer", meaning="a model for each task, twice", models=each, rates=Rates(factors=(0.3, 1, 3))
+        ),
     ]
     contrasts = [Contrast(arm="stop-and-go", minus=arm, tasks=TASKS) for arm in ("single-longer", "single")]
     unlearned = {"nlvr2": ("single", "single-longer")}

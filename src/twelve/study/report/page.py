@@ -148,9 +148,9 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
             "its tasks, with 95 % intervals; bold: the interval excludes zero."
         )
         yield _plot(f"{key}-relations", words, partial(plots.matrix, found, known))
-    if found.comparisons:
-        words = "Every contrast, mean over the tasks that are learned, with 95 % intervals."
-        yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found))
+    elif len(found.comparisons) > plots.SHOWN or not compared:
+        words = "Contrasts, mean over the tasks that are learned, with 95 % intervals."
+        yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found.comparisons[: plots.MOST_CONTRASTS]))
     if compared and not known:
         words = "Differences in each task, with 95 % intervals; hollow: not learned, so no gain and no loss."
         yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, compared[: plots.SHOWN]))

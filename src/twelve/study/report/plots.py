@@ -35,6 +35,7 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 INK, SOFT, LINE = "#1b2330", "#6b7480", "#c9d0d8"
 SHOWN = 3
 """Contrasts whose tasks are shown one by one in a plot; the page's tables have all."""
+MOST_CONTRASTS = 20
 MOST_ARMS = len(COLOURS)
 STYLE = {
     **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5, "axes.titlesize": 8},
@@ -64,28 +65,30 @@ def drawn(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
     return files[0], files[1]
 
 
-def contrasts(found: Findings) -> Figure:
+def contrasts(compared: Sequence[Comparison]) -> Figure:
     """A forest plot: each contrast's mean over its learned tasks, with its interval; hollow if none is learned."""
-    compared = found.comparisons
-    figure, axes = _figure(COLUMN, 0.55 + 0.23 * len(compared))
+    figure, axes = _figure(COLUMN, 0.5 + 0.3 * len(compared))
     for place, each in enumerate(compared):
         _interval(axes, place, each.endpoint, COLOURS[0], MARKS[0], each.learned is not None)
-    _rows(axes, [each.contrast.name for each in compared])
-    axes.set_xlabel("per cent of the way from baseline to upper bound")
+    _rows(axes, [each.contrast.name.replace(" minus ", "\nminus ") for each in compared])
+    axes.set_xlabel("difference in closed, per cent")
     return figure
 
 
 def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
-    """A forest plot of differences in each task, official metrics; hollow marks are not learned."""
+    """A forest plot of differences in each task and their mean, official metrics; hollow marks are not learned."""
     names = [row.name for row in found.rows if any(row.name == cell.task for each in compared for cell in each.cells)]
-    figure, axes = _figure(COLUMN, 0.75 + (0.14 + 0.11 * len(compared)) * len(names) + 0.15 * len(compared))
+    figure, axes = _figure(COLUMN, 0.75 + (0.14 + 0.11 * len(compared)) * (1 + len(names)) + 0.15 * len(compared))
     for number, each in enumerate(compared):
         shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
+        look = COLOURS[number], MARKS[number]
         for cell in each.cells:
-            look = COLOURS[number], MARKS[number]
             _interval(axes, names.index(cell.task) + shift, cell.points, *look, cell.learned)
+        if each.learned_points is not None:
+            _interval(axes, len(names) + shift, each.learned_points, *look, True)
         axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=each.contrast.name)
-    _rows(axes, [short(found, name) for name in names])
+    _rows(axes, [*(short(found, name) for name in names), "mean of learned"])
+    axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)
     axes.set_xlabel("difference, points of the official metric")
     if any(not cell.learned for each in compared for cell in each.cells):
         hollow = {"color": SOFT, "marker": "o", "markerfacecolor": "white", "markersize": 3.5, "linestyle": ":"}
