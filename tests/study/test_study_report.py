@@ -26,13 +26,13 @@ needs_plots = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def parts() -> list[page.Part]:
+def parts() -> list[page.StudyPart]:
     found = [made_findings.joint_vs_single(), made_findings.groups()]
     return [page.part_of(each, each.title) for each in found]
 
 
 @pytest.fixture(scope="module")
-def html(parts: list[page.Part]) -> str:
+def html(parts: list[page.StudyPart]) -> str:
     return page.render(parts)
 
 
@@ -52,7 +52,7 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert "yes, yes, no" in html and "looking +" in html
 
 
-def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.Part], html: str) -> None:
+def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.StudyPart], html: str) -> None:
     score = html.partition('id="joint-vs-single"')[2].partition("<h3>Differences")[0]
     rows = {row.partition("<span")[0]: row for row in score.split('<th scope="row">')}
     assert rows["NLVR2"].count("not learned") == 2 and "not learned" not in rows["VQA v2"]
@@ -61,7 +61,7 @@ def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.Part], html: str
     assert {each.sign for each in known if each.group != "retrieval"} == {"+", "−", "0"}
 
 
-def test_relations_are_of_pairs_triples_and_all(parts: list[page.Part]) -> None:
+def test_relations_are_of_pairs_triples_and_all(parts: list[page.StudyPart]) -> None:
     known = relations(parts[1].found)
     assert [len(each.partners) for each in known] == [1] * 12 + [2] * 12 + [3] * 4
     numbers = {(each.group, *each.partners): each.published for each in known}
@@ -70,7 +70,7 @@ def test_relations_are_of_pairs_triples_and_all(parts: list[page.Part]) -> None:
     assert relations(parts[0].found) == ()
 
 
-def test_recalled_numbers_say_so(parts: list[page.Part], html: str) -> None:
+def test_recalled_numbers_say_so(parts: list[page.StudyPart], html: str) -> None:
     """In their cell, or in the head of their column."""
     for section in html.split("<section ")[1:]:
         for table in re.findall(r"<table.*?</table>", section, flags=re.S):
@@ -84,7 +84,7 @@ def test_recalled_numbers_say_so(parts: list[page.Part], html: str) -> None:
 
 
 @needs_plots
-def test_plots_fit_the_columns_of_a_paper(parts: list[page.Part]) -> None:
+def test_plots_fit_the_columns_of_a_paper(parts: list[page.StudyPart]) -> None:
     names = [plot.name for part in parts for plot in part.plots]
     assert names == ["joint-vs-single-tasks", "joint-vs-single-curves", "groups-relations"]
     for plot in (plot for part in parts for plot in part.plots):
@@ -94,7 +94,7 @@ def test_plots_fit_the_columns_of_a_paper(parts: list[page.Part]) -> None:
 
 
 @needs_plots
-def test_the_same_findings_give_the_same_bytes(parts: list[page.Part]) -> None:
+def test_the_same_findings_give_the_same_bytes(parts: list[page.StudyPart]) -> None:
     again = page.part_of(made_findings.groups(), "groups")
     assert [(plot.svg, plot.pdf) for plot in again.plots] == [(plot.svg, plot.pdf) for plot in parts[1].plots]
 

@@ -136,9 +136,9 @@ def test_it_is_asked(asked: tuple[str, Path]) -> None:
     assert scene.answer("what colour is the ball ?").answer in tiny_model.ANSWERS
     assert scene.entails("a red ball").score > 0 and scene.locate("the ball").box
     assert model.verify(image, image[::-1].copy(), "both show a ball").score > 0
-    pictures, captions = [image, image[::-1].copy()], ["a red ball", "it"]
-    assert np.isfinite(model.match(pictures, captions).logits).all()
-    assert np.isfinite(model.match(pictures, captions, shortlist=1).logits).sum() == 2
+    images, captions = [image, image[::-1].copy()], ["a red ball", "it"]
+    assert np.isfinite(model.match(images, captions).logits).all()
+    assert np.isfinite(model.match(images, captions, shortlist=1).logits).sum() == 2
     words = scene.answer("what colour is it ?", explain=True).attention.words
     assert ("[TASK]" in words) == (kind != "none")
     boxes = [(0, 0, 20, 20), (10, 10, 40, 40)]

@@ -29,7 +29,7 @@ RECALLED = "recalled"
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class PublishedNumber:
     """One published number.
 
     Attributes:
@@ -66,7 +66,7 @@ def tables() -> tuple[str, ...]:
     return tuple(dict.fromkeys(number.table for number in _numbers()))
 
 
-def rows(table: str) -> tuple[Number, ...]:
+def rows(table: str) -> tuple[PublishedNumber, ...]:
     """All numbers of a table, in the paper's order.
 
     Raises:
@@ -81,7 +81,7 @@ def rows(table: str) -> tuple[Number, ...]:
     return found
 
 
-def find(table: str, row: str, column: str) -> Number | None:
+def find(table: str, row: str, column: str) -> PublishedNumber | None:
     """One number; None if the paper has none there.
 
     Raises:
@@ -90,17 +90,17 @@ def find(table: str, row: str, column: str) -> Number | None:
     return next((number for number in rows(table) if (number.row, number.column) == (row, column)), None)
 
 
-def heading(numbers: Sequence[Number], what: str = "the paper") -> str:
+def heading(numbers: Sequence[PublishedNumber], what: str = "the paper") -> str:
     """The head of a column of numbers: it says "recalled" if one of them is."""
     return f"{what}, {RECALLED}" if any(number.recalled for number in numbers) else what
 
 
 @cache
-def _numbers() -> tuple[Number, ...]:
+def _numbers() -> tuple[PublishedNumber, ...]:
     text = files(__name__).joinpath("numbers.tsv").read_text(encoding="utf-8")
     found = []
     for line in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE):
         value = line.pop("value")
         typed = {"value": float(value), "digits": len(value.partition(".")[2])}
-        found.append(Number(**line, **typed))  # type: ignore[arg-type]
+        found.append(PublishedNumber(**line, **typed))  # type: ignore[arg-type]
     return tuple(found)

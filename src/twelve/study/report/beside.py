@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from twelve import published
 from twelve.metrics.bootstrap import Interval
-from twelve.published import Number
+from twelve.published import PublishedNumber
 from twelve.study.finding_types import Cell, Comparison, Findings, Row, Score
 
 MAIN: Mapping[str, tuple[str, ...]] = {
@@ -17,7 +17,12 @@ MAIN: Mapping[str, tuple[str, ...]] = {
     "fine-tuning": ("single-task, clean", "all tasks, clean", "all, then fine-tuned, clean"),
 }
 """Study -> rows of the paper's main table that answer the same question."""
-OTHER: Mapping[str, str] = {"ablations": "ablations"}
+OTHER: Mapping[str, str] = {
+    "ablations": "ablations",
+    "joint-vs-single": "claims",
+    "real-photographs": "claims",
+    "fine-tuning": "claims",
+}
 """Study -> a further table of the paper that answers the same question."""
 
 
@@ -27,7 +32,7 @@ class TaskLine:
 
     row: Row
     scores: tuple[Score | None, ...]
-    paper: tuple[Number | None, ...]
+    paper: tuple[PublishedNumber | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Beside:
 
     lines: tuple[TaskLine, ...]
     paper: tuple[tuple[str, str], ...]
-    average: tuple[Number | None, ...]
+    average: tuple[PublishedNumber | None, ...]
 
 
 def beside(found: Findings) -> Beside:
@@ -65,7 +70,7 @@ def beside(found: Findings) -> Beside:
     return Beside(lines, tuple(columns), average)
 
 
-def further(found: Findings) -> tuple[Number, ...]:
+def further(found: Findings) -> tuple[PublishedNumber, ...]:
     """Numbers of the paper on the same question that are not of a task."""
     table = OTHER.get(found.title)
     return published.rows(table) if table else ()

@@ -27,7 +27,7 @@ from twelve.study.report.relations import Relation, relations
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from twelve.published import Number
+    from twelve.published import PublishedNumber
 
 INSTALL = "pip install 'twelve[plots]'"
 
@@ -53,7 +53,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class Course:
     """How the runs of one arm went on one task, a seed each."""
 
     arm: str
@@ -64,15 +64,15 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StudyPart:
     """A study on the page."""
 
     key: str
     found: Findings
     table: Beside
-    further: Sequence[Number]
+    further: Sequence[PublishedNumber]
     relations: Sequence[Relation]
-    trained: Sequence[Trained]
+    trained: Sequence[Course]
     plots: Sequence[Plot]
 
 
@@ -109,14 +109,14 @@ def write_study_report(studies: Sequence[Path], out: Path, *, console: Console |
     return list(made)
 
 
-def part_of(found: Findings, key: str) -> Part:
+def part_of(found: Findings, key: str) -> StudyPart:
     """Everything that the page says about a study."""
     known = relations(found)
     made = tuple(_plots(found, known, key)) if plots.available() else ()
-    return Part(key, found, beside(found), further(found), known, tuple(_trained(found)), made)
+    return StudyPart(key, found, beside(found), further(found), known, tuple(_trained(found)), made)
 
 
-def render(parts: Sequence[Part]) -> str:
+def render(parts: Sequence[StudyPart]) -> str:
     """The page as HTML; the template escapes every text."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
@@ -176,7 +176,7 @@ def _plot(name: str, caption: str, draw: Callable[[], Any], *, wide: bool = Fals
     return Plot(name, caption, svg, pdf, wide)
 
 
-def _trained(found: Findings) -> Iterator[Trained]:
+def _trained(found: Findings) -> Iterator[Course]:
     for row in found.rows:
         for arm, score in row.scores.items():
             curves = [curve for curve in found.curves if (curve.arm, curve.task) == (arm, row.name)]
@@ -185,4 +185,4 @@ def _trained(found: Findings) -> Iterator[Trained]:
             ]
             parts = [" + ".join(f"{part:,}" for part in curve.parts) for curve in curves]
             if any(parts) or any(each is not None for each in score.converged):
-                yield Trained(arm, row.name, parts, score.converged, stops)
+                yield Course(arm, row.name, parts, score.converged, stops)

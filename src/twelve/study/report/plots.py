@@ -37,7 +37,7 @@ SHOWN = 3
 """Contrasts whose tasks are shown one by one in a plot; the page's tables have all."""
 MOST_CONTRASTS = 20
 MOST_ARMS = len(COLOURS)
-STYLE = {
+STYLE: dict[Any, Any] = {
     **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5, "axes.titlesize": 8},
     **{"axes.labelsize": 7.5, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "axes.edgecolor": SOFT},
@@ -55,7 +55,7 @@ def available() -> bool:
 
 def drawn(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
     """A figure as SVG and as PDF; the same findings give the same bytes."""
-    with _style():
+    with _settings():
         figure = draw()
         files = []
         for form, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
@@ -81,17 +81,23 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
     figure, axes = _figure(COLUMN, 0.75 + (0.14 + 0.11 * len(compared)) * (1 + len(names)) + 0.15 * len(compared))
     for number, each in enumerate(compared):
         shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
-        look = COLOURS[number], MARKS[number]
+        style = COLOURS[number], MARKS[number]
         for cell in each.cells:
-            _interval(axes, names.index(cell.task) + shift, cell.points, *look, cell.learned)
+            _interval(axes, names.index(cell.task) + shift, cell.points, *style, cell.learned)
         if each.learned_points is not None:
-            _interval(axes, len(names) + shift, each.learned_points, *look, True)
+            _interval(axes, len(names) + shift, each.learned_points, *style, True)
         axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=each.contrast.name)
     _rows(axes, [*(short(found, name) for name in names), "mean of learned"])
     axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)
     axes.set_xlabel("difference, points of the official metric")
     if any(not cell.learned for each in compared for cell in each.cells):
-        hollow = {"color": SOFT, "marker": "o", "markerfacecolor": "white", "markersize": 3.5, "linestyle": ":"}
+        hollow: dict[str, Any] = {
+            "color": SOFT,
+            "marker": "o",
+            "markerfacecolor": "white",
+            "markersize": 3.5,
+            "linestyle": ":",
+        }
         axes.plot([], [], label="not learned", **hollow)
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=1, handlelength=2)
     return figure
@@ -144,10 +150,10 @@ def curves(found: Findings, arms: Sequence[str]) -> Figure:
             of_arm = [curve for curve in found.curves if (curve.arm, curve.task) == (arm, name) and curve.points]
             if not of_arm:
                 continue
-            look = {"color": COLOURS[number], "linestyle": DASHES[number]}
+            style = {"color": COLOURS[number], "linestyle": DASHES[number]}
             for curve in of_arm if len(of_arm) > 1 else ():
-                axes.plot(*zip(*curve.points, strict=True), linewidth=0.4, alpha=0.45, **look)
-            axes.plot(*zip(*_mean(of_arm), strict=True), **look)
+                axes.plot(*zip(*curve.points, strict=True), linewidth=0.4, alpha=0.45, **style)
+            axes.plot(*zip(*_mean(of_arm), strict=True), **style)
             spans = [(start, end - start) for start, end in stopped(of_arm[0])]
             axes.broken_barh(
                 spans, (-0.045 * (number + 1), 0.03), transform=axes.get_xaxis_transform(), clip_on=False,
@@ -185,7 +191,7 @@ def _mean(of_arm: Sequence[Curve]) -> list[tuple[int, float]]:
 
 
 def _interval(axes: Axes, place: float, interval: Any, colour: str, mark: str, learned: bool) -> None:
-    line = {"color": colour if learned else SOFT, "linestyle": "-" if learned else ":"}
+    line: dict[str, Any] = {"color": colour if learned else SOFT, "linestyle": "-" if learned else ":"}
     axes.plot([interval.low, interval.high], [place, place], linewidth=1.1, solid_capstyle="butt", **line)
     face = colour if learned else "white"
     axes.plot([interval.mean], [place], mark, markersize=3.8, markeredgewidth=0.8, color=line["color"], mfc=face)
@@ -214,7 +220,7 @@ def _panels(width: float, height: float, down: int, across: int) -> tuple[Figure
     return figure, list(figure.subplots(down, across, squeeze=False).flat)
 
 
-def _style() -> AbstractContextManager[None]:
+def _settings() -> AbstractContextManager[None]:
     from matplotlib import rc_context
 
     return rc_context(STYLE)

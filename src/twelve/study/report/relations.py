@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from twelve import published
 from twelve.metrics.bootstrap import Interval
-from twelve.published import Number
+from twelve.published import PublishedNumber
 from twelve.study.finding_types import Comparison, Findings
 
 
@@ -33,7 +33,7 @@ class Relation:
     points: Interval
     closed: Interval
     learned: bool
-    published: Number | None
+    published: PublishedNumber | None
 
     @property
     def sign(self) -> str:
