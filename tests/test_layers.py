@@ -31,6 +31,7 @@ LAYERS = (
     ("run_folder", "types"),
     ("io", "device", "freed_memory", "processes", "threads"),
     ("progress",),
+    ("published",),
     ("errors", "renamed", "version"),
 )
 """From the top; packages and modules of one layer do not import each other."""

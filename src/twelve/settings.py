@@ -85,6 +85,9 @@ class ModelSettings(Strict):
     """Folder of the tokenizer; the text encoder's own by default, without one the words of the training texts."""
     max_regions: int = Field(100, ge=1)
     """Detected regions of an image that are kept, the first ones of the file (the global one comes on top)."""
+    task_tokens: Literal["dataset", "head", "none"] | None = None
+    """The learned token after [CLS]: one for each dataset (as the original), one for the tasks of a head, or none. When
+    absent: as in ``init``, one for each dataset in a new model."""
     architecture: Mapping[str, Any] = Field(default_factory=dict)
     """Fields of TwelveConfig, by their names in the released configurations."""
 

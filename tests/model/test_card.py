@@ -24,8 +24,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def card(folder: Path, origin: Origin, tasks: int | None = None) -> str:
     processor = TwelveProcessor.from_pretrained(folder)
-    for name in list(processor.token_rows)[tasks:] if tasks else []:
-        del processor.token_rows[name]
+    for name in list(processor.task_outputs)[tasks:] if tasks else []:
+        del processor.task_outputs[name]
     return write_card(folder, Twelve.from_pretrained(folder).config, processor, origin, 1000).read_text()
 
 

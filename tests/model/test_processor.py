@@ -66,6 +66,23 @@ def test_rows_are_allotted_by_name_and_never_move(processor: TwelveProcessor) ->
         add("full", output="answer", max_text=20, rows=5)
 
 
+def test_tasks_of_a_head_share_a_row_or_no_task_has_one(processor: TwelveProcessor, tmp_path: Path) -> None:
+    def rows(tasks: dict[str, str]) -> list[int | None]:
+        return [processor.add_task(task, output=head, max_text=9, rows=3) for task, head in tasks.items()]
+
+    processor.use_task_tokens("head")
+    assert rows({"a": "answer", "b": "region", "c": "answer", "d": "region", "e": "pair"}) == [0, 1, 0, 1, 2]
+    with pytest.raises(ConfigError, match="no task token is left for 'f'"):
+        rows({"f": "entailment"})
+    processor.save_pretrained(tmp_path)
+    assert TwelveProcessor.from_pretrained(tmp_path).task_tokens == "head"
+    processor.use_task_tokens("none")
+    assert rows({"a": "answer", **{f"more {n}": "answer" for n in range(9)}}) == [None] * 10
+    processor.token_rows = {"a": 4, "b": 2, "c": 7, "d": 3}
+    processor.use_task_tokens("head")
+    assert processor.token_rows == {"a": 4, "b": 2, "c": 4, "d": 2}
+
+
 def test_regions_of_another_extractor_are_refused(processor: TwelveProcessor, tmp_path: Path) -> None:
     for mark in ("aaa", "bbb"):
         tiny.write_regions(tmp_path / mark, {"coco/1": 1, "new/1": 1}, fingerprint=mark)

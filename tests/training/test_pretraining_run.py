@@ -249,6 +249,22 @@ def test_a_pretrained_model_without_task_tokens_gets_them(root: Path, pretrained
     assert torch.allclose(model.text.embedding.words.weight, bare.text.embedding.words.weight, atol=0.1)
 
 
+@pytest.mark.parametrize("asked", [None, "head", "none"])
+def test_task_tokens_are_chosen_anew_after_pretraining(asked: str | None, root: Path, tmp_path: Path) -> None:
+    """Whatever the pretrained model had: here none."""
+    made = tree(root, tmp_path / "first", iterations=1)
+    made["model"] |= {"task_tokens": "none"}
+    first = train(configuration.parse(made), console=QUIET)
+    assert TwelveProcessor.from_pretrained(first / "model").token_rows == {}
+    made = tiny.tree(root, tmp_path / "run", sources={}, model={"init": str(first), "task_tokens": asked})
+    made["tasks"] = {"vqa": made["tasks"]["vqa"]}
+    made["training"] |= {"iterations": 1}
+    run = train(configuration.parse(made), console=QUIET) / "model"
+    processor, model = TwelveProcessor.from_pretrained(run), Twelve.from_pretrained(run)
+    assert processor.task_tokens == (asked or "dataset")
+    assert model.config.task_specific_tokens == (asked != "none") == ("vqa" in processor.token_rows)
+
+
 def test_regions_of_another_extractor_are_refused(root: Path, pretrained: Path, tmp_path: Path) -> None:
     made = tiny.tree(root, tmp_path / "run", regions=str(tmp_path / "regions"), sources={})
     made["tasks"] = {"vqa": made["tasks"]["vqa"]}

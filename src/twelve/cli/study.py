@@ -104,6 +104,18 @@ def show(study: Annotated[Path, typer.Argument(help="A study's folder.")]) -> No
     run(study)
 
 
+@study_app.command(epilog="Example: twelve study report runs/microworld-joint-vs-single --out study.html")
+def report(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies.")],
+    out: Annotated[Path, typer.Option(help="The page; its plots are written beside it as SVG and PDF.")],
+) -> None:
+    """Write several studies on one page that needs no network, beside the paper's numbers."""
+    from twelve.study.report.page import write_study_report
+
+    for file in write_study_report(studies, out):
+        typer.echo(file)
+
+
 def _names(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",")] if text else []
 

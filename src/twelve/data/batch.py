@@ -108,8 +108,10 @@ class Collator:
         mask = mask_beyond(regions.counts)
         return regions.features.to(device), regions.boxes.to(device), None if mask is None else mask.to(device)
 
-    def rows(self, texts: int) -> Tensor:
-        return torch.full((texts,), self.processor.token_rows[self.task], dtype=torch.int64)
+    def rows(self, texts: int, device: torch.device | str = "cpu") -> Tensor | None:
+        """The task's row of the task-token table (T,) for each of ``texts`` texts; None if there are no task tokens."""
+        row = self.processor.token_rows.get(self.task)
+        return None if row is None else torch.full((texts,), row, dtype=torch.int64, device=device)
 
 
 class SeenRegions(Sequence[Regions]):

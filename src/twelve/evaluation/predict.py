@@ -149,7 +149,7 @@ def pair_tiles(
 
     def encoded(rows: NDArray[np.int64]) -> TextStates:
         input_ids, mask = collator.texts([texts[row] for row in rows])
-        task_rows = collator.rows(len(rows)).to(device)
+        task_rows = collator.rows(len(rows), device)
         mask = None if mask is None else mask.to(device)
         return model.encode_texts(input_ids.to(device), text_mask=mask, task_rows=task_rows)
 

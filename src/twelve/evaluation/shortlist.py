@@ -114,7 +114,7 @@ def scored_pairs(
 
     def encoded(part: NDArray[np.int64]) -> TextStates:
         ids, _ = collator.texts([texts[row] for row in part])
-        return model.encode_texts(ids.to(model.device), task_rows=collator.rows(len(part)).to(model.device))
+        return model.encode_texts(ids.to(model.device), task_rows=collator.rows(len(part), model.device))
 
     encoded_texts: list[TextStates] = []
     set_of, place = np.empty(len(texts), np.int64), np.empty(len(texts), np.int64)  # of a text, and its row in the set

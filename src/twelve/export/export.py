@@ -230,7 +230,7 @@ def describe(model: Twelve, processor: TwelveProcessor, output: str) -> dict[str
         "score": kind.shown_as,
         "tasks": {
             task: {
-                "row": processor.token_rows[task],
+                **({"row": processor.token_rows[task]} if task in processor.token_rows else {}),
                 "max_text": processor.max_text[task],
                 "temperature": processor.temperatures.get(task, 1.0),
             }

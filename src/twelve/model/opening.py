@@ -50,4 +50,6 @@ def _fitting(folder: Path, settings: Settings) -> TwelveProcessor:
     processor = TwelveProcessor.from_pretrained(folder)
     with found_in(folder / "config.json"):
         check_fit(processor, settings, folder)
+    if not settings.task_specific_tokens:
+        processor.use_task_tokens("none")
     return processor

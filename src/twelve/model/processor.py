@@ -39,6 +39,8 @@ MANY = 1024
 """Texts from which on it pays that several threads share them; fewer would wait for each other on a busy machine."""
 TOKEN_ROWS = 20
 """Default number of rows in the task-token table."""
+TASK_TOKENS = ("dataset", "head", "none")
+"""Which tasks share a task token: none, those of one head, or there are no task tokens."""
 
 
 class TwelveProcessor:
@@ -47,7 +49,8 @@ class TwelveProcessor:
     Attributes:
         tokenizer: lower-case BERT word-piece tokenizer.
         vocabularies: output key -> labels, in the order of the head's columns.
-        token_rows: task -> row of the task-token table.
+        task_tokens: one of :data:`TASK_TOKENS`.
+        token_rows: task -> row of the task-token table; empty if there is none.
         task_outputs: task -> output key.
         max_text: task -> number of word pieces kept per text, including [CLS] and [SEP].
         region_fingerprints: image source -> fingerprint of the extractor of its regions.
@@ -72,11 +75,13 @@ class TwelveProcessor:
         temperatures: Mapping[str, float] | None = None,
         max_regions: int = REGIONS,
         familiar: Familiarity | None = None,
+        task_tokens: str = "dataset",
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.tokenizer = tokenizer
         self.vocabularies = {key: list(labels) for key, labels in (vocabularies or {}).items()}
+        self.task_tokens = task_tokens
         self.token_rows = dict(token_rows or {})
         self.task_outputs = dict(task_outputs or {})
         self.max_text = dict(max_text or {})
@@ -128,18 +133,27 @@ class TwelveProcessor:
         row: int | None = None,
         reserved: Iterable[int] = (),
         rows: int = TOKEN_ROWS,
-    ) -> int:
+    ) -> int | None:
         """Add a task, or change its output and length, and return its row of the task-token table.
 
-        An existing task keeps its row. A new task gets ``row`` if it is free, else the first free row, preferably none
-        of ``reserved`` (rows of known tasks in the released model).
+        An existing task keeps its row. A new task gets the row of a task with the same output if ``task_tokens`` is
+        "head". Otherwise it gets ``row`` if it is free, else the first free row, preferably none of ``reserved`` (rows
+        of known tasks in the released model). If ``task_tokens`` is "none", no task has a row.
 
         Raises:
             ConfigError: all ``rows`` are taken.
         """
+        shared = [
+            self.token_rows[task]
+            for task, key in self.task_outputs.items()
+            if key == output and task in self.token_rows
+        ]
         self.task_outputs[name], self.max_text[name] = output, max_text
-        if name in self.token_rows:
-            return self.token_rows[name]
+        if name in self.token_rows or self.task_tokens == "none":
+            return self.token_rows.get(name)
+        if shared and self.task_tokens == "head":
+            self.token_rows[name] = shared[0]
+            return shared[0]
         taken, kept = set(self.token_rows.values()), set(reserved)
         free = sorted((r for r in range(rows) if r not in taken), key=lambda r: (r in kept, r))
         if not free:
@@ -149,6 +163,20 @@ class TwelveProcessor:
             )
         self.token_rows[name] = row if row in free else free[0]
         return self.token_rows[name]
+
+    def use_task_tokens(self, task_tokens: str) -> None:
+        """Give the known tasks the rows of another of :data:`TASK_TOKENS`.
+
+        For "head", tasks of one output share the row of the first one; for "none", they lose their rows. Nothing
+        restores rows that were lost or shared: for "dataset", tasks keep the rows that they have.
+        """
+        self.task_tokens = task_tokens
+        if task_tokens == "none":
+            self.token_rows = {}
+        elif task_tokens == "head":
+            first: dict[str, int] = {}
+            for task, row in self.token_rows.items():
+                self.token_rows[task] = first.setdefault(self.task_outputs.get(task, task), row)
 
     def check_regions(self, store: RegionStore, sources: Iterable[str], *, insist: str = "") -> None:
         """Reject regions unlike those that the model was trained on: from another extractor, or with boxes of another
@@ -222,6 +250,8 @@ class TwelveProcessor:
         }
         if self.familiar is not None:
             tree["familiar"] = self.familiar.to_tree()
+        if self.task_tokens != "dataset":  # earlier releases have no other
+            tree["task_tokens"] = self.task_tokens
         with files.replacing(folder / TOKENIZER_FILE) as partial:
             self.tokenizer.save(str(partial))
         with files.replacing(folder / CONFIG_FILE) as partial:
@@ -238,7 +268,7 @@ class TwelveProcessor:
         file = inside(found, CONFIG_FILE)
         tree = read_object(file, remedy=_SAVED)
         for key in tree:
-            if key not in _FIELDS and key not in ("processor_class", "familiar"):
+            if key not in _FIELDS and key not in ("processor_class", "familiar", "task_tokens"):
                 raise CheckpointError(
                     f"unknown key {key!r}{nearest(key, _FIELDS)}", file=file, remedy="remove it or correct its name"
                 )
@@ -246,6 +276,8 @@ class TwelveProcessor:
             if key not in tree or not right(tree[key]):
                 problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
                 raise CheckpointError(problem, file=file, remedy=_SAVED)
+        if (task_tokens := tree.get("task_tokens", "dataset")) not in TASK_TOKENS:
+            raise CheckpointError(f"task_tokens must be one of {', '.join(TASK_TOKENS)}", file=file, remedy=_SAVED)
         if not sound(tree.get("familiar")):
             raise CheckpointError("familiar must hold statistics of regions", file=file, remedy=_SAVED)
         familiar = Familiarity.from_tree(tree["familiar"]) if tree.get("familiar") is not None else None
@@ -259,7 +291,7 @@ class TwelveProcessor:
                     error.problem, file=file, record=f"region_recipes.{source}", remedy=_SAVED
                 ) from None
         known = {key: tree[key] for key in _FIELDS}
-        return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **known, familiar=familiar)
+        return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **known, familiar=familiar, task_tokens=task_tokens)
 
 
 def check_fit(processor: TwelveProcessor, config: Settings, folder: Path) -> None:

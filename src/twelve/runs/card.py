@@ -97,7 +97,7 @@ def write_card(
         parameters: number of parameters of the model.
         own: the run's own tasks.
     """
-    count = len(processor.token_rows)
+    count = len(processor.task_outputs)
     text = _HEAD.format(count=f"{count} task{'' if count == 1 else 's'}", origin=origin.words)
     text += _DRAWN if origin.drawn else ""
     text += _use(config, processor, origin)

@@ -81,6 +81,7 @@ def convert(
             remedy="give the tokenizer that the model was trained with (bert-base-uncased)",
         )
     lacking = _vocabularies(processor, built, labels or {})
+    processor.use_task_tokens("dataset" if built.task_specific_tokens else "none")
     _tasks(processor, built)
     if detector is None:
         lacking.append(
@@ -153,7 +154,7 @@ def _detector(processor: TwelveProcessor, weights: Path) -> None:
     from twelve.regions.extractor_config import ExtractorConfig
 
     extractor = Extractor(ExtractorConfig("x152", str(weights)))
-    sources = {task.source for task in all_tasks().values() if task.name in processor.token_rows}
+    sources = {task.source for task in all_tasks().values() if task.name in processor.task_outputs}
     for source in sorted(sources):
         processor.region_fingerprints[source] = extractor.mark
         processor.region_recipes[source] = extractor.recipe().to_json()

@@ -40,6 +40,7 @@ def new_model(config: RunConfig) -> Start:
     data = prepare(config)
     processor = TwelveProcessor(load_tokenizer(named) if named else tokenizer_from(_texts(data)))
     processor.max_regions = config.model.max_regions
+    processor.use_task_tokens(_task_tokens(config))
     rows = config.model.architecture.get("num_task_tokens")
     rows = rows if isinstance(rows, int) else TOKEN_ROWS  # the model's own check names what is no number
     heads: dict[str, dict[str, Any]] = {}
@@ -58,7 +59,7 @@ def new_model(config: RunConfig) -> Start:
         processor.region_fingerprints[source] = data.store.fingerprint(source)
         processor.region_recipes |= recipe_of(data.store.metadata(source), source)
     asked = architecture(data, config.model.architecture.get("visual_target"))
-    fields: dict[str, Any] = {"task_specific_tokens": True, **asked}
+    fields: dict[str, Any] = {"task_specific_tokens": processor.task_tokens != "none", **asked}
     fields |= {"vocab_size": processor.vocab_size} if encoder is None else text_config_from(encoder)
     fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
     fields["contrast"] = contrast_size(config)
@@ -78,6 +79,20 @@ def new_model(config: RunConfig) -> Start:
     if encoder is not None:
         load_text_encoder(model, encoder)
     return model, processor, data, []
+
+
+def _task_tokens(config: RunConfig) -> str:
+    """The kind of task tokens; those of the released configurations (``task_specific_tokens``) are of each dataset."""
+    released = config.model.architecture.get("task_specific_tokens")
+    asked = config.model.task_tokens or ("none" if released is False else "dataset")
+    if isinstance(released, bool) and released != (asked != "none"):
+        raise ConfigError(
+            f"expected task_specific_tokens {str(asked != 'none').lower()}, as model.task_tokens is {asked!r}, found "
+            f"{str(released).lower()}",
+            record="model.architecture.task_specific_tokens",
+            remedy="leave it out",
+        )
+    return asked
 
 
 def _texts(data: Prepared) -> Iterator[str]:

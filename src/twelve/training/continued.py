@@ -43,13 +43,14 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
     """
     model, processor = open_saved(folder)
     processor.allow_other_features = config.model.allow_other_features
-    known = [name for name in config.tasks if name in processor.token_rows]
+    processor.use_task_tokens(_task_tokens(config, processor))
+    known = [name for name in config.tasks if name in processor.task_outputs]
     new = [name for name in config.tasks if name not in known]
     if unknown := [name for name in config.replay if name in new]:
         raise ConfigError(
             f"the model has not learnt {unknown[0]}",
             record="replay",
-            remedy=f"it knows {', '.join(processor.token_rows)}",
+            remedy=f"it knows {', '.join(processor.task_outputs)}",
         )
     data = prepare(config, processor.vocabularies, adding=new, recipes=processor.region_recipes)
     sources = sources_of(data)
@@ -68,11 +69,29 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
         if config.tasks[name].max_text is not None:
             processor.max_text[name] = _readable(data.tasks[name], model)
     processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
-    changed = {"heads": heads, "pretraining": False, "task_specific_tokens": True} | asked
+    changed = {"heads": heads, "pretraining": False, "task_specific_tokens": processor.task_tokens != "none"} | asked
     changed["contrast"] = _contrast(model, config, folder)
     if any(getattr(model.config, name) != value for name, value in changed.items()):
         model = grown(model, changed, data, tasks, processor, config.seed)
     return model, processor, data, known
+
+
+def _task_tokens(config: RunConfig, processor: TwelveProcessor) -> str:
+    """The kind of task tokens of the run: that of the model, unless it has only been pretrained.
+
+    Raises:
+        ConfigError: another kind is asked for, with which the model would no longer know its tasks.
+    """
+    asked, there = config.model.task_tokens, processor.task_tokens
+    if all(key == Pretraining.kind for key in processor.task_outputs.values()):
+        return asked or "dataset"
+    if asked not in (None, there):
+        raise ConfigError(
+            f"the model was trained with {there!r}, found {asked!r}",
+            record="model.task_tokens",
+            remedy="leave it out, or train a new model",
+        )
+    return there
 
 
 def contrast_size(config: RunConfig) -> int:

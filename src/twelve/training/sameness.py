@@ -99,11 +99,13 @@ def record_of(
     for section in ("contrast", "balancing"):
         if settings[section] is None:
             del settings[section]
+    if settings["model"]["task_tokens"] is None:
+        del settings["model"]["task_tokens"]
     for key, default in ADDED.items():
         if settings["optimizer"][key] == default:
             del settings["optimizer"][key]
     training = config.training
-    names = {name: processor.token_rows[name] for name in sorted(data.tasks)}
+    names = {name: processor.token_rows.get(name) for name in sorted(data.tasks)}
     lengths = {name: processor.max_text[name] for name in sorted(data.tasks)}
     words = [processor.tokenizer.to_str(), repr(names), repr(lengths), repr(processor.max_regions)]
     return {

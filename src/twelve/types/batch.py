@@ -26,7 +26,7 @@ class Batch:
     Attributes:
         input_ids: (T, L) int64 word-piece ids, padded with 0.
         text_mask: (T, L) bool, True at word pieces; None if no text is padded.
-        task_rows: (T,) int64 rows of the task-token table.
+        task_rows: (T,) int64 rows of the task-token table; None if there is none.
         features: (I, R, F) float16 or bfloat16, zero in padding.
         boxes: (I, R, 5) float32 x1/W, y1/H, x2/W, y2/H, area fraction.
         region_mask: (I, R) bool, True at regions; None if no image is padded.
@@ -44,7 +44,7 @@ class Batch:
     regions: Sequence[Regions]
     input_ids: Tensor
     text_mask: Tensor | None
-    task_rows: Tensor
+    task_rows: Tensor | None
     features: Tensor
     boxes: Tensor
     region_mask: Tensor | None

@@ -11,7 +11,7 @@ class TextProcessor(Protocol):
     temperatures: task -> divisor of its logits.
     max_regions: number of detected regions kept per image.
     max_text: task -> number of word pieces kept per text, including [CLS] and [SEP].
-    token_rows: task -> its row in the task-token table.
+    token_rows: task -> its row in the task-token table; empty if there is none.
     vocabularies: output key -> its labels.
     """
 

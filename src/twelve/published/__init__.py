@@ -1,0 +1,106 @@
+"""The numbers of the paper, each with how it is known.
+
+Source: Lu, Goswami, Rohrbach, Parikh, Lee: "12-in-1: Multi-Task Vision and Language Representation Learning" (CVPR
+2020).
+numbers.tsv has one number a line:
+
+    table  row               column  value  unit      grade  note
+    main   all tasks, clean  vqa     72.57  accuracy  R
+
+Tables: ``main`` (ways to train x tasks, ``average``, ``parameters``, ``models``), ``relations`` (how much a group gains
+from another, as a share of its score), ``ablations``, ``results`` (of the fine-tuned models) and ``claims``. Tasks have
+the project's names; groups are called after the skill of their tasks (``Output.skill``).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from twelve.errors import ConfigError, nearest
+
+GRADES = {"S": "read in a published source", "C": "read in the authors' program", "R": "recalled"}
+"""Grade -> how a number is known. Recalled numbers agree with their own averages, but nobody compared them with the
+paper."""
+RECALLED = "recalled"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedNumber:
+    """One published number.
+
+    Attributes:
+        value: in ``unit``; scores in per cent.
+        digits: number of decimals that were published.
+        grade: one of :data:`GRADES`.
+        note: what else must be known to read it, or "".
+    """
+
+    table: str
+    row: str
+    column: str
+    value: float
+    digits: int
+    unit: str
+    grade: str
+    note: str
+
+    @property
+    def recalled(self) -> bool:
+        return self.grade == "R"
+
+    def __str__(self) -> str:
+        """The number as it may be printed anywhere: with its grade, if it is recalled."""
+        return f"{self.plain()} ({RECALLED})" if self.recalled else self.plain()
+
+    def plain(self, signed: bool = False) -> str:
+        """The number alone, for a table whose head is made by :func:`heading`."""
+        return f"{self.value:{'+' if signed else ''},.{self.digits}f}"
+
+
+def tables() -> tuple[str, ...]:
+    """Names of the tables."""
+    return tuple(dict.fromkeys(number.table for number in _numbers()))
+
+
+def rows(table: str) -> tuple[PublishedNumber, ...]:
+    """All numbers of a table, in the paper's order.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    found = tuple(number for number in _numbers() if number.table == table)
+    if not found:
+        raise ConfigError(
+            f"expected a table of published numbers, found {table!r}{nearest(table, tables())}",
+            remedy=f"name one of {', '.join(tables())}",
+        )
+    return found
+
+
+def find(table: str, row: str, column: str) -> PublishedNumber | None:
+    """One number; None if the paper has none there.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    return next((number for number in rows(table) if (number.row, number.column) == (row, column)), None)
+
+
+def heading(numbers: Sequence[PublishedNumber], what: str = "the paper") -> str:
+    """The head of a column of numbers: it says "recalled" if one of them is."""
+    return f"{what}, {RECALLED}" if any(number.recalled for number in numbers) else what
+
+
+@cache
+def _numbers() -> tuple[PublishedNumber, ...]:
+    text = files(__name__).joinpath("numbers.tsv").read_text(encoding="utf-8")
+    found = []
+    for line in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE):
+        value = line.pop("value")
+        typed = {"value": float(value), "digits": len(value.partition(".")[2])}
+        found.append(PublishedNumber(**line, **typed))  # type: ignore[arg-type]
+    return tuple(found)

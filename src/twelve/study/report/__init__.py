@@ -1,0 +1,1 @@
+"""``twelve study report``: several studies on one page, with plots that a paper could print."""

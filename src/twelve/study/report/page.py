@@ -1,0 +1,188 @@
+"""``twelve study report``: several studies on one page, and their plots as files beside it.
+
+The page is one file: styles and plots (SVG) are inside. Without matplotlib (the extra ``plots``) it has no plots, and
+says how to get them; every number of a plot is in a table as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twelve.errors import ConfigError
+from twelve.io import files
+from twelve.progress import clock, tell
+from twelve.study import plan as plans
+from twelve.study.finding_types import Comparison, Findings
+from twelve.study.findings import findings
+from twelve.study.report import plots
+from twelve.study.report.beside import Beside, beside, further, short, signed, titled, unlearned
+from twelve.study.report.relations import Relation, relations
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from twelve.published import PublishedNumber
+
+INSTALL = "pip install 'twelve[plots]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot of a study.
+
+    Attributes:
+        name: of its files, without what they end with.
+        wide: whether it is as wide as a page of a paper, not as a column of it.
+    """
+
+    name: str
+    caption: str
+    svg: bytes
+    pdf: bytes
+    wide: bool
+
+    @property
+    def uri(self) -> str:
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the runs of one arm went on one task, a seed each."""
+
+    arm: str
+    task: str
+    parts: Sequence[str]
+    converged: Sequence[bool | None]
+    stops: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPart:
+    """A study on the page."""
+
+    key: str
+    found: Findings
+    table: Beside
+    further: Sequence[PublishedNumber]
+    relations: Sequence[Relation]
+    trained: Sequence[Course]
+    plots: Sequence[Plot]
+
+
+def write_study_report(studies: Sequence[Path], out: Path, *, console: Console | None = None) -> list[Path]:
+    """Write the page and, in a folder beside it, every plot as SVG and PDF; return all files, the page first.
+
+    Args:
+        studies: folders of studies.
+        out: the page, which may exist.
+
+    Raises:
+        ConfigError: no study is named, one is named twice, or something is in the way of a file.
+        DataError: no study, no complete arm, or a damaged file.
+    """
+    places = [study.resolve() for study in studies]
+    if not places or len(set(places)) < len(places):
+        raise ConfigError("expected each study once, found " + (f"{len(places)} folders" if places else "none"))
+    for study in studies:
+        plans.check_links(study)
+    parts = [part_of(findings(study), key) for study, key in zip(studies, _keys(places), strict=True)]
+    folder = out.with_name(f"{out.stem}-plots")
+    made = {out: render(parts).encode()}
+    for plot in (plot for part in parts for plot in part.plots):
+        made |= {folder / f"{plot.name}.svg": plot.svg, folder / f"{plot.name}.pdf": plot.pdf}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if len(made) > 1:
+        files.check_folder(folder)
+        folder.mkdir(exist_ok=True)
+    for file, content in made.items():
+        with files.replacing(file) as partial_file:
+            partial_file.write_bytes(content)
+    if not plots.available():
+        tell(f"no plots: matplotlib is not installed -> {INSTALL}", console)
+    return list(made)
+
+
+def part_of(found: Findings, key: str) -> StudyPart:
+    """Everything that the page says about a study."""
+    known = relations(found)
+    made = tuple(_plots(found, known, key)) if plots.available() else ()
+    return StudyPart(key, found, beside(found), further(found), known, tuple(_trained(found)), made)
+
+
+def render(parts: Sequence[StudyPart]) -> str:
+    """The page as HTML; the template escapes every text."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("twelve.study.report"), PackageLoader("twelve.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    words: dict[str, Any] = {"signed": signed, "short": short, "titled": titled, "unlearned": unlearned, "clock": clock}
+    return environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
+
+
+def _keys(places: Sequence[Path]) -> list[str]:
+    """A name for each study's part of the page and its files: its folder's, with a number where two are equal."""
+    names = [re.sub(r"[^A-Za-z0-9.-]+", "-", place.name).strip("-.") or "study" for place in places]
+    return [
+        name if names.count(name) == 1 else f"{name}-{names[: number + 1].count(name)}"
+        for number, name in enumerate(names)
+    ]
+
+
+def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plot]:
+    compared = [each for each in found.comparisons if len(each.cells) > 1]
+    if known:
+        words = (
+            "What each group (column) gains when others (row) train with it: points of the official metric, mean over "
+            "its tasks, with 95 % intervals; bold: the interval excludes zero."
+        )
+        yield _plot(f"{key}-relations", words, partial(plots.matrix, found, known))
+    elif len(found.comparisons) > plots.SHOWN or not compared:
+        words = "Contrasts, mean over the tasks that are learned, with 95 % intervals."
+        yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found.comparisons[: plots.MOST_CONTRASTS]))
+    if compared and not known:
+        words = "Differences in each task, with 95 % intervals; hollow: not learned, so no gain and no loss."
+        yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, compared[: plots.SHOWN]))
+    arms = _with_curves(found, compared or found.comparisons)
+    if arms:
+        words = (
+            "Validation scores while training: means over the seeds, thin lines for each seed. Bars below an axis: the "
+            "schedule had stopped the task (first seed)."
+        )
+        yield _plot(f"{key}-curves", words, partial(plots.curves, found, arms), wide=True)
+
+
+def _with_curves(found: Findings, compared: Sequence[Comparison]) -> list[str]:
+    """Arms whose curves are shown: those of the first contrasts."""
+    recorded = {curve.arm for curve in found.curves if curve.points}
+    named = [name for each in compared for name in (each.contrast.arm, each.contrast.minus)]
+    order = dict.fromkeys([*named, *(arm.name for arm in found.arms)])
+    return [name for name in order if name in recorded][: plots.MOST_ARMS]
+
+
+def _plot(name: str, caption: str, draw: Callable[[], Any], *, wide: bool = False) -> Plot:
+    svg, pdf = plots.drawn(draw)
+    return Plot(name, caption, svg, pdf, wide)
+
+
+def _trained(found: Findings) -> Iterator[Course]:
+    for row in found.rows:
+        for arm, score in row.scores.items():
+            curves = [curve for curve in found.curves if (curve.arm, curve.task) == (arm, row.name)]
+            stops = [
+                ", ".join(f"{start:,} to {end:,}" for start, end in plots.stopped(curve)) or "never" for curve in curves
+            ]
+            parts = [" + ".join(f"{part:,}" for part in curve.parts) for curve in curves]
+            if any(parts) or any(each is not None for each in score.converged):
+                yield Course(arm, row.name, parts, score.converged, stops)

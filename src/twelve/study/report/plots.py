@@ -1,0 +1,226 @@
+"""Plots of a study as a paper prints them: in the width of its columns, with vector fonts, colours that colour-blind
+people distinguish (Okabe and Ito 2008), and lines and marks that differ without colour too.
+
+They need matplotlib, which the extra ``plots`` brings.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from twelve.study.finding_types import Comparison, Curve, Findings
+from twelve.study.report.beside import short
+from twelve.study.report.relations import Relation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMN, TEXT = 3.35, 6.9
+"""Widths in inches: of a column, and of a page of two columns."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1, 1.2)),
+    (0, (5, 1.5, 1, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+MARKS = ("o", "s", "^", "D", "v", "P")
+INK, SOFT, LINE = "#1b2330", "#6b7480", "#c9d0d8"
+SHOWN = 3
+"""Contrasts whose tasks are shown one by one in a plot; the page's tables have all."""
+MOST_CONTRASTS = 20
+MOST_ARMS = len(COLOURS)
+STYLE: dict[Any, Any] = {
+    **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5, "axes.titlesize": 8},
+    **{"axes.labelsize": 7.5, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7},
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "axes.edgecolor": SOFT},
+    **{"text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK},
+    **{"xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5},
+    **{"lines.linewidth": 1.2, "hatch.linewidth": 0.5, "legend.frameon": False, "figure.facecolor": "white"},
+    **{"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "twelve"},
+}
+
+
+def available() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def drawn(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
+    """A figure as SVG and as PDF; the same findings give the same bytes."""
+    with _settings():
+        figure = draw()
+        files = []
+        for form, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
+            file = io.BytesIO()
+            figure.savefig(file, format=form, metadata=metadata)
+            files.append(file.getvalue())
+    return files[0], files[1]
+
+
+def contrasts(compared: Sequence[Comparison]) -> Figure:
+    """A forest plot: each contrast's mean over its learned tasks, with its interval; hollow if none is learned."""
+    figure, axes = _figure(COLUMN, 0.5 + 0.3 * len(compared))
+    for place, each in enumerate(compared):
+        _interval(axes, place, each.endpoint, COLOURS[0], MARKS[0], each.learned is not None)
+    _rows(axes, [each.contrast.name.replace(" minus ", "\nminus ") for each in compared])
+    axes.set_xlabel("difference in closed, per cent")
+    return figure
+
+
+def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
+    """A forest plot of differences in each task and their mean, official metrics; hollow marks are not learned."""
+    names = [row.name for row in found.rows if any(row.name == cell.task for each in compared for cell in each.cells)]
+    figure, axes = _figure(COLUMN, 0.75 + (0.14 + 0.11 * len(compared)) * (1 + len(names)) + 0.15 * len(compared))
+    for number, each in enumerate(compared):
+        shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
+        style = COLOURS[number], MARKS[number]
+        for cell in each.cells:
+            _interval(axes, names.index(cell.task) + shift, cell.points, *style, cell.learned)
+        if each.learned_points is not None:
+            _interval(axes, len(names) + shift, each.learned_points, *style, True)
+        axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=each.contrast.name)
+    _rows(axes, [*(short(found, name) for name in names), "mean of learned"])
+    axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)
+    axes.set_xlabel("difference, points of the official metric")
+    if any(not cell.learned for each in compared for cell in each.cells):
+        hollow: dict[str, Any] = {
+            "color": SOFT,
+            "marker": "o",
+            "markerfacecolor": "white",
+            "markersize": 3.5,
+            "linestyle": ":",
+        }
+        axes.plot([], [], label="not learned", **hollow)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=1, handlelength=2)
+    return figure
+
+
+def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
+    """What each group (column) gains when others (row) are trained with it: points, interval and sign."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    groups = list(dict.fromkeys(row.group for row in found.rows))
+    groups = [group for group in groups if any(each.group == group for each in known)]
+    partners = list(dict.fromkeys(each.partners for each in known))
+    figure, axes = _figure(COLUMN, 0.45 + 0.33 * len(partners))
+    most = max((abs(each.points.mean) for each in known if each.learned), default=1.0) or 1.0
+    colours = colormaps["PuOr_r"]
+    for each in known:
+        x, y = groups.index(each.group), partners.index(each.partners)
+        face = colours(0.5 + 0.32 * each.points.mean / most) if each.learned else "white"
+        hatch = None if each.learned else "////"
+        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor=LINE if hatch else "white", hatch=hatch))
+        if not each.learned:
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+            axes.text(x + 0.5, y + 0.5, "not learned", ha="center", va="center", fontsize=5.5, bbox=box)
+            continue
+        weight = "normal" if each.sign == "0" else "bold"
+        words = f"{each.points.mean:+.1f}", f"[{each.points.low:+.1f}, {each.points.high:+.1f}]"
+        top, bottom = (text.replace("-", "−") for text in words)
+        axes.text(x + 0.5, y + 0.36, top, ha="center", va="center", fontsize=7.5, weight=weight)
+        axes.text(x + 0.5, y + 0.74, bottom, ha="center", va="center", fontsize=5.5)
+    axes.set(xlim=(0, len(groups)), ylim=(len(partners), 0))
+    axes.set_xticks([place + 0.5 for place in range(len(groups))], groups)
+    axes.set_yticks([place + 0.5 for place in range(len(partners))], ["with " + ",\n".join(each) for each in partners])
+    axes.tick_params(length=0, labelsize=6.5)
+    axes.xaxis.tick_top()
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def curves(found: Findings, arms: Sequence[str]) -> Figure:
+    """Validation scores while training, a panel for each task: the mean over seeds, thin lines for each seed. Bars
+    below are the iterations in which the schedule had stopped the task, in the first seed."""
+    names = [row.name for row in found.rows if any(curve.task == row.name and curve.points for curve in found.curves)]
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    figure, panels = _panels(TEXT * (0.4 + 0.2 * across), 0.4 + 1.55 * down, down, across)
+    for axes, name in zip(panels, names, strict=False):
+        for number, arm in enumerate(arms):
+            of_arm = [curve for curve in found.curves if (curve.arm, curve.task) == (arm, name) and curve.points]
+            if not of_arm:
+                continue
+            style = {"color": COLOURS[number], "linestyle": DASHES[number]}
+            for curve in of_arm if len(of_arm) > 1 else ():
+                axes.plot(*zip(*curve.points, strict=True), linewidth=0.4, alpha=0.45, **style)
+            axes.plot(*zip(*_mean(of_arm), strict=True), **style)
+            spans = [(start, end - start) for start, end in stopped(of_arm[0])]
+            axes.broken_barh(
+                spans, (-0.045 * (number + 1), 0.03), transform=axes.get_xaxis_transform(), clip_on=False,
+                facecolor=COLOURS[number], edgecolor=INK, linewidth=0.3, hatch="////" if number % 2 else None,
+            )  # fmt: skip
+        axes.set_title(short(found, name), loc="left")
+        axes.tick_params(axis="x", pad=2 + 5 * any(curve.events for curve in found.curves if curve.task == name))
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    for number, arm in enumerate(arms):
+        panels[0].plot([], [], color=COLOURS[number], linestyle=DASHES[number], label=arm)
+    figure.supxlabel("iteration", fontsize=7.5)
+    figure.supylabel("validation score, per cent", fontsize=7.5)
+    figure.legend(loc="outside upper center", ncols=min(4, len(arms)), handlelength=3)
+    return figure
+
+
+def stopped(curve: Curve) -> list[tuple[int, int]]:
+    """(from, to) iterations in which the schedule had stopped the task."""
+    spans, since, end = [], None, max((sum(curve.parts), *(at for at, _ in curve.points)))
+    for event in curve.events:
+        if event.event == "stop" and since is None:
+            since = event.iteration
+        elif event.event == "go" and since is not None:
+            spans.append((since, event.iteration))
+            since = None
+    return [*spans, (since, end)] if since is not None and since < end else spans
+
+
+def _mean(of_arm: Sequence[Curve]) -> list[tuple[int, float]]:
+    """The mean over seeds at the iterations that all have."""
+    points = [dict(curve.points) for curve in of_arm]
+    shared = sorted(set.intersection(*(set(each) for each in points))) or sorted(points[0])
+    return [(at, sum(each[at] for each in points if at in each) / sum(at in each for each in points)) for at in shared]
+
+
+def _interval(axes: Axes, place: float, interval: Any, colour: str, mark: str, learned: bool) -> None:
+    line: dict[str, Any] = {"color": colour if learned else SOFT, "linestyle": "-" if learned else ":"}
+    axes.plot([interval.low, interval.high], [place, place], linewidth=1.1, solid_capstyle="butt", **line)
+    face = colour if learned else "white"
+    axes.plot([interval.mean], [place], mark, markersize=3.8, markeredgewidth=0.8, color=line["color"], mfc=face)
+
+
+def _rows(axes: Axes, names: Sequence[str]) -> None:
+    """One row for each name, the first on top, and a line at zero."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.axvline(0, color=INK, linewidth=0.6, zorder=0)
+    axes.grid(axis="x", color=LINE, linewidth=0.4)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure, panels = _panels(width, height, 1, 1)
+    return figure, panels[0]
+
+
+def _panels(width: float, height: float, down: int, across: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(down, across, squeeze=False).flat)
+
+
+def _settings() -> AbstractContextManager[None]:
+    from matplotlib import rc_context
+
+    return rc_context(STYLE)

@@ -1,0 +1,84 @@
+"""Relations between groups of tasks: what a group gains when others are trained with it.
+
+They are read off the contrasts of a study: one counts if all its tasks are of one group, ``minus`` trains them with
+that group alone, and ``arm`` with whole other groups beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twelve import published
+from twelve.metrics.bootstrap import Interval
+from twelve.published import PublishedNumber
+from twelve.study.finding_types import Comparison, Findings
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What one group gains from others.
+
+    Attributes:
+        group: the group that is measured.
+        partners: the groups that are trained with it, in the order of the study's tasks.
+        points: mean difference of the official metrics of its learned tasks; of all, if none is learned.
+        closed: the same as a share of the way from baseline to upper bound.
+        learned: whether a task of it is learned without the partners; if not, this is no gain and no loss.
+        published: the paper's number for one partner, or None.
+    """
+
+    group: str
+    partners: tuple[str, ...]
+    points: Interval
+    closed: Interval
+    learned: bool
+    published: PublishedNumber | None
+
+    @property
+    def sign(self) -> str:
+        """``+`` or ``−`` if the interval excludes zero, ``0`` if not; empty if the group is not learned."""
+        return sign(self.points) if self.learned else ""
+
+
+def sign(interval: Interval) -> str:
+    """``+`` or ``−`` if an interval excludes zero, else ``0``."""
+    return "+" if interval.low > 0 else "−" if interval.high < 0 else "0"
+
+
+def relations(found: Findings) -> tuple[Relation, ...]:
+    """All relations that a study has measured, those with few partners first."""
+    group_of = {row.name: row.group for row in found.rows}
+    groups = list(dict.fromkeys(group_of.values()))
+    seen: dict[tuple[str, tuple[str, ...]], Relation] = {}
+    for comparison in found.comparisons:
+        relation = _relation(comparison, found, group_of)
+        if relation is not None:
+            seen.setdefault((relation.group, relation.partners), relation)
+    return tuple(sorted(seen.values(), key=lambda each: (len(each.partners), [groups.index(p) for p in each.partners])))
+
+
+def _relation(comparison: Comparison, found: Findings, group_of: Mapping[str, str]) -> Relation | None:
+    tasks = [cell.task for cell in comparison.cells]
+    own = {group_of[task] for task in tasks}
+    models = [
+        {group_of[other] for other in found.plan.arm(name).model_of(tasks[0]) if other in group_of}
+        for name in (comparison.contrast.arm, comparison.contrast.minus)
+    ]
+    together, alone = models
+    if len(own) != 1 or alone != own or not together > own:
+        return None
+    (group,) = own
+    whole = {task for task, its in group_of.items() if its in together}
+    if not whole <= set(found.plan.arm(comparison.contrast.arm).model_of(tasks[0])):
+        return None
+    partners = tuple(dict.fromkeys(its for its in group_of.values() if its in together - own))
+    learned, points = comparison.learned, comparison.learned_points
+    return Relation(
+        group=group,
+        partners=partners,
+        points=comparison.every_points if points is None else points,
+        closed=comparison.every if learned is None else learned,
+        learned=learned is not None,
+        published=published.find("relations", group, partners[0]) if len(partners) == 1 else None,
+    )

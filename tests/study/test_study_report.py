@@ -1,0 +1,160 @@
+"""``twelve study report``: what the page says, what it must never say, and plots that a paper could print."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import made_findings
+import pytest
+from typer.testing import CliRunner
+
+from twelve import cli, published
+from twelve.errors import ConfigError
+from twelve.study.finding_types import Curve
+from twelve.study.report import page, plots
+from twelve.study.report.relations import relations
+from twelve.study.results import Event
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+needs_plots = pytest.mark.skipif(
+    not plots.available(), reason="matplotlib is not installed (pip install 'twelve[plots]')"
+)
+
+
+@pytest.fixture(scope="module")
+def parts() -> list[page.StudyPart]:
+    found = [made_findings.joint_vs_single(), made_findings.groups()]
+    return [page.part_of(each, each.title) for each in found]
+
+
+@pytest.fixture(scope="module")
+def html(parts: list[page.StudyPart]) -> str:
+    return page.render(parts)
+
+
+def test_the_page_needs_nothing_else(html: str) -> None:
+    assert "<script" not in html
+    links = re.findall(r"(?:src|href)=\"([^\"]*)\"", html)
+    assert links and all(link.startswith(("#", "data:image/svg+xml;base64,")) for link in links)
+    assert "@import" not in html and not re.search(r"url\((?!#)", html)
+
+
+def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
+    assert "Is one model for all tasks as good as a model for each?" in html
+    assert "<blockquote>The first thing that it found: &lt;b&gt;+1.0&lt;/b&gt;.</blockquote>" in html
+    assert html.count("<blockquote>") == 4
+    assert "0.3: 51.0, <b>1: 53.2</b>, 3: infinite loss" in html
+    assert "400 to 600, 700 to 800" in html  # when stop-and-go had stopped a task
+    assert "yes, yes, no" in html and "looking +" in html
+
+
+def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.StudyPart], html: str) -> None:
+    score = html.partition('id="joint-vs-single"')[2].partition("<h3>Differences")[0]
+    rows = {row.partition("<span")[0]: row for row in score.split('<th scope="row">')}
+    assert rows["NLVR2"].count("not learned") == 2 and "not learned" not in rows["VQA v2"]
+    known = relations(parts[1].found)
+    assert {each.sign for each in known if each.group == "retrieval"} == {""}
+    assert {each.sign for each in known if each.group != "retrieval"} == {"+", "−", "0"}
+
+
+def test_relations_are_of_pairs_triples_and_all(parts: list[page.StudyPart]) -> None:
+    known = relations(parts[1].found)
+    assert [len(each.partners) for each in known] == [1] * 12 + [2] * 12 + [3] * 4
+    numbers = {(each.group, *each.partners): each.published for each in known}
+    assert numbers["retrieval", "verification"] == published.find("relations", "retrieval", "verification")
+    assert numbers["answering", "retrieval", "pointing"] is None
+    assert relations(parts[0].found) == ()
+
+
+def test_recalled_numbers_say_so(parts: list[page.StudyPart], html: str) -> None:
+    """In their cell, or in the head of their column."""
+    for section in html.split("<section ")[1:]:
+        for table in re.findall(r"<table.*?</table>", section, flags=re.S):
+            heads = re.findall(r"<th scope=\"col\" class=\"num paper\">(.*?)</th>", table, flags=re.S)
+            cells = re.findall(r"<td class=\"num paper\">([^<]*\d[^<]*)</td>", table)
+            assert all("recalled" in head for head in heads) or all("recalled" in cell for cell in cells)
+    joint, _ = parts
+    assert [name for name, _ in joint.table.paper] == ["single-task, clean", "all tasks, clean"]
+    assert [number.value for number in joint.table.average if number] == [67.03, 69.08]
+    assert all(line.paper[0] and line.paper[0].column == line.row.name for line in joint.table.lines)
+
+
+@needs_plots
+def test_plots_fit_the_columns_of_a_paper(parts: list[page.StudyPart]) -> None:
+    names = [plot.name for part in parts for plot in part.plots]
+    assert names == ["joint-vs-single-tasks", "joint-vs-single-curves", "groups-relations"]
+    for plot in (plot for part in parts for plot in part.plots):
+        width = float(ElementTree.fromstring(plot.svg).attrib["width"].removesuffix("pt")) / 72
+        assert width == pytest.approx(plots.TEXT if plot.wide else plots.COLUMN)
+        assert plot.pdf.startswith(b"%PDF") and b"/Type3" not in plot.pdf and b"/Subtype /Image" not in plot.pdf
+
+
+@needs_plots
+def test_the_same_findings_give_the_same_bytes(parts: list[page.StudyPart]) -> None:
+    again = page.part_of(made_findings.groups(), "groups")
+    assert [(plot.svg, plot.pdf) for plot in again.plots] == [(plot.svg, plot.pdf) for plot in parts[1].plots]
+
+
+def test_without_matplotlib_the_page_says_how_to_get_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "available", lambda: False)
+    text = page.render([page.part_of(made_findings.joint_vs_single(recorded=False), "old")])
+    assert "pip install &#39;twelve[plots]&#39;" in text and "<img" not in text
+    assert "looking" not in text.partition("<tbody>")[2]  # was not measured
+
+
+def test_when_a_task_was_stopped() -> None:
+    def spans(*events: tuple[int, str]) -> list[tuple[int, int]]:
+        given = tuple(Event(iteration=at, event=event) for at, event in events)
+        return plots.stopped(Curve("arm", "vqa", 0, ((50, 1.0), (100, 2.0)), given, (), (100, 50)))
+
+    assert spans() == []
+    assert spans((20, "stop"), (40, "go"), (60, "stop")) == [(20, 40), (60, 150)]
+    assert spans((20, "go"), (30, "stop"), (40, "stop"), (60, "go")) == [(30, 60)]
+    assert spans((150, "stop")) == []
+
+
+def test_the_command_writes_the_page_and_its_plots(tmp_path: Path) -> None:
+    study = shutil.copytree(RESULTS / "study-real-sample", tmp_path / "study-real-sample")
+    out = tmp_path / "pages" / "found.html"
+    done = CliRunner().invoke(cli.app, ["study", "report", str(study), "--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0 and "study-real-sample" in out.read_text(encoding="utf-8")
+    written = sorted(file.relative_to(out.parent).as_posix() for file in out.parent.rglob("*") if file.is_file())
+    name = "found-plots/study-real-sample-"
+    endings = ("tasks.pdf", "tasks.svg")
+    assert written == [*(name + ending for ending in endings if plots.available()), "found.html"]
+    assert [line for line in done.output.splitlines() if line.endswith(".html")] == [str(out)]
+    with pytest.raises(ConfigError, match="expected each study once, found 2 folders"):
+        page.write_study_report([study, study / "."], out)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture
+def browser() -> Iterator[object]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_the_window(width: int, browser: object, html: str, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(html, encoding="utf-8")
+    seen = browser.new_page(viewport={"width": width, "height": 844}, java_script_enabled=True)  # type: ignore[attr-defined]
+    asked: list[str] = []
+    seen.on("request", lambda request: asked.append(request.url))
+    seen.goto(file.as_uri())
+    assert seen.evaluate("document.documentElement.scrollWidth") == width
+    assert seen.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
