@@ -3,50 +3,120 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-study_app = typer.Typer(help="Controlled comparisons of training methods.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@study_app.command(
-    "joint-vs-single", epilog="Example: twelve study joint-vs-single --config configs/study-microworld.yaml --seeds 3"
+study_app = typer.Typer(
+    help="Controlled comparisons of ways to train: a study trains its arms on several seeds and compares them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
-def joint_vs_single(
-    config: Annotated[str, typer.Option(help="The joint run: a YAML file, or a shipped one.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; each draws its own microworld.")] = 3,
-    out: Annotated[Path | None, typer.Option(help="The study's folder.")] = None,
-    arms: Annotated[str | None, typer.Option(help="Comma-separated arms (docs/joint-vs-single.md).")] = None,
-    factors: Annotated[str, typer.Option(help="Comma-separated learning rate factors to try.")] = "0.3,1,3",
-    search: Annotated[float, typer.Option(help="Length of a search run, as a fraction of the arm's.")] = 0.25,
-    longer: Annotated[float, typer.Option(help="Factor on the number of updates of single-task models.")] = 2.0,
-    pretraining: Annotated[float, typer.Option(help="Pretraining iterations, as a fraction of the joint run's.")] = 1.0,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = None,
-    resume: Annotated[bool, typer.Option(help="Resume the study in its folder.")] = False,
-) -> None:
-    """Compare one joint model with one model per task with equal starts, data, order and search. Takes hours."""
-    from twelve.config import naming
-    from twelve.errors import ConfigError
-    from twelve.study.arms import MAIN
-    from twelve.study.joint_vs_single import run
+STUDIES = Path(__file__).parents[1] / "study" / "studies"
+CONFIGURATIONS = {"real-photographs": "study-real-photographs.yaml"}
+"""Study -> the configuration of its example, where that is not the microworld's."""
 
-    try:
-        grid = tuple(float(factor) for factor in factors.split(","))
-    except ValueError:
-        problem = f"expected numbers separated by commas as --factors, found {factors!r}"
-        raise ConfigError(problem, remedy="write --factors 0.3,1,3") from None
-    names = arms.split(",") if arms else MAIN
+Config = Annotated[str, typer.Option(help="The joint run: a YAML file, or a shipped one.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds; each draws its own microworld.")]
+Out = Annotated[Path | None, typer.Option(help="The study's folder.")]
+Arms = Annotated[str | None, typer.Option(help="Comma-separated arms; those that they need run too.")]
+Only = Annotated[
+    str | None, typer.Option(help="Comma-separated ARM or ARM/TASK: take these steps alone, beside other processes.")
+]
+Option = Annotated[
+    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the study (docs/studies.md).")
+]
+Minutes = Annotated[
+    float | None, typer.Option("--parts", metavar="MINUTES", help="End at a checkpoint after so many minutes.")
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")]
+Resume = Annotated[bool, typer.Option(help="Resume the study in its folder.")]
+
+
+@study_app.command(epilog="Example: twelve study run my_study.py --config configs/study-microworld.yaml --seeds 3")
+def run(
+    study: Annotated[str, typer.Argument(help="A study's name, or a Python file with a study (docs/studies.md).")],
+    config: Config,
+    seeds: Seeds = 3,
+    out: Out = None,
+    arms: Arms = None,
+    only: Only = None,
+    option: Option = None,
+    settings: Settings = None,
+    parts: Minutes = None,
+    resume: Resume = False,
+) -> None:
+    """Train and evaluate every arm of a study, and compare them. Takes hours."""
+    from twelve.config import naming
+    from twelve.study.engine import run as carry_out
+
     with naming(config, settings or ()):
-        run(
-            config, seeds=seeds, out=out, arms=names, factors=grid, search=search, longer=longer,
-            pretraining=pretraining, settings=settings or (), resume=resume,
+        carry_out(
+            study, config, seeds=seeds, out=out, arms=_names(arms), only=_names(only), options=_options(option or ()),
+            settings=settings or (), minutes=parts, resume=resume,
         )  # fmt: skip
 
 
-@study_app.command(epilog="Example: twelve study show runs/microworld-study")
+def _add(name: str) -> None:
+    """``twelve study NAME`` is ``twelve study run NAME``."""
+    config = CONFIGURATIONS.get(name, "study-microworld.yaml")
+
+    def command(
+        config: Config,
+        seeds: Seeds = 3,
+        out: Out = None,
+        arms: Arms = None,
+        only: Only = None,
+        option: Option = None,
+        settings: Settings = None,
+        parts: Minutes = None,
+        resume: Resume = False,
+    ) -> None:
+        run(name, config, seeds, out, arms, only, option, settings, parts, resume)
+
+    study_app.command(
+        name,
+        help=f"Run the study {name}: twelve study list says what it asks. Takes hours.",
+        epilog=f"Example: twelve study {name} --config configs/{config} --seeds 3",
+    )(command)
+
+
+for _name in sorted(path.stem for path in STUDIES.glob("*.py")):
+    if _name not in ("__init__", "base"):
+        _add(_name.replace("_", "-"))
+
+
+@study_app.command("list", epilog="Example: twelve study list")
+def list_() -> None:
+    """List the studies: what each asks, its options and their defaults."""
+    from twelve.study.studies import STUDIES
+
+    for name, study in STUDIES.items():
+        options = ", ".join(f"{key}={field.default!r}" for key, field in study.model_fields.items())
+        typer.echo(f"{name}: {study.question}" + (f" Options: {options}" if options else ""))
+
+
+@study_app.command(epilog="Example: twelve study show runs/microworld-joint-vs-single")
 def show(study: Annotated[Path, typer.Argument(help="A study's folder.")]) -> None:
     """Show the table and plots of a study from its results, without training."""
     from twelve.study.show import show as run
 
     run(study)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else []
+
+
+def _options(texts: list[str] | tuple[()]) -> dict[str, Any]:
+    """``NAME=VALUE``, the values YAML."""
+    from twelve.errors import ConfigError
+    from twelve.io.yaml_text import read_yaml
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"cannot read option {text!r}", remedy="write --option NAME=VALUE")
+        found[name] = read_yaml(value, f"--option {text}")
+    return found

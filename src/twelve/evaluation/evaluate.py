@@ -36,6 +36,8 @@ from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol
 from twelve.types.predictions import Prediction, RecordedPrediction
 
+SHUFFLED = "shuffled images"
+"""The baseline that is the model itself, with every image replaced by another one."""
 LEARNT = 100_000
 """Most training examples of the baselines, whose scores are all in memory."""
 
@@ -46,6 +48,8 @@ class Evaluator:
     Args:
         config: the run's configuration.
         full: use the complete protocol (retrieval: the whole gallery).
+        baselines: measure baselines and the upper bound as well.
+        image_free: all of them; False: only chance and the model itself with shuffled images.
         data: data of the run, or of the tasks to measure; None to read all tasks' files.
         check: is called with the region store and the image sources of every split before it is predicted.
     """
@@ -58,11 +62,13 @@ class Evaluator:
         *,
         full: bool = False,
         baselines: bool = True,
+        image_free: bool = True,
         data: Prepared | None = None,
         check: Callable[[RegionStore, Sequence[str]], None] = lambda store, sources: None,
     ) -> None:
         self.check = check
         self.config, self.model, self.processor, self.full, self.baselines = config, model, processor, full, baselines
+        self.image_free = image_free
         model.train(False)
         self.threads = Threads(config.training.threads, tell, auto=model.device.type == "cpu")
         self.prepare(data)
@@ -71,6 +77,10 @@ class Evaluator:
         """Single predictions of every task measured so far, for the report."""
         self.measurements: dict[str, Measurement] = {}
         """Measurements of every task measured so far."""
+        self.examples: dict[str, Sequence[Example]] = {}
+        """The measured examples of every task, in the order of its measurement's ``per_example``."""
+        self.shuffled: dict[str, NDArray[np.float64]] = {}
+        """Task -> (N,) contribution of each example with shuffled images, where baselines are measured."""
 
     def prepare(self, data: Prepared | None) -> None:
         """Use these data from now on; None to read all tasks' files."""
@@ -119,6 +129,7 @@ class Evaluator:
             rows = range(len(examples)) if ours.rows is None else ours.rows
             error = 100 * expected_calibration_error([predictions[row].score for row in rows], ours.per_example)
         self.measurements[name] = ours
+        self.examples[name] = examples if ours.rows is None else [examples[row] for row in ours.rows]
         score = self._interval(ours.per_example, ours.groups)
         return TaskResult(
             task=name,
@@ -184,11 +195,13 @@ class Evaluator:
             shuffled = replace_images(collator, examples, seed)
             label = f"{title}, images shuffled {seed + 1}/{self.settings.derangements}"
             predictions = self._answers(shuffled, examples, label)
-            baselines.setdefault("shuffled images", []).append(measured(predictions))
-        most = upper_bound(
-            task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
-        )
-        return ours, self._baselines(ours, chance, baselines), most
+            baselines.setdefault(SHUFFLED, []).append(measured(predictions))
+        most: float | None = None
+        if self.image_free:
+            most = upper_bound(
+                task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
+            )
+        return ours, self._baselines(task, ours, chance, baselines), most
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
@@ -215,8 +228,8 @@ class Evaluator:
         seeds = range(self.settings.derangements)
         shuffled = [task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in seeds]
         chance = np.full(len(captions), 1 / len(scores.image_ids))
-        baselines = self._baselines(ours, chance, {"shuffled images": shuffled})
-        most = gallery_upper_bound(task.task, self.data.root, protocol.split, scores)
+        baselines = self._baselines(task, ours, chance, {SHUFFLED: shuffled})
+        most = gallery_upper_bound(task.task, self.data.root, protocol.split, scores) if self.image_free else None
         return captions, ours, baselines, most, protocol
 
     def _with_shortlist(
@@ -235,7 +248,7 @@ class Evaluator:
         output = task.output
         learnt = subset(task.train, LEARNT, self.config.seed)
         untaught = task.task.name in self.data.lacking
-        if output.image_free == "none":
+        if output.image_free == "none" or not self.image_free:
             return {}
         if output.image_free == "options":
             return {} if untaught else {"bag of words": bag_of_options(learnt, task.validation, examples)}
@@ -253,7 +266,11 @@ class Evaluator:
         return found
 
     def _baselines(
-        self, ours: Measurement, chance: NDArray[np.float64], measured: Mapping[str, Sequence[Measurement]]
+        self,
+        task: TaskData,
+        ours: Measurement,
+        chance: NDArray[np.float64],
+        measured: Mapping[str, Sequence[Measurement]],
     ) -> dict[str, Baseline]:
         """Baselines by name: chance, (N,) each example's in 0..1, and the mean of each of the measured ones."""
         found = {"chance": (100 * float(chance.mean()), chance)}
@@ -261,6 +278,8 @@ class Evaluator:
             if each:
                 headline = float(np.mean([measurement.headline for measurement in each]))
                 found[name] = headline, np.mean([measurement.per_example for measurement in each], axis=0)
+        if SHUFFLED in found:
+            self.shuffled[task.task.name] = found[SHUFFLED][1]
         return {
             name: Baseline(name, score, self._interval(ours.per_example - per_example, ours.groups))
             for name, (score, per_example) in found.items()

@@ -1,70 +1,149 @@
-"""The arms of a study: ways to train the same tasks, from the same initial model, on the same data."""
+"""The arms of a study, ways to train models from the same start on the same data, and the contrasts between them.
+
+They are plain data: a plan (plan.py) holds them whole, so a study can be shown, and resumed, as it was begun.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from twelve.errors import ConfigError, nearest
+from pydantic import Field, field_validator, model_validator
+
+from twelve.settings import Strict
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$")]
+"""Of an arm; a folder is called so."""
+MODEL_OF = "model of "
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
+class Length(Strict):
+    """How long the models of an arm train.
+
+    ``joint``: as many iterations as the joint run of the configuration. ``each``: each task has as many updates as in
+    the arms ``of`` together. ``total``: the arm has as many updates in all as the arms ``of``, equally many for each
+    task. All times ``factor``. A model of several tasks trains for the mean of its tasks' updates.
+    """
+
+    rule: Literal["joint", "each", "total"] = "joint"
+    of: tuple[Name, ...] = ()
+    factor: float = Field(1.0, gt=0)
+    extend: int = Field(0, ge=0)
+    """A run that has not converged (convergence.py) goes on with half of its length again, at most so often."""
+
+    @model_validator(mode="after")
+    def _of_arms(self) -> Length:
+        if (self.rule == "joint") == bool(self.of):
+            raise ValueError(f"the rule {self.rule} {'needs no' if self.of else 'needs'} arms to take updates of")
+        return self
+
+
+class Rates(Strict):
+    """Factors of all learning rates that are tried on the first seed; the best validation score decides."""
+
+    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
+    share: float = Field(1.0, gt=0, le=1)
+    """Length of a run of the search, as a share of the arm's own length. Of the full length, the best run is kept."""
+    tasks: tuple[str, ...] | None = None
+    """Only models that train one of these tasks are searched, the others have factor 1; None: all models."""
+
+    @field_validator("factors")
+    @classmethod
+    def _distinct(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(factors)) < len(factors):
+            raise ValueError("must be distinct")
+        return factors
+
+    def searches(self, model: tuple[str, ...]) -> bool:
+        return len(self.factors) > 1 and (self.tasks is None or bool(set(self.tasks) & set(model)))
+
+    def of(self, model: tuple[str, ...]) -> tuple[float, ...]:
+        """The factors that a model may have."""
+        return self.factors if self.searches(model) or len(self.factors) == 1 else (1.0,)
+
+
+class Arm(Strict):
     """One way to train.
 
     Attributes:
-        alone: train a model for each task, rather than one for all.
-        schedule: of a joint arm; None: the stop-and-go of the configuration.
-        doubled: each task may have at most ``longer`` times the updates that it has in the base arm.
-        equal: a joint arm with as many updates in total, not as many iterations, as the base arm.
-        pretrained: begin with a model that is pretrained on the captions of the run's retrieval tasks.
+        models: the tasks of each of its models: all of them in one, one each, groups, or a part of the tasks.
+        start: ``seed``: the model that all arms of a seed begin with; ``pretrained``: the same heads on a trunk that
+            learnt the captions of the retrieval tasks (pretraining.py); ``model of ARM``: what that arm has trained.
+        overrides: key of the configuration, with dots -> value.
+        convergence: the arm in whose curves the schedule's option ``convergence`` is measured (a curriculum needs it).
+        pretraining: iterations of the pretraining, as a share of the joint run's.
+        probes: names of what is measured while it trains (observing.py).
+        extra: runs only if it is asked for by name.
     """
 
-    name: str
+    name: Name
     meaning: str
-    alone: bool = False
-    schedule: str | None = None
-    doubled: bool = False
-    equal: bool = False
-    pretrained: bool = False
+    models: tuple[tuple[str, ...], ...] = Field(min_length=1)
+    start: Annotated[str, Field(pattern=rf"^(seed|pretrained|{MODEL_OF}[A-Za-z0-9][\w.+-]*)$")] = "seed"
+    length: Length = Length()
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    rates: Rates = Rates()
+    convergence: Name | None = None
+    pretraining: float = Field(1.0, gt=0)
+    probes: tuple[str, ...] = ()
+    extra: bool = False
+
+    @model_validator(mode="after")
+    def _tasks_once(self) -> Arm:
+        if not all(self.models) or len(set(self.tasks)) < sum(map(len, self.models)):
+            raise ValueError(f"{self.name}: each model has a task, and each task one model")
+        return self
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(task for model in self.models for task in model)
+
+    @property
+    def alone(self) -> bool:
+        """Whether each model trains a single task."""
+        return all(len(model) == 1 for model in self.models)
+
+    @property
+    def start_arm(self) -> str | None:
+        """The arm whose models it begins with."""
+        return self.start.removeprefix(MODEL_OF) if self.start.startswith(MODEL_OF) else None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Arms that must have run before it in the same seed."""
+        found = [*self.length.of, self.start_arm, self.convergence]
+        return tuple(dict.fromkeys(name for name in found if name is not None))
+
+    def model_of(self, task: str) -> tuple[str, ...]:
+        """The tasks of the model that trains ``task``."""
+        return next(model for model in self.models if task in model)
+
+    def key(self, model: tuple[str, ...]) -> str:
+        """Identifies one of its models in a seed; the name of a folder below the seed's ``runs``."""
+        return self.name if len(self.models) == 1 else f"{self.name}/{','.join(model)}"
 
 
-BASE, OPPONENT = "stop-and-go", "single-longer"
-"""The arm that all others are compared with, and the arm that the question of the study is about."""
-ARMS = {
-    arm.name: arm
-    for arm in (
-        Arm(BASE, "one model, a task that no longer improves is stopped"),
-        Arm("always-go", "one model, every task in every iteration", schedule="always-go"),
-        Arm("single", "a model for each task, as many updates as the task has in stop-and-go", alone=True),
-        Arm(
-            OPPONENT,
-            "a model for each task, up to twice as many updates, the best validation is kept",
-            True,
-            doubled=True,
-        ),
-        Arm("always-go-equal", "always-go with as many updates as stop-and-go", schedule="always-go", equal=True),
-        Arm(
-            "proportional-equal",
-            "tasks sampled by their sizes, as many updates as stop-and-go",
-            schedule="proportional",
-            equal=True,
-        ),
-        Arm("pretrained", "stop-and-go, pretrained on the retrieval tasks' captions", pretrained=True),
-    )
-}
-MAIN = (BASE, "always-go", "single", OPPONENT)
+class Contrast(Strict):
+    """A comparison: the score of ``arm`` minus that of ``minus``, on ``tasks``, and the mean over these tasks.
 
-
-def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of arms in the order in which they run, always with the base arm, on which the others depend.
-
-    Raises:
-        ConfigError: there is no such arm.
+    A task on which the ``reference`` (by default ``minus``) does not beat the best baseline is not learned: a
+    difference there is no gain.
     """
-    for name in names:
-        if name not in ARMS:
-            raise ConfigError(
-                f"unknown arm {name!r}{nearest(name, ARMS)}", record="arms", remedy=f"choose among {', '.join(ARMS)}"
-            )
-    return tuple(name for name in ARMS if name == BASE or name in names)
+
+    arm: Name
+    minus: Name
+    tasks: tuple[str, ...] = Field(min_length=1)
+    reference: Name | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm} minus {self.minus}"
+
+    @property
+    def judge(self) -> str:
+        """The arm that shows whether a task is learned."""
+        return self.reference or self.minus
+
+    @property
+    def arms(self) -> Iterator[str]:
+        return iter(dict.fromkeys((self.arm, self.minus, self.judge)))

@@ -24,7 +24,7 @@ CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Sampled:
     """One task in one seed.
 
     Attributes:
@@ -62,14 +62,16 @@ class Resampled:
         return means
 
 
-def observed(cells: Mapping[str, Sequence[Cell]]) -> Resampled:
+def observed(cells: Mapping[str, Sequence[Sampled]]) -> Resampled:
     """The observed values: each of the S "resamples" is a seed."""
     points = {task: np.stack([cell.values.mean(1) for cell in row]) for task, row in cells.items()}
     closed = {task: np.stack([cell.closed(cell.values.mean(1)) for cell in row]) for task, row in cells.items()}
     return Resampled(points, closed)
 
 
-def two_level(cells: Mapping[str, Sequence[Cell]], *, resamples: int = 2000, shared: bool, seed: int = 0) -> Resampled:
+def two_level(
+    cells: Mapping[str, Sequence[Sampled]], *, resamples: int = 2000, shared: bool, seed: int = 0
+) -> Resampled:
     """Resample seeds, the same for every task, and the groups of each task in every drawn seed.
 
     Args:
@@ -99,7 +101,7 @@ def interval(samples: Array, mean: float, level: float = 0.95) -> Interval:
     return Interval(mean, float(low), float(high))
 
 
-def _own(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
+def _own(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
     """(R, D, A) means, with a draw of groups for every drawn seed."""
     means = np.empty((*draws.shape, len(row[0].values)))
     for number, cell in enumerate(row):
@@ -112,7 +114,7 @@ def _own(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator
     return means
 
 
-def _shared(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
+def _shared(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
     """(R, D, A) means, with one draw of groups for all seeds of a resample."""
     known = [_by_group(cell) for cell in row]
     sums, counts = np.stack([sums for sums, _ in known]), known[0][1]
@@ -124,7 +126,7 @@ def _shared(row: Sequence[Cell], draws: NDArray[np.int64], rng: np.random.Genera
     return np.concatenate(parts)
 
 
-def _by_group(cell: Cell) -> tuple[Array, Array]:
+def _by_group(cell: Sampled) -> tuple[Array, Array]:
     """(G, A) sums of the values and (G,) numbers of examples, for groups in sorted order."""
     _, index = np.unique(np.asarray(cell.groups), return_inverse=True)
     sums: Array = np.stack([np.bincount(index, weights=values) for values in cell.values], axis=1).astype(np.float64)

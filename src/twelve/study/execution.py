@@ -2,26 +2,32 @@
 
 The folder of a study::
 
-    study.json, search.json                 the plan; searches of learning rates, with their validation scores
+    study.json                              the plan
+    search/ARM[/TASKS].json                 searches of learning rates, with their validation scores
     seed-0/data, seed-0/regions             the seed's world, where the data are drawn
-    seed-0/start, seed-0/start-pretrained   the models that all runs of the seed begin with
-    seed-0/runs/ARM[/TASK]                  the runs
-    seed-0/results/ARM/TASK.json            contribution of every example to the score, and cost of the run
+    seed-0/start, seed-0/start-pretrained   the models that the runs of the seed begin with
+    seed-0/starts/ARM                       the same of an arm whose model is made in another way
+    seed-0/runs/ARM[/TASKS]                 the runs
+    seed-0/extended/ARM[/TASKS]/1           extensions of runs that had not converged
+    seed-0/results/ARM/TASK.json            contribution of every example to the score, what was measured in training
+    seed-0/probes/ARM[/TASKS]/NAME.json     what an arm's probes found
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from twelve.errors import ConfigError
 from twelve.io import files
+from twelve.run_folder import model_folder
 from twelve.settings import RunConfig
 from twelve.study import initialization as starts
 from twelve.study import pretraining, runs
-from twelve.study.arms import ARMS, BASE, Arm
+from twelve.study.arms import Arm
+from twelve.study.convergence import convergence
+from twelve.study.observing import PartOver
 from twelve.study.plan import Plan, Step
 from twelve.study.results import (
     History,
@@ -32,114 +38,213 @@ from twelve.study.results import (
     searched,
     seed_folder,
     write_result,
-    write_searched,
+    write_search,
 )
+from twelve.study.training import Trained, best_run, total
 from twelve.training.losses import NonFiniteLoss
+
+EXTENSION = 0.5
+"""Length of an extension, as a share of the run's."""
 
 
 class Seed:
-    """One seed of a study: its data, its initial models, and its runs."""
+    """One seed of a study: its data, its initial models, and its runs.
 
-    def __init__(self, plan: Plan, out: Path, seed: int) -> None:
-        self.plan, self.out, self.seed = plan, out, seed
+    Args:
+        over: whether the time of this part of the study is over.
+    """
+
+    def __init__(self, plan: Plan, out: Path, seed: int, over: Callable[[], bool] = lambda: False) -> None:
+        self.plan, self.out, self.seed, self.over = plan, out, seed, over
         self.folder = seed_folder(out, seed)
         self.config: RunConfig = starts.of_seed(plan.parsed(), seed, self.folder, plan.worlds)
 
     @cached_property
     def beginning(self) -> starts.Beginning:
-        if self.plan.worlds:
-            starts.draw_world(self.config)
-        return starts.Beginning(self.config, self.folder)
+        with files.alone(self.folder, wait=True):
+            if self.plan.worlds:
+                starts.draw_world(self.config)
+            return starts.Beginning(self.config, self.folder)
 
-    def ready(self) -> None:
-        """Draw the world, if the seed has one, and make the initial model, unless they exist."""
-        _ = self.beginning
+    def forget(self) -> None:
+        """Free the memory of the data."""
+        self.__dict__.pop("beginning", None)
 
     # --- steps ------------------------------------------------------------------------------------------------
 
     def done(self, step: Step) -> bool:
         if step.search:
-            return self._searched(step).chosen is not None
-        return all([has_result(self.out, self.seed, step.arm, name) for name in self._names(step)])
+            return searched(self.out, step).chosen is not None
+        return all([has_result(self.out, self.seed, step.arm.name, name) for name in step.model])
+
+    def lacks(self, step: Step) -> list[str]:
+        """Searches and runs that must be done before a step, by their keys."""
+        found = []
+        if not step.search and step.arm.rates.searches(step.model) and searched(self.out, step).chosen is None:
+            found.append(f"the learning rate of {step.key}")
+        for name in step.arm.needs:
+            tasks = self.plan.arm(name).tasks if self._in_all(step.arm, name) else step.model
+            found += [name for task in tasks if not has_result(self.out, self.seed, name, task)][:1]
+        return found
+
+    def _in_all(self, arm: Arm, name: str) -> bool:
+        return arm.length.rule == "total" and name in arm.length.of
 
     def take(self, step: Step) -> None:
-        """Execute a step that is not done."""
+        """Execute a step that is not done.
+
+        Raises:
+            PartOver: the time of this part is over; what was trained is kept.
+        """
         if step.search:
             self._search(step)
         else:
             self._run(step)
 
-    def _searched(self, step: Step) -> Search:
-        """What the search of the step has found so far."""
-        return searched(self.plan, self.out).get(step.key, Search())
-
     def _run(self, step: Step) -> None:
-        chosen = self._searched(step).chosen
-        factor = self.plan.factors[0] if chosen is None else chosen
-        config, history = self._train(step, self.folder / "runs" / step.key, factor, 1.0)
-        for measured in runs.measure(config, self._part(step), baselines=step.arm == BASE):
-            own = {"arm": step.arm, "seed": self.seed, "factor": factor, "validation": history.kept[measured["task"]]}
-            write_result(self.out, Result(**own, **history.spent(), **measured))
+        arm, chosen = step.arm, searched(self.out, step).chosen
+        factor = arm.rates.of(step.model)[0] if chosen is None else chosen
+        trained = self._trained(step, factor)
+        kept = trained.best
+        first = {name for name in step.model if self.plan.base(name) == arm}
+        for measured in runs.measure(kept.config, self.beginning.part(kept.config), first=first):
+            name = measured["task"]
+            own = {"arm": arm.name, "seed": self.seed, "factor": factor, "validation": kept.history.kept[name]}
+            write_result(self.out, Result(**own, **trained.of(name), **measured))
+
+    def _trained(self, step: Step, factor: float) -> Trained:
+        """Train the run of a step and, until it has converged, its extensions."""
+        folder, trained = self.folder / "runs" / step.key, Trained()
+        probes = {name: self.folder / "probes" / step.key / f"{name}.json" for name in step.arm.probes}
+        trained.add(*self._train(step, folder, factor, self._start(step.arm, step.model), probes=probes))
+        while len(trained.parts) <= step.arm.length.extend and trained.unfinished:
+            folder = self.folder / "extended" / step.key / str(len(trained.parts))
+            try:
+                trained.add(*self._train(step, folder, factor, trained.best.model, extension=True))
+            except NonFiniteLoss:
+                break  # the best model so far is kept
+        return trained
 
     def _search(self, step: Step) -> None:
-        """Train a short run for each factor, and choose the factor with the best validation score."""
-        for factor in self.plan.factors:
-            mine, name = self._searched(step), str(factor)
+        """Train a run for each factor, and choose the factor with the best validation score."""
+        share, factors = step.arm.rates.share, step.arm.rates.factors
+        folders = {factor: self.folder / "searches" / step.key / str(factor) for factor in factors}
+        for factor in factors:
+            mine, name = searched(self.out, step), str(factor)
             if name in mine.validations:
                 continue
-            folder = self.folder / "search" / step.key / name
-            batches = dict(mine.batches)
+            batches, seconds = dict(mine.batches), dict(mine.seconds)
             validation: float | None = None
             try:
-                _, history = self._train(step, folder, factor, self.plan.search)
-                validation, batches[name] = runs.validation_score(history), sum(history.batches.values())
+                start = self._start(step.arm, step.model)
+                _, history = self._train(step, folders[factor], factor, start, share=share)
+                validation = runs.validation_score(history)
+                batches[name], seconds[name] = sum(history.batches.values()), history.seconds
             except NonFiniteLoss:
                 pass
-            self._keep(step, Search(validations={**mine.validations, name: validation}, batches=batches))
-            files.remove(folder)
-        mine = self._searched(step)
-        self._keep(step, mine.model_copy(update={"chosen": best(mine.validations, step.key)}))
+            validations = {**mine.validations, name: validation}
+            write_search(self.out, step, Search(validations=validations, batches=batches, seconds=seconds))
+        mine = searched(self.out, step)
+        chosen = best(mine.validations, step.key)
+        target = self.folder / "runs" / step.key
+        if share == 1 and folders[chosen].is_dir() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folders[chosen].rename(target)  # the search was as long as the run, so this is the run
+        for folder in folders.values():
+            if folder.is_dir():
+                files.remove(folder)
+        write_search(self.out, step, mine.model_copy(update={"chosen": chosen}))
 
-    def _keep(self, step: Step, found: Search) -> None:
-        write_searched(self.out, searched(self.plan, self.out) | {step.key: found})
-
-    def _train(self, step: Step, folder: Path, factor: float, share: float) -> tuple[RunConfig, History]:
-        arm, names, start = ARMS[step.arm], self._names(step), self.beginning.folder
-        if arm.pretrained:
-            start = pretraining.start(self.beginning, self.plan.pretraining)
+    def _train(
+        self,
+        step: Step,
+        folder: Path,
+        factor: float,
+        start: Path,
+        *,
+        share: float = 1.0,
+        extension: bool = False,
+        probes: Mapping[str, Path] | None = None,
+    ) -> tuple[RunConfig, History]:
+        if self.over():
+            raise PartOver
+        arm, length = step.arm, self._length(step.arm, step.model)
         config = runs.run_config(
             self.config,
             self.beginning.data,
             arm,
             folder,
-            names,
-            iterations=self._length(arm, step.task),
+            step.model,
+            iterations=max(1, round(EXTENSION * length)) if extension else length,
             factor=factor,
             share=share,
             start=start,
+            convergence=None if arm.convergence is None else self._convergence(arm.convergence, step.model),
         )
-        return config, runs.trained(config, partial(self.beginning.start, names, start))
+        begin = partial(self.beginning.start, config, start, known=extension or arm.start_arm is not None)
+        return config, runs.trained(config, begin, over=self.over, probes=probes)
 
     # --- details of a step -------------------------------------------------------------------------------------
 
-    def _names(self, step: Step) -> Sequence[str]:
-        return [step.task] if step.task else list(self.config.tasks)
+    def _start(self, arm: Arm, model: tuple[str, ...]) -> Path:
+        """The saved model that an arm's model begins with."""
+        if arm.start_arm is not None:
+            source = self.plan.arm(arm.start_arm)
+            return self._kept(source, source.model_of(model[0]))
+        made = {key: value for key, value in arm.overrides.items() if key.partition(".")[0] == "model"}
+        beginning = self.beginning
+        with files.alone(self.folder, wait=True):
+            if arm.start == "pretrained":
+                return pretraining.start(beginning, arm.pretraining, self.over)
+            return beginning.made_otherwise(arm.name, made) if made else beginning.folder
 
-    def _part(self, step: Step) -> Any:
-        return self.beginning.part(self._names(step))
+    def _kept(self, arm: Arm, model: tuple[str, ...]) -> Path:
+        """The model of a run or, if it was extended, the best one of it and its extensions."""
+        run, extended = self.folder / "runs" / arm.key(model), self.folder / "extended" / arm.key(model)
+        parts = [run, *(extended / str(number) for number in range(1, arm.length.extend + 1))]
+        there = [part for part in parts if part.is_dir()]
+        if not there:
+            raise ConfigError(
+                f"the model of {arm.key(model)} is gone, and another arm begins with it",
+                file=run,
+                remedy=f"copy it back, or remove {self.folder / 'results' / arm.name} and go on: --resume",
+            )
+        return model_folder(best_run(there))
 
-    def _length(self, arm: Arm, task: str | None) -> int:
-        """Iterations of an arm's full run; those of most arms follow from the updates of the base arm."""
-        if not (arm.alone or arm.equal):
-            return runs.length(self.config, self.beginning.data)
-        batches = self._base_batches()
-        if task is None:
-            return max(1, round(sum(batches.values()) / len(batches)))
-        return max(1, round(batches[task] * (self.plan.longer if arm.doubled else 1.0)))
+    def _length(self, arm: Arm, model: tuple[str, ...]) -> int:
+        """Iterations of a model's full run, without extensions."""
+        joint, rule = runs.length(self.config, self.beginning.data), arm.length
+        if rule.rule == "joint":
+            return max(1, round(joint * rule.factor))
+        updates = total(self._batches(name) for name in rule.of)
+        if rule.rule == "total":
+            return max(1, round(rule.factor * sum(updates.values()) / len(arm.tasks)))
+        return max(1, round(rule.factor * sum(updates[task] for task in model) / len(model)))
 
-    def _base_batches(self) -> Mapping[str, int]:
-        """Task -> updates in the base arm of this seed, which runs first."""
-        return read_result(self.plan, self.out, self.seed, BASE, self.plan.tasks[0]).batches
+    def _batches(self, name: str) -> Mapping[str, int]:
+        """Task -> updates in an arm of this seed, of the tasks that have run."""
+        arm = self.plan.arm(name)
+        return {
+            task: read_result(self.plan, self.out, self.seed, name, task).batches[task]
+            for task in arm.tasks
+            if has_result(self.out, self.seed, name, task)
+        }
+
+    def _convergence(self, name: str, model: tuple[str, ...]) -> dict[str, int]:
+        """Task -> iterations that it took to converge in an arm of this seed.
+
+        Raises:
+            ConfigError: the arm has no validation scores.
+        """
+        found = {}
+        for task in model:
+            recorded = read_result(self.plan, self.out, self.seed, name, task).recorded
+            took = convergence(recorded.curve if recorded else ())
+            if took is None:
+                problem = f"the arm {name} has no validation scores of {task}, which show when it converges"
+                raise ConfigError(problem, record="training.eval_every", remedy="validate more often")
+            found[task] = took
+        return found
 
 
 def best(validations: Mapping[str, float | None], key: str) -> float:

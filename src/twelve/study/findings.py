@@ -2,193 +2,285 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from twelve.errors import DataError
 from twelve.metrics.bootstrap import Interval
-from twelve.study.arms import ARMS, BASE
-from twelve.study.bootstrap import Array, Cell, interval, observed, two_level
+from twelve.study import costs
+from twelve.study import plan as plans
+from twelve.study.arms import Arm, Contrast
+from twelve.study.bootstrap import Array, Resampled, Sampled, interval, observed, two_level
+from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Row, Score
 from twelve.study.plan import Plan
-from twelve.study.results import AGAIN, Result, has_result, read_result, result_file
+from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
+from twelve.study.studies import STUDIES
+from twelve.study.studies.base import said
 
-MODELS_OWN = ("shuffled images",)
-"""Baselines that depend on a model: those of the base arm's model count for all arms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """The cost of an arm, a mean over the seeds: parameters of all its models, updates, seconds of training."""
-
-    parameters: float
-    updates: float
-    seconds: float
+SHUFFLED = "shuffled images"
+MODELS_OWN = (SHUFFLED,)
+"""Baselines that depend on a model: those of the first arm's model count for all arms."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One task, or the mean over all tasks (the endpoint). Scores and differences are percentages.
+def findings(out: Path) -> Findings:
+    """The findings of a study: of every arm, if there are seeds in which all are complete, else of those arms that are.
 
-    Attributes:
-        baseline, upper_bound: means over the seeds; None for the mean over tasks.
-        scores: arm -> score; of the endpoint, the share of the way from baseline to upper bound.
-        gains: arm -> the base arm's score minus the arm's.
-        closed: the same differences as shares of the way from baseline to upper bound.
-        seeds: arm -> ``closed`` of each seed.
+    Args:
+        out: the study's folder.
+
+    Raises:
+        DataError: no arm is complete, a file is damaged, or two arms were evaluated on different examples.
     """
+    plan = plans.read(out)
+    seeds, arms, missing = _complete(plan, out)
+    tasks = [_Task(plan, out, name, seeds, arms) for name in plan.tasks if any(name in arm.tasks for arm in arms)]
+    usable = [task for task in tasks if task.has_room]
+    if not usable:
+        problem = "no task has room between its baseline and its upper bound"
+        raise DataError(problem, file=out, remedy="measure other tasks")
+    drawn = _Samples(plan, usable)
+    rows = tuple(_row(task, drawn) for task in usable)
+    names = {arm.name for arm in arms}
+    contrasts = [each for each in plan.contrasts if names.issuperset(each.arms)]
+    kept = {row.name for row in rows}
+    comparisons = [_comparison(each, [task for task in each.tasks if task in kept], drawn) for each in contrasts]
+    study = STUDIES.get(plan.study)
+    found = Findings(
+        folder=out,
+        title=plan.study,
+        question=plan.question,
+        claim=plan.claim,
+        plan=plan,
+        seeds=seeds,
+        arms=arms,
+        missing=missing,
+        rows=rows,
+        left_out={task.title: "its baseline reaches its upper bound" for task in tasks if not task.has_room},
+        closed={arm.name: drawn.mean(arm.name, [task for task in arm.tasks if task in kept]) for arm in arms},
+        closed_seeds={
+            arm.name: drawn.mean_seeds(arm.name, [task for task in arm.tasks if task in kept]) for arm in arms
+        },
+        comparisons=tuple(each for each in comparisons if each is not None),
+        costs={arm.name: costs.cost(plan, out, arm, [task.by_seed(arm.name) for task in tasks]) for arm in arms},
+        curves=tuple(curve for task in tasks for curve in task.curves()),
+        searches=costs.searches(plan, out),
+        machine=plans.machine_of(out),
+    )
+    if study is None:  # its file is elsewhere
+        return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
+    return replace(found, sentences=tuple(study.model_validate(dict(plan.options)).sentences(found)))
 
-    name: str
-    title: str
-    baseline: float | None
-    upper_bound: float | None
-    scores: Mapping[str, Interval]
-    gains: Mapping[str, Interval]
-    closed: Mapping[str, Interval]
-    seeds: Mapping[str, tuple[float, ...]]
+
+def _complete(plan: Plan, out: Path) -> tuple[tuple[int, ...], tuple[Arm, ...], tuple[str, ...]]:
+    """The seeds and the arms that count, and what is missing, in words."""
+    done = {
+        seed: [arm for arm in plan.arms if all([has_result(out, seed, arm.name, task) for task in arm.tasks])]
+        for seed in plan.seeds
+    }
+    most = max(done.values(), key=len)
+    if not most:
+        raise DataError("no arm of this study is complete", file=out, remedy="go on with it: --resume")
+    seeds = tuple(seed for seed, arms in done.items() if all(arm in arms for arm in most))
+    missing = [f"the arm {arm.name}" for arm in plan.arms if arm not in most]
+    missing += [f"seed {seed}" for seed in plan.seeds if seed not in seeds]
+    return seeds, tuple(most), tuple(missing)
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """The findings of a study.
-
-    Attributes:
-        seeds: the complete ones of ``plan.seeds``.
-        rows: one for each task.
-        endpoint: the mean over tasks.
-        image_free: arm -> difference of the endpoint without baselines that depend on a model.
-        left_out: title -> why a task is not in the endpoint.
-    """
-
-    plan: Plan
-    seeds: tuple[int, ...]
-    arms: tuple[str, ...]
-    rows: tuple[Row, ...]
-    endpoint: Row
-    image_free: Mapping[str, Interval]
-    costs: Mapping[str, Cost]
-    left_out: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class _Task:
-    """Results of one task: seed -> arm -> result."""
+    """The results of one task: seed -> arm -> result, checked to be on the same examples in all arms of a seed."""
 
-    name: str
-    results: Mapping[int, Mapping[str, Result]]
+    def __init__(self, plan: Plan, out: Path, name: str, seeds: Sequence[int], arms: Sequence[Arm]) -> None:
+        self.name, base = name, plan.base(name).name
+        self.arms = tuple(arm.name for arm in arms if name in arm.tasks)
+        self.results = {seed: {arm: read_result(plan, out, seed, arm, name) for arm in self.arms} for seed in seeds}
+        self.bases = {
+            seed: by_arm[base] if base in by_arm else read_result(plan, out, seed, base, name)
+            for seed, by_arm in self.results.items()
+        }
+        for seed, by_arm in self.results.items():
+            if self.bases[seed].baselines is None:
+                file = result_file(out, seed, base, name)
+                problem = "no baselines, which the first arm that trains a task has"
+                raise DataError(problem, file=file, record="baselines", remedy=AGAIN)
+            for arm, result in by_arm.items():
+                if result.groups != self.bases[seed].groups:
+                    file = result_file(out, seed, arm, name)
+                    problem = f"of other examples than those of {base}"
+                    raise DataError(problem, file=file, record="groups", remedy=AGAIN)
 
     @property
     def title(self) -> str:
-        result = next(iter(self.results.values()))[BASE]
+        result = next(iter(self.bases.values()))
         return f"{result.title}, {result.metric}"
 
-    def cells(self, arms: Sequence[str], *, models_own: bool = True) -> list[Cell]:
-        return [_cell([by_arm[arm] for arm in arms], models_own=models_own) for by_arm in self.results.values()]
+    @property
+    def has_room(self) -> bool:
+        return all(cell.upper_bound > cell.baseline for cell in self.cells())
+
+    def by_seed(self, arm: str) -> list[Result] | None:
+        """An arm's results, a seed each; None if it does not train the task."""
+        return [by_arm[arm] for by_arm in self.results.values()] if arm in self.arms else None
+
+    def cells(self, *, models_own: bool = True) -> list[Sampled]:
+        """One a seed: values of all arms and, after them, those with shuffled images of all arms."""
+        return [self._cell(seed, models_own) for seed in self.results]
+
+    def _cell(self, seed: int, models_own: bool) -> Sampled:
+        base, results = self.bases[seed], [self.results[seed][arm] for arm in self.arms]
+        scores = [score for name, score in (base.baselines or {}).items() if models_own or name not in MODELS_OWN]
+        upper_bound = 100.0 if base.upper_bound is None else base.upper_bound
+        values = [result.values for result in results]
+        values += [result.shuffled_values or result.values for result in results]
+        return Sampled(np.array(values), base.groups, max(scores, default=0.0) / 100, upper_bound / 100)
+
+    def curves(self) -> list[Curve]:
+        found = []
+        for seed, by_arm in self.results.items():
+            for arm, result in by_arm.items():
+                if (recorded := result.recorded) is not None:
+                    points = tuple((iteration, 100 * score) for iteration, score in recorded.curve)
+                    norms = recorded.gradient_norms
+                    found.append(Curve(arm, self.name, seed, points, recorded.events, norms, result.parts))
+        return found
 
 
-def findings(plan: Plan, out: Path) -> Findings:
-    """The findings of all complete seeds.
+class _Samples:
+    """The observed scores of all tasks, and resampled ones; of every arm, and of every arm with shuffled images."""
 
-    Raises:
-        DataError: no seed is complete, a file is damaged, or two arms were evaluated on different examples.
-    """
-    tasks, arms = plan.tasks, plan.arms
-    needed = [(arm, task) for arm in arms for task in tasks]
-    seeds = tuple(seed for seed in plan.seeds if all([has_result(out, seed, *pair) for pair in needed]))
-    if not seeds:
-        raise DataError("no seed of this study is complete", file=out, remedy="go on with it: --resume")
-    read = [_read(plan, out, task, seeds) for task in tasks]
-    resamples = plan.parsed().evaluation.resamples
-    shared = not plan.worlds
-    cells = {task.name: task.cells(arms) for task in read}
-    usable = {name: row for name, row in cells.items() if all(cell.upper_bound > cell.baseline for cell in row)}
-    titles = {task.name: task.title for task in read}
-    left_out = {titles[name]: "its baseline reaches its upper bound" for name in cells if name not in usable}
-    if not usable:
-        raise DataError(
-            "no task has room between its baseline and its upper bound", file=out, remedy="measure other tasks"
+    def __init__(self, plan: Plan, tasks: Sequence[_Task]) -> None:
+        self.tasks = {task.name: task for task in tasks}
+        resamples, shared = plan.parsed().evaluation.resamples, not plan.worlds
+
+        def both(models_own: bool) -> tuple[Resampled, Resampled]:
+            cells = {task.name: task.cells(models_own=models_own) for task in tasks}
+            return observed(cells), two_level(cells, resamples=resamples, shared=shared)
+
+        self.seen, self.drawn = both(True)
+        self.free_seen, self.free_drawn = both(False)
+
+    def place(self, arm: str, task: str, *, shuffled: bool = False) -> int:
+        arms = self.tasks[task].arms
+        return arms.index(arm) + shuffled * len(arms)
+
+    def mean(self, arm: str, tasks: Sequence[str]) -> Interval:
+        """Mean of ``closed`` over tasks, per cent."""
+        seen, drawn = (
+            np.mean([each.closed[task][:, self.place(arm, task)] for task in tasks], axis=0)
+            for each in (self.seen, self.drawn)
         )
-    seen, drawn = observed(usable), two_level(usable, resamples=resamples, shared=shared)
-    rows = tuple(
-        _row(name, titles[name], usable[name], arms, seen.points[name], drawn.points[name], seen.closed[name],
-             drawn.closed[name])
-        for name in usable
-    )  # fmt: skip
-    endpoint = _row("", "mean over tasks", None, arms, seen.endpoint, drawn.endpoint, seen.endpoint, drawn.endpoint)
-    free = {task.name: task.cells(arms, models_own=False) for task in read if task.name in usable}
-    free_seen, free_drawn = observed(free).endpoint, two_level(free, resamples=resamples, shared=shared).endpoint
-    costs = {arm: _cost([task.results for task in read], arm) for arm in arms}
-    return Findings(plan, seeds, arms, rows, endpoint, _gains(arms, free_seen, free_drawn), costs, left_out)
+        return _interval(seen, drawn)
+
+    def mean_seeds(self, arm: str, tasks: Sequence[str]) -> tuple[float, ...]:
+        return _seeds(np.mean([self.seen.closed[task][:, self.place(arm, task)] for task in tasks], axis=0))
+
+    def difference(self, contrast: Contrast, task: str, scale: str) -> tuple[Array, Array]:
+        """(S,) observed and (R,) resampled differences: of ``points``, ``closed``, or ``free``."""
+        seen, drawn = {
+            "points": (self.seen.points, self.drawn.points),
+            "closed": (self.seen.closed, self.drawn.closed),
+            "free": (self.free_seen.closed, self.free_drawn.closed),
+        }[scale]
+        ours, theirs = self.place(contrast.arm, task), self.place(contrast.minus, task)
+        return seen[task][:, ours] - seen[task][:, theirs], drawn[task][:, ours] - drawn[task][:, theirs]
+
+    def learned(self, arm: str, task: str) -> bool:
+        """Whether the interval of an arm's advantage over the best baseline is above zero."""
+        place = self.place(arm, task)
+        return _interval(self.seen.closed[task][:, place], self.drawn.closed[task][:, place]).low > 0
 
 
-def _read(plan: Plan, out: Path, task: str, seeds: Sequence[int]) -> _Task:
-    """All results of a task, checked to be on the same examples in all arms of a seed."""
-    found = {seed: {arm: read_result(plan, out, seed, arm, task) for arm in plan.arms} for seed in seeds}
-    for seed, by_arm in found.items():
-        base = by_arm[BASE]
-        if base.baselines is None:
-            file = result_file(out, seed, BASE, task)
-            raise DataError("no baselines, which the base arm's have", file=file, record="baselines", remedy=AGAIN)
-        for arm, result in by_arm.items():
-            if result.groups != base.groups:
-                file = result_file(out, seed, arm, task)
-                raise DataError("of other examples than the base arm's", file=file, record="groups", remedy=AGAIN)
-    return _Task(task, found)
+def _interval(seen: Array, drawn: Array) -> Interval:
+    return interval(100 * drawn, 100 * float(seen.mean()))
 
 
-def _cell(results: Sequence[Result], *, models_own: bool) -> Cell:
-    """The cell of ``results``, one for each arm; the first, of the base arm, has baselines and upper bound for all."""
-    base = results[0]
-    scores = [score for name, score in (base.baselines or {}).items() if models_own or name not in MODELS_OWN]
-    upper_bound = 100.0 if base.upper_bound is None else base.upper_bound
-    values = np.array([result.values for result in results])
-    return Cell(values, base.groups, max(scores, default=0.0) / 100, upper_bound / 100)
+def _seeds(values: Array) -> tuple[float, ...]:
+    return tuple(100 * float(value) for value in values)
 
 
-def _row(
-    name: str,
-    title: str,
-    cells: Sequence[Cell] | None,
-    arms: Sequence[str],
-    points: Array,
-    drawn_points: Array,
-    closed: Array,
-    drawn_closed: Array,
-) -> Row:
-    """A row from ``points`` and ``closed`` (S, A), and the resampled ones (R, A)."""
-    scores = {
-        arm: interval(100 * drawn_points[:, place], 100 * float(points[:, place].mean()))
-        for place, arm in enumerate(arms)
-    }
+def _row(task: _Task, drawn: _Samples) -> Row:
+    cells = task.cells()
+    first = next(iter(task.bases.values()))
+    bases = [base.baselines or {} for base in task.bases.values()]
     return Row(
-        name,
-        title,
-        None if cells is None else 100 * float(np.mean([cell.baseline for cell in cells])),
-        None if cells is None else 100 * float(np.mean([cell.upper_bound for cell in cells])),
-        scores,
-        _gains(arms, points, drawn_points),
-        _gains(arms, closed, drawn_closed),
-        {arm: tuple(100 * float(value) for value in closed[:, place]) for place, arm in enumerate(arms)},
+        name=task.name,
+        title=first.title,
+        metric=first.metric,
+        group=first.group,
+        baselines={
+            name: float(np.mean([base[name] for base in bases]))
+            for name in bases[0]
+            if all(name in base for base in bases)
+        },
+        baseline=100 * float(np.mean([cell.baseline for cell in cells])),
+        upper_bound=100 * float(np.mean([cell.upper_bound for cell in cells])),
+        scores={arm: _score(task, arm, drawn) for arm in task.arms},
     )
 
 
-def _gains(arms: Sequence[str], seen: Array, drawn: Array) -> dict[str, Interval]:
-    """Arm -> the base arm's value minus its own, a percentage."""
-    base = arms.index(BASE)
-    return {
-        arm: interval(100 * (drawn[:, base] - drawn[:, place]), 100 * float((seen[:, base] - seen[:, place]).mean()))
-        for place, arm in enumerate(arms)
-        if arm != BASE
-    }
+def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
+    results, place = task.by_seed(arm) or [], drawn.place(arm, task.name)
+    seen, samples = drawn.seen.points[task.name], drawn.drawn.points[task.name]
+    shuffled, looking = None, None
+    if all(result.shuffled is not None and result.shuffled_values is not None for result in results):
+        other = drawn.place(arm, task.name, shuffled=True)
+        shuffled = float(np.mean([result.shuffled for result in results if result.shuffled is not None]))
+        looking = _interval(seen[:, place] - seen[:, other], samples[:, place] - samples[:, other])
+    return Score(
+        score=_interval(seen[:, place], samples[:, place]),
+        closed=_interval(drawn.seen.closed[task.name][:, place], drawn.drawn.closed[task.name][:, place]),
+        seeds=_seeds(seen[:, place]),
+        learned=drawn.learned(arm, task.name),
+        shuffled=shuffled,
+        looking=looking,
+        validation=tuple(100 * result.validation for result in results),
+        converged=tuple(result.converged for result in results),
+        extensions=tuple(max(0, len(result.parts) - 1) for result in results),
+        updates=float(np.mean([result.batches[task.name] for result in results])),
+        by_type=_by_type([result.by_type for result in results]),
+    )
 
 
-def _cost(tasks: Sequence[Mapping[int, Mapping[str, Result]]], arm: str) -> Cost:
-    """The cost of an arm: the sum over the tasks' models if it trains them alone; a joint model is in every file."""
-    totals = np.zeros(3)
-    for results in tasks if ARMS[arm].alone else tasks[:1]:
-        for by_arm in results.values():
-            result = by_arm[arm]
-            totals += [result.parameters, sum(result.batches.values()), result.seconds]
-    return Cost(*(float(total) / len(tasks[0]) for total in totals))
+def _by_type(seeds: Sequence[ByType]) -> ByType:
+    """Scores by type of all seeds together, weighted by their examples."""
+    found: dict[str, dict[str, tuple[float, int]]] = {}
+    for one in seeds:
+        for kind, types in one.items():
+            for name, (score, count) in types.items():
+                mean, before = found.setdefault(kind, {}).get(name, (0.0, 0))
+                found[kind][name] = ((mean * before + score * count) / max(1, before + count), before + count)
+    return found
+
+
+def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Comparison | None:
+    """A contrast on those of its tasks that have room; None if none has."""
+    if not tasks:
+        return None
+    learned = [task for task in tasks if drawn.learned(contrast.judge, task)]
+
+    def mean(scale: str, names: Sequence[str]) -> tuple[Array, Array]:
+        seen, samples = zip(*(drawn.difference(contrast, task, scale) for task in names), strict=True)
+        return np.mean(seen, axis=0), np.mean(samples, axis=0)
+
+    cells = tuple(
+        Cell(
+            task=task,
+            points=_interval(*drawn.difference(contrast, task, "points")),
+            closed=_interval(*drawn.difference(contrast, task, "closed")),
+            seeds=_seeds(drawn.difference(contrast, task, "points")[0]),
+            learned=task in learned,
+        )
+        for task in tasks
+    )
+    return Comparison(
+        contrast=contrast,
+        cells=cells,
+        learned=_interval(*mean("closed", learned)) if learned else None,
+        learned_points=_interval(*mean("points", learned)) if learned else None,
+        every=_interval(*mean("closed", tasks)),
+        every_points=_interval(*mean("points", tasks)),
+        image_free=_interval(*mean("free", tasks)),
+        seeds=_seeds(mean("closed", tasks)[0]),
+    )

@@ -8,7 +8,7 @@ and validation sets are equal in all arms.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from twelve.model.vilbert import Twelve
 from twelve.runs.new_model import Start
 from twelve.runs.train import beginning
 from twelve.settings import RunConfig
+from twelve.study.overrides import overridden
 
 
 def of_seed(config: RunConfig, seed: int, folder: Path, worlds: bool) -> RunConfig:
@@ -62,23 +63,49 @@ class Beginning:
             model, processor, self.data, _ = beginning(config)
             save(model, processor, self.folder)
 
-    def start(self, names: Sequence[str], folder: Path | None = None) -> Start:
-        """What a run of these tasks begins with.
+    def start(self, config: RunConfig, folder: Path, *, known: bool = False) -> Start:
+        """What a run begins with.
 
         Args:
-            folder: another saved model of all tasks to begin with.
+            config: of the run; its tasks have the learning rates and sizes of batches that it says.
+            folder: a saved model that has the heads of these tasks, with those of others or without.
+            known: the model was trained on these tasks; they are validated before the first step.
         """
-        folder = folder or self.folder
         model, processor = open_saved(folder)
-        part = self.part(names)
+        part = self.part(config)
         keys = {task.task.output for task in part.tasks.values() if task.output.own_head}
         processor.task_outputs = {task: key for task, key in processor.task_outputs.items() if key in keys}
         processor.vocabularies = {key: labels for key, labels in processor.vocabularies.items() if key in keys}
-        return only(model, keys), processor, part, []
+        return only(model, keys), processor, part, list(config.tasks) if known else []
 
-    def part(self, names: Sequence[str]) -> Prepared:
-        """The data of these tasks alone, split as for all tasks together."""
-        return replace(self.data, tasks={name: self.data.tasks[name] for name in names})
+    def part(self, config: RunConfig) -> Prepared:
+        """The data of a run's tasks alone, split as for all tasks together."""
+        tasks = {name: replace(self.data.tasks[name], settings=settings) for name, settings in config.tasks.items()}
+        return replace(self.data, tasks=tasks)
+
+    def made_otherwise(self, name: str, overrides: Mapping[str, Any]) -> Path:
+        """The folder of the model that an arm begins with whose model is made in another way: with the parameters of
+        the seed's model where it has the same ones.
+
+        Args:
+            name: of the arm.
+            overrides: of the configuration.
+        """
+        folder = self.folder.with_name("starts") / name
+        if not files.is_there(folder / "config.json", CheckpointError):
+            config = parse(overridden(self.config.model_dump(mode="json"), overrides))
+            model, processor, _, _ = beginning(config)
+            model.load_state_dict(_alike(open_saved(self.folder)[0].state_dict(), model.state_dict()))
+            save(model, processor, folder)
+        return folder
+
+
+def _alike(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's own state, with the tensors of another one where names and shapes are equal."""
+    return {
+        name: theirs[name] if name in theirs and theirs[name].shape == value.shape else value
+        for name, value in own.items()
+    }
 
 
 def save(model: Twelve, processor: TwelveProcessor, folder: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from twelve.config import parse as parse_config
 from twelve.errors import ConfigError, DataError
@@ -17,7 +17,7 @@ from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.io import paths as places
 from twelve.settings import RunConfig, Strict
-from twelve.study.arms import ARMS, BASE, chosen
+from twelve.study.arms import Arm, Contrast
 
 FILE = "study.json"
 REMEDY = "restore the file from a copy"
@@ -27,83 +27,123 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Plan(Strict):
-    """The protocol of a study, fixed before the first run; only arms can be added later."""
+    """The protocol of a study, fixed before the first run; only arms, with their contrasts, can be added later."""
 
-    arms: tuple[str, ...]
+    study: str
+    """The study's name (studies/)."""
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    """The study's own options, all of them."""
+    question: str = ""
+    claim: str = ""
+    """The paper's claim that it tests."""
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    contrasts: tuple[Contrast, ...] = ()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     """Each has a model and, where the data are drawn, a world."""
     worlds: bool
     """Whether the data are drawn for each seed."""
-    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 1.0, 3.0), min_length=1)
-    """Factors of all learning rates that the search tries."""
-    search: float = Field(0.25, gt=0, le=1)
-    """Length of a run of the search, as a share of the arm's own length."""
-    longer: float = Field(2.0, ge=1)
-    """Most updates of a task alone in the longer arm, over those in the base arm."""
-    pretraining: float = Field(1.0, gt=0)
-    """Iterations of pretraining, as a share of the joint run's."""
     config: Mapping[str, Any]
     """The complete configuration; seed, run and drawn data are those of each seed. Other paths are absolute, and are
     found again after a move as those of a run (io/paths.py)."""
 
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("must be distinct")
+        return seeds
+
     @field_validator("arms")
     @classmethod
-    def _known(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
-        if arms[:1] != (BASE,) or not set(arms) <= ARMS.keys():
-            raise ValueError(f"must be {BASE} and others of {', '.join(ARMS)}")
+    def _in_order(cls, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+        there: dict[str, Arm] = {}
+        for arm in arms:
+            if arm.name in there:
+                raise ValueError(f"two arms are called {arm.name}")
+            if lacking := [name for name in arm.needs if name not in there]:
+                raise ValueError(f"{arm.name} needs {lacking[0]}, which must be an arm before it")
+            for model in arm.models:
+                _check_model(arm, model, there)
+            there[arm.name] = arm
         return arms
 
-    @field_validator("arms", "seeds", "factors")
-    @classmethod
-    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError("must be distinct")
-        return values
+    @model_validator(mode="after")
+    def _of_arms(self) -> Plan:
+        for contrast in self.contrasts:
+            for name in contrast.arms:
+                if name not in self.names or not set(contrast.tasks) <= set(self.arm(name).tasks):
+                    raise ValueError(f"contrasts: no arm {name} trains all tasks of {contrast.name}")
+        if unknown := {task for arm in self.arms for task in arm.tasks} - set(self.config.get("tasks") or ()):
+            raise ValueError(f"arms: {min(unknown)} is no task of the configuration")
+        return self
 
     def parsed(self) -> RunConfig:
         return parse_config(self.config)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(arm.name for arm in self.arms)
+
+    def arm(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    @property
     def tasks(self) -> tuple[str, ...]:
-        return tuple(self.config["tasks"])
+        """Tasks that an arm trains, in the configuration's order."""
+        trained = {task for arm in self.arms for task in arm.tasks}
+        return tuple(task for task in self.config["tasks"] if task in trained)
+
+    def base(self, task: str) -> Arm:
+        """The first arm that trains a task: the task's baselines and upper bound are measured with its model."""
+        return next(arm for arm in self.arms if task in arm.tasks)
 
     def steps(self) -> list[Step]:
-        """All steps, in order."""
-        tasks = self.tasks
-        found: list[Step] = []
-        for seed in self.seeds:
-            for name in self.arms:
-                arm = ARMS[name]
-                parts: list[str | None] = [*tasks] if arm.alone else [None]
-                units = (self.longer if arm.doubled else 1.0) / len(parts)
-                if seed == self.seeds[0] and len(self.factors) > 1:
-                    validations = units * self.search * len(self.factors)
-                    found += [Step(seed, name, part, True, validations) for part in parts]
-                units += self.pretraining if arm.pretrained else 0.0
-                found += [Step(seed, name, part, False, units) for part in parts]
-        return found
+        """All steps, in order: every arm of a seed before the next seed."""
+        return [step for seed in self.seeds for arm in self.arms for step in self._of_arm(seed, arm)]
+
+    def _of_arm(self, seed: int, arm: Arm) -> Iterator[Step]:
+        rates, tasks = arm.rates, len(self.config["tasks"])
+        units = {model: arm.length.factor * len(model) / tasks for model in arm.models}
+        if seed == self.seeds[0]:
+            for model in arm.models:
+                if rates.searches(model):
+                    yield Step(seed, arm, model, True, units[model] * rates.share * len(rates.factors))
+        for model in arm.models:
+            searched = seed == self.seeds[0] and rates.searches(model) and rates.share == 1
+            yield Step(seed, arm, model, False, units[model] * (0.1 if searched else 1))
+
+
+def _check_model(arm: Arm, model: tuple[str, ...], there: Mapping[str, Arm]) -> None:
+    """What a model needs of other arms, they have."""
+    for name in arm.needs:
+        if lacking := set(model) - set(there[name].tasks):
+            raise ValueError(f"{arm.name} trains {min(lacking)}, which {name} does not, and needs it")
+    if arm.start_arm is not None and not set(model) <= set(there[arm.start_arm].model_of(model[0])):
+        raise ValueError(f"no model of {arm.start_arm} has the tasks {', '.join(model)} that one of {arm.name} has")
+    if arm.start != "seed" and any(key.partition(".")[0] == "model" for key in arm.overrides):
+        raise ValueError(f"{arm.name}: only a model that starts from the seed can be made in another way")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part of a study: the search of an arm's learning rate, or a run and its evaluation.
+    """One part of a study: the search of a model's learning rate, or a run and its evaluation.
 
     Attributes:
-        task: the task, for an arm that trains tasks alone; None: all tasks.
+        model: the tasks that are trained together.
         search: whether it is a search.
-        units: its cost, in joint runs.
+        units: its expected cost, in joint runs.
     """
 
     seed: int
-    arm: str
-    task: str | None
+    arm: Arm
+    model: tuple[str, ...]
     search: bool
     units: float
 
     @property
     def key(self) -> str:
-        """Identifies its search."""
-        return self.arm if self.task is None else f"{self.arm}/{self.task}"
+        """Identifies the model in its seed, and its search."""
+        return self.arm.key(self.model)
 
     def __str__(self) -> str:
         return f"{'learning rate of ' if self.search else ''}{self.key}, seed {self.seed}"
@@ -128,9 +168,7 @@ def read(out: Path) -> Plan:
         DataError: there is no plan, or it is damaged.
     """
     path = out / FILE
-    if not files.is_there(path, DataError):
-        raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
-    record = read_object(path)
+    record = _record(out)
     plan, was = checked(Plan, record.record("plan"), REMEDY), record.fields.get("folder")
     plan = plan.model_copy(update={"config": places.moved(plan.config, was if isinstance(was, str) else "", out)})
     try:
@@ -139,6 +177,22 @@ def read(out: Path) -> Plan:
         place = f"plan.config.{error.record}" if error.record else "plan.config"
         raise DataError(error.problem, file=path, record=place, remedy=REMEDY) from None
     return plan
+
+
+def machine_of(out: Path) -> Mapping[str, Any]:
+    """The machine that a study was begun on; empty if it was not recorded.
+
+    Raises:
+        DataError: there is no plan, or it is damaged.
+    """
+    machine = _record(out).fields.get("machine")
+    return machine if isinstance(machine, Mapping) else {}
+
+
+def _record(out: Path) -> Record:
+    if not files.is_there(out / FILE, DataError):
+        raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
+    return read_object(out / FILE)
 
 
 def checked(model: type[M], record: Record, remedy: str) -> M:
@@ -159,23 +213,35 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
 
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
-    """The plan of a resumed study: the one that it was begun with, and new arms.
+    """The plan of a resumed study: the one that it was begun with, and new arms with their contrasts.
 
     Raises:
-        ConfigError: anything but the arms has changed; names it.
+        ConfigError: anything that was there has changed; names it.
     """
     now, then = (
-        each.model_dump(mode="json", exclude={"arms"}) | {"config": places.absolute(each.config)}
+        each.model_dump(mode="json", exclude={"arms", "contrasts"}) | {"config": places.absolute(each.config)}
         for each in (plan, begun)
     )
-    for key in now:
-        if now[key] != then[key]:
-            what = key
-            if isinstance(now[key], dict):
-                what += f".{next(name for name in now[key] if now[key][name] != then[key].get(name))}"
-            raise ConfigError(
-                f"{what} is not what the study here was begun with",
-                file=out / FILE,
-                remedy="repeat the command that began it, with --resume, or name another folder: --out",
-            )
-    return begun.model_copy(update={"arms": chosen([*begun.arms, *plan.arms])})
+    changed = [
+        f"{key}.{name}" if name else key for key in now for name in _differs(now[key], then[key]) if key != "question"
+    ]
+    mine = {arm.name: arm for arm in plan.arms}
+    changed += [f"arms.{arm.name}" for arm in begun.arms if mine.get(arm.name, arm) != arm]
+    if changed:
+        raise ConfigError(
+            f"{changed[0]} is not what the study here was begun with",
+            file=out / FILE,
+            remedy="repeat the command that began it, with --resume, or name another folder: --out",
+        )
+    arms = {arm.name: arm for arm in (*begun.arms, *plan.arms)}
+    contrasts = tuple(dict.fromkeys((*begun.contrasts, *plan.contrasts)))
+    return begun.model_copy(update={"arms": tuple(arms.values()), "contrasts": contrasts})
+
+
+def _differs(now: Any, then: Any) -> list[str]:
+    """Keys in which two values differ; an empty one for values without keys."""
+    if now == then:
+        return []
+    if isinstance(now, dict) and isinstance(then, dict):
+        return [key for key in {**now, **then} if now.get(key) != then.get(key)]
+    return [""]

@@ -7,6 +7,7 @@ it sees nothing that an arm without pretraining lacks, and no image of a validat
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twelve.config import parse
 from twelve.errors import CheckpointError, ConfigError
 from twelve.io.files import is_there
+from twelve.model.opening import open_saved
 from twelve.runs.train import beginning
 from twelve.settings import RunConfig
 from twelve.study import initialization as starts
@@ -26,16 +28,17 @@ PAIRS = 4
 """Pairs of an example of retrieval training; as many captions make a batch of pretraining equally large."""
 
 
-def start(begun: Beginning, share: float) -> Path:
+def start(begun: Beginning, share: float, over: Callable[[], bool] = lambda: False) -> Path:
     """The folder of the pretrained model of a seed, which is trained unless it exists.
 
     Args:
         share: iterations of pretraining, as a share of those of the joint run.
+        over: whether the time of this part of the study is over.
     """
-    folder = begun.folder.with_name("start-pretrained")
+    folder = begun.folder.with_name("start-pretrained" if share == 1 else f"start-pretrained-{share:g}")
     if is_there(folder / "config.json", CheckpointError):
         return folder
-    run = begun.folder.with_name("runs") / "pretraining"
+    run = begun.folder.with_name("runs") / folder.name
     captions = caption_tasks(begun)
     every, alone = _config(begun, run, captions, share, alone=False), _config(begun, run, captions, share, alone=True)
 
@@ -43,11 +46,11 @@ def start(begun: Beginning, share: float) -> Path:
         model, processor, data, known = beginning(every)
         return model, processor, replace(data, tasks={name: data.tasks[name] for name in captions}), known
 
-    runs.trained(alone, begin)
+    runs.trained(alone, begin, over=over)
     tree = begun.config.model_dump(mode="json")
     tree["model"] |= {"init": str(run)}
     model, processor, _, _ = beginning(parse(tree))
-    (same, _, _, _) = begun.start(list(begun.config.tasks))
+    same, _ = open_saved(begun.folder)
     model.heads.load_state_dict(same.heads.state_dict())
     starts.save(model, processor, folder)
     return folder

@@ -1,6 +1,6 @@
 """The files in which a study keeps the results of its runs.
 
-``seed-0/results/ARM/TASK.json`` holds a :class:`Result`, ``search.json`` a :class:`Search` for each search.
+``seed-0/results/ARM/TASK.json`` holds a :class:`Result`, ``search/ARM[/TASKS].json`` a :class:`Search`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from twelve.errors import DataError
 from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.settings import Strict
-from twelve.study.arms import ARMS
-from twelve.study.plan import Plan, checked
+from twelve.study.plan import Plan, Step, checked
 
-SEARCH, RESULTS = "search.json", "results"
+SEARCH, RESULTS = "search", "results"
 AGAIN = "remove this file and go on: --resume"
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 PerCent: TypeAlias = Annotated[float, Field(ge=0, le=100)]
 Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=1e12)]
+ByType: TypeAlias = Mapping[str, Mapping[str, tuple[PerCent, Count]]]
+"""Kind of type, e.g. ``question_type`` -> type -> (mean score, examples)."""
 
 
 class Spent(Strict):
@@ -33,7 +35,8 @@ class Spent(Strict):
     iterations: Count
     batches: Mapping[str, Count] = Field(min_length=1)
     """Task -> updates."""
-    seconds: float = Field(ge=0, le=1e12)
+    seconds: Seconds
+    """Of training."""
 
 
 class History(Spent):
@@ -44,13 +47,26 @@ class History(Spent):
     """Task -> validation score of the saved model."""
     events: tuple[Mapping[str, Any], ...]
 
-    def spent(self) -> dict[str, Any]:
-        """Fields of :class:`Spent`."""
-        return self.model_dump(include=set(Spent.model_fields))
+
+class Event(Strict):
+    """The schedule stopped a task after this many iterations (``stop``), or let it go on (``go``)."""
+
+    iteration: Count
+    event: str
+
+
+class Recorded(Strict):
+    """What was measured of one task while its run and the extensions of it trained; iterations count on."""
+
+    curve: tuple[tuple[Count, Share], ...] = ()
+    """(iteration, validation score)."""
+    events: tuple[Event, ...] = ()
+    gradient_norms: tuple[tuple[Count, Annotated[float, Field(ge=0)]], ...] = ()
+    """(iteration, norm of the gradient that a batch gives the trunk), now and then."""
 
 
 class Result(Spent):
-    """One task of one run."""
+    """One task of one run. What a study of an earlier version did not record is None."""
 
     arm: str
     seed: int
@@ -58,6 +74,8 @@ class Result(Spent):
     title: str
     metric: str
     split: str
+    group: str = ""
+    """The skill that the task needs (``Output.skill``)."""
     factor: float = Field(gt=0)
     """Of all learning rates."""
     score: PerCent
@@ -67,25 +85,40 @@ class Result(Spent):
     groups: tuple[str, ...] = Field(min_length=1)
     values: tuple[Share, ...]
     """Contribution of each example to the score; examples with the same group are resampled together."""
+    shuffled: PerCent | None = None
+    """The score with shuffled images."""
+    shuffled_values: tuple[Share, ...] | None = None
+    """Contribution of each example to it."""
+    by_type: ByType = Field(default_factory=dict)
+    recorded: Recorded | None = None
+    parts: tuple[Count, ...] = ()
+    """Iterations of the run and of each of its extensions."""
+    converged: bool | None = None
+    """Whether the run had converged in this task at its end (convergence.py); None where too little is known."""
+    processor_seconds: Seconds | None = None
+    """Processor time of training."""
     baselines: Mapping[str, PerCent] | None = None
-    """Of the base arm alone; they hold for all arms."""
+    """Of the first arm that trains the task; they hold for all arms."""
     upper_bound: PerCent | None = None
-    """Of the base arm alone; None where nothing bounds the score."""
+    """Of the first arm that trains the task; None where nothing bounds the score."""
 
     @model_validator(mode="after")
     def _a_group_each(self) -> Result:
-        if len(self.values) != len(self.groups):
-            raise ValueError(f"{len(self.values)} values and {len(self.groups)} groups: each value has one")
+        for values in (self.values, self.shuffled_values or self.values):
+            if len(values) != len(self.groups):
+                raise ValueError(f"{len(values)} values and {len(self.groups)} groups: each value has one")
         return self
 
 
 class Search(Strict):
-    """Short runs of one arm, or of one of its tasks, that choose its learning rate."""
+    """Runs of one model of an arm that choose its learning rate."""
 
     validations: Mapping[str, Share | None] = Field(default_factory=dict)
     """Factor -> mean validation score; None where the loss became infinite."""
     batches: Mapping[str, Count] = Field(default_factory=dict)
     """Factor -> updates."""
+    seconds: Mapping[str, Seconds] = Field(default_factory=dict)
+    """Factor -> seconds of training."""
     chosen: float | None = None
     """Factor with the best validation score, once all have been tried."""
 
@@ -118,58 +151,56 @@ def read_result(plan: Plan, out: Path, seed: int, arm: str, task: str) -> Result
     Raises:
         DataError: the file is damaged, or of another study, seed, arm or task; names the field.
     """
-    record = read_object(result_file(out, seed, arm, task))
+    record, planned = read_object(result_file(out, seed, arm, task)), plan.arm(arm)
     result = checked(Result, record, AGAIN)
-    tasks = (task,) if ARMS[arm].alone else tuple(plan.tasks)
+    model = planned.model_of(task)
     for name, found, wanted in (
         ("seed", result.seed, (seed,)),
         ("arm", result.arm, (arm,)),
         ("task", result.task, (task,)),
-        ("factor", result.factor, plan.factors),
-        ("batches", tuple(sorted(result.batches)), (tuple(sorted(tasks)),)),
+        ("factor", result.factor, planned.rates.of(model)),
+        ("batches", tuple(sorted(result.batches)), (tuple(sorted(model)),)),
     ):
         if found not in wanted:
             raise _other(record, name, found, wanted)
     return result
 
 
-def searched(plan: Plan, out: Path) -> dict[str, Search]:
-    """:attr:`twelve.study.plan.Step.key` -> what the search has found so far.
+def search_file(out: Path, key: str) -> Path:
+    return out / SEARCH / f"{key}.json"
+
+
+def searched(out: Path, step: Step) -> Search:
+    """What the search of a step has found so far.
 
     Raises:
         DataError: the file is damaged, or of another study; names the field.
     """
-    if not files.is_there(out / SEARCH, DataError):
-        return {}
-    record, found = read_object(out / SEARCH), {}
-    known = {step.key for step in plan.steps() if step.search}
-    factors = {str(factor): factor for factor in plan.factors}
-    for key in record.fields:
-        if key not in known:
-            raise record.error(f"no search of this study: {key!r}", AGAIN)
-        entry = record.record(key)
-        search = found[key] = checked(Search, entry, AGAIN)
-        for name, there in (("validations", search.validations), ("batches", search.batches)):
-            if not there.keys() <= factors.keys():
-                raise _other(entry, name, tuple(there), tuple(factors))
-        if search.chosen is None:
-            continue
-        if search.chosen not in plan.factors:
-            raise _other(entry, "chosen", search.chosen, plan.factors)
+    path = search_file(out, step.key)
+    if not files.is_there(path, DataError):
+        return Search()
+    record = read_object(path)
+    search = checked(Search, record, AGAIN)
+    factors = {str(factor): factor for factor in step.arm.rates.factors}
+    for name, there in (
+        ("validations", search.validations),
+        ("batches", search.batches),
+        ("seconds", search.seconds),
+    ):
+        if not there.keys() <= factors.keys():
+            raise _other(record, name, tuple(there), tuple(factors))
+    if search.chosen is not None:
+        if search.chosen not in factors.values():
+            raise _other(record, "chosen", search.chosen, step.arm.rates.factors)
         if search.validations.keys() != factors.keys():
-            raise _other(entry, "validations", tuple(search.validations), tuple(factors))
-    return found
+            raise _other(record, "validations", tuple(search.validations), tuple(factors))
+    return search
 
 
-def write_searched(out: Path, found: Mapping[str, Search]) -> None:
-    """Write what searches have found."""
-    _write(
-        out / SEARCH,
-        {
-            key: one.model_dump(mode="json", exclude={"chosen"} if one.chosen is None else None)
-            for key, one in found.items()
-        },
-    )
+def write_search(out: Path, step: Step, search: Search) -> None:
+    """Write what the search of a step has found."""
+    exclude = {"chosen"} if search.chosen is None else None
+    _write(search_file(out, step.key), search.model_dump(mode="json", exclude=exclude))
 
 
 def _write(path: Path, tree: Any) -> None:

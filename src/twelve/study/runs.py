@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from twelve.config import parse
 from twelve.data.prepare import Prepared
 from twelve.errors import DataError
-from twelve.evaluation.evaluate import Evaluator
+from twelve.evaluation.evaluate import SHUFFLED, Evaluator
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.model.opening import open_saved
@@ -23,10 +23,13 @@ from twelve.runs.new_model import Start
 from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.study.arms import Arm
+from twelve.study.by_type import by_type
+from twelve.study.observing import Hooks, Observed, Observer, Probe
+from twelve.study.overrides import overridden
 from twelve.study.plan import checked
+from twelve.study.probes import PROBES
 from twelve.study.results import History
-
-STOPPING = ("stop-and-go", "stop-and-go-as-worded")
+from twelve.training.hooks import TrainingHook
 
 
 def length(config: RunConfig, data: Prepared) -> int:
@@ -49,8 +52,9 @@ def run_config(
     factor: float,
     share: float = 1.0,
     start: Path,
+    convergence: Mapping[str, int] | None = None,
 ) -> RunConfig:
-    """The configuration of one run.
+    """The configuration of one run. A model of one task trains it in every iteration.
 
     Args:
         config: of the seed, with all tasks.
@@ -58,15 +62,23 @@ def run_config(
         factor: of all learning rates.
         share: of the full length; intervals between validations shrink by the same share.
         start: the saved model that the run begins with.
+        convergence: task -> iterations it takes to converge, for a schedule that has this option.
     """
     tree = config.model_dump(mode="json")
-    rates = {name: data.tasks[name].learning_rate * factor for name in names}
+    if len(names) == 1:
+        tree["schedule"] = {"name": "always-go", "options": {}}
+    tree["tasks"] = {name: settings | {"learning_rate": data.tasks[name].learning_rate} for name, settings in
+                     tree["tasks"].items()}  # fmt: skip
+    tree = overridden(tree, arm.overrides)
+    tree["tasks"] = {name: tree["tasks"][name] for name in names}
+    for settings in tree["tasks"].values():
+        settings["learning_rate"] *= factor
     tree["run"] = str(folder)
-    tree["tasks"] = {name: tree["tasks"][name] | {"learning_rate": rates[name]} for name in names}
     tree["optimizer"]["head_learning_rate"] *= factor
     tree["model"] |= {"init": str(start)}
-    if arm.alone or arm.schedule is not None or tree["schedule"]["name"] not in STOPPING:
-        tree["schedule"] = {"name": "always-go" if arm.alone else arm.schedule or STOPPING[0], "options": {}}
+    if convergence is not None:
+        options = tree["schedule"].get("options") or {}
+        tree["schedule"]["options"] = {**options, "convergence": {name: convergence[name] for name in names}}
     training = tree["training"]
     training |= {"iterations": max(1, round(share * iterations)), "keep": 1}
     if training["eval_every"]:
@@ -74,15 +86,34 @@ def run_config(
     return parse(tree)
 
 
-def trained(config: RunConfig, start: Callable[[], Start]) -> History:
+def trained(
+    config: RunConfig,
+    start: Callable[[], Start],
+    *,
+    over: Callable[[], bool] = lambda: False,
+    probes: Mapping[str, Path] | None = None,
+) -> History:
     """Train a run, resume it where it was interrupted, or leave it where it is finished; returns its summary.
 
+    Args:
+        over: whether the time of this part of the study is over.
+        probes: name of a probe -> file for what it finds.
+
     Raises:
+        PartOver: the time was over; the run has a checkpoint.
         DataError: the file with the summary is damaged.
     """
     run = RunFolder(config.run)
     if not files.is_there(run.trained, DataError):
-        train(config, go_on=True, console=Console(quiet=True), start=start())
+        begun = start()
+        observer = Observer(config, run, over)
+        observed = Observed(config, *begun[:3], run)
+        measuring: dict[Path, Probe] = {path: PROBES[name](observed) for name, path in (probes or {}).items()}
+        hooks: list[TrainingHook] = [observer, *measuring.values()]
+        train(config, go_on=True, console=Console(quiet=True), start=begun, hook=Hooks(hooks))
+        observer.finish(int(run.read(run.trained).get("iterations", 0)))
+        for path, probe in measuring.items():
+            run.write(path, probe.found())
     if run.checkpoints.is_dir():
         files.remove(run.checkpoints)
     return checked(History, read_object(run.trained), "remove this run's folder and go on: --resume")
@@ -94,17 +125,23 @@ def validation_score(history: History) -> float:
     return float(sum(scores) / len(scores))
 
 
-def measure(config: RunConfig, data: Prepared, *, baselines: bool) -> list[dict[str, Any]]:
-    """Evaluate a trained run: fields of :class:`twelve.study.results.Result` of each task. ``baselines`` adds these and
-    the upper bound."""
+def measure(config: RunConfig, data: Prepared, *, first: Collection[str]) -> list[dict[str, Any]]:
+    """Evaluate a trained run: fields of :class:`twelve.study.results.Result` of each task.
+
+    Args:
+        data: of the run's tasks.
+        first: tasks whose baselines, all of them, and upper bound are measured; of the others, only shuffled images.
+    """
     model, processor = open_saved(model_folder(Path(config.run)))
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
     faster = for_predicting(model, config.evaluation.precision)
-    evaluator = Evaluator(config, faster, processor, baselines=baselines, data=data)
+    evaluator = Evaluator(config, faster, processor, data=data)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     found = []
     for name in config.tasks:
+        evaluator.image_free = name in first
+        evaluator.baselines = evaluator.image_free or config.evaluation.derangements > 0
         result = evaluator.measure(name)
         ours = evaluator.measurements[name]
         record: dict[str, Any] = {
@@ -112,12 +149,17 @@ def measure(config: RunConfig, data: Prepared, *, baselines: bool) -> list[dict[
             "title": result.title,
             "metric": result.metric,
             "split": result.protocol.split,
+            "group": data.tasks[name].output.skill,
             "score": result.score.mean,
             "parameters": parameters,
             "groups": list(ours.groups),
             "values": [round(float(value), 6) for value in ours.per_example],
+            "by_type": by_type(evaluator.examples[name], ours.per_example),
         }
-        if baselines:
+        if name in evaluator.shuffled:
+            record["shuffled"] = result.baselines[SHUFFLED].score
+            record["shuffled_values"] = [round(float(value), 6) for value in evaluator.shuffled[name]]
+        if name in first:
             record["baselines"] = {baseline.name: baseline.score for baseline in result.baselines.values()}
             record["upper_bound"] = result.upper_bound
         found.append(record)

@@ -2,135 +2,182 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock
-from twelve.study.arms import ARMS, BASE, OPPONENT
-from twelve.study.findings import Findings, Row
-from twelve.study.results import Search
+from twelve.study.finding_types import Comparison, Findings, Row, Score
+
+NOT_LEARNED = "not learned"
 
 
-def markdown(found: Findings, searched: Mapping[str, Search]) -> str:
-    """The whole page.
-
-    Args:
-        searched: the searches of learning rates, see :func:`twelve.study.results.searched`.
-    """
-    parts = [verdict(found), _who(found), _endpoint(found), _tasks(found), _seeds(found), _rates(found, searched)]
+def markdown(found: Findings) -> str:
+    """The whole page."""
+    parts = [
+        f"**{found.question}**" if found.question else "",
+        " ".join(found.sentences) or "There is nothing to compare.",
+        _who(found),
+        _arms(found),
+        _contrasts(found),
+        _differences(found),
+        _scores(found),
+        _looking(found),
+        _unfinished(found),
+        _seeds(found),
+        _rates(found),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def verdict(found: Findings) -> str:
-    """The answer to the question of the study, in one paragraph."""
-    opponent = OPPONENT if OPPONENT in found.arms else next((arm for arm in found.arms if arm != BASE), None)
-    if opponent is None:
-        return "There is only one arm, so there is nothing to compare."
-    gain = found.endpoint.closed[opponent]
-    alone = ARMS[opponent].alone
-    names = ("the joint model", f"the {len(found.rows)} single models") if alone else (BASE, opponent)
-    numbers = (
-        f"{gain.mean:+.1f} {_range(gain)} per cent of the way from baseline to upper bound, {BASE} minus {opponent}"
-    )
-    if gain.low > 0:
-        said = f"**{names[0]} closes more than {names[1]}**: {numbers}."
-    elif gain.high < 0:
-        said = f"**{names[0]} closes less than {names[1]}**: {numbers}."
-    else:
-        said = f"**{names[0]} and {names[1]} do not differ significantly**: {numbers}."
-    said = said.replace("**the", "**The")
-    up = [row.title for row in found.rows if row.closed[opponent].low > 0]
-    down = [row.title for row in found.rows if row.closed[opponent].high < 0]
-    rest = len(found.rows) - len(up) - len(down)
-    return f"{said} {_list('Better', up)} {_list('Worse', down)} Not significant on {rest}."
-
-
-def _list(word: str, titles: Sequence[str]) -> str:
-    names = [title.rpartition(", ")[0] for title in titles]
-    return f"{word} on {len(names)}: {', '.join(names)}." if names else f"{word} on none."
 
 
 def _who(found: Findings) -> str:
     plan = found.plan
-    seeds = f"{len(found.seeds)} seeds ({', '.join(map(str, found.seeds))}), each "
+    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)} ({', '.join(map(str, found.seeds))}), each "
     lines = [
         seeds + ("a drawn world and its models" if plan.worlds else "its models, all on the same data") + ".",
-        "Differences are the base arm's score minus the other's, with two-level bootstrap intervals of 95 %.",
+        "Differences have two-level bootstrap intervals of 95 %.",
     ]
     if len(found.seeds) == 1:
         lines.append("One seed: the intervals hold for these very models, not for others trained the same way.")
-    if missing := [str(seed) for seed in plan.seeds if seed not in found.seeds]:
-        lines.append(f"Not complete, and not counted: seeds {', '.join(missing)}.")
-    lines += [f"{title} is not in the mean: {why}." for title, why in found.left_out.items()]
+    if found.missing:
+        lines.append(f"Not complete, and not counted: {', '.join(found.missing)}.")
+    lines += [f"{title} is not counted: {why}." for title, why in found.left_out.items()]
     return " ".join(lines)
 
 
-def _endpoint(found: Findings) -> str:
-    free = found.image_free
+def _arms(found: Findings) -> str:
     rows = []
     for arm in found.arms:
-        cost, gain = found.costs[arm], found.endpoint.closed.get(arm)
+        cost = found.costs[arm.name]
+        processor = "not recorded" if cost.processor_seconds is None else clock(cost.processor_seconds)
         rows.append(
             [
-                arm,
-                ARMS[arm].meaning,
-                f"{found.endpoint.scores[arm].mean:.1f} {_range(found.endpoint.scores[arm], '.1f')}",
-                _gain(gain),
-                _gain(free.get(arm)),
+                arm.name,
+                arm.meaning,
+                _plain(found.closed[arm.name]),
+                f"{cost.models}",
                 f"{cost.parameters / 1e6:.2f}",
                 f"{cost.updates:,.0f}",
                 clock(cost.seconds),
+                processor,
+                f"{cost.search_updates:,}" if cost.search_updates else "",
+            ]
+        )
+    header = ["arm", "", "closed, %", "models", "parameters, M", "updates", "training", "processor", "search, updates"]
+    return _table(header, rows)
+
+
+def _contrasts(found: Findings) -> str:
+    """The means over the tasks of each contrast."""
+    rows = []
+    for each in found.comparisons:
+        unlearned = [cell.task for cell in each.cells if not cell.learned]
+        rows.append(
+            [
+                each.contrast.name,
+                NOT_LEARNED if each.learned is None else _gain(each.learned),
+                NOT_LEARNED if each.learned_points is None else _gain(each.learned_points),
+                _gain(each.every),
+                _gain(each.image_free),
+                ", ".join(unlearned),
             ]
         )
     header = [
-        "arm",
-        "",
-        "closed, % (endpoint)",
-        f"{BASE} minus it",
+        "difference",
+        "closed, %, learned tasks",
+        "points, learned tasks",
+        "closed, %, all tasks",
         "the same, baselines without a model",
-        "parameters, M",
-        "updates",
-        "training",
+        NOT_LEARNED,
     ]
-    return _table(header, rows)
+    return _table(header, rows) if rows else ""
 
 
-def _tasks(found: Findings) -> str:
-    others = [arm for arm in found.arms if arm != BASE]
-    header = ["task", "baseline", "upper bound", *found.arms, *(f"{BASE} minus {arm}, points" for arm in others)]
+def _differences(found: Findings) -> str:
+    """Points of each contrast, task by task."""
+    if not found.comparisons:
+        return ""
+    rows = [[each.contrast.name, *(_of_task(each, row.name) for row in found.rows)] for each in found.comparisons]
+    return _table(["difference, points", *(row.title for row in found.rows)], rows)
+
+
+def _of_task(comparison: Comparison, task: str) -> str:
+    cell = next((cell for cell in comparison.cells if cell.task == task), None)
+    if cell is None:
+        return ""
+    return _gain(cell.points) if cell.learned else f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
+
+
+def _scores(found: Findings) -> str:
+    """The score of every arm and, in brackets, that with shuffled images."""
+
+    def said(score: Score | None) -> str:
+        if score is None:
+            return ""
+        return f"{score.score.mean:.1f}" + ("" if score.shuffled is None else f" ({score.shuffled:.1f})")
+
+    names = [arm.name for arm in found.arms]
     rows = [
         [
-            row.title,
-            _number(row.baseline),
-            _number(row.upper_bound),
-            *(f"{row.scores[arm].mean:.1f}" for arm in found.arms),
-            *(_gain(row.gains[arm]) for arm in others),
+            f"{row.title}, {row.metric}",
+            f"{row.baseline:.1f}",
+            f"{row.upper_bound:.1f}",
+            *(said(row.scores.get(name)) for name in names),
         ]
         for row in found.rows
     ]
-    return _table(header, rows)
+    return _table(["task: score (with shuffled images)", "baseline", "upper bound", *names], rows)
+
+
+def _looking(found: Findings) -> str:
+    """How much of each score comes from looking at the right image."""
+    names = [arm.name for arm in found.arms]
+    rows = [[row.title, *(_looked(row, name) for name in names)] for row in found.rows]
+    if not any(any(row[1:]) for row in rows):
+        return "Scores with shuffled images were not recorded for every arm."
+    return _table(["score minus that with shuffled images", *names], rows)
+
+
+def _looked(row: Row, arm: str) -> str:
+    score = row.scores.get(arm)
+    return "" if score is None or score.looking is None else _gain(score.looking)
+
+
+def _unfinished(found: Findings) -> str:
+    """Runs that had not converged at their end."""
+    every = [(arm, row, row.scores[arm.name]) for arm in found.arms for row in found.rows if arm.name in row.scores]
+    if all(known is None for _, _, score in every for known in score.converged):
+        return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
+    rows = []
+    for arm, row, score in every:
+        if left := [str(seed) for seed, known in zip(found.seeds, score.converged, strict=True) if known is False]:
+            rows.append([arm.name, row.title, ", ".join(left), ", ".join(map(str, score.extensions))])
+    if not rows:
+        return "Every run whose convergence is known had converged: its validation scores no longer rose."
+    return _table(["not converged", "task", "seeds", "extensions, by seed"], rows)
 
 
 def _seeds(found: Findings) -> str:
     header = ["closed, %, by seed", *(str(seed) for seed in found.seeds)]
-    return _table(header, [[arm, *(f"{value:.1f}" for value in found.endpoint.seeds[arm])] for arm in found.arms])
+    return _table(header, [[arm, *(f"{value:.1f}" for value in each)] for arm, each in found.closed_seeds.items()])
 
 
-def _rates(found: Findings, searched: Mapping[str, Search]) -> str:
-    factors = found.plan.factors
-    done = {key: one.chosen for key, one in searched.items() if one.chosen is not None}
-    if not done:
+def _rates(found: Findings) -> str:
+    if not found.searches:
         return ""
-    at = [key for key, factor in done.items() if factor in (min(factors), max(factors))]
-    said = f"Learning rates, by the mean validation score (%) of runs of {found.plan.search:.0%} of the length, seed "
-    said += f"{found.plan.seeds[0]}."
-    if at and len(factors) > 2:
+    factors = sorted({factor for each in found.searches for factor in each.validations})
+    shares = {arm.rates.share for arm in found.arms if len(arm.rates.factors) > 1}
+    of = " or ".join(f"{share:.0%}" for share in sorted(shares))
+    said = (
+        f"Learning rates, by the mean validation score (%) of runs of {of} of the length, seed {found.plan.seeds[0]}."
+    )
+    names = {each: each.arm if len(found.plan.arm(each.arm).models) == 1 else f"{each.arm}/{','.join(each.model)}"
+             for each in found.searches}  # fmt: skip
+    if at := [names[each] for each in found.searches if each.at_edge]:
         said += f" At the edge of the grid: {', '.join(at)}."
     rows = []
-    for key, factor in done.items():
-        validations = [searched[key].validations[str(each)] for each in factors]
-        shown = ["diverged" if validation is None else f"{100 * validation:.1f}" for validation in validations]
-        rows.append([key, *shown, f"{factor:g}"])
+    for each in found.searches:
+        shown = ["diverged" if score is None else f"{score:.1f}" for score in map(each.validations.get, factors)]
+        rows.append([names[each], *shown, f"{each.chosen:g}"])
     return f"{said}\n\n" + _table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
 
 
@@ -139,18 +186,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _gain(gain: Interval | None) -> str:
-    return "" if gain is None else f"{gain.mean:+.1f} {_range(gain)}"
+def _gain(gain: Interval) -> str:
+    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
 
 
-def _range(found: Interval, form: str = "+.1f") -> str:
-    return f"[{found.low:{form}}, {found.high:{form}}]"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
-
-
-def every_row(found: Findings) -> list[Row]:
-    """The rows of the tasks, and that of the mean."""
-    return [*found.rows, found.endpoint]
+def _plain(found: Interval) -> str:
+    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"

@@ -14,9 +14,9 @@ gradients than about what the run does with them, because Adam divides by a size
 the optimizer would mostly repeat the momentum, which is the same whichever task is next.
 
 All tasks are measured at the same parameters, in fp32 and without dropout, on training batches drawn for this alone:
-one for the gradient and another for the losses, so that Z_ii can be compared with the rest. Cosines are those of the
+one for the gradient and another for the losses, so that Z_ii can be compared with the rest. Cosines and norms are those of the
 gradients of the first ones. So with T tasks, a measurement takes T forward and backward passes and T + T T forward
-passes, and memory for T gradients of the trunk.
+passes, and memory for 2 T gradients of the trunk.
 """
 
 from __future__ import annotations
@@ -32,12 +32,9 @@ from torch.optim import Optimizer
 
 from twelve.errors import ConfigError
 from twelve.training.freezing import HEADS
-from twelve.training.hooks import Observed
+from twelve.training.hooks import MeasuredRun
 from twelve.training.prefixes import under_any
 from twelve.types.batch import Batch
-
-SMOOTHING = 0.99
-"""Weight of the past in the running means of gradient norms."""
 
 
 class Affinity:
@@ -48,9 +45,8 @@ class Affinity:
 
     Attributes:
         measured: for each measurement the ``iteration`` before which it was made, the ``rate`` factor of all learning
-            rates, the tasks' ``losses`` (T), ``cosines`` (T, T) and ``affinity`` (T, T), row i: of a step on task i.
-        norms: task -> number of batches, mean and running mean norm of their trunk gradients, times the task's loss
-            scale, as the optimizer gets them.
+            rates, the tasks' ``losses`` (T), the ``norms`` of their trunk gradients (T), times the tasks' loss scales as
+            the optimizer gets them, ``cosines`` (T, T) and ``affinity`` (T, T), row i: of a step on task i.
         seconds: spent on all this.
     """
 
@@ -60,11 +56,10 @@ class Affinity:
             raise ConfigError(problem, remedy="measure every 50 iterations")
         self.every = every
         self.measured: list[dict[str, Any]] = []
-        self.norms: dict[str, dict[str, float]] = {}
         self.seconds = 0.0
-        self._run: Observed
+        self._run: MeasuredRun
 
-    def attach(self, run: Observed) -> None:
+    def attach(self, run: MeasuredRun) -> None:
         """Begin to observe a run.
 
         Raises:
@@ -76,15 +71,12 @@ class Affinity:
         self._run = run
 
     # --- during training ----------------------------------------------------------------------------------------
+    def watches(self, iteration: int) -> bool:
+        """Never: all gradients are computed here."""
+        return False
+
     def after_backward(self, iteration: int, task: str, gradients: Mapping[str, Tensor]) -> None:
-        """Take the norm of a task's trunk gradient."""
-        started = time.perf_counter()
-        norm = float(torch.stack([gradient.float().square().sum() for gradient in gradients.values()]).sum().sqrt())
-        found = self.norms.setdefault(task, {"batches": 0, "mean": 0.0, "running": norm})
-        found["batches"] += 1
-        found["mean"] += (norm - found["mean"]) / found["batches"]
-        found["running"] += (1 - SMOOTHING) * (norm - found["running"])
-        self.seconds += time.perf_counter() - started
+        """Nothing."""
 
     def before_step(self, iteration: int, optimizer: Optimizer) -> None:
         """Nothing."""
@@ -100,20 +92,20 @@ class Affinity:
             self.measured.append({"iteration": iteration, "rate": self._run.rate.factor} | self._measure(iteration))
             self.seconds += time.perf_counter() - started
         if due or iteration == self._run.total:
-            self._run.run.write(self._run.run.affinity, self.result())
+            self._run.run.write(self._run.run.affinity, self.found())
 
     # --- results ------------------------------------------------------------------------------------------------
-    def result(self) -> dict[str, Any]:
+    def found(self) -> dict[str, Any]:
         """What is in the run's folder: everything measured, means over the measurements, and the cost in seconds and in
         per cent of the run without it."""
-        tree: dict[str, Any] = {"tasks": list(self._run.streams), "every": self.every, "norms": self.norms}
-        for name in ("cosines", "affinity") if self.measured else ():
+        tree: dict[str, Any] = {"tasks": list(self._run.streams), "every": self.every}
+        for name in ("norms", "cosines", "affinity") if self.measured else ():
             tree[name] = np.mean([each[name] for each in self.measured], axis=0).tolist()
         rest = max(self._run.state.seconds - self.seconds, 1e-9)
         return tree | {"measured": self.measured, "seconds": self.seconds, "cost": 100 * self.seconds / rest}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"every": self.every, "measured": self.measured, "norms": self.norms, "seconds": self.seconds}
+        return {"every": self.every, "measured": self.measured, "seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state.
@@ -124,9 +116,7 @@ class Affinity:
         if state["every"] != self.every:
             problem = f"expected measurements every {state['every']} iterations, as before, found {self.every}"
             raise ConfigError(problem, remedy="resume with the same interval")
-        self.measured = list(state["measured"])
-        self.norms = {task: dict(found) for task, found in state["norms"].items()}
-        self.seconds = float(state["seconds"])
+        self.measured, self.seconds = list(state["measured"]), float(state["seconds"])
 
     # --- one measurement ----------------------------------------------------------------------------------------
     def _measure(self, iteration: int) -> dict[str, Any]:
@@ -157,9 +147,11 @@ class Affinity:
             finally:
                 for parameter, was in zip(trunk, saved, strict=True):
                     parameter.copy_(was)
-        unit = torch.stack([gradient / gradient.norm().clamp_min(1e-30) for gradient in gradients])
+        norms = torch.stack([gradient.norm() for gradient in gradients])
+        unit = torch.stack(gradients) / norms.clamp_min(1e-30)[:, None]
         affinity = 1 - np.array(after) / np.array(before)
-        return {"losses": before, "cosines": (unit @ unit.T).tolist(), "affinity": affinity.tolist()}
+        cosines = (unit @ unit.T).tolist()
+        return {"losses": before, "norms": norms.tolist(), "cosines": cosines, "affinity": affinity.tolist()}
 
     def _trunk(self) -> tuple[list[nn.Parameter], list[float]]:
         """The trunk's parameters that train, and the learning rate of each."""

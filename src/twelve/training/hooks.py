@@ -40,8 +40,16 @@ class TrainingHook(Protocol):
         """The optimizer has updated the parameters; their gradients are not cleared yet."""
 
 
-class Observed(Protocol):
-    """What a probe may read of a run: see :class:`twelve.training.trainer.Trainer`, which is one."""
+@runtime_checkable
+class SelectiveHook(TrainingHook, Protocol):
+    """A hook that wants the gradients of some iterations only; those of the others are not copied for it."""
+
+    def watches(self, iteration: int) -> bool:
+        """Whether :meth:`after_backward` is called in this iteration."""
+
+
+class MeasuredRun(Protocol):
+    """What a measuring hook may read of a run: see :class:`twelve.training.trainer.Trainer`, which is one."""
 
     total: int
     run: RunFolder
@@ -58,11 +66,11 @@ class Observed(Protocol):
 
 
 @runtime_checkable
-class Probe(TrainingHook, Protocol):
+class MeasuringHook(TrainingHook, Protocol):
     """A hook that measures between iterations, and whose state every checkpoint of the run keeps: a run that is resumed
     with it goes on as if it had never ended."""
 
-    def attach(self, run: Observed) -> None:
+    def attach(self, run: MeasuredRun) -> None:
         """The run is ready: before its first iteration, and before a checkpoint is taken over."""
 
     def after_iteration(self, iteration: int) -> None:

@@ -31,7 +31,7 @@ from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import HEADS, freeze, rates_by_depth
-from twelve.training.hooks import Probe, TrainingHook
+from twelve.training.hooks import MeasuringHook, SelectiveHook, TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, loss_scales, parameter_groups
@@ -52,7 +52,7 @@ class Trainer:
         folder: the run's folder; the log, checkpoints and the best model are written into it.
         known: tasks of the run that an earlier run has trained the model on.
         say: prints a line for the person who watches.
-        hook: is told about every step; None costs nothing. A probe is attached, and kept in checkpoints.
+        hook: is told about every step; None costs nothing. A measuring one is kept in checkpoints.
 
     Attributes:
         frozen: how many numbers of the model do not train.
@@ -138,7 +138,7 @@ class Trainer:
             **({"negatives": self.negatives} if self.negatives.streams else {}),
             **{f"stream {name}": stream for name, stream in self.streams.items()},
         }
-        self.probe = hook if isinstance(hook, Probe) else None
+        self.probe = hook if isinstance(hook, MeasuringHook) else None
         if self.probe is not None:
             self.probe.attach(self)
             kept["probe"] = self.probe
@@ -314,7 +314,8 @@ class Trainer:
     @contextmanager
     def _observed(self, name: str) -> Iterator[None]:
         """Tell the hook what the backward pass within adds to the gradients of the trunk."""
-        if self.hook is None:
+        hook = self.hook
+        if hook is None or (isinstance(hook, SelectiveHook) and not hook.watches(self.state.iteration)):
             yield
             return
         before = {}
@@ -326,7 +327,7 @@ class Trainer:
             key: (gradient - before[key] if key in before else gradient) / scale
             for key, gradient in self._trunk_gradients()
         }
-        self.hook.after_backward(self.state.iteration, name, found)
+        hook.after_backward(self.state.iteration, name, found)
 
     def _trunk_gradients(self) -> Iterator[tuple[str, Tensor]]:
         for key, parameter in self.model.named_parameters():

@@ -1,0 +1,63 @@
+"""What the arms of a study cost, and the searches of their learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from twelve.study.arms import Arm
+from twelve.study.finding_types import Cost, Searched
+from twelve.study.plan import Plan, Step
+from twelve.study.results import Result, Search, searched
+
+
+def cost(plan: Plan, out: Path, arm: Arm, results: Sequence[Sequence[Result] | None]) -> Cost:
+    """The cost of an arm, a mean over the seeds.
+
+    Args:
+        results: of every task, one a seed; None for a task that the arm does not train.
+    """
+    by_task = {each[0].task: each for each in results if each}
+    runs = [by_task[model[0]] for model in arm.models]  # a model of several tasks is in the file of each
+    seeds = len(runs[0])
+    every = [result for run in runs for result in run]
+    times = [result.processor_seconds for result in every]
+    found = [(step, search) for step, search in _searches(plan, out) if step.arm == arm]
+    # The best run of a search of the full length is the run itself.
+    extra = [
+        (factor, search)
+        for step, search in found
+        for factor in search.batches
+        if arm.rates.share < 1 or float(factor) != search.chosen
+    ]
+    return Cost(
+        models=len(arm.models),
+        parameters=sum(result.parameters for result in every) / seeds,
+        updates=sum(sum(result.batches.values()) for result in every) / seeds,
+        seconds=sum(result.seconds for result in every) / seeds,
+        processor_seconds=None if None in times else sum(time or 0.0 for time in times) / seeds,
+        search_updates=sum(search.batches[factor] for factor, search in extra),
+        search_seconds=None
+        if any(factor not in search.seconds for factor, search in extra)
+        else sum(search.seconds[factor] for factor, search in extra),
+    )
+
+
+def searches(plan: Plan, out: Path) -> tuple[Searched, ...]:
+    """All finished searches, in the plan's order."""
+    found = []
+    for step, search in _searches(plan, out):
+        factors = step.arm.rates.factors
+        if search.chosen is not None:
+            validations = {
+                factor: None if score is None else 100 * score
+                for factor in factors
+                for score in [search.validations[str(factor)]]
+            }
+            at_edge = len(factors) > 2 and search.chosen in (min(factors), max(factors))
+            found.append(Searched(step.arm.name, step.model, validations, search.chosen, at_edge))
+    return tuple(found)
+
+
+def _searches(plan: Plan, out: Path) -> list[tuple[Step, Search]]:
+    return [(step, searched(out, step)) for step in plan.steps() if step.search]

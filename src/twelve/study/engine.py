@@ -1,0 +1,319 @@
+"""Runs a study: plans it, executes the plan step by step, and shows what it found.
+
+Several processes may run one study in one folder: each takes steps that no other one has, and whose arms have run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from twelve.config import load
+from twelve.errors import ConfigError, DataError, nearest
+from twelve.io import files
+from twelve.progress import clock, tell
+from twelve.progress import console as progress_console
+from twelve.settings import RunConfig
+from twelve.study import plan as plans
+from twelve.study.arms import Arm
+from twelve.study.overrides import check_overrides
+from twelve.study.plan import Plan, Step
+from twelve.study.studies import Study, get_study
+from twelve.study.studies.base import Subjects
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from twelve.study.execution import Seed
+
+WAIT = 5.0
+"""Seconds after which a process that waits for another one looks again."""
+
+
+def run(
+    study: str,
+    config: str | Path,
+    *,
+    seeds: int = 3,
+    out: Path | None = None,
+    arms: Sequence[str] = (),
+    only: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
+    minutes: float | None = None,
+    resume: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Train and evaluate every arm of a study, write its table and plots, and return its folder.
+
+    Args:
+        study: its name, or a Python file that registers it.
+        config: the joint run. With a microworld, every seed draws its own world; with a data root, seeds only differ in
+            their models.
+        seeds: number of seeds, beginning with that of the configuration.
+        out: the study's folder; by default the configuration's ``run`` with the study's name appended.
+        arms: names of arms to run, with those that they need; all but the extra ones by default.
+        only: arms, or ``ARM/TASK``, whose steps this process takes; all by default.
+        options: of the study.
+        settings: ``KEY=VALUE`` changes of the configuration.
+        minutes: end cleanly after so many, at the next checkpoint; ``resume`` goes on.
+        resume: resume the study in ``out``.
+
+    Raises:
+        ConfigError: the folder holds a study and ``resume`` is False, or that study was begun with another plan.
+        TwelveError: a run failed.
+    """
+    base, console = load(config, settings), console or progress_console()
+    plan = planned(get_study(study, options or {}), base, seeds=seeds, arms=arms)
+    out = Path(f"{base.run}-{plan.study}") if out is None else out
+    plan = begun(plan, out, resume)
+    from twelve.study.execution import Seed
+    from twelve.study.show import show
+
+    ends = None if minutes is None else time.monotonic() + 60 * minutes
+    over = partial(_over, ends)
+    places = {number: Seed(plan, out, number, over) for number in plan.seeds}
+    left = _carry_out(plan, out, places, _chosen(plan, only), over, console)
+    if left:
+        tell(f"{left} steps are left; to go on, repeat the command with --resume", console)
+    elif all(places[step.seed].done(step) for step in plan.steps()):
+        with files.alone(out, wait=True):
+            show(out, console=console)
+    return out
+
+
+def _over(ends: float | None) -> bool:
+    return ends is not None and time.monotonic() >= ends
+
+
+def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] = ()) -> Plan:
+    """The plan of a study.
+
+    Args:
+        arms: as of :func:`run`.
+
+    Raises:
+        ConfigError: it cannot be executed; says why.
+    """
+    if config.replay:
+        raise ConfigError("a study trains all tasks from the beginning", record="replay", remedy="leave it out")
+    if len(config.tasks) < 2:
+        raise ConfigError("a study needs several tasks, found one", record="tasks", remedy="name several")
+    if seeds < 1:
+        raise ConfigError(f"expected 1 or more, found {seeds}", record="seeds", remedy="give --seeds 1 or more")
+    subjects = Subjects(config)
+    worlds = "microworld" in config.model_fields_set
+    own = {"run", "data", "regions"} if worlds else {"run"}
+    try:
+        wanted = _wanted(study.arms(subjects), arms)
+        names = {arm.name for arm in wanted}
+        plan = Plan(
+            study=study.name,
+            options=study.model_dump(mode="json"),
+            question=study.question,
+            claim=study.claim,
+            arms=wanted,
+            contrasts=tuple(each for each in study.contrasts(subjects) if names.issuperset(each.arms)),
+            seeds=tuple(range(config.seed, config.seed + seeds)),
+            worlds=worlds,
+            config=config.absolute() | config.model_dump(mode="json", include=own),
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        problem = f"the study {study.name} has a plan that cannot be: {problem}"
+        raise ConfigError(problem, record="study", remedy="mend its arms and contrasts (docs/studies.md)") from None
+    for arm in plan.arms:
+        check_overrides(config, arm)
+        _check_probes(arm)
+    return plan
+
+
+def _wanted(arms: Sequence[Arm], names: Sequence[str]) -> tuple[Arm, ...]:
+    """The first arm, those that are named (or all but the extra ones), and those that they need."""
+    known = {arm.name: arm for arm in arms}
+    for name in names:
+        if name not in known:
+            remedy = f"choose among {', '.join(known)}"
+            raise ConfigError(f"unknown arm {name!r}{nearest(name, known)}", record="arms", remedy=remedy)
+    taken: set[str] = set()
+
+    def take(name: str) -> None:
+        taken.add(name)
+        for needed in known[name].needs if name in known else ():
+            take(needed)
+
+    for name in [arms[0].name, *(names or [arm.name for arm in arms if not arm.extra])]:
+        take(name)
+    return tuple(arm for arm in arms if arm.name in taken)
+
+
+def _check_probes(arm: Arm) -> None:
+    if not arm.probes:
+        return
+    from twelve.study.probes import PROBES
+
+    for name in arm.probes:
+        if name not in PROBES:
+            problem = f"the arm {arm.name} asks for an unknown probe {name!r}{nearest(name, PROBES)}"
+            remedy = f"choose among {', '.join(PROBES) or 'none'}"
+            raise ConfigError(problem, record="arms", remedy=remedy)
+
+
+def begun(plan: Plan, out: Path, resume: bool) -> Plan:
+    """Write the plan into the study's folder; of a resumed study, return the one that is there, with new arms.
+
+    Raises:
+        ConfigError: see :func:`run`.
+    """
+    from twelve.training.provenance import machine
+
+    with files.alone(out, wait=True):
+        exists = files.is_there(out / plans.FILE, DataError)
+        if not exists and not resume and any(not path.name.startswith(".") for path in out.iterdir()):
+            raise ConfigError("this folder holds other files", file=out, remedy="name an empty or a new one: --out")
+        if exists and not resume:
+            remedy = "add --resume, or name another: --out"
+            raise ConfigError("this folder already holds a study", file=out, remedy=remedy)
+        if resume and not exists:
+            raise ConfigError("there is no study to resume", file=out, remedy="leave out --resume")
+        plans.check_links(out)
+        if resume:
+            plan = plans.agree(plan, plans.read(out), out)
+        plans.write(plan, out, machine())
+    return plan
+
+
+def _chosen(plan: Plan, only: Sequence[str]) -> list[Step]:
+    """The steps of some arms (``ARM``) or models (``ARM/TASK``)."""
+    steps = plan.steps()
+    for name in only:
+        arm, _, task = name.partition("/")
+        if not any(step.arm.name == arm and (not task or task in step.model) for step in steps):
+            remedy = f"name ARM or ARM/TASK, with an arm of {', '.join(plan.names)}"
+            raise ConfigError(f"no step of this study is called {name!r}", record="only", remedy=remedy)
+    named = [name.partition("/") for name in only]
+    return [
+        step
+        for step in steps
+        if not named or any(step.arm.name == arm and (not task or task in step.model) for arm, _, task in named)
+    ]
+
+
+def _carry_out(
+    plan: Plan,
+    out: Path,
+    seeds: Mapping[int, Seed],
+    steps: Sequence[Step],
+    over: Callable[[], bool],
+    console: Console,
+) -> int:
+    """Execute the remaining steps, and print the remaining time; returns the number of those that are left."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from twelve.study.observing import PartOver
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
+    left = [step for step in steps if not seeds[step.seed].done(step)]
+    _announce(plan, left, console)
+    pace = _Pace()
+    while left and not over():
+        with _next(left, seeds, out) as step:
+            if step is not None:
+                for number, seed in seeds.items():
+                    if number != step.seed:
+                        seed.forget()
+                started = time.monotonic()
+                try:
+                    seeds[step.seed].take(step)
+                except PartOver:
+                    break
+                left.remove(step)
+                tell(f"{step}: {pace.taken(step, time.monotonic() - started, left)}", console)
+        if step is None and left:
+            time.sleep(WAIT)
+    return len(left)
+
+
+@contextmanager
+def _next(left: list[Step], seeds: Mapping[int, Seed], out: Path) -> Iterator[Step | None]:
+    """The first step that can be taken, which no other process takes meanwhile; None if all are done, or others work
+    on what is left or on what that needs. Removes steps that are done.
+
+    Raises:
+        ConfigError: nothing can be taken, and nobody works on what it needs.
+    """
+    held, lacking = False, dict[str, Step]()
+    for step in list(left):
+        with _turn(out, step) as mine:
+            if seeds[step.seed].done(step):
+                left.remove(step)
+            elif not mine:
+                held = True
+            elif needed := seeds[step.seed].lacks(step):
+                lacking.setdefault(needed[0], step)
+            else:
+                yield step
+                return
+    if left and not held and not any(_held(out, step) for step in _all(seeds)):
+        name, step = next(iter(lacking.items()))
+        remedy = f"run that first: --only {name.rpartition(' ')[2]}"
+        raise ConfigError(f"{step} needs {name}, which has not run", record="only", remedy=remedy)
+    yield None
+
+
+def _all(seeds: Mapping[int, Seed]) -> list[Step]:
+    return next(iter(seeds.values())).plan.steps()
+
+
+def _held(out: Path, step: Step) -> bool:
+    with _turn(out, step) as mine:
+        return not mine
+
+
+@contextmanager
+def _turn(out: Path, step: Step) -> Iterator[bool]:
+    """Whether no other process has the step; none takes it while this process has."""
+    from filelock import FileLock, Timeout
+
+    path = out / "locks" / f"{step.seed}-{step.key.replace('/', '-')}{'-search' * step.search}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+class _Pace:
+    """Estimates the remaining time of a study from the steps that this process has taken."""
+
+    def __init__(self) -> None:
+        self.units = self.seconds = 0.0
+
+    def taken(self, step: Step, seconds: float, left: Sequence[Step]) -> str:
+        """Take the time of another step; returns it and the remaining time, as text."""
+        self.units, self.seconds = self.units + step.units, self.seconds + seconds
+        rest = sum(each.units for each in left) * self.seconds / self.units
+        return f"{clock(seconds)}; about {clock(rest)} of work left in {len(left)} steps"
+
+
+def _announce(plan: Plan, left: Sequence[Step], console: Console) -> None:
+    lines = [f"{arm.name}: {arm.meaning}" for arm in plan.arms]
+    lines.append(
+        f"{len(plan.seeds)} seeds, each {'a world and its models' if plan.worlds else 'models on the same data'}; "
+        f"{len(left)} of {len(plan.steps())} steps are left, as long as {sum(step.units for step in left):.1f} joint "
+        "runs; the first step will show how long that is"
+    )
+    for line in lines:
+        tell(line, console)

@@ -1,0 +1,216 @@
+"""What a study has found: typed data, from which its table, its plots and a report are made.
+
+:func:`twelve.study.findings.findings` makes them of a study's folder. Scores, differences and shares are per cent,
+times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.metrics.bootstrap import Interval
+from twelve.study.arms import Arm, Contrast
+from twelve.study.plan import Plan
+from twelve.study.results import ByType, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One arm on one task.
+
+    Attributes:
+        score: the official metric, a mean over the seeds.
+        closed: its place between baseline (0) and upper bound (100).
+        seeds: the score of each seed.
+        learned: the interval of its advantage over the best baseline is above zero.
+        shuffled: the score with shuffled images; None if it was not measured.
+        looking: the score minus that with shuffled images: how much comes from looking at the right image.
+        validation: the validation score of the kept model, of each seed.
+        converged: whether the run had converged, of each seed; None where that is not known.
+        extensions: how often the run was extended, of each seed.
+        updates: of this task, a mean over the seeds.
+        by_type: kind of type -> type -> (mean score, examples of all seeds); empty if it was not recorded.
+    """
+
+    score: Interval
+    closed: Interval
+    seeds: tuple[float, ...]
+    learned: bool
+    shuffled: float | None
+    looking: Interval | None
+    validation: tuple[float, ...]
+    converged: tuple[bool | None, ...]
+    extensions: tuple[int, ...]
+    updates: float
+    by_type: ByType
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One task.
+
+    Attributes:
+        group: the skill that it needs, of which tasks form groups (``Output.skill``).
+        baselines: name -> score, means over the seeds.
+        baseline: the best of them.
+        upper_bound: of the metric on these regions; 100 where nothing is known to bound it.
+        scores: arm -> score, for the arms that train the task.
+    """
+
+    name: str
+    title: str
+    metric: str
+    group: str
+    baselines: Mapping[str, float]
+    baseline: float
+    upper_bound: float
+    scores: Mapping[str, Score]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One task of a contrast.
+
+    Attributes:
+        points: difference of the official metric.
+        closed: the same as a share of the way from baseline to upper bound.
+        seeds: ``points`` of each seed.
+        learned: whether the contrast's reference beats the best baseline; if not, this is no gain and no loss.
+    """
+
+    task: str
+    points: Interval
+    closed: Interval
+    seeds: tuple[float, ...]
+    learned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A contrast and its intervals.
+
+    Attributes:
+        cells: one for each task.
+        learned, learned_points: means over the learned tasks (``closed`` and ``points``); None if there is none.
+        every, every_points: means over all tasks.
+        image_free: ``every`` on a scale without the baselines that depend on a model.
+        seeds: ``every`` of each seed.
+    """
+
+    contrast: Contrast
+    cells: tuple[Cell, ...]
+    learned: Interval | None
+    learned_points: Interval | None
+    every: Interval
+    every_points: Interval
+    image_free: Interval
+    seeds: tuple[float, ...]
+
+    @property
+    def endpoint(self) -> Interval:
+        """The mean over the learned tasks; over all if none is learned."""
+        return self.every if self.learned is None else self.learned
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost of an arm, a mean over the seeds.
+
+    Attributes:
+        models, parameters: of all its models.
+        updates, seconds, processor_seconds: of training, without searches; None if it was not recorded.
+        search_updates, search_seconds: of the searches of its learning rates, in all, on one seed.
+    """
+
+    models: int
+    parameters: float
+    updates: float
+    seconds: float
+    processor_seconds: float | None
+    search_updates: int
+    search_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What was recorded while one task of one arm trained in one seed; empty where it was not.
+
+    Attributes:
+        points: (iteration, validation score in per cent).
+        events: when the schedule stopped the task and let it go on.
+        gradient_norms: (iteration, norm of the gradient that a batch of the task gives the trunk).
+        parts: iterations of the run and of each of its extensions.
+    """
+
+    arm: str
+    task: str
+    seed: int
+    points: tuple[tuple[int, float], ...]
+    events: tuple[Event, ...]
+    gradient_norms: tuple[tuple[int, float], ...]
+    parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The search of one model's learning rates.
+
+    Attributes:
+        validations: factor -> mean validation score, per cent; None where the loss became infinite.
+        at_edge: the chosen factor is the smallest or the largest of three or more.
+    """
+
+    arm: str
+    model: tuple[str, ...]
+    validations: Mapping[float, float | None]
+    chosen: float
+    at_edge: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a study has found.
+
+    Attributes:
+        folder: of the study.
+        title, question, claim: of the study; the claim is the paper's that it tests, or empty.
+        seeds: those in which every arm of ``arms`` is complete.
+        arms: the arms that are complete in them, in the plan's order.
+        missing: arms and seeds of the plan that are not complete, in words.
+        rows: one for each task that has room between its baseline and its upper bound.
+        left_out: title of a task -> why it has no row.
+        closed: arm -> mean over its tasks of the place between baseline and upper bound.
+        closed_seeds: the same of each seed.
+        comparisons: one for each contrast of the plan whose arms are complete.
+        machine: that the study was begun on.
+        sentences: two that can be quoted.
+    """
+
+    folder: Path
+    title: str
+    question: str
+    claim: str
+    plan: Plan
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    missing: tuple[str, ...]
+    rows: tuple[Row, ...]
+    left_out: Mapping[str, str]
+    closed: Mapping[str, Interval]
+    closed_seeds: Mapping[str, tuple[float, ...]]
+    comparisons: tuple[Comparison, ...]
+    costs: Mapping[str, Cost]
+    curves: tuple[Curve, ...]
+    searches: tuple[Searched, ...]
+    machine: Mapping[str, object]
+    sentences: tuple[str, ...] = ()
+
+    def comparison(self, arm: str, minus: str) -> Comparison | None:
+        """The comparison of two arms, if the plan has it and both are complete."""
+        found = (each for each in self.comparisons if (each.contrast.arm, each.contrast.minus) == (arm, minus))
+        return next(found, None)
+
+    def row(self, task: str) -> Row | None:
+        return next((row for row in self.rows if row.name == task), None)

@@ -1,0 +1,51 @@
+"""Values of the configuration that an arm changes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from twelve.config import parse
+from twelve.errors import ConfigError
+from twelve.settings import RunConfig
+from twelve.study.arms import Arm
+
+SAME = ("run", "data", "regions", "sources", "seed", "hold_out", "val_fraction", "replay", "vocabulary", "microworld")
+"""Sections that are the same in all arms: the data."""
+OWN = ("model.init", "training.iterations", "training.epochs", "training.keep")
+"""Keys that a study sets itself."""
+OF_TASKS = ("learning_rate", "batch_size")
+"""What an arm may change of a task: the rest decides what is read."""
+
+
+def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a configuration's tree with other values, by keys with dots."""
+    found = copy.deepcopy(dict(tree))
+    for key, value in overrides.items():
+        *path, last = key.split(".")
+        node = found
+        for part in path:
+            if not isinstance(node.get(part), dict):
+                node[part] = {}
+            node = node[part]
+        node[last] = copy.deepcopy(value)
+    return found
+
+
+def check_overrides(config: RunConfig, arm: Arm) -> None:
+    """Raises ConfigError, naming the arm, for a key that does not exist, that is the study's own or that would change
+    the data, and for a value of the wrong type."""
+    for key in arm.overrides:
+        parts = key.split(".")
+        if parts[0] in SAME or key in OWN or (parts[0] == "tasks" and (len(parts) != 3 or parts[2] not in OF_TASKS)):
+            problem = f"the arm {arm.name} changes {key}, which is the same in all arms or set by the study"
+            raise ConfigError(problem, record="arms", remedy="set it for all arms in the configuration")
+    try:
+        found = parse(overridden(config.model_dump(mode="json"), arm.overrides))
+    except ConfigError as error:
+        place = f"arms.{arm.name}.{error.record}" if error.record else f"arms.{arm.name}"
+        raise ConfigError(error.problem, record=place, remedy=error.remedy) from None
+    if found.tasks.keys() != config.tasks.keys():
+        problem = f"the arm {arm.name} changes a task that is not there"
+        raise ConfigError(problem, record="arms", remedy=f"name one of {', '.join(config.tasks)}")

@@ -1,0 +1,125 @@
+"""What a study is: a question, arms that answer it, contrasts between them. docs/studies.md shows how to write one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import ClassVar, TypeVar
+
+from twelve.outputs import get_output
+from twelve.settings import RunConfig, Strict
+from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.finding_types import Comparison, Findings
+from twelve.tasks.base import all_tasks
+from twelve.tasks.custom import own_tasks
+
+STOPPING = ("stop-and-go", "stop-and-go-as-worded")
+"""Schedules that are the paper's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """What a study is about: the tasks of its configuration.
+
+    Attributes:
+        tasks: their names.
+        groups: the skills that they need (``Output.skill``) -> tasks, each in the configuration's order.
+    """
+
+    config: RunConfig
+    tasks: tuple[str, ...] = field(init=False)
+    groups: dict[str, tuple[str, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = all_tasks(own_tasks(self.config.tasks))
+        groups: dict[str, tuple[str, ...]] = {}
+        for name in self.config.tasks:
+            skill = get_output(known[name].kind).skill
+            groups[skill] = (*groups.get(skill, ()), name)
+        object.__setattr__(self, "tasks", tuple(self.config.tasks))
+        object.__setattr__(self, "groups", groups)
+
+    @property
+    def one(self) -> tuple[tuple[str, ...], ...]:
+        """One model for all tasks."""
+        return (self.tasks,)
+
+    @property
+    def each(self) -> tuple[tuple[str, ...], ...]:
+        """A model for each task."""
+        return tuple((task,) for task in self.tasks)
+
+    def of(self, groups: Sequence[str]) -> tuple[str, ...]:
+        """The tasks of some groups together, in the configuration's order."""
+        chosen = {task for group in groups for task in self.groups[group]}
+        return tuple(task for task in self.tasks if task in chosen)
+
+    def subsets(self) -> list[tuple[str, ...]]:
+        """Every subset of the groups but the empty one, small ones first."""
+        names = tuple(self.groups)
+        return [each for size in range(1, len(names) + 1) for each in combinations(names, size)]
+
+    def joint(self, name: str = "joint", meaning: str = "", *, length: Length | None = None) -> Arm:
+        """One model for all tasks, with dynamic stop-and-go: of the configuration if that has a variant of it."""
+        stopping = self.config.schedule.name in STOPPING
+        return Arm(
+            name=name,
+            meaning=meaning or "one model, a task that no longer improves is stopped",
+            models=self.one,
+            overrides={} if stopping else {"schedule": {"name": STOPPING[0]}},
+            length=length or Length(),
+        )
+
+
+class Study(Strict):
+    """A study; its fields are its options (``--option NAME=VALUE``).
+
+    Attributes:
+        name: as on the command line.
+        question: one line, for ``twelve study list``.
+        claim: the paper's claim that it tests; empty for none.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    claim: ClassVar[str] = ""
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        """Every arm, each after those that it needs; the first one runs in any case."""
+        raise NotImplementedError
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        """What is compared, the main contrast first. Those of arms that do not run are left out."""
+        raise NotImplementedError
+
+    def sentences(self, found: Findings) -> Sequence[str]:
+        """Two sentences that can be quoted; the defaults say what the first two contrasts found."""
+        return [said(each) for each in found.comparisons[:2]]
+
+
+def said(comparison: Comparison) -> str:
+    """What a contrast found, as a sentence."""
+    contrast, gain = comparison.contrast, comparison.endpoint
+    learned = sum(cell.learned for cell in comparison.cells)
+    count = learned or len(comparison.cells)
+    more = "more than" if gain.low > 0 else "less than" if gain.high < 0 else "not significantly more or less than"
+    tasks = f"{count} task{'s' * (count != 1)}"
+    if learned < len(comparison.cells):
+        tasks += f" that {contrast.judge} learned" if learned else f", of which {contrast.judge} learned none"
+    return (
+        f"{contrast.arm} closes {more} {contrast.minus} of the way from baseline to upper bound: "
+        f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] per cent, mean over {tasks}."
+    )
+
+
+STUDIES: dict[str, type[Study]] = {}
+"""Every study by name."""
+_Class = TypeVar("_Class", bound=type[Study])
+
+
+def register(cls: _Class) -> _Class:
+    """Class decorator: make a study known under its name."""
+    if STUDIES.setdefault(cls.name, cls) is not cls:
+        raise ValueError(f"two studies are named {cls.name!r}")
+    return cls

@@ -1,0 +1,114 @@
+"""Is one model for all tasks as good as a model for each? The protocol is docs/joint-vs-single.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.finding_types import Findings
+from twelve.study.studies.base import Study, Subjects, register, said
+
+BASE, OPPONENT = "stop-and-go", "single-longer"
+
+
+@register
+class JointVsSingle(Study):
+    """One model for all tasks against a model for each."""
+
+    name: ClassVar[str] = "joint-vs-single"
+    question: ClassVar[str] = "Is one model for all tasks as good as a model for each?"
+    claim: ClassVar[str] = "One model for all tasks is better on average than a model for each."
+
+    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 1.0, 3.0), min_length=1)
+    """Factors of all learning rates that the search of each model tries."""
+    search: float = Field(1.0, gt=0, le=1)
+    """Length of a run of the search, as a share of the arm's own length."""
+    longer: float = Field(2.0, ge=1)
+    """Most updates of a task alone in the longer arm, over those in the joint run."""
+    pretraining: float = Field(1.0, gt=0)
+    """Iterations of pretraining, as a share of the joint run's."""
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        one, each = subjects.one, subjects.each
+        rates = Rates(factors=self.factors, share=self.search)
+        as_many = Length(rule="each", of=(BASE,))
+        longer = Length(rule="each", of=(BASE,), factor=self.longer)
+        total = Length(rule="total", of=(BASE,))
+        joint = subjects.joint(BASE)
+        arms = [
+            joint,
+            Arm(
+                name="always-go",
+                meaning="one model, every task in every iteration",
+                models=one,
+                overrides={"schedule": {"name": "always-go"}},
+            ),
+            Arm(
+                name="single",
+                meaning="a model for each task, as many updates as the task has in stop-and-go",
+                models=each,
+                length=as_many,
+            ),
+            Arm(
+                name=OPPONENT,
+                meaning=f"a model for each task, {self.longer:g} times as many updates, the best validation is kept",
+                models=each,
+                length=longer,
+            ),
+            joint.model_copy(
+                update={
+                    "name": "norm-scaled",
+                    "meaning": "stop-and-go, each task's gradient divided by its running norm",
+                    "overrides": {**joint.overrides, "optimizer.task_scale": "norm"},
+                    "extra": True,
+                }
+            ),
+            Arm(
+                name="always-go-equal",
+                meaning="always-go with as many updates as stop-and-go",
+                models=one,
+                length=total,
+                overrides={"schedule": {"name": "always-go"}},
+                extra=True,
+            ),
+            Arm(
+                name="proportional-equal",
+                meaning="tasks sampled by their sizes, as many updates as stop-and-go",
+                models=one,
+                length=total,
+                overrides={"schedule": {"name": "proportional"}},
+                extra=True,
+            ),
+            joint.model_copy(
+                update={
+                    "name": "pretrained",
+                    "meaning": "stop-and-go, pretrained on the retrieval tasks' captions",
+                    "start": "pretrained",
+                    "pretraining": self.pretraining,
+                    "extra": True,
+                }
+            ),
+        ]
+        return [arm.model_copy(update={"rates": rates}) for arm in arms]
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        others = [arm.name for arm in self.arms(subjects) if arm.name not in (BASE, OPPONENT)]
+        return [Contrast(arm=BASE, minus=other, tasks=subjects.tasks) for other in (OPPONENT, *others)]
+
+    def sentences(self, found: Findings) -> Sequence[str]:
+        main = found.comparison(BASE, OPPONENT)
+        if main is None:
+            return [said(each) for each in found.comparisons[:2]]
+        better = [cell for cell in main.cells if cell.learned and cell.points.low > 0]
+        worse = [cell for cell in main.cells if cell.learned and cell.points.high < 0]
+        untaught = sum(not cell.learned for cell in main.cells)
+        joint, single = found.costs[BASE], found.costs[OPPONENT]
+        return [
+            said(main),
+            f"With {joint.parameters / 1e6:.1f} M parameters in one model against {single.parameters / 1e6:.1f} M in "
+            f"{single.models}, the joint model is better on {len(better)} tasks and worse on {len(worse)}; "
+            f"{untaught} are not learned alone.",
+        ]
