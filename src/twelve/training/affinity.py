@@ -14,9 +14,9 @@ gradients than about what the run does with them, because Adam divides by a size
 the optimizer would mostly repeat the momentum, which is the same whichever task is next.
 
 All tasks are measured at the same parameters, in fp32 and without dropout, on training batches drawn for this alone:
-one for the gradient and another for the losses, so that Z_ii can be compared with the rest. Cosines and norms are those of the
-gradients of the first ones. So with T tasks, a measurement takes T forward and backward passes and T + T T forward
-passes, and memory for 2 T gradients of the trunk.
+one for the gradient and another for the losses, so that Z_ii can be compared with the rest. Norms and cosines are those
+of these gradients. So with T tasks, a measurement takes T forward and backward passes and T + T T forward passes, and
+memory for 2 T gradients of the trunk.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Affinity:
 
     Attributes:
         measured: for each measurement the ``iteration`` before which it was made, the ``rate`` factor of all learning
-            rates, the tasks' ``losses`` (T), the ``norms`` of their trunk gradients (T), times the tasks' loss scales as
-            the optimizer gets them, ``cosines`` (T, T) and ``affinity`` (T, T), row i: of a step on task i.
+            rates, the tasks' ``losses`` (T), the ``norms`` of their trunk gradients (T), times the tasks' loss scales
+            as the optimizer gets them, ``cosines`` (T, T) and ``affinity`` (T, T), row i: of a step on task i.
         seconds: spent on all this.
     """
 
