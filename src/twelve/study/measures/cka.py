@@ -25,7 +25,7 @@ from twelve.types.batch import Batch
 
 FEWEST = 4
 """Positions that the unbiased estimate needs."""
-TEXT = "text"
+TEXT, IMAGE = "text", "image"
 
 
 def hsic(first: Tensor, second: Tensor) -> float:
@@ -89,9 +89,14 @@ def states_of(model: Network, batch: Batch) -> Mapping[str, Tensor]:
     model.train(False)
     with torch.inference_mode():
         found = model(**batch.inputs(model.device), outputs=(), return_states=True)
-    masks = {True: found.text_mask, False: found.region_mask}
+    words, regions = (
+        torch.ones(states.shape[:2], dtype=torch.bool, device=model.device) if mask is None else mask
+        for states, mask in ((found.words, found.text_mask), (found.regions, found.region_mask))
+    )
+    masks = {TEXT: words, IMAGE: regions}
+    beside = torch.cat([words, regions], dim=1)  # of a layer that words and regions share
     chosen = {}
     for name, states in found.states.items():
-        mask = masks[TEXT in name.split(".")]
-        chosen[name] = states.flatten(0, 1) if mask is None else states[mask]
+        stream = next((part for part in name.split(".") if part in masks), None)
+        chosen[name] = states[beside if stream is None else masks[stream]]
     return chosen

@@ -1,13 +1,13 @@
 """Kinds of examples, whatever the task: by its text, its candidates, and the types that the dataset's files name.
 
-    kind        values
-    words       length of the text in words: 1-3, 4-6, ...
-    opening     the first two words of the text, where many texts begin so
-    colour      the one colour word of the text, none, several
-    count       whether the text asks how many, or names a number
-    candidates  number of candidate boxes: 1-5, 6-10, ...
-    target      the answer itself, where it is one of few words, true or false
-    others      facts that are text (question_type, structural, ...)
+kind        values
+words       length of the text in words: 1-3, 4-6, ...
+opening     the first two words of the text, where many texts begin so
+colour      the one colour word of the text, none, several
+count       whether the text asks how many, or names a number
+candidates  number of candidate boxes: 1-5, 6-10, ...
+target      the answer itself, where it is one of few words, true or false
+others      facts that are text (question_type, structural, ...)
 """
 
 from __future__ import annotations
@@ -30,10 +30,31 @@ WORDS = (3, 6, 10, 15)
 BOXES = (5, 10, 15, 20)
 """Most candidates of the values of ``candidates``."""
 COLOURS = frozenset(
-    "red orange yellow green blue purple pink brown black white gray grey silver gold golden tan beige turquoise "
-    "violet cyan magenta".split()
+    [
+        "red",
+        "orange",
+        "yellow",
+        "green",
+        "blue",
+        "purple",
+        "pink",
+        "brown",
+        "black",
+        "white",
+        "gray",
+        "grey",
+        "silver",
+        "gold",
+        "golden",
+        "tan",
+        "beige",
+        "turquoise",
+        "violet",
+        "cyan",
+        "magenta",
+    ]
 )
-NUMBERS = frozenset("one two three four five six seven eight nine ten eleven twelve".split())
+NUMBERS = frozenset(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])
 _WORD = re.compile(r"[^\W_]+")
 
 
