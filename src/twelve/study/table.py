@@ -167,17 +167,16 @@ def _rates(found: Findings) -> str:
     factors = sorted({factor for each in found.searches for factor in each.validations})
     shares = {arm.rates.share for arm in found.arms if len(arm.rates.factors) > 1}
     of = " or ".join(f"{share:.0%}" for share in sorted(shares))
-    said = (
-        f"Learning rates, by the mean validation score (%) of runs of {of} of the length, seed {found.plan.seeds[0]}."
-    )
-    names = {each: each.arm if len(found.plan.arm(each.arm).models) == 1 else f"{each.arm}/{','.join(each.model)}"
-             for each in found.searches}  # fmt: skip
-    if at := [names[each] for each in found.searches if each.at_edge]:
-        said += f" At the edge of the grid: {', '.join(at)}."
-    rows = []
+    said = f"Learning rates, by the mean validation score (%) of runs of {of} of the length, "
+    said += f"seed {found.plan.seeds[0]}."
+    rows, at = list[list[str]](), list[str]()
     for each in found.searches:
+        name = found.plan.arm(each.arm).key(each.model)
+        at += [name] * each.at_edge
         shown = ["diverged" if score is None else f"{score:.1f}" for score in map(each.validations.get, factors)]
-        rows.append([names[each], *shown, f"{each.chosen:g}"])
+        rows.append([name, *shown, f"{each.chosen:g}"])
+    if at:
+        said += f" At the edge of the grid: {', '.join(at)}."
     return f"{said}\n\n" + _table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
 
 

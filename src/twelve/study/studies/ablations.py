@@ -1,0 +1,71 @@
+"""What do the parts of the recipe contribute? Each arm leaves one out, or changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.finding_types import Findings
+from twelve.study.studies.base import Study, Subjects, register
+
+JOINT, SINGLE = "joint", "single"
+ALWAYS = {"schedule": {"name": "always-go"}}
+CHANGED: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("token-per-head", "one task token for all tasks of a head", {"model.task_tokens": "head"}),
+    ("no-token", "no task tokens", {"model.task_tokens": "none"}),
+    ("always-go", "no stop-and-go", ALWAYS),
+    ("neither", "no task tokens, no stop-and-go", {"model.task_tokens": "none", **ALWAYS}),
+)
+"""(arm, meaning, what it changes)."""
+
+
+@register
+class Ablations(Study):
+    """The joint model without its task tokens, without stop-and-go, with a curriculum."""
+
+    name: ClassVar[str] = "ablations"
+    question: ClassVar[str] = "What do task tokens and stop-and-go contribute, and is a curriculum better?"
+    claim: ClassVar[str] = "A token for each dataset and stop-and-go are each worth half a point; both curricula lose."
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        joint = subjects.joint(JOINT, "one model, a token for each dataset, stop-and-go")
+        single = Arm(
+            name=SINGLE,
+            meaning="a model for each task, as many updates; shows how long each task takes to converge",
+            models=subjects.each,
+            length=Length(rule="each", of=(JOINT,)),
+        )
+        changed = [
+            joint.model_copy(update={"name": name, "meaning": meaning, "overrides": {**joint.overrides, **overrides}})
+            for name, meaning, overrides in CHANGED
+        ]
+        ordered = [
+            Arm(
+                name=name,
+                meaning=f"tasks that converge {first} alone train from the beginning, the others join one by one",
+                models=subjects.one,
+                overrides={"schedule": {"name": name}},
+                convergence=SINGLE,
+            )
+            for name, first in (("curriculum", "early"), ("anti-curriculum", "late"))
+        ]
+        return [joint, single, *changed, *ordered]
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        others = [*(name for name, _, _ in CHANGED), "curriculum", "anti-curriculum", SINGLE]
+        return [Contrast(arm=JOINT, minus=name, tasks=subjects.tasks) for name in others]
+
+    def sentences(self, found: Findings) -> Sequence[str]:
+        told = [
+            f"{each.contrast.minus} {each.endpoint.mean:+.1f} [{each.endpoint.low:+.1f}, {each.endpoint.high:+.1f}]"
+            for each in found.comparisons
+            if each.contrast.minus != SINGLE
+        ]
+        worse = [each.contrast.minus for each in found.comparisons if each.endpoint.low > 0]
+        named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
+        return [
+            f"The joint model closes more or less of the way from baseline to upper bound than one with another part, "
+            f"in per cent: {'; '.join(told)}.",
+            f"{named} significantly worse than the joint model.",
+        ]

@@ -1,0 +1,60 @@
+"""Does it help to fine-tune the joint model on each task, compared with models that train alone for as long in all?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.studies.base import Study, Subjects, register
+
+JOINT, TUNED, GROUPS, SINGLE = "joint", "fine-tuned", "fine-tuned-groups", "single-equal"
+
+
+@register
+class FineTuning(Study):
+    """Each task, and each group of tasks, from the joint model."""
+
+    name: ClassVar[str] = "fine-tuning"
+    question: ClassVar[str] = (
+        "Does fine-tuning the joint model on each task improve on it, and on models trained alone?"
+    )
+    claim: ClassVar[str] = "Fine-tuning task-specific models from the joint model leads to further improvements."
+
+    updates: float = Field(0.5, gt=0)
+    """Updates of fine-tuning, as a share of those that the task had in the joint run."""
+    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
+    """Factors of all learning rates that every arm searches, at full length, on the first seed."""
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        tuned = Length(rule="each", of=(JOINT,), factor=self.updates)
+        arms = [
+            subjects.joint(JOINT),
+            Arm(
+                name=TUNED,
+                meaning=f"the joint model, fine-tuned on each task with {self.updates:g} times its updates",
+                models=subjects.each,
+                start=f"model of {JOINT}",
+                length=tuned,
+            ),
+            Arm(
+                name=GROUPS,
+                meaning=f"the joint model, fine-tuned on each group with {self.updates:g} times its updates",
+                models=tuple(subjects.groups.values()),
+                start=f"model of {JOINT}",
+                length=tuned,
+            ),
+            Arm(
+                name=SINGLE,
+                meaning="a model for each task, as many updates as in the joint run and in fine-tuning together",
+                models=subjects.each,
+                length=Length(rule="each", of=(JOINT, TUNED)),
+            ),
+        ]
+        return [arm.model_copy(update={"rates": Rates(factors=self.factors)}) for arm in arms]
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        pairs = ((TUNED, JOINT), (TUNED, SINGLE), (GROUPS, JOINT), (TUNED, GROUPS), (JOINT, SINGLE))
+        return [Contrast(arm=arm, minus=minus, tasks=subjects.tasks) for arm, minus in pairs]

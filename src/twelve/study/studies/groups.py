@@ -1,0 +1,81 @@
+"""Which groups of tasks help each other? Every subset of the groups has one model, for as many iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from twelve.errors import ConfigError
+from twelve.study.arms import Arm, Contrast
+from twelve.study.finding_types import Comparison, Findings
+from twelve.study.studies.base import Study, Subjects, register
+
+ALL = "all"
+
+
+@register
+class Groups(Study):
+    """Subsets of the groups of tasks that need the same skill."""
+
+    name: ClassVar[str] = "groups"
+    question: ClassVar[str] = "Which groups of tasks help each other, and which are better off alone?"
+    claim: ClassVar[str] = "Most groups gain from being trained with another one; the gains are not symmetric."
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        if len(subjects.groups) < 2:
+            remedy = "name tasks that need different skills"
+            raise ConfigError("all tasks are of one group", record="tasks", remedy=remedy)
+        joint, every = subjects.joint(ALL, "one model for all groups"), tuple(subjects.groups)
+        subsets = [subset for subset in subjects.subsets() if subset != every]
+        return [
+            joint,
+            *(
+                joint.model_copy(
+                    update={
+                        "name": "+".join(subset),
+                        "meaning": f"one model for {' and '.join(subset)}, as many iterations",
+                        "models": (subjects.of(subset),),
+                    }
+                )
+                for subset in subsets
+            ),
+        ]
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        """Each group in each larger subset minus the group alone; then all groups minus all but one."""
+        every = tuple(subjects.groups)
+        named = {subset: ALL if subset == every else "+".join(subset) for subset in subjects.subsets()}
+        found = [
+            Contrast(arm=name, minus=group, tasks=subjects.groups[group])
+            for subset, name in named.items()
+            for group in subset
+            if len(subset) > 1
+        ]
+        left_out = [subset for subset in named if len(subset) == len(every) - 1 and len(subset) > 1]
+        return [*found, *(Contrast(arm=ALL, minus=named[each], tasks=subjects.of(each)) for each in left_out)]
+
+    def sentences(self, found: Findings) -> Sequence[str]:
+        alone = [each for each in found.comparisons if "+" not in each.contrast.minus]
+        known = [each for each in alone if each.learned is not None]
+        gain = [each for each in known if each.endpoint.low > 0]
+        loss = [each for each in known if each.endpoint.high < 0]
+        said = (
+            f"Of {len(known)} comparisons of a group that is trained with others and that learns alone, {len(gain)} "
+            f"show a gain and {len(loss)} a loss by being trained with them."
+        )
+        if not known:
+            return [said]
+        best, worst = (choose(known, key=_mean) for choose in (max, min))
+        return [
+            said,
+            f"The largest gain is that of {_told(best)}; the largest loss, or least gain, that of {_told(worst)}.",
+        ]
+
+
+def _mean(comparison: Comparison) -> float:
+    return comparison.endpoint.mean
+
+
+def _told(comparison: Comparison) -> str:
+    gain, contrast = comparison.endpoint, comparison.contrast
+    return f"{contrast.minus} in {contrast.arm} ({gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] per cent closed)"

@@ -1,0 +1,93 @@
+"""Joint and single models on real photographs, to convergence. The protocol is docs/real-photographs.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from twelve.errors import ConfigError, nearest
+from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.finding_types import Findings
+from twelve.study.studies.base import Study, Subjects, register, said
+
+JOINT, SCALED, SINGLE, TUNED = "joint", "joint-scaled", "single-longer", "fine-tuned"
+
+
+@register
+class RealPhotographs(Study):
+    """Four arms; every run is extended until it has converged."""
+
+    name: ClassVar[str] = "real-photographs"
+    question: ClassVar[str] = (
+        "On real photographs, is a converged joint model as good as converged models for each task?"
+    )
+    claim: ClassVar[str] = "One model for all tasks is better on average than a model for each."
+
+    task_scale: Literal["lr", "norm"] = "norm"
+    """Scale of the tasks' losses (optimizer.task_scale) of the scaled joint run: the best one of ``balancing``."""
+    searched: tuple[str, ...] = ()
+    """Tasks whose rate is searched for the single models."""
+    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 1.0, 3.0), min_length=1)
+    """Factors of that search, at full length on the first seed."""
+    longer: float = Field(2.0, ge=1)
+    """Updates of a single model, over those that the task has in the joint run."""
+    tuning: float = Field(0.5, gt=0)
+    """Updates of fine-tuning, as a share of those of the joint run."""
+    extend: int = Field(2, ge=0)
+    """A run that has not converged is extended by half of its length at most so often."""
+    apart: tuple[str, ...] = ()
+    """Tasks that are trained and measured, but in no comparison: their data cannot be learned."""
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        self._check(subjects)
+        joint = subjects.joint(JOINT, length=Length(extend=self.extend))
+        scaled = {**joint.overrides, "optimizer.task_scale": self.task_scale}
+        return [
+            joint,
+            joint.model_copy(
+                update={"name": SCALED, "meaning": f"joint, task_scale {self.task_scale}", "overrides": scaled}
+            ),
+            Arm(
+                name=SINGLE,
+                meaning=f"a model for each task, {self.longer:g} times as many updates, the best validation is kept",
+                models=subjects.each,
+                length=Length(rule="each", of=(JOINT,), factor=self.longer, extend=self.extend),
+                rates=Rates(factors=self.factors, tasks=self.searched) if self.searched else Rates(),
+            ),
+            Arm(
+                name=TUNED,
+                meaning=f"the joint model, fine-tuned on each task with {self.tuning:g} times its updates",
+                models=subjects.each,
+                start=f"model of {JOINT}",
+                length=Length(rule="each", of=(JOINT,), factor=self.tuning, extend=self.extend),
+            ),
+        ]
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        tasks = tuple(task for task in subjects.tasks if task not in self.apart)
+        pairs = ((JOINT, SINGLE), (SCALED, SINGLE), (TUNED, SINGLE), (TUNED, JOINT), (SCALED, JOINT))
+        return [Contrast(arm=arm, minus=minus, tasks=tasks) for arm, minus in pairs]
+
+    def sentences(self, found: Findings) -> Sequence[str]:
+        sentences = [said(each) for each in found.comparisons[:1]]
+        counted = {cell.task for each in found.comparisons[:1] for cell in each.cells}
+        told = []
+        for name in (JOINT, SINGLE):
+            scores = [row.scores[name].looking for row in found.rows if row.name in counted and name in row.scores]
+            known = [score for score in scores if score is not None]
+            if known:
+                positive = sum(score.low > 0 for score in known)
+                told.append(
+                    f"{name} scores significantly more with the right image on {positive} of {len(known)} tasks"
+                )
+        return [*sentences, f"{' and '.join(told)}."] if told else sentences
+
+    def _check(self, subjects: Subjects) -> None:
+        for option, names in (("searched", self.searched), ("apart", self.apart)):
+            for name in names:
+                if name not in subjects.tasks:
+                    problem = f"{name!r} is no task of the configuration{nearest(name, subjects.tasks)}"
+                    remedy = f"choose among {', '.join(subjects.tasks)}"
+                    raise ConfigError(problem, record=option, remedy=remedy)
