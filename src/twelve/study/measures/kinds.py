@@ -30,31 +30,11 @@ WORDS = (3, 6, 10, 15)
 BOXES = (5, 10, 15, 20)
 """Most candidates of the values of ``candidates``."""
 COLOURS = frozenset(
-    [
-        "red",
-        "orange",
-        "yellow",
-        "green",
-        "blue",
-        "purple",
-        "pink",
-        "brown",
-        "black",
-        "white",
-        "gray",
-        "grey",
-        "silver",
-        "gold",
-        "golden",
-        "tan",
-        "beige",
-        "turquoise",
-        "violet",
-        "cyan",
-        "magenta",
-    ]
-)
-NUMBERS = frozenset(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])
+    ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray", "grey", "silver",
+     "gold", "golden", "tan", "beige", "turquoise", "violet", "cyan", "magenta")
+)  # fmt: skip
+NUMBERS = frozenset(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"))
+"""Without "one", which mostly stands for a thing ("the left one")."""
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -90,7 +70,7 @@ def _values(example: Example) -> Iterator[tuple[str, str]]:
     named = sorted(COLOURS.intersection(words))
     yield "colour", "none" if not named else named[0] if len(named) == 1 else "several"
     many = "how many" in " ".join(words)
-    yield "count", "how many" if many else "a number" if _has_number(words) else "none"
+    yield "count", "how many" if many else "a number" if any(map(_is_number, words)) else "none"
     if example.candidates:
         yield "candidates", length_type(len(example.candidates), BOXES)
     if isinstance(example.target, str | bool):
@@ -98,9 +78,8 @@ def _values(example: Example) -> Iterator[tuple[str, str]]:
     yield from _named(example.facts)
 
 
-def _has_number(words: Sequence[str]) -> bool:
-    """Whether a word is a number. "one" alone is none: it mostly stands for a thing ("the left one")."""
-    return any(word.isdigit() or (word in NUMBERS and word != "one") for word in words)
+def _is_number(word: str) -> bool:
+    return word.isdigit() or word in NUMBERS
 
 
 def _named(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
