@@ -19,7 +19,6 @@ from twelve.errors import ConfigError, DataError, nearest
 from twelve.io import files
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import tell
-from twelve.study import plan as plans
 from twelve.study.arms import Arm
 from twelve.study.findings import findings
 from twelve.study.measures.errors import Compared, Difference, differences, spread

@@ -62,7 +62,7 @@ def read_affinities(out: Path, seeds: Sequence[int], key: str) -> list[OfRun]:
     Raises:
         DataError: a file is missing or damaged.
     """
-    found = []
+    found: list[OfRun] = []
     for seed in seeds:
         path = seed_folder(out, seed) / "probes" / key / f"{PROBE}.json"
         if not files.is_there(path, DataError):

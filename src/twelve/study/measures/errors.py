@@ -76,7 +76,7 @@ def _difference(
     resamples: int,
 ) -> Difference:
     cells = [
-        Sampled(np.stack([seed.first[own], seed.second[own]]), [seed.groups[row] for row in own], 0.0, 1.0)
+        Sampled(np.stack([seed.first[own], seed.second[own]]), [seed.groups[row] for row in own.tolist()], 0.0, 1.0)
         for seed, own in zip(seeds, rows, strict=True)
     ]
     seen = 100 * observed({value: cells}).points[value].mean(0)

@@ -45,8 +45,8 @@ class AffinityStudy(Study):
         cost = np.mean([run.cost for run in runs])
         return [
             f"Of {others.sum()} ordered pairs of tasks, a step on the first lowers the loss of the second "
-            f"significantly in {(signs > 0).sum()} and raises it in {(signs < 0).sum()}; measuring this took {cost:.0f} % of the "
-            "run's time.",
+            f"significantly in {(signs > 0).sum()} and raises it in {(signs < 0).sum()}; measuring this took "
+            f"{cost:.0f} % of the run's time.",
             f"A step on {names[best[0]]} helps {names[best[1]]} most ({_cell(own, best)} % of its loss), one on "
             f"{names[worst[0]]} helps {names[worst[1]]} least ({_cell(own, worst)} %).",
         ]
