@@ -73,7 +73,7 @@ def test_differences_are_paired() -> None:
 # --- alignment of states ------------------------------------------------------------------------------------------
 def test_alignment_of_equal_and_of_rotated_states_is_one() -> None:
     torch.manual_seed(0)
-    same, rotated, other = cka.Alignment(), cka.Alignment(), cka.Alignment()
+    same, rotated, other = cka.Similarity(), cka.Similarity(), cka.Similarity()
     turn = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
     for _ in range(5):
         states = torch.randn(40, 6, dtype=torch.float64)
@@ -98,7 +98,7 @@ def test_alignment_by_hand() -> None:
 def test_the_estimate_has_no_bias() -> None:
     """Wide independent states look alike to the plain estimate, not to this one."""
     torch.manual_seed(1)
-    wide = cka.Alignment()
+    wide = cka.Similarity()
     for _ in range(200):
         wide.add(torch.randn(8, 50), torch.randn(8, 50))
     assert wide.value().mean == pytest.approx(0, abs=0.03)

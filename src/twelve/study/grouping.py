@@ -28,6 +28,8 @@ from twelve.study.measures.grouping import CellOf, Ranked, group_affinity, predi
 from twelve.study.table import table
 
 TABLE, FOUND = "grouping.md", "grouping.json"
+FEW = 6
+"""Fewer cells say nothing about a rank correlation."""
 PREDICTORS = {
     "look-ahead": "mean look-ahead affinity of the others",
     "relative": "the same over the effect of a step on the group itself",
@@ -224,13 +226,19 @@ def sentences(
 ) -> tuple[str, str]:
     """Two sentences that can be quoted."""
     name, main = next(iter(correlations.items()))
+    if cells < FEW:
+        return f"{cells} measured cells are too few to tell whether affinity predicts gains.", _divided(ranking)
     significant = "predicts" if main.low > 0 else "predicts the opposite of" if main.high < 0 else "does not predict"
     first = (
         f"The {name} affinity of one joint run {significant} which groups gain from which others: rank correlation "
         f"{_interval(main)} over {cells} cells."
     )
+    return first, _divided(ranking)
+
+
+def _divided(ranking: Mapping[int, Sequence[Ranked]]) -> str:
     if not ranking:
-        return first, "Too few groups are learned alone to compare ways to divide them among models."
+        return "Too few groups are learned alone to compare ways to divide them among models."
     told = []
     for count, each in ranking.items():
         order = sorted(each, key=lambda one: -one.gain)
@@ -239,7 +247,7 @@ def sentences(
             f"with {count} models it chooses {_named(each[0])}, whose gain of {each[0].gain:+.1f} is number {place} of "
             f"{len(each)} (the best: {order[0].gain:+.1f})"
         )
-    return first, f"Of all ways to divide the groups among models, {'; '.join(told)}."
+    return f"Of all ways to divide the groups among models, {'; '.join(told)}."
 
 
 def _named(one: Ranked) -> str:

@@ -23,7 +23,7 @@ PROBE = "affinity"
 LEVEL = 0.95
 
 
-class Measured(Strict):
+class MeasuredOnce(Strict):
     """One measurement (training/affinity.py): row i of a matrix is of a step on task i."""
 
     iteration: int
@@ -39,7 +39,7 @@ class OfRun(Strict):
 
     tasks: tuple[str, ...]
     every: int
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredOnce, ...]
     seconds: float
     cost: float
     """Per cent of the seconds of the run without it."""

@@ -43,7 +43,7 @@ def hsic(first: Tensor, second: Tensor) -> float:
 
 
 @dataclass(slots=True)
-class Alignment:
+class Similarity:
     """CKA of one layer, over batches.
 
     Attributes:
@@ -70,17 +70,17 @@ def _ratio(sums: Array) -> Array:
     return found
 
 
-def compare(first: Network, second: Network, batches: Iterable[Batch]) -> dict[str, Alignment]:
+def compare(first: Network, second: Network, batches: Iterable[Batch]) -> dict[str, Similarity]:
     """Layer -> alignment of two models of one architecture; layers are named as in :class:`twelve.model.streams.Trace`.
 
     Args:
         batches: the same for both models; only positions that are not padding count.
     """
-    found: dict[str, Alignment] = {}
+    found: dict[str, Similarity] = {}
     for batch in batches:
         ours, theirs = states_of(first, batch), states_of(second, batch)
         for name in [name for name in ours if name in theirs and len(ours[name]) >= FEWEST]:
-            found.setdefault(name, Alignment()).add(ours[name], theirs[name])
+            found.setdefault(name, Similarity()).add(ours[name], theirs[name])
     return found
 
 
