@@ -30,6 +30,7 @@ class RunFolder:
         checkpoints: one folder for each checkpoint that was kept.
         model: the model with the best validation score and its processor, as from_pretrained opens them.
         trained: a summary, written after the last iteration; ``model`` alone does not mean that training has ended.
+        affinity: how the run's tasks affect each other, where that was measured (training/affinity.py).
         stages: stage of ``twelve quickstart`` -> seconds it took.
         evaluation, full_evaluation: results of ``twelve evaluate``, without and with ``--full``.
         predictions: some predictions of each task, for the report.
@@ -46,6 +47,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.trained = self.path / "trained.json"
+        self.affinity = self.path / "affinity.json"
         self.stages = self.path / "stages.json"
         self.evaluation = self.path / "evaluation.json"
         self.full_evaluation = self.path / "evaluation-full.json"

@@ -116,6 +116,36 @@ def report(
         typer.echo(file)
 
 
+Into = Annotated[Path | None, typer.Option(help="Folder for the table and all numbers; by default, only printed.")]
+
+
+@study_app.command(epilog="Example: twelve study grouping --lattice runs/study-groups --affinity runs/study-affinity")
+def grouping(
+    lattice: Annotated[Path, typer.Option(help="Folder of a study of groups.")],
+    affinity: Annotated[Path, typer.Option(help="Folder of a study of affinity.")],
+    out: Into = None,
+) -> None:
+    """Compare gains of groups predicted from affinities of tasks with measured ones, without training."""
+    from twelve.study.grouping import show as run
+
+    run(lattice, affinity, out)
+
+
+@study_app.command(epilog="Example: twelve study errors --source runs/study-joint-vs-single --arms joint,single")
+def errors(
+    source: Annotated[Path, typer.Option(help="A study's folder.")],
+    arms: Annotated[str | None, typer.Option(help="Two arms, comma-separated; by default the main contrast.")] = None,
+    out: Into = None,
+    similarity: Annotated[
+        bool, typer.Option(help="Compare the states of the models too; needs these and the data.")
+    ] = False,
+) -> None:
+    """Compare two arms by kind of example, without training."""
+    from twelve.study.errors import show as run
+
+    run(source, _names(arms), out, similarity=similarity)
+
+
 def _names(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",")] if text else []
 

@@ -190,7 +190,7 @@ class Seed:
         """The saved model that an arm's model begins with."""
         if arm.start_arm is not None:
             source = self.plan.arm(arm.start_arm)
-            return self._kept(source, source.model_of(model[0]))
+            return self.kept(source, source.model_of(model[0]))
         made = {key: value for key, value in arm.overrides.items() if key.partition(".")[0] == "model"}
         beginning = self.beginning
         with files.alone(self.folder, wait=True):
@@ -198,7 +198,7 @@ class Seed:
                 return pretraining.start(beginning, arm.pretraining, self.over)
             return beginning.made_otherwise(arm.name, made) if made else beginning.folder
 
-    def _kept(self, arm: Arm, model: tuple[str, ...]) -> Path:
+    def kept(self, arm: Arm, model: tuple[str, ...]) -> Path:
         """The model of a run or, if it was extended, the best one of it and its extensions."""
         run, extended = self.folder / "runs" / arm.key(model), self.folder / "extended" / arm.key(model)
         parts = [run, *(extended / str(number) for number in range(1, arm.length.extend + 1))]

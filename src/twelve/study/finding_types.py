@@ -7,7 +7,7 @@ times are seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from twelve.metrics.bootstrap import Interval
@@ -186,6 +186,8 @@ class Findings:
         comparisons: one for each contrast of the plan whose arms are complete.
         machine: that the study was begun on.
         sentences: two that can be quoted.
+        sections: parts of the page, in Markdown, that only this study has.
+        plots: name -> SVG of plots that only this study has.
     """
 
     folder: Path
@@ -206,6 +208,8 @@ class Findings:
     searches: tuple[Searched, ...]
     machine: Mapping[str, object]
     sentences: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    plots: Mapping[str, str] = field(default_factory=dict)
 
     def comparison(self, arm: str, minus: str) -> Comparison | None:
         """The comparison of two arms, if the plan has it and both are complete."""

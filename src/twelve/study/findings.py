@@ -71,7 +71,9 @@ def findings(out: Path) -> Findings:
     )
     if study is None:  # its file is elsewhere
         return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
-    return replace(found, sentences=tuple(study.model_validate(dict(plan.options)).sentences(found)))
+    own = study.model_validate(dict(plan.options))
+    sentences, sections = tuple(own.sentences(found)), tuple(own.sections(found))
+    return replace(found, sentences=sentences, sections=sections, plots=own.plots(found))
 
 
 def _complete(plan: Plan, out: Path) -> tuple[tuple[int, ...], tuple[Arm, ...], tuple[str, ...]]:

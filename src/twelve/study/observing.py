@@ -27,7 +27,7 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
-from twelve.training.hooks import SelectiveHook, TrainingHook
+from twelve.training.hooks import MeasuredRun, MeasuringHook, SelectiveHook, TrainingHook
 
 GRADIENT, PROCESSOR = "gradient", "processor"
 
@@ -121,6 +121,25 @@ class Hooks:
     def after_step(self, iteration: int, optimizer: Optimizer) -> None:
         for hook in self.hooks:
             hook.after_step(iteration, optimizer)
+
+    @property
+    def _measuring(self) -> list[MeasuringHook]:
+        return [hook for hook in self.hooks if isinstance(hook, MeasuringHook)]
+
+    def attach(self, run: MeasuredRun) -> None:
+        for hook in self._measuring:
+            hook.attach(run)
+
+    def after_iteration(self, iteration: int) -> None:
+        for hook in self._measuring:
+            hook.after_iteration(iteration)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(number): hook.state_dict() for number, hook in enumerate(self._measuring)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for number, hook in enumerate(self._measuring):
+            hook.load_state_dict(state[str(number)])
 
 
 def trunk_norm(gradients: Iterable[Tensor]) -> float:

@@ -90,6 +90,8 @@ class Result(Spent):
     shuffled_values: tuple[Share, ...] | None = None
     """Contribution of each example to it."""
     by_type: ByType = Field(default_factory=dict)
+    kinds: Mapping[str, tuple[str, ...]] | None = None
+    """Kind (measures/kinds.py) -> value of each example; of the first arm that trains the task, for all arms."""
     recorded: Recorded | None = None
     parts: tuple[Count, ...] = ()
     """Iterations of the run and of each of its extensions."""
@@ -104,7 +106,7 @@ class Result(Spent):
 
     @model_validator(mode="after")
     def _a_group_each(self) -> Result:
-        for values in (self.values, self.shuffled_values or self.values):
+        for values in (self.values, self.shuffled_values or self.values, *(self.kinds or {}).values()):
             if len(values) != len(self.groups):
                 raise ValueError(f"{len(values)} values and {len(self.groups)} groups: each value has one")
         return self

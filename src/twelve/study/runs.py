@@ -24,6 +24,7 @@ from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.study.arms import Arm
 from twelve.study.by_type import by_type
+from twelve.study.measures.kinds import kinds_of
 from twelve.study.observing import Hooks, Observed, Observer, Probe
 from twelve.study.overrides import overridden
 from twelve.study.plan import checked
@@ -144,6 +145,7 @@ def measure(config: RunConfig, data: Prepared, *, first: Collection[str]) -> lis
         evaluator.baselines = evaluator.image_free or config.evaluation.derangements > 0
         result = evaluator.measure(name)
         ours = evaluator.measurements[name]
+        kinds = kinds_of(evaluator.examples[name])
         record: dict[str, Any] = {
             "task": name,
             "title": result.title,
@@ -154,7 +156,7 @@ def measure(config: RunConfig, data: Prepared, *, first: Collection[str]) -> lis
             "parameters": parameters,
             "groups": list(ours.groups),
             "values": [round(float(value), 6) for value in ours.per_example],
-            "by_type": by_type(evaluator.examples[name], ours.per_example),
+            "by_type": by_type(kinds, ours.per_example),
         }
         if name in evaluator.shuffled:
             record["shuffled"] = result.baselines[SHUFFLED].score
@@ -162,5 +164,6 @@ def measure(config: RunConfig, data: Prepared, *, first: Collection[str]) -> lis
         if name in first:
             record["baselines"] = {baseline.name: baseline.score for baseline in result.baselines.values()}
             record["upper_bound"] = result.upper_bound
+            record["kinds"] = kinds
         found.append(record)
     return found

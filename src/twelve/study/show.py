@@ -17,8 +17,8 @@ from twelve.study.plot import svg
 from twelve.study.table import markdown
 
 TABLE, FOUND = "results.md", "results.json"
-NOT_AGAIN = ("plan", "folder", "arms")
-"""Findings that are not repeated in results.json: they are in study.json."""
+NOT_AGAIN = ("plan", "folder", "arms", "sections", "plots")
+"""Findings that are not repeated in results.json: they are in study.json, or on the page."""
 
 
 def show(out: Path, *, console: Console | None = None) -> str:
@@ -35,6 +35,7 @@ def show(out: Path, *, console: Console | None = None) -> str:
     tree = {key: value for key, value in asdict(found).items() if key not in NOT_AGAIN}
     pages = {TABLE: text, FOUND: json.dumps(tree, indent=1, default=_plain) + "\n"}
     pages |= {plot_name(each.contrast.arm, each.contrast.minus): svg(found, each) for each in found.comparisons}
+    pages |= {f"results-{name}.svg": plot for name, plot in found.plots.items()}
     for name, page in pages.items():
         with files.replacing(out / name) as partial:
             partial.write_text(page, encoding="utf-8")

@@ -19,6 +19,7 @@ def markdown(found: Findings) -> str:
         _who(found),
         _arms(found),
         _contrasts(found),
+        *found.sections,
         _differences(found),
         _scores(found),
         _looking(found),
@@ -63,7 +64,7 @@ def _arms(found: Findings) -> str:
             ]
         )
     header = ["arm", "", "closed, %", "models", "parameters, M", "updates", "training", "processor", "search, updates"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _contrasts(found: Findings) -> str:
@@ -89,7 +90,7 @@ def _contrasts(found: Findings) -> str:
         "the same, baselines without a model",
         NOT_LEARNED,
     ]
-    return _table(header, rows) if rows else ""
+    return table(header, rows) if rows else ""
 
 
 def _differences(found: Findings) -> str:
@@ -97,7 +98,7 @@ def _differences(found: Findings) -> str:
     if not found.comparisons:
         return ""
     rows = [[each.contrast.name, *(_of_task(each, row.name) for row in found.rows)] for each in found.comparisons]
-    return _table(["difference, points", *(row.title for row in found.rows)], rows)
+    return table(["difference, points", *(row.title for row in found.rows)], rows)
 
 
 def _of_task(comparison: Comparison, task: str) -> str:
@@ -125,7 +126,7 @@ def _scores(found: Findings) -> str:
         ]
         for row in found.rows
     ]
-    return _table(["task: score (with shuffled images)", "baseline", "upper bound", *names], rows)
+    return table(["task: score (with shuffled images)", "baseline", "upper bound", *names], rows)
 
 
 def _looking(found: Findings) -> str:
@@ -134,7 +135,7 @@ def _looking(found: Findings) -> str:
     rows = [[row.title, *(_looked(row, name) for name in names)] for row in found.rows]
     if not any(any(row[1:]) for row in rows):
         return "Scores with shuffled images were not recorded for every arm."
-    return _table(["score minus that with shuffled images", *names], rows)
+    return table(["score minus that with shuffled images", *names], rows)
 
 
 def _looked(row: Row, arm: str) -> str:
@@ -153,12 +154,12 @@ def _unfinished(found: Findings) -> str:
             rows.append([arm.name, row.title, ", ".join(left), ", ".join(map(str, score.extensions))])
     if not rows:
         return "Every run whose convergence is known had converged: its validation scores no longer rose."
-    return _table(["not converged", "task", "seeds", "extensions, by seed"], rows)
+    return table(["not converged", "task", "seeds", "extensions, by seed"], rows)
 
 
 def _seeds(found: Findings) -> str:
     header = ["closed, %, by seed", *(str(seed) for seed in found.seeds)]
-    return _table(header, [[arm, *(f"{value:.1f}" for value in each)] for arm, each in found.closed_seeds.items()])
+    return table(header, [[arm, *(f"{value:.1f}" for value in each)] for arm, each in found.closed_seeds.items()])
 
 
 def _rates(found: Findings) -> str:
@@ -177,10 +178,11 @@ def _rates(found: Findings) -> str:
         rows.append([name, *shown, f"{each.chosen:g}"])
     if at:
         said += f" At the edge of the grid: {', '.join(at)}."
-    return f"{said}\n\n" + _table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
+    return f"{said}\n\n" + table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -7,10 +7,18 @@ exactly what the same run without one trains, as long as the hook changes nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim import Optimizer
+
+from twelve.data.loader import TaskBatches
+from twelve.data.prepare import Prepared
+from twelve.model.vilbert import Twelve
+from twelve.run_folder import RunFolder
+from twelve.training.devices import Devices
+from twelve.training.optimizer import LearningRate
+from twelve.training.state import TrainerState
 
 
 class TrainingHook(Protocol):
@@ -38,3 +46,36 @@ class SelectiveHook(TrainingHook, Protocol):
 
     def watches(self, iteration: int) -> bool:
         """Whether :meth:`after_backward` is called in this iteration."""
+
+
+class MeasuredRun(Protocol):
+    """What a measuring hook may read of a run: see :class:`twelve.training.trainer.Trainer`, which is one."""
+
+    total: int
+    run: RunFolder
+    data: Prepared
+    model: Twelve
+    devices: Devices
+    rate: LearningRate
+    state: TrainerState
+    streams: dict[str, TaskBatches]
+    loss_scale: dict[str, float]
+
+    @property
+    def optimizer(self) -> Optimizer: ...
+
+
+@runtime_checkable
+class MeasuringHook(TrainingHook, Protocol):
+    """A hook that measures between iterations, and whose state every checkpoint of the run keeps: a run that is resumed
+    with it goes on as if it had never ended."""
+
+    def attach(self, run: MeasuredRun) -> None:
+        """The run is ready: before its first iteration, and before a checkpoint is taken over."""
+
+    def after_iteration(self, iteration: int) -> None:
+        """``iteration`` iterations are done, and the model has not been validated yet."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Any) -> Any: ...

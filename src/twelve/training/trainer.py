@@ -32,7 +32,7 @@ from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import freeze, rates_by_depth
-from twelve.training.hooks import SelectiveHook, TrainingHook
+from twelve.training.hooks import MeasuringHook, SelectiveHook, TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, parameter_groups
@@ -53,7 +53,7 @@ class Trainer:
         folder: the run's folder; the log, checkpoints and the best model are written into it.
         known: tasks of the run that an earlier run has trained the model on.
         say: prints a line for the person who watches.
-        hook: is told about every step; None costs nothing.
+        hook: is told about every step; None costs nothing. A measuring one is kept in checkpoints.
 
     Attributes:
         frozen: how many numbers of the model do not train.
@@ -141,6 +141,10 @@ class Trainer:
             **self.weighing.kept,
             **{f"stream {name}": stream for name, stream in self.streams.items()},
         }
+        self.probe = hook if isinstance(hook, MeasuringHook) else None
+        if self.probe is not None:
+            self.probe.attach(self)
+            kept["probe"] = self.probe
         self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
         self._ready = 0.0  # when the last batch was there
         self._updates = False  # whether the batch at hand is the last one before an update
@@ -201,6 +205,8 @@ class Trainer:
                 self.negatives.refresh(state.iteration)
                 took = self._iterate(pace)
                 state.seconds = time.monotonic() - started
+                if self.probe is not None:
+                    self.probe.after_iteration(state.iteration)
                 self._log_losses()
                 self._validate()
                 self._forget()

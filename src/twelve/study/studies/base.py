@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import ClassVar, TypeVar
@@ -96,6 +96,14 @@ class Study(Strict):
     def sentences(self, found: Findings) -> Sequence[str]:
         """Two sentences that can be quoted; the defaults say what the first two contrasts found."""
         return [said(each) for each in found.comparisons[:2]]
+
+    def sections(self, found: Findings) -> Sequence[str]:
+        """Parts of the page, in Markdown, that only this study has."""
+        return ()
+
+    def plots(self, found: Findings) -> Mapping[str, str]:
+        """Name -> SVG of plots that only this study has; the file is called ``results-NAME.svg``."""
+        return {}
 
 
 def said(comparison: Comparison) -> str:

@@ -1,0 +1,285 @@
+"""``twelve study grouping``: do affinities of tasks predict which groups gain from being trained together?
+
+It trains nothing. It reads the affinities of one study (studies/affinity.py) and the gains of another, which has
+trained groups of tasks alone and together (studies/groups.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from twelve.errors import DataError
+from twelve.io import files
+from twelve.metrics.bootstrap import Interval
+from twelve.progress import tell
+from twelve.study import plan as plans
+from twelve.study.bootstrap import Array
+from twelve.study.finding_types import Comparison, Findings
+from twelve.study.findings import findings
+from twelve.study.measures.affinities import PROBE, OfRun, read_affinities
+from twelve.study.measures.grouping import CellOf, Ranked, group_affinity, predicted, rank_correlation, ranked
+from twelve.study.table import table
+
+TABLE, FOUND = "grouping.md", "grouping.json"
+FEW = 6
+"""Fewer cells say nothing about a rank correlation."""
+PREDICTORS = {
+    "look-ahead": "mean look-ahead affinity of the others",
+    "relative": "the same over the effect of a step on the group itself",
+    "cosine": "mean cosine of the trunk gradients",
+}
+"""The first one is TAG's, and the one that the sentences are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Measured gains of groups by being trained with others, per cent of the way from baseline to upper bound.
+
+    Attributes:
+        groups: name -> its tasks.
+        gains: cell -> gain in each seed, a mean over the learned tasks of the group.
+        unlearned: cells whose group has no task that is learned alone.
+    """
+
+    groups: Mapping[str, Sequence[str]]
+    gains: Mapping[CellOf, Sequence[float]]
+    unlearned: Sequence[CellOf]
+
+
+def show(lattice: Path, affinity: Path, out: Path | None = None, *, console: Console | None = None) -> str:
+    """Print the comparison of predicted and measured gains, and write it into a folder if one is named; returns it.
+
+    Args:
+        lattice: folder of a study of groups.
+        affinity: folder of a study with the probe ``affinity``.
+
+    Raises:
+        DataError: one of the two is none, is damaged, or they are of different tasks.
+    """
+    measured, runs = lattice_of(findings(lattice)), affinities_of(affinity)
+    missing = {task for tasks in measured.groups.values() for task in tasks} - set(runs[0].tasks)
+    if missing:
+        problem = f"no affinities of {', '.join(sorted(missing))}, which {lattice} has trained"
+        raise DataError(problem, file=affinity, remedy="name studies of the same tasks")
+    predictions = predictions_of(measured, runs)
+    own, cells = np.array([*measured.gains.values()]).T, list(measured.gains)
+    correlations = {name: rank_correlation(_paired(each, own), own) for name, each in predictions.items()}
+    means = {name: group_means(measured.groups, runs, name) for name in PREDICTORS}
+    ranking = rankings(measured, means["look-ahead"])
+    text = _page(measured, cells, predictions, correlations, ranking)
+    if out is not None:
+        tree = _tree(measured, cells, predictions, correlations, ranking)
+        for name, page in ((TABLE, text), (FOUND, json.dumps(tree, indent=1) + "\n")):
+            with files.replacing(out / name) as partial:
+                partial.write_text(page, encoding="utf-8")
+    tell(text, console or Console())
+    return text
+
+
+def lattice_of(found: Findings) -> Lattice:
+    """The cells of a study: its contrasts of a group that is trained with others and the group alone.
+
+    Raises:
+        DataError: it has none.
+    """
+    groups: dict[str, list[str]] = {}
+    for row in found.rows:
+        groups.setdefault(row.group, []).append(row.name)
+    of = {task: group for group, tasks in groups.items() for task in tasks}
+    arms = {
+        arm.name: [name for name in groups if any(of.get(task) == name for task in arm.tasks)] for arm in found.arms
+    }
+    gains, unlearned = {}, []
+    for each in found.comparisons:
+        together, alone = arms[each.contrast.arm], arms[each.contrast.minus]
+        if len(alone) == 1 and len(together) > 1 and alone[0] in together:
+            cell = CellOf(alone[0], tuple(together))
+            if any(own.learned for own in each.cells):
+                gains[cell] = _by_seed(found, each)
+            else:
+                unlearned.append(cell)
+    if not gains:
+        problem = "no group of tasks that is learned alone, and was trained with another one too"
+        raise DataError(problem, file=found.folder, remedy="name the folder of: twelve study groups")
+    return Lattice(groups, gains, unlearned)
+
+
+def _by_seed(found: Findings, comparison: Comparison) -> tuple[float, ...]:
+    """The gain of each seed: points over the mean width between baseline and upper bound, mean over learned tasks."""
+    shares = []
+    for cell in comparison.cells:
+        if cell.learned and (row := found.row(cell.task)) is not None:
+            shares.append(100 * np.array(cell.seeds) / (row.upper_bound - row.baseline))
+    return tuple(np.mean(shares, axis=0).tolist())
+
+
+def affinities_of(study: Path) -> list[OfRun]:
+    """The affinities of all complete seeds of a study.
+
+    Raises:
+        DataError: the study has no arm with the probe.
+    """
+    found = findings(study)
+    arm = next((arm for arm in found.arms if PROBE in arm.probes and len(arm.models) == 1), None)
+    if arm is None:
+        problem = "no arm of this study has measured affinities"
+        raise DataError(problem, file=study / plans.FILE, remedy="name the folder of: twelve study affinity")
+    return read_affinities(study, found.seeds, arm.key(arm.models[0]))
+
+
+def group_means(groups: Mapping[str, Sequence[str]], runs: Sequence[OfRun], name: str) -> Array:
+    """(S, G, G) what a predictor says of a group of a row for that of a column, in each seed."""
+    found = []
+    for run in runs:
+        matrix = run.over_time("cosines" if name == "cosine" else "affinity").mean(0)
+        if name == "relative":
+            matrix = matrix / np.abs(np.diagonal(matrix)).clip(1e-12)
+        found.append(group_affinity(run.tasks, matrix, groups))
+    return np.stack(found)
+
+
+def predictions_of(lattice: Lattice, runs: Sequence[OfRun]) -> dict[str, Array]:
+    """Predictor -> (S, C) prediction for every cell in every seed of the affinities."""
+    names = list(lattice.groups)
+    return {
+        name: np.array(
+            [
+                [predicted(cell, names, matrix) for cell in lattice.gains]
+                for matrix in group_means(lattice.groups, runs, name)
+            ]
+        )
+        for name in PREDICTORS
+    }
+
+
+def rankings(lattice: Lattice, affinity: Array) -> dict[int, list[Ranked]]:
+    """Number of models -> all partitions of the groups, best prediction first; only of groups whose cells were all
+    measured and learned.
+
+    Args:
+        affinity: (S, G, G) of the look-ahead predictor.
+    """
+    lost = {cell.group for cell in lattice.unlearned}
+    names = [name for name in lattice.groups if name not in lost]
+    places = [list(lattice.groups).index(name) for name in names]
+    own = affinity.mean(0)[np.ix_(places, places)]
+    gains = {cell: float(np.mean(each)) for cell, each in lattice.gains.items() if set(cell.together) <= set(names)}
+    found = {}
+    for count in range(2, len(names)):
+        try:
+            found[count] = ranked(names, count, own, gains)
+        except KeyError:  # a set of groups was not trained
+            continue
+    return found
+
+
+def _paired(predictions: Array, measured: Array) -> Array:
+    """Predictions for the rows of the measured gains: seed by seed where there are as many, else their mean."""
+    return predictions if len(predictions) == len(measured) else predictions.mean(0, keepdims=True)
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+def _page(
+    lattice: Lattice,
+    cells: Sequence[CellOf],
+    predictions: Mapping[str, Array],
+    correlations: Mapping[str, Interval],
+    ranking: Mapping[int, Sequence[Ranked]],
+) -> str:
+    rows = [
+        [
+            cell.group,
+            " + ".join(cell.together),
+            *(f"{100 * each.mean(0)[place]:+.2f}" for each in predictions.values()),
+            f"{np.mean(lattice.gains[cell]):+.1f}",
+        ]
+        for place, cell in enumerate(cells)
+    ]
+    parts = [
+        " ".join(sentences(correlations, ranking, len(cells))),
+        "Rank correlation of prediction and measured gain, with 95 % intervals over seeds and cells. Cells share "
+        "models and groups, so they are not independent, and the intervals are too narrow rather than too wide.",
+        table(
+            ["predictor", "", "rank correlation"],
+            [[name, PREDICTORS[name], _interval(each)] for name, each in correlations.items()],
+        ),
+        table(["group", "trained in", *(f"{name}, %" for name in predictions), "gain, % closed"], rows),
+    ]
+    if lattice.unlearned:
+        lost = ", ".join(sorted({cell.group for cell in lattice.unlearned}))
+        parts.append(f"Not learned alone, and not counted: {lost}.")
+    for count, each in ranking.items():
+        own = [[_named(one), f"{100 * one.expected:+.2f}", f"{one.gain:+.1f}"] for one in each]
+        parts.append(table([f"{count} models, best prediction first", "predicted, %", "gain, % closed"], own))
+    return "\n\n".join(parts) + "\n"
+
+
+def sentences(
+    correlations: Mapping[str, Interval], ranking: Mapping[int, Sequence[Ranked]], cells: int
+) -> tuple[str, str]:
+    """Two sentences that can be quoted."""
+    name, main = next(iter(correlations.items()))
+    if cells < FEW:
+        return f"{cells} measured cells are too few to tell whether affinity predicts gains.", _divided(ranking)
+    significant = "predicts" if main.low > 0 else "predicts the opposite of" if main.high < 0 else "does not predict"
+    first = (
+        f"The {name} affinity of one joint run {significant} which groups gain from which others: rank correlation "
+        f"{_interval(main)} over {cells} cells."
+    )
+    return first, _divided(ranking)
+
+
+def _divided(ranking: Mapping[int, Sequence[Ranked]]) -> str:
+    if not ranking:
+        return "Too few groups are learned alone to compare ways to divide them among models."
+    told = []
+    for count, each in ranking.items():
+        order = sorted(each, key=lambda one: -one.gain)
+        place = order.index(each[0]) + 1
+        told.append(
+            f"with {count} models it chooses {_named(each[0])}, whose gain of {each[0].gain:+.1f} is number {place} of "
+            f"{len(each)} (the best: {order[0].gain:+.1f})"
+        )
+    return f"Of all ways to divide the groups among models, {'; '.join(told)}."
+
+
+def _named(one: Ranked) -> str:
+    return " | ".join("+".join(each) for each in one.partition)
+
+
+def _interval(found: Interval) -> str:
+    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def _tree(
+    lattice: Lattice,
+    cells: Sequence[CellOf],
+    predictions: Mapping[str, Array],
+    correlations: Mapping[str, Interval],
+    ranking: Mapping[int, Sequence[Ranked]],
+) -> dict[str, Any]:
+    return {
+        "sentences": sentences(correlations, ranking, len(cells)),
+        "correlations": {name: [each.mean, each.low, each.high] for name, each in correlations.items()},
+        "cells": [
+            {
+                "group": cell.group,
+                "together": cell.together,
+                "predicted": {name: float(each.mean(0)[place]) for name, each in predictions.items()},
+                "gains": list(lattice.gains[cell]),
+            }
+            for place, cell in enumerate(cells)
+        ],
+        "unlearned": [{"group": cell.group, "together": cell.together} for cell in lattice.unlearned],
+        "partitions": {
+            str(count): [{"models": one.partition, "predicted": one.expected, "gain": one.gain} for one in each]
+            for count, each in ranking.items()
+        },
+    }

@@ -1,0 +1,120 @@
+"""The affinities that the probe ``affinity`` has measured in the runs of a study, and their intervals.
+
+Axes: S seeds, M measurements of a run, T tasks, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from twelve.errors import DataError
+from twelve.formats.records import read_object
+from twelve.io import files
+from twelve.settings import Strict
+from twelve.study.bootstrap import Array
+from twelve.study.results import seed_folder
+
+PROBE = "affinity"
+LEVEL = 0.95
+
+
+class MeasuredOnce(Strict):
+    """One measurement (training/affinity.py): row i of a matrix is of a step on task i."""
+
+    iteration: int
+    rate: float
+    losses: tuple[float, ...]
+    norms: tuple[float, ...]
+    cosines: tuple[tuple[float, ...], ...]
+    affinity: tuple[tuple[float, ...], ...]
+
+
+class OfRun(Strict):
+    """What the probe found in a run."""
+
+    tasks: tuple[str, ...]
+    every: int
+    measured: tuple[MeasuredOnce, ...]
+    seconds: float
+    cost: float
+    """Per cent of the seconds of the run without it."""
+    norms: tuple[float, ...] = ()
+    cosines: tuple[tuple[float, ...], ...] = ()
+    affinity: tuple[tuple[float, ...], ...] = ()
+
+    def over_time(self, name: str) -> Array:
+        """(M, T, T) ``affinity`` or ``cosines``, (M, T) ``norms``."""
+        return np.array([getattr(each, name) for each in self.measured], dtype=np.float64)
+
+
+def read_affinities(out: Path, seeds: Sequence[int], key: str) -> list[OfRun]:
+    """What the probe found in an arm with one model, for each seed.
+
+    Args:
+        out: the study's folder.
+        key: of the arm's model (:meth:`twelve.study.arms.Arm.key`).
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    found: list[OfRun] = []
+    for seed in seeds:
+        path = seed_folder(out, seed) / "probes" / key / f"{PROBE}.json"
+        if not files.is_there(path, DataError):
+            raise DataError("no affinities here", file=path, remedy="measure them: twelve study affinity")
+        fields = dict(read_object(path).fields)
+        try:
+            run = OfRun.model_validate(fields)
+            shapes = {run.over_time(name).shape[1:] for name in ("affinity", "cosines")}
+        except (ValidationError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"not what the probe writes ({reason})", file=path, remedy="restore the file") from None
+        if shapes != {(len(run.tasks), len(run.tasks))} or (found and run.tasks != found[0].tasks):
+            problem = f"expected matrices of {len(run.tasks)} tasks, the same in all seeds, at least once"
+            raise DataError(problem, file=path, remedy="train for longer, or restore the file")
+        found.append(run)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Means and their intervals, all of one shape."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+    @property
+    def sign(self) -> Array:
+        """1 where the interval is above zero, -1 where it is below, else 0."""
+        found: Array = np.sign(self.mean) * ((self.low > 0) | (self.high < 0))
+        return found
+
+
+def intervals(seeds: Sequence[Array], *, resamples: int = 2000, seed: int = 0) -> Intervals:
+    """Means over measurements and seeds, with bootstrap intervals over both: seeds as in bootstrap.py, one less than
+    there are, and in each the measurements, which are taken to be independent of each other.
+
+    Args:
+        seeds: (M, ...) of each seed.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples):
+        chosen = rng.integers(0, len(seeds), max(1, len(seeds) - 1))
+        drawn.append(np.mean([_resampled(seeds[number], rng) for number in chosen], axis=0))
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(np.stack(drawn), [tail, 1 - tail], axis=0)
+    return Intervals(np.mean([each.mean(0) for each in seeds], axis=0), low, high)
+
+
+def _resampled(values: Array, rng: np.random.Generator) -> Array:
+    """The mean (...) of as many measurements as there are, drawn with replacement."""
+    weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values))) / len(values)
+    mean: Array = np.tensordot(weights, values, axes=1)
+    return mean

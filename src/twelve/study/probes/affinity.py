@@ -1,0 +1,17 @@
+"""The probe ``affinity``: how the tasks of a run affect each other (training/affinity.py)."""
+
+from __future__ import annotations
+
+from twelve.study.observing import PROBES, Observed
+from twelve.training.affinity import Affinity
+
+TIMES = 40
+"""Measurements in a run."""
+
+
+def of_run(observed: Observed) -> Affinity:
+    """The probe of a run, which measures at equal intervals, whatever the run's length."""
+    return Affinity(every=max(1, (observed.config.training.iterations or TIMES) // TIMES))
+
+
+PROBES["affinity"] = of_run

@@ -1,0 +1,100 @@
+"""How do tasks affect each other while one model trains on all of them? Measured in one joint run a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from twelve.study.arms import Arm, Contrast
+from twelve.study.bootstrap import Array
+from twelve.study.finding_types import Findings
+from twelve.study.measures.affinities import PROBE, Intervals, OfRun, intervals, read_affinities
+from twelve.study.measures.grouping import group_affinity
+from twelve.study.measures.matrix_plot import heat_map
+from twelve.study.studies.base import Study, Subjects, register
+from twelve.study.table import table
+
+JOINT = "joint"
+WORDS = {
+    "affinity": "a step on the task of a row lowers the loss of that of a column, per cent of the loss",
+    "cosines": "cosine of the trunk gradients of two tasks, per cent",
+}
+
+
+@register
+class AffinityStudy(Study):
+    """Norms, cosines and look-ahead affinity (training/affinity.py) during a joint run."""
+
+    name: ClassVar[str] = "affinity"
+    question: ClassVar[str] = "How do tasks affect each other while one model trains on all of them?"
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        return [subjects.joint(JOINT).model_copy(update={"probes": (PROBE,)})]
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        return []
+
+    def sentences(self, found: Findings) -> Sequence[str]:
+        runs = _runs(found)
+        own = intervals([100 * run.over_time("affinity") for run in runs])
+        others = ~np.eye(len(own.mean), dtype=bool)
+        best, worst = (np.unravel_index(place, own.mean.shape) for place in _extremes(own.mean, others))
+        names, signs = runs[0].tasks, own.sign[others]
+        cost = np.mean([run.cost for run in runs])
+        return [
+            f"Of {others.sum()} ordered pairs of tasks, a step on the first lowers the loss of the second "
+            f"significantly in {(signs > 0).sum()} and raises it in {(signs < 0).sum()}; measuring this took "
+            f"{cost:.0f} % of the run's time.",
+            f"A step on {names[best[0]]} helps {names[best[1]]} most ({_cell(own, best)} % of its loss), one on "
+            f"{names[worst[0]]} helps {names[worst[1]]} least ({_cell(own, worst)} %).",
+        ]
+
+    def sections(self, found: Findings) -> Sequence[str]:
+        runs, groups = _runs(found), _groups(found)
+        tasks, parts = runs[0].tasks, []
+        for name, words in WORDS.items():
+            seeds = [100 * run.over_time(name) for run in runs]
+            parts.append(f"{name.capitalize()}: {words}.\n\n" + _matrix(tasks, intervals(seeds)))
+            if len(groups) > 1:
+                grouped = [np.stack([group_affinity(tasks, each, groups) for each in seed]) for seed in seeds]
+                title = f"The same between groups of tasks, without the tasks themselves ({name})."
+                parts.append(f"{title}\n\n" + _matrix(tuple(groups), intervals(grouped)))
+        norms = intervals([run.over_time("norms") for run in runs])
+        rows = [[task, f"{_cell(norms, (place,), '.3g')}"] for place, task in enumerate(tasks)]
+        title = "Norms of the trunk gradients, times the task's loss scale, as the optimizer gets them."
+        return [*parts, f"{title}\n\n" + table(["task", "norm"], rows)]
+
+    def plots(self, found: Findings) -> Mapping[str, str]:
+        runs = _runs(found)
+        drawn = {name: intervals([100 * run.over_time(name) for run in runs]) for name in WORDS}
+        plots = {name: heat_map(runs[0].tasks, own, title=WORDS[name]) for name, own in drawn.items()}
+        return {name: plot for name, plot in plots.items() if plot is not None}
+
+
+def _runs(found: Findings) -> list[OfRun]:
+    (arm,) = found.arms
+    return read_affinities(found.folder, found.seeds, arm.key(arm.models[0]))
+
+
+def _groups(found: Findings) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for row in found.rows:
+        groups.setdefault(row.group, []).append(row.name)
+    return groups
+
+
+def _extremes(values: Array, among: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> tuple[int, int]:
+    """Places in the flattened values of the largest and the smallest one."""
+    return int(np.where(among, values, -np.inf).argmax()), int(np.where(among, values, np.inf).argmin())
+
+
+def _cell(found: Intervals, place: tuple[int | np.int64, ...], form: str = "+.2f") -> str:
+    mean, low, high = (float(part[place]) for part in (found.mean, found.low, found.high))
+    return "" if np.isnan(mean) else f"{mean:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _matrix(names: Sequence[str], found: Intervals) -> str:
+    rows = [[name, *(_cell(found, (row, column)) for column in range(len(names)))] for row, name in enumerate(names)]
+    return table(["", *names], rows)

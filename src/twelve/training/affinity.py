@@ -1,0 +1,198 @@
+"""How tasks affect each other while one model trains on all of them: norms, cosines and look-ahead affinity.
+
+The look-ahead affinity of task i for task j is
+
+    Z_ij = 1 - L_j(trunk after a step on i's gradient, j's head) / L_j(trunk, j's head)
+
+("Efficiently Identifying Task Groupings for Multi-Task Learning", Fifty et al. 2021, equation 1), averaged over
+training. It is positive where a step on i lowers the loss of j.
+
+The step is what the batch of i adds to the run in the end: Adam spreads a gradient over the following updates with
+weights that sum to 1, so over its life in the momentum it moves the parameters by lr g / (sqrt(v) + eps), where v is
+the run's second moment with this gradient taken in. A plain step lr g would say more about the size of a task's
+gradients than about what the run does with them, because Adam divides by a size that all tasks share; a whole step of
+the optimizer would mostly repeat the momentum, which is the same whichever task is next.
+
+All tasks are measured at the same parameters, in fp32 and without dropout, on training batches drawn for this alone:
+one for the gradient and another for the losses, so that Z_ii can be compared with the rest. Norms and cosines are those
+of these gradients. So with T tasks, a measurement takes T forward and backward passes and T + T T forward passes, and
+memory for 2 T gradients of the trunk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from twelve.errors import ConfigError
+from twelve.training.freezing import HEADS
+from twelve.training.hooks import MeasuredRun
+from twelve.training.prefixes import under_any
+from twelve.types.batch import Batch
+
+
+class Affinity:
+    """Measures affinities of tasks in a run, and writes them into its folder; the run trains what it does without.
+
+    Args:
+        every: iterations between two measurements of cosines and look-ahead affinity; the first comes after as many.
+
+    Attributes:
+        measured: for each measurement the ``iteration`` before which it was made, the ``rate`` factor of all learning
+            rates, the tasks' ``losses`` (T), the ``norms`` of their trunk gradients (T), times the tasks' loss scales
+            as the optimizer gets them, ``cosines`` (T, T) and ``affinity`` (T, T), row i: of a step on task i.
+        seconds: spent on all this.
+    """
+
+    def __init__(self, every: int = 50) -> None:
+        if every < 1:
+            problem = f"expected at least 1 iteration between two measurements, found {every}"
+            raise ConfigError(problem, remedy="measure every 50 iterations")
+        self.every = every
+        self.measured: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self._run: MeasuredRun
+
+    def attach(self, run: MeasuredRun) -> None:
+        """Begin to observe a run.
+
+        Raises:
+            ConfigError: several processes train it together.
+        """
+        if run.devices.count > 1:
+            problem = f"affinity is measured in one process, found {run.devices.count}"
+            raise ConfigError(problem, remedy="train in one process, or without the probe")
+        self._run = run
+
+    # --- during training ----------------------------------------------------------------------------------------
+    def watches(self, iteration: int) -> bool:
+        """Never: all gradients are computed here."""
+        return False
+
+    def after_backward(self, iteration: int, task: str, gradients: Mapping[str, Tensor]) -> None:
+        """Nothing."""
+
+    def before_step(self, iteration: int, optimizer: Optimizer) -> None:
+        """Nothing."""
+
+    def after_step(self, iteration: int, optimizer: Optimizer) -> None:
+        """Nothing."""
+
+    def after_iteration(self, iteration: int) -> None:
+        """Measure where a measurement is due; ``iteration`` iterations are done. At the end, only write."""
+        due = iteration % self.every == 0 and iteration < self._run.total
+        if due:
+            started = time.perf_counter()
+            self.measured.append({"iteration": iteration, "rate": self._run.rate.factor} | self._measure(iteration))
+            self.seconds += time.perf_counter() - started
+        if due or iteration == self._run.total:
+            self._run.run.write(self._run.run.affinity, self.found())
+
+    # --- results ------------------------------------------------------------------------------------------------
+    def found(self) -> dict[str, Any]:
+        """What is in the run's folder: everything measured, means over the measurements, and the cost in seconds and in
+        per cent of the run without it."""
+        tree: dict[str, Any] = {"tasks": list(self._run.streams), "every": self.every}
+        for name in ("norms", "cosines", "affinity") if self.measured else ():
+            tree[name] = np.mean([each[name] for each in self.measured], axis=0).tolist()
+        rest = max(self._run.state.seconds - self.seconds, 1e-9)
+        return tree | {"measured": self.measured, "seconds": self.seconds, "cost": 100 * self.seconds / rest}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"every": self.every, "measured": self.measured, "seconds": self.seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state.
+
+        Raises:
+            ConfigError: it was measured at other intervals.
+        """
+        if state["every"] != self.every:
+            problem = f"expected measurements every {state['every']} iterations, as before, found {self.every}"
+            raise ConfigError(problem, remedy="resume with the same interval")
+        self.measured, self.seconds = list(state["measured"]), float(state["seconds"])
+
+    # --- one measurement ----------------------------------------------------------------------------------------
+    def _measure(self, iteration: int) -> dict[str, Any]:
+        model = self._run.model
+        was = model.training
+        model.train(False)
+        try:
+            # Nothing draws from torch's generators here; if a head ever does, the run will not notice.
+            with torch.random.fork_rng(devices=[]):
+                return self._matrices(iteration)
+        finally:
+            model.train(was)
+
+    def _matrices(self, iteration: int) -> dict[str, Any]:
+        trunk, rates = self._trunk()
+        tasks = list(self._run.streams)
+        drawn = {task: [self._batch(task, iteration, place) for place in (0, 1)] for task in tasks}
+        gradients = [_flat(trunk, self._loss(task, drawn[task][0]) * self._run.loss_scale[task]) for task in tasks]
+        with torch.no_grad():
+            before = self._losses(drawn)
+            saved = [parameter.clone() for parameter in trunk]
+            after = []
+            try:
+                for gradient in gradients:
+                    for parameter, was, moved in zip(trunk, saved, self._step(trunk, rates, gradient), strict=True):
+                        parameter.copy_(was - moved)
+                    after.append(self._losses(drawn))
+            finally:
+                for parameter, was in zip(trunk, saved, strict=True):
+                    parameter.copy_(was)
+        norms = torch.stack([gradient.norm() for gradient in gradients])
+        unit = torch.stack(gradients) / norms.clamp_min(1e-30)[:, None]
+        affinity = 1 - np.array(after) / np.array(before)
+        cosines = (unit @ unit.T).tolist()
+        return {"losses": before, "norms": norms.tolist(), "cosines": cosines, "affinity": affinity.tolist()}
+
+    def _trunk(self) -> tuple[list[nn.Parameter], list[float]]:
+        """The trunk's parameters that train, and the learning rate of each."""
+        found = [
+            (parameter, float(group["lr"]))
+            for group in self._run.optimizer.param_groups
+            for name, parameter in zip(group["param_names"], group["params"], strict=True)
+            if not under_any(name, HEADS)
+        ]
+        return [parameter for parameter, _ in found], [rate for _, rate in found]
+
+    def _batch(self, task: str, iteration: int, place: int) -> Batch:
+        """A batch of training examples: a function of seed, task, iteration and place."""
+        stream = self._run.streams[task]
+        rng = np.random.default_rng((stream.seed, iteration, place))
+        rows = rng.choice(len(stream.examples), stream.batch_size, replace=False)
+        return stream.collator([stream.examples[row] for row in rows.tolist()], rng)
+
+    def _loss(self, task: str, batch: Batch) -> Tensor:
+        """Mean loss of the task's output, in fp32."""
+        device = self._run.devices.device
+        logits = self._run.model(**batch.inputs(device), outputs=(batch.output,)).logits[batch.output]
+        return self._run.data.tasks[task].output.loss(logits, batch.targets_on(device))
+
+    def _losses(self, drawn: Mapping[str, list[Batch]]) -> list[float]:
+        return torch.stack([self._loss(task, batches[1]) for task, batches in drawn.items()]).tolist()
+
+    def _step(self, trunk: list[nn.Parameter], rates: list[float], gradient: Tensor) -> list[Tensor]:
+        """What a gradient takes from each parameter, over its life in the optimizer's momentum."""
+        steps, states, defaults = [], self._run.optimizer.state, self._run.optimizer.defaults
+        parts = torch.split(gradient, [parameter.numel() for parameter in trunk])
+        for parameter, rate, part in zip(trunk, rates, parts, strict=True):
+            own = part.view_as(parameter)
+            moment = own.square() * (1 - defaults["betas"][1])
+            if "exp_avg_sq" in (state := states.get(parameter, {})):
+                moment += defaults["betas"][1] * state["exp_avg_sq"]
+            steps.append(rate * own / (moment.sqrt() + defaults["eps"]))
+        return steps
+
+
+def _flat(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
+    """The gradient of a loss as one vector; zero where it does not depend on a parameter."""
+    found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return torch.cat([gradient.flatten() for gradient in found])

@@ -1,0 +1,172 @@
+"""The studies of affinity, grouping and errors, on a data root that trains in seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import yaml
+from rich.console import Console
+
+from twelve.errors import ConfigError, DataError
+from twelve.study import errors, grouping
+from twelve.study.engine import run
+from twelve.study.findings import findings
+from twelve.study.measures.affinities import OfRun, intervals, read_affinities
+from twelve.study.measures.grouping import CellOf
+from twelve.study.measures.matrix_plot import heat_map
+from twelve.study.plan import read
+
+QUIET = Console(quiet=True)
+TASKS = ("vqa", "refcoco", "snli_ve")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("root")
+    tree = tiny.tree(tiny.make(folder / "data", train=16, val=24), folder / "unused")
+    tree |= {"tasks": {name: tree["tasks"][name] for name in TASKS}}
+    tree["training"] |= {"iterations": 40, "eval_every": 20, "save_every": 40}
+    tree["evaluation"]["derangements"] = 1
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def affinity(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out, short = tmp_path_factory.mktemp("studies") / "affinity", ["training.iterations=6"]
+    return run("affinity", config, seeds=1, out=out, settings=short, console=QUIET)
+
+
+@pytest.fixture(scope="module")
+def lattice(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run("groups", config, seeds=1, out=tmp_path_factory.mktemp("studies") / "groups", console=QUIET)
+
+
+def test_affinity(affinity: Path) -> None:
+    (measured,) = read_affinities(affinity, (3,), "joint")
+    assert measured.tasks == TASKS and [each.iteration for each in measured.measured] == list(range(1, 6))
+    page = (affinity / "results.md").read_text()
+    for part in ("Of 6 ordered pairs of tasks", "Affinity: a step on", "between groups", "Cosines: cosine", "| norm |"):
+        assert part in page
+    assert f"{100 * np.array(measured.affinity)[0, 1]:+.2f} [" in page
+    assert len(findings(affinity).sentences) == 2
+    if find_spec("matplotlib"):
+        assert "<svg" in (affinity / "results-affinity.svg").read_text()
+
+
+def test_grouping(affinity: Path, lattice: Path, tmp_path: Path) -> None:
+    text = grouping.show(lattice, affinity, tmp_path / "found", console=QUIET)
+    assert text == (tmp_path / "found" / "grouping.md").read_text()
+    tree = json.loads((tmp_path / "found" / "grouping.json").read_text())
+    assert tree["correlations"].keys() == grouping.PREDICTORS.keys() and len(tree["sentences"]) == 2
+    assert len(tree["cells"]) + len(tree["unlearned"]) == 3 * 2 + 3
+    few = "3 measured cells are too few" if len(tree["cells"]) == 3 else "rank correlation"
+    assert few in tree["sentences"][0]
+    with pytest.raises(DataError, match="no arm of this study has measured affinities"):
+        grouping.show(lattice, lattice, console=QUIET)
+    with pytest.raises(DataError, match="no group of tasks that is learned alone"):
+        grouping.show(affinity, affinity, console=QUIET)
+
+
+def test_gains_of_a_lattice_are_of_learned_tasks_by_seed(lattice: Path) -> None:
+    found = findings(lattice)
+    measured = grouping.lattice_of(found)
+    assert measured.gains and {cell.group for cell in measured.gains} <= set(measured.groups)
+    for cell, gains in measured.gains.items():
+        arm = "all" if len(cell.together) == 3 else "+".join(cell.together)
+        comparison = found.comparison(arm, cell.group)
+        assert comparison is not None and comparison.learned is not None
+        assert gains == pytest.approx([comparison.learned.mean])  # one seed, one task a group
+
+
+def test_predictions_follow_the_affinities() -> None:
+    """Two seeds of the affinities: a helps b by 1 and 3, b hurts a by 1; relative to steps of 2 on itself, by half."""
+    runs = [
+        OfRun.model_validate(
+            {"tasks": ["x", "y"], "every": 1, "seconds": 1.0, "cost": 1.0, "measured": [
+                {"iteration": 1, "rate": 1.0, "losses": [1, 1], "norms": [1, 1], "cosines": [[1, 0.5], [0.5, 1]],
+                 "affinity": [[2, value], [-1, 2]]}]}
+        )
+        for value in (1, 3)
+    ]  # fmt: skip
+    cells = {CellOf("a", ("a", "b")): (0.0,), CellOf("b", ("a", "b")): (1.0,)}
+    found = grouping.predictions_of(grouping.Lattice({"a": ["x"], "b": ["y"]}, cells, []), runs)
+    assert found["look-ahead"].tolist() == [[-1, 1], [-1, 3]]
+    assert found["relative"].tolist() == [[-0.5, 0.5], [-0.5, 1.5]]
+    assert found["cosine"].tolist() == [[0.5, 0.5], [0.5, 0.5]]
+
+
+def test_intervals_of_matrices() -> None:
+    rng = np.random.default_rng(0)
+    seeds = [np.array([1.0, -1.0, 0.0]) + rng.normal(0, 0.5, (50, 3)) for _ in range(3)]
+    found = intervals(seeds, resamples=300)
+    assert found.sign.tolist() == [1, -1, 0]
+    assert np.allclose(
+        found.high - found.low, 2 * 1.96 * 0.5 / 50**0.5, rtol=0.5
+    )  # two seeds, drawn, and in each 50 values, drawn
+    plot = heat_map(["a", "b"], intervals([np.ones((2, 2, 2))], resamples=9), title="one")
+    assert plot is None or plot.count(">a<") == 2
+
+
+def test_damaged_affinities(affinity: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(affinity, copy)
+    (file,) = copy.glob("seed-*/probes/joint/affinity.json")
+    tree: dict[str, Any] = json.loads(file.read_text())
+    for change in ({"tasks": ["vqa"]}, {"measured": []}, {"every": "x"}):
+        file.write_text(json.dumps(tree | change))
+        with pytest.raises(DataError, match=r"affinity\.json: "):
+            read_affinities(copy, (3,), "joint")
+    file.unlink()
+    with pytest.raises(DataError, match="no affinities here -> measure them"):
+        read_affinities(copy, (3,), "joint")
+
+
+def test_errors(lattice: Path, tmp_path: Path) -> None:
+    plan = read(lattice)
+    text = errors.show(lattice, (), tmp_path / "found", similarity=True, console=QUIET)
+    tree = json.loads((tmp_path / "found" / "errors.json").read_text())
+    main = plan.contrasts[0]
+    assert tree["arms"] == [main.arm, main.minus] and len(tree["sentences"]) == 2 and text.startswith("Of ")
+    (task,) = plan.arm(main.minus).tasks
+    (similar,) = tree["similarity"].values()
+    assert {"text.embedding", "image.embedding", "text.1", "connection.1.image"} <= similar.keys()
+    assert all(abs(each["mean"]) < 1.001 for each in similar.values())
+    alone = errors.show(lattice, ["all", "all"], tmp_path / "same", similarity=True, console=QUIET)
+    tree = json.loads((tmp_path / "same" / "errors.json").read_text())
+    assert all(each["gain"]["mean"] == 0 for own in tree["differences"].values() for each in own)
+    assert all(each["mean"] == pytest.approx(1) for own in tree["similarity"].values() for each in own.values())
+    found = {(each["kind"], each["value"]) for each in tree["differences"]["refcoco"]}
+    assert {("colour", "red"), ("colour", "blue")} <= found and task in TASKS and "Similarity" in alone
+
+
+@pytest.mark.parametrize(
+    ("arms", "words"),
+    [
+        (["all"], "expected two arms, found 1"),
+        (["all", "al"], r"unknown arm 'al' \(did you mean 'all'\?\)|unknown arm 'al'"),
+        (["answering", "pointing"], "train no task in common"),
+    ],
+)
+def test_arms_that_cannot_be_compared(lattice: Path, arms: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        errors.show(lattice, arms, console=QUIET)
+
+
+def test_kinds_that_were_not_recorded(lattice: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(lattice, copy)
+    for file in copy.glob("seed-*/results/*/*.json"):
+        tree = json.loads(file.read_text())
+        tree.pop("kinds", None)
+        file.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match="the kinds of its examples were not recorded"):
+        errors.show(copy, console=QUIET)
