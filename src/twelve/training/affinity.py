@@ -134,7 +134,7 @@ class Affinity:
         trunk, rates = self._trunk()
         tasks = list(self._run.streams)
         drawn = {task: [self._batch(task, iteration, place) for place in (0, 1)] for task in tasks}
-        gradients = [_flat(trunk, self._loss(task, drawn[task][0]) * self._run.loss_scale[task]) for task in tasks]
+        gradients = [_flat(trunk, self._loss(task, drawn[task][0]) * self._run.weighing.scales[task]) for task in tasks]
         with torch.no_grad():
             before = self._losses(drawn)
             saved = [parameter.clone() for parameter in trunk]

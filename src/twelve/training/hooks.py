@@ -59,7 +59,7 @@ class MeasuredRun(Protocol):
     rate: LearningRate
     state: TrainerState
     streams: dict[str, TaskBatches]
-    loss_scale: dict[str, float]
+    weighing: Weighing
 
     @property
     def optimizer(self) -> Optimizer: ...
