@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from twelve.errors import DataError
 from twelve.metrics.bootstrap import Interval
@@ -47,7 +48,6 @@ def findings(out: Path) -> Findings:
     contrasts = [each for each in plan.contrasts if names.issuperset(each.arms)]
     kept = {row.name for row in rows}
     comparisons = [_comparison(each, [task for task in each.tasks if task in kept], drawn) for each in contrasts]
-    study = STUDIES.get(plan.study)
     found = Findings(
         folder=out,
         title=plan.study,
@@ -71,7 +71,12 @@ def findings(out: Path) -> Findings:
     )
     if study is None:  # its file is elsewhere
         return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
-    own = study.model_validate(dict(plan.options))
+    try:
+        own = study.model_validate(dict(plan.options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("plan", "options", *first["loc"])))
+        raise DataError(first["msg"], file=out / plans.FILE, record=place, remedy=plans.REMEDY) from None
     sentences, sections = tuple(own.sentences(found)), tuple(own.sections(found))
     return replace(found, sentences=sentences, sections=sections, plots=own.plots(found))
 
