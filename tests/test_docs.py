@@ -37,6 +37,7 @@ LONG = {
     "serve": "does not end; tests/web starts it",
     "study joint-vs-single": "hours; tests/study runs a small one",
     "study show": "wants a study; tests/study shows one",
+    "study report": "wants studies; tests/study/test_study_report.py writes pages",
     "data check": "wants all official files; tests/data/test_check.py",
     "data clean": "wants official files; tests/data/test_exclusions.py",
     "data stats": "wants official files; tests/data/test_stats.py",
