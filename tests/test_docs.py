@@ -40,6 +40,7 @@ LONG = {
     "study real-photographs": "days; tests/study plans it",
     "study run": "hours; tests/study runs a study from a file",
     "study show": "wants a study; tests/study shows one",
+    "study report": "wants studies; tests/study/test_study_report.py writes pages",
     "data check": "wants all official files; tests/data/test_check.py",
     "data clean": "wants official files; tests/data/test_exclusions.py",
     "data stats": "wants official files; tests/data/test_stats.py",

@@ -69,6 +69,7 @@ def findings(out: Path) -> Findings:
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
     )
+    study = STUDIES.get(plan.study)
     if study is None:  # its file is elsewhere
         return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
     try:
