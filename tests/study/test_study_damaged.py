@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tiny_study import made_up
-from twelve.study.joint_vs_single import run
 
 from twelve.errors import ConfigError, DataError
 from twelve.study import plan as plans
-from twelve.study.arms import OPPONENT
+from twelve.study.engine import run
 from twelve.study.execution import Seed
-from twelve.study.results import read_result, result_file, write_result
+from twelve.study.results import read_result, result_file, search_file, write_result
 from twelve.study.show import show
+from twelve.study.studies.joint_vs_single import OPPONENT
 
 QUIET = Console(quiet=True)
 SCORES = {"stop-and-go": (0.7, 0.7), OPPONENT: (0.7, 0.7)}

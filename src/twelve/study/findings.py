@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from twelve.errors import DataError
 from twelve.metrics.bootstrap import Interval
@@ -47,7 +48,6 @@ def findings(out: Path) -> Findings:
     contrasts = [each for each in plan.contrasts if names.issuperset(each.arms)]
     kept = {row.name for row in rows}
     comparisons = [_comparison(each, [task for task in each.tasks if task in kept], drawn) for each in contrasts]
-    study = STUDIES.get(plan.study)
     found = Findings(
         folder=out,
         title=plan.study,
@@ -69,9 +69,20 @@ def findings(out: Path) -> Findings:
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
     )
-    if study is None:  # its file is elsewhere
-        return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
-    return replace(found, sentences=tuple(study.model_validate(dict(plan.options)).sentences(found)))
+    return replace(found, sentences=_sentences(found))
+
+
+def _sentences(found: Findings) -> tuple[str, ...]:
+    """What the study says; of a study whose file is elsewhere, what its contrasts found."""
+    plan, study = found.plan, STUDIES.get(found.plan.study)
+    if study is None:
+        return tuple(said(each) for each in found.comparisons[:2])
+    try:
+        return tuple(study.model_validate(dict(plan.options)).sentences(found))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("plan", "options", *first["loc"])))
+        raise DataError(first["msg"], file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
 
 
 def _complete(plan: Plan, out: Path) -> tuple[tuple[int, ...], tuple[Arm, ...], tuple[str, ...]]:
