@@ -79,8 +79,8 @@ class Balancing(Study):
         return [
             f"At equal compute, {better or 'no way of balancing'} closes more than tuned fixed weights, and "
             f"{worse or 'none'} less.",
-            f"At equal updates, of the ways with one update an iteration, {_names(fewer, 1) or 'none'} closes more than "
-            f"tuned fixed weights, and {_names(fewer, -1) or 'none'} less.",
+            f"At equal updates, of the ways with one update an iteration, {_names(fewer, 1) or 'none'} closes more "
+            f"than tuned fixed weights, and {_names(fewer, -1) or 'none'} less.",
         ]
 
     def sections(self, found: Findings) -> Sequence[str]:
