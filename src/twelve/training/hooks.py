@@ -59,7 +59,6 @@ class MeasuredRun(Protocol):
     rate: LearningRate
     state: TrainerState
     streams: dict[str, TaskBatches]
-    loss_scale: dict[str, float]
 
     @property
     def optimizer(self) -> Optimizer: ...
