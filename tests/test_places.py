@@ -24,7 +24,8 @@ from twelve.report.write import write_report
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 from twelve.study import plan as plans
-from twelve.study.joint_vs_single import planned
+from twelve.study.engine import planned
+from twelve.study.studies import get_study
 
 QUIET = Console(quiet=True)
 
@@ -171,7 +172,8 @@ def test_a_study_finds_its_data_from_any_folder_and_after_a_move(
     place = Path(shutil.copytree(made, tmp_path / "copy"))
     monkeypatch.chdir(place)
     (place / "study").mkdir()
-    plan = planned(configuration.load("mine.yaml"), seeds=1)
+    study = get_study("joint-vs-single", {})
+    plan = planned(study, configuration.load("mine.yaml"), seeds=1)
     plans.write(plan, Path("study"), {})
     monkeypatch.chdir(tmp_path)
     assert plans.read(Path("copy/study")).parsed().data == str(place / "data")
@@ -179,4 +181,4 @@ def test_a_study_finds_its_data_from_any_folder_and_after_a_move(
     found = plans.read(tmp_path / "moved" / "study")
     assert found.parsed().data == str(tmp_path / "moved" / "data")
     monkeypatch.chdir(tmp_path / "moved")
-    plans.agree(planned(configuration.load("mine.yaml"), seeds=1), found, tmp_path / "moved" / "study")
+    plans.agree(planned(study, configuration.load("mine.yaml"), seeds=1), found, tmp_path / "moved" / "study")

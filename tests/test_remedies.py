@@ -39,7 +39,8 @@ from twelve.regions.importers.recognising import FORMATS
 from twelve.regions.store.region_store import RegionStore
 from twelve.report.reading import read_run
 from twelve.report.write import commands as commands_of
-from twelve.study.joint_vs_single import _begun, planned
+from twelve.study.engine import begun, planned
+from twelve.study.studies import get_study
 
 HOME = Path(__file__).parents[1]
 SOURCE = HOME / "src" / "twelve"
@@ -165,7 +166,8 @@ def commands() -> dict[str, tuple[Any, set[str]]]:
 
 
 ASKING = ("predict", "match", "serve")
-RUNS = ("train", "evaluate", "quickstart", "report", "study joint-vs-single")
+STUDIES = ("study joint-vs-single",)
+RUNS = ("train", "evaluate", "quickstart", "report", *STUDIES)
 SAID_BY: dict[str, tuple[str, ...]] = {
     "regions/importers": ("regions import",),
     "regions": ("regions extract", "regions merge", *ASKING),
@@ -179,7 +181,7 @@ SAID_BY: dict[str, tuple[str, ...]] = {
     "training": RUNS,
     "evaluation": ("evaluate", "report", "score"),
     "model": ("convert", "export", *ASKING, *RUNS),
-    "study": ("study joint-vs-single", "study show"),
+    "study": (*STUDIES, "study run", "study show"),
     "config": RUNS,
     "inheriting": RUNS,
     "device": (*ASKING, "regions extract"),
@@ -850,26 +852,29 @@ def test_devices() -> None:
 
 # --- studies ------------------------------------------------------------------------------------------------------
 def test_a_study_begins_again(place: Path, tmp_path: Path) -> None:
-    config = configuration.load(place / "mine.yaml")
-    plan = planned(config, seeds=1, arms=("stop-and-go", "single"))
+    config, study = configuration.load(place / "mine.yaml"), get_study("joint-vs-single", {})
+    plan = planned(study, config, seeds=1, arms=("single",))
     out = tmp_path / "my study"
     out.mkdir()
-    assert "leave out --resume" in refused(lambda: _begun(plan, out, True), "no study to resume")
-    _begun(plan, out, False)
-    remedy = refused(lambda: _begun(plan, out, False), "already holds a study")
+    assert "leave out --resume" in refused(lambda: begun(plan, out, True), "no study to resume")
+    begun(plan, out, False)
+    remedy = refused(lambda: begun(plan, out, False), "already holds a study")
     assert "add --resume" in remedy and "--out" in remedy
-    _begun(plan, out, True)
+    begun(plan, out, True)
     (tmp_path / "another").mkdir()
-    _begun(plan, tmp_path / "another", False)
-    other = planned(config, seeds=2, arms=("stop-and-go", "single"))
-    assert "repeat the command that began it, with --resume" in refused(lambda: _begun(other, out, True))
+    begun(plan, tmp_path / "another", False)
+    other = planned(study, config, seeds=2, arms=("single",))
+    assert "repeat the command that began it, with --resume" in refused(lambda: begun(other, out, True))
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "notes.txt").touch()
-    assert "an empty or a new one" in refused(lambda: _begun(plan, tmp_path / "foreign", False))
-    assert "longer 1 or more" in refused(lambda: planned(config, seeds=1, longer=0.5))
-    planned(config, seeds=1, longer=1)
-    arms = advised(refused(lambda: planned(config, seeds=1, arms=("jointly",))), "choose among (.*)").split(", ")
-    for arm in arms:
-        planned(config, seeds=1, arms=(arm,))
+    assert "an empty or a new one" in refused(lambda: begun(plan, tmp_path / "foreign", False))
+    remedy = refused(lambda: get_study("joint-vs-single", {"longr": 2}), "no such option")
+    assert "longer" in remedy and get_study("joint-vs-single", {"longer": 2})
+    assert "--seeds 1" in refused(lambda: planned(study, config, seeds=0), "expected 1 or more")
+    arms = advised(refused(lambda: planned(study, config, seeds=1, arms=("jointly",))), "choose among (.*)").split(", ")
+    for arm in set(arms) - {"norm-scaled"}:
+        planned(study, config, seeds=1, arms=(arm,))
     one = configuration.parse(config.model_dump(mode="json") | {"tasks": ["vqa"]})
-    assert "name several" in refused(lambda: planned(one, seeds=1))
+    assert "name several" in refused(lambda: planned(study, one, seeds=1))
+    for name in advised(refused(lambda: get_study("group", {})), "choose among (.*)").split(", "):
+        get_study(name, {})

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twelve.study.bootstrap import Cell, interval, observed, two_level
+from twelve.study.bootstrap import Sampled, interval, observed, two_level
 
 
 def cell(
     values: list[list[float]], groups: list[str] | None = None, baseline: float = 0.0, upper_bound: float = 1.0
-) -> Cell:
+) -> Sampled:
     array = np.array(values, dtype=np.float64)
-    return Cell(array, groups or [str(n) for n in range(array.shape[1])], baseline, upper_bound)
+    return Sampled(array, groups or [str(n) for n in range(array.shape[1])], baseline, upper_bound)
 
 
 def test_the_common_scale_is_each_seeds_own() -> None:

@@ -10,16 +10,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from test_study_table import made_up
+from tiny_study import made_up
 
 from twelve.errors import ConfigError, DataError
 from twelve.study import plan as plans
-from twelve.study.arms import OPPONENT
+from twelve.study.engine import run
 from twelve.study.execution import Seed
-from twelve.study.joint_vs_single import run
-from twelve.study.plan import Step
-from twelve.study.results import SEARCH, read_result, result_file, write_result
+from twelve.study.results import read_result, result_file, search_file, write_result
 from twelve.study.show import show
+from twelve.study.studies.joint_vs_single import OPPONENT
 
 QUIET = Console(quiet=True)
 SCORES = {"stop-and-go": (0.7, 0.7), OPPONENT: (0.7, 0.7)}
@@ -36,8 +35,10 @@ def changed(path: Path, change: Callable[[Any], object]) -> None:
 def study(tmp_path: Path) -> Path:
     """One seed of two tasks; two factors were searched."""
     made_up(tmp_path, SCORES, seeds=1)
-    changed(tmp_path / plans.FILE, lambda tree: tree["plan"].update(factors=[0.5, 1.0]))
-    (tmp_path / SEARCH).write_text(json.dumps({"stop-and-go": FOUND}))
+    changed(tmp_path / plans.FILE, lambda tree: tree["plan"]["arms"][0]["rates"].update(factors=[0.5, 1.0]))
+    path = search_file(tmp_path, "stop-and-go")
+    path.parent.mkdir()
+    path.write_text(json.dumps(FOUND))
     assert "| stop-and-go | 20.0 | diverged | 0.5 |" in show(tmp_path, console=QUIET)
     return tmp_path
 
@@ -45,40 +46,39 @@ def study(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("entry", "place"),
     [
-        (5, "stop-and-go"),
-        ({"chosen": 1.0}, "stop-and-go.validations"),
-        (FOUND | {"validations": []}, "stop-and-go.validations"),
-        (FOUND | {"validations": {"0.5": 5}}, "stop-and-go.validations.0.5"),
-        (FOUND | {"validations": {"0.7": 0.5}}, "stop-and-go.validations"),
-        (FOUND | {"batches": {"0.5": -3}}, "stop-and-go.batches.0.5"),
-        (FOUND | {"chosen": "x"}, "stop-and-go.chosen"),
-        (FOUND | {"chosen": 0.7}, "stop-and-go.chosen"),
-        (FOUND | {"other": 1}, "stop-and-go.other"),
+        (5, None),
+        ({"chosen": 1.0}, "validations"),
+        (FOUND | {"validations": []}, "validations"),
+        (FOUND | {"validations": {"0.5": 5}}, "validations.0.5"),
+        (FOUND | {"validations": {"0.7": 0.5}}, "validations"),
+        (FOUND | {"batches": {"0.5": -3}}, "batches.0.5"),
+        (FOUND | {"seconds": {"0.7": 3}}, "seconds"),
+        (FOUND | {"chosen": "x"}, "chosen"),
+        (FOUND | {"chosen": 0.7}, "chosen"),
+        (FOUND | {"other": 1}, "other"),
     ],
 )
-def test_searches(study: Path, entry: Any, place: str) -> None:
-    (study / SEARCH).write_text(json.dumps({"stop-and-go": entry}))
+def test_searches(study: Path, entry: Any, place: str | None) -> None:
+    path = search_file(study, "stop-and-go")
+    path.write_text(json.dumps(entry))
     with pytest.raises(DataError) as caught:
         show(study, console=QUIET)
-    assert (caught.value.file, caught.value.record) == (study / SEARCH, place)
-    (study / SEARCH).write_text(json.dumps({"stop": FOUND}))
-    with pytest.raises(DataError, match=r"search\.json.*no search of this study"):
-        show(study, console=QUIET)
+    assert (caught.value.file, caught.value.record) == (path, place)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "place"),
     [
-        ("config", {}, "plan.config.run"),
+        ("config", {}, "plan"),
         ("config", [], "plan.config"),
         ("arms", [], "plan.arms"),
-        ("arms", ["stop-and-go", "x"], "plan.arms"),
-        ("arms", ["stop-and-go", OPPONENT, OPPONENT], "plan.arms"),
+        ("arms", ["stop-and-go"], "plan.arms.0"),
+        ("arms", [{"name": "../x", "meaning": "", "models": [["vqa"]]}], "plan.arms.0.name"),
+        ("contrasts", [{"arm": "stop-and-go", "minus": "x", "tasks": ["vqa"]}], "plan"),
         ("seeds", [3, 3], "plan.seeds"),
         ("seeds", [-3], "plan.seeds.0"),
-        ("factors", [-1], "plan.factors.0"),
         ("worlds", 1, "plan.worlds"),
-        ("longer", float("nan"), "plan.longer"),
+        ("options", {"longr": 1}, "plan.options.longr"),
     ],
 )
 def test_plans(study: Path, key: str, value: Any, place: str) -> None:
@@ -86,6 +86,13 @@ def test_plans(study: Path, key: str, value: Any, place: str) -> None:
     with pytest.raises(DataError) as caught:
         show(study, console=QUIET)
     assert (caught.value.file, caught.value.record) == (study / plans.FILE, place)
+
+
+@pytest.mark.parametrize("rate", [-1, "x", None])
+def test_rates(study: Path, rate: Any) -> None:
+    changed(study / plans.FILE, lambda tree: tree["plan"]["arms"][0]["rates"].update(factors=[1.0, rate]))
+    with pytest.raises(DataError, match=r"study\.json \[plan\.arms\.0\.rates\.factors\.1\]"):
+        show(study, console=QUIET)
 
 
 def test_no_more_resamples_than_memory_holds(study: Path) -> None:
@@ -111,6 +118,11 @@ def test_no_more_resamples_than_memory_holds(study: Path) -> None:
         ({"upper_bound": -1}, "upper_bound"),
         ({"parameters": -1}, "parameters"),
         ({"seconds": -1}, "seconds"),
+        ({"shuffled_values": [0.5]}, None),
+        ({"recorded": {"curve": [[-1, 0.5]]}}, "recorded.curve.0.0"),
+        ({"recorded": {"events": [{"iteration": 3}]}}, "recorded.events.0.event"),
+        ({"by_type": {"words": {"1-3": [101, 2]}}}, "by_type.words.1-3.0"),
+        ({"converged": 1}, "converged"),
         ({"batches": {"vqa": -1, "nlvr2": 1}}, "batches.vqa"),
         ({"batches": {"vqa": 1}}, "batches"),
         ({"factor": 0.7}, "factor"),
@@ -143,7 +155,9 @@ def test_a_pipe_is_not_a_result_that_is_missing(study: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(DataError, match=r"vqa\.json: expected a regular file, found a pipe or a device"):
         show(study, console=QUIET)
-    seed, step = Seed(plans.read(study), study, 3), Step(3, OPPONENT, "vqa", False, 1.0)
+    plan = plans.read(study)
+    seed = Seed(plan, study, 3)
+    step = next(step for step in plan.steps() if step.arm.name == OPPONENT and step.model == ("vqa",))
     with pytest.raises(DataError, match=r"vqa\.json: expected a regular file"):  # before it is trained, not after it
         seed.done(step)
 
@@ -154,12 +168,12 @@ def test_a_pipe_is_not_a_study_that_is_missing(study: Path, tmp_path: Path) -> N
     os.mkfifo(study / plans.FILE)
     config.write(tmp_path / "config.yaml")
     with pytest.raises(DataError, match=r"study\.json: expected a regular file, found a pipe"):
-        run(tmp_path / "config.yaml", out=study, resume=True, console=QUIET)
+        run("joint-vs-single", tmp_path / "config.yaml", out=study, resume=True, console=QUIET)
     with pytest.raises(DataError, match=r"study\.json: expected a regular file, found a pipe"):
         show(study, console=QUIET)
 
 
-@pytest.mark.parametrize("name", ["results.md", "results.json", f"results-{OPPONENT}.svg"])
+@pytest.mark.parametrize("name", ["results.md", "results.json", f"results-stop-and-go-minus-{OPPONENT}.svg"])
 def test_pages_that_are_links_out_of_the_study_are_refused(study: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "elsewhere").mkdir()
     mine = tmp_path / "elsewhere" / "mine"

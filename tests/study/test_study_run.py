@@ -3,51 +3,41 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
-import yaml
 from rich.console import Console
+from tiny_study import TASKS, results, write_config
 
+from twelve.config import load
 from twelve.errors import ConfigError, DataError
-from twelve.study import runs
-from twelve.study.arms import MAIN, chosen
+from twelve.study import engine, runs
+from twelve.study.engine import planned, run
 from twelve.study.execution import Seed, best
-from twelve.study.joint_vs_single import planned, run
+from twelve.study.findings import findings
 from twelve.study.plan import read
 from twelve.study.results import History, searched
 from twelve.study.show import show
+from twelve.study.studies import get_study
 from twelve.training.losses import NonFiniteLoss
 from twelve.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
-TASKS = ("vqa", "snli_ve")
-SHORT: dict[str, Any] = {"seeds": 1, "arms": ["single-longer", "single"], "factors": (1.0,), "console": QUIET}
+STUDY = "joint-vs-single"
+SHORT: dict[str, Any] = {"seeds": 1, "arms": ["single-longer", "single"], "console": QUIET}
+SHORT["options"] = {"factors": [1.0]}
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("root")
-    tree = tiny.tree(tiny.make(folder / "data", train=12, val=4), folder / "unused")
-    tree |= {"tasks": {name: tree["tasks"][name] for name in TASKS}, "sources": {}}
-    tree["training"] |= {"iterations": 6, "eval_every": 1, "save_every": 2}
-    tree["evaluation"]["derangements"] = 1
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    return path
+    return write_config(tmp_path_factory.mktemp("root"))
 
 
 @pytest.fixture(scope="module")
 def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(config, out=tmp_path_factory.mktemp("study") / "whole", **SHORT)
-
-
-def results(out: Path) -> dict[str, dict[str, Any]]:
-    """Every result without the time that it took."""
-    found = {str(path.relative_to(out)): json.loads(path.read_text()) for path in out.glob("seed-*/results/*/*.json")}
-    return {name: record | {"seconds": 0} for name, record in found.items()}
+    return run(STUDY, config, out=tmp_path_factory.mktemp("study") / "whole", **SHORT)
 
 
 def test_a_task_alone_has_the_updates_that_it_had_beside_others(finished: Path) -> None:
@@ -62,11 +52,28 @@ def test_a_task_alone_has_the_updates_that_it_had_beside_others(finished: Path) 
 
 def test_what_is_kept_says_the_official_score_and_what_made_it(finished: Path) -> None:
     for name, record in results(finished).items():
-        assert record["score"] == pytest.approx(100 * sum(record["values"]) / len(record["values"]), abs=1e-3)
+        count = len(record["values"])
+        assert record["score"] == pytest.approx(100 * sum(record["values"]) / count, abs=1e-3)
+        assert record["shuffled"] == pytest.approx(100 * sum(record["shuffled_values"]) / count, abs=1e-3)
         assert ("baselines" in record) == ("/stop-and-go/" in name)
+        task, (length,) = record["task"], record["parts"]
+        curve = record["recorded"]["curve"]
+        assert [iteration for iteration, _ in curve] == list(range(1, length + 1))
+        assert max(score for _, score in curve) >= record["validation"] - 1e-4
+        norms = record["recorded"]["gradient_norms"]
+        assert [iteration for iteration, _ in norms] and all(norm > 0 for _, norm in norms)
+        assert all(iteration % 2 == 0 for iteration, _ in norms)
+        types = record["by_type"]
+        assert all(sum(number for _, number in kind.values()) == count for kind in types.values())
+        assert ("target" in types) == (task == "snli_ve")
+    joint = results(finished)["seed-3/results/stop-and-go/vqa.json"]
+    stopped = [json.loads(path.read_text())["recorded"]["events"] for path in finished.glob("**/stop-and-go/*.json")]
+    assert {event["event"] for events in stopped for event in events} >= {"stop"}
     one = results(finished)["seed-3/results/single/vqa.json"]
-    assert one["parameters"] < results(finished)["seed-3/results/stop-and-go/vqa.json"]["parameters"]
+    assert one["parameters"] < joint["parameters"] and one["group"] == "answering"
     assert not list(finished.glob("seed-*/runs/**/checkpoints"))
+    path = finished / "seed-3" / "results" / "single" / "vqa.json"
+    assert 0 < json.loads(path.read_text())["processor_seconds"] < 60
 
 
 def test_killed_it_goes_on_and_finds_the_same(
@@ -83,16 +90,37 @@ def test_killed_it_goes_on_and_finds_the_same(
 
     monkeypatch.setattr(Trainer, "_step", dies)
     with pytest.raises(KeyboardInterrupt):
-        run(config, out=out, **SHORT)
+        run(STUDY, config, out=out, **SHORT)
     with pytest.raises(ConfigError, match="already holds a study"):
-        run(config, out=out, **SHORT)
+        run(STUDY, config, out=out, **SHORT)
     with pytest.raises(KeyboardInterrupt):
-        run(config, out=out, resume=True, **SHORT)
+        run(STUDY, config, out=out, resume=True, **SHORT)
     done = {path: path.stat().st_mtime_ns for path in out.glob("seed-*/results/*/*.json")}
     assert done
-    run(config, out=out, resume=True, **SHORT)
+    run(STUDY, config, out=out, resume=True, **SHORT)
     assert results(out) == results(finished)
     assert all(path.stat().st_mtime_ns == written for path, written in done.items())
+
+
+def test_in_parts_it_ends_at_checkpoints_and_finds_the_same(
+    config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every part ends at the next checkpoint, which is after two iterations."""
+    asked = 0
+
+    def over(ends: float | None) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked % 7 == 0
+
+    monkeypatch.setattr(engine, "_over", over)
+    out, parts = tmp_path / "parts", 0
+    while not (out / "results.md").exists():
+        run(STUDY, config, out=out, resume=parts > 0, minutes=1, **SHORT | {"console": Console(width=200)})
+        parts += 1
+        assert parts < 30
+    assert parts > 2 and "to go on, repeat the command with --resume" in capsys.readouterr().out
+    assert results(out) == results(finished)
 
 
 def test_a_finished_study_trains_nothing_and_shows_the_same(
@@ -105,45 +133,79 @@ def test_a_finished_study_trains_nothing_and_shows_the_same(
     text = (finished / "results.md").read_text()
     (finished / "results.md").unlink()
     assert show(finished, console=QUIET) == text == (finished / "results.md").read_text()
-    run(config, out=finished, resume=True, **SHORT)
+    run(STUDY, config, out=finished, resume=True, **SHORT)
     assert (finished / "results.md").read_text() == text
-    assert "<circle" in (finished / "results-single-longer.svg").read_text()
-    with pytest.raises(ConfigError, match=r"longer is not what the study here was begun with"):
-        run(config, out=finished, resume=True, **SHORT, longer=3.0)
-    with pytest.raises(ConfigError, match=r"config.val_fraction is not"):
-        run(config, out=finished, resume=True, settings=["val_fraction=0.3"], **SHORT)
+    assert "<circle" in (finished / "results-stop-and-go-minus-single-longer.svg").read_text()
+    for change, what in (
+        ({"options": {"factors": [1.0], "longer": 3.0}}, r"options.longer"),
+        ({"settings": ["val_fraction=0.3"]}, r"config.val_fraction"),
+        ({"seeds": 2}, "seeds"),
+    ):
+        with pytest.raises(ConfigError, match=f"{what} is not what the study here was begun with"):
+            run(STUDY, config, out=finished, resume=True, **SHORT | change)
+    with pytest.raises(ConfigError, match="study is not what"):
+        run("fine-tuning", config, out=finished, resume=True, seeds=1, console=QUIET)
     with pytest.raises(ConfigError, match="no study to resume"):
-        run(config, out=finished / "none", resume=True, **SHORT)
+        run(STUDY, config, out=finished / "none", resume=True, **SHORT)
     with pytest.raises(ConfigError, match="holds other files"):
-        run(config, out=finished / "seed-3", **SHORT)
+        run(STUDY, config, out=finished / "seed-3", **SHORT)
 
 
 def test_arms_may_be_added_and_seeds_that_lack_them_do_not_count(config: Path, tmp_path: Path) -> None:
-    two = SHORT | {"seeds": 2, "arms": []}
-    out = run(config, out=tmp_path / "study", **two)
-    assert "There is only one arm" in (out / "results.md").read_text()
-    run(config, out=out, resume=True, **two | {"arms": ["always-go-equal"]})
-    assert read(out).arms == ("stop-and-go", "always-go-equal")
+    two = SHORT | {"seeds": 2, "arms": ["stop-and-go"]}
+    out = run(STUDY, config, out=tmp_path / "study", **two)
+    assert "There is nothing to compare" in (out / "results.md").read_text()
+    run(STUDY, config, out=out, resume=True, **two | {"arms": ["always-go-equal"]})
+    assert read(out).names == ("stop-and-go", "always-go-equal") and len(read(out).contrasts) == 1
     found = results(out)
     ours, base = (found[f"seed-3/results/{arm}/vqa.json"]["batches"] for arm in ("always-go-equal", "stop-and-go"))
     assert abs(sum(ours.values()) - sum(base.values())) < len(TASKS)
     for seed in (3, 4):
-        (out / f"seed-{seed}" / "results" / "always-go-equal" / "vqa.json").unlink()
-    with pytest.raises(DataError, match="no seed of this study is complete"):
+        for arm in read(out).names:
+            (out / f"seed-{seed}" / "results" / arm / "vqa.json").unlink()
+    with pytest.raises(DataError, match="no arm of this study is complete"):
         show(out, console=QUIET)
 
 
-def test_the_search_keeps_the_best_look_and_passes_over_what_diverges(
+def test_two_processes_share_a_study(config: Path, finished: Path, tmp_path: Path) -> None:
+    """One trains the joint model, on which the other one, which has the single models, waits."""
+    out, errors = tmp_path / "shared", list[BaseException]()
+    plan = planned(get_study(STUDY, SHORT["options"]), load(config), seeds=1, arms=SHORT["arms"])
+    engine.begun(plan, out, False)
+    with pytest.raises(ConfigError, match=r"needs stop-and-go, which has not run -> .*--only stop-and-go"):
+        run(STUDY, config, out=out, resume=True, only=["single/vqa"], **SHORT)
+    with pytest.raises(ConfigError, match="no step of this study is called 'single/nlvr2'"):
+        run(STUDY, config, out=out, resume=True, only=["single/nlvr2"], **SHORT)
+    joint = plan.steps()[0]
+
+    def second() -> None:
+        try:
+            run(STUDY, config, out=out, resume=True, only=["single", "single-longer"], **SHORT)
+        except BaseException as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "WAIT", 0.05)
+        with engine._turn(out, joint) as mine:
+            assert mine
+            waiting.start()
+            Seed(plan, out, 3).take(joint)
+        waiting.join(120)
+    assert not errors and results(out) == results(finished)
+    assert findings(out).seeds == (3,)
+
+
+def test_the_search_keeps_the_best_validation_and_passes_over_what_diverges(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twelve.config import load
-
-    plan = planned(load(config), seeds=1, arms=[], factors=(0.5, 1.0, 2.0), search=0.5)
+    study = get_study(STUDY, {"factors": [0.5, 1.0, 2.0], "search": 0.5})
+    plan = planned(study, load(config), seeds=1, arms=["stop-and-go"])
     step = plan.steps()[0]
     assert step.search and step.units == pytest.approx(1.5)
     validations, asked = {0.5: 0.4, 1.0: 0.3}, []
 
-    def train(self: Seed, step: Any, folder: Path, factor: float, share: float) -> Any:
+    def train(self: Seed, step: Any, folder: Path, factor: float, start: Path, *, share: float) -> Any:
         asked.append((factor, share))
         folder.mkdir(parents=True)
         if factor not in validations:
@@ -152,15 +214,17 @@ def test_the_search_keeps_the_best_look_and_passes_over_what_diverges(
         return None, History(iterations=3, batches={"vqa": 3}, seconds=1.0, before={}, kept=kept, events=())
 
     monkeypatch.setattr(Seed, "_train", train)
+    monkeypatch.setattr(Seed, "_start", lambda *_: Path())
     seed = Seed(plan, tmp_path, 3)
+    assert seed.lacks(plan.steps()[1]) == ["the learning rate of stop-and-go"]
     seed.take(step)
     assert seed.done(step) and asked == [(0.5, 0.5), (1.0, 0.5), (2.0, 0.5)]
-    entry = searched(plan, tmp_path)["stop-and-go"]
+    entry = searched(tmp_path, step)
     assert entry.chosen == 0.5 and entry.validations == {"0.5": 0.4, "1.0": 0.3, "2.0": None}
-    assert not list((tmp_path / "seed-3" / "search" / "stop-and-go").iterdir())
+    assert not list((tmp_path / "seed-3" / "searches" / "stop-and-go").iterdir())
 
 
-def test_of_equal_looks_the_factor_nearest_one_is_taken() -> None:
+def test_of_equal_validations_the_factor_nearest_one_is_taken() -> None:
     assert best({"0.3": 0.5, "1.0": 0.5, "3.0": 0.5}, "x") == 1.0
     assert best({"0.3": 0.5, "1.0": 0.4, "3.0": None}, "x") == 0.3
     with pytest.raises(ConfigError, match="every learning rate"):
@@ -168,12 +232,19 @@ def test_of_equal_looks_the_factor_nearest_one_is_taken() -> None:
 
 
 def test_what_cannot_be_planned_is_refused(config: Path, tmp_path: Path) -> None:
-    assert chosen(MAIN) == MAIN and chosen(["single"]) == ("stop-and-go", "single")
+    assert planned(get_study(STUDY, {}), load(config), seeds=1, arms=["always-go"]).names == (
+        "stop-and-go",
+        "always-go",
+    )
     with pytest.raises(ConfigError, match='did you mean "single"'):
-        chosen(["singel"])
-    for wrong in ({"seeds": 0}, {"factors": (1.0, 1.0)}, {"search": 0.0}, {"longer": 0.5}):
-        with pytest.raises(ConfigError, match=next(iter(wrong))):
-            run(config, out=tmp_path / "no", **SHORT | wrong)
+        planned(get_study(STUDY, {}), load(config), seeds=1, arms=["singel"])
+    for option in ({"factors": [1.0, 1.0]}, {"search": 0.0}, {"longer": 0.5}, {"longr": 2}):
+        with pytest.raises(ConfigError, match=next(iter(option))):
+            run(STUDY, config, out=tmp_path / "no", **SHORT | {"options": option})
+    with pytest.raises(ConfigError, match="expected 1 or more, found 0"):
+        run(STUDY, config, out=tmp_path / "no", **SHORT | {"seeds": 0})
     with pytest.raises(ConfigError, match="needs several tasks, found one"):
-        run(config, out=tmp_path / "no", settings=["tasks=[vqa]"], **SHORT)
+        run(STUDY, config, out=tmp_path / "no", settings=["tasks=[vqa]"], **SHORT)
+    with pytest.raises(ConfigError, match="unknown study"):
+        run("group", config, out=tmp_path / "no", **SHORT)
     assert not (tmp_path / "no").exists()

@@ -16,7 +16,7 @@ from twelve.microworld import make as world
 from twelve.regions.extraction import extract as regions
 from twelve.settings import RunConfig
 from twelve.study import pretraining
-from twelve.study.arms import ARMS
+from twelve.study.arms import Arm
 from twelve.study.initialization import Beginning, draw_world, of_seed
 from twelve.study.runs import run_config
 from twelve.training.devices import Devices
@@ -44,50 +44,64 @@ def begun(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Beginn
     return Beginning(of_seed(config, 5, Path("unused"), worlds=False), tmp_path_factory.mktemp("seed"))
 
 
+JOINT = Arm(name="joint", meaning="", models=(NAMES,))
+ALWAYS = Arm(name="always-go", meaning="", models=(NAMES,), overrides={"schedule": {"name": "always-go"}})
+SINGLE = Arm(name="single", meaning="", models=tuple((name,) for name in NAMES))
+
+
+def of(begun: Beginning, *names: str) -> RunConfig:
+    """The configuration of a run of these tasks."""
+    tree = begun.config.model_dump(mode="json")
+    return configuration.parse(tree | {"tasks": {name: tree["tasks"][name] for name in names}})
+
+
+def start(begun: Beginning, *names: str, folder: Path | None = None) -> Any:
+    return begun.start(of(begun, *names), folder or begun.folder)
+
+
 def ids(data: Prepared, name: str) -> tuple[list[str], list[str]]:
     return [e.id for e in data.tasks[name].train], [e.id for e in data.tasks[name].validation]
 
 
 def test_a_task_alone_begins_with_the_joint_models_parameters(begun: Beginning) -> None:
-    joint = begun.start(NAMES)[0]
+    joint = start(begun, *NAMES)[0]
     everything = joint.state_dict()
     for name in NAMES:
-        model = begun.start([name])[0]
+        model = start(begun, name)[0]
         assert list(model.heads) == [begun.data.tasks[name].task.output]
         for key, value in model.state_dict().items():
             assert torch.equal(value, everything[key]), key
         missing = everything.keys() - model.state_dict().keys()
         assert missing and all(key.startswith("heads.") for key in missing)
     again = Beginning(begun.config, begun.folder.parent)
-    assert all(torch.equal(value, everything[key]) for key, value in again.start(NAMES)[0].state_dict().items())
+    assert all(torch.equal(value, everything[key]) for key, value in start(again, *NAMES)[0].state_dict().items())
     other = Beginning(of_seed(begun.config, 6, Path("unused"), worlds=False), begun.folder.parent / "other")
-    assert not torch.equal(other.start(NAMES)[0].poolers.text.weight, everything["poolers.text.weight"])
+    assert not torch.equal(start(other, *NAMES)[0].poolers.text.weight, everything["poolers.text.weight"])
 
 
 def test_a_task_alone_trains_and_looks_on_the_joint_runs_examples(begun: Beginning) -> None:
     joint = prepare(begun.config)
     for name in NAMES:
-        alone = begun.start([name])[2]
+        alone = start(begun, name)[2]
         assert list(alone.tasks) == [name] and ids(alone, name) == ids(joint, name)
     tree = begun.config.model_dump(mode="json")
     careless = prepare(configuration.parse(tree | {"tasks": {"refcoco": tree["tasks"]["refcoco"]}}))
     images = {image for part in (careless, joint) for e in part.tasks["refcoco"].train for image in e.images}
     assert SHARED in images  # a run of that task alone, made by hand, would train on an image that is measured
-    train, validation = begun.start(["refcoco"])[2].tasks["refcoco"].train, joint.tasks["refcoco"].validation
+    train, validation = start(begun, "refcoco")[2].tasks["refcoco"].train, joint.tasks["refcoco"].validation
     assert SHARED not in {image for example in [*train, *validation] for image in example.images}
 
 
-def trainer(begun: Beginning, folder: Path, names: tuple[str, ...], arm: str) -> Trainer:
-    start = begun.folder
-    found = run_config(begun.config, begun.data, ARMS[arm], folder, names, iterations=4, factor=1.0, start=start)
-    model, processor, data, known = begun.start(names)
+def trainer(begun: Beginning, folder: Path, names: tuple[str, ...], arm: Arm) -> Trainer:
+    found = run_config(begun.config, begun.data, arm, folder, names, iterations=4, factor=1.0, start=begun.folder)
+    model, processor, data, known = begun.start(found, begun.folder)
     return Trainer(found, data, model, processor, folder, Devices(found.training, folder), known)
 
 
 def test_batches_come_in_the_same_order_with_the_same_negatives(begun: Beginning, tmp_path: Path) -> None:
-    joint = trainer(begun, tmp_path, NAMES, "stop-and-go")
+    joint = trainer(begun, tmp_path, NAMES, JOINT)
     for name in NAMES:
-        alone = trainer(begun, tmp_path, (name,), "single")
+        alone = trainer(begun, tmp_path, (name,), SINGLE)
         assert alone.streams.keys() == {name} and alone.schedule.name == "always-go"
         for _ in range(3):
             ours, theirs = (each.streams[name].next() for each in (joint, alone))
@@ -100,18 +114,27 @@ def test_batches_come_in_the_same_order_with_the_same_negatives(begun: Beginning
 
 
 def test_a_runs_configuration(begun: Beginning) -> None:
-    def made(arm: str, names: tuple[str, ...], **more: Any) -> RunConfig:
+    def made(arm: Arm, names: tuple[str, ...], **more: Any) -> RunConfig:
         given: dict[str, Any] = {"iterations": 40, "factor": 2.0, "start": begun.folder} | more
-        return run_config(begun.config, begun.data, ARMS[arm], Path("x"), names, **given)
+        return run_config(begun.config, begun.data, arm, Path("x"), names, **given)
 
-    joint = made("stop-and-go", NAMES)
+    joint = made(JOINT, NAMES)
     assert joint.schedule.name == "stop-and-go" and joint.optimizer.head_learning_rate == pytest.approx(12e-3)
     assert joint.tasks["snli_ve"].learning_rate == pytest.approx(12e-3) and joint.training.iterations == 40
-    assert made("always-go", NAMES).schedule.name == "always-go"
-    assert made("proportional-equal", NAMES).schedule.name == "proportional"
-    short = made("single", ("refcoco",), share=0.25)
+    assert made(ALWAYS, NAMES).schedule.name == "always-go"
+    short = made(SINGLE, ("refcoco",), share=0.25)
     assert list(short.tasks) == ["refcoco"] and short.schedule.name == "always-go"
     assert (short.training.iterations, short.training.eval_every) == (10, 1)
+
+
+def test_learning_rates_are_those_of_the_runs_configuration(begun: Beginning, tmp_path: Path) -> None:
+    """Of trunk and heads: the trainer takes the trunk's from the data."""
+    run = run_config(begun.config, begun.data, JOINT, tmp_path, NAMES, iterations=4, factor=3.0, start=begun.folder)
+    model, processor, data, known = begun.start(run, begun.folder)
+    scaled = Trainer(run, data, model, processor, tmp_path, Devices(run.training, tmp_path), known)
+    plain = trainer(begun, tmp_path, NAMES, JOINT)
+    ours, theirs = ([group["lr"] for group in each.optimizer.param_groups] for each in (scaled, plain))
+    assert ours == pytest.approx([3 * rate for rate in theirs])
 
 
 def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,15 +154,15 @@ def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monke
 
 
 def test_pretraining_changes_the_trunk_alone_and_sees_no_other_image(begun: Beginning) -> None:
-    folder = pretraining.start(begun, 0.5)
-    assert folder == pretraining.start(begun, 0.5)
-    plain, trained = begun.start(NAMES)[0].state_dict(), begun.start(NAMES, folder)[0].state_dict()
+    folder = pretraining.start(begun, 1.0)
+    assert folder == pretraining.start(begun, 1.0)
+    plain, trained = start(begun, *NAMES)[0].state_dict(), start(begun, *NAMES, folder=folder)[0].state_dict()
     assert plain.keys() == trained.keys()
     different = {key for key in plain if not torch.equal(plain[key], trained[key])}
     assert different and not any(key.startswith("heads.") for key in different)
-    told = json.loads((begun.folder.parent / "runs" / "pretraining" / "trained.json").read_text())
-    assert told["iterations"] == 6 and list(told["batches"]) == ["flickr30k_captions"]
-    held_back = json.loads((begun.folder.parent / "runs" / "pretraining" / "validation_images.json").read_text())
+    told = json.loads((begun.folder.parent / "runs" / "start-pretrained" / "trained.json").read_text())
+    assert told["iterations"] == 12 and list(told["batches"]) == ["flickr30k_captions"]
+    held_back = json.loads((begun.folder.parent / "runs" / "start-pretrained" / "validation_images.json").read_text())
     assert SHARED in held_back["left_out"]
     validated = {image for task in begun.data.tasks.values() for e in task.validation for image in e.images}
     assert validated <= set(held_back["validation"])

@@ -5,108 +5,148 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tiny
 from rich.console import Console
+from tiny_study import made_up
 
-from twelve import config as configuration
 from twelve.errors import DataError
 from twelve.study import plan as plans
-from twelve.study.arms import ARMS, OPPONENT
 from twelve.study.findings import findings
-from twelve.study.joint_vs_single import planned
-from twelve.study.plan import Plan
 from twelve.study.results import result_file
 from twelve.study.show import show
-from twelve.study.table import verdict
+from twelve.study.studies.joint_vs_single import BASE, OPPONENT
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
 
 
-def made_up(
-    out: Path, scores: dict[str, tuple[float, ...]], *, upper_bound: float | None = 100.0, seeds: int = 3
-) -> Plan:
-    """A study's folder: arm -> score of each task, 0..1, with a little chance."""
-    tree = tiny.tree(Path("root"), Path("run"))
-    tree["tasks"] = {name: tree["tasks"][name] for name in TASKS}
-    plan = planned(configuration.parse(tree | {"sources": {}}), seeds=seeds, arms=[*scores], factors=(1.0,))
-    plans.write(plan, out, {})
-    rng = np.random.default_rng(0)
-    for seed in plan.seeds:
-        for number, task in enumerate(TASKS):
-            draw = rng.random(400)
-            for arm, values in scores.items():
-                record = {
-                    "task": task, "title": task.upper(), "metric": "accuracy", "arm": arm, "seed": seed,
-                    "split": "val", "factor": 1.0, "score": 50.0, "validation": 0.5, "iterations": 7, "seconds": 60.0,
-                    "parameters": 1_000_000, "batches": dict.fromkeys([task] if ARMS[arm].alone else TASKS, 7),
-                    "groups": [str(row // 2) for row in range(400)],
-                    "values": [float(value < values[number]) for value in draw],
-                }  # fmt: skip
-                if arm == "stop-and-go":
-                    record |= {"baselines": {"chance": 20.0, "shuffled images": 40.0}, "upper_bound": upper_bound}
-                path = result_file(out, seed, arm, task)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(record))
-    return plan
-
-
 @pytest.mark.parametrize(
-    ("joint", "single", "words"),
+    ("joint", "single", "words", "counts"),
     [
-        ((0.7, 0.7), (0.8, 0.8), "**The joint model closes less than the 2 single models**"),
-        ((0.8, 0.8), (0.7, 0.7), "**The joint model closes more than the 2 single models**"),
-        ((0.8, 0.7), (0.7, 0.8), "do not differ significantly"),
+        ((0.7, 0.7), (0.8, 0.8), "closes less than single-longer", "better on 0 tasks and worse on 2"),
+        ((0.8, 0.8), (0.7, 0.7), "closes more than single-longer", "better on 2 tasks and worse on 0"),
+        ((0.8, 0.7), (0.7, 0.8), "not significantly more or less", "better on 1 tasks and worse on 1"),
     ],
 )
 def test_the_winner_is_named(
-    tmp_path: Path, joint: tuple[float, float], single: tuple[float, float], words: str
+    tmp_path: Path, joint: tuple[float, float], single: tuple[float, float], words: str, counts: str
 ) -> None:
-    plan = made_up(tmp_path, {"stop-and-go": joint, OPPONENT: single})
-    said = verdict(findings(plan, tmp_path))
-    assert words in said
-    better = [task.upper() for task, a, b in zip(TASKS, joint, single, strict=True) if a > b]
-    worse = [task.upper() for task, a, b in zip(TASKS, joint, single, strict=True) if a < b]
-    for word, names in (("Better", better), ("Worse", worse)):
-        assert (f"{word} on {len(names)}: {', '.join(names)}." if names else f"{word} on none.") in said
+    made_up(tmp_path, {BASE: joint, OPPONENT: single})
+    said = show(tmp_path, console=QUIET)
+    assert words in said and counts in said and "learned alone: 2 of 2" in said
 
 
 def test_numbers_of_the_endpoint(tmp_path: Path) -> None:
-    plan = made_up(tmp_path, {"stop-and-go": (0.7, 0.5), OPPONENT: (0.4, 0.5)}, upper_bound=90.0)
-    found = findings(plan, tmp_path)
+    made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.6, 0.5)}, upper_bound=90.0)
+    found = findings(tmp_path)
     row, other = found.rows
+    (comparison,) = found.comparisons
+    cell, same = comparison.cells
     assert (row.baseline, row.upper_bound) == (pytest.approx(40), pytest.approx(90))
-    assert row.gains[OPPONENT].mean == pytest.approx(30, abs=4)
-    assert row.closed[OPPONENT].mean == pytest.approx(row.gains[OPPONENT].mean / 0.5)
-    assert other.closed[OPPONENT].mean == other.closed[OPPONENT].low == 0
-    assert found.endpoint.closed[OPPONENT].mean == pytest.approx(row.closed[OPPONENT].mean / 2)
-    assert found.image_free[OPPONENT].mean == pytest.approx(row.gains[OPPONENT].mean / 0.7 / 2)
-    assert (found.costs[OPPONENT].parameters, found.costs["stop-and-go"].parameters) == (2e6, 1e6)
-    assert (found.costs[OPPONENT].updates, found.costs[OPPONENT].seconds) == (14, 120)
+    assert cell.points.mean == pytest.approx(10, abs=4)
+    assert cell.closed.mean == pytest.approx(cell.points.mean / 0.5)
+    assert same.closed.mean == same.closed.low == 0
+    assert comparison.every.mean == pytest.approx(cell.closed.mean / 2) == pytest.approx(comparison.endpoint.mean)
+    assert comparison.every_points.mean == pytest.approx(cell.points.mean / 2)
+    assert comparison.image_free.mean == pytest.approx(cell.points.mean / 0.7 / 2)
+    closed = [each.scores[BASE].closed.mean for each in (row, other)]
+    assert found.closed[BASE].mean == pytest.approx(sum(closed) / 2)
+    costs = found.costs
+    assert (costs[OPPONENT].parameters, costs[BASE].parameters) == (2e6, 1e6)
+    assert (costs[OPPONENT].models, costs[OPPONENT].updates, costs[OPPONENT].seconds) == (2, 14, 120)
+    assert (costs[BASE].updates, costs[BASE].processor_seconds) == (14, None)
+
+
+def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
+    """NLVR2's single model stands at its baseline: however good the joint model, that is no gain."""
+    made_up(tmp_path, {BASE: (0.6, 0.9), OPPONENT: (0.7, 0.4)})
+    found = findings(tmp_path)
+    (comparison,) = found.comparisons
+    assert [cell.learned for cell in comparison.cells] == [True, False]
+    assert comparison.learned is not None and comparison.learned.high < 0 < comparison.every.low
+    assert comparison.endpoint == comparison.learned
+    said = show(tmp_path, console=QUIET)
+    assert "closes less than single-longer" in said and "not learned (+" in said and "learned alone: 1 of 2" in said
+    plot = (tmp_path / "results-stop-and-go-minus-single-longer.svg").read_text()
+    assert "NLVR2 (not learned)" in plot
+    made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
+    (comparison,) = findings(tmp_path / "none").comparisons
+    assert comparison.learned is None and comparison.endpoint == comparison.every
+    assert "of which single-longer learned none" in show(tmp_path / "none", console=QUIET)
+
+
+def test_how_much_comes_from_looking(tmp_path: Path) -> None:
+    also = {"shuffled": 30.0, "shuffled_values": [0.3] * 400}
+    made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, also=also)
+    score = findings(tmp_path).rows[0].scores[BASE]
+    assert score.shuffled == 30 and score.looking is not None
+    assert score.looking.mean == pytest.approx(score.score.mean - 30) and score.looking.low > 0
+    assert f"{score.score.mean:.1f} (30.0)" in show(tmp_path, console=QUIET)
+    made_up(tmp_path / "old", {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)})
+    assert findings(tmp_path / "old").rows[0].scores[BASE].looking is None
+    assert "shuffled images were not recorded" in show(tmp_path / "old", console=QUIET)
+
+
+def test_types_are_those_of_all_seeds_and_what_rises_has_not_converged(tmp_path: Path) -> None:
+    recorded = {"curve": [[1, 0.1], [2, 0.2], [3, 0.3]], "events": [{"iteration": 2, "event": "stop"}]}
+    also = {"by_type": {"words": {"1-3": [50.0, 10], "4-6": [20.0, 30]}}, "converged": False, "parts": [2, 1]}
+    made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, also=also | {"recorded": recorded})
+    found = findings(tmp_path)
+    assert found.rows[0].scores[BASE].by_type == {"words": {"1-3": (50.0, 30), "4-6": (20.0, 90)}}
+    assert found.rows[0].scores[BASE].extensions == (1, 1, 1)
+    curve = next(each for each in found.curves if each.arm == OPPONENT and each.seed == 4)
+    assert curve.points == ((1, 10), (2, 20), (3, 30)) and curve.events[0].event == "stop" and curve.parts == (2, 1)
+    assert "| single-longer | NLVR2 | 3, 4, 5 | 1, 1, 1 |" in show(tmp_path, console=QUIET)
+    tree = json.loads((tmp_path / "results.json").read_text())
+    assert tree["curves"][0]["events"] == [{"iteration": 2, "event": "stop"}]
+
+
+def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
+    tasks = ("vqa", "refcoco", "snli_ve")  # three groups
+    alone = {"answering": (0.6,), "pointing": (0.6,), "verification": (0.4,)}
+    pairs = {
+        "answering+pointing": (0.8, 0.5),
+        "answering+verification": (0.6, 0.9),
+        "pointing+verification": (0.6,) * 2,
+    }
+    made_up(tmp_path, {"all": (0.7, 0.7, 0.7)} | alone | pairs, study="groups", tasks=tasks)
+    found = findings(tmp_path)
+    helped, hurt = (found.comparison("answering+pointing", name) for name in ("answering", "pointing"))
+    assert helped is not None and [cell.task for cell in helped.cells] == ["vqa"] and helped.endpoint.low > 0
+    assert hurt is not None and hurt.endpoint.high < 0
+    unlearned = found.comparison("answering+verification", "verification")
+    assert unlearned is not None and unlearned.learned is None
+    rest = found.comparison("all", "answering+pointing")
+    assert rest is not None and [cell.task for cell in rest.cells] == ["vqa", "refcoco"]
+    assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
+    assert "Of 6 comparisons" in found.sentences[0] and "1 a loss" in found.sentences[0]
+    assert "answering in answering+pointing" in found.sentences[1]
 
 
 def test_without_an_upper_bound_all_can_be_right_and_a_task_without_room_is_left_out(tmp_path: Path) -> None:
-    scores = {"stop-and-go": (0.7, 0.7), OPPONENT: (0.7, 0.7)}
-    assert findings(made_up(tmp_path / "none", scores, upper_bound=None), tmp_path / "none").rows[0].upper_bound == 100
-    plan = made_up(tmp_path, scores)
-    path = result_file(tmp_path, 3, "stop-and-go", "nlvr2")
+    scores = {BASE: (0.7, 0.7), OPPONENT: (0.7, 0.7)}
+    made_up(tmp_path / "none", scores, upper_bound=None)
+    assert findings(tmp_path / "none").rows[0].upper_bound == 100
+    made_up(tmp_path, scores)
+    path = result_file(tmp_path, 3, BASE, "nlvr2")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"upper_bound": 40.0}))
-    found = findings(plan, tmp_path)
+    found = findings(tmp_path)
     assert [row.name for row in found.rows] == ["vqa"] and list(found.left_out) == ["NLVR2, accuracy"]
-    assert "NLVR2, accuracy is not in the mean" in show(tmp_path, console=QUIET)
+    assert "NLVR2, accuracy is not counted" in show(tmp_path, console=QUIET)
 
 
-def test_incomplete_seeds_are_named_and_other_examples_refused(tmp_path: Path) -> None:
-    made_up(tmp_path, {"stop-and-go": (0.7, 0.7), OPPONENT: (0.7, 0.7)})
+def test_what_is_incomplete_is_named_and_other_examples_refused(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.7, 0.7), OPPONENT: (0.7, 0.7)})
     result_file(tmp_path, 4, OPPONENT, "vqa").unlink()
-    assert "Not complete, and not counted: seeds 4." in show(tmp_path, console=QUIET)
+    assert "Not complete, and not counted: seed 4." in show(tmp_path, console=QUIET)
     path = result_file(tmp_path, 5, OPPONENT, "vqa")
     tree = json.loads(path.read_text())
     path.write_text(json.dumps(tree | {"groups": tree["groups"][::-1]}))
     with pytest.raises(DataError, match="other examples"):
         show(tmp_path, console=QUIET)
+    path.unlink()
+    result_file(tmp_path, 3, OPPONENT, "vqa").unlink()
+    assert "not counted: the arm single-longer." in show(tmp_path, console=QUIET)
     (tmp_path / plans.FILE).write_text('{"plan": {"arms": 1}}')
     with pytest.raises(DataError, match=plans.FILE):
         show(tmp_path, console=QUIET)

@@ -91,6 +91,24 @@ def test_a_hook_is_told_everything_and_changes_nothing(root: Path, tmp_path: Pat
     assert hook.calls == expected and any(hook.moved)
 
 
+class Seldom(Recording):
+    """Wants the gradients of every second iteration."""
+
+    def watches(self, iteration: int) -> bool:
+        return iteration % 2 == 1
+
+    def before_step(self, iteration: int, optimizer: Optimizer) -> None:
+        self.sums.clear()
+        super().before_step(iteration, optimizer)
+
+
+def test_a_selective_hook_is_told_the_gradients_that_it_wants(root: Path, tmp_path: Path) -> None:
+    hook = Seldom()
+    train(parsed(root, tmp_path / "run", 1), console=Console(quiet=True), hook=hook)
+    assert [call for call in hook.calls if call[1] in TASKS] == [(each, task) for each in (1, 3) for task in TASKS]
+    assert sum(call[1] == "after" for call in hook.calls) == 4 * len(TASKS)
+
+
 def test_the_state_comes_back(root: Path) -> None:
     state, other = TrainerState(iteration=3, scores={"vqa": 0.5}, kept={"vqa": 0.25}), TrainerState(best=0.5)
     other.load_state_dict(state.state_dict())

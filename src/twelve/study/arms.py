@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from twelve.settings import Strict
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$")]
 """Of an arm; a folder is called so."""
 MODEL_OF = "model of "
+
+
+def _distinct(factors: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(factors)) < len(factors):
+        raise ValueError("must be distinct")
+    return factors
+
+
+Factors = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
+"""Of learning rates."""
 
 
 class Length(Strict):
@@ -41,18 +51,11 @@ class Length(Strict):
 class Rates(Strict):
     """Factors of all learning rates that are tried on the first seed; the best validation score decides."""
 
-    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
+    factors: Factors = (1.0,)
     share: float = Field(1.0, gt=0, le=1)
     """Length of a run of the search, as a share of the arm's own length. Of the full length, the best run is kept."""
     tasks: tuple[str, ...] | None = None
     """Only models that train one of these tasks are searched, the others have factor 1; None: all models."""
-
-    @field_validator("factors")
-    @classmethod
-    def _distinct(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(factors)) < len(factors):
-            raise ValueError("must be distinct")
-        return factors
 
     def searches(self, model: tuple[str, ...]) -> bool:
         return len(self.factors) > 1 and (self.tasks is None or bool(set(self.tasks) & set(model)))

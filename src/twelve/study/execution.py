@@ -147,7 +147,7 @@ class Seed:
         mine = searched(self.out, step)
         chosen = best(mine.validations, step.key)
         target = self.folder / "runs" / step.key
-        if share == 1 and folders[chosen].is_dir() and not target.exists():
+        if share == 1 and not step.arm.probes and folders[chosen].is_dir() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             folders[chosen].rename(target)  # the search was as long as the run, so this is the run
         for folder in folders.values():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from twelve.errors import DataError
 from twelve.metrics.bootstrap import Interval
@@ -47,7 +48,6 @@ def findings(out: Path) -> Findings:
     contrasts = [each for each in plan.contrasts if names.issuperset(each.arms)]
     kept = {row.name for row in rows}
     comparisons = [_comparison(each, [task for task in each.tasks if task in kept], drawn) for each in contrasts]
-    study = STUDIES.get(plan.study)
     found = Findings(
         folder=out,
         title=plan.study,
@@ -69,9 +69,20 @@ def findings(out: Path) -> Findings:
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
     )
-    if study is None:  # its file is elsewhere
+    return _told(found)
+
+
+def _told(found: Findings) -> Findings:
+    """With what the study says; of a study whose file is elsewhere, what its contrasts found."""
+    plan, study = found.plan, STUDIES.get(found.plan.study)
+    if study is None:
         return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
-    own = study.model_validate(dict(plan.options))
+    try:
+        own = study.model_validate(dict(plan.options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("plan", "options", *first["loc"])))
+        raise DataError(first["msg"], file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
     sentences, sections = tuple(own.sentences(found)), tuple(own.sections(found))
     return replace(found, sentences=sentences, sections=sections, plots=own.plots(found))
 

@@ -29,8 +29,8 @@ def show(out: Path, *, console: Console | None = None) -> str:
         DataError: no study, no complete arm, or a damaged file.
         ConfigError: a folder is in the way of a page, or a link out of the study's folder.
     """
-    plans.check_links(out)
     found = findings(out)
+    plans.check_links(out)
     text = markdown(found)
     tree = {key: value for key, value in asdict(found).items() if key not in NOT_AGAIN}
     pages = {TABLE: text, FOUND: json.dumps(tree, indent=1, default=_plain) + "\n"}

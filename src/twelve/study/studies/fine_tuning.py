@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.studies.base import Study, Subjects, register
 
 JOINT, TUNED, GROUPS, SINGLE = "joint", "fine-tuned", "fine-tuned-groups", "single-equal"
@@ -25,7 +25,7 @@ class FineTuning(Study):
 
     updates: float = Field(0.5, gt=0)
     """Updates of fine-tuning, as a share of those that the task had in the joint run."""
-    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
+    factors: Factors = (1.0,)
     """Factors of all learning rates that every arm searches, at full length, on the first seed."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:

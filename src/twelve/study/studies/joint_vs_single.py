@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register, said
 
@@ -22,7 +22,7 @@ class JointVsSingle(Study):
     question: ClassVar[str] = "Is one model for all tasks as good as a model for each?"
     claim: ClassVar[str] = "One model for all tasks is better on average than a model for each."
 
-    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 1.0, 3.0), min_length=1)
+    factors: Factors = (0.3, 1.0, 3.0)
     """Factors of all learning rates that the search of each model tries."""
     search: float = Field(1.0, gt=0, le=1)
     """Length of a run of the search, as a share of the arm's own length."""
@@ -104,11 +104,11 @@ class JointVsSingle(Study):
             return [said(each) for each in found.comparisons[:2]]
         better = [cell for cell in main.cells if cell.learned and cell.points.low > 0]
         worse = [cell for cell in main.cells if cell.learned and cell.points.high < 0]
-        untaught = sum(not cell.learned for cell in main.cells)
+        learned = sum(cell.learned for cell in main.cells)
         joint, single = found.costs[BASE], found.costs[OPPONENT]
         return [
             said(main),
             f"With {joint.parameters / 1e6:.1f} M parameters in one model against {single.parameters / 1e6:.1f} M in "
             f"{single.models}, the joint model is better on {len(better)} tasks and worse on {len(worse)}; "
-            f"{untaught} are not learned alone.",
+            f"learned alone: {learned} of {len(main.cells)}.",
         ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from twelve.errors import ConfigError, nearest
-from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register, said
 
@@ -29,7 +29,7 @@ class RealPhotographs(Study):
     """Scale of the tasks' losses (optimizer.task_scale) of the scaled joint run: the best one of ``balancing``."""
     searched: tuple[str, ...] = ()
     """Tasks whose rate is searched for the single models."""
-    factors: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.3, 1.0, 3.0), min_length=1)
+    factors: Factors = (0.3, 1.0, 3.0)
     """Factors of that search, at full length on the first seed."""
     longer: float = Field(2.0, ge=1)
     """Updates of a single model, over those that the task has in the joint run."""

@@ -1,0 +1,112 @@
+"""What a study measures beside scores: types, gradient norms, probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_study import write_config
+from torch import Tensor
+from torch.optim import Optimizer
+
+from twelve.config import load
+from twelve.errors import ConfigError
+from twelve.formats.records import read_object
+from twelve.run_folder import RunFolder
+from twelve.study.by_type import by_type, length_type
+from twelve.study.engine import planned
+from twelve.study.execution import Seed
+from twelve.study.observing import PROBES, Hooks, Observed, Observer, PartOver, trunk_norm
+from twelve.study.studies import get_study
+from twelve.types.examples import Example
+
+
+@dataclass
+class Facts:
+    structural: str
+    steps: int = 3
+
+
+def test_scores_by_type() -> None:
+    examples = [
+        Example(str(number), "one two three" + " four" * (number % 2), ("i",), number % 3 == 0, str(number),
+                facts={"question_type": f"type {number % 2}", "question": Facts("query"), "id": f"only {number}"})
+        for number in range(100)
+    ]  # fmt: skip
+    values = np.array([number % 2 for number in range(100)], dtype=np.float64)
+    found = by_type(examples, values)
+    assert found["question_type"] == {"type 0": (0.0, 50), "type 1": (100.0, 50)}
+    assert found["words"] == {"1-3": (0.0, 50), "4-6": (100.0, 50)}
+    assert found["target"]["True"][1] == 34
+    assert found.keys() == {"question_type", "words", "target"}  # the rest has one type, or a type each
+    assert [length_type(" ".join("w" * count)) for count in (1, 3, 4, 15, 16, 40)] == [
+        "1-3", "1-3", "4-6", "11-15", "16+", "16+"
+    ]  # fmt: skip
+
+
+def test_the_norm_is_that_of_all_gradients_together() -> None:
+    assert trunk_norm([torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])]) == pytest.approx(5)
+    assert trunk_norm([]) == 0
+
+
+def test_a_part_ends_at_a_checkpoint_that_was_written_in_it(tmp_path: Path) -> None:
+    config = load(write_config(tmp_path))
+    run = RunFolder(tmp_path)
+    observer = Observer(config, run, lambda: True)  # every two iterations there is a checkpoint
+    optimizer: Any = None
+    observer.before_step(2, optimizer)  # the one that it began with
+    observer.before_step(3, optimizer)
+    with pytest.raises(PartOver):
+        observer.before_step(4, optimizer)
+    assert [line["iteration"] for line in run.logged()] == [4]
+
+
+class Counting:
+    """A probe."""
+
+    def __init__(self, observed: Observed) -> None:
+        self.name, self.seen = Path(observed.config.run).name, list[tuple[int, str]]()
+
+    def after_backward(self, iteration: int, task: str, gradients: Mapping[str, Tensor]) -> None:
+        self.seen.append((iteration, task))
+
+    def before_step(self, iteration: int, optimizer: Optimizer) -> None: ...
+
+    def after_step(self, iteration: int, optimizer: Optimizer) -> None: ...
+
+    def found(self) -> Mapping[str, Any]:
+        return {"seen": self.seen, "name": self.name}
+
+
+def test_an_arm_can_ask_for_a_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load(write_config(tmp_path))
+    study = get_study("joint-vs-single", {"factors": [1.0]})
+    plan = planned(study, config, seeds=1, arms=["stop-and-go"])
+    arm = plan.arms[0].model_copy(update={"probes": ("counting",)})
+    plan = plan.model_copy(update={"arms": (arm,)})
+    monkeypatch.setitem(PROBES, "counting", Counting)
+    Seed(plan, tmp_path / "study", 3).take(plan.steps()[0])
+    found = read_object(tmp_path / "study" / "seed-3" / "probes" / "stop-and-go" / "counting.json").fields
+    assert found["name"] == "stop-and-go" and {task for _, task in found["seen"]} == {"vqa", "snli_ve"}
+    assert {iteration for iteration, _ in found["seen"]} >= {0, 1, 2}  # also where the norms are not sampled
+    monkeypatch.setattr(type(study), "arms", lambda *_: [arm.model_copy(update={"probes": ("conting",)})])
+    with pytest.raises(ConfigError, match='did you mean "counting"'):
+        planned(study, config, seeds=1)
+
+
+def test_hooks_are_told_what_they_want() -> None:
+    seldom, always = Counting.__new__(Counting), Counting.__new__(Counting)
+    for hook in (seldom, always):
+        hook.seen = []
+    seldom.watches = lambda iteration: iteration == 1  # type: ignore[attr-defined]
+    both = Hooks([seldom, always])
+    for iteration in range(3):
+        assert both.watches(iteration)
+        both.after_backward(iteration, "a", {})
+    assert (len(seldom.seen), len(always.seen)) == (1, 3)
+    assert not Hooks([seldom]).watches(0)

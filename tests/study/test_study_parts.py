@@ -1,0 +1,275 @@
+"""Parts of the engine: extensions, arms that begin with another arm's models, a study in a file of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from tiny_study import TASKS, results, write_config
+
+from twelve.config import load
+from twelve.errors import ConfigError
+from twelve.model.opening import open_saved
+from twelve.run_folder import RunFolder, model_folder
+from twelve.study import training
+from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.convergence import convergence, gain, has_converged
+from twelve.study.engine import planned, run
+from twelve.study.execution import Seed
+from twelve.study.findings import findings
+from twelve.study.overrides import check_overrides, overridden
+from twelve.study.plan import Plan
+from twelve.study.results import History
+from twelve.study.studies import STUDIES, get_study
+from twelve.study.studies.base import Subjects
+
+QUIET = Console(quiet=True)
+OWN = '''
+"""Is a model of all tasks better when it begins with the models of single tasks? A study of a person's own."""
+
+from typing import ClassVar
+
+from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.studies.base import Study, register
+
+
+@register
+class Mine(Study):
+    name: ClassVar[str] = "mine"
+    question: ClassVar[str] = "Does a warm start help?"
+    factor: float = 0.5
+
+    def arms(self, subjects):
+        short = Length(rule="total", of=("joint",), factor=self.factor)
+        return [
+            subjects.joint(length=Length(extend=2)),
+            Arm(name="warm", meaning="from joint", models=subjects.each, start="model of joint", length=short),
+            Arm(name="groups", meaning="by group", models=tuple(subjects.groups.values()), overrides={
+                "optimizer.weight_decay": 0.1, "tasks.vqa.batch_size": 2}),
+            Arm(name="ordered", meaning="curriculum", models=subjects.one, convergence="groups",
+                overrides={"schedule": {"name": "curriculum", "options": {"spread": 0.5}}}),
+            Arm(name="wide", meaning="a larger model", models=subjects.one,
+                overrides={"model.architecture.intermediate_size": 48}),
+        ]
+
+    def contrasts(self, subjects):
+        return [Contrast(arm="warm", minus="joint", tasks=subjects.tasks, reference="groups")]
+'''
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("root"))
+
+
+@pytest.fixture(scope="module")
+def mine(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "mine.py").write_text(OWN)
+    with pytest.MonkeyPatch.context() as patch:
+        # The joint run rises until it has been extended once.
+        patch.setattr(training, "has_converged", lambda points, length: length > 6)
+        return run(str(folder / "mine.py"), config, seeds=1, out=folder / "study", console=QUIET)
+
+
+def state(run_folder: Path) -> dict[str, torch.Tensor]:
+    return dict(open_saved(model_folder(run_folder))[0].state_dict())
+
+
+def test_a_study_is_one_file(mine: Path) -> None:
+    found = findings(mine)
+    assert "mine" not in STUDIES and found.title == "mine" and found.question == "Does a warm start help?"
+    assert [arm.name for arm in found.arms] == ["joint", "warm", "groups", "ordered", "wide"]
+    assert len(found.sentences) == 1 and "warm closes" in found.sentences[0]
+    (comparison,) = found.comparisons
+    assert comparison.contrast.judge == "groups"
+
+
+def test_a_run_that_has_not_converged_is_extended(mine: Path) -> None:
+    result = results(mine)["seed-3/results/joint/vqa.json"]
+    assert result["parts"] == [6, 3] and result["iterations"] == 9 and result["converged"] is True
+    curve = result["recorded"]["curve"]
+    assert [iteration for iteration, _ in curve] == list(range(1, 10))
+    batches = [RunFolder(mine / "seed-3" / part).read(RunFolder(mine / "seed-3" / part).trained)["batches"]["vqa"]
+               for part in ("runs/joint", "extended/joint/1")]  # fmt: skip
+    assert result["batches"]["vqa"] == sum(batches)
+    extension = load(mine / "seed-3" / "extended" / "joint" / "1" / "config.yaml")
+    assert extension.model.init == str(mine / "seed-3" / "runs" / "joint" / "model")
+    assert extension.training.eval_every == 1
+    row = findings(mine).rows[0].scores["joint"]
+    assert (row.converged, row.extensions) == ((True,), (1,))
+    assert results(mine)["seed-3/results/groups/vqa.json"]["parts"] == [6]
+
+
+def test_an_arm_begins_with_the_best_model_of_another(mine: Path) -> None:
+    kept = {part: RunFolder(mine / "seed-3" / part).read(RunFolder(mine / "seed-3" / part).trained)["kept"]
+            for part in ("runs/joint", "extended/joint/1")}  # fmt: skip
+    best = max(kept, key=lambda part: sum(kept[part].values()))
+    warm = load(mine / "seed-3" / "runs" / "warm" / "vqa" / "config.yaml")
+    assert warm.model.init == str(mine / "seed-3" / best / "model") and list(warm.tasks) == ["vqa"]
+    total = sum(results(mine)["seed-3/results/joint/vqa.json"]["batches"].values())
+    assert warm.training.iterations == round(0.5 * total / len(TASKS))
+    first = results(mine)["seed-3/results/warm/vqa.json"]["recorded"]["curve"][0]
+    assert first == [0, pytest.approx(kept[best]["vqa"], abs=1e-4)]  # it knows the task
+    names = {key.split(".")[1] for key in state(mine / "seed-3" / "runs" / "warm" / "vqa") if key.startswith("heads.")}
+    assert names == {"answer"}
+
+
+def test_overrides_reach_the_run_and_the_convergence_of_another_arm_the_schedule(mine: Path) -> None:
+    groups = load(mine / "seed-3" / "runs" / "groups" / "vqa" / "config.yaml")
+    assert groups.optimizer.weight_decay == 0.1 and groups.tasks["vqa"].batch_size == 2
+    assert groups.schedule.name == "always-go" and groups.training.iterations == 6
+    ordered = load(mine / "seed-3" / "runs" / "ordered" / "config.yaml").schedule
+    curves = {task: results(mine)[f"seed-3/results/groups/{task}.json"]["recorded"]["curve"] for task in TASKS}
+    expected = {task: convergence([(each[0], each[1]) for each in curve]) for task, curve in curves.items()}
+    assert ordered.options == {"spread": 0.5, "convergence": expected}
+
+
+def test_a_model_that_is_made_otherwise_has_the_same_parameters(mine: Path) -> None:
+    seed, other = state(mine / "seed-3" / "start"), state(mine / "seed-3" / "starts" / "wide")
+    assert seed.keys() == other.keys()
+    different = {key for key, value in seed.items() if not torch.equal(value, other[key])}
+    assert different and all(".intermediate." in key or ".output." in key for key in different), different
+    assert load(mine / "seed-3" / "runs" / "wide" / "config.yaml").model.init == str(
+        mine / "seed-3" / "starts" / "wide"
+    )
+
+
+def test_a_search_of_the_full_length_is_the_run(config: Path, tmp_path: Path) -> None:
+    options = {"factors": [0.5, 1.0, 2.0]}
+    arms = {"seeds": 1, "arms": ["stop-and-go"], "options": options, "console": QUIET}
+    out = run("joint-vs-single", config, out=tmp_path / "study", **arms)
+    (searched,) = findings(out).searches
+    result = results(out)["seed-3/results/stop-and-go/vqa.json"]
+    assert searched.chosen == result["factor"] and searched.model == ("snli_ve", "vqa")
+    rates = load(out / "seed-3" / "runs" / "stop-and-go" / "config.yaml")
+    base = load(config)
+    assert rates.tasks["vqa"].learning_rate == pytest.approx(base.tasks["vqa"].learning_rate * searched.chosen)
+    log = [json.loads(line) for line in RunFolder(out / "seed-3" / "runs" / "stop-and-go").metrics.open()]
+    assert sum(line["kind"] == "gradient" for line in log) > 0
+    cost = findings(out).costs["stop-and-go"]
+    assert 0 < cost.search_updates <= 2 * 12 and cost.search_seconds is not None
+    assert not list((out / "seed-3" / "searches" / "stop-and-go").glob("*"))
+
+
+def test_a_learning_rate_reaches_the_optimizer(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate of the trunk, not that of the heads alone."""
+    seen = []
+    arms = (Arm(name="a", meaning="", models=(TASKS[::-1],), rates=Rates(factors=(3.0,))),)
+    plan = planned(get_study("joint-vs-single", {}), load(config), seeds=1, arms=["stop-and-go"])
+    plan = plan.model_copy(update={"arms": arms, "contrasts": ()})
+
+    def trained(config: Any, start: Any, **_: Any) -> History:
+        seen.append({name: task.learning_rate for name, task in start()[2].tasks.items()})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("twelve.study.runs.trained", trained)
+    with pytest.raises(KeyboardInterrupt):
+        Seed(plan, tmp_path, 3).take(plan.steps()[0])
+    base = load(config)
+    assert seen == [{name: pytest.approx(3 * (base.tasks[name].learning_rate or 0)) for name in TASKS}]
+
+
+def test_when_a_run_has_converged() -> None:
+    rising = [(step, step / 100) for step in range(1, 91)]
+    assert gain(rising, 90) == pytest.approx(0.3) and has_converged(rising, 90) is False
+    flat = [(step, min(step, 60) / 100 + 0.0001 * (step % 2)) for step in range(1, 91)]
+    assert has_converged(flat, 90) is True
+    falling = [(step, 1 - step / 100) for step in range(1, 91)]
+    assert has_converged(falling, 90) is True
+    assert has_converged(rising[:62], 90) is None and has_converged([], 90) is None
+    assert convergence([(10, 0.2), (20, 0.595), (30, 0.6), (40, 0.5)]) == 20 and convergence([]) is None
+
+
+def arm(name: str, **more: Any) -> Arm:
+    return Arm(**{"name": name, "meaning": "", "models": ((*TASKS,),)} | more)
+
+
+@pytest.mark.parametrize(
+    ("arms", "contrasts", "message"),
+    [
+        ([arm("a"), arm("a")], [], "two arms are called a"),
+        ([arm("b", start="model of a"), arm("a")], [], "b needs a, which must be an arm before it"),
+        ([arm("a", length=Length(rule="each", of=("x",)))], [], "a needs x"),
+        (
+            [Arm(name="a", meaning="", models=(("vqa",),)), arm("b", start="model of a")],
+            [],
+            "snli_ve, which a does not",
+        ),
+        (
+            [Arm(name="a", meaning="", models=(("vqa",), ("snli_ve",))), arm("b", start="model of a")],
+            [],
+            "no model of a",
+        ),
+        ([arm("a"), arm("b", start="model of a", overrides={"model.max_regions": 3})], [], "made in another way"),
+        ([arm("a")], [Contrast(arm="a", minus="b", tasks=("vqa",))], "no arm b trains all tasks of a minus b"),
+        ([arm("a", models=(("nlvr2",),))], [], "nlvr2 is no task"),
+    ],
+)
+def test_plans_that_cannot_be(config: Path, arms: list[Arm], contrasts: list[Contrast], message: str) -> None:
+    tree = load(config).model_dump(mode="json")
+    with pytest.raises(ValueError, match=message):
+        Plan(study="x", arms=tuple(arms), contrasts=tuple(contrasts), seeds=(0,), worlds=False, config=tree)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"models": ()},
+        {"models": (("vqa",), ("vqa",))},
+        {"models": ((),)},
+        {"start": "model of"},
+        {"length": {"rule": "each"}},
+        {"length": {"rule": "joint", "of": ("a",)}},
+        {"name": "a/b"},
+    ],
+)
+def test_arms_that_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Arm.model_validate({"name": "a", "meaning": "", "models": (("vqa",),)} | wrong)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"optimizer.weight_dekay": 1}, r"arms\.a\.optimizer\.weight_dekay.*unknown key"),
+        ({"optimizer.weight_decay": "x"}, r"arms\.a\.optimizer\.weight_decay"),
+        ({"seed": 5}, "changes seed, which is the same in all arms"),
+        ({"tasks.vqa.max_train": 5}, "changes tasks.vqa.max_train"),
+        ({"training.iterations": 5}, "changes training.iterations"),
+        ({"tasks.nlvr2.batch_size": 5}, "a task that is not there"),
+    ],
+)
+def test_overrides_that_cannot_be(config: Path, overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_overrides(load(config), arm("a", overrides=overrides))
+
+
+def test_overrides_leave_the_configuration_alone(config: Path) -> None:
+    tree = {"a": {"b": 1}, "c": None}
+    assert overridden(tree, {"a.b": 2, "c.d.e": [3]}) == {"a": {"b": 2}, "c": {"d": {"e": [3]}}}
+    assert tree == {"a": {"b": 1}, "c": None}
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES))
+def test_every_study_can_be_planned(name: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On keys that do not exist here a plan fails with one line; its arms and contrasts fit together all the same."""
+    monkeypatch.setattr("twelve.study.engine.check_overrides", lambda *_: None)
+    study = get_study(name, {})
+    everything = [each.name for each in study.arms(Subjects(load(config)))]
+    plan = planned(study, load(config), seeds=2, arms=everything)
+    assert len(plan.contrasts) == len(study.contrasts(Subjects(load(config)))) > 0 and study.question
+    assert Plan.model_validate_json(plan.model_dump_json(), strict=True) == plan
+    assert [step.seed for step in plan.steps()] == sorted(step.seed for step in plan.steps())
+
+
+def test_files_with_a_study(tmp_path: Path) -> None:
+    (tmp_path / "none.py").write_text("")
+    (tmp_path / "broken.py").write_text("import nothing_like_this")
+    for name, message in (("none", "registers 0 studies"), ("broken", "cannot be imported"), ("gone", "no such file")):
+        with pytest.raises(ConfigError, match=message):
+            get_study(str(tmp_path / f"{name}.py"), {})
