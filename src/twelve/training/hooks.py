@@ -17,9 +17,8 @@ from twelve.data.prepare import Prepared
 from twelve.model.vilbert import Twelve
 from twelve.run_folder import RunFolder
 from twelve.training.devices import Devices
-from twelve.training.optimizer import LearningRate
+from twelve.training.optimizer import AdamW, LearningRate
 from twelve.training.state import TrainerState
-from twelve.training.weighing import Weighing
 
 
 class TrainingHook(Protocol):
@@ -29,9 +28,9 @@ class TrainingHook(Protocol):
         """The backward pass of a batch of ``task`` is done.
 
         Args:
-            gradients: name of a trunk parameter -> gradient of this batch's loss, times the task's factor
-                (``optimizer.task_scale``) and the weight of its loss, averaged over processes. Parameters that do not
-                train are absent; those that the task does not use are absent or zero. The tensors are copies.
+            gradients: name of a trunk parameter -> gradient of this batch's loss, times the task's loss scale and the
+                schedule's weight, averaged over processes. Parameters that do not train are absent; those that the
+                task does not use are absent or zero. The tensors are copies.
         """
 
     def before_step(self, iteration: int, optimizer: Optimizer) -> None:
@@ -60,10 +59,9 @@ class MeasuredRun(Protocol):
     rate: LearningRate
     state: TrainerState
     streams: dict[str, TaskBatches]
-    weighing: Weighing
 
     @property
-    def optimizer(self) -> Optimizer: ...
+    def optimizer(self) -> AdamW: ...
 
 
 @runtime_checkable
