@@ -25,7 +25,7 @@ QUIET = Console(quiet=True)
     [
         ((0.7, 0.7), (0.8, 0.8), "closes less than single-longer", "better on 0 tasks and worse on 2"),
         ((0.8, 0.8), (0.7, 0.7), "closes more than single-longer", "better on 2 tasks and worse on 0"),
-        ((0.8, 0.7), (0.7, 0.8), "not significantly more or less", "better on 1 tasks and worse on 1"),
+        ((0.8, 0.7), (0.7, 0.8), "do not differ significantly", "better on 1 tasks and worse on 1"),
     ],
 )
 def test_the_winner_is_named(

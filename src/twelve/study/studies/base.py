@@ -111,14 +111,15 @@ def said(comparison: Comparison) -> str:
     contrast, gain = comparison.contrast, comparison.endpoint
     learned = sum(cell.learned for cell in comparison.cells)
     count = learned or len(comparison.cells)
-    more = "more than" if gain.low > 0 else "less than" if gain.high < 0 else "not significantly more or less than"
     tasks = f"{count} task{'s' * (count != 1)}"
     if learned < len(comparison.cells):
         tasks += f" that {contrast.judge} learned" if learned else f", of which {contrast.judge} learned none"
-    return (
-        f"{contrast.arm} closes {more} {contrast.minus} of the way from baseline to upper bound: "
-        f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] per cent, mean over {tasks}."
-    )
+    if gain.low <= 0 <= gain.high:
+        told = f"{contrast.arm} and {contrast.minus} do not differ significantly"
+    else:
+        told = f"{contrast.arm} closes {'more' if gain.low > 0 else 'less'} than {contrast.minus}"
+    numbers = f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] per cent of the way from baseline to upper bound"
+    return f"{told}: {numbers}, mean over {tasks}."
 
 
 STUDIES: dict[str, type[Study]] = {}
