@@ -142,7 +142,7 @@ def test_it_is_asked(asked: tuple[str, Path]) -> None:
     words = scene.answer("what colour is it ?", explain=True).attention.words
     assert ("[TASK]" in words) == (kind != "none")
     boxes = [(0, 0, 20, 20), (10, 10, 40, 40)]
-    assert scene.choose("the ball", boxes).score > 0 and scene.guess("is it red ? yes", boxes).score > 0
+    assert scene.choose("the ball", boxes).score > 0 and scene.guess([("is it red ?", "yes")], boxes).score > 0
 
 
 def test_its_graph_says_what_it_reads(asked: tuple[str, Path], tmp_path: Path) -> None:
