@@ -119,7 +119,8 @@ def run_of(goals: Mapping[str, tuple[float, float]], count: int = 1) -> Any:
         def loss(point: Tensor, _: Any) -> Tensor:
             return 1 + (point - torch.tensor(goal)).square().sum() / 2
 
-        return SimpleNamespace(output=SimpleNamespace(loss=loss))
+        rate = 1.0 if goal == (0, 1) else 3.0
+        return SimpleNamespace(output=SimpleNamespace(loss=loss), learning_rate=rate)
 
     def collate(examples: list[int], rng: np.random.Generator) -> Any:
         return SimpleNamespace(inputs=lambda device: {}, targets_on=lambda device: {}, output="head")
@@ -128,7 +129,7 @@ def run_of(goals: Mapping[str, tuple[float, float]], count: int = 1) -> Any:
     optimizer = AdamW([{"params": list(model.named_parameters())}], lr=0.1, betas=(0.9, 0.0), eps=1e-9)
     return SimpleNamespace(
         total=9, model=model, optimizer=optimizer, devices=SimpleNamespace(device="cpu", count=count),
-        streams=dict.fromkeys(goals, stream), loss_scale=dict.fromkeys(goals, 3.0),
+        streams=dict.fromkeys(goals, stream),
         data=SimpleNamespace(tasks={task: output(goal) for task, goal in goals.items()}),
     )  # fmt: skip
 
@@ -143,7 +144,7 @@ def test_look_ahead_by_hand() -> None:
     assert found["losses"] == pytest.approx([1.5] * 4)
     assert np.allclose(found["affinity"][0], [near, near, far, beside])
     assert np.allclose(found["affinity"][3], [beside, beside, beside, near])
-    assert np.allclose(found["cosines"][0], [1, 1, -1, 0]) and np.allclose(found["norms"], 3)
+    assert np.allclose(found["cosines"][0], [1, 1, -1, 0]) and np.allclose(found["norms"], [3, 3, 3, 1])
     assert run.model.trunk.tolist() == [0, 0] and run.model.trunk.grad is None
 
 

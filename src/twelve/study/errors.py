@@ -21,7 +21,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.progress import tell
 from twelve.study.arms import Arm
 from twelve.study.findings import findings
-from twelve.study.measures.errors import Compared, Difference, differences, spread
+from twelve.study.measures.errors import Compared, KindDifference, differences, spread
 from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, read_result, result_file
 from twelve.study.table import table
@@ -95,7 +95,9 @@ def chosen(plan: Plan, names: Sequence[str]) -> tuple[Arm, Arm]:
     return first, second
 
 
-def differences_of(plan: Plan, out: Path, seeds: Sequence[int], arms: tuple[Arm, Arm], task: str) -> list[Difference]:
+def differences_of(
+    plan: Plan, out: Path, seeds: Sequence[int], arms: tuple[Arm, Arm], task: str
+) -> list[KindDifference]:
     """The differences of two arms on one task, by kind of example.
 
     Raises:
@@ -138,7 +140,7 @@ def alignments(
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
-def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[Difference]]) -> tuple[str, str]:
+def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDifference]]) -> tuple[str, str]:
     """Two sentences that can be quoted."""
     every = [(task, each) for task, own in measured.items() for each in own]
     up, down = (sum(sign * each.gain.mean > 0 and each.significant for _, each in every) for sign in (1, -1))
@@ -152,14 +154,14 @@ def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[Differenc
     return said, f"The largest gain is on {_named(best, most)}, the smallest or largest loss on {_named(worst, least)}."
 
 
-def _named(task: str, each: Difference) -> str:
+def _named(task: str, each: KindDifference) -> str:
     return f"{task}, {each.kind} {each.value} ({_gain(each.gain)} points, {each.examples} examples)"
 
 
 def _page(
     first: Arm,
     second: Arm,
-    measured: Mapping[str, Sequence[Difference]],
+    measured: Mapping[str, Sequence[KindDifference]],
     alike: Mapping[str, Mapping[str, Interval]],
 ) -> str:
     every = sorted(
@@ -188,7 +190,7 @@ def _page(
     return "\n\n".join(parts) + "\n"
 
 
-def _strongest(found: Sequence[Difference]) -> tuple[str, str]:
+def _strongest(found: Sequence[KindDifference]) -> tuple[str, str]:
     if not found:
         return "", ""
     kinds = spread(found)

@@ -69,15 +69,20 @@ def findings(out: Path) -> Findings:
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
     )
-    study = STUDIES.get(plan.study)
-    if study is None:  # its file is elsewhere
+    return _told(found)
+
+
+def _told(found: Findings) -> Findings:
+    """With what the study says; of a study whose file is elsewhere, what its contrasts found."""
+    plan, study = found.plan, STUDIES.get(found.plan.study)
+    if study is None:
         return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
     try:
         own = study.model_validate(dict(plan.options))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, ("plan", "options", *first["loc"])))
-        raise DataError(first["msg"], file=out / plans.FILE, record=place, remedy=plans.REMEDY) from None
+        raise DataError(first["msg"], file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
     sentences, sections = tuple(own.sentences(found)), tuple(own.sections(found))
     return replace(found, sentences=sentences, sections=sections, plots=own.plots(found))
 

@@ -33,6 +33,7 @@ from torch.optim import Optimizer
 from twelve.errors import ConfigError
 from twelve.training.freezing import HEADS
 from twelve.training.hooks import MeasuredRun
+from twelve.training.optimizer import loss_scales
 from twelve.training.prefixes import under_any
 from twelve.types.batch import Batch
 
@@ -134,7 +135,8 @@ class Affinity:
         trunk, rates = self._trunk()
         tasks = list(self._run.streams)
         drawn = {task: [self._batch(task, iteration, place) for place in (0, 1)] for task in tasks}
-        gradients = [_flat(trunk, self._loss(task, drawn[task][0]) * self._run.weighing.scales[task]) for task in tasks]
+        scales = loss_scales({task: self._run.data.tasks[task].learning_rate for task in tasks})
+        gradients = [_flat(trunk, self._loss(task, drawn[task][0]) * scales[task]) for task in tasks]
         with torch.no_grad():
             before = self._losses(drawn)
             saved = [parameter.clone() for parameter in trunk]

@@ -60,7 +60,6 @@ class MeasuredRun(Protocol):
     rate: LearningRate
     state: TrainerState
     streams: dict[str, TaskBatches]
-    weighing: Weighing
 
     @property
     def optimizer(self) -> Optimizer: ...

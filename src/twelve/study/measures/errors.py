@@ -31,7 +31,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class KindDifference:
     """Two arms on the examples of one value of a kind; scores and their difference in per cent.
 
     Attributes:
@@ -51,7 +51,7 @@ class Difference:
         return self.gain.low > 0 or self.gain.high < 0
 
 
-def differences(seeds: Sequence[Compared], *, shared: bool, resamples: int = 2000) -> list[Difference]:
+def differences(seeds: Sequence[Compared], *, shared: bool, resamples: int = 2000) -> list[KindDifference]:
     """The differences of two arms for each kind and value that all seeds have.
 
     Args:
@@ -74,7 +74,7 @@ def _difference(
     rows: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]],
     shared: bool,
     resamples: int,
-) -> Difference:
+) -> KindDifference:
     cells = [
         Sampled(np.stack([seed.first[own], seed.second[own]]), [seed.groups[row] for row in own.tolist()], 0.0, 1.0)
         for seed, own in zip(seeds, rows, strict=True)
@@ -82,13 +82,13 @@ def _difference(
     seen = 100 * observed({value: cells}).points[value].mean(0)
     drawn = 100 * two_level({value: cells}, resamples=resamples, shared=shared).points[value]
     gain = interval(drawn[:, 0] - drawn[:, 1], float(seen[0] - seen[1]))
-    return Difference(kind, value, sum(map(len, rows)), float(seen[0]), float(seen[1]), gain)
+    return KindDifference(kind, value, sum(map(len, rows)), float(seen[0]), float(seen[1]), gain)
 
 
-def spread(found: Sequence[Difference]) -> dict[str, float]:
+def spread(found: Sequence[KindDifference]) -> dict[str, float]:
     """Kind -> standard deviation of the gain over its values, weighted by examples: how much the kind tells about where
     an arm wins."""
-    kinds: dict[str, list[Difference]] = {}
+    kinds: dict[str, list[KindDifference]] = {}
     for each in found:
         kinds.setdefault(each.kind, []).append(each)
     result = {}
