@@ -75,10 +75,10 @@ def _contrasts(found: Findings) -> str:
         rows.append(
             [
                 each.contrast.name,
-                NOT_LEARNED if each.learned is None else _gain(each.learned),
-                NOT_LEARNED if each.learned_points is None else _gain(each.learned_points),
-                _gain(each.every),
-                _gain(each.image_free),
+                NOT_LEARNED if each.learned is None else gain_of(each.learned),
+                NOT_LEARNED if each.learned_points is None else gain_of(each.learned_points),
+                gain_of(each.every),
+                gain_of(each.image_free),
                 ", ".join(unlearned),
             ]
         )
@@ -105,7 +105,7 @@ def _of_task(comparison: Comparison, task: str) -> str:
     cell = next((cell for cell in comparison.cells if cell.task == task), None)
     if cell is None:
         return ""
-    return _gain(cell.points) if cell.learned else f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
+    return gain_of(cell.points) if cell.learned else f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
 
 
 def _scores(found: Findings) -> str:
@@ -140,7 +140,7 @@ def _looking(found: Findings) -> str:
 
 def _looked(row: Row, arm: str) -> str:
     score = row.scores.get(arm)
-    return "" if score is None or score.looking is None else _gain(score.looking)
+    return "" if score is None or score.looking is None else gain_of(score.looking)
 
 
 def _unfinished(found: Findings) -> str:
@@ -187,7 +187,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _gain(gain: Interval) -> str:
+def gain_of(gain: Interval) -> str:
     return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
 
 

@@ -1,0 +1,122 @@
+"""Which way of balancing tasks is best, at equal compute and at equal updates? All are compared with tuned weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.finding_types import Comparison, Findings
+from twelve.study.studies.base import Study, Subjects, register
+from twelve.study.studies.static_weights import static
+from twelve.study.table import gain_of
+from twelve.study.table import table as markdown_table
+
+STATIC, FEWER, PLAIN = "static", "static-fewer", "unweighted"
+METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    PLAIN: ("losses as they are, times the ratio of learning rates", {}),
+    "norm": ("each task's gradient divided by its running norm", {"optimizer.task_scale": "norm"}),
+    "own-states": ("own moments of Adam for each task", {"optimizer.states": "task"}),
+    "uncertainty": ("losses weighted by task uncertainty", {"balancing": {"name": "uncertainty"}}),
+    "famo": ("losses weighted so that they fall at the same rate", {"balancing": {"name": "famo"}}),
+}
+"""Ways with an update for each batch: name -> meaning, overrides."""
+MIXED: Mapping[str, str] = {
+    "mixed": "one update with the sum of all tasks' gradients",
+    "gradient-norm": "the same, gradients with equal norms",
+    "pcgrad": "the same, conflicting gradients projected",
+    "cagrad": "the same, in a ball around the mean gradient",
+    "imtl-g": "the same, equal projections on all gradients",
+    "nash-mtl": "the same, Nash bargaining",
+    "aligned-mtl": "the same, aligned principal components",
+    "mgda": "the same, the shortest convex combination",
+    "upgrad": "the same, projected on the cone without conflicts",
+}
+"""Ways with one update an iteration: name of the balancing -> meaning."""
+EXTRA = ("gradient-norm", "imtl-g", "mgda", "upgrad")
+
+
+@register
+class Balancing(Study):
+    """Ways of weighing tasks against each other; every task trains in every iteration.
+
+    A way with one update an iteration makes T times fewer updates of the same batches. It is compared with tuned
+    weights at as many iterations (equal compute), and with tuned weights at as many updates.
+    """
+
+    name: ClassVar[str] = "balancing"
+    question: ClassVar[str] = "Which way of balancing tasks is better than tuned fixed weights?"
+
+    weights: Mapping[str, float] = Field(default_factory=dict)
+    """Weights of the static arm, tuned on a seed that is not reported (the study static-weights); 1 for others."""
+
+    def arms(self, subjects: Subjects) -> Sequence[Arm]:
+        always = {"schedule": {"name": "always-go"}}
+
+        def arm(name: str, meaning: str, overrides: Mapping[str, Any], **more: Any) -> Arm:
+            return Arm(name=name, meaning=meaning, models=subjects.one, overrides={**always, **overrides}, **more)
+
+        tuned = {"balancing": static(self.weights)}
+        fewer = Length(rule="total", of=(STATIC,), factor=1 / len(subjects.tasks))
+        return [
+            arm(STATIC, "losses with tuned fixed weights", tuned),
+            *(arm(name, meaning, overrides) for name, (meaning, overrides) in METHODS.items()),
+            arm(FEWER, "tuned fixed weights, as many updates as those with one an iteration", tuned, length=fewer),
+            *(arm(name, meaning, _mixed(name), extra=name in EXTRA) for name, meaning in MIXED.items()),
+        ]
+
+    def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
+        tasks = subjects.tasks
+        equal_compute = [Contrast(arm=name, minus=STATIC, tasks=tasks) for name in (*METHODS, *MIXED)]
+        return [*equal_compute, *(Contrast(arm=name, minus=FEWER, tasks=tasks) for name in MIXED)]
+
+    def sentences(self, found: Findings) -> Sequence[str]:
+        against = [each for each in found.comparisons if each.contrast.minus == STATIC]
+        better, worse = [_names(against, sign) for sign in (1, -1)]
+        fewer = [each for each in found.comparisons if each.contrast.minus == FEWER]
+        return [
+            f"At equal compute, {better or 'no way of balancing'} closes more than tuned fixed weights, and "
+            f"{worse or 'none'} less.",
+            f"At equal updates, of the ways with one update an iteration, {_names(fewer, 1) or 'none'} closes more "
+            f"than tuned fixed weights, and {_names(fewer, -1) or 'none'} less.",
+        ]
+
+    def sections(self, found: Findings) -> Sequence[str]:
+        """Every way at equal compute and at equal updates, and what it costs."""
+        if STATIC not in found.costs:
+            return ()
+        seconds, tasks, rows = found.costs[STATIC].seconds, len(found.plan.tasks), []
+        for arm in found.arms:
+            compute, updates = (found.comparison(arm.name, minus) for minus in (STATIC, FEWER))
+            spent = found.costs[arm.name]
+            cells = [gain_of(each.endpoint) if each is not None else "" for each in (compute, updates)]
+            rows.append(
+                [arm.name, *cells, f"{spent.updates:,.0f}", f"{spent.seconds / seconds:.2f}", _memory(arm, tasks)]
+            )
+        head = ["way", "minus static, equal compute", "minus static, equal updates", "updates", "time", "memory"]
+        words = (
+            "Differences are per cent of the way from baseline to upper bound [95 %]. Time is that of training over "
+            "that of static. Memory counts numbers that are kept for each parameter of the trunk: the parameter, its "
+            "gradient, Adam's two moments, and what a way adds."
+        )
+        return [f"{words}\n\n" + markdown_table(head, rows)]
+
+
+def _mixed(name: str) -> dict[str, Any]:
+    return {"optimizer.update": "iteration", **({} if name == "mixed" else {"balancing": {"name": name}})}
+
+
+def _memory(arm: Arm, tasks: int) -> str:
+    if arm.overrides.get("optimizer.states") == "task":
+        return str(2 + 2 * tasks)
+    return str(4 + tasks) if arm.name in MIXED and arm.name != "mixed" else "4"
+
+
+def _names(comparisons: Sequence[Comparison], sign: int) -> str:
+    """Arms whose difference has this sign significantly."""
+    found = [
+        each.contrast.arm for each in comparisons if (each.endpoint.low > 0 if sign > 0 else each.endpoint.high < 0)
+    ]
+    return ", ".join(found)
