@@ -78,8 +78,8 @@ def test_words_that_were_given_up_stay_out() -> None:
 SEVERAL = {
     "Attention": "a layer; the attention of a result",
     "Case": "of two kinds of recordings",
-    "Comparison": "of recordings; of a study's arms",
-    "Contrast": "a head's training; of a study",
+    "Comparison": "of extractions; of a study's arms",
+    "Contrast": "a head; of a study",
     "Event": "of a schedule; of a study's results",
     "Gallery": "of retrieval files; of a report",
     "History": "of a report; of a study",

@@ -76,7 +76,7 @@ def _add(name: str) -> None:
 
     study_app.command(
         name,
-        help=f"Run the study {name}: twelve study list says what it asks. Takes hours.",
+        help=f"Run the study {name}; the list of studies says what it asks. Takes hours.",
         epilog=f"Example: twelve study {name} --config configs/{config} --seeds 3",
     )(command)
 
