@@ -19,7 +19,6 @@ from twelve.run_folder import RunFolder
 from twelve.training.devices import Devices
 from twelve.training.optimizer import LearningRate
 from twelve.training.state import TrainerState
-from twelve.training.weighing import Weighing
 
 
 class TrainingHook(Protocol):
