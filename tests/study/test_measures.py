@@ -48,6 +48,11 @@ def test_what_divides_nothing_or_everything_is_no_kind() -> None:
     assert "target" not in kinds.kinds_of([example("a", target=True), example("b", target=None)])
 
 
+def test_ranges_of_lengths() -> None:
+    found = [kinds.length_type(count, (3, 6)) for count in (1, 3, 4, 6, 7, 40)]
+    assert found == ["1-3", "1-3", "4-6", "4-6", "7+", "7+"]
+
+
 def test_scores_by_kind() -> None:
     values = np.array([1.0, 0.0, 0.5])
     assert by_type({"colour": ("red", "red", "none")}, values) == {"colour": {"none": (50.0, 1), "red": (50.0, 2)}}

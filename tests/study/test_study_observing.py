@@ -1,13 +1,11 @@
-"""What a study measures beside scores: types, gradient norms, probes."""
+"""What a study measures beside scores: gradient norms, processor time, probes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny_study import write_config
@@ -18,35 +16,10 @@ from twelve.config import load
 from twelve.errors import ConfigError
 from twelve.formats.records import read_object
 from twelve.run_folder import RunFolder
-from twelve.study.by_type import by_type, length_type
 from twelve.study.engine import planned
 from twelve.study.execution import Seed
 from twelve.study.observing import PROBES, Hooks, Observed, Observer, PartOver, trunk_norm
 from twelve.study.studies import get_study
-from twelve.types.examples import Example
-
-
-@dataclass
-class Facts:
-    structural: str
-    steps: int = 3
-
-
-def test_scores_by_type() -> None:
-    examples = [
-        Example(str(number), "one two three" + " four" * (number % 2), ("i",), number % 3 == 0, str(number),
-                facts={"question_type": f"type {number % 2}", "question": Facts("query"), "id": f"only {number}"})
-        for number in range(100)
-    ]  # fmt: skip
-    values = np.array([number % 2 for number in range(100)], dtype=np.float64)
-    found = by_type(examples, values)
-    assert found["question_type"] == {"type 0": (0.0, 50), "type 1": (100.0, 50)}
-    assert found["words"] == {"1-3": (0.0, 50), "4-6": (100.0, 50)}
-    assert found["target"]["True"][1] == 34
-    assert found.keys() == {"question_type", "words", "target"}  # the rest has one type, or a type each
-    assert [length_type(" ".join("w" * count)) for count in (1, 3, 4, 15, 16, 40)] == [
-        "1-3", "1-3", "4-6", "11-15", "16+", "16+"
-    ]  # fmt: skip
 
 
 def test_the_norm_is_that_of_all_gradients_together() -> None:

@@ -39,7 +39,7 @@ EXTRA = ("gradient-norm", "imtl-g", "mgda", "upgrad")
 
 
 @register
-class Balancing(Study):
+class BalancingStudy(Study):
     """Ways of weighing tasks against each other; every task trains in every iteration.
 
     A way with one update an iteration makes T times fewer updates of the same batches. It is compared with tuned
