@@ -67,7 +67,10 @@ def test_what_is_kept_says_the_official_score_and_what_made_it(finished: Path) -
         assert all(sum(number for _, number in kind.values()) == count for kind in types.values())
         assert ("target" in types) == (task == "snli_ve")
     joint = results(finished)["seed-3/results/stop-and-go/vqa.json"]
-    stopped = [json.loads(path.read_text())["recorded"]["events"] for path in finished.glob("**/stop-and-go/*.json")]
+    stopped = [
+        json.loads(path.read_text())["recorded"]["events"]
+        for path in finished.glob("seed-*/results/stop-and-go/*.json")
+    ]
     assert {event["event"] for events in stopped for event in events} >= {"stop"}
     one = results(finished)["seed-3/results/single/vqa.json"]
     assert one["parameters"] < joint["parameters"] and one["group"] == "answering"
