@@ -185,7 +185,7 @@ def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp
 
 
 def test_threads_are_measured_where_much_is_asked(model: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One question costs no measuring; many, and a search, are answered as before."""
+    """One question costs no measuring, nor does a search, which is side by side; many are answered as before."""
     measured: list[int] = []
     real = threads.measure
 
@@ -201,7 +201,7 @@ def test_threads_are_measured_where_much_is_asked(model: Path, images: Path, mon
     assert not measured
     before = torch.get_num_threads()
     monkeypatch.setattr(commands, "MANY", 3)
-    assert [twelve(*asked), twelve(*search)] == usual and len(measured) == 2
+    assert [twelve(*asked), twelve(*search)] == usual and len(measured) == 1
     assert torch.get_num_threads() == before
 
 

@@ -25,7 +25,7 @@ DTYPES = ("float16", "bfloat16")
 """Of stored features."""
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
 """How files of weights end: what ends so is a path, not the name of a package or of published weights."""
-OWN = ("x152", "microworld", "transformers")
+OWN = ("x152", "microworld", "microworld-apart", "transformers")
 """Values of ``--backbone`` that are no network of torchvision or timm."""
 _NETWORK = re.compile(r"@register_model\b.*?\ndef (\w+)", re.DOTALL)
 _DEPTHS = ("*.arrow", "*/*.arrow", "*/given/*.arrow")
