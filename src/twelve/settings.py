@@ -206,7 +206,7 @@ class MicroworldSettings(Strict):
     scale: float = Field(1.0, ge=0.05, le=100)
     """Times as many images to train on as the default world has."""
     apart: bool = False
-    """Tasks share nothing: each has images, words and looks of things of its own."""
+    """Tasks share nothing: each has its own images, words and object appearances."""
 
 
 class EvaluationSettings(Strict):

@@ -19,7 +19,7 @@ def make_microworld(
     out: Annotated[Path, typer.Option(help="The data root to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed writes the same bytes.")] = 0,
     scale: Annotated[float, typer.Option(min=0.05, max=100, help="Multiplies the number of training images.")] = 1.0,
-    apart: Annotated[bool, typer.Option("--apart", help="Tasks share nothing: own images, words and looks.")] = False,
+    apart: Annotated[bool, typer.Option("--apart", help="Tasks share no images, words or appearances.")] = False,
     oracle: Annotated[bool, typer.Option(help="Also measure an oracle that reads the scenes.")] = True,
 ) -> None:
     """Draw a small world and write all twelve datasets about it in their official layouts."""

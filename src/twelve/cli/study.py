@@ -16,20 +16,24 @@ STUDIES = Path(__file__).parents[1] / "study" / "studies"
 CONFIGURATIONS = {"real-photographs": "study-real-photographs.yaml"}
 """Study -> the configuration of its example, where that is not the microworld's."""
 
-Config = Annotated[str, typer.Option(help="The joint run: a YAML file, or a shipped one.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds; each draws its own microworld.")]
-Out = Annotated[Path | None, typer.Option(help="The study's folder.")]
-Arms = Annotated[str | None, typer.Option(help="Comma-separated arms; those that they need run too.")]
+Config = Annotated[str, typer.Option(help="Configuration of the joint run: a YAML file, or a shipped one.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds; with a microworld, each draws its own.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the study.")]
+Arms = Annotated[str | None, typer.Option(help="Comma-separated arms; the arms that they need run too.")]
 Only = Annotated[
-    str | None, typer.Option(help="Comma-separated ARM or ARM/TASK: take these steps alone, beside other processes.")
+    str | None,
+    typer.Option(help="Comma-separated ARM or ARM/TASK: take only these steps; other processes can take the rest."),
 ]
 Option = Annotated[
     list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the study (docs/studies.md).")
 ]
 Minutes = Annotated[
-    float | None, typer.Option("--parts", metavar="MINUTES", help="End at a checkpoint after so many minutes.")
+    float | None,
+    typer.Option("--parts", metavar="MINUTES", help="End at the first checkpoint after this many minutes."),
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the configuration.")
+]
 Resume = Annotated[bool, typer.Option(help="Resume the study in its folder.")]
 
 
@@ -76,7 +80,7 @@ def _add(name: str) -> None:
 
     study_app.command(
         name,
-        help=f"Run the study {name}; the list of studies says what it asks. Takes hours.",
+        help=f"Run the study {name}; twelve study list shows its question. Takes hours.",
         epilog=f"Example: twelve study {name} --config configs/{config} --seeds 3",
     )(command)
 
@@ -97,8 +101,8 @@ def list_() -> None:
 
 
 @study_app.command(epilog="Example: twelve study show runs/microworld-joint-vs-single")
-def show(study: Annotated[Path, typer.Argument(help="A study's folder.")]) -> None:
-    """Show the table and plots of a study from its results, without training."""
+def show(study: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+    """Show the table and plots of a study, made from its results without training."""
     from twelve.study.show import show as run
 
     run(study)
@@ -107,25 +111,27 @@ def show(study: Annotated[Path, typer.Argument(help="A study's folder.")]) -> No
 @study_app.command(epilog="Example: twelve study report runs/microworld-joint-vs-single --out study.html")
 def report(
     studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies.")],
-    out: Annotated[Path, typer.Option(help="The page; its plots are written beside it as SVG and PDF.")],
+    out: Annotated[Path, typer.Option(help="The HTML page; its plots are written beside it as SVG and PDF.")],
 ) -> None:
-    """Write several studies on one page that needs no network, beside the paper's numbers."""
+    """Write one self-contained page about several studies, beside the paper's numbers."""
     from twelve.study.report.page import write_study_report
 
     for file in write_study_report(studies, out):
         typer.echo(file)
 
 
-Into = Annotated[Path | None, typer.Option(help="Folder for the table and all numbers; by default, only printed.")]
+Into = Annotated[
+    Path | None, typer.Option(help="Folder for the table and all numbers; by default, the table is only printed.")
+]
 
 
 @study_app.command(epilog="Example: twelve study grouping --lattice runs/study-groups --affinity runs/study-affinity")
 def grouping(
-    lattice: Annotated[Path, typer.Option(help="Folder of a study of groups.")],
-    affinity: Annotated[Path, typer.Option(help="Folder of a study of affinity.")],
+    lattice: Annotated[Path, typer.Option(help="Folder of the study groups.")],
+    affinity: Annotated[Path, typer.Option(help="Folder of the study affinity.")],
     out: Into = None,
 ) -> None:
-    """Compare gains of groups predicted from affinities of tasks with measured ones, without training."""
+    """Compare the gains that affinities predict for groups with the measured gains, without training."""
     from twelve.study.grouping import show as run
 
     run(lattice, affinity, out)
@@ -133,11 +139,13 @@ def grouping(
 
 @study_app.command(epilog="Example: twelve study errors --source runs/study-joint-vs-single --arms joint,single")
 def errors(
-    source: Annotated[Path, typer.Option(help="A study's folder.")],
-    arms: Annotated[str | None, typer.Option(help="Two arms, comma-separated; by default the main contrast.")] = None,
+    source: Annotated[Path, typer.Option(help="Folder of a study.")],
+    arms: Annotated[
+        str | None, typer.Option(help="Two comma-separated arms; by default, those of the main contrast.")
+    ] = None,
     out: Into = None,
     similarity: Annotated[
-        bool, typer.Option(help="Compare the states of the models too; needs these and the data.")
+        bool, typer.Option(help="Compare the models' hidden states too; needs the models and the data.")
     ] = False,
 ) -> None:
     """Compare two arms by kind of example, without training."""

@@ -1,4 +1,4 @@
-"""What do the parts of the recipe contribute? Each arm leaves one out, or changes it."""
+"""What do the parts of the recipe contribute? Each arm leaves one part out, or changes it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twelve.study.studies.base import Study, Subjects, register
 JOINT, SINGLE = "joint", "single"
 ALWAYS = {"schedule": {"name": "always-go"}}
 CHANGED: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("token-per-head", "one task token for all tasks of a head", {"model.task_tokens": "head"}),
+    ("token-per-head", "one task token for each head", {"model.task_tokens": "head"}),
     ("no-token", "no task tokens", {"model.task_tokens": "none"}),
     ("always-go", "no stop-and-go", ALWAYS),
-    ("neither", "no task tokens, no stop-and-go", {"model.task_tokens": "none", **ALWAYS}),
+    ("neither", "neither task tokens nor stop-and-go", {"model.task_tokens": "none", **ALWAYS}),
 )
-"""(arm, meaning, what it changes)."""
+"""(arm, meaning, overrides)."""
 
 
 @register
@@ -26,13 +26,15 @@ class Ablations(Study):
 
     name: ClassVar[str] = "ablations"
     question: ClassVar[str] = "What do task tokens and stop-and-go contribute, and is a curriculum better?"
-    claim: ClassVar[str] = "A token for each dataset and stop-and-go are each worth half a point; both curricula lose."
+    claim: ClassVar[str] = (
+        "A token for each dataset and stop-and-go are each worth half a point; both curricula do worse."
+    )
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         joint = subjects.joint(JOINT, "one model, a token for each dataset, stop-and-go")
         single = Arm(
             name=SINGLE,
-            meaning="a model for each task, as many updates; shows how long each task takes to converge",
+            meaning="a model for each task, with as many updates; it shows how long each task takes to converge",
             models=subjects.each,
             length=Length(rule="each", of=(JOINT,)),
         )
@@ -43,7 +45,7 @@ class Ablations(Study):
         ordered = [
             Arm(
                 name=name,
-                meaning=f"tasks that converge {first} alone train from the beginning, the others join one by one",
+                meaning=f"tasks that converge {first} when trained alone come first, the others join one by one",
                 models=subjects.one,
                 overrides={"schedule": {"name": name}},
                 convergence=SINGLE,
@@ -65,7 +67,7 @@ class Ablations(Study):
         worse = [each.contrast.minus for each in found.comparisons if each.endpoint.low > 0]
         named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
         return [
-            f"The joint model closes more or less of the way from baseline to upper bound than one with another part, "
-            f"in per cent: {'; '.join(told)}.",
+            f"The joint model minus each changed one, in per cent of the way from baseline to upper bound: "
+            f"{'; '.join(told)}.",
             f"{named} significantly worse than the joint model.",
         ]

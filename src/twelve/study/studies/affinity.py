@@ -1,4 +1,4 @@
-"""How do tasks affect each other while one model trains on all of them? Measured in one joint run a seed."""
+"""How do tasks affect each other while one model trains on all of them? Measured in one joint run per seed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from twelve.study.table import table
 
 JOINT = "joint"
 WORDS = {
-    "affinity": "a step on the task of a row lowers the loss of that of a column, per cent of the loss",
-    "cosines": "cosine of the trunk gradients of two tasks, per cent",
+    "affinity": "how much a step on the row's task lowers the loss of the column's task, per cent",
+    "cosines": "cosine between the trunk gradients of two tasks, per cent",
 }
 
 
@@ -44,10 +44,10 @@ class AffinityStudy(Study):
         names, signs = runs[0].tasks, own.sign[others]
         cost = np.mean([run.cost for run in runs])
         return [
-            f"Of {others.sum()} ordered pairs of tasks, a step on the first lowers the loss of the second "
-            f"significantly in {(signs > 0).sum()} and raises it in {(signs < 0).sum()}; measuring this took "
-            f"{cost:.0f} % of the run's time.",
-            f"A step on {names[best[0]]} helps {names[best[1]]} most ({_cell(own, best)} % of its loss), one on "
+            f"Of {others.sum()} ordered pairs of tasks, a step on the first significantly lowers the loss of the "
+            f"second in {(signs > 0).sum()} and raises it in {(signs < 0).sum()}; measuring this added "
+            f"{cost:.0f} % to the run's time.",
+            f"A step on {names[best[0]]} helps {names[best[1]]} most ({_cell(own, best)} % of its loss); a step on "
             f"{names[worst[0]]} helps {names[worst[1]]} least ({_cell(own, worst)} %).",
         ]
 
@@ -59,11 +59,11 @@ class AffinityStudy(Study):
             parts.append(f"{name.capitalize()}: {words}.\n\n" + _matrix(tasks, intervals(seeds)))
             if len(groups) > 1:
                 grouped = [np.stack([group_affinity(tasks, each, groups) for each in seed]) for seed in seeds]
-                title = f"The same between groups of tasks, without the tasks themselves ({name})."
+                title = f"The same between groups of tasks, without pairs of a task with itself ({name})."
                 parts.append(f"{title}\n\n" + _matrix(tuple(groups), intervals(grouped)))
         norms = intervals([run.over_time("norms") for run in runs])
         rows = [[task, f"{_cell(norms, (place,), '.3g')}"] for place, task in enumerate(tasks)]
-        title = "Norms of the trunk gradients, times the task's loss scale, as the optimizer gets them."
+        title = "Norms of the trunk gradients, multiplied by the task's loss scale, as the optimizer gets them."
         return [*parts, f"{title}\n\n" + table(["task", "norm"], rows)]
 
     def plots(self, found: Findings) -> Mapping[str, str]:

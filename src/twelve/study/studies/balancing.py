@@ -16,25 +16,25 @@ from twelve.study.table import table as markdown_table
 
 STATIC, FEWER, PLAIN = "static", "static-fewer", "unweighted"
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    PLAIN: ("losses as they are, times the ratio of learning rates", {}),
+    PLAIN: ("losses multiplied only by the ratio of learning rates", {}),
     "norm": ("each task's gradient divided by its running norm", {"optimizer.task_scale": "norm"}),
-    "own-states": ("own moments of Adam for each task", {"optimizer.states": "task"}),
+    "own-states": ("separate Adam moments for each task", {"optimizer.states": "task"}),
     "uncertainty": ("losses weighted by task uncertainty", {"balancing": {"name": "uncertainty"}}),
     "famo": ("losses weighted so that they fall at the same rate", {"balancing": {"name": "famo"}}),
 }
-"""Ways with an update for each batch: name -> meaning, overrides."""
+"""Ways with one update per batch: name -> meaning, overrides."""
 MIXED: Mapping[str, str] = {
     "mixed": "one update with the sum of all tasks' gradients",
-    "gradient-norm": "the same, gradients with equal norms",
-    "pcgrad": "the same, conflicting gradients projected",
-    "cagrad": "the same, in a ball around the mean gradient",
-    "imtl-g": "the same, equal projections on all gradients",
-    "nash-mtl": "the same, Nash bargaining",
-    "aligned-mtl": "the same, aligned principal components",
-    "mgda": "the same, the shortest convex combination",
+    "gradient-norm": "the same, with equal norms of the gradients",
+    "pcgrad": "the same, with conflicting gradients projected",
+    "cagrad": "the same, best for the task that gains least, within a ball around the mean gradient",
+    "imtl-g": "the same, with equal projections on all gradients",
+    "nash-mtl": "the same, by Nash bargaining",
+    "aligned-mtl": "the same, with aligned principal components",
+    "mgda": "the same, as the shortest convex combination",
     "upgrad": "the same, projected on the cone without conflicts",
 }
-"""Ways with one update an iteration: name of the balancing -> meaning."""
+"""Ways with one update per iteration: name of the balancing -> meaning."""
 EXTRA = ("gradient-norm", "imtl-g", "mgda", "upgrad")
 
 
@@ -42,15 +42,15 @@ EXTRA = ("gradient-norm", "imtl-g", "mgda", "upgrad")
 class BalancingStudy(Study):
     """Ways of weighing tasks against each other; every task trains in every iteration.
 
-    A way with one update an iteration makes T times fewer updates of the same batches. It is compared with tuned
-    weights at as many iterations (equal compute), and with tuned weights at as many updates.
+    A way with one update per iteration makes T times fewer updates from the same batches. It is compared with tuned
+    weights after as many iterations (equal compute), and with tuned weights after as many updates.
     """
 
     name: ClassVar[str] = "balancing"
     question: ClassVar[str] = "Which way of balancing tasks is better than tuned fixed weights?"
 
     weights: Mapping[str, float] = Field(default_factory=dict)
-    """Weights of the static arm, tuned on a seed that is not reported (the study static-weights); 1 for others."""
+    """Weights of the static arm, tuned on a seed that is not reported (the study static-weights); 1 for other tasks."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         always = {"schedule": {"name": "always-go"}}
@@ -63,7 +63,7 @@ class BalancingStudy(Study):
         return [
             arm(STATIC, "losses with tuned fixed weights", tuned),
             *(arm(name, meaning, overrides) for name, (meaning, overrides) in METHODS.items()),
-            arm(FEWER, "tuned fixed weights, as many updates as those with one an iteration", tuned, length=fewer),
+            arm(FEWER, "tuned fixed weights, as many updates as with one per iteration", tuned, length=fewer),
             *(arm(name, meaning, _mixed(name), extra=name in EXTRA) for name, meaning in MIXED.items()),
         ]
 
@@ -77,10 +77,10 @@ class BalancingStudy(Study):
         better, worse = [_names(against, sign) for sign in (1, -1)]
         fewer = [each for each in found.comparisons if each.contrast.minus == FEWER]
         return [
-            f"At equal compute, {better or 'no way of balancing'} closes more than tuned fixed weights, and "
-            f"{worse or 'none'} less.",
-            f"At equal updates, of the ways with one update an iteration, {_names(fewer, 1) or 'none'} closes more "
-            f"than tuned fixed weights, and {_names(fewer, -1) or 'none'} less.",
+            f"At equal compute, significantly better than tuned fixed weights: {better or 'none'}; worse: "
+            f"{worse or 'none'}.",
+            f"At equal updates, of the ways with one update per iteration, significantly better than tuned fixed "
+            f"weights: {_names(fewer, 1) or 'none'}; worse: {_names(fewer, -1) or 'none'}.",
         ]
 
     def sections(self, found: Findings) -> Sequence[str]:
@@ -97,9 +97,9 @@ class BalancingStudy(Study):
             )
         head = ["way", "minus static, equal compute", "minus static, equal updates", "updates", "time", "memory"]
         words = (
-            "Differences are per cent of the way from baseline to upper bound [95 %]. Time is that of training over "
-            "that of static. Memory counts numbers that are kept for each parameter of the trunk: the parameter, its "
-            "gradient, Adam's two moments, and what a way adds."
+            "Differences are in per cent of the way from baseline to upper bound [95 %]. Time is the training time "
+            "relative to static. Memory is how many numbers are kept for each parameter of the trunk: the parameter, "
+            "its gradient, Adam's two moments, and what the way of balancing adds."
         )
         return [f"{words}\n\n" + markdown_table(head, rows)]
 

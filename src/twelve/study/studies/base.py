@@ -61,7 +61,7 @@ class Subjects:
         return [each for size in range(1, len(names) + 1) for each in combinations(names, size)]
 
     def joint(self, name: str = "joint", meaning: str = "", *, length: Length | None = None) -> Arm:
-        """One model for all tasks, with dynamic stop-and-go: of the configuration if that has a variant of it."""
+        """One model for all tasks, with Dynamic Stop-and-Go: the configuration's variant, if it has one."""
         stopping = self.config.schedule.name in STOPPING
         return Arm(
             name=name,
@@ -90,11 +90,11 @@ class Study(Strict):
         raise NotImplementedError
 
     def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
-        """What is compared, the main contrast first. Those of arms that do not run are left out."""
+        """What is compared, the main contrast first. Contrasts of arms that do not run are left out."""
         raise NotImplementedError
 
     def sentences(self, found: Findings) -> Sequence[str]:
-        """Two sentences that can be quoted; the defaults say what the first two contrasts found."""
+        """Two sentences that can be quoted; by default, they say what the first two contrasts found."""
         return [said(each) for each in found.comparisons[:2]]
 
     def sections(self, found: Findings) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Does it help to fine-tune the joint model on each task, compared with models that train alone for as long in all?"""
+"""Does fine-tuning the joint model on each task help, compared with models trained alone for as many updates in all?"""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class FineTuning(Study):
 
     name: ClassVar[str] = "fine-tuning"
     question: ClassVar[str] = (
-        "Does fine-tuning the joint model on each task improve on it, and on models trained alone?"
+        "Does fine-tuning on each task improve the joint model, and does the result beat models trained alone?"
     )
     claim: ClassVar[str] = "Fine-tuning task-specific models from the joint model leads to further improvements."
 
     updates: float = Field(0.5, gt=0)
-    """Updates of fine-tuning, as a share of those that the task had in the joint run."""
+    """Updates of fine-tuning, as a share of the updates that the task had in the joint run."""
     factors: Factors = (1.0,)
     """Factors of all learning rates that every arm searches, at full length, on the first seed."""
 
@@ -34,21 +34,21 @@ class FineTuning(Study):
             subjects.joint(JOINT),
             Arm(
                 name=TUNED,
-                meaning=f"the joint model, fine-tuned on each task with {self.updates:g} times its updates",
+                meaning=f"the joint model, fine-tuned on each task for {self.updates:g} times its updates",
                 models=subjects.each,
                 start=f"model of {JOINT}",
                 length=tuned,
             ),
             Arm(
                 name=GROUPS,
-                meaning=f"the joint model, fine-tuned on each group with {self.updates:g} times its updates",
+                meaning=f"the joint model, fine-tuned on each group for {self.updates:g} times its updates",
                 models=tuple(subjects.groups.values()),
                 start=f"model of {JOINT}",
                 length=tuned,
             ),
             Arm(
                 name=SINGLE,
-                meaning="a model for each task, as many updates as in the joint run and in fine-tuning together",
+                meaning="a model for each task, with as many updates as the joint run and fine-tuning together",
                 models=subjects.each,
                 length=Length(rule="each", of=(JOINT, TUNED)),
             ),

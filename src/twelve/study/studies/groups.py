@@ -1,4 +1,4 @@
-"""Which groups of tasks help each other? Every subset of the groups has one model, for as many iterations."""
+"""Which groups of tasks help each other? One model for every subset of the groups, each for as many iterations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Groups(Study):
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         if len(subjects.groups) < 2:
             remedy = "name tasks that need different skills"
-            raise ConfigError("all tasks are of one group", record="tasks", remedy=remedy)
+            raise ConfigError("all tasks belong to one group", record="tasks", remedy=remedy)
         joint, every = subjects.joint(ALL, "one model for all groups"), tuple(subjects.groups)
         subsets = [subset for subset in subjects.subsets() if subset != every]
         return [
@@ -33,7 +33,7 @@ class Groups(Study):
                 joint.model_copy(
                     update={
                         "name": "+".join(subset),
-                        "meaning": f"one model for {' and '.join(subset)}, as many iterations",
+                        "meaning": f"one model for {' and '.join(subset)}, with as many iterations",
                         "models": (subjects.of(subset),),
                     }
                 )
@@ -60,15 +60,15 @@ class Groups(Study):
         gain = [each for each in known if each.endpoint.low > 0]
         loss = [each for each in known if each.endpoint.high < 0]
         said = (
-            f"Of {len(known)} comparisons of a group that is trained with others and that learns alone, {len(gain)} "
-            f"show a gain and {len(loss)} a loss by being trained with them."
+            f"Each group that learns alone is compared with itself when trained with others: of {len(known)} "
+            f"comparisons, {len(gain)} show a gain from the others and {len(loss)} a loss."
         )
         if not known:
             return [said]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         return [
             said,
-            f"The largest gain is that of {_told(best)}; the largest loss, or least gain, that of {_told(worst)}.",
+            f"The largest gain is that of {_told(best)}; the largest loss, or smallest gain, that of {_told(worst)}.",
         ]
 
 

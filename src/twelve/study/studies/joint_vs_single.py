@@ -23,11 +23,11 @@ class JointVsSingle(Study):
     claim: ClassVar[str] = "One model for all tasks is better on average than a model for each."
 
     factors: Factors = (0.3, 1.0, 3.0)
-    """Factors of all learning rates that the search of each model tries."""
+    """Factors of all learning rates that each model's search tries."""
     search: float = Field(1.0, gt=0, le=1)
     """Length of a run of the search, as a share of the arm's own length."""
     longer: float = Field(2.0, ge=1)
-    """Most updates of a task alone in the longer arm, over those in the joint run."""
+    """Maximum updates of a task in single-longer, relative to those in the joint run."""
     pretraining: float = Field(1.0, gt=0)
     """Iterations of pretraining, as a share of the joint run's."""
 

@@ -21,24 +21,24 @@ class RealPhotographs(Study):
 
     name: ClassVar[str] = "real-photographs"
     question: ClassVar[str] = (
-        "On real photographs, is a converged joint model as good as converged models for each task?"
+        "On real photographs, is a converged joint model as good as a converged model for each task?"
     )
     claim: ClassVar[str] = "One model for all tasks is better on average than a model for each."
 
     task_scale: Literal["lr", "norm"] = "norm"
-    """Scale of the tasks' losses (optimizer.task_scale) of the scaled joint run: the best one of ``balancing``."""
+    """``optimizer.task_scale`` of the scaled joint run: the one that the study ``balancing`` found best."""
     searched: tuple[str, ...] = ()
-    """Tasks whose rate is searched for the single models."""
+    """Tasks whose single-task models have a search of the learning rate."""
     factors: Factors = (0.3, 1.0, 3.0)
     """Factors of that search, at full length on the first seed."""
     longer: float = Field(2.0, ge=1)
-    """Updates of a single model, over those that the task has in the joint run."""
+    """Updates of a single-task model, relative to those that the task has in the joint run."""
     tuning: float = Field(0.5, gt=0)
-    """Updates of fine-tuning, as a share of those of the joint run."""
+    """Updates of fine-tuning, as a share of the updates that the task had in the joint run."""
     extend: int = Field(2, ge=0)
-    """A run that has not converged is extended by half of its length at most so often."""
+    """How often a run that has not converged is extended by half of its length, at most."""
     apart: tuple[str, ...] = ()
-    """Tasks that are trained and measured, but in no comparison: their data cannot be learned."""
+    """Tasks that are trained and evaluated but excluded from all contrasts: their data cannot be learned."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         self._check(subjects)
@@ -47,18 +47,22 @@ class RealPhotographs(Study):
         return [
             joint,
             joint.model_copy(
-                update={"name": SCALED, "meaning": f"joint, task_scale {self.task_scale}", "overrides": scaled}
+                update={
+                    "name": SCALED,
+                    "meaning": f"the joint model with task_scale {self.task_scale}",
+                    "overrides": scaled,
+                }
             ),
             Arm(
                 name=SINGLE,
-                meaning=f"a model for each task, {self.longer:g} times as many updates, the best validation is kept",
+                meaning=f"a model for each task, {self.longer:g} times as many updates; the best by validation is kept",
                 models=subjects.each,
                 length=Length(rule="each", of=(JOINT,), factor=self.longer, extend=self.extend),
                 rates=Rates(factors=self.factors, tasks=self.searched) if self.searched else Rates(),
             ),
             Arm(
                 name=TUNED,
-                meaning=f"the joint model, fine-tuned on each task with {self.tuning:g} times its updates",
+                meaning=f"the joint model, fine-tuned on each task for {self.tuning:g} times its updates",
                 models=subjects.each,
                 start=f"model of {JOINT}",
                 length=Length(rule="each", of=(JOINT,), factor=self.tuning, extend=self.extend),
@@ -80,7 +84,7 @@ class RealPhotographs(Study):
             if known:
                 positive = sum(score.low > 0 for score in known)
                 told.append(
-                    f"{name} scores significantly more with the right image on {positive} of {len(known)} tasks"
+                    f"{name} scores significantly higher with the right images on {positive} of {len(known)} tasks"
                 )
         return [*sentences, f"{' and '.join(told)}."] if told else sentences
 

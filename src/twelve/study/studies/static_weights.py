@@ -1,4 +1,4 @@
-"""Which fixed weights of the tasks' losses are best? A search whose result ``balancing`` compares other ways with."""
+"""Which fixed weights of the tasks' losses are best? ``balancing`` compares other ways with the weights found here."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from twelve.study.studies.base import Study, Subjects, register
 
 @register
 class StaticWeights(Study):
-    """Joint runs whose losses have weights that are drawn log-uniformly; the first one has no weights.
+    """Joint runs with log-uniformly sampled weights of the losses; the first run has no weights.
 
     Run it on a seed that ``balancing`` does not report.
     """
 
     name: ClassVar[str] = "static-weights"
-    question: ClassVar[str] = "Which fixed weights of the tasks' losses are best? For the study of balancing."
+    question: ClassVar[str] = "Which fixed weights of the tasks' losses are best? (The study balancing uses them.)"
 
     configurations: int = Field(12, ge=2, le=100)
-    """Runs, the one without weights included."""
+    """Number of runs, including the one without weights."""
     span: float = Field(4.0, gt=1)
-    """Weights lie between one over this and this."""
+    """Weights lie between 1 / span and span."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         return [
@@ -56,7 +56,7 @@ class StaticWeights(Study):
         return [
             f"Of {len(means)} sets of weights, {best} has the best mean validation score, {means[best]:.1f}; the run "
             f"without weights has {means[found.arms[0].name]:.1f}.",
-            f"The study of balancing takes them as: --option weights='{json.dumps(weights)}'.",
+            f"To use these weights in the study balancing: --option weights='{json.dumps(weights)}'.",
         ]
 
 
