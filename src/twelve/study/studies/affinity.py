@@ -18,7 +18,7 @@ from twelve.study.table import table
 
 JOINT = "joint"
 WORDS = {
-    "affinity": "how much a step on the row's task lowers the loss of the column's task, per cent",
+    "affinity": "a step on the row's task lowers the loss of the column's task by this many per cent",
     "cosines": "cosine between the trunk gradients of two tasks, per cent",
 }
 

@@ -60,8 +60,8 @@ class Groups(Study):
         gain = [each for each in known if each.endpoint.low > 0]
         loss = [each for each in known if each.endpoint.high < 0]
         said = (
-            f"Each group that learns alone is compared with itself when trained with others: of {len(known)} "
-            f"comparisons, {len(gain)} show a gain from the others and {len(loss)} a loss."
+            f"Of {len(known)} comparisons between a group trained with others and the same group alone, where it "
+            f"learns alone, {len(gain)} show a gain from the others and {len(loss)} a loss."
         )
         if not known:
             return [said]
