@@ -32,7 +32,7 @@ Minutes = Annotated[
     typer.Option("--parts", metavar="MINUTES", help="End at the first checkpoint after this many minutes."),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the configuration.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration.")
 ]
 Resume = Annotated[bool, typer.Option(help="Resume the study in its folder.")]
 
