@@ -18,7 +18,7 @@ STUDIES = sorted(path.parent for path in RESULTS.glob("study-*/study.json"))
 
 
 def test_there_are_some() -> None:
-    assert [study.name for study in STUDIES] == ["study-microworld", "study-real-sample"]
+    assert [study.name for study in STUDIES] == ["study-microworld", "study-real-sample", "study-six-tasks"]
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
