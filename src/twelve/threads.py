@@ -285,7 +285,7 @@ class Threads:
         """Every item with the result of ``work`` on it, in order and without gradients.
 
         On a CPU, several are computed at a time, each in a thread of its own, whose operators use one core. Then no
-        operator waits for the slowest of several threads: on two cores, the paper's model in bf16 predicts 7 to 10 %
+        operator waits for the slowest of several threads: on two cores, the paper's model in bf16 predicts at least 7 %
         faster than with two threads in every operator, and no other process can make one batch wait for another.
         """
 

@@ -166,10 +166,8 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer) -> list[st
         about = summary(data) | {"trained_on": trainer.record["examples"], "region_samples": _samples(data)}
         run.write(file, machine() if file == run.machine else about | fingerprints(config, data))
     if trainer.checkpoints.changed_data:
-        tree, change = (
-            run.read(run.data),
-            {"iteration": trainer.state.iteration, "what": trainer.checkpoints.changed_data},
-        )
+        tree = run.read(run.data)
+        change = {"iteration": trainer.state.iteration, "what": trainer.checkpoints.changed_data}
         tree["region_samples"] = _samples(data)
         tree["changed"] = [*(tree["changed"] if isinstance(tree.get("changed"), list) else []), change]
         run.write(run.data, tree)

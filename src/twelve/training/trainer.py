@@ -95,28 +95,7 @@ class Trainer:
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
-        settings = config.optimizer
-        self.optimizer = AdamW(
-            parameter_groups(
-                model,
-                base_lr=min(rates.values()),
-                head_lr=settings.head_learning_rate,
-                weight_decay=settings.weight_decay,
-                factors=settings.factors,
-                by_name=rates_by_depth(model.config, settings.layer_decay),
-            ),
-            betas=settings.betas,
-            eps=settings.eps,
-            bias_correction=settings.bias_correction,
-            tasks=data.tasks if settings.states == "task" else (),
-        )
-        self.rate = LearningRate.over(
-            self.optimizer,
-            iterations=self.total,
-            warmup=settings.warmup,
-            accumulate=settings.accumulate,
-            first=settings.rate_first,
-        )
+        self.optimizer, self.rate = self._optimizer(min(rates.values()))
         self.schedule = make_schedule(
             config.schedule.name,
             config.schedule.options,
@@ -148,6 +127,32 @@ class Trainer:
         self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
         self._ready = 0.0  # when the last batch was there
         self._updates = False  # whether the batch at hand is the last one before an update
+
+    def _optimizer(self, base_lr: float) -> tuple[AdamW, LearningRate]:
+        """The optimizer of the model's parameters, which are where they train, and its learning rate."""
+        settings = self.config.optimizer
+        optimizer = AdamW(
+            parameter_groups(
+                self.model,
+                base_lr=base_lr,
+                head_lr=settings.head_learning_rate,
+                weight_decay=settings.weight_decay,
+                factors=settings.factors,
+                by_name=rates_by_depth(self.model.config, settings.layer_decay),
+            ),
+            betas=settings.betas,
+            eps=settings.eps,
+            bias_correction=settings.bias_correction,
+            tasks=self.data.tasks if settings.states == "task" else (),
+        )
+        rate = LearningRate.over(
+            optimizer,
+            iterations=self.total,
+            warmup=settings.warmup,
+            accumulate=settings.accumulate,
+            first=settings.rate_first,
+        )
+        return optimizer, rate
 
     def _stream(self, task: TaskData) -> TaskBatches:
         collator = Collator(

@@ -12,7 +12,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from twelve.study.finding_types import Comparison, Curve, Findings
+from twelve.study.measures.affinities import Intervals
 from twelve.study.report.beside import short
 from twelve.study.report.relations import Relation
 
@@ -135,6 +138,29 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
     axes.xaxis.tick_top()
     for spine in axes.spines.values():
         spine.set_visible(False)
+    return figure
+
+
+def heat_map(names: Sequence[str], found: Intervals, title: str) -> Figure:
+    """A matrix of relations between tasks with its numbers, bold where the interval excludes 0.
+
+    Colours saturate at the largest value off the diagonal, on which a task is compared with itself.
+
+    Args:
+        found: (T, T), row i: of a step on ``names[i]``.
+    """
+    count = len(names)
+    most = float(np.abs(np.where(np.eye(count, dtype=bool), 0.0, found.mean)).max()) or 1.0
+    figure, axes = _figure(0.55 * count + 2.5, 0.55 * count + 2)
+    image = axes.imshow(found.mean, cmap="PuOr_r", vmin=-most, vmax=most)
+    axes.set_xticks(range(count), names, rotation=60, ha="right")
+    axes.set_yticks(range(count), names)
+    axes.set_title(title, wrap=True)
+    for (row, column), value in np.ndenumerate(found.mean):
+        weight = "bold" if found.sign[row, column] else "normal"
+        colour = "white" if abs(value) > 0.6 * most else INK
+        axes.text(column, row, f"{value:.2g}", ha="center", va="center", weight=weight, color=colour)
+    figure.colorbar(image, shrink=0.7)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from twelve.study.bootstrap import Array
 from twelve.study.finding_types import Findings
 from twelve.study.measures.affinities import PROBE, Intervals, OfRun, intervals, read_affinities
 from twelve.study.measures.grouping import group_affinity
-from twelve.study.measures.matrix_plot import heat_map
+from twelve.study.report.plots import available, drawn, heat_map
 from twelve.study.studies.base import Study, Subjects, register
 from twelve.study.table import table
 
@@ -67,10 +68,13 @@ class AffinityStudy(Study):
         return [*parts, f"{title}\n\n" + table(["task", "norm"], rows)]
 
     def plots(self, found: Findings) -> Mapping[str, str]:
-        runs = _runs(found)
-        drawn = {name: intervals([100 * run.over_time(name) for run in runs]) for name in WORDS}
-        plots = {name: heat_map(runs[0].tasks, own, title=WORDS[name]) for name, own in drawn.items()}
-        return {name: plot for name, plot in plots.items() if plot is not None}
+        if not available():
+            return {}
+        runs, plots = _runs(found), dict[str, str]()
+        for name, title in WORDS.items():
+            own = intervals([100 * run.over_time(name) for run in runs])
+            plots[name] = drawn(partial(heat_map, runs[0].tasks, own, title))[0].decode()
+        return plots
 
 
 def _runs(found: Findings) -> list[OfRun]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from twelve.training.balancing.base import BalancingSetting, GradientBalancing, register
-from twelve.training.balancing.extra import check_installed
+from twelve.training.balancing.torchjd_weightings import check_installed
 
 
 @register
