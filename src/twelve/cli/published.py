@@ -1,0 +1,23 @@
+"""``twelve published``: the numbers that were published of a task."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from twelve.cli.options import Json
+
+
+def published(
+    task: Annotated[str | None, typer.Argument(help="The name of a task; default: all tasks.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print published scores, and how each is known.
+
+    Each row has the task, split, metric, protocol and model."""
+    from twelve.errors import shown
+    from twelve.published.shown import as_json as to_json
+    from twelve.published.shown import table
+
+    typer.echo(to_json(task) if as_json else shown(table(task)))

@@ -1,0 +1,95 @@
+"""Only results of the same split, metric, protocol and data are beside a published number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from twelve.evaluation.published_scores import beside, in_words, lines
+from twelve.evaluation.results import TaskResult
+from twelve.metrics.bootstrap import Interval
+from twelve.report.scores import task_score
+from twelve.tasks.base import get
+from twelve.types.measurement import Protocol
+
+
+def result(task: str, split: str, examples: int, metric: str = "accuracy", **protocol: Any) -> TaskResult:
+    score = Interval(50.0, 49.0, 51.0)
+    asked = Protocol(split=split, **protocol)
+    return TaskResult(task, get(task).title, asked, examples, examples, metric, score, {metric: 50.0}, {})
+
+
+WHOLE = result("snli_ve", "test", 17_901)
+
+
+def test_the_same_measurement_is_beside() -> None:
+    found = beside(WHOLE, drawn=False)
+    assert [(each.number.model, each.number.value, each.differs) for each in found] == [
+        ("12-in-1, all, then fine-tuned", 76.95, ()),
+        ("12-in-1, all tasks, clean", 76.78, ()),
+    ]
+    assert not found[0].number.recalled and found[1].number.recalled
+    assert in_words(WHOLE, drawn=False) == (
+        "comparable with 12-in-1, all, then fine-tuned, 76.95; 12-in-1, all tasks, clean, 76.78 (recalled)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "drawn", "words"),
+    [
+        (WHOLE, True, "synthetic data"),
+        (result("snli_ve", "dev", 17_858), False, "split dev, published: test"),
+        (replace(WHOLE, examples=900), False, "900 of 17,901 examples"),
+        (replace(WHOLE, metric="R@1"), False, "accuracy is published, here R@1"),
+        (result("refcoco", "test", 10_752, name="google"), False, "protocol google, published: original"),
+        (result("guesswhat", "test", 9, name="success"), False, "protocol success, published: all"),
+        (result("coco", "test", 500, "R@1 of 100", gallery=100, name="1k"), False, "R@1 is published, here R@1 of 100"),
+        (result("coco", "test", 5000, "R@1", gallery=1000, name="1k", shortlist=50), False, "shortlists of 50"),
+        (
+            result("flickr30k", "test", 500, "R@1 of 100", gallery=100, name="100 images"),
+            False,
+            "R@1 is published, here R@1 of 100; protocol 100 images, published: 1k",
+        ),
+        (result("vqa", "val", 214_354), False, "split val, published: test-dev"),
+        (result("refcocog", "test", 55, name="original"), False, "55 of 2,600 images"),
+    ],
+)
+def test_what_differs_is_said(other: TaskResult, drawn: bool, words: str) -> None:
+    said = in_words(other, drawn=drawn)
+    assert said is not None and said.startswith("not comparable with 12-in-1, ") and said.endswith(f": {words}")
+
+
+@pytest.mark.parametrize("name", ["all", "1k"])
+def test_one_gallery_of_two_names(name: str) -> None:
+    """All images of this test split are its first 1,000."""
+    assert not beside(result("flickr30k", "test", 5000, "R@1", gallery=1000, name=name), drawn=False)[0].differs
+    assert beside(result("coco", "test", 25_010, "R@1", name="all"), drawn=False)[0].differs
+
+
+def test_an_unknown_size_is_said() -> None:
+    said = in_words(result("visual7w", "test", 57_265), drawn=False)
+    assert said is not None and said.startswith("comparable") and said.endswith("; size of the split unchecked")
+
+
+def test_tasks_that_nobody_published() -> None:
+    assert (
+        beside(replace(WHOLE, task="mine"), drawn=False) == []
+        and in_words(result("foil", "test", 9), drawn=False) is None
+    )
+
+
+def test_drawn_data_are_said_once() -> None:
+    assert lines([WHOLE, WHOLE], drawn=True) == [
+        "published numbers: not shown for synthetic data (twelve published lists them)"
+    ]
+    assert lines([WHOLE], drawn=False)[0].startswith("SNLI-VE, accuracy: 50.00 comparable with 12-in-1")
+
+
+def test_the_report_has_it() -> None:
+    rows = dict(task_score(WHOLE, {}).protocol)
+    assert (
+        rows["published"].startswith("comparable")
+        and "synthetic data" in dict(task_score(WHOLE, {}, drawn=True).protocol)["published"]
+    )
