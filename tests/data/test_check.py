@@ -59,7 +59,7 @@ def test_what_is_there_and_what_is_not(tmp_path: Path, task: Boxed) -> None:
 def test_images_that_are_not_there(tmp_path: Path, task: Boxed) -> None:
     (tmp_path / "images" / "x" / "2.png").unlink()
     report = check_root(tmp_path, ["boxed"])
-    assert report.tasks[0].train.errors == ("1 of 2 images have neither a file nor regions, the first is x/2",)
+    assert report.tasks[0].train.errors == ("1 of 2 images have neither a file nor regions; the first is x/2",)
     assert not report.ok
 
 
@@ -85,12 +85,12 @@ def test_sizes_that_the_files_state(tmp_path: Path, task: Boxed, monkeypatch: py
     assert check_root(tmp_path, ["boxed"]).ok
     stated[1] = "x/2", (200, 50)
     report = check_root(tmp_path, ["boxed"])
-    problem = "1 of 2 images are not of the size that the files state, the first is x/2: 200x50 stated, 100x50 found"
+    problem = "1 of 2 images have another size than the files state; the first is x/2: 200x50 stated, 100x50 found"
     assert not report.ok and report.tasks[0].train.errors[0].startswith(problem)
     for path in (tmp_path / "images" / "x").iterdir():
         path.unlink()
     tiny.write_regions(tmp_path / "regions", {"x/1": 1, "x/2": 2, "x/3": 3})  # of images of 100x100
-    assert "2 of 2 images are not of the size" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
+    assert "2 of 2 images have another size" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
     stated[:] = [("y/1", (100, 50)), ("y/1", (50, 100))]  # neither an image nor regions are here
     assert "y/1: 50x100 stated, 100x50 before" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
 
@@ -114,7 +114,7 @@ def test_given_boxes_without_regions_are_noted(tmp_path: Path, task: Boxed) -> N
     assert check_root(tmp_path, ["boxed"]).tasks[0].train.notes == ("2 examples, officially 3",)
     task.boxes = ((0.0, 0.0, 10.0, 10.0),)
     report = check_root(tmp_path, ["boxed"])
-    note = "2 of 2 images have regions, but none yet of the boxes that are given"
+    note = "2 of 2 images have regions, but not yet of their candidate boxes"
     assert note in report.tasks[0].train.notes and report.ok
     assert not any("given" in note for note in report.tasks[0].measured[0].notes)
 
@@ -124,7 +124,7 @@ def test_malformed_files_and_ids_that_occur_twice(tmp_path: Path, task: Boxed, m
     assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("annotations.json: question 7 has no annotation",)
     monkeypatch.setattr(Boxed, "train_split", "train")
     monkeypatch.setattr(Boxed, "read", lambda self, root, split: [example(1, "x/1"), example(1, "x/2")])
-    assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("1 examples have the id of another",)
+    assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("1 examples repeat the id of another example",)
 
 
 def test_a_root_without_any_task(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_root_without_any_task(tmp_path: Path) -> None:
     assert not report.ok and "no folder of any task" in str(report)
     with pytest.raises(ConfigError, match="unknown task"):
         check_root(tmp_path, ["vqua"])
-    with pytest.raises(DataError, match="no such data root"):
+    with pytest.raises(DataError, match="data root not found"):
         check_root(tmp_path / "nowhere")
 
 

@@ -12,10 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, held_out_images, split_validation
+from twelve.data.clean import (
+    HeldOut,
+    HeldOutImages,
+    clean_splits,
+    held_out_images,
+    same_images,
+    split_validation,
+)
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.tasks.base import Defaults, Task, get
+from twelve.tasks.formats import visual_genome
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol
 
@@ -48,7 +56,7 @@ class Invented(Task):
             raise MissingData("no such file", file=f"{split}.json")
         return [example(number, image) for number, image in enumerate(self.splits[split])]
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+    def protocol(self, split: str, name: str | None = None, *, gallery: int | None = None) -> Protocol:
         return Protocol(split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
@@ -184,6 +192,20 @@ def test_a_test_image_leaves_the_tasks_on_the_other_sources_copy(tmp_path: Path)
     kept, report = clean_splits(train, held)
     assert {name: [e.images[0] for e in part] for name, part in kept.items()} == {name: ["vg/2"] for name in names[1:]}
     assert all(report.overlap[name]["refcoco test"] == 1 for name in names[1:])
+
+
+def test_a_file_of_copies_is_read_once_for_all_tasks_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genome(tmp_path)
+    root, tasks = DataRoot(tmp_path), {name: get(name) for name in ("gqa", "vg_qa", "visual7w")}
+    parsed: list[Path] = []
+    plain = visual_genome.read_coco_ids
+    monkeypatch.setattr(visual_genome, "read_coco_ids", lambda path, source: parsed.append(path) or plain(path, source))
+    for number in (7, 8):
+        write(tmp_path / "vg_qa/image_data.json", [{"image_id": 1, "coco_id": number}])
+        assert same_images(root, tasks)[0] == {"vg/1": f"coco/{number}"}
+    assert len(parsed) == 2
 
 
 IMAGES = st.integers(0, 12).map(lambda number: f"x/{number}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +46,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches, and values that are forgotten and written again."""
     for name, size in {"BATCH": 3, "KNOWN_VALUES": 2, "KNOWN_OBJECTS": 2}.items():
         monkeypatch.setattr(store, name, size)
+    monkeypatch.setenv("TWELVE_CACHE", "off")  # the entries' names here do not stand for their content
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +153,53 @@ def test_lengths_are_counted_part_by_part(folder: Path, monkeypatch: pytest.Monk
         asked.append(len(texts))
         return [[0] * min(longest, len(text)) for text in texts]
 
-    processor: Any = SimpleNamespace(max_text={"t": 6}, tokenize=tokenize)
+    processor: Any = SimpleNamespace(max_text={"t": 6}, tokenize=tokenize, words="")
     monkeypatch.setattr("twelve.data.prepare.TEXTS", 3)
     assert text_lengths(in_columns(examples, folder), processor, "t").tolist() == [0, 1, 2, 3, 4, 5, 6, 6]
     assert asked == [3, 3, 2]
+
+
+TWICE = st.lists(EXAMPLES.map(lambda one: replace(one, id=one.text)) | EXAMPLES, max_size=12)
+WITH_BOXES = st.lists(st.builds(replace, EXAMPLES, target=TARGETS | st.tuples(*[st.floats(0, 9)] * 4)), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(examples=TWICE | WITH_BOXES, data=st.data())
+def test_ids_that_repeat_and_boxes_are_found_as_in_a_list(
+    examples: list[Example], data: st.DataObject, folder: Path
+) -> None:
+    stored = in_columns(examples, folder)
+    rows = np.array(data.draw(st.lists(st.sampled_from(range(len(examples))))) if examples else [], np.int64)
+    for one, other in ((examples, stored), (columns.take(examples, rows), columns.take(stored, rows))):
+        assert columns.repeated_ids(other) == columns.repeated_ids(one) == len(one) - len({each.id for each in one})
+        boxed = [bool(each.candidates) or isinstance(each.target, tuple) for each in one]
+        assert columns.have_boxes(other).tolist() == columns.have_boxes(one).tolist() == boxed
+        assert list(columns.texts_of(other)) == [each.text for each in one]
+
+
+def test_ids_with_the_hash_of_another_are_no_repetition(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "hash", lambda text: 7, raising=False)
+    stored = in_columns([Example(name, "", ("x/1",)) for name in "abca"], folder)
+    assert columns.repeated_ids(stored) == 1 and columns.repeated_ids(stored[:3]) == 0
+
+
+def test_images_are_decoded_once_however_often_they_are_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    decode = Codec.decode_all
+    monkeypatch.setattr(Codec, "decode_all", lambda self, texts: decoded.extend(texts) or decode(self, texts))
+    stored = in_columns([Example(str(n), "", (f"x/{n % 4}",)) for n in range(40)], folder)
+    for part in (stored, stored[3:], stored[::-1]):
+        assert len(columns.images_of(part).values) == 4
+    # Written again when they were forgotten (KNOWN_VALUES), so that several numbers stand for an image.
+    assert len(decoded) == len(set(stored.codes("images").tolist()))
+
+
+def test_a_reader_holds_few_decoded_values(folder: Path) -> None:
+    """Every worker has its own: of many more, each would hold a copy of the data."""
+    stored = in_columns([Example("0", "", ("x/1",))], folder)
+    assert stored._files.value.cache_info().maxsize * 2_000 < 2e6  # bytes of VQA's answers
 
 
 def test_regions_are_asked_for_the_images_of_all_parts(folder: Path) -> None:

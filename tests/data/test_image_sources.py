@@ -155,7 +155,7 @@ def test_a_missing_image_is_named_before_too_few_are(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few to validate on"):
         prepare(parse(tree))
     tiny.write_lines(root / "answer" / "train.jsonl", [{"text": "what ?", "image": "gone.jpg", "target": "cup"}])
-    with pytest.raises(RegionError, match=r"no regions, the first is flickr30k/gone"):
+    with pytest.raises(RegionError, match=r"train.jsonl \[line 1\]: gone.jpg has no regions"):
         prepare(parse(tree))
 
 

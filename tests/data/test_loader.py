@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -102,6 +103,24 @@ def test_one_pool_builds_for_all_streams() -> None:
     assert [(batch.ids, batch.noise) for batch in (streams[1].next() for _ in range(12))] == expected[13:]
     pool.close()
     assert not any(process.is_alive() for process in processes)
+
+
+class Frozen(Recorder):
+    """Records how many objects the garbage collector of this process leaves alone."""
+
+    def __call__(self, *_: Any) -> Any:
+        return Recorded([], float(gc.get_freeze_count()))
+
+
+def test_workers_collect_no_garbage_of_their_parent() -> None:
+    """A collection in either would write to each of its objects, so that there were two copies of them."""
+    pool = Pool(1)
+    examples = [Example("1", "x", ("a/1",))]
+    batches = TaskBatches(examples, np.array([1]), Frozen(), batch_size=1, seed=0, pool=pool)  # type: ignore[arg-type]
+    assert batches.next().noise > 1_000  # type: ignore[attr-defined]
+    assert gc.get_freeze_count() > 1_000
+    pool.close()
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

@@ -59,7 +59,7 @@ def test_missing_folder_and_file_say_where_they_were_looked_for(root: Path) -> N
 
 
 def test_missing_root(tmp_path: Path) -> None:
-    with pytest.raises(MissingData, match="no such data root"):
+    with pytest.raises(MissingData, match="data root not found"):
         DataRoot(tmp_path / "nowhere")
 
 

@@ -9,12 +9,11 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from twelve.errors import DataError, MissingData
+from twelve.errors import ConfigError, DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_object
-from twelve.metrics.retrieval import gallery_rows
+from twelve.metrics.retrieval import TIES, gallery_rows
 from twelve.tasks.base import get
-from twelve.tasks.formats.captions import GALLERY
 from twelve.tasks.formats.karpathy import read_captions
 from twelve.types.examples import Example
 
@@ -89,17 +88,65 @@ def test_malformed_records(tmp_path: Path, images: list[Any], problem: str) -> N
         get("flickr30k").read(DataRoot(tmp_path), "val")
 
 
-def test_gallery_is_named_by_the_protocol() -> None:
-    small, full = (get("flickr30k").protocol("test", full=full) for full in (False, True))
-    assert (small.gallery, full.gallery) == (GALLERY, None)
-    assert "first 100 images" in small.note and "all images" in full.note
-    assert small.ties == "counted against the model"
+def test_galleries_are_those_of_the_protocols() -> None:
+    task = get("coco")
+    found = {
+        name: (task.protocol("test", name).galleries, task.protocol("test", name).gallery) for name in task.protocols
+    }
+    assert found == {"1k": (1, 1000), "1k-5fold": (5, 1000), "5k": (1, 5000), "all": (1, None)}
+    assert task.protocol("test") == task.protocol("test", "1k") and task.protocol("test").ties == TIES
+    assert "the first 1,000 images" in task.protocol("test").note
+    assert get("flickr30k").protocol("test").name == "all"
+    small = task.protocol("test", gallery=100)
+    assert (small.name, small.gallery) == ("100 images", 100) and "the first 100 images" in small.note
+    with pytest.raises(ConfigError, match=r"COCO retrieval has no protocol '10k'.* -> choose among 1k, 1k-5fold"):
+        task.protocol("test", "10k")
+    with pytest.raises(ConfigError, match="NLVR2 ranks no gallery"):
+        get("nlvr2").protocol("dev", gallery=100)
 
 
-def test_complete_gallery_of_the_larger_set_is_the_published_one() -> None:
-    full = get("coco").protocol("test", full=True)
-    assert full.gallery == 1000 and "the first 1,000 images" in full.note
-    assert get("coco").protocol("test").gallery == GALLERY
+def ranked(images: int, start: int = 0) -> tuple[list[Example], SimpleNamespace]:
+    """One caption for each of some images, all ranked first but the last."""
+    examples = [Example(f"{k}", "a", (f"x/{k}",), None, f"x/{k}") for k in range(start, start + images)]
+    scores = np.eye(images, dtype=np.float32)
+    scores[-1, -1] = -1
+    names = tuple(each.images[0] for each in examples)
+    found = SimpleNamespace(
+        scores=scores, caption_ids=tuple(e.id for e in examples), image_ids=names, target=np.arange(images)
+    )
+    return examples, found
+
+
+@pytest.mark.parametrize(
+    ("task", "split", "protocol", "images", "metric"),
+    [
+        ("coco", "test", {}, 1000, "R@1"),
+        ("coco", "test", {}, 999, "R@1 of 999"),
+        ("coco", "test", {"name": "5k"}, 1000, "R@1 of 1000"),
+        ("coco", "test", {"gallery": 100}, 100, "R@1 of 100"),
+        ("coco", "test", {"gallery": 100}, 40, "R@1 of 40"),
+        ("flickr30k", "test", {}, 1000, "R@1"),
+        ("flickr30k", "val", {}, 1014, "R@1"),
+        ("flickr30k", "val", {}, 247, "R@1 of 247"),
+        ("conceptual_captions", "val", {}, 1000, "R@1"),
+    ],
+)
+def test_only_a_published_gallery_gives_the_published_metric(
+    task: str, split: str, protocol: dict[str, Any], images: int, metric: str
+) -> None:
+    found = get(task).measure_by(get(task).protocol(split, **protocol), *ranked(images))
+    assert found.primary == metric and found.headline == pytest.approx(100 * (images - 1) / images)
+    ending = metric.removeprefix("R@1")
+    assert {name.endswith(ending) for name in found.metrics} == {True} and f"median rank{ending}" in found.metrics
+
+
+def test_several_galleries_are_averaged() -> None:
+    task = get("coco")
+    parts = [ranked(1000, 1000 * part) for part in range(5)]
+    parts[0][1].scores[:500] = 0
+    found = task.measure_by(task.protocol("test", "1k-5fold"), [e for e, _ in parts], [s for _, s in parts])
+    assert found.headline == found.metrics["R@1"] == pytest.approx((49.9 + 4 * 99.9) / 5)
+    assert len(found.per_example) == len(found.groups) == 5000 and found.per_example.mean() == pytest.approx(0.899)
 
 
 def test_measure() -> None:
@@ -125,5 +172,5 @@ def test_measure() -> None:
 @pytest.mark.realdata
 def test_real_gallery_has_a_hundred_images_and_five_hundred_captions(realdata: Path) -> None:
     examples = get("flickr30k").read(DataRoot(realdata), "val")
-    rows = gallery_rows([e.images[0] for e in examples], GALLERY)
+    rows = gallery_rows([e.images[0] for e in examples], 100)
     assert (len(rows), len({examples[row].images[0] for row in rows})) == (500, 100)

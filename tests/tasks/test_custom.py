@@ -188,6 +188,23 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
         ("pair", {"text": "t", "images": ["a.jpg"], "target": True}, "2 images, found 1"),
         ("pair", {"text": "t", "images": ["a.jpg", "b/a.jpg"], "target": True}, "have the same name"),
         ("entailment", {"text": "t", "image": "a.jpg", "target": "yes"}, "must be one of .*found 'yes'"),
+        (
+            "answer",
+            {"question": "t", "image": "a.jpg", "answer": "x"},
+            "line 1.*expected 'text', 'target', found 'question', 'answer' -> rename 'question' to 'text', 'answer' to",
+        ),
+        ("answer", {"text": "t", "img": "a.jpg", "target": "x"}, "expected 'image', found 'img' -> rename"),
+        ("answer", {"text": "t", "image": "a.jpg", "targett": "x"}, "expected 'target', found 'targett'"),
+        (
+            "region",
+            {"expression": "t", "image": "a.jpg", "bbox": [0, 0, 9, 9]},
+            "rename 'expression' to 'text', 'bbox'",
+        ),
+        (
+            "candidates",
+            {"text": "t", "image": "a.jpg", "target": 0, "boxes": [[0, 0, 1, 1]]},
+            "'boxes' to 'candidates'",
+        ),
     ],
 )
 def test_mistakes_in_lines_are_named(kind: str, record: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -199,6 +216,16 @@ def test_mistakes_in_lines_are_named(kind: str, record: dict[str, Any], words: s
         task.read(DataRoot(tmp_path), "mine/train.jsonl")
     with pytest.raises(DataError, match="no such file"):
         task.read(DataRoot(tmp_path), "b")
+
+
+def test_further_fields_are_ignored(tmp_path: Path) -> None:
+    """Also those that could be other names of fields that are there, or not needed."""
+    config = configuration.parse(
+        {"run": "r", "data": "d", "tasks": {"mine": {"kind": "retrieval", "train": "a", "test_split": "b"}}}
+    )
+    line = {"text": "t", "image": "a.jpg", "question": "q", "label": "x", "url": "u"}
+    tiny.write_lines(tmp_path / "a", [line])
+    assert [example.text for example in own_tasks(config.tasks)["mine"].read(DataRoot(tmp_path), "a")] == ["t"]
 
 
 def test_official_files_of_results(tmp_path: Path) -> None:
@@ -230,8 +257,11 @@ def test_a_split_without_labels_is_predicted(known: Path, root: Path, tmp_path: 
     assert measured.examples == 4 and len(json.loads(out.read_text())) == 4
     with pytest.raises(ConfigError, match="one task's"):
         evaluate_run(known, submit=out, **arguments)
-    with pytest.raises(TwelveError, match="no official file of results"):
-        evaluate_run(known, tasks=["snli_ve"], submit=out, **arguments)
+    (other,) = evaluate_run(known, tasks=["snli_ve"], submit=out, baselines=False, **arguments)
+    assert len(out.read_text().splitlines()) == other.examples
+    for name in ("flickr30k", "conceptual_captions"):
+        with pytest.raises(TwelveError, match="has no predictions of single examples"):
+            base.get(name).submission([], [])
 
 
 def snippets(name: str, language: str) -> list[str]:

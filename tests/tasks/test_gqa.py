@@ -132,6 +132,19 @@ def test_answers_of_the_test_files_are_not_public(tmp_path: Path) -> None:
         get("gqa").measure(examples, [SimpleNamespace(value="yes")])
 
 
+def test_of_all_training_questions_only_what_trains_is_read(tmp_path: Path) -> None:
+    """Nothing is measured on these 14 million, so that what only metrics need takes neither time nor memory."""
+    bare = {name: value for name, value in question().items() if name not in ("types", "groups", "semantic")}
+    for number in range(10):
+        root = write(tmp_path, f"train_all_questions/train_all_questions_{number}.json", {f"{number}": bare})
+    task = get("gqa")
+    examples = task.read(root, "train_all")
+    assert [(each.target, each.facts) for each in examples] == [({"yes": 1.0}, {"label": "yes"})] * 10
+    assert len({id(each.facts) for each in examples}) == len({id(each.target) for each in examples}) == 1
+    with pytest.raises(DataError, match=r"\[0\]: .* for training alone -> measure on train_balanced: its balanced"):
+        task.measure(examples, [SimpleNamespace(value="yes")] * 10)
+
+
 def test_all_training_questions_are_ten_files(tmp_path: Path) -> None:
     for number in range(9):
         root = write(tmp_path, f"train_all_questions/train_all_questions_{number}.json", {f"0{number}": question()})

@@ -35,6 +35,8 @@ class Collator:
         task: name of the task, which determines its token and its longest text.
         output: makes pairs and targets from examples.
         output_key: the head that the batch needs.
+        processor: makes word pieces of texts; its ``max_regions`` regions of an image are used.
+        store: has the regions of the images.
         pool: what ``output.prepare`` returned for the training set.
         given: append the regions of the candidate boxes to the detected ones; None: if examples have candidates.
         contrast: say which texts and images belong together, for the contrast head.
@@ -55,6 +57,7 @@ class Collator:
         """The batch of a ``part`` of the examples; the other parts are those of other processes.
 
         Args:
+            examples: E examples of the task.
             rng: while training; outputs sample negatives (from all ``examples``) and hidden inputs with it.
         """
         drawn = self.output.pairs(examples, rng, self.pool)[part]

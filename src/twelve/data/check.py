@@ -10,9 +10,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from twelve.data.examples.columns import distinct_images, have_candidates, take, texts_of
+from twelve.data.examples.columns import (
+    distinct_images,
+    have_boxes,
+    have_candidates,
+    ids_of,
+    repeated_ids,
+    take,
+    texts_of,
+)
 from twelve.data.examples.reading import read_examples
 from twelve.data.sources import MOST, elsewhere
+from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
 from twelve.formats.data_root import NO_FILE, DataRoot
 from twelve.formats.mistaken import what_is
@@ -85,6 +94,7 @@ class TaskCheck:
         measured: splits that the task is evaluated on.
         others: splits that are not read by default, but are there.
         notes, errors: on files that belong to no split.
+        fetched: official files that are as ``twelve data fetch`` brought them.
     """
 
     task: str
@@ -95,6 +105,7 @@ class TaskCheck:
     notes: tuple[str, ...] = ()
     others: tuple[SplitCheck, ...] = ()
     errors: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
 
     @property
     def runs(self) -> bool:
@@ -110,6 +121,8 @@ class TaskCheck:
         lines = [one_line(f"{self.task} ({self.title}): {state}")]
         lines += [str(split) for split in (self.train, *self.measured, *self.others)]
         lines += [f"  error: {one_line(error)}" for error in self.errors]
+        if self.fetched:
+            lines.append(f"  as fetched: {one_line(', '.join(self.fetched))}")
         if any(split.missing for split in (self.train, *self.measured)) and self.page:
             lines.append(f"  its files are published at {self.page}")
         return "\n".join([*lines, *(f"  note: {one_line(note)}" for note in self.notes)])
@@ -141,19 +154,31 @@ def check_root(
         regions: the region store; by default ``regions`` in the data root.
 
     Raises:
-        DataError: no such data root.
+        DataError: the data root does not exist, or its fetched.lock.json is damaged.
         ConfigError: an unknown task.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     store = RegionStore(regions or root.path / REGIONS, data=root.path)
     chosen = [get(name, root.own_tasks) for name in tasks] if tasks else _present(root)
-    seen = _Images(root, store)
+    seen, lock = _Images(root, store), FetchLock(root.path)
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
-            found.append(_check_task(root, task, seen))
+            found.append(_check_task(root, task, seen, lock))
             track.advance()
     return CheckReport(tuple(found))
+
+
+def no_task_in(root: DataRoot) -> MissingData:
+    """The error about a data root without any task's files; names a data root in it, if there is one."""
+    own = {task.folder for task in all_tasks().values() if task.folder}
+    try:
+        inside = [one for one in sorted(root.path.iterdir()) if any((one / name).is_dir() for name in own)]
+    except OSError:
+        inside = []
+    hint = f' (did you mean "{inside[0]}"?)' if inside else ""
+    remedy = "name the folder with one folder per dataset, or put the files there: twelve data fetch --help"
+    return MissingData(f"the data root has no folder of any task{hint}", file=root.path, remedy=remedy)
 
 
 def _present(root: DataRoot) -> list[Task]:
@@ -166,7 +191,7 @@ def splits_of(task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys([task.train_split, *held_out, task.test_split]))
 
 
-def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
+def _check_task(root: DataRoot, task: Task, seen: _Images, lock: FetchLock) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read) for split in default)
@@ -197,8 +222,11 @@ def _check_task(root: DataRoot, task: Task, seen: _Images) -> TaskCheck:
                 if str(error) not in said:  # else reported with its split
                     errors.append(str(error))
     errors += _repeated(task, read)
+    states = lock.states_in(task.folder)
+    notes += [f"{name} {state}" for name, state in states.items() if state == "changed since it was fetched"]
+    fetched = tuple(name for name, state in states.items() if state == "as fetched")
     return TaskCheck(
-        task.name, task.title, task.page, train, tuple(measured), tuple(notes), tuple(others), tuple(errors)
+        task.name, task.title, task.page, train, tuple(measured), tuple(notes), tuple(others), tuple(errors), fetched
     )
 
 
@@ -207,10 +235,13 @@ def _repeated(task: Task, read: Mapping[str, Sequence[Example]]) -> list[str]:
     measured = [split for split in read if split != task.train_split]
     if task.train_split not in read or not measured:
         return []
-    trained = {hash(_identity(example)) for example in read[task.train_split]}
-    errors = []
+    errors, train, trained = [], read[task.train_split], frozenset[int]()
+    ids = frozenset(map(hash, ids_of(train)))
     for split in measured:
         examples = read[split]
+        if sum(hash(key) in ids for key in ids_of(examples)) <= MOST * len(examples):
+            continue  # the usual case, for which no example has to be decoded
+        trained = trained or frozenset(hash(_identity(example)) for example in train)
         count = sum(hash(_identity(example)) in trained for example in examples)
         if count > MOST * len(examples):
             files = " and ".join(dict.fromkeys((*task.files(task.train_split), *task.files(split))))
@@ -253,9 +284,8 @@ def _check_split(
     if not needed:
         errors, notes = [], [*errors, *notes]
     lacking = len(errors)
-    twice = len(examples) - len({example.id for example in examples})
-    if twice:
-        errors.append(f"{twice:,} examples have the id of another")
+    if twice := repeated_ids(examples):
+        errors.append(f"{twice:,} examples repeat the id of another example")
     blank = sum(not text.strip() for text in texts_of(examples))
     if blank:
         notes.append(f"{blank:,} of {len(examples):,} texts are empty")
@@ -301,19 +331,19 @@ class _Images:
             share = f"{len(neither):,} of {len(images):,} images"
             where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
             more = f"; {where}" if where else ""
-            return [f"{share} have neither a file nor regions, the first is {neither[0]}{more}"], []
+            return [f"{share} have neither a file nor regions; the first is {neither[0]}{more}"], []
         damaged = [(image, found) for image in bare if isinstance(found := self._file(image), str)]
         if damaged:
             image, found = damaged[0]
             share = f"{len(damaged):,} of {len(images):,} image files are damaged"
-            return [f"{share}, the first is {root.image_file(image)}: {found} -> download them again"], []
+            return [f"{share}; the first is {root.image_file(image)}: {found} -> download them again"], []
         notes = []
         if without_file:
-            notes.append(f"{len(without_file):,} of {len(images):,} images have regions alone")
+            notes.append(f"{len(without_file):,} of {len(images):,} images have regions but no file")
         if bare:
             notes.append(f"{len(bare):,} of {len(images):,} images have no regions yet")
         if half:
-            notes.append(f"{half:,} of {len(asked):,} images have regions, but none yet of the boxes that are given")
+            notes.append(f"{half:,} of {len(asked):,} images have regions, but not yet of their candidate boxes")
         return [], notes
 
     def size(self, image: str) -> tuple[int, int] | None:
@@ -379,7 +409,7 @@ def _sizes(task: Task, root: DataRoot, split: str, seen: _Images) -> list[str]:
         return []
     first = next(iter(wrong))
     return [
-        f"{len(wrong):,} of {len(stated):,} images are not of the size that the files state, the first is {first}: "
+        f"{len(wrong):,} of {len(stated):,} images have another size than the files state; the first is {first}: "
         f"{wrong[first]} -> take the images, and the files, of the official release"
     ]
 
@@ -392,7 +422,7 @@ def _boxes(examples: Sequence[Example], seen: _Images) -> tuple[list[str], list[
     """(errors, notes): errors on boxes without area or outside their image, notes on boxes that reach beyond it."""
     by_image: dict[str, dict[Box, str]] = {}
     furthest = 0.0
-    for example in examples:
+    for example in take(examples, have_boxes(examples)):
         boxes = [*example.candidates, *([example.target] if isinstance(example.target, tuple) else [])]
         for box in boxes:
             by_image.setdefault(example.images[0], {}).setdefault(box, example.id)

@@ -1,7 +1,8 @@
 """Clean splits: no task trains on an image that any task is evaluated on. Also holds back the validation sets.
 
 The original removes the images of all test sets from all training sets, and keeps those of validation sets ("12-in-1",
-Lu et al. 2020, section 3). Here, validation sets can be held out as well, and the split that a run reports always is.
+Lu et al. 2020, section 3). Here, validation sets can be held out as well, and the split that a run reports is, unless
+the run asks for the original's sets (``validation_images: shared``).
 Images are compared by their ids, which include their source. Where two sources hold the same photograph, the tasks that
 know it say so (:meth:`twelve.tasks.base.Task.same_images`).
 """
@@ -23,7 +24,7 @@ from twelve.tasks.base import Task, tasks_of
 from twelve.types.examples import Example
 
 NO_FOLDER = "the data root has no folder for it"
-Mode: TypeAlias = Literal["test", "test+val"]
+Mode: TypeAlias = Literal["none", "test", "test+val"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,9 @@ class CleanReport:
     skipped: Mapping[str, str]
 
     def __str__(self) -> str:
-        held = "test sets" if self.mode == "test" else "test and validation sets"
-        lines = [f"clean splits: images of any task's {held} are out of every training set", ""]
+        held = {"test": "test sets", "test+val": "test and validation sets"}.get(self.mode)
+        first = f"clean splits: images of all {held} are removed from every training set"
+        lines = [first if held else "not clean: training sets keep the images of other tasks' test sets", ""]
         names = list(dict.fromkeys(name for row in self.overlap.values() for name in row))
         header = ["task", "images", "kept", "out", "examples", "kept", "out", *names]
         rows = []
@@ -131,8 +133,8 @@ def held_out_images(
     """Images of every task's held-out splits that the data root has.
 
     Args:
-        mode: "test", or "test+val" for validation splits as well.
-        required: task -> split that is reported, which is held out in either mode and must exist.
+        mode: "test", "test+val" for validation splits as well, or "none".
+        required: task -> split that is reported, which is held out in any mode.
         tasks: by default every registered task, also those that the run does not train.
 
     Raises:

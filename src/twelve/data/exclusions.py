@@ -154,7 +154,7 @@ def find_exclusions(
         pixels: compare images, beside their ids, where their files are there.
 
     Raises:
-        DataError: no such data root, no training set in it, or a file is malformed.
+        DataError: the data root does not exist, no training set in it, or a file is malformed.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     tasks = tasks or tasks_of(root)

@@ -8,6 +8,7 @@ batches stays random.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -102,6 +103,7 @@ class Pool:
     def ask(self, number: int, selection: Selection) -> Future[Built]:
         """Have a batch of a stream built."""
         if self._processes is None:
+            gc.freeze()  # else a collection, here or in a worker, would write to all that they share, and so copy it
             self._processes = ProcessPoolExecutor(
                 self.workers,
                 mp_context=multiprocessing.get_context(),
@@ -122,13 +124,17 @@ class Pool:
         """Have the next batches built from what streams read from by then; those asked for are built first."""
         if self._processes is not None:
             self._processes.shutdown()
-            self._processes = None
+            self._end()
 
     def close(self) -> None:
         """End the processes."""
         if self._processes is not None:
             self._processes.shutdown(cancel_futures=True)
-            self._processes = None
+            self._end()
+
+    def _end(self) -> None:
+        self._processes = None
+        gc.unfreeze()
 
 
 def built(asked: Future[Built]) -> Batch:

@@ -7,6 +7,7 @@ Which images are held out and held back depends on all tasks of the run. It is w
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -18,17 +19,19 @@ from numpy.typing import NDArray
 from twelve.data.clean import CleanReport, HeldOutImages, clean_splits, held_out_images, split_validation
 from twelve.data.examples.columns import distinct_images, groups_of, have_candidates, images_of, take, texts_of
 from twelve.data.examples.reading import read_examples
+from twelve.data.examples.store import Examples
+from twelve.data.kept import kept
 from twelve.data.partial import with_regions
 from twelve.data.vocabulary import (
     Coverage,
-    build_vocabulary,
     coverage,
     frequent_labels,
     labels_of,
     read_label_map,
+    vocabulary_of,
 )
 from twelve.errors import DataError, MissingData, RegionError
-from twelve.formats.data_root import DataRoot
+from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.outputs import Output, get_output
@@ -43,6 +46,8 @@ from twelve.types.processor import TextProcessor
 
 TEXTS = 1 << 14
 """Texts that are tokenized at a time."""
+SHARE = 4
+"""Of cached examples, all texts are counted and kept unless fewer than one in this many are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,12 @@ class Prepared:
     """The data of a run.
 
     Attributes:
+        root, store: where the data and the regions are read from.
+        tasks: by name.
+        cleaned: what each task lost to clean splits.
+        vocabularies: output key -> labels.
+        validation_images: the images that are held back.
+        coverage: of tasks whose images are only partly here.
         found: task of which only a part is here -> how much of it.
         lacking: task without training files, so that no baseline can be fitted -> a line that says so.
     """
@@ -152,9 +163,10 @@ def prepare(
     """
     root, store = open_root(config, config.tasks, recipes)
     chosen = {name: get(name, root.own_tasks) for name in config.tasks}
+    apart = config.validation_images == "apart"
     tested = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}
     everything = {name: _trained_on(task, root, config.tasks[name]) for name, task in chosen.items()}
-    held_out = held_out_images(root, mode=config.hold_out, required=tested)
+    held_out = held_out_images(root, mode=config.hold_out, required=tested if apart else None)
     kept, cleaned = clean_splits(everything, held_out)
     kept, found = ({**kept}, {}) if texts_only else with_regions(kept, chosen, store)
     given: Mapping[str, Sequence[Example]] = {
@@ -162,11 +174,11 @@ def prepare(
         for name, settings in config.tasks.items()
         if settings.val_split
     }
-    given = _unmeasured(given, held_out)
+    given = _unmeasured(given, held_out) if apart else given
     if not texts_only:  # missing regions are a better error than too few images to split
         for name in (name for name, settings in config.tasks.items() if settings.max_train is None):
-            check_regions(store, chosen[name], kept[name], given.get(name, ()))
-    parts = _divide(kept, given, config, held_out.same)
+            check_regions(store, chosen[name], kept[name], given.get(name, ()), root=root)
+    parts, validated = _divide(kept, given, config, held_out.same)
     tasks = {}
     for name, task in chosen.items():
         settings = config.tasks[name]
@@ -174,15 +186,18 @@ def prepare(
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
             if not texts_only:
-                check_regions(store, task, train, validation)
+                check_regions(store, task, train, validation, root=root)
         tasks[name] = TaskData(task, get_output(task.kind), settings, train, validation)
-    built = _vocabularies(config, tasks) if vocabularies is None else _joined(config, vocabularies, tasks, adding)
+    built = (
+        _vocabularies(config, tasks, root)
+        if vocabularies is None
+        else _joined(config, vocabularies, tasks, adding, root)
+    )
     covered = {
         name: coverage(data.train, built[data.task.output])
         for name, data in tasks.items()
         if data.output.needs_vocabulary
     }
-    validated = distinct_images(*(validation for _, validation in parts.values()))
     held_back = _held_back(distinct_images(*everything.values()), validated, held_out)
     return Prepared(root, store, tasks, cleaned, built, held_back, covered, found)
 
@@ -231,10 +246,12 @@ def prepare_measuring(
             try:
                 train, validation = held_back.parts(_trained_on(task, root, settings))
                 if settings.val_split:
-                    validation = held_back.parts(read_examples(task, root, settings.val_split))[1]
+                    validation = read_examples(task, root, settings.val_split)
+                    if config.validation_images == "apart":
+                        validation = held_back.parts(validation)[1]
             except MissingData as error:
                 train, validation = [], []
-                lacking[name] = f"{task.title}: no baseline that learns from its training texts is measured: {error}"
+                lacking[name] = f"{task.title}: baselines that learn from its training texts are not measured: {error}"
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
         tasks[name] = TaskData(task, output, settings, train, validation)
@@ -270,8 +287,8 @@ def _divide(
     given: Mapping[str, Sequence[Example]],
     config: RunConfig,
     same: Mapping[str, str],
-) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
-    """task -> (train, validation), so that no task trains on an image that any task validates on.
+) -> tuple[dict[str, tuple[Sequence[Example], Sequence[Example]]], Sequence[str]]:
+    """task -> (train, validation), and the images that no task trains on because some task validates on them.
 
     Args:
         given: task -> validation split, for tasks that have one; for the others, images are held back.
@@ -279,7 +296,8 @@ def _divide(
     held_back = split_validation(
         {name: kept[name] for name in kept if name not in given}, config.val_fraction, config.seed, same
     )
-    validated = distinct_images(*given.values(), *(validation for _, validation in held_back.values()))
+    kept_apart = given.values() if config.validation_images == "apart" else ()
+    validated = distinct_images(*kept_apart, *(validation for _, validation in held_back.values()))
     seen = {same.get(image, image) for image in validated}
     parts = {}
     for name, examples in kept.items():
@@ -291,7 +309,7 @@ def _divide(
             remedy = f"name another split: --set tasks.{name}.val_split=SPLIT"
             raise DataError(f"{name} has no training image that no task validates on", remedy=remedy)
         parts[name] = (train, validation)
-    return parts
+    return parts, validated
 
 
 def open_root(
@@ -333,8 +351,11 @@ def sources_of(data: Prepared) -> list[str]:
     return sorted({image.split("/")[0] for image in distinct_images(*parts)})
 
 
-def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> None:
+def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], root: DataRoot | None = None) -> None:
     """Check that every image of a task's examples has regions, also of its candidates.
+
+    Args:
+        root: the data root, to find the line of a task's own file that names the image.
 
     Raises:
         RegionError: some have none; names the first one, and says how many.
@@ -342,8 +363,19 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example]) -> 
     images = distinct_images(*parts)
     missing = [image for image in images if image not in store]
     if missing:
+        if isinstance(task, FileTask) and root is not None and (line := task.line_of(missing[0], root)) is not None:
+            record, name = line
+            source = missing[0].split("/")[0]
+            problem = f"{name} has no regions ({len(missing)} of {len(images)} images of {task.name} have none)"
+            remedy = f"run: {store.command(source)}"
+            if root.image_file(missing[0]) is None:
+                folder = root.path / IMAGES / source
+                problem += f", and {folder} has no such image"
+                remedy = f"correct the name in this line, or put the image into {folder} and {remedy}"
+            raise RegionError(problem, file=record.file, record=record.place, remedy=remedy)
         raise RegionError(
-            f"{len(missing)} of {len(images)} images of {task.name} have no regions, the first is {missing[0]}",
+            f"{len(missing)} of {len(images)} images of {task.name} have no regions, the first is {missing[0]} "
+            "(check that this image exists)",
             file=Path(store.root) / missing[0].split("/")[0],
             remedy=f"run: {store.command(missing[0].split('/')[0])}",
         )
@@ -372,7 +404,17 @@ def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Examp
 
 
 def text_lengths(examples: Sequence[Example], processor: TextProcessor, task: str) -> NDArray[np.int64]:
-    """(N,) number of word pieces of each text."""
+    """(N,) number of word pieces of each text; those of cached examples are kept in the cache too."""
+    if not isinstance(examples, Examples) or SHARE * len(examples) < len(examples.whole):
+        return _lengths(examples, processor, task)
+    whole, longest = examples.whole, processor.max_text[task]
+    facts = [task, whole.entry, processor.words, str(longest)]
+    found = kept("texts", facts, lambda: _lengths(whole, processor, task).astype(np.int32))
+    lengths: NDArray[np.int64] = found[examples.rows].astype(np.int64)
+    return lengths
+
+
+def _lengths(examples: Sequence[Example], processor: TextProcessor, task: str) -> NDArray[np.int64]:
     longest, found = processor.max_text[task], np.empty(len(examples), np.int64)
     with Track(f"counting the words of {task}", len(examples), "texts") as track:
         texts = texts_of(examples)
@@ -382,19 +424,32 @@ def text_lengths(examples: Sequence[Example], processor: TextProcessor, task: st
     return found
 
 
-def _vocabularies(config: RunConfig, tasks: Mapping[str, TaskData]) -> dict[str, Sequence[str]]:
+def _vocabularies(config: RunConfig, tasks: Mapping[str, TaskData], root: DataRoot) -> dict[str, Sequence[str]]:
     """Output key -> answers, for all tasks that share the key."""
     built: dict[str, Sequence[str]] = {}
     for data in tasks.values():
         key = data.task.output
         if not data.output.needs_vocabulary or key in built:
             continue
-        sharing = [other.train for other in tasks.values() if other.task.output == key]
         label_map = config.vocabulary.label_maps.get(key)
-        built[key] = build_vocabulary(
-            sharing, min_count=config.vocabulary.min_count, label_map=None if label_map is None else Path(label_map)
+        built[key] = (
+            vocabulary_of(_counts(config, key, tasks, root), config.vocabulary.min_count)
+            if label_map is None
+            else read_label_map(Path(label_map))
         )
     return built
+
+
+def _counts(config: RunConfig, key: str, tasks: Mapping[str, TaskData], root: DataRoot) -> list[Counter[str]]:
+    """For each task the number of its questions with an answer: of those that train with an output, or of the splits
+    that the configuration names."""
+    if key not in config.vocabulary.counted:
+        return [labels_of(data.train) for data in tasks.values() if data.task.output == key]
+    named = config.vocabulary.counted[key].items()
+    return [
+        sum((labels_of(read_examples(get(name, root.own_tasks), root, split)) for split in splits), Counter())
+        for name, splits in named
+    ]
 
 
 def _joined(
@@ -402,6 +457,7 @@ def _joined(
     known: Mapping[str, Sequence[str]],
     tasks: Mapping[str, TaskData],
     adding: Collection[str],
+    root: DataRoot,
 ) -> dict[str, Sequence[str]]:
     """A checkpoint's answers in their rows, followed by the answers of new tasks, most frequent first.
 
@@ -413,11 +469,11 @@ def _joined(
     for key in dict.fromkeys(data.task.output for data in new.values() if data.output.needs_vocabulary):
         sharing = {name: data for name, data in new.items() if data.task.output == key}
         if key not in known:
-            joined |= _vocabularies(config, sharing)
+            joined |= _vocabularies(config, sharing, root)
             continue
         label_map = config.vocabulary.label_maps.get(key)
         found = (
-            frequent_labels([labels_of(data.train) for data in sharing.values()], config.vocabulary.min_count)
+            frequent_labels(_counts(config, key, sharing, root), config.vocabulary.min_count)
             if label_map is None
             else read_label_map(Path(label_map))
         )

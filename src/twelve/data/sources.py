@@ -47,7 +47,7 @@ def opened(
 
     Raises:
         ConfigError: an unknown task, or a mistake in the configuration or in ``sources``.
-        DataError: no such data root.
+        DataError: the data root does not exist.
     """
     named: Mapping[str, str] = {}
     own: Mapping[str, Task] = {}

@@ -63,7 +63,7 @@ def root_stats(data: str | Path | DataRoot, tasks: Sequence[str] | None = None) 
     """Statistics of every split in the data root that training or evaluation reads.
 
     Raises:
-        DataError: no such data root, or a file is malformed.
+        DataError: the data root does not exist, or a file is malformed.
         ConfigError: an unknown task.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)

@@ -7,13 +7,18 @@ answers are sorted by count, then alphabetically. To continue from a released he
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from twelve.data.examples.columns import counted
+from twelve.data.kept import kept_of_examples
 from twelve.errors import DataError
 from twelve.formats.records import describe, read_json, writable
 from twelve.types.examples import Example
@@ -39,8 +44,8 @@ class Coverage:
 
     def __str__(self) -> str:
         return (
-            f"{self.answers:,} answers hold the best one of {100 * self.best_known:.1f} % of {self.questions:,} "
-            f"questions; no score above {100 * self.highest_score:.1f} can be reached"
+            f"{self.answers:,} answers cover {100 * self.best_known:.1f} % of {self.questions:,} questions; "
+            f"the highest possible score is {100 * self.highest_score:.1f}"
         )
 
 
@@ -59,7 +64,11 @@ def build_vocabulary(
     """
     if label_map is not None:
         return read_label_map(label_map)
-    counts = [labels_of(task) for task in examples]
+    return vocabulary_of([labels_of(task) for task in examples], min_count)
+
+
+def vocabulary_of(counts: Sequence[Counter[str]], min_count: int) -> list[str]:
+    """:func:`build_vocabulary` from each task's :func:`labels_of`."""
     kept = frequent_labels(counts, min_count)
     if not kept:
         highest = max((count for task in counts for count in task.values()), default=0)
@@ -72,11 +81,15 @@ def build_vocabulary(
 
 def labels_of(examples: Sequence[Example]) -> Counter[str]:
     """``facts["label"]`` -> number of examples that have it."""
-    total: Counter[str] = Counter()
-    for facts, count in counted(examples, "facts"):
-        if "label" in facts:
-            total[str(facts["label"])] += count
-    return total
+
+    def compute() -> NDArray[np.uint8]:
+        total: Counter[str] = Counter()
+        for facts, count in counted(examples, "facts"):
+            if "label" in facts:
+                total[str(facts["label"])] += count
+        return np.frombuffer(json.dumps(total).encode(), np.uint8)
+
+    return Counter(json.loads(kept_of_examples("labels", examples, (), compute).tobytes()))
 
 
 def frequent_labels(tasks: Sequence[Counter[str]], min_count: int) -> list[str]:
@@ -120,17 +133,22 @@ def check_labels(content: Any, path: Path) -> list[str]:
 
 def coverage(examples: Sequence[Example], vocabulary: Sequence[str]) -> Coverage:
     """Coverage of the examples by a vocabulary; examples without a target do not count."""
-    known = frozenset(vocabulary)
-    best_known, reachable, questions = 0, 0.0, 0
-    for target, count in counted(examples, "target"):
-        if not isinstance(target, Mapping):
-            continue
-        questions += count
-        highest = max(target.values(), default=0.0)
-        within = max((score for answer, score in target.items() if answer in known), default=0.0)
-        best_known += count * (highest > 0 and within == highest)
-        reachable += count * within
-    return Coverage(questions, best_known / max(1, questions), reachable / max(1, questions), len(vocabulary))
+
+    def compute() -> NDArray[np.float64]:
+        known = frozenset(vocabulary)
+        best_known, reachable, questions = 0, 0.0, 0
+        for target, count in counted(examples, "target"):
+            if not isinstance(target, Mapping):
+                continue
+            questions += count
+            highest = max(target.values(), default=0.0)
+            within = max((score for answer, score in target.items() if answer in known), default=0.0)
+            best_known += count * (highest > 0 and within == highest)
+            reachable += count * within
+        return np.array([questions, best_known / max(1, questions), reachable / max(1, questions)])
+
+    questions, best_known, reachable = kept_of_examples("coverage", examples, vocabulary, compute).tolist()
+    return Coverage(int(questions), best_known, reachable, len(vocabulary))
 
 
 def _malformed(path: Path, problem: str, expected: str) -> DataError:

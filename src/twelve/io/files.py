@@ -13,8 +13,12 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twelve.errors import ConfigError, TwelveError, quoted
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 def is_there(path: Path, error: type[TwelveError] = TwelveError) -> bool:
@@ -29,7 +33,7 @@ def is_there(path: Path, error: type[TwelveError] = TwelveError) -> bool:
     except PermissionError as refused:
         remedy = f"allow yourself to read it: chmod u+rX {quoted(path.parent)}"
         raise error(f"cannot be accessed: {refused.strerror}", file=path, remedy=remedy) from None
-    except OSError:
+    except (OSError, ValueError):  # a ValueError for NUL in the name
         return False
     if stat.S_ISREG(mode):
         return True
@@ -121,9 +125,14 @@ def _turn(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # Windows removes no open file; one that stays is in nobody's way
-            os.unlink(lock.lock_file)  # whoever waits notices that this file is gone, and makes another
-        lock.release()
+        _unlocked(lock)
+
+
+def _unlocked(lock: FileLock) -> None:
+    """Release a lock, and remove its file."""
+    with contextlib.suppress(OSError):  # Windows removes no open file; one that stays is in nobody's way
+        os.unlink(lock.lock_file)  # whoever waits notices that this file is gone, and makes another
+    lock.release()
 
 
 def _check_started() -> None:
@@ -186,7 +195,7 @@ def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        _unlocked(lock)
 
 
 def append(path: Path, text: str) -> None:

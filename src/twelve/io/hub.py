@@ -1,9 +1,12 @@
-"""Finds pretrained parts in a folder, in a PyPI package with a model, or on the hub."""
+"""Finds pretrained parts in a folder, in a PyPI package with a model, or on the hub; pushes models there."""
 
 from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from twelve.errors import CheckpointError, TwelveError
 PACKAGE, HUB_NAME = "package:", "hub:"
 HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 """Options of fetching from the hub."""
+_TOKEN = "log in with a token that may write (hf auth login), and check owner and name"
+_CONNECTION = "check the connection and the hub's address (HF_ENDPOINT), and run it again"
 
 
 def resolve(name: str | Path, *files: str, error: type[TwelveError] = CheckpointError, **hub: Any) -> Path:
@@ -65,6 +70,55 @@ def inside(folder: Path, name: str, error: type[TwelveError] = CheckpointError) 
     return path
 
 
+def upload(folder: Path, name: str, *, private: bool, message: str, stale: Sequence[str] = ()) -> str:
+    """Push the files of a folder to a model's repository on the hub as one commit; the repository is made if there is
+    none. Returns the model's address.
+
+    Args:
+        stale: patterns of files that are removed from the repository if the folder does not have them.
+
+    Raises:
+        CheckpointError: the hub cannot be reached, or refuses it.
+    """
+    with _asking("the hub does not take the model", name, CheckpointError, _TOKEN, _CONNECTION):
+        from huggingface_hub import HfApi
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()
+        hub = HfApi()
+        address = hub.create_repo(name, private=private or None, exist_ok=True)
+        hub.upload_folder(repo_id=name, folder_path=folder, commit_message=message, delete_patterns=list(stale) or None)
+    return str(address)
+
+
+@contextmanager
+def _asking(problem: str, name: str, error: type[TwelveError], refused: str, lost: str) -> Iterator[None]:
+    """Whatever the hub's client raises as one error about ``name``: what answers need not be the hub, and makes the
+    client raise anything.
+
+    Args:
+        refused: the remedy where the hub answered, or would refuse the name or find no token.
+        lost: the remedy where it did not answer, or something else did.
+    """
+    try:
+        yield
+    except Exception as raised:
+        from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
+
+        status = getattr(getattr(raised, "response", None), "status_code", None)
+        reached = isinstance(status, int) and status < 500
+        remedy = refused if reached or isinstance(raised, HFValidationError | LocalTokenNotFoundError) else lost
+        raise error(f"{problem}: {_reason(raised)}", file=name, remedy=remedy) from None
+
+
+def _reason(problem: Exception) -> str:
+    """The first line of an error."""
+    first = next(iter(str(problem).strip().splitlines()), "")
+    if isinstance(problem, LookupError | TypeError | AttributeError | JSONDecodeError):
+        return f"not an answer of the hub ({type(problem).__name__}: {first})"
+    return first or type(problem).__name__
+
+
 def _of_package(module: str, error: type[TwelveError]) -> Path:
     if not all(part.isidentifier() for part in module.split(".")):
         raise error(f"{module!r} is not a module's name", remedy="write package:MODULE")
@@ -84,14 +138,8 @@ def _of_package(module: str, error: type[TwelveError]) -> Path:
 
 
 def _of_hub(name: str, files: tuple[str, ...], error: type[TwelveError], hub: dict[str, Any]) -> Path:
-    from huggingface_hub import snapshot_download
+    named = "name a folder, package:MODULE or a hub name (owner/model)"
+    with _asking("not a folder, and not available from the hub", name, error, named, f"{named}; {_CONNECTION}"):
+        from huggingface_hub import snapshot_download
 
-    try:
         return Path(snapshot_download(name, allow_patterns=list(files), **hub))
-    except (OSError, ValueError) as problem:  # network, HTTP status, a name that the hub does not allow
-        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise error(
-            f"not a folder, and not available from the hub: {reason}",
-            file=name,
-            remedy="name a folder, package:MODULE or a hub name (owner/model)",
-        ) from None

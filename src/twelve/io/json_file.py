@@ -174,7 +174,7 @@ def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
     try:
         tree = DECODER.raw_decode(text)[0] if first else DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise Flaw(f"not valid JSON: {error.msg}", f"line {error.lineno}, column {error.colno}") from None
+        raise Flaw(f"not valid JSON: {reason(error.msg)}", f"line {error.lineno}, column {error.colno}") from None
     except _Twice as error:
         raise Flaw("this key occurs twice in an object", str(error)) from None
     except (ValueError, RecursionError) as error:
@@ -191,6 +191,11 @@ def readable(tree: Any, *, indent: int | None = None) -> str:
     return shown(json.dumps(tree, ensure_ascii=False, indent=indent), lambda mark: json.dumps(mark)[1:-1])
 
 
+def reason(message: str) -> str:
+    """A message of a JSON decoder without the place, which some of them announce."""
+    return re.sub("( starting)? at$", "", message)
+
+
 def limit(error: Exception) -> str:
     """What is wrong with a JSON text, from the error of its decoder."""
     if isinstance(error, Flaw):
@@ -200,7 +205,7 @@ def limit(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "lists or objects within each other, too deep"
     if isinstance(error, json.JSONDecodeError):
-        return error.msg
+        return f"{reason(error.msg)} at column {error.colno}"
     return "a number of thousands of digits" if "digits" in str(error) else str(error)
 
 

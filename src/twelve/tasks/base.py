@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twelve.errors import ConfigError, nearest, one_line
 from twelve.tasks.formats.shared import unknown_split
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.logged import HarnessLog, Logged
+from twelve.types.measurement import OFFICIAL, Measurement, Protocol, Scored
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -80,8 +81,18 @@ class Task(abc.ABC):
     """Split -> (examples, images) in the complete official files; None where no published source says."""
     fact_types: ClassVar[tuple[type, ...]] = ()
     """Dataclasses that occur in the facts of examples, for the cache."""
-    scoring_protocols: ClassVar[Mapping[str, str]] = {"official": ""}
+    scoring_protocols: ClassVar[Mapping[str, str]] = {OFFICIAL: ""}
     """Protocols for scoring a result file, name -> meaning; the first is the default. Empty: files cannot be scored."""
+    no_harness: ClassVar[str] = "neither lmms-eval nor VLMEvalKit measures it"
+    """Why a log of a harness that is not among :attr:`harnesses` cannot be scored."""
+    result_file: ClassVar[str] = ""
+    """Customary name of a result file, ``{split}`` standing for the split; see :meth:`result_name`."""
+
+    @property
+    def protocols(self) -> Mapping[str, str]:
+        """Protocols for evaluating a model, name -> meaning; the first is the default. Those of result files, if the
+        dataset has any."""
+        return self.scoring_protocols or {OFFICIAL: ""}
 
     @property
     def folder(self) -> str:
@@ -114,6 +125,10 @@ class Task(abc.ABC):
             DataError, ConfigError: as :meth:`read`.
         """
         return iter(self.read(root, split))
+
+    def readable(self, text: str) -> str:
+        """The text of an example for people, of several lines if it is a dialogue; by default as the model reads it."""
+        return text if self.reader is self else self.reader.readable(text)
 
     @property
     def reader(self) -> Task:
@@ -158,14 +173,48 @@ class Task(abc.ABC):
         """
         return {}
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        """How ``split`` is measured; ``full`` selects the complete gallery where the default is smaller."""
-        return Protocol(split=split, boxes="given" if self.has_candidates else "detected", note=self.note)
+    def protocol(self, split: str, name: str | None = None, *, gallery: int | None = None) -> Protocol:
+        """How ``split`` is measured.
+
+        Args:
+            name: one of :attr:`protocols`; None: the first.
+            gallery: number of images in the gallery, where another one than the protocol's is asked for.
+
+        Raises:
+            ConfigError: the task has no such protocol, or ranks no gallery.
+        """
+        if gallery is not None:
+            raise ConfigError(f"{self.title} ranks no gallery", remedy="leave --gallery out, or name a retrieval task")
+        name = self.protocol_name(name)
+        note = "; ".join(part for part in (self.note, self.protocols[name]) if part)
+        return Protocol(split=split, boxes="given" if self.has_candidates else "detected", note=note, name=name)
+
+    def protocol_name(self, name: str | None = None, known: Mapping[str, str] | None = None) -> str:
+        """The name of a protocol; None: of the default one.
+
+        Args:
+            known: the protocols to choose among; by default :attr:`protocols`.
+
+        Raises:
+            ConfigError: it is none of them.
+        """
+        known = self.protocols if known is None else known
+        if name is not None and name not in known:
+            raise ConfigError(
+                f"{self.title} has no protocol {name!r}{nearest(name, known)}",
+                remedy=f"choose among {', '.join(known)}",
+            )
+        return name or next(iter(known))
 
     @abc.abstractmethod
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        """Compute the official metric. ``predictions`` is what the task's output decodes: a list aligned with
-        ``examples`` or, for alignment, a :class:`twelve.outputs.alignment.RetrievalScores`."""
+        """Compute the official metric under the default protocol. ``predictions`` is what the task's output decodes: a
+        list aligned with ``examples`` or, for alignment, a :class:`twelve.outputs.alignment.RetrievalScores`."""
+
+    def measure_by(self, protocol: Protocol, examples: Sequence[Example], predictions: Any) -> Measurement:
+        """:meth:`measure` under another protocol. A task with several protocols implements it; for a protocol of
+        several galleries, ``examples`` and ``predictions`` are lists of each gallery's."""
+        return self.measure(examples, predictions)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """Compute the official metric of a result file in the dataset's own format.
@@ -183,8 +232,58 @@ class Task(abc.ABC):
             f"{self.title} has no result format to score", remedy="evaluate a model with twelve evaluate instead"
         )
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
-        """Content of the dataset's official result file: one prediction per example, in order.
+    @property
+    def harnesses(self) -> Mapping[str, tuple[HarnessLog, ...]]:
+        """Other evaluation programs by name, and their logs that can be scored; see :mod:`twelve.harness`."""
+        return {}
+
+    def truth_examples(self, truth: Sequence[Path]) -> list[Example]:
+        """The labelled examples in official files, in file order, to find those of a harness's log among them.
+
+        Raises:
+            DataError: a file is malformed or of another dataset.
+        """
+        raise NotImplementedError
+
+    def is_logged(self, logged: Logged) -> bool:
+        """Whether an answer in a log of several datasets is about this one."""
+        return True
+
+    def logged_example(self, logged: Logged) -> Example | None:
+        """The labelled example as a harness's log tells it; None if it does not tell what is right.
+
+        Raises:
+            ValueError: what it tells is malformed.
+        """
+        return None
+
+    def contribution(self, example: Example, predicted: Any, protocol: str) -> float:
+        """What one prediction adds to the official headline number, 0..1."""
+        raise NotImplementedError
+
+    def result_name(self, split: str) -> str:
+        """File name of the results of ``split``; "" if the dataset has no format that :meth:`score` reads."""
+        return self.result_file.format(split=split) if self.scoring_protocols else ""
+
+    def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        """Official files with which :meth:`score` measures a result file of all of ``split``; none if there are no
+        files of just this split."""
+        return tuple(root.path / self.folder / name for name in self.files(split))
+
+    def result_protocol(self, protocol: Protocol, examples: Sequence[Example]) -> str:
+        """The one of :attr:`scoring_protocols` with which a result file gives the numbers that were measured on these
+        examples under ``protocol``."""
+        return protocol.name if protocol.name in self.scoring_protocols else next(iter(self.scoring_protocols))
+
+    def same_protocols(self, split: str, protocol: str) -> frozenset[str]:
+        """Names of all protocols that are one and the same on the complete ``split``."""
+        return frozenset({protocol})
+
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str | bytes:
+        """Content of the dataset's official result file.
+
+        Args:
+            predictions: as for :meth:`measure`, one per example, in order.
 
         Raises:
             ConfigError: the dataset has none.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twelve.errors import ConfigError, nearest
 from twelve.formats.data_root import DataRoot
@@ -11,7 +11,7 @@ from twelve.tasks.base import Defaults, Task
 from twelve.tasks.extra.conceptual_captions import PRETRAINING
 from twelve.tasks.formats.captions import CaptionTask
 from twelve.types.examples import Example
-from twelve.types.measurement import Protocol, Scored
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 if TYPE_CHECKING:
     from twelve.settings import TaskSettings
@@ -43,8 +43,15 @@ class BorrowedCaptions(CaptionTask):
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
         return self.lender.iterate(root, split)
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
-        return self.lender.protocol(split, full=full)
+    @property
+    def protocols(self) -> Mapping[str, str]:
+        return self.lender.protocols
+
+    def protocol(self, split: str, name: str | None = None, *, gallery: int | None = None) -> Protocol:
+        return self.lender.protocol(split, name, gallery=gallery)
+
+    def measure_by(self, protocol: Protocol, examples: Sequence[Example], predictions: Any) -> Measurement:
+        return self.lender.measure_by(protocol, examples, predictions)
 
     def score(self, truth: object, predictions: object, protocol: str) -> Scored:
         return Task.score(self, (), (), protocol)

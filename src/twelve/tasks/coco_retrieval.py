@@ -14,7 +14,7 @@ from twelve.tasks.formats.karpathy import SPLITS
 class COCORetrieval(CaptionTask):
     """At least five captions per image; 113,287 (with restval) / 5,000 / 5,000 images.
 
-    The full protocol uses the first 1,000 images ("1K"), as "12-in-1" and most others report.
+    The default protocol uses the first 1,000 images ("1K"), as "12-in-1" and most others report.
     """
 
     name: ClassVar[str] = "coco"
@@ -24,7 +24,6 @@ class COCORetrieval(CaptionTask):
     page: ClassVar[str] = "https://cs.stanford.edu/people/karpathy/deepimagesent/ (caption_datasets.zip)"
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=2e-5, max_text=30)
     file_names: ClassVar[Mapping[str, str]] = dict.fromkeys(SPLITS, "dataset_coco.json")
-    full_gallery: ClassVar[int | None] = 1000
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {
         "train": (None, 113_287),
         "val": (None, 5_000),

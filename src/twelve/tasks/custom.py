@@ -49,6 +49,7 @@ from twelve.tasks.base import Defaults, Task, all_tasks
 from twelve.tasks.borrowed import borrowed
 from twelve.tasks.extra.conceptual_captions import PRETRAINING
 from twelve.tasks.formats.captions import CaptionTask
+from twelve.tasks.formats.field_names import misnamed
 from twelve.tasks.formats.shared import accuracy, some, values
 from twelve.types.examples import Box, Example, Target
 from twelve.types.measurement import Measurement
@@ -61,6 +62,8 @@ TOKEN = 1000
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NEEDED = ("train", "test_split")
+_FIELDS = ("text", "image", "images", "target", "candidates", "id", "group")
+"""Fields of a line; others are ignored."""
 _OWN = ("kind", "captions", "images", "output", "title", "train")
 """Settings for own tasks only, except ``train``, which names a split of a known task."""
 
@@ -109,8 +112,21 @@ class FileTask(Task):
         # Own tasks may have empty texts on purpose; data check notes them.
         return some(list(examples.values()), path, split, lambda example: False)
 
+    def line_of(self, image: str, root: DataRoot) -> tuple[Record, str] | None:
+        """The first line of the task's files that names an image (an id), and the name there; None if none does."""
+        for split in dict.fromkeys((self.train_split, self.test_split, *self.splits)):
+            path = root.path / split
+            for record in read_lines(path) if path.is_file() else ():
+                names = record.strings("images") if self.images_each > 1 else [record.text("image")]
+                for name in names:
+                    if self._image(name, root, record, {}) == image:
+                        return record, name
+        return None
+
     def _example(self, record: Record, number: str, root: DataRoot, paths: dict[str, str]) -> Example:
         """``paths``: image id -> its path, over the whole file."""
+        if (error := misnamed(record, self._needed(), _FIELDS)) is not None:
+            raise error
         if self.images_each == 1:
             names = [record.text("image")]
         elif len(names := record.strings("images")) != self.images_each:
@@ -129,6 +145,11 @@ class FileTask(Task):
             return example
         target = self.target(record, example)
         return Example(example.id, text, images, target, example.group, example.candidates, facts=self.facts(target))
+
+    def _needed(self) -> list[str]:
+        """Fields of a line with a target."""
+        names = ["text", "image" if self.images_each == 1 else "images"]
+        return names + ["candidates"] * self.has_candidates + ["target"] * self.needs_targets
 
     def _image(self, name: str, root: DataRoot, record: Record, paths: dict[str, str]) -> str:
         """Image id for a path or an id."""
@@ -164,7 +185,7 @@ class FileTask(Task):
                 raise DataError("this line has no target", record=example.id, remedy="evaluate on another file")
         return accuracy(self.scores(examples, values(examples, predictions)).tolist(), examples)
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str | bytes:
         """One line ``{"id": "17", "prediction": "cup"}`` per example."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return "".join(json.dumps({"id": example.id, "prediction": value}) + "\n" for example, value in pairs)
@@ -205,7 +226,7 @@ class RetrievalFile(FileTask, CaptionTask):
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return CaptionTask.measure(self, examples, predictions)
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str | bytes:
         return Task.submission(self, examples, predictions)
 
 

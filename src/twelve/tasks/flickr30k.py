@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from twelve.metrics.retrieval import ALL, PROTOCOLS
+from twelve.metrics.retrieval import ALL, GIVEN, PROTOCOLS
 from twelve.tasks.base import Defaults, register
 from twelve.tasks.formats.captions import CaptionTask
 from twelve.tasks.formats.karpathy import SPLITS
@@ -27,4 +27,4 @@ class Flickr30k(CaptionTask):
         "val": (5_070, 1_014),
         "test": (5_000, 1_000),
     }
-    scoring_protocols: ClassVar[Mapping[str, str]] = {ALL: PROTOCOLS[ALL], "1k": PROTOCOLS["1k"]}
+    scoring_protocols: ClassVar[Mapping[str, str]] = {name: PROTOCOLS[name] for name in (ALL, "1k", GIVEN)}

@@ -15,7 +15,7 @@ A member of the optional ``val_choices.json``: ``"201307251": {"valid": ["red", 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -26,21 +26,26 @@ from twelve.formats.data_root import DataRoot
 from twelve.formats.json_streams import read_members
 from twelve.metrics import gqa as metric
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.formats.gqa import choices_of, entailments, metrics_of, question_of, read_choices, read_questions
+from twelve.tasks.formats.gqa import choice_keys, choices_of, entailments, metrics_of, question_of, read_questions
 from twelve.tasks.formats.shared import accuracy, all_but_last, last, some_of, unknown_split, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Example
+from twelve.types.logged import HarnessLog, Logged
 from twelve.types.measurement import Measurement, Scored
 
 _PARTS = ("train", "val", "testdev", "test", "challenge")
 _SPLITS = (*(f"{part}_{kind}" for kind in ("balanced", "all") for part in _PARTS), "submission_all")
+_TRAIN = "train"
+"""The start of the names of training splits, from which what only metrics need is left out."""
 _FOLDER = "train_all"
-"""The split stored as a folder of ten files."""
+"""The split stored as a folder of ten files, 14 million questions; what is measured of it are its balanced ones, which
+another split has."""
 _PARTED = ("train_balanced", "val_balanced")
 """The splits that the original combines for training and validation."""
 _CUTS = ("trainval", "minval")
 COMPARED = 1000
 """Questions that a file of choices or scene graphs is compared with."""
+_COMPARES = "it ignores {}; the official program compares answers as they were written"
 MINVAL = 3000
 """Number of questions that the original holds out of training: the last ones of train and val by question id. It is
 unknown whether the original sorted ids as text or as numbers; here they are numbers."""
@@ -76,6 +81,7 @@ class GQA(GenomeTask):
         "challenge_balanced": (50_726, 1_590),
     }
 
+    result_file: ClassVar[str] = "{split}_predictions.json"
     fact_types: ClassVar[tuple[type, ...]] = (metric.GQAQuestion, metric.Choices)
 
     def files(self, split: str) -> tuple[str, ...]:
@@ -91,13 +97,16 @@ class GQA(GenomeTask):
         choices = (_choices_file(root, self.name, part) for part in (_PARTED if split in _CUTS else (split,)))
         return (*super().input_files(root, split), *(path for path in choices if path is not None))
 
+    def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return () if split in _CUTS else self.input_files(root, split)
+
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:
         """Choices and scene graphs, each compared with the questions of the split that its name says."""
         from twelve.tasks.formats import gqa_results
 
         folder = root.path / self.folder
         for pattern, reader, of_images in (
-            ("*_choices.json", read_choices, False),
+            ("*_choices.json", choice_keys, False),
             ("*_sceneGraphs.json", gqa_results.read_scenes, True),
         ):
             for path in sorted(folder.glob(pattern)):
@@ -116,7 +125,8 @@ class GQA(GenomeTask):
                 paths,
                 root.image_source(self),
                 choices=_choices_file(root, self.name, split),
-                entailments=not split.startswith("train"),
+                entailments=not split.startswith(_TRAIN),
+                measured=split != _FOLDER,
             )
         return some_of(found, paths[0], split)
 
@@ -144,30 +154,52 @@ class GQA(GenomeTask):
 
         return gqa_results.score(truth, predictions, self.source)
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    @property
+    def harnesses(self) -> Mapping[str, tuple[HarnessLog, ...]]:
+        return {
+            "lmms-eval": (HarnessLog(r"gqa(_lite)?", "exact_match", (_COMPARES.format("capitals and punctuation"),)),),
+            "vlmevalkit": (
+                HarnessLog(
+                    r"GQA_TestDev_Balanced", "Overall", (_COMPARES.format("capitals and spaces around answers"),)
+                ),
+            ),
+        }
+
+    def truth_examples(self, truth: Sequence[Path]) -> list[Example]:
+        from twelve.tasks.formats import gqa_results
+
+        return gqa_results.balanced_questions(truth, self.source)
+
+    def logged_example(self, logged: Logged) -> Example | None:
+        answer = logged.doc.get("answer", logged.doc.get("target"))
+        if not isinstance(answer, str):
+            return None
+        return Example(logged.key, logged.text, ("",), target={answer: 1.0})
+
+    def contribution(self, example: Example, predicted: Any, protocol: str) -> float:
+        return float(predicted in example.target)  # type: ignore[operator]
+
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """EvalAI's format for GQA, for submission_all: ``[{"questionId": "201307251", "prediction": "red"}]``."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"questionId": example.id, "prediction": answer} for example, answer in pairs])
 
 
-def _of_split(
-    path: Path, *, reader: Callable[[Path], Mapping[str, object]], questions: Path | None, of_images: bool
-) -> None:
+def _of_split(path: Path, *, reader: Callable[[Path], Iterable[str]], questions: Path | None, of_images: bool) -> None:
     """Read a file about a split's questions.
 
     Args:
+        reader: reads it, and gives its keys.
         questions: the split's own file, of which the first ones are compared; None where it is not here.
         of_images: its keys are images, not questions.
 
     Raises:
         DataError: it is malformed, or is about nothing that these questions ask.
     """
-    about = reader(path)
-    if questions is None:
-        return
-    first = islice(read_members(questions), COMPARED)
+    first = () if questions is None else islice(read_members(questions), COMPARED)
     asked = {record.text("imageId") if of_images else key for key, record in first}
-    if asked and asked.isdisjoint(about):
+    about = sum(key in asked for key in reader(path))  # reads all of it, and holds nothing
+    if questions is not None and asked and not about:
         what = "images" if of_images else "questions"
         raise DataError(
             f"holds none of the {what} of the first {COMPARED:,} questions of {questions.name}: it is of another split",
@@ -177,5 +209,6 @@ def _of_split(
 
 
 def _choices_file(root: DataRoot, folder: str, split: str) -> Path | None:
+    """The split's file of choices; none for training splits, whose 14 million questions nothing is measured on."""
     path = root.path / folder / f"{split.split('_')[0]}_choices.json"
-    return path if path.exists() else None
+    return path if not split.startswith(_TRAIN) and path.exists() else None

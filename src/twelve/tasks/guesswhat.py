@@ -12,6 +12,7 @@ A line of ``guesswhat.valid.jsonl.gz`` in the 2017 layout and in the later one; 
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +26,19 @@ from twelve.formats.results import complete, known, only, passed_over
 from twelve.formats.unique import unique
 from twelve.metrics import guesswhat as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import SourceOf, accuracy, by_number, corners, dialogue, image_of, some, values
+from twelve.tasks.formats.shared import (
+    SourceOf,
+    accuracy,
+    by_number,
+    corners,
+    dialogue,
+    image_of,
+    some,
+    turns_in,
+    values,
+)
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 SPLITS = ("train", "valid", "test")
 ANSWERS = ("Yes", "No", "N/A")
@@ -53,8 +64,9 @@ class GuessWhat(Task):
     token: ClassVar[int] = 17
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = PAGE
-    note: ClassVar[str] = "the correct one of all objects, over successful games"
+    note: ClassVar[str] = "the correct one of all objects"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=256)
+    result_file: ClassVar[str] = "guesswhat.{split}.results.json"
     file_names: ClassVar[Mapping[str, str]] = {split: f"guesswhat.{split}.jsonl{_PACKED}" for split in SPLITS}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
@@ -66,10 +78,17 @@ class GuessWhat(Task):
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         return (games_source(root, self.folder, *self.files(split)),)
 
+    def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return self.input_files(root, split)
+
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """The compressed file is read if both it and the uncompressed one exist."""
         path = games_file(root, self.name, *self.files(split))
         return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split, _blank)
+
+    def readable(self, text: str) -> str:
+        """A line for each question with its answer."""
+        return "\n".join(f"{question} {answer}" for question, answer in turns_in(text, ANSWERS)) or text
 
     def image_sizes(self, root: DataRoot, split: str) -> Iterator[tuple[str, tuple[int, int]]]:
         for _, record, _ in games(games_file(root, self.name, *self.files(split))):
@@ -77,10 +96,14 @@ class GuessWhat(Task):
                 yield image_of_game(record, lambda file: root.image_source(self, file)), size
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        """Only successful games are measured; predictions for others are ignored."""
+        return self.measure_by(self.protocol(self.test_split), examples, predictions)
+
+    def measure_by(self, protocol: Protocol, examples: Sequence[Example], predictions: Any) -> Measurement:
+        """Predictions for games that do not count are ignored."""
         games = [_game(example, value) for example, value in zip(examples, values(examples, predictions), strict=True)]
-        scores = metric.evaluate(games)
-        rows = [row for row, game in enumerate(games) if metric.counts(game.status)]
+        every = protocol.name == ALL
+        scores = metric.evaluate(games, every_status=every)
+        rows = [row for row, game in enumerate(games) if every or metric.counts(game.status)]
         return accuracy(scores.correct, [examples[row] for row in rows], _metrics(scores), rows)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
@@ -115,6 +138,11 @@ class GuessWhat(Task):
             {"accuracy": len(counted), "error": len(counted)},
             notes=notes,
         )
+
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
+        """The selected object of every game: ``{"5": 1001, ...}``."""
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return json.dumps({example.id: int(example.facts["object_ids"][value]) for example, value in pairs})
 
 
 def _metrics(scores: metric.GuessWhatScores) -> dict[str, float]:

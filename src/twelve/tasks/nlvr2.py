@@ -43,6 +43,7 @@ class NLVR2(Task):
     page: ClassVar[str] = "https://github.com/lil-lab/nlvr/tree/master/nlvr2/data"
     note: ClassVar[str] = "consistency: sentences judged correctly for all their image pairs"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
+    result_file: ClassVar[str] = "{split}_predictions.csv"
     file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.json" for split in _SPLITS}
     splits: ClassVar[tuple[str, ...]] = _SPLITS
     test_split: ClassVar[str] = "test1"
@@ -94,7 +95,7 @@ class NLVR2(Task):
             ],
         )
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """The official program's input: one line ``dev-850-0-1,True`` per example."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return "".join(f"{example.id},{bool(value)}\n" for example, value in pairs)

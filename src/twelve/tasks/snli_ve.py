@@ -9,6 +9,7 @@ which would give the answer away::
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -41,6 +42,7 @@ class SNLIVE(Task):
     page: ClassVar[str] = "https://github.com/necla-ml/SNLI-VE"
     note: ClassVar[str] = "original labels; pairs without agreement are excluded"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=56)
+    result_file: ClassVar[str] = "snli_ve_{split}_predictions.jsonl"
     file_names: ClassVar[Mapping[str, str]] = {split: f"snli_ve_{split}.jsonl" for split in ("train", "dev", "test")}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("dev",)}
@@ -76,6 +78,11 @@ class SNLIVE(Task):
         measurement, counts = accuracy_by_class(examples, labels, predicted, metric.CLASSES)
         rules = "three-way accuracy (there is no official program); " + self.note
         return Scored(measurement, rules, counts, notes=notes)
+
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
+        """One line ``{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"}`` per pair."""
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return "".join(json.dumps({"pairID": example.id, "prediction": name}) + "\n" for example, name in pairs)
 
 
 def _in_order(examples: Sequence[Example], found: Sequence[metric.Unnamed], path: Path) -> str:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ class Visual7W(GenomeTask):
     page: ClassVar[str] = "https://ai.stanford.edu/~yukez/visual7w (dataset_v7w_pointing.zip)"
     note: ClassVar[str] = "the correct one of the given boxes, usually four"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-5, max_text=20)
+    result_file: ClassVar[str] = "result_visual7w-pointing_mc_{split}.json"
     file_names: ClassVar[Mapping[str, str]] = dict.fromkeys(_SPLITS, _FILE)
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
@@ -89,6 +91,18 @@ class Visual7W(GenomeTask):
             {"accuracy": len(chosen)},
             notes=notes,
         )
+
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
+        """The toolkit's list ``[{"question": ..., "qa_id": 501, "candidates": [{"answer": 9001}]}, ...]``."""
+        rows = [
+            {
+                "question": example.text,
+                "qa_id": int(example.id),
+                "candidates": [{"answer": example.facts["box_ids"][value]}],
+            }
+            for example, value in zip(examples, values(examples, predictions), strict=True)
+        ]
+        return json.dumps(rows)
 
 
 def _right(example: Example) -> int:

@@ -8,6 +8,7 @@ A record of ``question_answers.json``, version 1.2 (older versions name ``qa_id`
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,6 +50,7 @@ class VisualGenomeQA(GenomeTask):
         "so an image can be on both sides unless training excludes it"
     )
     defaults: ClassVar[Defaults] = Defaults(batch_size=128, learning_rate=4e-5, max_text=26)
+    result_file: ClassVar[str] = "question_answers_{split}_results.json"
     file_names: ClassVar[Mapping[str, str]] = dict.fromkeys(_SPLITS, _FILE)
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": (), "val": ("val",)}
@@ -63,11 +65,11 @@ class VisualGenomeQA(GenomeTask):
         return some(val if split == "val" else train, path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        right = [
-            value == example.facts["label"]
-            for example, value in zip(examples, values(examples, predictions), strict=True)
-        ]
-        return accuracy(right, examples)
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return accuracy([_is_right(value, example) for example, value in pairs], examples)
+
+    def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return super().truth_files(root, split) if split == "val" else ()
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """There is no official result format; this reads a JSON list like VQA's, with qa_id, over the val questions."""
@@ -77,7 +79,7 @@ class VisualGenomeQA(GenomeTask):
             records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")))
             answers = {key: _answer(record) for key, record in records.items()}
         complete([example.id for example in examples], answers, path, "questions of val")
-        right = [answers[example.id] == example.facts["label"] for example in examples]
+        right = [_is_right(answers[example.id], example) for example in examples]
         return Scored(
             accuracy(right, examples),
             self.note,
@@ -85,14 +87,24 @@ class VisualGenomeQA(GenomeTask):
             notes=passed_over(len(answers) - len(right), "of other questions"),
         )
 
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
+        """The format that :meth:`score` reads."""
+        pairs = zip(examples, values(examples, predictions), strict=True)
+        return json.dumps([{"qa_id": int(example.id), "answer": answer} for example, answer in pairs])
+
 
 def _answer(record: Record) -> str:
-    """The predicted answer; raises DataError for a record of the official file, which holds the correct one."""
+    """The predicted answer as written; raises DataError for a record of the official file, with the right one."""
     if not _OFFICIAL.isdisjoint(record.fields):
         raise record.error(
             f"expected a prediction, found a record of the official file ({min(_OFFICIAL & record.fields.keys())!r})"
         )
-    return vocabulary_label(record.text("answer").strip())
+    return record.text("answer")
+
+
+def _is_right(answer: str, example: Example) -> bool:
+    """Whether an answer is the right one, as it is or normalized."""
+    return example.facts["label"] in (answer, vocabulary_label(answer.strip()))
 
 
 def part(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

@@ -29,6 +29,7 @@ from twelve.metrics import vqa as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import accuracy, all_but_last, last, some_of, unknown_split, values
 from twelve.types.examples import Example
+from twelve.types.logged import HarnessLog, Logged
 from twelve.types.measurement import Measurement, Scored
 
 _QUESTIONS = {
@@ -74,6 +75,15 @@ class VQA(Task):
         "test-dev": (107_394, 36_807),
         "test": (447_793, 81_434),
     }
+
+    no_harness: ClassVar[str] = "VLMEvalKit does not measure it"
+    result_file: ClassVar[str] = "v2_OpenEnded_mscoco_{split}_twelve_results.json"
+
+    def result_name(self, split: str) -> str:
+        return super().result_name(_SUBSETS.get(split, split))
+
+    def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return () if split in _PARTS else super().truth_files(root, split)
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in _QUESTIONS and split not in _PARTS:
@@ -122,7 +132,43 @@ class VQA(Task):
             {"accuracy": len(asked), **kinds},
         )
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    @property
+    def harnesses(self) -> Mapping[str, tuple[HarnessLog, ...]]:
+        return {
+            "lmms-eval": (
+                HarnessLog(
+                    r"vqav2_val(_lite)?",
+                    "exact_match",
+                    (
+                        "it normalizes answers and prediction even where all ten answers agree; the official program "
+                        "compares those as they were written, so that 'Yes.' is wrong against ten 'yes'",
+                    ),
+                ),
+            )
+        }
+
+    def truth_examples(self, truth: Sequence[Path]) -> list[Example]:
+        content, questions = _truth(truth)
+        texts = {str(record.integer("question_id")): record.text("question") for record in questions or ()}
+        facts = annotations_of(content.records("annotations"))
+        found = {key: Example(key, texts.get(key, ""), ("",), facts=fact) for key, fact in facts}
+        # Harnesses count in the order of the questions.
+        return [found[key] for key in texts if key in found] if texts else list(found.values())
+
+    def logged_example(self, logged: Logged) -> Example | None:
+        """Releases that log the whole example tell its ten answers."""
+        answers = logged.doc.get("answers")
+        if not isinstance(answers, list):
+            return None
+        given = tuple(answer["answer"] for answer in answers if isinstance(answer, Mapping) and "answer" in answer)
+        if len(given) != metric.PEOPLE or not all(isinstance(answer, str) for answer in given):
+            raise ValueError(f"expected {metric.PEOPLE} people's answers in doc.answers, found {len(given)}")
+        return Example(logged.key, logged.text, ("",), facts={"answers": given})
+
+    def contribution(self, example: Example, predicted: Any, protocol: str) -> float:
+        return metric.accuracy(example.facts["answers"], predicted)
+
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """EvalAI's format for VQA v2: ``[{"question_id": 262148000, "answer": "cup"}, ...]``."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"question_id": int(example.id), "answer": answer} for example, answer in pairs])

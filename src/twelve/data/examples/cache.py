@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -77,9 +78,7 @@ def code_of(kind: type[Task]) -> str:
     Raises:
         OSError: this package is installed without its source code, or a file of it cannot be read.
     """
-    files = set(PACKAGE.rglob("*.py"))
-    if not files:
-        raise FileNotFoundError(f"no source code in {PACKAGE}, whose hash finds an entry")
+    files = set[Path]()
     for name in dict.fromkeys(cls.__module__ for cls in kind.__mro__):
         found = getattr(sys.modules.get(name), "__file__", None)
         if found is None or name.startswith("twelve.") or name in sys.stdlib_module_names:
@@ -87,8 +86,24 @@ def code_of(kind: type[Task]) -> str:
         path = Path(found)
         depth = name.count(".") + (path.name == "__init__.py")
         files |= set(path.parents[depth - 1].rglob("*.py")) if depth else {path}
-    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}".encode())
+    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}\0{package_code()}".encode())
     for path in sorted(files):
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def package_code() -> str:
+    """A hash of the source code of this package, as it was when this process first asked.
+
+    Raises:
+        OSError: this package is installed without its source code, or a file of it cannot be read.
+    """
+    files = sorted(PACKAGE.rglob("*.py"))
+    if not files:
+        raise FileNotFoundError(f"no source code in {PACKAGE}, whose hash finds an entry")
+    digest = hashlib.sha256()
+    for path in files:
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -114,8 +129,8 @@ def cached(folder: Path, task: Task, root: DataRoot, split: str, paths: Sequence
             found = _opened(entry, codec, quietly=True)  # another process may have written it in the meantime
             if found is None:
                 _write(entry, task, root, split, paths, codec)
-                for other in folder.iterdir():
-                    if other.name.startswith(prefix) and other != entry:
+                for other in folder.iterdir():  # under other keys; hidden ones are of processes that were killed
+                    if other.name.lstrip(".").startswith(prefix) and entry.name not in other.name:
                         shutil.rmtree(other, ignore_errors=True)
                 found = _opened(entry, codec)
         if _states(paths) == before and found is not None:

@@ -7,7 +7,7 @@ task declares are objects with one key that begins with ``!``. No other class ca
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -33,6 +33,10 @@ class Codec:
     def decode(self, text: str) -> Any:
         """Raises ValueError, LookupError or TypeError for a text that :meth:`encode` did not write."""
         return self._value(json.loads(text))
+
+    def decode_all(self, texts: Iterable[str]) -> Iterator[Any]:
+        """:meth:`decode` of many texts, which are parsed at once."""
+        return map(self._value, json.loads(f"[{','.join(texts)}]"))
 
     def _plain(self, value: Any) -> Any:
         kind = type(value)

@@ -3,7 +3,7 @@ value is visited once. Axes: N examples, D distinct values."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -30,14 +30,14 @@ class Column(NamedTuple, Generic[Value]):
 def images_of(examples: Sequence[Example]) -> Column[tuple[str, ...]]:
     """The images of each example."""
     if isinstance(examples, Examples):
-        return _merged(examples, "images")
+        return Column(*examples.distinct("images"))
     return _numbered(example.images for example in examples)
 
 
 def groups_of(examples: Sequence[Example]) -> Column[str]:
     """The group of each example."""
     if isinstance(examples, Examples):
-        return _merged(examples, "group")
+        return Column(*examples.distinct("group"))
     return _numbered(example.group for example in examples)
 
 
@@ -53,13 +53,40 @@ def distinct_images(*parts: Sequence[Example]) -> list[str]:
     return list(dict.fromkeys(image for part in parts for images in images_of(part).values for image in images))
 
 
+def repeated_ids(examples: Sequence[Example]) -> int:
+    """How many examples have the id of an earlier one. Of stored examples, ids are compared by hashes first, in 8 bytes
+    for each."""
+    if not isinstance(examples, Examples):
+        return len(examples) - len({example.id for example in examples})
+    hashes = np.fromiter(map(hash, examples.ids()), np.int64, len(examples))
+    hashes.sort()
+    if not (hashes[1:] == hashes[:-1]).any():
+        return 0
+    return len(examples) - len(set(examples.ids()))
+
+
+def have_boxes(examples: Sequence[Example]) -> NDArray[np.bool_]:
+    """(N,) whether an example has candidates, or a box as its target."""
+    if not isinstance(examples, Examples):
+        boxed = (bool(example.candidates) or isinstance(example.target, tuple) for example in examples)
+        return np.fromiter(boxed, np.bool_, len(examples))
+    return have_candidates(examples) | _encoded(examples, "target", lambda text: text.startswith("["))
+
+
 def have_candidates(examples: Sequence[Example]) -> NDArray[np.bool_]:
     """(N,) whether an example has candidates."""
     if not isinstance(examples, Examples):
         return np.fromiter((bool(example.candidates) for example in examples), np.bool_, len(examples))
-    codes = examples.codes("candidates")
-    found = np.unique(codes)
-    return np.isin(codes, [code for code in found.tolist() if examples.value(code)])
+    return _encoded(examples, "candidates", lambda text: text != "[]")
+
+
+def _encoded(examples: Examples, column: str, wanted: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """(N,) what ``wanted`` says of each example's value, as the codec writes it: a tuple as ``[...]``."""
+    codes = examples.codes(column)
+    counts = np.bincount(codes)
+    found = np.zeros(len(counts), np.bool_)
+    found[counts > 0] = list(map(wanted, examples.encoded(np.flatnonzero(counts))))
+    return found[codes]
 
 
 def counted(examples: Sequence[Example], column: Literal["target", "facts"]) -> Iterator[tuple[Any, int]]:
@@ -68,8 +95,13 @@ def counted(examples: Sequence[Example], column: Literal["target", "facts"]) -> 
         yield from ((getattr(example, column), 1) for example in examples)
         return
     counts = np.bincount(examples.codes(column))
-    for code in np.flatnonzero(counts).tolist():
-        yield examples.value(code), int(counts[code])
+    codes = np.flatnonzero(counts)
+    yield from zip(examples.values(codes), counts[codes].tolist(), strict=True)
+
+
+def ids_of(examples: Sequence[Example]) -> Iterator[str]:
+    """Each example's id."""
+    return examples.ids() if isinstance(examples, Examples) else (example.id for example in examples)
 
 
 def texts_of(examples: Sequence[Example]) -> Iterator[str]:
@@ -83,19 +115,6 @@ def take(examples: Sequence[Example], rows: NDArray[np.integer] | NDArray[np.boo
     if isinstance(examples, Examples):
         return examples.take(places)
     return [examples[place] for place in places.tolist()]
-
-
-def _merged(examples: Examples, column: str) -> Column[Any]:
-    """A column of stored examples, in which equal values with different numbers become one."""
-    codes = examples.codes(column)
-    first = np.full(int(codes.max(initial=-1)) + 1, len(codes), np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last assignment, of the first place, stays
-    used = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
-    of: dict[Any, int] = {}
-    renumbered = np.zeros(len(first), np.int32)
-    for code in used.tolist():
-        renumbered[code] = of.setdefault(examples.value(code), len(of))
-    return Column(list(of), renumbered[codes])
 
 
 def _numbered(values: Iterable[Value]) -> Column[Value]:

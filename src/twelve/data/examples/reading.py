@@ -14,8 +14,9 @@ from twelve.types.examples import Example
 
 Reader: TypeAlias = Callable[[Task, str], Sequence[Example]]
 """Examples of a task's split, as ``read_examples`` gives them."""
-LARGE = 32 << 20
-"""Bytes of official files from which a split is cached; a smaller one is read about as fast as its entry is opened."""
+LARGE = 8 << 20
+"""Bytes of official files from which a split is cached. A smaller one is parsed within a third of a second, or within
+two if it is compressed."""
 _MEGABYTE = 1e6
 
 

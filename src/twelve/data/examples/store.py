@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, overload
 
@@ -31,8 +33,13 @@ KNOWN_VALUES = 1 << 18
 """Distinct values of a field that are held while writing; beyond them, values may be written again."""
 KNOWN_OBJECTS = 1 << 17
 """Objects, which readers share between examples, that are held so that they need not be encoded again."""
-DECODED = 1 << 18
-"""Decoded values that are held while reading."""
+DECODED = 1 << 9
+"""Decoded values that are held while reading: those that many examples share. Every worker holds its own of each entry,
+so that more of them would be a copy of the data in each (a VQA question's answers take a kilobyte and a half)."""
+SETTLED = 5.0
+"""Seconds after which a change of a file shows in its times: the clocks of file systems may be coarse, and differ."""
+HELD = ("images", "group")
+"""Columns whose distinct values are decoded once: preparing a run goes through them many times."""
 _ROWS = pa.schema([(name, pa.string()) for name in TEXTS] + [(name, pa.int32()) for name in CODED])
 _VALUES = pa.schema([("value", pa.string())])
 
@@ -89,13 +96,15 @@ def write_examples(folder: Path, examples: Iterable[Example], codec: Codec) -> i
         )
         numbers = _Values(values, codec)
         columns: list[list[Any]] = [[] for _ in _ROWS.names]
+        ids, texts, *others = columns
+        coded = [(column, name, attrgetter(name)) for column, name in zip(others, CODED, strict=True)]
         for example in examples:
-            columns[0].append(example.id)
-            columns[1].append(example.text)
-            for column, name in zip(columns[2:], CODED, strict=True):
-                column.append(numbers.number(name, getattr(example, name)))
+            ids.append(example.id)
+            texts.append(example.text)
+            for column, name, value in coded:
+                column.append(numbers.number(name, value(example)))
             count += 1
-            if len(columns[0]) == BATCH:
+            if len(ids) == BATCH:
                 _write_rows(rows, columns)
         _write_rows(rows, columns)
         numbers.flush()
@@ -111,9 +120,22 @@ def _write_rows(writer: pa.ipc.RecordBatchFileWriter, columns: list[list[Any]]) 
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
+    """SHA-256 of a file, 64 hexadecimal digits. A file that several splits read is hashed once in a process, unless it
+    has changed since or a moment before."""
+    state = path.stat()
+    if time.time() - max(state.st_ctime, state.st_mtime) < SETTLED:
+        return _hashed(path)
+    return _settled(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+
+
+def _hashed(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(1 << 12)
+def _settled(path: Path, state: tuple[int, ...]) -> str:
+    return _hashed(path)
 
 
 def open_examples(folder: Path, codec: Codec) -> Examples:
@@ -149,6 +171,21 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return self._files.count if self._rows is None else len(self._rows)
 
+    @property
+    def entry(self) -> str:
+        """Name of the folder; that of an entry of the cache stands for its content."""
+        return self._files.folder.name
+
+    @property
+    def whole(self) -> Examples:
+        """All examples of the folder."""
+        return self if self._rows is None else Examples(self._files)
+
+    @property
+    def rows(self) -> NDArray[np.integer]:
+        """(N,) places of these examples in the folder."""
+        return np.arange(len(self), dtype=np.int32) if self._rows is None else self._rows
+
     @overload
     def __getitem__(self, index: int) -> Example: ...
     @overload
@@ -164,12 +201,9 @@ class Examples(Sequence[Example]):
 
     def __iter__(self) -> Iterator[Example]:
         files = self._files
-        if self._rows is not None:
-            yield from (files.example(int(row)) for row in self._rows)
-            return
-        for batch in range(len(files.texts["id"])):
-            columns = [column[batch].to_pylist() for column in files.texts.values()]
-            columns += [map(files.value, column[batch].tolist()) for column in files.codes.values()]
+        for batch, rows in _by_batch(self.rows):
+            columns = [column[batch].take(pa.array(rows)).to_pylist() for column in files.texts.values()]
+            columns += [map(files.value, column[batch][rows].tolist()) for column in files.codes.values()]
             yield from map(Example, *columns)
 
     def take(self, rows: NDArray[np.integer]) -> Examples:
@@ -179,10 +213,19 @@ class Examples(Sequence[Example]):
 
     def texts(self) -> Iterator[str]:
         """The text of each example."""
-        texts = self._files.texts["text"]
-        if self._rows is None:
-            return (text for batch in texts for text in batch.to_pylist())
-        return (texts[row // BATCH][row % BATCH].as_py() for row in map(int, self._rows))
+        return self._column("text")
+
+    def ids(self) -> Iterator[str]:
+        """The id of each example."""
+        return self._column("id")
+
+    def _column(self, name: str) -> Iterator[str]:
+        texts, rows = self._files.texts[name], self._rows
+        if rows is None:
+            yield from (text for batch in texts for text in batch.to_pylist())
+            return
+        for part in _parts(texts, rows):
+            yield from part
 
     def codes(self, column: str) -> NDArray[np.int32]:
         """(N,) number of each example's value of a field other than id and text; different values have different
@@ -190,9 +233,23 @@ class Examples(Sequence[Example]):
         codes: NDArray[np.int32] = np.concatenate([np.zeros(0, np.int32), *self._files.codes[column]])
         return codes if self._rows is None else codes[self._rows]
 
-    def value(self, code: int) -> Any:
-        """The value that has a number."""
-        return self._files.value(code)
+    def values(self, codes: NDArray[np.integer]) -> Iterator[Any]:
+        """The values that have these numbers (N,), none of which is held."""
+        return self._files.decoded(codes)
+
+    def encoded(self, codes: NDArray[np.integer]) -> Iterator[str]:
+        """The same as texts, as the codec writes them."""
+        return self._files.encoded(codes)
+
+    def distinct(self, column: str) -> tuple[list[Any], NDArray[np.int32]]:
+        """Distinct values of a field, in order of first occurrence, and (N,) which of them each example has."""
+        if column not in HELD:
+            return _merged(self.codes(column), self._files)
+        values, codes = self._files.held(column)
+        if self._rows is None:
+            return values, codes
+        used, codes = _renumbered(codes[self._rows])
+        return [values[code] for code in used.tolist()], codes
 
 
 class _Files:
@@ -209,18 +266,64 @@ class _Files:
             for name in CODED
         }
         self._values = [batch.column(0) for batch in values]
-        self.value = lru_cache(DECODED)(self._decoded)
+        self.value = lru_cache(DECODED)(self._value)
+        self._held: dict[str, tuple[list[Any], NDArray[np.int32]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Files, (self.folder, self.codec)
 
-    def _decoded(self, number: int) -> Any:
+    def held(self, column: str) -> tuple[list[Any], NDArray[np.int32]]:
+        """Distinct values of a column of :data:`HELD`, and codes, computed when they are first asked for."""
+        if column not in self._held:
+            codes = np.concatenate([np.zeros(0, np.int32), *self.codes[column]])
+            self._held[column] = _merged(codes, self)
+        return self._held[column]
+
+    def encoded(self, numbers: NDArray[np.integer]) -> Iterator[str]:
+        for part in _parts(self._values, numbers):
+            yield from part
+
+    def decoded(self, numbers: NDArray[np.integer]) -> Iterator[Any]:
+        for part in _parts(self._values, numbers):
+            yield from self.codec.decode_all(part)
+
+    def _value(self, number: int) -> Any:
         return self.codec.decode(self._values[number // BATCH][number % BATCH].as_py())
 
     def example(self, row: int) -> Example:
         batch, place = divmod(row, BATCH)
         texts = [column[batch][place].as_py() for column in self.texts.values()]
         return Example(*texts, *(self.value(int(column[batch][place])) for column in self.codes.values()))
+
+
+def _by_batch(rows: NDArray[np.integer]) -> Iterator[tuple[int, NDArray[np.integer]]]:
+    """(record batch, rows in it) of ``rows`` (N,), in their order, as many of one batch as are next to each other."""
+    for part in np.split(rows, np.flatnonzero(np.diff(rows // BATCH)) + 1) if len(rows) else ():
+        yield int(part[0]) // BATCH, part % BATCH
+
+
+def _parts(batches: Sequence[pa.Array], rows: NDArray[np.integer]) -> Iterator[list[str]]:
+    """The texts at ``rows`` (N,), in their order, those of a record batch together."""
+    for batch, places in _by_batch(rows):
+        yield batches[batch].take(pa.array(places)).to_pylist()
+
+
+def _renumbered(codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Distinct codes, in order of first occurrence, and (N,) which of them each code is."""
+    first = np.full(int(codes.max(initial=-1)) + 1, len(codes), np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last assignment, of the first place, stays
+    used = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
+    places = np.zeros(len(first), np.int32)
+    places[used] = np.arange(len(used))
+    return used, places[codes]
+
+
+def _merged(codes: NDArray[np.int32], files: _Files) -> tuple[list[Any], NDArray[np.int32]]:
+    """Distinct values, in order of first occurrence, and new codes; equal values with different codes become one."""
+    used, codes = _renumbered(codes)
+    of: dict[Any, int] = {}
+    merged = [of.setdefault(value, len(of)) for value in files.decoded(used)]
+    return list(of), np.array(merged, np.int32)[codes]
 
 
 def _batches(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:

@@ -20,6 +20,7 @@ from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot, image_key
 from twelve.formats.records import REMEDY, text_lines, writable
 from twelve.io.files import is_there
+from twelve.metrics import retrieval as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.captions import CaptionTask
 from twelve.tasks.formats.shared import some_of
@@ -51,7 +52,6 @@ class ConceptualCaptions(CaptionTask):
     partial: ClassVar[bool] = True
     page: ClassVar[str] = "https://ai.google.com/research/ConceptualCaptions/download"
     defaults: ClassVar[Defaults] = PRETRAINING
-    full_gallery: ClassVar[int | None] = 1000
     file_names: ClassVar[Mapping[str, str]] = FILES
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"val": ("val",)}
@@ -60,6 +60,10 @@ class ConceptualCaptions(CaptionTask):
         "val": (15_840, 15_840),
     }
     scoring_protocols: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def protocols(self) -> Mapping[str, str]:
+        return metric.PROTOCOLS
 
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         names = root.path / self.folder / NAMES[split]

@@ -30,7 +30,7 @@ from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.entities_files import read_annotation, read_images, read_sentences
 from twelve.tasks.formats.shared import some
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _RESULT = (
     '{"image": "278118254", "sentence": 0, "phrase": 1, "box": [x1, y1, x2, y2]}, or "boxes", best first, in '
@@ -50,8 +50,9 @@ class Flickr30kEntities(Task):
     source: ClassVar[str] = "flickr30k"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://github.com/BryanPlummer/flickr30k_entities"
-    note: ClassVar[str] = f"{metric.PROTOCOLS[metric.UNION]}; phrases without a box are excluded"
+    note: ClassVar[str] = "phrases without a box are excluded"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=2e-6, max_text=24)
+    result_file: ClassVar[str] = "{split}_boxes.json"
     file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.txt" for split in ("train", "val", "test")}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
@@ -67,7 +68,10 @@ class Flickr30kEntities(Task):
         return some(list(read_phrases(path, root.image_source(self))), path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        return _measured(examples, _ranked(examples, predictions), metric.UNION)[0]
+        return self.measure_by(self.protocol(self.test_split), examples, predictions)
+
+    def measure_by(self, protocol: Protocol, examples: Sequence[Example], predictions: Any) -> Measurement:
+        return _measured(examples, _ranked(examples, predictions), protocol.name)[0]
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """The truth is the split's image list, with the release's two folders beside it."""
@@ -89,7 +93,7 @@ class Flickr30kEntities(Task):
             notes=[f"{without:,} predictions have no box and count as wrong"] if without else [],
         )
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """The format that :meth:`score` reads."""
         rows = []
         for example, boxes in zip(examples, _ranked(examples, predictions), strict=True):

@@ -45,6 +45,7 @@ class FOIL(Task):
     page: ClassVar[str] = "https://foilunitn.github.io"
     note: ClassVar[str] = "each true or foiled caption judged on its own"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=4e-5, max_text=20)
+    result_file: ClassVar[str] = "foilv1.0_{split}_2017_results.json"
     file_names: ClassVar[Mapping[str, str]] = {split: f"foilv1.0_{split}_2017.json" for split in ("train", "test")}
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",)}
@@ -68,7 +69,7 @@ class FOIL(Task):
         measurement, counts = _measured(examples, [judged[example.id] for example in examples])
         return Scored(measurement, "two-way accuracy (there is no official program); " + self.note, counts)
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """The format that :meth:`score` reads."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"annotation": int(example.id), "foil": not value} for example, value in pairs], indent=0)

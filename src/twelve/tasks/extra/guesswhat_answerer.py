@@ -36,7 +36,7 @@ from twelve.tasks.guesswhat import (
     turns,
 )
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 _RESULT = '"5": ["Yes", "No", "N/A"] (game, answers to its questions in order), in one JSON object'
 
@@ -54,8 +54,9 @@ class GuessWhatAnswerer(Task):
     extra: ClassVar[bool] = True
     has_candidates: ClassVar[bool] = True
     page: ClassVar[str] = PAGE
-    note: ClassVar[str] = "one question and the object's box, not its category; questions of successful games"
+    note: ClassVar[str] = "one question and the object's box, not its category"
     defaults: ClassVar[Defaults] = Defaults(batch_size=256, learning_rate=4e-5, max_text=25)
+    result_file: ClassVar[str] = "guesswhat.{split}.answers.json"
     file_names: ClassVar[Mapping[str, str]] = GuessWhat.file_names
     test_split: ClassVar[str] = "test"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("valid",)}
@@ -71,6 +72,9 @@ class GuessWhatAnswerer(Task):
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         return (games_source(root, self.folder, *self.files(split)),)
 
+    def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return self.input_files(root, split)
+
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """The compressed file is read if both it and the uncompressed one exist."""
         path = games_file(root, self.folder, *self.files(split))
@@ -80,8 +84,12 @@ class GuessWhatAnswerer(Task):
         return GuessWhat().image_sizes(root, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        """Only questions of successful games are measured; predictions for others are ignored."""
-        rows = [row for row, example in enumerate(examples) if counts(example.facts["status"])]
+        return self.measure_by(self.protocol(self.test_split), examples, predictions)
+
+    def measure_by(self, protocol: Protocol, examples: Sequence[Example], predictions: Any) -> Measurement:
+        """Predictions for questions of games that do not count are ignored."""
+        every = protocol.name == ALL
+        rows = [row for row, example in enumerate(examples) if every or counts(example.facts["status"])]
         if not rows:
             raise DataError(f"no game has status {SUCCESS!r}", remedy="measure on another split")
         given = values(examples, predictions)
@@ -116,7 +124,7 @@ class GuessWhatAnswerer(Task):
             notes=passed_over(others, "for games that do not count"),
         )
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """The format that :meth:`score` reads."""
         found: dict[str, list[str]] = {}
         for example, value in zip(examples, values(examples, predictions), strict=True):

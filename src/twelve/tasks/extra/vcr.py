@@ -44,6 +44,7 @@ class _VCR(Task):
     source: ClassVar[str] = "vcr"
     extra: ClassVar[bool] = True
     page: ClassVar[str] = "https://visualcommonsense.com/download"
+    result_file: ClassVar[str] = "{split}_{part}.csv"
     file_names: ClassVar[Mapping[str, str]] = {split: f"{split}.jsonl" for split in ("train", "val", "test")}
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
@@ -53,6 +54,9 @@ class _VCR(Task):
     @property
     def folder(self) -> str:
         return "vcr"
+
+    def result_name(self, split: str) -> str:
+        return self.result_file.format(split=split, part=self.part)
 
     @property
     def metric(self) -> str:
@@ -99,7 +103,7 @@ class _VCR(Task):
             notes=passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {path.name}"),
         )
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """This subtask's columns of the official file; reasons that were not predicted are empty cells."""
         columns = sorted({name for example in examples for name in example.facts["columns"]})
         rows: dict[str, dict[str, float]] = {}

@@ -56,6 +56,7 @@ class VisualDialog(Task):
     note: ClassVar[str] = f"all {OPTIONS} options of a round are ranked"
     # The original's limit of 16 word pieces would cut off most of caption, round and question.
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=60)
+    result_file: ClassVar[str] = "visdial_1.0_{split}_ranks.json"
     file_names: ClassVar[Mapping[str, str]] = {split: f"visdial_1.0_{split}.json" for split in _PREFIX}
     test_split: ClassVar[str] = "val"
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
@@ -74,6 +75,9 @@ class VisualDialog(Task):
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         (path,) = super().input_files(root, split)
         return (path, _dense(path)) if _dense(path).is_file() else (path,)
+
+    def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
+        return self.input_files(root, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
         return _measured(examples, np.array(_ranks(predictions), dtype=np.int64))
@@ -97,7 +101,7 @@ class VisualDialog(Task):
         rules = f"split {split}, all rounds; NDCG is cut off at the number of relevant options"
         return Scored(measured, rules, counts, notes=notes)
 
-    def submission(self, examples: Sequence[Example], predictions: Sequence[Any]) -> str:
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """The official list of ``{"image_id": 185565, "round_id": 1, "ranks": [...]}``, for rounds with options."""
         rows = [
             {"image_id": example.facts["image_id"], "round_id": example.facts["round_id"], "ranks": ranks}

@@ -14,6 +14,9 @@ from twelve.formats.unique import unique
 from twelve.metrics import gqa as metric
 from twelve.types.examples import Example
 
+MEASURED = "train_balanced"
+"""The training split that metrics can be computed on."""
+
 
 def metrics_of(scores: metric.GQAScores) -> Iterator[tuple[str, float]]:
     """(name, value) of every metric that was measured."""
@@ -28,13 +31,15 @@ def metrics_of(scores: metric.GQAScores) -> Iterator[tuple[str, float]]:
 
 
 def question_of(example: Example) -> metric.GQAQuestion:
-    """The metric's view of a question; raises DataError if its answer is not public."""
+    """The metric's view of a question; raises DataError if it was read without, or its answer is not public."""
     question = example.facts.get("question")
-    if not isinstance(question, metric.GQAQuestion):
-        raise DataError(
-            "the answer to this question is not public", record=example.id, remedy="measure on another split"
-        )
-    return question
+    if isinstance(question, metric.GQAQuestion):
+        return question
+    if example.target is None:
+        problem, remedy = "the answer to this question is not public", "measure on another split"
+    else:
+        problem, remedy = "this question was read for training alone", f"measure on {MEASURED}: its balanced questions"
+    raise DataError(problem, record=example.id, remedy=remedy)
 
 
 def entailments(
@@ -54,7 +59,12 @@ def choices_of(examples: Sequence[Example]) -> dict[str, metric.Choices] | None:
 
 
 def read_questions(
-    paths: Sequence[Path], source: str = "vg", *, choices: Path | None = None, entailments: bool = True
+    paths: Sequence[Path],
+    source: str = "vg",
+    *,
+    choices: Path | None = None,
+    entailments: bool = True,
+    measured: bool = True,
 ) -> Iterator[Example]:
     """One example per question, file by file, in order; unlabelled if the answers are not public.
 
@@ -63,6 +73,7 @@ def read_questions(
     Args:
         choices: the questions' file of possible answers.
         entailments: keep entailed questions, which only consistency needs.
+        measured: keep what metrics need; otherwise the answer is all that is read of a label.
 
     Raises:
         DataError: a record is malformed, or a question id occurs twice.
@@ -74,7 +85,7 @@ def read_questions(
     for key, record in unique(members, "this question id occurs twice"):
         image = f"{source}/{record.identifier('imageId')}"
         images = shared.setdefault(("images", image), (image,))
-        target, facts = _label(record, shared) if "answer" in record.fields else (None, nothing)
+        target, facts = _label(record, shared, measured) if "answer" in record.fields else (None, nothing)
         extra: dict[str, Any] = {}
         if entailments and target is not None and record.items("entailed"):
             extra["entailed"] = tuple(other for other in record.strings("entailed") if other != key)
@@ -90,38 +101,58 @@ def read_questions(
         )
 
 
-def _label(record: Record, shared: dict[Hashable, Any]) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+def _label(
+    record: Record, shared: dict[Hashable, Any], measured: bool
+) -> tuple[Mapping[str, float], Mapping[str, Any]]:
     """Target and facts of a labelled question; equal ones are the same objects."""
+    answer = record.text("answer")
+    target = shared.get(("target", answer))
+    if target is None:
+        answer = sys.intern(answer)
+        target = shared["target", answer] = {answer: 1.0}, {"label": answer}
+    if not measured:
+        return target
     types, groups = record.record("types"), record.record("groups")
-    question = metric.GQAQuestion(
-        answer=sys.intern(record.text("answer")),
-        structural=sys.intern(types.text("structural")),
-        semantic=sys.intern(types.text("semantic")),
-        detailed=sys.intern(types.text("detailed")),
-        group=None if groups.fields[groups.one_of("global")] is None else sys.intern(groups.text("global")),
-        steps=metric.count_steps(
-            [(step.text("operation"), step.text("argument")) for step in record.records("semantic")]
-        ),
-        balanced=record.flag("isBalanced"),
-    )
-    target = shared.setdefault(("target", question.answer), {question.answer: 1.0})
-    return target, shared.setdefault(question, {"label": question.answer, "question": question})
+    structural, semantic, detailed = (types.text(kind) for kind in ("structural", "semantic", "detailed"))
+    group = None if groups.fields[groups.one_of("global")] is None else groups.text("global")
+    steps = metric.count_steps([(step.text("operation"), step.text("argument")) for step in record.records("semantic")])
+    balanced = record.flag("isBalanced")
+    known = (answer, structural, semantic, detailed, group, steps, balanced)
+    if known not in shared:
+        question = metric.GQAQuestion(
+            answer=sys.intern(answer),
+            structural=sys.intern(structural),
+            semantic=sys.intern(semantic),
+            detailed=sys.intern(detailed),
+            group=None if group is None else sys.intern(group),
+            steps=steps,
+            balanced=balanced,
+        )
+        shared[known] = {"label": question.answer, "question": question}
+    return target[0], shared[known]
 
 
-def read_choices(path: Path) -> dict[str, metric.Choices]:
-    """Question id -> possible answers, from a choices file.
+def choice_keys(path: Path) -> Iterator[str]:
+    """The question ids of a choices file, whose records are checked one by one.
 
     Raises:
         DataError: a record is malformed, or the file is empty.
     """
-    return dict(_read_choices(path, {}))
+    return (key for key, _, _ in _choices(path))
 
 
 def _read_choices(path: Path, shared: dict[Hashable, Any]) -> Iterator[tuple[str, metric.Choices]]:
+    for key, valid, plausible in _choices(path):
+        known = tuple(valid), tuple(plausible)
+        if known not in shared:
+            shared[known] = metric.Choices(*(tuple(map(sys.intern, answers)) for answers in known))
+        yield key, shared[known]
+
+
+def _choices(path: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """(question id, valid answers, plausible answers); raises as :func:`choice_keys`."""
     key = None
     for key, record in read_members(path):
-        valid, plausible = (tuple(map(sys.intern, record.strings(name))) for name in ("valid", "plausible"))
-        choices = metric.Choices(valid, plausible)
-        yield key, shared.setdefault(choices, choices)
+        yield key, record.strings("valid"), record.strings("plausible")
     if key is None:
         raise DataError("contains no choices", file=path, remedy=Again("download the file again, or move it away"))

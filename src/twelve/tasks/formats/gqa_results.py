@@ -84,6 +84,18 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
     )
 
 
+def balanced_questions(truth: Sequence[Path], source: str) -> list[Example]:
+    """The balanced questions of the official files, in file order.
+
+    Raises:
+        DataError: there is no question file, or one is malformed.
+    """
+    files = _kinds(truth)["questions"]
+    if not files:
+        raise DataError("no question file among the truth", file=truth[0], remedy=_REMEDY)
+    return [example for example in read_questions(files, source) if question_of(example).balanced]
+
+
 def _kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:
     """Kind -> the official files of that kind."""
     found: dict[str, list[Path]] = {kind: [] for kind in _KINDS}

@@ -13,8 +13,8 @@ The other is a ranking, best first, in one or both directions, as JSON::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,6 @@ from twelve.tasks.formats.retrieval_files import Both, Matrix, Ranking, read_res
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Scored
 
-_GALLERIES = {"1k": (1, 1000), "1k-5fold": (5, 1000), "5k": (1, 5000)}
-"""Protocol -> (number of galleries, images in each)."""
 _DIRECTIONS = ("", "image to text ")
 
 
@@ -58,10 +56,13 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     if not splits[split]:
         problem = f"contains no caption of split {split!r}"
         raise MissingData(problem, file=path, remedy="pass the file of the whole dataset")
-    galleries = _galleries(splits[split], protocol, path)
+    examples = splits[split] if protocol != metric.GIVEN else _given(found, splits[split], results)
+    galleries = _galleries(examples, protocol, path)
     if isinstance(found, Matrix):
-        found = found.named(_orders(splits[split], galleries), results)
+        found = found.named(_orders(examples, galleries), results)
     measurement, counts, exact = _measure(galleries, [found.ranks(gallery.captions, results) for gallery in galleries])
+    if protocol == metric.GIVEN:
+        measurement, counts = _of_size(measurement, counts, len(galleries[0].images))
     images = f"{len(galleries[0].images):,} images"
     return Scored(
         measurement,
@@ -97,17 +98,19 @@ def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> tuple[Measu
     return Measurement(primary, metrics, *contributions[primary]), counts, exact
 
 
+def _of_size(measurement: Measurement, counts: dict[str, int], images: int) -> tuple[Measurement, dict[str, int]]:
+    """The same with names that say how many images were ranked."""
+    metrics = {metric.of_size(name, images): value for name, value in measurement.metrics.items()}
+    named = replace(measurement, primary=metric.of_size(measurement.primary, images), metrics=metrics)
+    return named, {metric.of_size(name, images): count for name, count in counts.items()}
+
+
 def _summary(folds: Sequence[NDArray[np.int64]], exact: bool) -> dict[str, float]:
     """Metrics of one direction, averaged over galleries."""
-    each = [metric.recall(ranks) for ranks in folds]
-
-    def mean(value: Callable[[metric.Recall], float]) -> float:
-        return float(np.mean([value(recall) for recall in each]))
-
-    metrics = {"R@1": mean(lambda r: r.r1), "R@5": mean(lambda r: r.r5), "R@10": mean(lambda r: r.r10)}
-    metrics["mean recall"] = (metrics["R@1"] + metrics["R@5"] + metrics["R@10"]) / 3
+    mean = metric.averaged(folds)
+    metrics = {"R@1": mean.r1, "R@5": mean.r5, "R@10": mean.r10, "mean recall": (mean.r1 + mean.r5 + mean.r10) / 3}
     if exact:
-        metrics |= {"median rank": mean(lambda r: r.median_rank), "mean rank": mean(lambda r: r.mean_rank)}
+        metrics |= {"median rank": mean.median_rank, "mean rank": mean.mean_rank}
     return metrics
 
 
@@ -125,23 +128,31 @@ def _split(found: Matrix | Ranking, splits: dict[str, list[Example]]) -> str:
     return "test"
 
 
+def _given(found: Matrix | Ranking, examples: Sequence[Example], path: Path) -> list[Example]:
+    """The captions that the results name, in file order."""
+    chosen = found.captions
+    captions = [example for example in examples if example.id in chosen]
+    if not captions:
+        raise DataError(
+            f"protocol {metric.GIVEN} needs the ids of captions, and found none of this split",
+            file=path,
+            remedy='add "caption_ids" and "image_ids", or choose another --protocol',
+        )
+    return captions
+
+
 def _galleries(examples: list[Example], protocol: str, path: Path) -> list[Gallery]:
     images = [example.images[0] for example in examples]
-    rows = metric.gallery_rows(images, None)
-    distinct = list(dict.fromkeys(images))
-    folds, size = _GALLERIES.get(protocol, (1, len(distinct)))
-    if len(distinct) < folds * size:
+    there = len(set(images))
+    folds, size = metric.SIZES.get(protocol, (1, None))
+    if there < folds * (size or 0):
         raise DataError(
-            f"protocol {protocol} needs {folds * size:,} images, but the split has {len(distinct):,}",
+            f"protocol {protocol} needs {folds * (size or 0):,} images, but the split has {there:,}",
             file=path,
             remedy=f"pass the file of the whole dataset, or use --protocol {metric.ALL}",
         )
-    fold_of = {image: number // size for number, image in enumerate(distinct[: folds * size])}
-    captions: list[list[Example]] = [[] for _ in range(folds)]
-    for row in rows:
-        if images[row] in fold_of:
-            captions[fold_of[images[row]]].append(examples[row])
-    return [Gallery(tuple(those)) for those in captions]
+    parts = metric.galleries(images, folds, size)
+    return [Gallery(tuple(examples[row] for row in rows)) for rows in parts]
 
 
 def _orders(examples: list[Example], galleries: list[Gallery]) -> list[tuple[list[str], list[str]]]:

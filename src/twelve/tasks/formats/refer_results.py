@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from twelve.metrics import referring as metric
 from twelve.tasks.base import all_tasks
 from twelve.tasks.formats.refer import INSTANCES, read_instances, read_refs, referred_box
 from twelve.tasks.formats.shared import corners
-from twelve.types.examples import Box
+from twelve.types.examples import Box, Example
 from twelve.types.measurement import Measurement, Scored
 
 _RESULT = '{"sent_id": 41, "box": [x, y, width, height]}, or "boxes", best first, in one JSON list'
@@ -114,6 +114,25 @@ def _truth(paths: Sequence[Path], source: str, toolbox: bool) -> dict[str, Sente
         raise DataError(f"{missing} among the truth files", file=paths[0], remedy=remedy)
     (content,) = others.values()
     return dict(_released(refs[0], content, source, remedy))
+
+
+def released_examples(truth: Sequence[Path], source: str) -> list[Example]:
+    """The sentences of a release, of all splits, in file order; the fact ``size`` is the image's width and height.
+
+    Raises:
+        DataError: the files are not one release's, or malformed.
+    """
+    _truth(truth, source, toolbox=False)
+    refs = next(path for path in truth if path.suffix in _PICKLES)
+    instances = read_instances(read_object(next(path for path in truth if path != refs)))
+    images = {image_key(str(record.fields.get("file_name"))): record for record in instances[1].values()}
+    found = []
+    for example in read_refs(refs, instances, None, lambda name: source):
+        image = images[example.group.partition("/")[2]]
+        if (size := _size(image)) is None:
+            raise image.error("fields 'width' and 'height' are missing", "use the official instances.json")
+        found.append(replace(example, facts={**example.facts, "size": size}))
+    return found
 
 
 def _released(refs: Path, content: Record, source: str, remedy: str) -> Iterator[tuple[str, Sentence]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,10 +13,12 @@ from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_object
 from twelve.metrics import referring as metric
 from twelve.tasks.base import Task
+from twelve.tasks.formats import refer_logs
 from twelve.tasks.formats.refer import INSTANCES, SPLITS, read_instances, read_refs
 from twelve.tasks.formats.shared import accuracy, some, unknown_split, values
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.logged import HarnessLog, Logged
+from twelve.types.measurement import Measurement, Protocol, Scored
 
 
 class ReferTask(Task):
@@ -25,7 +28,7 @@ class ReferTask(Task):
     kind: ClassVar[str] = "region"
     source: ClassVar[str] = "coco"
     page: ClassVar[str] = "https://github.com/lichengunc/refer"
-    note: ClassVar[str] = "IoU of at least 0.5 with the referred box, one prediction per sentence"
+    note: ClassVar[str] = "one prediction per sentence, compared with the referred box"
     split_by: ClassVar[str]
     """Author of the split: unc, umd or google."""
     splits: ClassVar[tuple[str, ...]] = SPLITS
@@ -33,7 +36,11 @@ class ReferTask(Task):
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
     toolbox: ClassVar[bool] = False
     """Whether the Google toolbox's files belong to this dataset."""
+    result_file: ClassVar[str] = "{name}_{author}_{split}_results.json"
     scoring_protocols: ClassVar[Mapping[str, str]] = metric.PROTOCOLS
+
+    def result_name(self, split: str) -> str:
+        return self.result_file.format(name=self.name, author=self.split_by, split=split)
 
     def files(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:
@@ -60,8 +67,11 @@ class ReferTask(Task):
             yield from ((path, refer_results.read_toolbox) for path in sorted(folder.glob(pattern)))
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
+        return self.measure_by(self.protocol(self.test_split), examples, predictions)
+
+    def measure_by(self, protocol: Protocol, examples: Sequence[Example], predictions: Any) -> Measurement:
         boxes = [_box(example) for example in examples]
-        hits = metric.hits(values(examples, predictions), boxes)
+        hits = metric.hits(values(examples, predictions), boxes, protocol.name)
         by_split: dict[str, list[bool]] = {}
         for example, hit in zip(examples, hits, strict=True):
             by_split.setdefault(example.facts["split"], []).append(hit)
@@ -74,6 +84,36 @@ class ReferTask(Task):
         from twelve.tasks.formats import refer_results
 
         return refer_results.score(truth, predictions, protocol, self.source, toolbox=self.toolbox)
+
+    @property
+    def harnesses(self) -> Mapping[str, tuple[HarnessLog, ...]]:
+        return refer_logs.harnesses(self.name)
+
+    def is_logged(self, logged: Logged) -> bool:
+        return refer_logs.is_about(logged, self.title)
+
+    def truth_examples(self, truth: Sequence[Path]) -> list[Example]:
+        from twelve.tasks.formats import refer_results
+
+        return refer_results.released_examples(truth, self.source)
+
+    def logged_example(self, logged: Logged) -> Example | None:
+        return refer_logs.example_of(logged)
+
+    def contribution(self, example: Example, predicted: Any, protocol: str) -> float:
+        return float(predicted is not None and metric.CONVENTIONS[protocol](predicted, _box(example)))
+
+    def submission(self, examples: Sequence[Example], predictions: Any) -> str:
+        """The format that :meth:`score` reads, with the reference of each sentence."""
+        rows: list[dict[str, Any]] = []
+        for example, value in zip(examples, values(examples, predictions), strict=True):
+            rows.append({"sent_id": int(example.id), "ref_id": example.facts["ref_id"]})
+            if value is None:  # an answer without a box
+                rows[-1]["boxes"] = []
+            else:
+                x1, y1, x2, y2 = map(float, value)
+                rows[-1]["box"] = [x1, y1, x2 - x1, y2 - y1]
+        return json.dumps(rows)
 
 
 def _box(example: Example) -> Box:

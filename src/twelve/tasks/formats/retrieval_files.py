@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,11 @@ class Matrix:
     @property
     def first(self) -> str:
         return self.caption_ids[0] if self.caption_ids else self.image_ids[0] if self.image_ids else ""
+
+    @property
+    def captions(self) -> Set[str]:
+        """Ids of the captions; empty if they are those of the official file."""
+        return set(self.caption_ids)
 
     def named(self, orders: Sequence[tuple[list[str], list[str]]], path: Path) -> Matrix:
         """Add missing ids, from the first of ``orders`` (caption ids, image ids) that fits the shape."""
@@ -114,6 +119,13 @@ class Ranking:
     @property
     def first(self) -> str:
         return next(iter(self.text_to_image or self.image_to_text or {}), "")
+
+    @property
+    def captions(self) -> Set[str]:
+        """Ids of the ranked captions, or of those that have a list."""
+        if self.text_to_image is not None:
+            return self.text_to_image.keys()
+        return {key for keys in (self.image_to_text or {}).values() for key in keys}
 
     def ranks(self, captions: Sequence[Example], path: Path) -> Both:
         """Ranks within the gallery of these captions and their images, ignoring other entries."""

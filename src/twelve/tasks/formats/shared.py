@@ -4,6 +4,7 @@ accuracy measurements."""
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -59,10 +60,10 @@ def some_of(
     blanks: dict[str, list[Any]] = {"texts": [0, None], "answers": [0, None]}
     for example in examples:
         count += 1
-        answer = isinstance(example.target, Mapping) and not any(map(str.strip, example.target))
-        for what, found in (("texts", blank(example)), ("answers", answer)):
-            if found:
-                blanks[what] = [blanks[what][0] + 1, blanks[what][1] or example.id]
+        if blank(example):
+            blanks["texts"] = [blanks["texts"][0] + 1, blanks["texts"][1] or example.id]
+        if isinstance(example.target, Mapping) and not any(map(str.strip, example.target)):
+            blanks["answers"] = [blanks["answers"][0] + 1, blanks["answers"][1] or example.id]
         yield example
     if not count:
         raise MissingData(
@@ -185,3 +186,12 @@ def last_by_id(examples: Sequence[Example], count: int) -> tuple[list[Example], 
 def dialogue(turns: Iterable[tuple[str, str]]) -> str:
     """Join questions and answers into one text with the original program's marker words."""
     return " ".join(f"start {question} answer {answer} stop" for question, answer in turns)
+
+
+def turns_in(text: str, answers: Iterable[str]) -> list[tuple[str, str]]:
+    """The questions and answers of a text that :func:`dialogue` made, whose answers are among ``answers``; none if it
+    is another text. A question may hold the marker words itself."""
+    turn = rf"start (.*?) answer ({'|'.join(map(re.escape, answers))}) stop(?= start |$)"
+    found = list(re.finditer(turn, text, flags=re.DOTALL))
+    whole = " ".join(each[0] for each in found) == text
+    return [(each[1], each[2]) for each in found] if whole else []

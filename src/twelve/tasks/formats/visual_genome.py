@@ -8,7 +8,9 @@ A record of ``image_data.json``, which maps them (older releases write ``id``)::
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,7 +36,17 @@ class GenomeTask(Task):
                 file=root.path / self.name / IMAGE_DATA,
                 remedy=Again("download it from https://homes.cs.washington.edu/~ranjay/visualgenome into this folder"),
             )
-        return read_coco_ids(found[0], root.image_source(self))
+        if not found[0].is_file():  # the reader says what is there instead
+            return read_coco_ids(found[0], root.image_source(self))
+        with found[0].open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        return _read_once(found[0], root.image_source(self), content)
+
+
+@lru_cache(2)
+def _read_once(path: Path, source: str, content: str) -> Mapping[str, str]:
+    """Several tasks read one file, of this SHA-256."""
+    return read_coco_ids(path, source)
 
 
 def read_coco_ids(path: Path, source: str = "vg") -> dict[str, str]:
