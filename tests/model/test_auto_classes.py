@@ -33,7 +33,7 @@ def test_configuration_and_processor(folder: Path) -> None:
 def test_model(folder: Path) -> None:
     ours, theirs = Twelve.from_pretrained(folder), AutoModel.from_pretrained(folder)
     assert isinstance(theirs, Twelve) and not theirs.training
-    inputs = (torch.tensor([[2, 5, 3]]), torch.rand(1, 4, ours.config.v_feature_size), torch.rand(1, 4, 5))
+    inputs = (torch.tensor([[2, 5, 3]]), torch.rand(1, 4, ours.config.v_feature_size), tiny_model.boxes(1, 4, 5))
     pairs = torch.tensor([0, 0])
     asked = {"task_rows": torch.tensor([0]), "pair_text": pairs, "pair_image": pairs}
     one, other = ours(*inputs, **asked).logits, theirs(*inputs, **asked).logits

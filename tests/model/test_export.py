@@ -30,9 +30,10 @@ from twelve.export.export import WEIGHTS, describe, export, quantise, write_grap
 from twelve.export.exported import DESCRIPTION, GRAPH, Exported
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
+from twelve.model.bert_tokenizer import wordpieces
 from twelve.model.config import TwelveConfig
 from twelve.model.network import MASKED
-from twelve.model.processor import TwelveProcessor, wordpieces
+from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
@@ -167,7 +168,7 @@ def test_a_folder(saved: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert report.difference < 1e-4 and report.bytes == (out / GRAPH).stat().st_size and report.small_bytes is None
     assert report.lines() == [
-        f"answer: {report.bytes / 1e6:,.1f} MB; differs from torch by {report.difference:.1e} on drawn batches alone "
+        f"answer: {report.bytes / 1e6:,.1f} MB; differs from torch by {report.difference:.1e} on random batches only "
         "(no run, so no data)"
     ]
     about = json.loads((out / DESCRIPTION).read_text())
@@ -274,7 +275,7 @@ def test_what_people_get_wrong(saved: Path, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(CheckpointError, match=r"model\.onnx: not a graph"):
         Exported.open(tmp_path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ConfigError, match=r'needs onnxruntime, .* pip install "twelve\[export\]"'):
+    with pytest.raises(ConfigError, match=r'needs onnxruntime, .* pip install "twelve-vl\[export\]"'):
         export(saved, tmp_path / "out", output="answer")
     assert exported.needed("json") is json
 

@@ -84,4 +84,4 @@ def test_without_its_data(run: Path, tmp_path: Path) -> None:
     (alone / "config.yaml").write_text(text.replace(data, f"data: {tmp_path / 'gone'}"))
     report = export(alone, tmp_path / "out", output="answer")
     assert not report.examples and report.lacking.startswith("vqa: ")
-    assert "drawn batches alone (vqa: " in report.lines()[0]
+    assert "random batches only (vqa: " in report.lines()[0]

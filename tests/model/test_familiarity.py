@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from twelve.errors import CheckpointError
 from twelve.model.familiarity import LEAST, Familiarity, familiarity_of, sound
-from twelve.model.processor import CONFIG_FILE, TwelveProcessor
+from twelve.model.processor import TwelveProcessor
+from twelve.model.processor_file import CONFIG_FILE
 
 SIZE = 24
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import tiny_model
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ def inputs() -> dict[str, Tensor]:
         "text_mask": torch.arange(8) < torch.tensor([[8], [3], [5]]),
         "task_rows": torch.arange(3),
         "features": torch.rand(3, 9, 32, generator=generator).half(),
-        "boxes": torch.rand(3, 9, 5, generator=generator),
+        "boxes": tiny_model.boxes(3, 9, 5, generator=generator),
         "region_mask": torch.arange(9) < torch.tensor([[4], [9], [2]]),
     }
 

@@ -363,6 +363,9 @@ def test_tokenizers_that_bert_folders_carry(folder: Path) -> None:
         ("vocabularies", {"other": []}, r"vocabularies\.(other|answer)\]: expected"),
         ("max_regions", 10**9, "max_regions must be an integer from 1 to 10000"),
         ("temperatures", {"vqa": 1e300}, "temperatures must be"),
+        ("likely", {"refcoco": 2}, "likely must be a mapping of tasks to numbers from 0 to 1"),
+        ("likely", {"refcoco": True}, "likely must be"),
+        ("likely", [0.5], "likely must be"),
         ("temperatures", {"vqa": float("nan")}, r"temperatures\.vqa\]: expected a finite number"),
     ],
 )

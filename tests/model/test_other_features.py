@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from twelve.errors import RegionError
-from twelve.model.processor import TwelveProcessor, wordpieces
+from twelve.model.bert_tokenizer import wordpieces
+from twelve.model.processor import TwelveProcessor
 from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.recipe import Recipe, recipe_of

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+import tiny_model
 import torch
 from torch import Tensor
 
@@ -43,7 +44,7 @@ def inputs(model: Twelve) -> dict[str, Tensor]:
     given = {
         "input_ids": torch.randint(0, 20, (PAIRS, LENGTH)),
         "features": torch.randn(PAIRS, REGIONS, 4).double(),
-        "boxes": torch.rand(PAIRS, REGIONS, 5).double(),
+        "boxes": tiny_model.boxes(PAIRS, REGIONS, 5, dtype=torch.float64),
     }
     return given | ({"task_rows": torch.zeros(PAIRS).long()} if model.config.task_specific_tokens else {})
 

@@ -12,8 +12,9 @@ import tiny
 from tokenizers import Tokenizer
 
 from twelve.errors import CheckpointError, ConfigError, RegionError
+from twelve.model.bert_tokenizer import load_tokenizer, wordpieces
 from twelve.model.config import TwelveConfig
-from twelve.model.processor import TwelveProcessor, load_tokenizer, wordpieces
+from twelve.model.processor import TwelveProcessor
 from twelve.regions.store.region_store import RegionStore
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -100,10 +101,19 @@ def test_written_and_read_back(processor: TwelveProcessor, tmp_path: Path) -> No
     processor.vocabularies["answer"] = ["yes", "no", "né"]
     processor.region_fingerprints["coco"] = "aaa"
     processor.max_regions = 36
+    processor.likely = {"refcoco": 0.25}
     processor.save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["processor_config.json", "tokenizer.json"]
     read = TwelveProcessor.from_pretrained(tmp_path)
-    for name in ("vocabularies", "token_rows", "task_outputs", "max_text", "region_fingerprints", "max_regions"):
+    for name in (
+        "vocabularies",
+        "token_rows",
+        "task_outputs",
+        "max_text",
+        "region_fingerprints",
+        "max_regions",
+        "likely",
+    ):
         assert getattr(read, name) == getattr(processor, name)
     assert read.tokenize(["the otter?"], 9) == processor.tokenize(["the otter?"], 9)
 

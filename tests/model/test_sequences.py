@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_model
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -59,7 +60,7 @@ def test_packed_equals_padded(
         "text_mask": mask_of(texts, holes),
         "task_rows": torch.zeros(len(texts), dtype=torch.int64),
         "features": torch.randn(len(images), max(images), 8).double(),
-        "boxes": torch.rand(len(images), max(images), 5).double(),
+        "boxes": tiny_model.boxes(len(images), max(images), 5, dtype=torch.float64),
         "region_mask": mask_of(images, holes),
         "pair_text": pairs[:, 0],
         "pair_image": pairs[:, 1],
@@ -91,7 +92,7 @@ def test_layers_see_no_padding(trunk: str, monkeypatch: pytest.MonkeyPatch) -> N
         "text_mask": mask_of(texts),
         "task_rows": torch.zeros(3, dtype=torch.int64),
         "features": torch.randn(3, 12, 8).double(),
-        "boxes": torch.rand(3, 12, 5).double(),
+        "boxes": tiny_model.boxes(3, 12, 5, dtype=torch.float64),
         "region_mask": mask_of(images),
     }
     with torch.no_grad():
@@ -109,7 +110,7 @@ def test_training_without_padding_has_the_same_gradients(trunk: str) -> None:
         "text_mask": mask_of([3, 9, 4]),
         "task_rows": torch.zeros(3, dtype=torch.int64),
         "features": torch.randn(3, 12, 8, generator=torch.Generator().manual_seed(3)).double(),
-        "boxes": torch.rand(3, 12, 5, generator=torch.Generator().manual_seed(4)).double(),
+        "boxes": tiny_model.boxes(3, 12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(4)),
         "region_mask": mask_of([2, 12, 5]),
     }
     found = {}
@@ -139,7 +140,7 @@ def test_training_draws_for_every_position() -> None:
 def test_states_can_be_asked_for_after_packing() -> None:
     model = model_of("two_stream")
     ids, rows = torch.ones(2, 4, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
-    features, boxes = torch.randn(2, 3, 8).double(), torch.rand(2, 3, 5).double()
+    features, boxes = torch.randn(2, 3, 8).double(), tiny_model.boxes(2, 3, 5, dtype=torch.float64)
     texts, images = model.encode_texts(ids, mask_of([4, 2]), task_rows=rows), model.encode_images(features, boxes)
     assert texts.states.shape == (2, 5, 16) and texts.mask is not None and images.mask is None
     recorded = model.fuse(texts, images, outputs=("answer",), return_attention=True)

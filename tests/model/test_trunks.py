@@ -61,7 +61,7 @@ def inputs(texts: int = 2, images: int = 2, length: int = 5, regions: int = 4) -
         "text_mask": torch.ones(texts, length, dtype=torch.bool),
         "task_rows": torch.arange(texts),
         "features": torch.rand(images, regions, 8, generator=generator),
-        "boxes": torch.rand(images, regions, 5, generator=generator),
+        "boxes": tiny_model.boxes(images, regions, 5, generator=generator),
         "region_mask": torch.ones(images, regions, dtype=torch.bool),
     }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import tiny_model
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -104,7 +105,7 @@ def batches(draw: st.DrawFn, config: TwelveConfig) -> Batch:
         {
             "input_ids": torch.randint(0, config.vocab_size, (texts, length)),
             "features": torch.randn(images, regions, config.v_feature_size, dtype=torch.float64),
-            "boxes": torch.rand(images, regions, 5, dtype=torch.float64),
+            "boxes": tiny_model.boxes(images, regions, 5, dtype=torch.float64),
             "text_mask": None if say_none and mask.all() else mask,
             "region_mask": None if say_none and region_mask.all() else region_mask,
             "segment_ids": torch.randint(0, 2, (texts, length)) if draw(st.booleans()) else None,
@@ -277,7 +278,7 @@ def test_gate_sees_the_text_as_it_stands_when_the_layer_runs() -> None:
     arguments = {
         "input_ids": torch.tensor([[1, 2, 3]]),
         "features": torch.randn(1, 3, 7, dtype=torch.float64),
-        "boxes": torch.rand(1, 3, 5, dtype=torch.float64),
+        "boxes": tiny_model.boxes(1, 3, 5, dtype=torch.float64),
         "task_rows": torch.tensor([1]),
     }
     before = model(**arguments, outputs=("region",)).logits["region"]
@@ -292,7 +293,7 @@ def test_gate_sees_the_text_as_it_stands_when_the_layer_runs() -> None:
 def test_encoded_once_fused_in_tiles() -> None:
     model = model_of(config_of())
     ids, rows = torch.randint(0, 30, (2, 4)), torch.tensor([0, 1])
-    features, boxes = torch.randn(3, 3, 7).double(), torch.rand(3, 3, 5).double()
+    features, boxes = torch.randn(3, 3, 7).double(), tiny_model.boxes(3, 3, 5, dtype=torch.float64)
     texts, images = model.encode_texts(ids, task_rows=rows), model.encode_images(features, boxes)
     pairs = torch.cartesian_prod(torch.arange(2), torch.arange(3))
     whole = model(ids, features, boxes, task_rows=rows, pair_text=pairs[:, 0], pair_image=pairs[:, 1])
@@ -303,10 +304,9 @@ def test_encoded_once_fused_in_tiles() -> None:
 
 def test_half_precision_features_are_taken_as_they_are() -> None:
     model = model_of(config_of(task_specific_tokens=False)).float()
-    features = torch.randn(1, 3, 7).half()
+    features, boxes = torch.randn(1, 3, 7).half(), tiny_model.boxes(1, 3, 5)
     found = [
-        model(torch.tensor([[1, 2]]), given, torch.full((1, 3, 5), 0.5), outputs=("answer",)).fused
-        for given in (features, features.float())
+        model(torch.tensor([[1, 2]]), given, boxes, outputs=("answer",)).fused for given in (features, features.float())
     ]
     assert found[0].dtype == torch.float32
     assert torch.equal(*found)
@@ -317,7 +317,7 @@ def test_training_mode_draws_dropout_and_checkpointing_repeats_it() -> None:
     arguments = {
         "input_ids": torch.randint(0, 30, (2, 4)),
         "features": torch.randn(2, 3, 7).double(),
-        "boxes": torch.rand(2, 3, 5).double(),
+        "boxes": tiny_model.boxes(2, 3, 5, dtype=torch.float64),
         "task_rows": torch.tensor([1, 2]),
     }
 
@@ -344,7 +344,7 @@ def test_training_mode_draws_dropout_and_checkpointing_repeats_it() -> None:
 
 def test_standardised_start_is_the_same_formula_on_standardised_features() -> None:
     model = model_of(config_of())
-    features, boxes = 50 + 3 * torch.randn(2, 3, 7).double(), torch.rand(2, 3, 5).double()
+    features, boxes = 50 + 3 * torch.randn(2, 3, 7).double(), tiny_model.boxes(2, 3, 5, dtype=torch.float64)
     mean, std = torch.full((7,), 50.0).double(), torch.tensor([3.0, 3, 3, 3, 3, 3, 0]).double()
     safe = torch.where(std > 0, std, 1)
     wanted = model.encode_images((features - mean) / safe, boxes).states
@@ -356,7 +356,7 @@ def test_standardised_start_is_the_same_formula_on_standardised_features() -> No
 
 def test_mistakes_are_named() -> None:
     model = model_of(config_of())
-    ids, features, boxes = torch.ones(2, 4, dtype=torch.long), torch.zeros(2, 3, 7), torch.zeros(2, 3, 5)
+    ids, features, boxes = torch.ones(2, 4, dtype=torch.long), torch.zeros(2, 3, 7), tiny_model.boxes(2, 3, 5)
     with pytest.raises(ValueError, match="task tokens"):
         model(ids, features, boxes)
     with pytest.raises(ConfigError, match="answer"):
@@ -375,7 +375,7 @@ def test_mistakes_are_named() -> None:
 
 def test_output_holds_only_what_was_asked_for() -> None:
     model = model_of(config_of(task_specific_tokens=False))
-    ids, features, boxes = torch.ones(2, 4, dtype=torch.long), torch.zeros(2, 3, 7), torch.zeros(2, 3, 5)
+    ids, features, boxes = torch.ones(2, 4, dtype=torch.long), torch.zeros(2, 3, 7), tiny_model.boxes(2, 3, 5)
     found: TwelveOutput = model(ids, features, boxes, outputs=("region",))
     assert found.words is None and found.fused is None and found.regions.shape == (2, 3, 6)
     assert set(found.logits) == {"region"} and not found.states and not found.attentions

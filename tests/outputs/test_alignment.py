@@ -51,6 +51,28 @@ def test_four_pairs_from_the_batch_and_the_pool() -> None:
     assert targets["target"].tolist() == [0, 0, 0, 0]
 
 
+def test_negatives_of_the_whole_training_set() -> None:
+    """As the original draws them: another image of the set, with one of its captions, for either negative."""
+    everything = examples(40)
+    pool = ALIGNMENT.prepare(everything, lookup, negatives="train")
+    texts = {e.text: e.images[0] for e in everything}
+    batch, rng = [everything[10], everything[30]], np.random.default_rng(0)  # images 5 and 15
+    drawn: dict[str, list[str]] = {"captions": [], "images": []}
+    for _ in range(400):
+        for ex, (match, caption, other, alike) in zip(batch, ALIGNMENT.pairs(batch, rng, pool), strict=True):
+            image = ex.images[0]
+            assert match == (ex.text, image) and caption[1] == alike[1] == image and other[0] == ex.text
+            drawn["captions"].append(texts[caption[0]])
+            drawn["images"].append(other[1])
+            assert image not in (drawn["captions"][-1], drawn["images"][-1])
+    for images in drawn.values():
+        counts = np.array([images.count(f"x/{number}") for number in range(40)])
+        assert (counts > 0).all() and counts.max() < 3 * 800 / 40  # every image, none far more often than others
+    assert ALIGNMENT.negatives[0] == "batch"
+    assert not ALIGNMENT.prepare(everything, lookup).everywhere
+    assert not ALIGNMENT.prepare(everything, lookup, negatives="batch").everywhere
+
+
 def test_hard_negatives_are_near() -> None:
     everything = examples(30)
     pool = HardPool.build(everything, lookup, neighbours=2)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from twelve.model.processor import shortened
+from twelve.model.bert_tokenizer import shortened
 from twelve.outputs import get_output
 from twelve.outputs.options import TRAINED
 from twelve.types.examples import Example

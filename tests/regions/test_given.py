@@ -60,7 +60,7 @@ class Giver(Task):
             raise MissingData("no such file", file=f"{split}.json")
         return [Example(key, "which?", (key,), 0, key, tuple(boxes)) for key, boxes in splits[split].items()]
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+    def protocol(self, split: str, name: str | None = None, *, gallery: int | None = None) -> Protocol:
         return Protocol(split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:

@@ -24,7 +24,8 @@ from twelve import config as configuration
 from twelve.errors import RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
-from twelve.model.processor import TwelveProcessor, wordpieces
+from twelve.model.bert_tokenizer import wordpieces
+from twelve.model.processor import TwelveProcessor
 from twelve.regions.extract_command import extract_command, usual
 from twelve.regions.recipe import KEY, Recipe
 from twelve.regions.sizes import FixedSize, InputSize
@@ -152,9 +153,27 @@ def test_regions_with_other_boxes_are_refused(
 def test_images_without_regions(root: Path, base: Path, tmp_path: Path) -> None:
     extract(root / "images" / "mine" / "first", "detect", "microworld", root / "regions", progress=False)
     plan = configuration.parse(tree(root, base, tmp_path / "run"))
-    with pytest.raises(RegionError, match="images of mine have no regions") as e:
+    with pytest.raises(RegionError, match=r"\[line \d+\]: \S+ has no regions \(\d+ of \d+ images of mine") as e:
         train(plan, console=QUIET)
+    assert Path(str(e.value.file)).suffix == ".jsonl" and "no such image" not in str(e.value)
     follow(e.value)
+    train(plan, console=QUIET)
+
+
+def test_an_image_that_does_not_exist_is_named_with_its_line(root: Path, base: Path, tmp_path: Path) -> None:
+    folders = [root / "images" / "mine" / name for name in ("first", "second")]
+    extract(folders, "detect", "microworld", root / "regions", progress=False)
+    plan = configuration.parse(tree(root, base, tmp_path / "deep" / "run"))
+    file = root / str(plan.tasks["mine"].train)
+    lines = file.read_text().splitlines()
+    wrong = json.loads(lines[1]) | {"image": "99.jpg"}
+    file.write_text("\n".join([lines[0], json.dumps(wrong), *lines[2:]]) + "\n")
+    with pytest.raises(RegionError) as e:
+        train(plan, console=QUIET)
+    assert str(e.value).startswith(f"{file} [line 2]: 99.jpg has no regions (1 of ")
+    assert "-> correct the name in this line, or put the image into " in str(e.value)
+    assert not (tmp_path / "deep").exists()  # nothing was trained
+    file.write_text("\n".join(lines) + "\n")
     train(plan, console=QUIET)
 
 

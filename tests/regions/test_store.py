@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.errors import RegionError
 from twelve.regions.store.arrow_format import checksum, record_batch, schema, view
-from twelve.regions.store.inspect import inspect
+from twelve.regions.store.inspect import FileReport, inspect
 from twelve.regions.store.merge import merge
 from twelve.regions.store.region_file import BOXES_ONLY, RegionFile
 from twelve.regions.store.region_store import RegionStore, normalise_boxes
@@ -189,6 +190,27 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     for name, problem in (("a", "is a pipe or a device"), ("b", "is a folder")):
         with pytest.raises(RegionError, match=problem):
             RegionFile(tmp_path / f"{name}.arrow")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name", "line"),
+    [
+        (
+            {"recipe": {"backbone": "timm/x", "weights": "pretrained", "boxes": "3x3"}, "source": "vg"},
+            "timm/x",
+            "name: timm/x (twelve regions extract --backbone timm/x --weights pretrained --boxes 3x3)\n"
+            "  source of images: vg",
+        ),
+        ({"detector": "their detector"}, "their detector", "name: their detector"),
+        ({}, None, "name: not recorded"),
+    ],
+)
+def test_a_report_names_the_network_and_how_to_extract_with_it(
+    metadata: dict[str, Any], name: str | None, line: str
+) -> None:
+    report = FileReport(Path("vg/a.arrow"), metadata=metadata)
+    assert report.name == report.to_dict()["name"] == name
+    assert f"\n  {line}" in str(report)
 
 
 def test_verify_finds_every_changed_byte_that_matters(tmp_path: Path) -> None:

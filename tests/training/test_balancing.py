@@ -279,7 +279,9 @@ def test_what_cannot_work_is_refused_before_data_are_read(
 
 def test_a_missing_package_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pcgrad needs torchjd, which is not installed -> pip install 'twelve\[bal"):
+    with pytest.raises(
+        ConfigError, match=r"pcgrad needs torchjd, which is not installed -> pip install 'twelve-vl\[bal"
+    ):
         made_here = BALANCINGS["pcgrad"](tasks=("a",))
         made_here.check()
 

@@ -28,7 +28,8 @@ from twelve.model.vilbert import Twelve
 from twelve.outputs.parts.contrast import belonging, contrastive_loss, distillation_loss
 from twelve.outputs.parts.neighbours import HardPool, HardRows
 from twelve.predictor.abilities import check_head
-from twelve.runs.evaluate import evaluate_run, protocol_line
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.results_table import protocol_line
 from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.training.contrast import hard_rows
@@ -264,13 +265,13 @@ def test_a_measurement_names_its_shortlist(joint: Path, monkeypatch: pytest.Monk
     def measured(**options: Any) -> TaskResult:
         return evaluate_run(joint, tasks=["flickr30k"], console=QUIET, **options)[0]
 
-    exact, short = measured(), measured(settings=["evaluation.shortlist=2"], full=True)
+    exact, short = measured(), measured(settings=["evaluation.shortlist=2"])
     assert exact.protocol.shortlist is None and "shortlist" not in protocol_line(exact)
     assert short.protocol.shortlist == 2 and "shortlists of 2 by the contrast head" in protocol_line(short)
     assert not any("shortlist" in name for result in (exact, short) for name in result.metrics)
-    monkeypatch.setattr("twelve.evaluation.evaluate.PLACES", 2)  # of four images
-    both = measured(full=True)
-    assert both.metrics["R@1"] == exact.metrics["R@1"] and both.protocol.shortlist is None
+    monkeypatch.setattr("twelve.evaluation.galleries.PLACES", 2)  # of four images
+    both = measured()
+    assert both.metrics["R@1 of 4"] == exact.metrics["R@1 of 4"] and both.protocol.shortlist is None
     assert 50 <= both.metrics["exact top 10 in shortlists of 2"] <= 100
 
 

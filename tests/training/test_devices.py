@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import tiny
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from torch.distributed import TCPStore
 
 from twelve import config as configuration
 from twelve.errors import ConfigError
@@ -106,12 +106,18 @@ Trainer._step = step
 )
 
 
+STORES: list[TCPStore] = []
+"""One for each start of processes, which ends with this module's tests."""
+LONGEST = 600
+"""Seconds after which processes count as waiting for each other."""
+
+
 def processes(file: Path, count: int, *arguments: str, script: str = TRAINER) -> list[subprocess.Popen[str]]:
-    """One training process a rank, as a launcher starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    """One training process a rank, as torchrun starts them: they meet at a store of the program that starts them. A
+    store of the first process would need a port that nobody takes until that process has imported torch."""
+    STORES.append(TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False))
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(STORES[-1].port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    shared |= {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
     return [
         subprocess.Popen(
             [sys.executable, "-c", script, str(file), *arguments],
@@ -123,13 +129,26 @@ def processes(file: Path, count: int, *arguments: str, script: str = TRAINER) ->
     ]
 
 
+def ended(started: list[subprocess.Popen[str]]) -> None:
+    """Wait for processes, which must end well. Once one has failed the others wait for it in vain; they, and those
+    that wait for each other, are ended, so that the test says what each printed and where it was."""
+    until = time.monotonic() + LONGEST
+    while any(process.poll() is None for process in started) and not any(process.poll() for process in started):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.05)
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGABRT)  # faulthandler prints the stacks of all threads
+    errors = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0] * len(started), "\n\n".join(errors)
+
+
 def together(tree: dict[str, Any], *arguments: str, count: int = 2, script: str = TRAINER) -> Path:
     run = Path(tree["run"])
     file = run.with_suffix(".yaml")
     file.write_text(json.dumps(tree))  # JSON is YAML
-    started = processes(file, count, *arguments, script=script)
-    errors = [process.communicate(timeout=600)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * count, errors
+    ended(processes(file, count, *arguments, script=script))
     return run
 
 
@@ -216,9 +235,7 @@ def test_two_processes_evaluate_as_one(alone: Path, tmp_path: Path) -> None:
     told = []
     for count in (1, 2):
         run = Path(shutil.copytree(alone, tmp_path / f"by-{count}"))
-        started = processes(run, count, script=EVALUATOR)
-        errors = [process.communicate(timeout=600)[1] for process in started]
-        assert [process.returncode for process in started] == [0] * count, errors
+        ended(processes(run, count, script=EVALUATOR))
         told.append(sorted(tmp_path.glob(f"by-{count}-*")))
     one, two = ([path.read_text().split(" ", 1) for path in paths] for paths in told)
     assert len(two) == 2 and two[0][1] == two[1][1] == one[0][1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tiny
+import tiny_model
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
@@ -147,7 +148,7 @@ def test_random_layers_are_not_frozen(root: Path, tmp_path: Path, key: str) -> N
 
 def test_no_graph_is_built_below_what_trains(model: Twelve) -> None:
     inputs = {"input_ids": torch.ones(2, 5, dtype=torch.int64), "task_rows": torch.ones(2, dtype=torch.int64)}
-    images = {"features": torch.rand(2, 3, 8), "boxes": torch.rand(2, 3, 5)}
+    images = {"features": torch.rand(2, 3, 8), "boxes": tiny_model.boxes(2, 3, 5)}
     freeze(model, FreezeSettings(text_layers=2, names=("text.embedding.tasks",)))
     assert not model.encode_texts(**inputs).states.requires_grad
     assert model.encode_images(**images).states.requires_grad

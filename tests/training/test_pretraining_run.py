@@ -80,7 +80,9 @@ def test_losses_go_down_and_it_says_how_much_has_regions(root: Path, pretrained:
 
 def test_it_is_measured_by_finding_images(pretrained: Path) -> None:
     (result,) = evaluate_run(pretrained, console=QUIET)
-    assert result.metric == "R@1" and result.examples == 6 and set(result.baselines) == {"chance", "shuffled images"}
+    assert (
+        result.metric == "R@1 of 6" and result.examples == 6 and set(result.baselines) == {"chance", "shuffled images"}
+    )
     assert "Conceptual Captions" in write_report(pretrained).read_text(encoding="utf-8")
 
 

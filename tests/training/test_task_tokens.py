@@ -17,7 +17,8 @@ import twelve
 from twelve import config as configuration
 from twelve.errors import CheckpointError, ConfigError
 from twelve.export.export import export
-from twelve.model.processor import TASK_TOKENS, TwelveProcessor
+from twelve.model.processor import TwelveProcessor
+from twelve.model.processor_file import TASK_TOKENS
 from twelve.model.vilbert import Twelve
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train

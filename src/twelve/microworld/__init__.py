@@ -1,1 +1,1 @@
-"""A small drawn world with all twelve datasets, for training and evaluation without downloads."""
+"""Small synthetic images with all twelve datasets, to train and evaluate without downloads."""

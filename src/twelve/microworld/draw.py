@@ -219,7 +219,7 @@ def write_images(world: World, folder: Path, workers: int | None = None) -> int:
     try:
         for place in {target.parent for *_, target in jobs}:
             place.mkdir(parents=True, exist_ok=True)
-        with Track("drawing images", len(jobs), "images") as bar:
+        with Track("generating images", len(jobs), "images") as bar:
             for done in _mapped(_draw_file, jobs, workers):
                 bar.advance(done)
         for image in images:

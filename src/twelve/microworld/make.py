@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 VERSION = 1
+GALLERY = 100
+"""Images that the oracle ranks for a caption, as shipped configurations of the microworld do."""
 """Increased whenever the same seed and sizes give other files than before."""
 INDEX = DRAWN
 
@@ -57,11 +59,13 @@ WRITERS: Mapping[str, Writer] = {
 def make_microworld(
     out: Path, seed: int, sizes: WorldSizes | None = None, console: Console | None = None, *, apart: bool = False
 ) -> list[Tally]:
-    """Make the world of a seed in the folder ``out``; if that fails, nothing is left behind.
+    """Generate the microworld of a seed in the folder ``out``. If that fails, nothing is left behind.
 
     The same seed and sizes give the same bytes. A folder that already contains this world is left unchanged.
 
     Args:
+        out: the data root to write.
+        sizes: images of each part; None for the default world.
         console: where to report what was made.
         apart: tasks share nothing (apart.py).
 
@@ -95,7 +99,7 @@ def make_microworld(
         }
         (partial / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
     if console is not None:
-        tell(f"made {len(tallies)} datasets about {images:,} images in {out}", console)
+        tell(f"wrote {len(tallies)} datasets about {images:,} images to {out}", console)
     return tallies
 
 
@@ -211,8 +215,8 @@ def summary(tallies: list[Tally], scores: Mapping[str, float] | None = None) -> 
 def oracle_scores(root: Path) -> dict[str, float]:
     """Task -> official score of the oracle's answers on the task's test split, in per cent.
 
-    For caption retrieval, images that the same caption is true of have no right order. The score is the expected R@1 of
-    choosing one of them at random: the mean of one over their number.
+    For caption retrieval, images that the same caption is true of have no right order. The score is the expected R@1
+    of the first :data:`GALLERY` images, choosing one of them at random: the mean of one over their number.
 
     Raises:
         DataError: a dataset or an oracle is missing or malformed.
@@ -229,8 +233,7 @@ def oracle_scores(root: Path) -> dict[str, float]:
         examples = task.read(data, task.test_split)
         if get_output(task.kind).ranks_gallery:
             images = [example.images[0] for example in examples]
-            gallery = task.protocol(task.test_split).gallery
-            scores[name] = _expected_recall(images, [answers[example.id] for example in examples], gallery)
+            scores[name] = _expected_recall(images, [answers[example.id] for example in examples], GALLERY)
         else:
             predictions = [Prediction(_value(answers[example.id]), 1.0) for example in examples]
             scores[name] = task.measure(examples, predictions).headline

@@ -154,7 +154,7 @@ def measure(detector: Detector, *, seed: int = 0, count: int = 300) -> Quality:
     found = named = things = detections = 0
     features: list[Tensor] = []
     truths: list[dict[str, Tensor]] = []
-    with Track("measuring the detector", count, "images") as bar:
+    with Track("evaluating the detector", count, "images") as bar:
         for _ in range(count):
             pixels, (target,) = batch([next(images)])
             encoded = backbone.encode([PreparedImage(pixels[0], WIDTH, HEIGHT)])

@@ -19,10 +19,11 @@ from twelve.model.settings import (
     defaults,
     unknown_setting,
 )
+from twelve.run_folder import saved_in
 
 
 class TwelveConfig(Settings, PretrainedConfig):  # type: ignore[no-untyped-call, misc, unused-ignore]
-    """:class:`twelve.model.settings.Settings` with transformers' methods for saving and loading."""
+    """The model's configuration: :class:`twelve.model.settings.Settings` with transformers' methods."""
 
     model_type: ClassVar[str] = "twelve"
 
@@ -40,7 +41,8 @@ class TwelveConfig(Settings, PretrainedConfig):  # type: ignore[no-untyped-call,
         hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
         file = Path(pretrained_model_name_or_path)
         if not file.is_file():
-            file = inside(resolve(file, "config.json", **hub) / kwargs.pop("subfolder", ""), "config.json")
+            folder = saved_in(resolve(file, "config.json", **hub) / kwargs.pop("subfolder", ""))
+            file = inside(folder, "config.json")
         tree = json_file.read_object(file, remedy="use the file saved with the model")
         try:
             cls(**tree)  # so that errors name the file

@@ -19,6 +19,7 @@ from twelve.io import json_file
 from twelve.io.hub import inside
 from twelve.model.contrast import Contrast
 from twelve.model.heads import FINAL, PRETRAINING, Head, needs
+from twelve.model.input_checks import check_images, check_texts
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
 from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults, no_contrast
@@ -35,6 +36,8 @@ CONFIG = "config.json"
 """Configuration file in a saved model's folder."""
 SAVED = (CONFIG, WEIGHTS, "model-*-of-*.safetensors", INDEX)
 """Files that ``save_pretrained`` writes; large models have several weights files."""
+STALE = ("model*.safetensors", INDEX)
+"""Weights of an earlier model, which a new one in the same repository replaces."""
 MASKED = -10000.0
 """Added to the logits of padded regions."""
 
@@ -123,7 +126,11 @@ class Network(nn.Module):
             text_mask: (T, L) bool; None without padding.
             segment_ids: (T, L) int64; None for segment 0.
             task_rows: (T,) int64 rows of the task-token table; required if and only if there is one.
+
+        Raises:
+            ConfigError: a shape is wrong, or a word piece is not in the vocabulary.
         """
+        check_texts(input_ids, text_mask, self.config)
         trace = Trace(return_states, return_attention)
         pack = self._packs(text_mask, trace)
         return TextStates(self.trunk.encode_texts(input_ids, text_mask, segment_ids, task_rows, pack, trace), trace)
@@ -143,7 +150,12 @@ class Network(nn.Module):
             features: (I, R, F) of any float type; region 0 is the mean.
             boxes: (I, R, 5) x1/W, y1/H, x2/W, y2/H, area fraction; region 0 is (0, 0, 1, 1, 1).
             region_mask: (I, R) bool; None without padding.
+
+        Raises:
+            RegionError: a shape is wrong, boxes are pixels, or region 0 is not the whole image. Values are checked on
+                a CPU only.
         """
+        check_images(features, boxes, region_mask, self.config)
         trace = Trace(return_states, return_attention)
         pack = self._packs(region_mask, trace)
         return ImageStates(self.trunk.encode_images(features, boxes, region_mask, pack, trace), trace)
@@ -226,7 +238,20 @@ class Network(nn.Module):
         return_attention: bool = False,
         return_states: bool = False,
     ) -> TwelveOutput:
-        """:meth:`encode_texts`, :meth:`encode_images` and :meth:`fuse` in one call."""
+        """:meth:`encode_texts`, :meth:`encode_images` and :meth:`fuse` in one call.
+
+        Args:
+            input_ids, text_mask: (T, L) int64 word pieces and bool.
+            features, boxes, region_mask: (I, R, F), (I, R, 5) and (I, R) bool; region 0 is the whole image.
+            segment_ids, task_rows: (T, L) and (T,) int64.
+            pair_text, pair_image: (P,) int64 rows of texts and of images; None pairs row i with row i.
+            outputs: what to compute, see the class; None for every head.
+            hidden_words, hidden_regions: masked positions, see :meth:`fuse`.
+            return_attention, return_states: see :meth:`fuse`.
+
+        Raises:
+            ConfigError, RegionError: as the three.
+        """
         keep: dict[str, Any] = {"return_attention": return_attention, "return_states": return_states}
         texts = self.encode_texts(input_ids, text_mask, segment_ids, task_rows, **keep)
         images = self.encode_images(features, boxes, region_mask, **keep)

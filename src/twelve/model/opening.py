@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from twelve.errors import found_in
 from twelve.io.hub import resolve
+from twelve.model.fit import check_fit
 from twelve.model.network import Network, load_network, settings_of
-from twelve.model.processor import TwelveProcessor, check_fit
+from twelve.model.processor import TwelveProcessor
 from twelve.model.settings import Settings
+from twelve.run_folder import saved_in
 
 if TYPE_CHECKING:
     from twelve.model.vilbert import Twelve
@@ -27,7 +29,7 @@ def open_saved(name: str | Path) -> tuple[Twelve, TwelveProcessor]:
     from twelve.model.config import TwelveConfig
     from twelve.model.vilbert import Twelve
 
-    folder = resolve(name, *_FILES)
+    folder = saved_in(resolve(name, *_FILES))
     config: TwelveConfig = TwelveConfig.from_pretrained(folder)
     processor = _fitting(folder, config)
     return Twelve.from_pretrained(folder, config=config), processor
@@ -39,7 +41,7 @@ def open_network(name: str | Path) -> tuple[Network, TwelveProcessor]:
     Raises:
         CheckpointError, ConfigError: as :func:`open_saved`.
     """
-    folder = resolve(name, *_FILES)
+    folder = saved_in(resolve(name, *_FILES))
     settings, kind = settings_of(folder)
     processor = _fitting(folder, settings)
     return load_network(folder, (settings, kind)), processor

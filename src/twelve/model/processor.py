@@ -1,50 +1,58 @@
-"""The processor saved beside a model: tokenizer, labels, task tokens, feature extractors.
+"""The processor saved beside a model: tokenizer, labels, task tokens, feature extractors; makes a model's inputs.
 
 It has two files: tokenizer.json (of the ``tokenizers`` library) and processor_config.json (the rest).
 """
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer
+from tokenizers import __version__ as tokenizers_version
 
-from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
+from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.io import files
-from twelve.io.hub import inside, resolve
+from twelve.io.files import is_there
+from twelve.io.hub import HUB_NAME, inside, resolve, upload
 from twelve.io.json_file import read_object
-from twelve.model.familiarity import Familiarity, sound
-from twelve.model.tokenizer_file import read_tokenizer, read_vocabulary
+from twelve.model.bert_tokenizer import TOKENIZER_FILE, load_tokenizer, shortened, special_rows
+from twelve.model.familiarity import Familiarity
+from twelve.model.known_words import KnownWords
+from twelve.model.processor_file import CONFIG_FILE, SAVED, read_fields
 from twelve.progress import tell
-from twelve.regions.recipe import Made, Recipe, preferred
-from twelve.regions.sizes import WINDOWS
+from twelve.regions.recipe import Made, preferred
+from twelve.run_folder import saved_in
 
 if TYPE_CHECKING:
-    from twelve.model.settings import Settings
-    from twelve.regions.store.region_store import RegionStore
+    from torch import Tensor
 
-_SAVED = "use the file saved with the model"
-CONFIG_FILE = "processor_config.json"
-TOKENIZER_FILE = "tokenizer.json"
+    from twelve.model.inputs import ModelInputs, SceneLike
+    from twelve.model.model_outputs import TwelveOutput
+    from twelve.regions.store.region_store import RegionStore
+    from twelve.types.predictions import Prediction
+
+MODEL_FILE = "config.json"
+"""The model's own configuration, which tells the kinds of its outputs."""
 FILES = (CONFIG_FILE, TOKENIZER_FILE)
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 REGIONS = 100
 """Default number of detected regions kept per image."""
 MANY = 1024
 """Texts from which on it pays that several threads share them; fewer would wait for each other on a busy machine."""
 TOKEN_ROWS = 20
 """Default number of rows in the task-token table."""
-TASK_TOKENS = ("dataset", "head", "none")
-"""Which tasks share a task token: none, those of one head, or there are no task tokens."""
 
 
 class TwelveProcessor:
-    """Converts text to word pieces and describes the model's rows and columns.
+    """Converts texts and scenes to the inputs of a model, and its outputs to predictions.
+
+        inputs = processor(["what is red?", "how many?"], scene, task="vqa")
+        found = processor.decode(model(**inputs), inputs)
 
     Attributes:
         tokenizer: lower-case BERT word-piece tokenizer.
@@ -56,10 +64,13 @@ class TwelveProcessor:
         region_fingerprints: image source -> fingerprint of the extractor of its regions.
         region_recipes: image source -> how to recreate that extractor, as :class:`twelve.regions.recipe.Recipe` writes
             it; absent for imported regions.
+        kinds: output key -> kind of output; empty if no model's folder has told them; not saved.
         allow_other_features: only warn about regions of another extractor; not saved.
         temperatures: task -> divisor of its logits, to calibrate scores.
+        likely: task -> score that 95 % of its right validation predictions reach; a box below it is called unlikely.
         max_regions: number of detected regions kept per image, without the global one.
         familiar: statistics of the training images' regions, or None.
+        known_words: words of the training texts, or None if they were not recorded.
     """
 
     def __init__(
@@ -73,8 +84,10 @@ class TwelveProcessor:
         region_fingerprints: Mapping[str, str] | None = None,
         region_recipes: Mapping[str, str] | None = None,
         temperatures: Mapping[str, float] | None = None,
+        likely: Mapping[str, float] | None = None,
         max_regions: int = REGIONS,
         familiar: Familiarity | None = None,
+        known_words: KnownWords | None = None,
         task_tokens: str = "dataset",
     ) -> None:
         tokenizer.no_padding()
@@ -88,17 +101,64 @@ class TwelveProcessor:
         self.region_fingerprints = dict(region_fingerprints or {})
         self.region_recipes = dict(region_recipes or {})
         self.temperatures = dict(temperatures or {})
+        self.likely = dict(likely or {})
+        self.kinds: dict[str, str] = {}
         self.allow_other_features = False
         self._warned: set[str] = set()
         self.max_regions = max_regions
         self.familiar = familiar
-        self.special = {token: _special(tokenizer, token) for token in SPECIAL}
+        self.known_words = known_words
+        self.special = special_rows(tokenizer)
 
     @classmethod
     def from_tokenizer(cls, source: str | Path) -> TwelveProcessor:
         """An empty processor around a tokenizer: a vocab.txt or tokenizer.json, or a folder, ``package:MODULE`` or hub
         name with one inside (:func:`twelve.io.hub.resolve`)."""
         return cls(load_tokenizer(source))
+
+    # --- the model's inputs ------------------------------------------------------------------------------------
+    def __call__(
+        self,
+        texts: str | Sequence[str] | Sequence[Sequence[str]],
+        scenes: SceneLike | Sequence[SceneLike] | Sequence[Sequence[SceneLike]],
+        *,
+        task: str | None = None,
+        output: str | None = None,
+        boxes: Any = None,
+    ) -> ModelInputs:
+        """The arguments of a model for texts and scenes: ``model(**processor(texts, scenes, task="vqa"))``.
+
+        Args:
+            texts: one text, or one for each scene; a list of texts for each scene; several about a single scene.
+            scenes: a scene (``twelve.load(...).scene(image)``) or :class:`twelve.Regions`; several; or (left, right)
+                for each text, if the task is about two images. The processor adds region 0, the whole image.
+            task: its token, longest text and head are used; None for the only one, or the first one of ``output``.
+            output: the head's key.
+            boxes: candidates to choose among, (C, 4) xyxy pixels for all texts, or a list with one for each; they are
+                extracted if the scene has an image, else they must be among its regions.
+
+        Raises:
+            ConfigError: there is no such task, or the numbers of texts and scenes do not fit.
+            RegionError: regions have no features, a wrong shape, or boxes that are not pixels of the image.
+        """
+        from twelve.model.inputs import inputs_of
+
+        return inputs_of(self, texts, scenes, task=task, output=output, boxes=boxes)
+
+    def decode(self, outputs: TwelveOutput | Tensor, inputs: ModelInputs) -> list[Prediction]:
+        """The prediction of every text, in order: its value (an answer, a box in pixels, an index of ``boxes``, a
+        class), its calibrated score in 0..1 and its alternatives.
+
+        Args:
+            outputs: what the model returned, or the logits of the head.
+            inputs: what it was called with.
+
+        Raises:
+            ConfigError: they do not belong together.
+        """
+        from twelve.model.inputs import decoded
+
+        return decoded(self, outputs, inputs)
 
     # --- text --------------------------------------------------------------------------------------------------
     def tokenize(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
@@ -112,6 +172,11 @@ class TwelveProcessor:
         else:
             encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [[begin, *shortened(text.ids, max_length - 2, end), end] for text in encoded]
+
+    @property
+    def words(self) -> str:
+        """A hash of the tokenizer and of the version of its library."""
+        return hashlib.sha256(f"{tokenizers_version}\0{self.tokenizer.to_str()}".encode()).hexdigest()
 
     @property
     def vocab_size(self) -> int:
@@ -177,6 +242,11 @@ class TwelveProcessor:
             first: dict[str, int] = {}
             for task, row in self.token_rows.items():
                 self.token_rows[task] = first.setdefault(self.task_outputs.get(task, task), row)
+
+    def use_heads(self, heads: Any) -> None:
+        """Take the kinds of outputs from ``heads`` of a model's configuration; anything else tells nothing."""
+        told = heads.items() if isinstance(heads, Mapping) else ()
+        self.kinds = {key: str(head["kind"]) for key, head in told if isinstance(head, Mapping) and "kind" in head}
 
     def check_regions(self, store: RegionStore, sources: Iterable[str], *, insist: str = "") -> None:
         """Reject regions unlike those that the model was trained on: from another extractor, or with boxes of another
@@ -250,12 +320,27 @@ class TwelveProcessor:
         }
         if self.familiar is not None:
             tree["familiar"] = self.familiar.to_tree()
+        if self.known_words is not None:
+            tree["known_words"] = self.known_words.to_tree()
+        if self.likely:  # earlier folders have none
+            tree["likely"] = self.likely
         if self.task_tokens != "dataset":  # earlier releases have no other
             tree["task_tokens"] = self.task_tokens
         with files.replacing(folder / TOKENIZER_FILE) as partial:
             self.tokenizer.save(str(partial))
         with files.replacing(folder / CONFIG_FILE) as partial:
             partial.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def push_to_hub(self, name: str, *, private: bool = False, message: str = "A processor of twelve") -> str:
+        """Push processor_config.json and tokenizer.json to ``owner/model`` on the hub, beside the model, and return the
+        address.
+
+        Raises:
+            CheckpointError: the hub cannot be reached, or refuses it.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return upload(Path(folder), name.removeprefix(HUB_NAME), private=private, message=message)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **_: Any) -> TwelveProcessor:
@@ -264,142 +349,9 @@ class TwelveProcessor:
         Raises:
             CheckpointError: a file is missing, a key unknown, a value of the wrong type.
         """
-        found = resolve(folder, CONFIG_FILE, TOKENIZER_FILE)
-        file = inside(found, CONFIG_FILE)
-        tree = read_object(file, remedy=_SAVED)
-        for key in tree:
-            if key not in _FIELDS and key not in ("processor_class", "familiar", "task_tokens"):
-                raise CheckpointError(
-                    f"unknown key {key!r}{nearest(key, _FIELDS)}", file=file, remedy="remove it or correct its name"
-                )
-        for key, (right, wanted) in _FIELDS.items():
-            if key not in tree or not right(tree[key]):
-                problem = f"{key} must be {wanted}" if key in tree else f"{key} is missing"
-                raise CheckpointError(problem, file=file, remedy=_SAVED)
-        if (task_tokens := tree.get("task_tokens", "dataset")) not in TASK_TOKENS:
-            raise CheckpointError(f"task_tokens must be one of {', '.join(TASK_TOKENS)}", file=file, remedy=_SAVED)
-        if not sound(tree.get("familiar")):
-            raise CheckpointError("familiar must hold statistics of regions", file=file, remedy=_SAVED)
-        familiar = Familiarity.from_tree(tree["familiar"]) if tree.get("familiar") is not None else None
-        for source, recipe in tree["region_recipes"].items():
-            try:
-                mark = Recipe.from_json(recipe).fingerprint
-                if mark != (known := tree["region_fingerprints"].get(source)):
-                    raise RegionError(f"expected fingerprint {known}, as in region_fingerprints, found {mark}")
-            except RegionError as error:
-                raise CheckpointError(
-                    error.problem, file=file, record=f"region_recipes.{source}", remedy=_SAVED
-                ) from None
-        known = {key: tree[key] for key in _FIELDS}
-        return cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **known, familiar=familiar, task_tokens=task_tokens)
-
-
-def check_fit(processor: TwelveProcessor, config: Settings, folder: Path) -> None:
-    """Check that a saved processor matches its model.
-
-    Raises:
-        CheckpointError: the processor refers to a head, row or position that the model lacks, or has another number of
-            word pieces or labels.
-    """
-
-    from twelve.outputs import get_output
-
-    def must(fits: bool, record: str, wanted: object, found: object) -> None:
-        if not fits:
-            problem = f"expected {wanted}, as in the model, found {found}"
-            raise CheckpointError(problem, file=folder / CONFIG_FILE, record=record, remedy=_SAVED)
-
-    if processor.vocab_size != config.vocab_size:
-        problem = f"expected {config.vocab_size} word pieces, as in the model, found {processor.vocab_size}"
-        raise CheckpointError(problem, file=folder / TOKENIZER_FILE, remedy=_SAVED)
-    heads, rows, longest = config.heads, config.num_task_tokens, config.max_position_embeddings
-    own = [*heads, *(("pretraining",) if config.pretraining else ())]
-    for task, key in processor.task_outputs.items():
-        must(key in own, f"task_outputs.{task}", f"one of {', '.join(own)}" if own else "no task", repr(key))
-        must(task in processor.max_text, f"max_text.{task}", f"a number up to {longest}", "none")
-        must(not config.task_specific_tokens or task in processor.token_rows, f"token_rows.{task}", "a row", "none")
-        if key in heads and get_output(heads[key]["kind"]).needs_vocabulary:
-            must(key in processor.vocabularies, f"vocabularies.{key}", f"{heads[key]['size']} labels", "none")
-    for task, row in processor.token_rows.items():
-        must(row < rows, f"token_rows.{task}", f"a row below {rows}", row)
-    for task, most in processor.max_text.items():
-        must(3 <= most <= longest, f"max_text.{task}", f"3 to {longest} word pieces", most)
-    for key, labels in processor.vocabularies.items():
-        must(key in heads, f"vocabularies.{key}", f"one of {', '.join(heads)}", repr(key))
-        must(len(labels) == heads[key]["size"], f"vocabularies.{key}", f"{heads[key]['size']} labels", len(labels))
-
-
-def load_tokenizer(source: str | Path) -> Tokenizer:
-    """Load a tokenizer.json or vocab.txt (lower-case BERT word pieces), or a folder, package or hub name with one.
-
-    Raises:
-        CheckpointError: it is missing or unreadable.
-    """
-    file = Path(source)
-    if not file.is_file() and file.suffix not in (".json", ".txt"):
-        folder = resolve(source, TOKENIZER_FILE, "vocab.txt")
-        file = next((folder / name for name in (TOKENIZER_FILE, "vocab.txt") if (folder / name).is_file()), folder)
-    if not file.is_file():
-        raise CheckpointError("no tokenizer.json or vocab.txt here", file=file, remedy="name a folder with a tokenizer")
-    return read_tokenizer(file) if file.suffix == ".json" else wordpieces(read_vocabulary(file))
-
-
-def shortened(pieces: list[int], most: int, separator: int) -> list[int]:
-    """The first ``most`` word pieces. If separators divide the text, the longest part (the first, among equals) loses
-    its last piece until all fit, so that the last part, such as an answer to choose, is kept."""
-    parts = [list(part) for last, part in itertools.groupby(pieces, lambda piece: piece == separator) if not last]
-    room = most - (len(parts) - 1)
-    if len(pieces) <= most or len(parts) < 2 or room < len(parts):
-        return pieces[:most]
-    while sum(map(len, parts)) > room:
-        max(parts, key=len).pop()
-    return [piece for part in parts for piece in (*part, separator)][:-1]
-
-
-def wordpieces(vocabulary: Sequence[str]) -> Tokenizer:
-    """Lower-case BERT word-piece tokenizer from the lines of a vocab.txt."""
-    table = {token: row for row, token in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordPiece(table, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens([token for token in SPECIAL if token in table])
-    return tokenizer
-
-
-def _special(tokenizer: Tokenizer, token: str) -> int:
-    row: int | None = tokenizer.token_to_id(token)
-    if row is None:
-        raise CheckpointError(f"the tokenizer has no {token}", remedy="use a BERT word-piece tokenizer")
-    return row
-
-
-def _mapping(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, dict) and all(isinstance(key, str) and of(value[key]) for key in value)
-
-
-def _string(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _temperature(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 1e-4 <= value <= 1e4
-
-
-def _strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "max_regions": (lambda value: _count(value) and 0 < value <= WINDOWS, f"an integer from 1 to {WINDOWS}"),
-    "token_rows": (_mapping(_count), "a mapping of tasks to rows"),
-    "task_outputs": (_mapping(_string), "a mapping of tasks to output keys"),
-    "max_text": (_mapping(_count), "a mapping of tasks to numbers of word pieces"),
-    "region_fingerprints": (_mapping(_string), "a mapping of image sources to fingerprints"),
-    "region_recipes": (_mapping(_string), "a mapping of image sources to recipes"),
-    "temperatures": (_mapping(_temperature), "a mapping of tasks to numbers from 0.0001 to 10000"),
-    "vocabularies": (_mapping(_strings), "a mapping of output keys to lists of labels"),
-}
+        found = saved_in(resolve(folder, CONFIG_FILE, TOKENIZER_FILE, MODEL_FILE))
+        known = read_fields(inside(found, CONFIG_FILE))
+        processor = cls(load_tokenizer(inside(found, TOKENIZER_FILE)), **known)
+        if is_there(found / MODEL_FILE, CheckpointError):
+            processor.use_heads(read_object(inside(found, MODEL_FILE), remedy=SAVED).get("heads"))
+        return processor

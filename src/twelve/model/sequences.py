@@ -177,6 +177,16 @@ class Sequences:
     def __len__(self) -> int:
         return self.states.shape[0] if self.packing is None else len(self.packing.lengths)
 
+    @property
+    def lengths(self) -> Integers:
+        """(N,) real positions of each."""
+        if self.packing is not None:
+            return self.packing.lengths
+        if self.mask is None:
+            return np.full(self.states.shape[0], self.states.shape[1])
+        found: Integers = self.mask.sum(1).cpu().numpy()
+        return found
+
     def new(self, states: Tensor) -> Sequences:
         """Other states of the same positions."""
         return replace(self, states=states)
@@ -186,10 +196,9 @@ class Sequences:
         if self.packing is not None:
             return self
         if self.mask is None:
-            lengths = np.full(self.states.shape[0], self.states.shape[1])
-            return Sequences(self.states.flatten(0, 1), None, Packing(lengths))
+            return Sequences(self.states.flatten(0, 1), None, Packing(self.lengths))
         real = self.mask.flatten().nonzero()[:, 0]  # faster than a mask as the index
-        packing = Packing(self.mask.sum(1).numpy())
+        packing = Packing(self.lengths)
         return Sequences(self.states.flatten(0, 1).index_select(0, real), self.mask, packing)
 
     def padded(self) -> Sequences:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,19 +11,20 @@ from torch import nn
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, initialization
 
 from twelve.errors import found_in
-from twelve.io.hub import HUB, resolve
+from twelve.io.hub import HUB, HUB_NAME, resolve, upload
 from twelve.model.config import TwelveConfig
-from twelve.model.network import SAVED, Network, check_fit, refuse_differences
+from twelve.model.network import SAVED, STALE, Network, check_fit, refuse_differences
 from twelve.model.pretraining import WordHead
 from twelve.model.processor import TwelveProcessor
 from twelve.model.tensors import read_weights, weights_of
 from twelve.model.weights import check_finite
+from twelve.run_folder import saved_in
 
 _SOURCE = "pretrained_model_name_or_path"
 
 
 class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, unused-ignore]
-    """:class:`twelve.model.network.Network` with transformers' methods, such as ``save_pretrained``."""
+    """The model: :class:`twelve.model.network.Network` with transformers' methods, such as ``save_pretrained``."""
 
     config: TwelveConfig
     config_class = TwelveConfig
@@ -43,11 +46,39 @@ class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, u
         if isinstance(module, WordHead):
             initialization.zeros_(module.bias)
 
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        processor: TwelveProcessor | None = None,
+        private: bool = False,
+        commit_message: str = "A model of twelve",
+        max_shard_size: str = "50GB",
+    ) -> str:
+        """Push the model to ``owner/model`` on the hub as one commit, and return its address. Unlike transformers', it
+        replaces no card: ``twelve push`` pushes a run with the card that its results make.
+
+        Args:
+            processor: pushed with it; :func:`twelve.load` needs one.
+            private: of a new repository.
+
+        Raises:
+            CheckpointError: the hub cannot be reached, or refuses it.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, max_shard_size=max_shard_size)
+            if processor is not None:
+                processor.save_pretrained(folder)
+            name = repo_id.removeprefix(HUB_NAME)
+            return upload(Path(folder), name, private=private, message=commit_message, stale=STALE)
+
     @classmethod
     def from_pretrained(cls, *args: Any, config: Any = None, **kwargs: Any) -> Any:
-        """As in transformers, but the folder is not trusted: only its own config.json and safetensors files are read,
-        and names, sizes and types of the weights are compared with the configuration before anything is built. Missing,
-        unknown or non-finite weights are rejected.
+        """As in transformers; also opens a run's folder, as :func:`twelve.load` does.
+
+        The folder is not trusted: only its own config.json and safetensors files are read, and names, sizes and types
+        of the weights are compared with the configuration before anything is built. Missing, unknown or non-finite
+        weights are rejected.
 
         Raises:
             CheckpointError: weights do not match; the error names them.
@@ -56,7 +87,7 @@ class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, u
         source = args[0] if args else kwargs.pop(_SOURCE, "")
         wanted = kwargs.pop("output_loading_info", False)
         hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
-        folder = resolve(source, *SAVED, **hub) / kwargs.pop("subfolder", "")
+        folder = saved_in(resolve(source, *SAVED, **hub) / kwargs.pop("subfolder", ""))
         if config is None:
             config, kwargs = TwelveConfig.from_pretrained(folder, return_unused_kwargs=True, **kwargs)
         weights = weights_of(folder)

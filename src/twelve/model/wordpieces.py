@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
-from twelve.model.processor import SPECIAL, wordpieces
+from twelve.model.bert_tokenizer import SPECIAL, wordpieces
 
 VOCABULARY = 30_522
 """Maximum number of pieces, as in BERT."""

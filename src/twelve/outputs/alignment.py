@@ -19,11 +19,14 @@ from twelve.outputs.parts.later import F, Tensor, nn, torch
 from twelve.outputs.parts.losses import precise
 from twelve.outputs.parts.neighbours import HardPool
 from twelve.types.examples import Example
+from twelve.types.keeping import Keep, computed
 from twelve.types.predictions import Card, CardImage, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
 
 PAIRS = 4
 """Pairs of a training example, the match among them."""
+EVERYWHERE = "train"
+"""Negatives are drawn from the whole training set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Ranking(Output):
     image_free = "none"
     legend = "The five images that the model ranks first; the caption's own follows if it is further down."
     methods: ClassVar[tuple[str, ...]] = ("match",)
+    examples: ClassVar[Mapping[str, str]] = {"match": 'model.match([scene], ["a boat"])'}
 
     def card(self, record: RecordedPrediction) -> Card:
         best = [str(image) for image, _ in record.alternatives]
@@ -85,6 +89,7 @@ class Alignment(Ranking):
     kind = "alignment"
     skill = "retrieval"
     contrasts = True
+    negatives = ("batch", EVERYWHERE)
     asks = "Find the image that a caption describes, among all images of a gallery."
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
@@ -101,16 +106,23 @@ class Alignment(Ranking):
         choices = _choices(logits, targets["target"])
         return (choices.argmax(1) == targets["target"].to(choices.device)).to(torch.float32)
 
-    def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> HardPool:
+    def prepare(
+        self,
+        examples: Sequence[Example],
+        lookup: Callable[[str], Regions],
+        *,
+        negatives: str | None = None,
+        keep: Keep = computed,
+    ) -> HardPool:
         """The 100 most similar images of each training image, with their captions."""
-        return HardPool.build(examples, lookup)
+        return HardPool.build(examples, lookup, everywhere=negatives == EVERYWHERE, keep=keep)
 
     def pairs(self, examples: Examples, rng: Rng | None = None, pool: HardPool | None = None) -> TextImagePairs:
         """Four pairs an example in training (with ``rng``), the match first; else the match alone.
 
         Negatives 2 (another caption) and 3 (another image) come from the batch, so that texts and images are encoded
-        once; from ``pool`` if the batch has no other image. Negative 4 is a caption of a similar image; without a
-        ``pool``, another caption of the batch.
+        once; from ``pool``, as in the original, if that is to be drawn from everywhere, or if the batch has no other
+        image. Negative 4 is a caption of a similar image; without a ``pool``, another caption of the batch.
 
         Raises:
             ConfigError: there is no other image.
@@ -123,7 +135,11 @@ class Alignment(Ranking):
     def _four(example: Example, batch: Sequence[Example], rng: Rng, pool: HardPool | None) -> list[tuple[str, str]]:
         image = example.images[0]
         # The same caption of another image is no negative; it is left out like the image's own captions.
-        others = [(b.text, b.images[0]) for b in batch if b.images[0] != image and b.text != example.text]
+        others = [
+            (b.text, b.images[0])
+            for b in (() if pool is not None and pool.everywhere else batch)
+            if b.images[0] != image and b.text != example.text
+        ]
 
         def another() -> tuple[str, str]:
             if others:

@@ -17,7 +17,7 @@ from twelve.errors import CheckpointError
 from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, precise, sum_over_labels
-from twelve.outputs.parts.result import Context, Result, ranked
+from twelve.outputs.parts.result import Context, Result, bars_of, ranked
 from twelve.types.examples import Example
 from twelve.types.predictions import Card, Prediction, RecordedPrediction
 
@@ -46,6 +46,10 @@ class Answered(Result):
     def words(self) -> str:
         return ranked(self.answer, self.score, self.alternatives)
 
+    @property
+    def bars(self) -> Sequence[tuple[str, float, str]]:
+        return bars_of(self.alternatives)
+
 
 @register
 class Answer(Output):
@@ -61,7 +65,7 @@ class Answer(Output):
         "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is right."
     }
     methods = ("answer",)
-    example_call = 'answer("what colour is the boat?")'
+    examples: ClassVar = {"answer": 'scene.answer("what colour is the boat?")'}
 
     def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
         return vocabulary

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from twelve.outputs.parts.result import Context, Judged, Result, named
+from twelve.types.keeping import Keep, computed
 from twelve.types.predictions import Card, CardImage, Choice, Prediction, RecordedPrediction
 
 if TYPE_CHECKING:
@@ -68,8 +69,12 @@ class Output(abc.ABC):
     needs_vocabulary: ClassVar[bool] = False
     ranks_gallery: ClassVar[bool] = False
     """Measured by ranking every image of a gallery for every text, not example by example."""
+    can_be_absent: ClassVar[bool] = False
+    """What is asked for may not be in the image: a score below that of most right predictions says so."""
     contrasts: ClassVar[bool] = False
     """Its first pair of each example belongs together, so that it can train the contrast head too."""
+    negatives: ClassVar[tuple[str, ...]] = ()
+    """Where its negatives in training can come from, the default first; empty if it has none to choose."""
     own_head: ClassVar[bool] = True
     """Uses a head of the model's ``heads``; else parts of the model that :meth:`architecture` asks for."""
     shares: ClassVar[bool] = True
@@ -89,8 +94,8 @@ class Output(abc.ABC):
     methods: ClassVar[tuple[str, ...]] = ()
     """Methods of :class:`twelve.Predictor` that ask it; a task may name one, the first is the default. None: a model
     cannot be asked for it."""
-    example_call: ClassVar[str] = ""
-    """A call of such a method, for a model's card."""
+    examples: ClassVar[Mapping[str, str]] = {}
+    """Method -> a call of it in Python, for a model's card; its first text in double quotes is the question."""
     values: ClassVar[tuple[type, ...]] = (str,)
     """JSON types of its values and targets in ``predictions.jsonl``; a list is a box."""
     index_of: ClassVar[Literal["candidates", "options"] | None] = None
@@ -113,6 +118,7 @@ class Output(abc.ABC):
         )
 
     def card_images(self, record: RecordedPrediction) -> list[CardImage]:
+        """The images of a card, without frames."""
         return [CardImage(image) for image in record.images]
 
     def choices(self, record: RecordedPrediction, wanted: Any) -> list[Choice]:
@@ -182,8 +188,20 @@ class Output(abc.ABC):
         return None
 
     # --- the data's side --------------------------------------------------------------------------------------
-    def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> Any:
-        """What :meth:`pairs` needs from the whole training set (e.g. a pool of hard negatives), computed once."""
+    def prepare(
+        self,
+        examples: Sequence[Example],
+        lookup: Callable[[str], Regions],
+        *,
+        negatives: str | None = None,
+        keep: Keep = computed,
+    ) -> Any:
+        """What :meth:`pairs` needs from the whole training set (e.g. a pool of hard negatives), computed once.
+
+        Args:
+            negatives: one of :attr:`negatives`; None: the default.
+            keep: keeps what takes long for later runs.
+        """
         return None
 
     def pairs(self, examples: Examples, rng: Rng | None = None, pool: Any = None) -> TextImagePairs:

@@ -20,4 +20,4 @@ class Entailment(Classes):
         "accuracy": "Share of the statements put into the right class of three; guessing gives about 33."
     }
     methods = ("entails",)
-    example_call = 'entails("a boat is red")'
+    examples: ClassVar = {"entails": 'scene.entails("a boat is red")'}

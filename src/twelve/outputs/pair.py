@@ -31,17 +31,17 @@ class Verified(Result):
     def words(self) -> str:
         return f"{named(self.true)} ({percent(self.score)})"
 
-    def draw(self) -> Image.Image:
-        """Both images side by side with the result below.
+    def drawn(self) -> Image.Image:
+        """Both images side by side.
 
         Raises:
             ValueError: one of the images is missing (its scene was made from regions).
         """
-        from twelve.outputs.parts.drawing import caption_below, side_by_side
+        from twelve.outputs.parts.drawing import side_by_side
 
         if self.image is None or self.right is None:
             raise ValueError(NO_IMAGE)
-        return caption_below(side_by_side(self.image, self.right), f"{self.text}\n{self}")
+        return side_by_side(self.image, self.right)
 
 
 @register
@@ -57,6 +57,7 @@ class Pair(Classes):
     legend = "Bars: the model's probability of true and of false; ✓ marks what is right."
     metrics: ClassVar = {"accuracy": "Share of the statements judged rightly; guessing gives about 50."}
     methods = ("verify",)
+    examples: ClassVar = {"verify": 'model.verify(scene, scene, "both show a boat")'}
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, B) -> (P/2, 2): the rows of an example's two images stand side by side."""

@@ -23,6 +23,7 @@ from twelve.outputs.parts.later import F, Tensor, nn, torch
 from twelve.outputs.parts.losses import precise
 from twelve.outputs.parts.masking import choose_regions, hide_words, without
 from twelve.types.examples import Example
+from twelve.types.keeping import Keep, computed
 from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
@@ -143,7 +144,14 @@ class Pretraining(Ranking):
         return {"pretraining": True, "visual_target": CLASSES, "v_target_size": size}
 
     # --- the data's side --------------------------------------------------------------------------------------
-    def prepare(self, examples: Sequence[Example], lookup: Callable[[str], Regions]) -> Sequence[Example]:
+    def prepare(
+        self,
+        examples: Sequence[Example],
+        lookup: Callable[[str], Regions],
+        *,
+        negatives: str | None = None,
+        keep: Keep = computed,
+    ) -> Sequence[Example]:
         """All captions of the training set, for mismatched pairs."""
         return examples
 

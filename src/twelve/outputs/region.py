@@ -19,7 +19,7 @@ from twelve.metrics.referring import iou
 from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, sum_over_labels
-from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, percent
+from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, bars_of, percent
 from twelve.types.examples import Box, Example
 from twelve.types.predictions import Card, CardImage, Frame, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
@@ -39,10 +39,13 @@ class Located(Result):
     Attributes:
         box: xyxy pixels of the upright image; None if the best box scores below the threshold.
         alternatives: the best boxes with their scores, best first, whatever the threshold.
+        unlikely: whether the score is below that of 95 % of the right boxes in the model's validation data, so that the
+            phrase probably refers to nothing in the image. False if the model does not record that value.
     """
 
     box: Box | None
     alternatives: tuple[tuple[Box, float], ...] = ()
+    unlikely: bool = False
 
     @property
     def found(self) -> bool:
@@ -53,7 +56,8 @@ class Located(Result):
         if self.box is None:
             return f"not in the image (at most {percent(self.score)})"
         x1, y1, x2, y2 = self.box
-        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.score)})"
+        doubt = "unlikely, " if self.unlikely else ""
+        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({doubt}{percent(self.score)})"
 
     @property
     def frames(self) -> Sequence[tuple[Box, float]]:
@@ -67,12 +71,16 @@ class Chosen(Result):
     Attributes:
         index, box: the chosen one, counted from 0 (text and pages count boxes from 1); None if it scores below the
             threshold.
-        alternatives: (index, score) of all of them, best first, whatever the threshold.
+        alternatives: (index, score) of all of them, best first, whatever the threshold. Each score judges a box by
+            itself; ``score`` is that of the best one.
+        shares: (index, share) in the same order: the probability that this box is right if exactly one of them is. They
+            add up to 1.
     """
 
     index: int | None
     box: Box | None
     alternatives: tuple[tuple[int, float], ...] = ()
+    shares: tuple[tuple[int, float], ...] = ()
     boxes: tuple[Box, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
 
     @property
@@ -83,12 +91,22 @@ class Chosen(Result):
     def words(self) -> str:
         if self.index is None:
             return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
-        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.score)})"
+        alone = f"{percent(self.score)} by itself"
+        if len(self.boxes) == 1:
+            return f"box 1 of 1 ({alone})"
+        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.shares[0][1])} of the choice, {alone})"
+
+    @property
+    def bars(self) -> Sequence[tuple[str, float, str]]:
+        return bars_of([(f"box {index + 1}", share) for index, share in self.shares])
 
     @property
     def frames(self) -> Sequence[tuple[Box, float]]:
-        others = [(self.boxes[index], score) for index, score in self.alternatives if index != self.index]
+        others = [(self.boxes[index], share) for index, share in self.shares if index != self.index]
         return others if self.box is None else ((self.box, 1.0), *others)
+
+
+_BOXES = "[(0, 0, 80, 60), (80, 60, 160, 120)]"
 
 
 @register
@@ -103,13 +121,18 @@ class Region(Output):
     skill = "pointing"
     reads = "regions"
     image_free = "boxes"
+    can_be_absent = True
     values = (int, list)
     index_of = "candidates"
     asks = "Point at the thing in an image that a phrase or a question refers to."
     legend = "Solid frame: the right thing. Dashed frame: the model's choice."
     metrics: ClassVar = {"accuracy": "Share of the examples for which the model points at the right thing."}
     methods = ("locate", "choose", "guess")
-    example_call = 'locate("the small red cup")'
+    examples: ClassVar = {
+        "locate": 'scene.locate("the small red cup")',
+        "choose": f'scene.choose("which one is red?", boxes={_BOXES})',
+        "guess": f'scene.guess([("is it red?", "yes")], boxes={_BOXES})',
+    }
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:
         """(P, R, V) -> (P, R)."""
@@ -212,9 +235,23 @@ class Region(Output):
     def result(self, found: Prediction, context: Context) -> Located | Chosen:
         value = found.value if context.threshold is None or found.score >= context.threshold else None
         if not context.boxes:
-            return Located(box=value, alternatives=found.alternatives, **context.fields)
+            unlikely = found.score < context.likely
+            return Located(box=value, alternatives=found.alternatives, unlikely=unlikely, **context.fields)
         box = None if value is None else context.boxes[value]
-        return Chosen(index=value, box=box, alternatives=found.alternatives, boxes=context.boxes, **context.fields)
+        shares = shares_of(found.alternatives)
+        fields = {**context.fields, "alternatives": found.alternatives, "shares": shares, "boxes": context.boxes}
+        return Chosen(index=value, box=box, **fields)
+
+
+def shares_of(scores: Sequence[tuple[Any, float]]) -> tuple[tuple[Any, float], ...]:
+    """The probability of each value if exactly one is right, from the scores (0..1) of each by itself.
+
+    If value k is right with probability p_k independently of the others, exactly it is with one proportional to
+    p_k / (1 - p_k): the shares are the softmax of the logits.
+    """
+    alone = np.clip([score for _, score in scores], 1e-300, 1 - 2**-53)
+    odds = alone / (1 - alone)
+    return tuple((value, float(share)) for (value, _), share in zip(scores, odds / odds.sum(), strict=True))
 
 
 def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float32]:

@@ -24,3 +24,4 @@ class Truth(Classes):
     legend = "Bars: the model's probability of true and of false; ✓ marks what is right."
     metrics: ClassVar = {"accuracy": "Share of the statements judged rightly; guessing gives about 50."}
     methods = ("entails",)
+    examples: ClassVar = {"entails": 'scene.entails("a boat is red")'}

@@ -16,7 +16,7 @@ DETECT, GRID, PATCHES = "detect", "grid", "patches"
 
 @dataclass(frozen=True, slots=True)
 class ExtractorConfig:
-    """Which network describes which boxes of an image, what is stored of them, and how the extraction runs.
+    """Parameters of an extraction: the network, the boxes, what is stored of them, and how it runs.
 
     Region files record the fields from ``backbone`` to ``threshold`` (:class:`twelve.regions.recipe.Recipe`). The
     others affect what is stored, or speed only.
@@ -87,5 +87,5 @@ class ExtractorConfig:
 
 
 def drawn_by(root: Path) -> str:
-    """The backbone for a drawn world."""
+    """The backbone for a microworld."""
     return "microworld-apart" if is_apart(root) else "microworld"

@@ -43,19 +43,21 @@ class Affinity:
 
     Args:
         every: iterations between two measurements of cosines and look-ahead affinity; the first comes after as many.
+        before: iterations of earlier runs that this one goes on from.
 
     Attributes:
-        measured: for each measurement the ``iteration`` before which it was made, the ``rate`` factor of all learning
-            rates, the tasks' ``losses`` (T), the ``norms`` of their trunk gradients (T), times the tasks' loss scales
-            as the optimizer gets them, ``cosines`` (T, T) and ``affinity`` (T, T), row i: of a step on task i.
+        measured: for each measurement the ``iteration`` before which it was made (``before`` included), the ``rate``
+            factor of all learning rates, the tasks' ``losses`` (T), the ``norms`` of their trunk gradients (T), times
+            the tasks' loss scales as the optimizer gets them, ``cosines`` (T, T) and ``affinity`` (T, T), row i: of a
+            step on task i.
         seconds: spent on all this.
     """
 
-    def __init__(self, every: int = 50) -> None:
+    def __init__(self, every: int = 50, before: int = 0) -> None:
         if every < 1:
             problem = f"expected at least 1 iteration between two measurements, found {every}"
             raise ConfigError(problem, remedy="measure every 50 iterations")
-        self.every = every
+        self.every, self.before = every, before
         self.measured: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._run: MeasuredRun
@@ -90,7 +92,8 @@ class Affinity:
         due = iteration % self.every == 0 and iteration < self._run.total
         if due:
             started = time.perf_counter()
-            self.measured.append({"iteration": iteration, "rate": self._run.rate.factor} | self._measure(iteration))
+            at = self.before + iteration
+            self.measured.append({"iteration": at, "rate": self._run.rate.factor} | self._measure(at))
             self.seconds += time.perf_counter() - started
         if due or iteration == self._run.total:
             self._run.run.write(self._run.run.affinity, self.found())

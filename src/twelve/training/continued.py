@@ -70,9 +70,15 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
             processor.max_text[name] = _readable(data.tasks[name], model)
     processor.vocabularies = {key: list(answers) for key, answers in data.vocabularies.items()}
     changed = {"heads": heads, "pretraining": False, "task_specific_tokens": processor.task_tokens != "none"} | asked
+    processor.use_heads(heads)
     changed["contrast"] = _contrast(model, config, folder)
     if any(getattr(model.config, name) != value for name, value in changed.items()):
         model = grown(model, changed, data, tasks, processor, config.seed)
+    # The first task of a kind answers where none is named: one that this run trains, not one that it only keeps.
+    trained = {name: processor.task_outputs[name] for name in config.tasks if name in processor.task_outputs}
+    processor.task_outputs = trained | {
+        name: key for name, key in processor.task_outputs.items() if name not in trained
+    }
     return model, processor, data, known
 
 

@@ -70,7 +70,7 @@ class Need:
         return (
             f"memory: about {_size(total)} (parameters {_size(self.parameters)}, gradients {_size(self.gradients)}, "
             f"optimizer {_size(self.optimizer)}, activations {_size(WORKING * self.activations)} for {self.examples} "
-            f"examples of {self.task}); {_size(self.free)} are free beside the parameters"
+            f"examples of {self.task}); {_size(self.free)} are free besides the parameters"
         )
 
 
@@ -125,7 +125,7 @@ def advice(need: Need, trainer: Trainer) -> list[str]:
         )
     if left <= 0:
         lines.append("--set freeze.text_layers=N: no gradients and optimizer states for the lowest layers")
-    return ["this will probably not fit; what would help:", *(f"  {line}" for line in lines)]
+    return ["this will probably not fit into memory; remedies:", *(f"  {line}" for line in lines)]
 
 
 def activations(model: Twelve, batch: Batch) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def fingerprints(config: RunConfig, data: Prepared) -> dict[str, Any]:
     paths = official_files(config, data)
     with (
         ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1) or 1) as pool,
-        Track("taking the files' fingerprints", len(paths), "files") as track,
+        Track("hashing official files", len(paths), "files") as track,
     ):
         files = {}
         for path, found in zip(paths, pool.map(checksum, paths), strict=True):

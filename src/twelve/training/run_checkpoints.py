@@ -62,7 +62,7 @@ class RunCheckpoints:
         """Write a checkpoint, and remove all but the newest few.
 
         Args:
-            record: what decides what model this is (sameness.py).
+            record: everything that determines the model (sameness.py).
         """
         if self._accumulating:
             self.devices.average(each.grad for each in self.model.parameters() if each.grad is not None)

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twelve.data.examples.codec import Codec
 from twelve.data.examples.columns import distinct_images, texts_of
 from twelve.data.examples.store import Examples
-from twelve.data.prepare import Prepared, TaskData, sources_of
+from twelve.data.kept import kept_of_examples
+from twelve.data.prepare import Prepared, TaskData
 from twelve.errors import ConfigError, DataError, quoted
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
@@ -118,7 +120,7 @@ def record_of(
             }
             for name, task in data.tasks.items()
         },
-        "regions": {source: _regions(data, source) for source in sources_of(data)},
+        "regions": _regions(data),
         "answers": {key: _digest(answers) for key, answers in sorted(data.vocabularies.items())},
         "words": _digest(words),
         "iterations": iterations,
@@ -202,14 +204,19 @@ def _short(value: Any) -> str:
 
 def _examples(task: TaskData, examples: Sequence[Example]) -> str:
     """The number of examples and a digest of what training reads of them; the same for a list and stored examples."""
-    digest, codec = hashlib.sha256(), Codec(task.task.fact_types)
-    for column in TRAINED_ON:
-        values, codes = _numbered(examples, column, codec)
-        digest.update(_digest(values).encode() + codes.tobytes())
-    texts = iter(texts_of(examples))
-    while part := list(islice(texts, TEXTS)):
-        digest.update(_digest(part).encode())
-    return f"{len(examples):,} examples, {digest.hexdigest()[:16]}"
+
+    def compute() -> NDArray[np.uint8]:
+        digest, codec = hashlib.sha256(), Codec(task.task.fact_types)
+        for column in TRAINED_ON:
+            values, codes = _numbered(examples, column, codec)
+            digest.update(_digest(values).encode() + codes.tobytes())
+        texts = iter(texts_of(examples))
+        while part := list(islice(texts, TEXTS)):
+            digest.update(_digest(part).encode())
+        return np.frombuffer(digest.digest(), np.uint8)
+
+    found = kept_of_examples("digests", examples, (), compute).tobytes().hex()
+    return f"{len(examples):,} examples, {found[:16]}"
 
 
 def _numbered(examples: Sequence[Example], column: str, codec: Codec) -> tuple[list[str], np.ndarray[Any, Any]]:
@@ -236,26 +243,27 @@ def _numbered(examples: Sequence[Example], column: str, codec: Codec) -> tuple[l
         distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
         order = np.argsort(first, kind="stable")
         numbers = np.zeros(len(distinct), np.int32)
-        for place in order.tolist():
-            numbers[place] = number(examples.value(int(distinct[place])))
+        numbers[order] = [known.setdefault(text, len(known)) for text in examples.encoded(distinct[order])]
         return list(known), numbers[inverse]
     found = np.fromiter((number(getattr(example, column)) for example in examples), np.int32, len(examples))
     return list(known), found
 
 
-def _regions(data: Prepared, source: str) -> dict[str, str]:
-    """The extractor's fingerprint, and a digest of the regions of some of the images."""
-    there = sorted(image for image in _images(data) if image.partition("/")[0] == source)
-    digest = hashlib.sha256()
-    for image in there[:: max(1, len(there) // IMAGES_COMPARED)]:
-        found = data.store.get(image)
-        for array in (found.boxes, found.features):
-            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
-    return {"extractor": data.store.fingerprint(source), "content": digest.hexdigest()[:16]}
-
-
-def _images(data: Prepared) -> list[str]:
-    return distinct_images(*(part for task in data.tasks.values() for part in (task.train, task.validation)))
+def _regions(data: Prepared) -> dict[str, dict[str, str]]:
+    """Of each image source the extractor's fingerprint, and a digest of the regions of some of the images."""
+    images = distinct_images(*(part for task in data.tasks.values() for part in (task.train, task.validation)))
+    by_source: dict[str, list[str]] = {}
+    for image in sorted(images):
+        by_source.setdefault(image.partition("/")[0], []).append(image)
+    found = {}
+    for source, there in sorted(by_source.items()):
+        digest = hashlib.sha256()
+        for image in there[:: max(1, len(there) // IMAGES_COMPARED)]:
+            regions = data.store.get(image)
+            for array in (regions.boxes, regions.features):
+                digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        found[source] = {"extractor": data.store.fingerprint(source), "content": digest.hexdigest()[:16]}
+    return found
 
 
 def _digest(texts: Iterable[str]) -> str:

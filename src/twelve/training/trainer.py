@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.data.batch import Collator
+from twelve.data.kept import kept_of_regions
 from twelve.data.loader import Pool, TaskBatches
 from twelve.data.prepare import Prepared, TaskData, text_lengths
 from twelve.io import files
@@ -52,15 +53,15 @@ class Trainer:
     Args:
         folder: the run's folder; the log, checkpoints and the best model are written into it.
         known: tasks of the run that an earlier run has trained the model on.
-        say: prints a line for the person who watches.
+        say: called with each line of progress.
         hook: is told about every step; None costs nothing. A measuring one is kept in checkpoints.
 
     Attributes:
-        frozen: how many numbers of the model do not train.
+        frozen: number of parameters that are frozen.
         epoch: iterations of an epoch of the run, which is that of the task with the most batches.
         total: iterations of the whole run.
         state: how far the run has come.
-        record: what decides what model this is (sameness.py); kept in every checkpoint.
+        record: everything that determines the model (sameness.py); kept in every checkpoint.
     """
 
     def __init__(
@@ -161,7 +162,12 @@ class Trainer:
             output_key=task.task.output,
             processor=self.processor,
             store=self.data.store,
-            pool=task.output.prepare(task.train, self.data.store.get),
+            pool=task.output.prepare(
+                task.train,
+                self.data.store.get,
+                negatives=task.settings.negatives,
+                keep=kept_of_regions(self.data.store),
+            ),
             contrast=self.config.contrast is not None and task.output.contrasts,
         )
         return TaskBatches(

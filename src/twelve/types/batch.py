@@ -69,6 +69,7 @@ class Batch:
         return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in tensors}
 
     def targets_on(self, device: torch.device | str) -> dict[str, Tensor]:
+        """The targets, on ``device``."""
         return {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()}
 
     def pinned(self) -> Batch:

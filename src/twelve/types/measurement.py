@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+OFFICIAL = "official"
+"""Name of the only protocol of most tasks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
@@ -18,8 +21,10 @@ class Protocol:
         boxes: "detected", or "given" by the dataset.
         ties: how equal scores are ranked, where that matters.
         gallery: number of images that a retrieval query is ranked against (None: all of the split).
+        galleries: number of such galleries, over which the numbers are averaged.
         shortlist: images of a query that the model ranks, chosen by the contrast head (None: all of the gallery).
         note: anything else a reader must know.
+        name: of one of the task's protocols, as ``--protocol`` takes it; another gallery's says how many images it has.
     """
 
     split: str
@@ -28,6 +33,8 @@ class Protocol:
     gallery: int | None = None
     note: str = ""
     shortlist: int | None = None
+    name: str = OFFICIAL
+    galleries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

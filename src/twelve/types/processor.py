@@ -29,6 +29,11 @@ class TextProcessor(Protocol):
     @property
     def vocab_size(self) -> int: ...
 
+    @property
+    def words(self) -> str:
+        """A hash of the tokenizer, which decides what :meth:`tokenize` returns."""
+        ...
+
     def tokenize(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """Word-piece ids of each text, including [CLS] and [SEP], at most ``max_length``."""
         ...

@@ -15,35 +15,58 @@ BEST, OTHER = (214, 39, 40), (31, 119, 180)
 """Colours of the best box and of the others."""
 LEAST_FONT = 12
 """Pixels."""
+LEAST_SIDE = 640
+"""Pixels of the longer side of what is drawn; smaller images are enlarged."""
+GLOW, COVER = (230, 60, 20), 0.5
+"""Colour of attention, and how much of the image it covers at most."""
 LONGEST = 2000
 """Characters of a caption."""
 
 
-def framed(image: Image.Image, frames: Sequence[tuple[Box, float]]) -> Image.Image:
-    """A copy of an image with boxes (xyxy pixels), each as strong as its share (0..1) says, the first on top."""
-    drawn = image.convert("RGB").copy()
+def enlarged(image: Image.Image) -> tuple[Image.Image, float]:
+    """An RGB copy of an image, scaled up if its longer side has less than :data:`LEAST_SIDE` pixels, and the factor."""
+    factor = max(1.0, LEAST_SIDE / max(image.size))
+    size = (round(image.width * factor), round(image.height * factor))
+    copy = image.convert("RGB")
+    return (copy.resize(size, Image.Resampling.BICUBIC), factor) if factor > 1 else (copy.copy(), 1.0)
+
+
+def scaled(box: Box, factor: float) -> Box:
+    """A box of an image that was scaled."""
+    return box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor
+
+
+def framed(image: Image.Image, frames: Sequence[tuple[Box, float]], *, best: bool = True) -> Image.Image:
+    """An enlarged copy of an image with boxes (xyxy pixels), each as strong as its share (0..1) says, the first on top.
+
+    Args:
+        best: the first box stands out from the others.
+    """
+    drawn, factor = enlarged(image)
     pen = ImageDraw.Draw(drawn, "RGBA")
     width = max(2, round(min(drawn.size) / 150))
     for place, (box, share) in reversed(list(enumerate(frames))):
-        x1, y1, x2, y2 = box
+        x1, y1, x2, y2 = scaled(box, factor)
         strength = round(255 * (0.35 + 0.65 * min(1.0, max(0.0, share))))
         corners = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
-        pen.rectangle(corners, outline=(*(OTHER if place else BEST), strength), width=width if place else 2 * width)
+        first = best and not place
+        pen.rectangle(corners, outline=(*(BEST if first else OTHER), strength), width=2 * width if first else width)
     return drawn
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two images on one page, at their own sizes."""
+    """Two images on one page, enlarged."""
+    left, right = enlarged(left)[0], enlarged(right)[0]
     gap = max(4, round(min(*left.size, *right.size) / 25))
     page = Image.new("RGB", (left.width + gap + right.width, max(left.height, right.height)), "white")
-    page.paste(left.convert("RGB"), (0, 0))
-    page.paste(right.convert("RGB"), (left.width + gap, 0))
+    page.paste(left, (0, 0))
+    page.paste(right, (left.width + gap, 0))
     return page
 
 
 def caption_below(image: Image.Image, text: str) -> Image.Image:
     """A copy with lines of text under it, wrapped to its width; a text longer than a page without its middle."""
-    text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    text = _cut(text)
     size = max(LEAST_FONT, round(min(image.size) / 25))
     font = ImageFont.load_default(size)
     columns = max(10, int(image.width / (0.55 * size)))
@@ -58,7 +81,8 @@ def caption_below(image: Image.Image, text: str) -> Image.Image:
 
 
 def heated(image: Image.Image, boxes: Sequence[Box], weights: NDArray[np.floating]) -> Image.Image:
-    """A copy whose boxes glow by their weights; where boxes overlap, the strongest counts.
+    """A copy, at the image's own size, whose boxes glow by their weights, and what they hold stays visible. Where boxes
+    overlap, the strongest counts.
 
     Args:
         weights: (R,) not negative; the largest is drawn in full.
@@ -69,7 +93,41 @@ def heated(image: Image.Image, boxes: Sequence[Box], weights: NDArray[np.floatin
         x1, y1, x2, y2 = (max(0, round(value)) for value in box)
         part = heat[y1:y2, x1:x2]
         np.maximum(part, weight / scale, out=part)
-    grey = np.asarray(image.convert("L").convert("RGB"), dtype=np.float32)
-    glow = np.stack([np.full_like(heat, 255), 200 * (1 - heat), np.zeros_like(heat)], axis=-1)
-    share = 0.75 * heat[..., None]
-    return Image.fromarray((grey * (1 - share) + glow * share).astype(np.uint8))
+    colours = np.asarray(image.convert("RGB"), dtype=np.float32)
+    calm = 0.5 * colours + 0.5 * np.asarray(image.convert("L"), dtype=np.float32)[..., None]
+    cover = COVER * heat[..., None]
+    return Image.fromarray((calm * (1 - cover) + np.array(GLOW, dtype=np.float32) * cover).astype(np.uint8))
+
+
+def in_rows(rows: Sequence[tuple[str, Sequence[tuple[Image.Image | None, str]]]]) -> Image.Image:
+    """Rows of small images, each below its title, with a label below each image; a missing image is grey."""
+    cell, gap, size = 240, 12, 16
+    font, step = ImageFont.load_default(size), round(1.35 * size)
+    columns = max(len(images) for _, images in rows)
+    width = gap + max(3, columns) * (cell + gap)
+    titles = [textwrap.wrap(_cut(title), max(10, int((width - 2 * gap) / (0.55 * size)))) for title, _ in rows]
+    heights = [step * (len(title) + 1) + cell + 3 * gap for title in titles]
+    page = Image.new("RGB", (width, sum(heights)), "white")
+    pen, top = ImageDraw.Draw(page), 0
+    for title, height, (_, images) in zip(titles, heights, rows, strict=True):
+        for number, line in enumerate(title):
+            pen.text((gap, top + gap + number * step), line, fill="black", font=font)
+        upper = top + gap + step * len(title) + gap // 2
+        for column, (image, label) in enumerate(images):
+            left = gap + column * (cell + gap)
+            shown = Image.new("RGB", (cell, cell), (225, 225, 225)) if image is None else _fitted(image, cell)
+            page.paste(shown, (left + (cell - shown.width) // 2, upper + (cell - shown.height) // 2))
+            pen.text((left, upper + cell + 2), label[: int(cell / (0.55 * size))], fill="black", font=font)
+        top += height
+    return page
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    factor = side / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+
+
+def _cut(text: str) -> str:
+    """A text without its middle, if it is longer than a page."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from twelve.errors import RegionError
 from twelve.outputs.parts.later import Tensor, torch
+from twelve.progress import Track
 from twelve.types.examples import Example
+from twelve.types.keeping import Keep, computed
 from twelve.types.packed import Packed
 from twelve.types.regions import Regions
 
@@ -48,12 +50,14 @@ class HardPool:
         captions: I tuples of captions.
         neighbours: (I, K) int32 rows of the most similar images, nearest first, the image itself left out.
         hard: what the contrast head says of the images; None if negatives come from the neighbours alone.
+        everywhere: the other negatives are drawn from all images, not from those of the batch.
     """
 
     images: tuple[str, ...]
     captions: Sequence[tuple[str, ...]]
     neighbours: NDArray[np.int32]
     hard: HardRows | None = None
+    everywhere: bool = False
     _rows: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,10 +65,20 @@ class HardPool:
 
     @classmethod
     def build(
-        cls, examples: Sequence[Example], lookup: Callable[[str], Regions], *, neighbours: int = NEIGHBOURS
+        cls,
+        examples: Sequence[Example],
+        lookup: Callable[[str], Regions],
+        *,
+        neighbours: int = NEIGHBOURS,
+        everywhere: bool = False,
+        keep: Keep = computed,
     ) -> HardPool:
         """The pool of ``examples``' images (the first image of each example); fewer neighbours than asked for when
         there are fewer images.
+
+        Args:
+            keep: keeps the neighbours for later runs: finding those of COCO's 113,000 images takes 50 TFLOP, and all
+                their features.
 
         Raises:
             RegionError: an image has boxes but no features.
@@ -76,7 +90,10 @@ class HardPool:
         return cls(
             images=images,
             captions=Packed(map(tuple, captions.values())),
-            neighbours=nearest_rows(mean_features(images, lookup), neighbours),
+            neighbours=keep(
+                f"neighbours-{neighbours}", images, lambda: nearest_rows(mean_features(images, lookup), neighbours)
+            ),
+            everywhere=everywhere,
         )
 
     def captions_of(self, image: str) -> tuple[str, ...]:
@@ -146,9 +163,11 @@ def nearest_rows(points: Tensor, count: int) -> NDArray[np.int32]:
     points = points - points.mean(0)
     squares = points.square().sum(1)
     block = max(1, BLOCK_ELEMENTS // total)
-    for start in range(0, total, block):
-        rows = torch.arange(start, min(start + block, total))
-        distances = torch.addmm(squares.expand(len(rows), -1), points[rows], points.T, alpha=-2)
-        distances[torch.arange(len(rows)), rows] = torch.inf
-        found[start : start + len(rows)] = distances.topk(count, dim=1, largest=False).indices.int().numpy()
+    with Track("finding similar images", total, "images") as track:
+        for start in range(0, total, block):
+            rows = torch.arange(start, min(start + block, total))
+            distances = torch.addmm(squares.expand(len(rows), -1), points[rows], points.T, alpha=-2)
+            distances[torch.arange(len(rows)), rows] = torch.inf
+            found[start : start + len(rows)] = distances.topk(count, dim=1, largest=False).indices.int().numpy()
+            track.advance(len(rows))
     return found

@@ -18,6 +18,8 @@ SHOWN = 3
 """Alternatives that are printed."""
 HIDDEN = {"hidden": True}
 """Metadata of a field that is not written as JSON."""
+APART = "each judged by itself"
+"""Said where independent scores add up to more than 100 %."""
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
 
 
@@ -59,6 +61,7 @@ class Result:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
 
     def to_json(self) -> str:
+        """:meth:`to_dict` as a line of JSON."""
         return readable(self.to_dict())
 
     def draw(self) -> Image.Image:
@@ -67,11 +70,31 @@ class Result:
         Raises:
             ValueError: there is no image (the scene was made from regions).
         """
-        from twelve.outputs.parts.drawing import caption_below, framed
+        from twelve.outputs.parts.drawing import caption_below
+
+        return caption_below(self.drawn(), f"{self.text}\n{self}")
+
+    def drawn(self) -> Image.Image:
+        """:meth:`draw` without the text below."""
+        from twelve.outputs.parts.drawing import framed
 
         if self.image is None:
             raise ValueError(NO_IMAGE)
-        return caption_below(framed(self.image, self.frames), f"{self.text}\n{self}")
+        return framed(self.image, self.frames)
+
+    def _repr_html_(self) -> str:
+        from twelve.outputs.parts.notebook import figure
+
+        try:
+            drawn = self.drawn()
+        except ValueError:  # made from regions
+            drawn = None
+        return figure(drawn, (self.text, self.words), self.bars, self.warnings)
+
+    @property
+    def bars(self) -> Sequence[tuple[str, float, str]]:
+        """What a notebook shows as bars: (name, length in 0..1, text beside it); none by default."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +105,7 @@ class Context:
         fields: those of :class:`Result` itself.
         boxes: the candidates, or none.
         threshold: score below which nothing counts as found; None for no threshold.
+        likely: score below which a result is unlikely to be right; 0 if it is not known.
         images: the photographs, upright, or None each.
     """
 
@@ -89,6 +113,7 @@ class Context:
     boxes: tuple[Box, ...] = ()
     threshold: float | None = None
     images: tuple[Image.Image | None, ...] = ()
+    likely: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +132,10 @@ class Judged(Result):
     def words(self) -> str:
         return ranked(self.label, self.score, self.alternatives)
 
+    @property
+    def bars(self) -> Sequence[tuple[str, float, str]]:
+        return bars_of(self.alternatives)
+
 
 def field_names(cls: type[Result] = Result) -> set[str]:
     """The JSON fields of a class of results and of all its subclasses."""
@@ -120,9 +149,22 @@ def named(value: Any) -> str:
 
 
 def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
-    """A value and its best alternatives, in words."""
-    others = [f"{other} {percent(share)}" for other, share in alternatives if other != value][:SHOWN]
-    return f"{value} ({percent(score)})" + (f"; {', '.join(others)}" if others else "")
+    """A value and its best alternatives, in words. Scores of independent answers can add up to more than 100 %: then it
+    says so."""
+    best = [(other, share) for other, share in alternatives if other != value][:SHOWN]
+    others = ", ".join(f"{other} {percent(share)}" for other, share in best)
+    apart = f" ({APART})" if exceed(score, *(share for _, share in best)) else ""
+    return f"{value} ({percent(score)})" + (f"; {others}{apart}" if others else "")
+
+
+def bars_of(alternatives: Sequence[tuple[str, float]]) -> list[tuple[str, float, str]]:
+    """Values with their scores as :attr:`Result.bars`."""
+    return [(str(value), share, percent(share)) for value, share in alternatives]
+
+
+def exceed(*scores: float) -> bool:
+    """Whether scores that are shown together add up to more than 100 %."""
+    return sum(scores) > 1.005
 
 
 def percent(share: float) -> str:

@@ -105,7 +105,7 @@ def extract_root(
 
     Args:
         data: the data root.
-        config: the extractor; by default the drawn world's detector.
+        config: the extractor; by default the microworld's detector.
         sources: of ``images/<source>``; None takes all.
         tasks: tasks whose candidate boxes are wanted; None takes every region task with a folder in the data root.
 

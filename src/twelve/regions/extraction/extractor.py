@@ -46,7 +46,7 @@ _BOXES = "give four numbers per box: x1, y1, x2, y2 in pixels of the image"
 
 
 class Extractor:
-    """A feature extractor with its boxes.
+    """Extracts the regions of images: boxes and their features.
 
     Args:
         network: your own network, in place of the one that ``config.backbone`` names.

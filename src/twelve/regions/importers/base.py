@@ -184,5 +184,5 @@ def library(name: str, path: Path) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise RegionError(
-            f"reading this needs the package {name}", file=path, remedy="pip install 'twelve[import]'"
+            f"reading this needs the package {name}", file=path, remedy="pip install 'twelve-vl[import]'"
         ) from None

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,7 +21,7 @@ from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, Re
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
 from twelve.regions.store.arrow_format import schema
-from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import PartWriter, free_name, plain_name, remove_leftovers
 from twelve.types.regions import Regions
 
@@ -43,7 +43,8 @@ class ImportReport:
         written: images in that file, including those of earlier unfinished runs.
         resumed: images of earlier unfinished runs.
         present: images that finished files already contained.
-        records: records of the origin; each is written, present or invalid.
+        records: records of the origin; each is written, present, invalid or not wanted.
+        unwanted: images of the origin that were not asked for.
         bad: number of invalid records, which were skipped.
         failed: {record: why} for the first thousand of them.
         counts: changes (see :class:`twelve.regions.importers.converting.Converter`).
@@ -59,6 +60,7 @@ class ImportReport:
     resumed: int = 0
     present: int = 0
     records: int = 0
+    unwanted: int = 0
     bad: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class ImportReport:
             text = f"{self.source}: {self.written} images of {self.format} in {self.file} ({self.seconds:.0f} s)"
             text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
             text += f"; {self.present} were there before" if self.present else ""
+        text += f"; {self.unwanted} others not asked for" if self.unwanted else ""
         text += "".join(f"; {count} {what}" for what, count in sorted(self.counts.items()) if count)
         if self.bad:
             text += f"; {self.bad} invalid records skipped:" + "".join(f"\n  {k}: {v}" for k, v in self.failed.items())
@@ -93,11 +96,13 @@ def import_regions(
     format: str | None = None,
     name: str | None = None,
     index: Path | None = None,
+    given: bool = False,
+    images: Collection[str] | None = None,
     class_probabilities: ClassProbabilities = "none",
     dtype: str = "float16",
     progress: bool = True,
 ) -> ImportReport:
-    """Import a file of region features into ``out/<source>/<name>.arrow``.
+    """Import a file of region features into ``out/<source>/<name>.arrow``, or ``out/<source>/given/<name>.arrow``.
 
     An image's id is ``<source>/<key>``, with the key made from its name in the file
     (:func:`twelve.formats.data_root.image_key`). An import that was killed resumes when it is called again; a finished
@@ -112,6 +117,8 @@ def import_regions(
         format: lmdb, tsv, npy or h5; None recognises it.
         name: of the file written; by default the origin's.
         index: for h5, names (and sizes) of the images.
+        given: its boxes are candidates that a dataset gives, not detected ones; they join the image's detected regions.
+        images: ids of the images that are wanted, with their source; None: all.
         class_probabilities: none, keep or foreground; see :data:`ClassProbabilities`.
         dtype: of stored features, float16 or bfloat16. Numbers beyond float16's range are clamped and counted.
 
@@ -131,14 +138,15 @@ def import_regions(
     with closing(open_origin(path, format, index)) as origin:
         shape = _shape(path, origin, class_probabilities, dtype)
         report = ImportReport(source, origin.format, _fingerprint(detector, shape.features), shape.features)
-        folder = out / source
+        folder = out / source / GIVEN if given else out / source
         remove_leftovers(folder)
-        present = _present(folder, report.fingerprint)
+        present = _present(folder, report.fingerprint, _origin(path) if given else None)
         table = _schema(path, origin, source, detector, shape, report.fingerprint)
         with PartWriter(free_name(folder, name or path.stem), table) as writer:
             report.resumed = len(writer.done)
             with Track(f"importing {source}", origin.total, origin.unit, shown=progress) as bar:
-                for steps, regions, counts in _converted(origin, Converter(shape), report, present, set(writer.done)):
+                converted = _converted(origin, Converter(shape), report, present, set(writer.done), images)
+                for steps, regions, counts in converted:
                     bar.advance(steps)
                     if regions is not None:
                         writer.add(regions, counts)
@@ -150,7 +158,12 @@ def import_regions(
 
 
 def _converted(
-    origin: RegionSource, converter: Converter, report: ImportReport, present: set[str], done: set[str]
+    origin: RegionSource,
+    converter: Converter,
+    report: ImportReport,
+    present: set[str],
+    done: set[str],
+    wanted: Collection[str] | None,
 ) -> Iterator[tuple[int, Regions | None, Counter[str]]]:
     """For each record its steps, its regions (None if there are none to write) and what was changed in them."""
     seen = set[str]()
@@ -166,6 +179,9 @@ def _converted(
         elif image_id in done or image_id in present:
             seen.add(image_id)
             report.present += image_id not in done
+        elif wanted is not None and image_id not in wanted:
+            seen.add(image_id)
+            report.unwanted += 1
         else:
             try:
                 if image_id == f"{report.source}/" or not image_id.isprintable():
@@ -179,10 +195,10 @@ def _converted(
 
 def _finish(writer: PartWriter, report: ImportReport) -> None:
     """Check the counts and write the file, if there is anything to write."""
-    if report.written + report.present + report.bad != report.records:
+    if report.written + report.present + report.unwanted + report.bad != report.records:
         raise RegionError(
-            f"{report.records} records, but {report.written} written, {report.present} there before and "
-            f"{report.bad} bad",
+            f"{report.records} records, but {report.written} written, {report.present} there before, "
+            f"{report.unwanted} not wanted and {report.bad} bad",
             file=writer.target,
             remedy=f"the origin has changed: delete {writer.folder} and import again",
         )
@@ -191,7 +207,7 @@ def _finish(writer: PartWriter, report: ImportReport) -> None:
         extra = {"changed": json.dumps(changed)} if changed else {}
         writer.finish(extra | ({"failed": json.dumps(report.failed, sort_keys=True)} if report.bad else {}))
         report.file = writer.target
-    elif not report.present:
+    elif not report.present and not report.unwanted:
         first, why = next(iter(report.failed.items()), ("it", "holds no record"))
         raise RegionError(
             f"none of the {report.records} records could be imported ({first}: {why})",
@@ -236,7 +252,7 @@ def _schema(path: Path, origin: RegionSource, source: str, detector: str, shape:
         "format": "twelve regions 1",
         "fingerprint": mark,
         "detector": detector,
-        "boxes_origin": f"imported from {path.name}",
+        "boxes_origin": _origin(path),
         "origin_format": origin.format,
         "source": source,
     }
@@ -254,8 +270,13 @@ def _schema(path: Path, origin: RegionSource, source: str, detector: str, shape:
     )
 
 
-def _present(folder: Path, mark: str) -> set[str]:
-    """Ids in the finished files of a source; raises RegionError if another detector made them."""
+def _origin(path: Path) -> str:
+    return f"imported from {path.name}"
+
+
+def _present(folder: Path, mark: str, origin: str | None = None) -> set[str]:
+    """Ids in the finished files of a folder, or in those from one origin (several datasets may give boxes of an image);
+    raises RegionError if another detector made one of the files."""
     present: set[str] = set()
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
@@ -266,5 +287,6 @@ def _present(folder: Path, mark: str) -> set[str]:
                 file=path,
                 remedy="give another --out, the same --detector, or delete that file",
             )
-        present.update(image_id for view in file.views for image_id in view.ids)
+        if origin is None or file.metadata.get("boxes_origin") == origin:
+            present.update(image_id for view in file.views for image_id in view.ids)
     return present

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,13 @@ class FileReport:
             return f"{self._line()}: {'ok' if not self.unchecked else 'as far as it can be checked, ok'}"
         return "\n  ".join([self._line(), *map(one_line, self._made())])
 
+    @property
+    def name(self) -> str | None:
+        """The network, as ``--backbone`` takes it, or the detector that imported regions name; None: not recorded."""
+        parts = [self.metadata.get("recipe"), self.metadata.get("settings")]
+        names = [part.get("backbone") for part in parts if isinstance(part, dict)]
+        return next((str(name) for name in [*names, self.metadata.get("detector")] if name), None)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return {
@@ -58,12 +66,16 @@ class FileReport:
             "regions": self.regions,
             "feature_size": self.feature_size,
             "fingerprint": self.fingerprint,
+            "name": self.name,
+            "source": self.metadata.get("source"),
             "metadata": dict(self.metadata),
         }
 
     def _made(self) -> list[str]:
         """How it was made, as far as recorded, one line per item."""
-        lines = []
+        lines = [f"name: {self.name or 'not recorded'}{self._backbone()}"]
+        if source := self.metadata.get("source"):
+            lines.append(f"source of images: {source}")
         if origin := self.metadata.get("boxes_origin"):
             lines.append(f"boxes: {origin}")
         if fidelity := self.metadata.get("fidelity"):
@@ -77,6 +89,15 @@ class FileReport:
                 told = (f"{name} {_short(value)}" for name, value in found.items() if value not in (None, "", False))
                 lines.append(f"{key}: {', '.join(told)}")
         return lines
+
+    def _backbone(self) -> str:
+        """The options that extract regions of other images with the same network; empty for imported ones."""
+        recipe = self.metadata.get("recipe")
+        if not isinstance(recipe, dict) or not recipe.get("backbone"):
+            return ""
+        named = [name for name in ("backbone", "weights", "boxes") if recipe.get(name)]
+        options = [part for name in named for part in (f"--{name}", str(recipe[name]))]
+        return f" (twelve regions extract {shlex.join(options)})"
 
     def _line(self) -> str:
         size = "boxes only" if self.feature_size is None else f"{self.feature_size} features"

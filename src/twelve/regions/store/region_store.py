@@ -6,6 +6,7 @@ datasets give for them. A source is opened at its first use and stays open; feat
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -69,6 +70,17 @@ class RegionStore:
     def fingerprint(self, source: str) -> str:
         """Fingerprint of the features of ``source``."""
         return self._open(source).files[0].fingerprint
+
+    def content(self, source: str) -> str | None:
+        """A hash that stands for the detected regions of ``source``, from the checksums that its files record; None
+        where one records none."""
+        digest = hashlib.sha256()
+        for file in self._open(source).files:
+            checksums = file.checksums()
+            if None in checksums:
+                return None
+            digest.update("\0".join([file.fingerprint, *map(str, checksums)]).encode() + b"\n")
+        return digest.hexdigest()
 
     def metadata(self, source: str) -> dict[str, str]:
         """Metadata of the first file of ``source``."""

@@ -19,7 +19,7 @@ def check_installed(name: str, *modules: str) -> None:
         raise ConfigError(
             f"{name} needs {', '.join(missing)}, which is not installed",
             record="balancing.name",
-            remedy="pip install 'twelve[balance]', or choose another one (docs/configuration.md)",
+            remedy="pip install 'twelve-vl[balance]', or choose another one (docs/configuration.md)",
         )
 
 

@@ -1,0 +1,44 @@
+"""Whether a run has converged, and when: read from its validation scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+GAIN = 0.005
+"""A task has converged if its validation score gains less than this over the last third of the run."""
+POINTS = 3
+"""Fewest validations in the last third that say anything."""
+SHARE = 0.99
+"""A task took as long to converge as it took to reach this share of its best validation score."""
+
+Points = Sequence[tuple[int, float]]
+"""(iteration, validation score in 0..1), in order."""
+
+
+def gain(points: Points, length: int) -> float | None:
+    """The mean gain over the last third of a run: the rise of the line that fits its validation scores best (least
+    squares), in 0..1; None with fewer than :data:`POINTS` of them.
+
+    Args:
+        length: iterations of the run.
+    """
+    late = [point for point in points if point[0] > 2 * length / 3]
+    if len(late) < POINTS:
+        return None
+    iterations, scores = np.array(late, dtype=np.float64).T
+    slope = np.polyfit(iterations - iterations.mean(), scores, 1)[0]
+    return float(slope * length / 3)
+
+
+def has_converged(points: Points, length: int) -> bool | None:
+    """Whether the gain is below :data:`GAIN`; None if too little is known."""
+    found = gain(points, length)
+    return None if found is None else found < GAIN
+
+
+def convergence(points: Points) -> int | None:
+    """The first iteration whose score is at least :data:`SHARE` of the best one; None without scores."""
+    best = max((score for _, score in points), default=0.0)
+    return next((iteration for iteration, score in points if score >= SHARE * best), None)
