@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from twelve.evaluation import kinds
 from twelve.metrics.gqa import GQAQuestion
 from twelve.study.by_type import by_type
-from twelve.study.measures import cka, errors, grouping, kinds
+from twelve.study.measures import cka, errors, grouping
 from twelve.study.measures.grouping import CellOf
 from twelve.types.examples import Box, Example
 

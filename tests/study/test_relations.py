@@ -62,6 +62,25 @@ def test_affinity(affinity: Path) -> None:
         assert "<svg" in (affinity / "results-affinity.svg").read_text()
 
 
+def test_affinities_of_extensions_are_read_with_those_of_the_run(affinity: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(affinity, copy)
+    (file,) = copy.glob("seed-*/probes/joint/affinity.json")
+    tree = json.loads(file.read_text())
+    later = [each | {"iteration": each["iteration"] + 6, "affinity": [[0.5] * 3] * 3} for each in tree["measured"]]
+    first, second = (file.with_name(f"affinity-{number}.json") for number in (1, 2))
+    first.write_text(json.dumps(tree | {"measured": later, "seconds": 3 * tree["seconds"]}))
+    second.write_text(json.dumps(tree | {"measured": [], "seconds": 0.0, "cost": 0.0}))  # it was too short
+    (run,) = read_affinities(copy, (3,), "joint")
+    assert [each.iteration for each in run.measured] == [*range(1, 6), *range(7, 12)]
+    expected = (np.array(tree["affinity"]) + 0.5) / 2
+    assert np.allclose(run.affinity, expected) and np.allclose(run.over_time("affinity").mean(0), expected)
+    assert run.seconds == pytest.approx(4 * tree["seconds"]) and run.cost == pytest.approx(tree["cost"])
+    first.write_text(json.dumps(tree | {"tasks": ["x", "y", "z"]}))
+    with pytest.raises(DataError, match="the same in all seeds"):
+        read_affinities(copy, (3,), "joint")
+
+
 def test_grouping(affinity: Path, lattice: Path, tmp_path: Path) -> None:
     text = grouping.show(lattice, affinity, tmp_path / "found", console=QUIET)
     assert text == (tmp_path / "found" / "grouping.md").read_text()
@@ -72,7 +91,7 @@ def test_grouping(affinity: Path, lattice: Path, tmp_path: Path) -> None:
     assert few in tree["sentences"][0]
     with pytest.raises(DataError, match="no arm of this study has measured affinities"):
         grouping.show(lattice, lattice, console=QUIET)
-    with pytest.raises(DataError, match="no group of tasks that is learned alone"):
+    with pytest.raises(DataError, match="no group was trained alone and with another one"):
         grouping.show(affinity, affinity, console=QUIET)
 
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 from rich.console import Console
 from tiny_study import TASKS, results, write_config
+from typer.testing import CliRunner
 
+from twelve import cli
 from twelve.config import load
 from twelve.errors import ConfigError
 from twelve.model.opening import open_saved
 from twelve.run_folder import RunFolder, model_folder
 from twelve.study import training
 from twelve.study.arms import Arm, Contrast, Length, Rates
-from twelve.study.convergence import convergence, gain, has_converged
 from twelve.study.engine import planned, run
 from twelve.study.execution import Seed
 from twelve.study.findings import findings
@@ -26,6 +27,7 @@ from twelve.study.plan import Plan
 from twelve.study.results import History
 from twelve.study.studies import STUDIES, get_study
 from twelve.study.studies.base import Subjects
+from twelve.training.convergence import convergence, gain, has_converged
 
 QUIET = Console(quiet=True)
 OWN = '''
@@ -58,6 +60,9 @@ class Mine(Study):
 
     def contrasts(self, subjects):
         return [Contrast(arm="warm", minus="joint", tasks=subjects.tasks, reference="groups")]
+
+    def sections(self, found):
+        return ["Only this study says so."]
 '''
 
 
@@ -87,6 +92,16 @@ def test_a_study_is_one_file(mine: Path) -> None:
     assert len(found.sentences) == 1 and "warm" in found.sentences[0] and "mean over 2 tasks" in found.sentences[0]
     (comparison,) = found.comparisons
     assert comparison.contrast.judge == "groups"
+
+
+def test_what_only_a_study_says_needs_its_file(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Only this study says so." in (mine / "results.md").read_text()
+    monkeypatch.setattr("twelve.study.studies.FROM_FILES", known := {})
+    monkeypatch.setattr("twelve.study.findings.FROM_FILES", known)
+    shown = CliRunner().invoke(cli.app, ["study", "show", str(mine)])
+    assert shown.exit_code == 0 and "Only this study" not in shown.output
+    shown = CliRunner().invoke(cli.app, ["study", "show", str(mine), "--code", str(mine.parent / "mine.py")])
+    assert shown.exit_code == 0 and "Only this study says so." in shown.output
 
 
 def test_a_run_that_has_not_converged_is_extended(mine: Path) -> None:
@@ -274,3 +289,12 @@ def test_files_with_a_study(tmp_path: Path) -> None:
     for name, message in (("none", "registers 0 studies"), ("broken", "cannot be imported"), ("gone", "no such file")):
         with pytest.raises(ConfigError, match=message):
             get_study(str(tmp_path / f"{name}.py"), {})
+
+
+def test_a_token_for_each_head_is_an_arm_where_tasks_share_one(tmp_path: Path) -> None:
+    """VQA v2 and SNLI-VE have heads of their own."""
+    study = get_study("ablations", {})
+    apart, shared = load(write_config(tmp_path)), load("study-microworld.yaml")
+    names = [{arm.name for arm in study.arms(Subjects(each))} for each in (apart, shared)]
+    assert names[1] - names[0] == {"token-per-head"}
+    assert not any("token-per-head" in each.arms for each in study.contrasts(Subjects(apart)))

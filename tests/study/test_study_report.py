@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,14 +16,17 @@ from typer.testing import CliRunner
 
 from twelve import cli, published
 from twelve.errors import ConfigError
-from twelve.study.finding_types import Curve
+from twelve.metrics.bootstrap import Interval
+from twelve.study.finding_types import Curve, Findings
+from twelve.study.findings import findings
 from twelve.study.report import page, plots
 from twelve.study.report.relations import relations
+from twelve.study.report.unlearned import warnings
 from twelve.study.results import Event
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 needs_plots = pytest.mark.skipif(
-    not plots.available(), reason="matplotlib is not installed (pip install 'twelve[plots]')"
+    not plots.available(), reason="matplotlib is not installed (pip install 'twelve-vl[plots]')"
 )
 
 
@@ -49,7 +54,7 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert html.count("<blockquote>") == 4
     assert "0.3: 51.0, <b>1: 53.2</b>, 3: infinite loss" in html
     assert "400 to 600, 700 to 800" in html  # when stop-and-go had stopped a task
-    assert "yes, yes, no" in html and "looking +" in html
+    assert "yes, yes, no" in html and "from the image +" in html
 
 
 def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.StudyPart], html: str) -> None:
@@ -83,6 +88,60 @@ def test_recalled_numbers_say_so(parts: list[page.StudyPart], html: str) -> None
     assert all(line.paper[0] and line.paper[0].column == line.row.name for line in joint.table.lines)
 
 
+def everywhere(found: Findings, score: float, closed: float) -> Findings:
+    """With these scores of every arm on every task, none of them learned."""
+    low = Interval(score, score - 1, score + 1)
+    rows = tuple(
+        replace(row, scores={arm: replace(each, score=low, learned=False) for arm, each in row.scores.items()})
+        for row in found.rows
+    )
+    means = {arm.name: Interval(closed, closed - 2, closed + 2) for arm in found.arms}
+    return replace(found, rows=rows, closed=means)
+
+
+def test_models_below_the_best_baseline_are_told_first() -> None:
+    """Before any difference between them: joint and single models alike are worse than a baseline (31.0)."""
+    found = made_findings.joint_vs_single()
+    assert warnings(found) == ()  # every task is learned by some arm
+    below = warnings(everywhere(found, 25.0, -9.0))
+    assert below[0].startswith("Every model lies below the best baselines, on average over its tasks")
+    assert "stop-and-go −9.0 [−11.0, −7.0]" in below[0] and "single −9.0" in below[0]
+    assert "On 7 of 7 tasks, no model is significantly above" in below[1]
+    assert "every model is significantly below it" in below[1]
+    near = warnings(everywhere(found, 31.5, 0.5))
+    assert near[0].startswith("No model is significantly above") and "every model is significantly" not in near[1]
+    text = page.render([page.part_of(everywhere(made_findings.joint_vs_single(), 25.0, -9.0), "low")])
+    assert text.index("Every model lies below") < text.index("<blockquote>") < text.index("<h3>")
+
+
+def test_one_task_that_nobody_learns_is_told_first() -> None:
+    study = RESULTS / "study-real-sample"
+    text = page.render([page.part_of(findings(study), "real")])
+    first = text.partition("</h2>")[2].partition("<blockquote>")[0]
+    assert "On 3 of 5 tasks, no model is significantly above the best baseline: VQA v2, NLVR2, SNLI-VE." in first
+
+
+def test_what_only_a_study_has_is_on_the_page_as_in_its_table() -> None:
+    found = findings(RESULTS / "study-four-tasks-affinity")
+    text = page.render([page.part_of(found, "affinity")])
+    assert len(found.sections) == text.count('<div class="own">') > 2
+    for section in found.sections:
+        words, _, table = section.partition("\n\n")
+        assert escape(words, quote=False) in text
+        cells = [cell.strip() for line in table.splitlines()[2:] for cell in line.strip("|").split("|")]
+        assert cells and all(f">{escape(cell, quote=False)}</t" in text for cell in cells if cell)
+    if plots.available():
+        assert text.count("<figcaption>") >= len(found.plots) == 2
+
+
+def test_a_section_of_a_study_cannot_carry_tags_or_fetch() -> None:
+    section = "<b onclick=x>bold</b> ![x](http://bad.example/x.png) [y](javascript:z)"
+    section += "\n\n| a | b |\n| --- | --- |\n| <i> | 2 |"
+    made = page.html_of(section)
+    assert "<b" not in made and "&lt;b onclick" in made and "<img" not in made and "href" not in made
+    assert '<div class="scroll" tabindex="0"' in made and "<td>&lt;i&gt;</td>" in made
+
+
 @needs_plots
 def test_plots_fit_the_columns_of_a_paper(parts: list[page.StudyPart]) -> None:
     names = [plot.name for part in parts for plot in part.plots]
@@ -102,8 +161,8 @@ def test_the_same_findings_give_the_same_bytes(parts: list[page.StudyPart]) -> N
 def test_without_matplotlib_the_page_says_how_to_get_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "available", lambda: False)
     text = page.render([page.part_of(made_findings.joint_vs_single(recorded=False), "old")])
-    assert "pip install &#39;twelve[plots]&#39;" in text and "<img" not in text
-    assert "looking" not in text.partition("<tbody>")[2]  # was not measured
+    assert "pip install &#39;twelve-vl[plots]&#39;" in text and "<img" not in text
+    assert "from the image" not in text.partition("<tbody>")[2]  # was not measured
 
 
 def test_when_a_task_was_stopped() -> None:

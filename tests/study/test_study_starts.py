@@ -17,8 +17,9 @@ from twelve.regions.extraction import extract as regions
 from twelve.settings import RunConfig
 from twelve.study import pretraining
 from twelve.study.arms import Arm
-from twelve.study.initialization import Beginning, draw_world, of_seed
+from twelve.study.initialization import Beginning, of_seed
 from twelve.study.runs import run_config
+from twelve.study.worlds import draw
 from twelve.training.devices import Devices
 from twelve.training.trainer import Trainer
 
@@ -145,13 +146,13 @@ def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monke
     monkeypatch.setattr(regions, "extract_root", lambda data, out: made.append((data, out)))
     tree = config.model_dump(mode="json") | {"microworld": {"scale": 0.5, "apart": True}}
     drawn = of_seed(configuration.parse(tree), 4, tmp_path, worlds=True)
-    draw_world(drawn)
+    draw(drawn)
     data, store = tmp_path / "data", tmp_path / "regions"
     assert (drawn.seed, drawn.data, drawn.regions_folder) == (4, str(data), store)
     assert made == [(data, 4, (350, 240), True), (data, store)]
     store.mkdir()
     (store / regions.COMPLETE).touch()
-    draw_world(drawn)
+    draw(drawn)
     assert len(made) == 3  # what is there is checked to be this world, and not looked at again
 
 

@@ -32,12 +32,15 @@ class Length(Strict):
 
     ``joint``: as many iterations as the joint run of the configuration. ``each``: each task has as many updates as in
     the arms ``of`` together. ``total``: the arm has as many updates in all as the arms ``of``, equally many for each
-    task. All times ``factor``. A model of several tasks trains for the mean of its tasks' updates.
+    task. All times ``factor``. A model of several tasks trains for the mean of its tasks' updates. Every batch counts
+    as an update, even if the batches of an iteration share one (``optimizer.update``).
     """
 
     rule: Literal["joint", "each", "total"] = "joint"
     of: tuple[Name, ...] = ()
     factor: float = Field(1.0, gt=0)
+    unit: Literal["updates", "examples"] = "updates"
+    """What is equal. With ``examples``, an arm with batches of half the size makes twice as many updates."""
     extend: int = Field(0, ge=0)
     """A run that has not converged (convergence.py) goes on with half of its length again, at most so often."""
 

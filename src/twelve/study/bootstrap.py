@@ -39,7 +39,7 @@ class Sampled:
     upper_bound: float
 
     def closed(self, means: Array) -> Array:
-        """Scores on the common scale, from the baseline (0) to the upper bound (1)."""
+        """Normalised scores as shares: 0 at the baseline, 1 at the upper bound."""
         return (means - self.baseline) / (self.upper_bound - self.baseline)
 
 
@@ -49,7 +49,7 @@ class Resampled:
 
     Attributes:
         points: task -> (R, A) scores, 0..1.
-        closed: task -> (R, A) the same on the common scale.
+        closed: task -> (R, A) normalised scores as shares.
     """
 
     points: Mapping[str, Array]

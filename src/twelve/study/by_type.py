@@ -1,4 +1,4 @@
-"""Scores by kind of example (measures/kinds.py)."""
+"""Scores by kind of example (evaluation/kinds.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def by_type(kinds: Mapping[str, Sequence[str]], values: NDArray[np.float64]) -> 
     """Kind -> value -> (mean score in per cent, examples).
 
     Args:
-        kinds: kind -> (N,) value of each example, see :func:`twelve.study.measures.kinds.kinds_of`.
+        kinds: kind -> (N,) value of each example, see :func:`twelve.evaluation.kinds.kinds_of`.
         values: (N,) contribution of each example to the score, 0..1.
     """
     found: dict[str, dict[str, tuple[float, int]]] = {}

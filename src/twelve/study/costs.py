@@ -15,13 +15,15 @@ def cost(plan: Plan, out: Path, arm: Arm, results: Sequence[Sequence[Result] | N
     """The cost of an arm, a mean over the seeds.
 
     Args:
-        results: of every task, one a seed; None for a task that the arm does not train.
+        results: of every task, one per seed; None for a task that the arm does not train.
     """
     by_task = {each[0].task: each for each in results if each}
     runs = [by_task[model[0]] for model in arm.models]  # a model of several tasks is in the file of each
     seeds = len(runs[0])
     every = [result for run in runs for result in run]
     times = [result.processor_seconds for result in every]
+    memories = [result.memory for result in every if result.memory is not None]
+    known = len(memories) == len(every)  # with it, examples and updates were recorded
     found = [(step, search) for step, search in _searches(plan, out) if step.arm == arm]
     # The best run of a search of the full length is the run itself.
     extra = [
@@ -33,13 +35,16 @@ def cost(plan: Plan, out: Path, arm: Arm, results: Sequence[Sequence[Result] | N
     return Cost(
         models=len(arm.models),
         parameters=sum(result.parameters for result in every) / seeds,
-        updates=sum(sum(result.batches.values()) for result in every) / seeds,
+        updates=sum(sum(result.batches.values()) if result.steps is None else result.steps for result in every) / seeds,
         seconds=sum(result.seconds for result in every) / seeds,
         processor_seconds=None if None in times else sum(time or 0.0 for time in times) / seeds,
         search_updates=sum(search.batches[factor] for factor, search in extra),
         search_seconds=None
         if any(factor not in search.seconds for factor, search in extra)
         else sum(search.seconds[factor] for factor, search in extra),
+        examples=sum(sum((result.examples or {}).values()) for result in every) / seeds if known else None,
+        memory=max(each.lasting for each in memories) if known else None,
+        memory_step=max(each.lasting + each.activations for each in memories) if known else None,
     )
 
 

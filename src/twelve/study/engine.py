@@ -6,16 +6,16 @@ Several processes may run one study in one folder: each takes steps that no othe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from twelve.config import load
+from twelve.config import find, load
 from twelve.errors import ConfigError, DataError, nearest
+from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.progress import clock, tell
 from twelve.progress import console as progress_console
@@ -24,8 +24,10 @@ from twelve.study import plan as plans
 from twelve.study.arms import Arm
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
+from twelve.study.remaining import Remaining, counted
 from twelve.study.studies import Study, get_study
 from twelve.study.studies.base import Subjects
+from twelve.study.turns import next_step
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +50,8 @@ def run(
     settings: Sequence[str] = (),
     minutes: float | None = None,
     resume: bool = False,
+    worlds_of: Path | None = None,
+    dry_run: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Train and evaluate every arm of a study, write its table and plots, and return its folder.
@@ -56,36 +60,69 @@ def run(
         study: its name, or a Python file that registers it.
         config: the joint run. With a microworld, every seed draws its own world; with a data root, seeds only differ in
             their models.
-        seeds: number of seeds, beginning with that of the configuration.
-        out: the study's folder; by default the configuration's ``run`` with the study's name appended.
+        seeds: number of seeds, beginning with that of the configuration (``Study.first_seed`` after it).
+        out: the study's folder; by default the configuration's ``run`` with the study's name appended, without words
+            twice: ``runs/real`` and ``real-photographs`` give ``runs/real-photographs``.
         arms: names of arms to run, with those that they need; all but the extra ones by default.
         only: arms, or ``ARM/TASK``, whose steps this process takes; all by default.
         options: of the study.
         settings: ``KEY=VALUE`` changes of the configuration.
         minutes: end cleanly after so many, at the next checkpoint; ``resume`` goes on.
-        resume: resume the study in ``out``.
+        resume: resume the study in ``out``; more seeds and further arms are added to it.
+        worlds_of: the folder of another study, whose worlds are taken and not drawn again.
+        dry_run: print the plan, and neither write nor train anything.
 
     Raises:
-        ConfigError: the folder holds a study and ``resume`` is False, or that study was begun with another plan.
+        ConfigError: the folder holds a study and ``resume`` is False, or that study was begun with another plan;
+            ``worlds_of`` cannot give its worlds.
+        DataError: the data root does not exist.
         TwelveError: a run failed.
     """
     base, console = load(config, settings), console or progress_console()
     plan = planned(get_study(study, options or {}), base, seeds=seeds, arms=arms)
-    out = Path(f"{base.run}-{plan.study}") if out is None else out
+    out = _folder(base.run, plan.study) if out is None else out
+    if worlds_of is not None:
+        _check_worlds_of(worlds_of, plan, out)
+    if dry_run:
+        from twelve.study.dry_run import known_time, overview
+
+        if not plan.worlds:
+            DataRoot(base.data, base.sources)  # raises DataError if the data are not there
+        tell(overview(plan, _chosen(plan, only), out, known_time(find(config))), console)
+        return out
     plan = begun(plan, out, resume)
     from twelve.study.execution import Seed
     from twelve.study.show import show
 
     ends = None if minutes is None else time.monotonic() + 60 * minutes
     over = partial(_over, ends)
-    places = {number: Seed(plan, out, number, over) for number in plan.seeds}
+    places = {number: Seed(plan, out, number, over, worlds_of) for number in plan.seeds}
     left = _carry_out(plan, out, places, _chosen(plan, only), over, console)
     if left:
-        tell(f"{left} steps are left; to go on, repeat the command with --resume", console)
+        tell(f"{counted(left, 'step')} left; to go on, repeat the command with --resume", console)
     elif all(places[step.seed].done(step) for step in plan.steps()):
         with files.alone(out, wait=True):
             show(out, console=console)
     return out
+
+
+def _folder(run: str | Path, study: str) -> Path:
+    """The study's name appended to the run's folder; a first word that the folder ends with is not repeated."""
+    run = Path(run)
+    return run.with_name(study) if study.startswith(f"{run.name}-") else Path(f"{run}-{study}")
+
+
+def _check_worlds_of(study: Path, plan: Plan, out: Path) -> None:
+    """Raises ConfigError where a study cannot give its worlds to another one."""
+    if not plan.worlds:
+        problem, remedy = "this study draws no worlds: all its seeds have the data of its configuration", "leave it out"
+    elif study.resolve() == out.resolve():
+        problem, remedy = "this is the folder of the study itself", "name that of another study, or leave it out"
+    elif not files.is_there(study / plans.FILE, DataError):
+        problem, remedy = "no study here", "name the folder that a study was run in"
+    else:
+        return
+    raise ConfigError(problem, file=study, record="worlds-of", remedy=remedy)
 
 
 def _over(ends: float | None) -> bool:
@@ -110,6 +147,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
     subjects = Subjects(config)
     worlds = "microworld" in config.model_fields_set
     own = {"run", "data", "regions"} if worlds else {"run"}
+    first = config.seed + study.first_seed
     try:
         wanted = _wanted(study.arms(subjects), arms)
         names = {arm.name for arm in wanted}
@@ -120,7 +158,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
             claim=study.claim,
             arms=wanted,
             contrasts=tuple(each for each in study.contrasts(subjects) if names.issuperset(each.arms)),
-            seeds=tuple(range(config.seed, config.seed + seeds)),
+            seeds=tuple(range(first, first + seeds)),
             worlds=worlds,
             config=config.absolute() | config.model_dump(mode="json", include=own),
         )
@@ -220,100 +258,49 @@ def _carry_out(
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     left = [step for step in steps if not seeds[step.seed].done(step)]
-    _announce(plan, left, console)
-    pace = _Pace()
+    _announce(plan, left, seeds, console)
+    remaining = Remaining()
     while left and not over():
-        with _next(left, seeds, out) as step:
+        with next_step(left, seeds, out) as step:
             if step is not None:
                 for number, seed in seeds.items():
                     if number != step.seed:
                         seed.forget()
+                _prepare(seeds[step.seed], remaining, console)
                 started = time.monotonic()
                 try:
                     seeds[step.seed].take(step)
                 except PartOver:
                     break
                 left.remove(step)
-                tell(f"{step}: {pace.taken(step, time.monotonic() - started, left)}", console)
+                remaining.taken(step, time.monotonic() - started)
+                worlds = sum(not seeds[number].has_world for number in {each.seed for each in left})
+                tell(f"{step}: {remaining.said(left, worlds)}", console)
         if step is None and left:
             time.sleep(WAIT)
     return len(left)
 
 
-@contextmanager
-def _next(left: list[Step], seeds: Mapping[int, Seed], out: Path) -> Iterator[Step | None]:
-    """The first step that can be taken, which no other process takes meanwhile; None if all are done, or others work
-    on what is left or on what that needs. Removes steps that are done.
-
-    Raises:
-        ConfigError: nothing can be taken, and nobody works on what it needs.
-    """
-    held, lacking = False, dict[str, Step]()
-    for step in list(left):
-        with _turn(out, step) as mine:
-            if seeds[step.seed].done(step):
-                left.remove(step)
-            elif not mine:
-                held = True
-            elif needed := seeds[step.seed].lacks(step):
-                lacking.setdefault(needed[0], step)
-            else:
-                yield step
-                return
-    if left and not held and not any(_held(out, step) for step in _all(seeds)):
-        name, step = next(iter(lacking.items()))
-        remedy = f"run that first: --only {name.rpartition(' ')[2]}"
-        raise ConfigError(f"{step} needs {name}, which has not run", record="only", remedy=remedy)
-    yield None
+def _prepare(seed: Seed, remaining: Remaining, console: Console) -> None:
+    """Prepare the data of a seed; the time that a new world takes is no time of training."""
+    new, started = not seed.has_world, time.monotonic()
+    seed.prepare()
+    if new:
+        remaining.world = time.monotonic() - started
+        tell(f"world of seed {seed.seed}: {clock(remaining.world)}", console)
 
 
-def _all(seeds: Mapping[int, Seed]) -> list[Step]:
-    return next(iter(seeds.values())).plan.steps()
+def _announce(plan: Plan, left: Sequence[Step], seeds: Mapping[int, Seed], console: Console) -> None:
+    from twelve.study.worlds import is_finished
 
-
-def _held(out: Path, step: Step) -> bool:
-    with _turn(out, step) as mine:
-        return not mine
-
-
-@contextmanager
-def _turn(out: Path, step: Step) -> Iterator[bool]:
-    """Whether no other process has the step; none takes it while this process has."""
-    from filelock import FileLock, Timeout
-
-    path = out / "locks" / f"{step.seed}-{step.key.replace('/', '-')}{'-search' * step.search}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-class _Pace:
-    """Estimates the remaining time of a study from the steps that this process has taken."""
-
-    def __init__(self) -> None:
-        self.units = self.seconds = 0.0
-
-    def taken(self, step: Step, seconds: float, left: Sequence[Step]) -> str:
-        """Take the time of another step; returns it and the remaining time, as text."""
-        self.units, self.seconds = self.units + step.units, self.seconds + seconds
-        rest = sum(each.units for each in left) * self.seconds / self.units
-        return f"{clock(seconds)}; about {clock(rest)} of work left in {len(left)} steps"
-
-
-def _announce(plan: Plan, left: Sequence[Step], console: Console) -> None:
     lines = [f"{arm.name}: {arm.meaning}" for arm in plan.arms]
-    lines.append(
-        f"{len(plan.seeds)} seeds, each {'a world and its models' if plan.worlds else 'models on the same data'}; "
-        f"{len(left)} of {len(plan.steps())} steps are left, as long as {sum(step.units for step in left):.1f} joint "
-        "runs; the first step will show how long that is"
-    )
+    each = "a world and its models" if plan.worlds else "models on the same data"
+    units = sum(step.units for step in left)
+    todo = f"{len(left)} of {counted(len(plan.steps()), 'step')} left, as long as {units:.2f} joint runs"
+    lines.append(f"{counted(len(plan.seeds), 'seed')}, each {each}; {todo}; the first step will show how long that is")
+    for number in sorted({step.seed for step in left}):
+        seed = seeds[number]
+        if seed.worlds_of is not None and not seed.has_world and not is_finished(seed.worlds_of, number):
+            lines.append(f"{seed.worlds_of} has no finished world of seed {number}: it is drawn here")
     for line in lines:
         tell(line, console)

@@ -5,28 +5,29 @@ The folder of a study::
     study.json                              the plan
     search/ARM[/TASKS].json                 searches of learning rates, with their validation scores
     seed-0/data, seed-0/regions             the seed's world, where the data are drawn
+    seed-0/world.json                       its fingerprint
     seed-0/start, seed-0/start-pretrained   the models that the runs of the seed begin with
     seed-0/starts/ARM                       the same of an arm whose model is made in another way
     seed-0/runs/ARM[/TASKS]                 the runs
     seed-0/extended/ARM[/TASKS]/1           extensions of runs that had not converged
     seed-0/results/ARM/TASK.json            contribution of every example to the score, what was measured in training
-    seed-0/probes/ARM[/TASKS]/NAME.json     what an arm's probes found
+    seed-0/probes/ARM[/TASKS]/NAME.json     what an arm's probes found, and NAME-1.json in the first extension
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from twelve.errors import ConfigError
 from twelve.io import files
 from twelve.run_folder import model_folder
 from twelve.settings import RunConfig
 from twelve.study import initialization as starts
-from twelve.study import pretraining, runs
-from twelve.study.arms import Arm
-from twelve.study.convergence import convergence
+from twelve.study import pretraining, runs, worlds
+from twelve.study.arms import Arm, Length
 from twelve.study.observing import PartOver
 from twelve.study.plan import Plan, Step
 from twelve.study.results import (
@@ -34,6 +35,7 @@ from twelve.study.results import (
     Result,
     Search,
     has_result,
+    probe_file,
     read_result,
     searched,
     seed_folder,
@@ -41,6 +43,7 @@ from twelve.study.results import (
     write_search,
 )
 from twelve.study.training import Trained, best_run, total
+from twelve.training.convergence import convergence
 from twelve.training.losses import NonFiniteLoss
 
 EXTENSION = 0.5
@@ -52,10 +55,18 @@ class Seed:
 
     Args:
         over: whether the time of this part of the study is over.
+        worlds_of: the folder of a study whose world of this seed is taken, if it has one.
     """
 
-    def __init__(self, plan: Plan, out: Path, seed: int, over: Callable[[], bool] = lambda: False) -> None:
-        self.plan, self.out, self.seed, self.over = plan, out, seed, over
+    def __init__(
+        self,
+        plan: Plan,
+        out: Path,
+        seed: int,
+        over: Callable[[], bool] = lambda: False,
+        worlds_of: Path | None = None,
+    ) -> None:
+        self.plan, self.out, self.seed, self.over, self.worlds_of = plan, out, seed, over, worlds_of
         self.folder = seed_folder(out, seed)
         self.config: RunConfig = starts.of_seed(plan.parsed(), seed, self.folder, plan.worlds)
 
@@ -63,8 +74,17 @@ class Seed:
     def beginning(self) -> starts.Beginning:
         with files.alone(self.folder, wait=True):
             if self.plan.worlds:
-                starts.draw_world(self.config)
+                worlds.provide(self.config, self.folder, self.worlds_of)
             return starts.Beginning(self.config, self.folder)
+
+    @property
+    def has_world(self) -> bool:
+        """Whether its world, if the plan has any, need not be drawn any more."""
+        return not self.plan.worlds or worlds.is_finished(self.out, self.seed)
+
+    def prepare(self) -> None:
+        """Draw or take the seed's world, and open its data, unless that was done."""
+        _ = self.beginning
 
     def forget(self) -> None:
         """Free the memory of the data."""
@@ -115,15 +135,22 @@ class Seed:
     def _trained(self, step: Step, factor: float) -> Trained:
         """Train the run of a step and, until it has converged, its extensions."""
         folder, trained = self.folder / "runs" / step.key, Trained()
-        probes = {name: self.folder / "probes" / step.key / f"{name}.json" for name in step.arm.probes}
-        trained.add(*self._train(step, folder, factor, self._start(step.arm, step.model), probes=probes))
+        names = step.arm.probes
+        start = self._start(step.arm, step.model)
+        trained.add(*self._train(step, folder, factor, start, probes=self._probes(names, step.key, 0)))
         while len(trained.parts) <= step.arm.length.extend and trained.unfinished:
-            folder = self.folder / "extended" / step.key / str(len(trained.parts))
+            number, earlier = len(trained.parts), tuple(part.history.iterations for part in trained.parts)
+            folder, probes = self.folder / "extended" / step.key / str(number), self._probes(names, step.key, number)
+            start = trained.best.model
             try:
-                trained.add(*self._train(step, folder, factor, trained.best.model, extension=True))
+                trained.add(*self._train(step, folder, factor, start, probes=probes, earlier=earlier))
             except NonFiniteLoss:
                 break  # the best model so far is kept
         return trained
+
+    def _probes(self, names: Sequence[str], key: str, extension: int) -> dict[str, Path]:
+        """Name of each probe -> file for what it finds in a run (0) or in an extension of it."""
+        return {name: probe_file(self.out, self.seed, key, name, extension) for name in names}
 
     def _search(self, step: Step) -> None:
         """Train a run for each factor, and choose the factor with the best validation score."""
@@ -163,8 +190,8 @@ class Seed:
         start: Path,
         *,
         share: float = 1.0,
-        extension: bool = False,
         probes: Mapping[str, Path] | None = None,
+        earlier: tuple[int, ...] = (),
     ) -> tuple[RunConfig, History]:
         if self.over():
             raise PartOver
@@ -175,14 +202,14 @@ class Seed:
             arm,
             folder,
             step.model,
-            iterations=max(1, round(EXTENSION * length)) if extension else length,
+            iterations=max(1, round(EXTENSION * length)) if earlier else length,
             factor=factor,
             share=share,
             start=start,
             convergence=None if arm.convergence is None else self._convergence(arm.convergence, step.model),
         )
-        begin = partial(self.beginning.start, config, start, known=extension or arm.start_arm is not None)
-        return config, runs.trained(config, begin, over=self.over, probes=probes)
+        begin = partial(self.beginning.start, config, start, known=bool(earlier) or arm.start_arm is not None)
+        return config, runs.trained(config, begin, over=self.over, probes=probes, earlier=earlier)
 
     # --- details of a step -------------------------------------------------------------------------------------
 
@@ -214,20 +241,30 @@ class Seed:
     def _length(self, arm: Arm, model: tuple[str, ...]) -> int:
         """Iterations of a model's full run, without extensions."""
         joint, rule = runs.length(self.config, self.beginning.data), arm.length
+        own, tasks = self._counts(arm.overrides, rule), model
         if rule.rule == "joint":
-            return max(1, round(joint * rule.factor))
-        updates = total(self._batches(name) for name in rule.of)
+            wanted = {task: joint * count for task, count in self._counts({}, rule).items() if task in model}
+        else:
+            wanted = total(self._trained_on(self.plan.arm(name), rule) for name in rule.of)
         if rule.rule == "total":
-            return max(1, round(rule.factor * sum(updates.values()) / len(arm.tasks)))
-        return max(1, round(rule.factor * sum(updates[task] for task in model) / len(model)))
+            tasks = arm.tasks
+        else:
+            wanted = {task: wanted[task] for task in model}
+        return max(1, round(rule.factor * sum(wanted.values()) / sum(own[task] for task in tasks)))
 
-    def _batches(self, name: str) -> Mapping[str, int]:
-        """Task -> updates in an arm of this seed, of the tasks that have run."""
-        arm = self.plan.arm(name)
+    def _counts(self, overrides: Mapping[str, Any], length: Length) -> Mapping[str, int]:
+        """Task -> what a batch counts for in a length."""
+        if length.unit == "updates":
+            return dict.fromkeys(self.config.tasks, 1)
+        return runs.batch_sizes(self.config, self.beginning.data, overrides)
+
+    def _trained_on(self, arm: Arm, length: Length) -> Mapping[str, int]:
+        """Task -> updates (or examples) in an arm of this seed, of the tasks that have run."""
+        counts = self._counts(arm.overrides, length)
         return {
-            task: read_result(self.plan, self.out, self.seed, name, task).batches[task]
+            task: counts[task] * read_result(self.plan, self.out, self.seed, arm.name, task).batches[task]
             for task in arm.tasks
-            if has_result(self.out, self.seed, name, task)
+            if has_result(self.out, self.seed, arm.name, task)
         }
 
     def _convergence(self, name: str, model: tuple[str, ...]) -> dict[str, int]:

@@ -22,11 +22,11 @@ class Score:
 
     Attributes:
         score: the official metric, a mean over the seeds.
-        closed: its place between baseline (0) and upper bound (100).
+        closed: the normalised score: 0 at the best baseline, 100 at the upper bound.
         seeds: the score of each seed.
         learned: the interval of its advantage over the best baseline is above zero.
         shuffled: the score with shuffled images; None if it was not measured.
-        looking: the score minus that with shuffled images: how much comes from looking at the right image.
+        looking: the score minus that with shuffled images: how much comes from the right image.
         validation: the validation score of the kept model, of each seed.
         converged: whether the run had converged, of each seed; None where that is not known.
         extensions: how often the run was extended, of each seed.
@@ -75,7 +75,7 @@ class Cell:
 
     Attributes:
         points: difference of the official metric.
-        closed: the same as a share of the way from baseline to upper bound.
+        closed: the same in points of normalised score.
         seeds: ``points`` of each seed.
         learned: whether the contrast's reference beats the best baseline; if not, this is no gain and no loss.
     """
@@ -121,6 +121,9 @@ class Cost:
     Attributes:
         models, parameters: of all its models.
         updates, seconds, processor_seconds: of training, without searches; None if it was not recorded.
+        examples: that it was trained on, without searches; None if they were not recorded.
+        memory: bytes of parameters, gradients, optimizer states, and what balancing keeps, of the largest model.
+        memory_step: the same with the activations of the largest batch.
         search_updates, search_seconds: of the searches of its learning rates, in all, on one seed.
     """
 
@@ -131,6 +134,9 @@ class Cost:
     processor_seconds: float | None
     search_updates: int
     search_seconds: float | None
+    examples: float | None = None
+    memory: float | None = None
+    memory_step: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,7 @@ class Findings:
         missing: arms and seeds of the plan that are not complete, in words.
         rows: one for each task that has room between its baseline and its upper bound.
         left_out: title of a task -> why it has no row.
-        closed: arm -> mean over its tasks of the place between baseline and upper bound.
+        closed: arm -> mean of the normalised scores of its tasks.
         closed_seeds: the same of each seed.
         comparisons: one for each contrast of the plan whose arms are complete.
         machine: that the study was begun on.
@@ -217,4 +223,9 @@ class Findings:
         return next(found, None)
 
     def row(self, task: str) -> Row | None:
+        """The scores of a task; None if the study has none.
+
+        Args:
+            task: its name.
+        """
         return next((row for row in self.rows if row.name == task), None)

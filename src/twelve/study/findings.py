@@ -18,7 +18,7 @@ from twelve.study.bootstrap import Array, Resampled, Sampled, interval, observed
 from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Row, Score
 from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
-from twelve.study.studies import STUDIES
+from twelve.study.studies import FROM_FILES, STUDIES
 from twelve.study.studies.base import said
 
 SHUFFLED = "shuffled images"
@@ -27,7 +27,7 @@ MODELS_OWN = (SHUFFLED,)
 
 
 def findings(out: Path) -> Findings:
-    """The findings of a study: of every arm, if there are seeds in which all are complete, else of those arms that are.
+    """The findings of a study: of all arms if they are complete in some seed, otherwise of the complete arms.
 
     Args:
         out: the study's folder.
@@ -73,8 +73,9 @@ def findings(out: Path) -> Findings:
 
 
 def _told(found: Findings) -> Findings:
-    """With what the study says; of a study whose file is elsewhere, what its contrasts found."""
-    plan, study = found.plan, STUDIES.get(found.plan.study)
+    """With what the study says; of a study whose file nobody named, what its contrasts found."""
+    plan, name = found.plan, found.plan.study
+    study = STUDIES.get(name) or FROM_FILES.get(name)
     if study is None:
         return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
     try:
@@ -134,7 +135,7 @@ class _Task:
         return all(cell.upper_bound > cell.baseline for cell in self.cells())
 
     def by_seed(self, arm: str) -> list[Result] | None:
-        """An arm's results, a seed each; None if it does not train the task."""
+        """An arm's results, one per seed; None if it does not train the task."""
         return [by_arm[arm] for by_arm in self.results.values()] if arm in self.arms else None
 
     def cells(self, *, models_own: bool = True) -> list[Sampled]:

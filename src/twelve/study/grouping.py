@@ -40,7 +40,7 @@ PREDICTORS = {
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """Measured gains of groups by being trained with others, per cent of the way from baseline to upper bound.
+    """Measured gains of groups by being trained with others, in points of normalised score.
 
     Attributes:
         groups: name -> its tasks.
@@ -106,8 +106,15 @@ def lattice_of(found: Findings) -> Lattice:
             else:
                 unlearned.append(cell)
     if not gains:
-        problem = "no group of tasks that is learned alone, and was trained with another one too"
-        raise DataError(problem, file=found.folder, remedy="name the folder of: twelve study groups")
+        if unlearned:
+            names = ", ".join(dict.fromkeys(cell.group for cell in unlearned))
+            problem, remedy = f"no group is learned alone: {names}", "train longer, or on other tasks (docs/studies.md)"
+        else:
+            problem, remedy = (
+                "no group was trained alone and with another one",
+                "name the folder of: twelve study groups",
+            )
+        raise DataError(problem, file=found.folder, remedy=remedy)
     return Lattice(groups, gains, unlearned)
 
 
@@ -210,14 +217,14 @@ def _page(
             ["predictor", "", "rank correlation"],
             [[name, PREDICTORS[name], _interval(each)] for name, each in correlations.items()],
         ),
-        table(["group", "trained in", *(f"{name}, %" for name in predictions), "gain, % closed"], rows),
+        table(["group", "trained in", *(f"{name}, %" for name in predictions), "gain, normalised score"], rows),
     ]
     if lattice.unlearned:
         lost = ", ".join(sorted({cell.group for cell in lattice.unlearned}))
         parts.append(f"Not learned alone, and not counted: {lost}.")
     for count, each in ranking.items():
         own = [[_named(one), f"{100 * one.expected:+.2f}", f"{one.gain:+.1f}"] for one in each]
-        parts.append(table([f"{count} models, best prediction first", "predicted, %", "gain, % closed"], own))
+        parts.append(table([f"{count} models, best prediction first", "predicted, %", "gain, normalised score"], own))
     return "\n\n".join(parts) + "\n"
 
 

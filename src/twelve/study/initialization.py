@@ -15,7 +15,7 @@ from typing import Any
 
 from twelve.config import parse
 from twelve.data.prepare import Prepared, prepare
-from twelve.errors import CheckpointError, RegionError
+from twelve.errors import CheckpointError
 from twelve.io import files
 from twelve.model.opening import open_saved
 from twelve.model.processor import TwelveProcessor
@@ -27,23 +27,11 @@ from twelve.study.overrides import overridden
 
 
 def of_seed(config: RunConfig, seed: int, folder: Path, worlds: bool) -> RunConfig:
-    """The configuration of one seed; ``folder`` is the seed's folder, where its world is drawn if it has one."""
+    """The configuration of one seed; ``folder`` is the seed's folder, where its world is if it has one."""
     tree = config.model_dump(mode="json") | {"seed": seed}
     if worlds:
         tree |= {"data": str(folder / "data"), "regions": str(folder / "regions")}
     return parse(tree)
-
-
-def draw_world(config: RunConfig) -> None:
-    """Draw the microworld of a configuration and extract its regions, unless they exist."""
-    from twelve.microworld.make import make_microworld
-    from twelve.microworld.world import WorldSizes
-    from twelve.regions.extraction.extract import COMPLETE, extract_root
-
-    asked = config.microworld
-    make_microworld(Path(config.data), config.seed, WorldSizes().scaled(asked.scale), apart=asked.apart)
-    if not files.is_there(config.regions_folder / COMPLETE, RegionError):
-        extract_root(Path(config.data), config.regions_folder)
 
 
 class Beginning:

@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -38,20 +38,32 @@ class PartOver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A run that begins: its configuration, the model that it trains, its data and its folder."""
+    """A run, or an extension of one, that begins: its configuration, the model that it trains, its data and its folder.
+
+    Attributes:
+        earlier: iterations of the run and of its extensions before this one; empty for the run itself.
+    """
 
     config: RunConfig
     model: Twelve
     processor: TwelveProcessor
     data: Prepared
     run: RunFolder
+    earlier: tuple[int, ...] = ()
 
 
+@runtime_checkable
 class Probe(TrainingHook, Protocol):
     """Measures something while a run trains."""
 
     def found(self) -> Mapping[str, Any]:
         """What it has measured, as JSON, once the run has ended."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What checkpoints keep, so that an interrupted run loses nothing."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take over what a checkpoint kept."""
 
 
 ProbeFactory: TypeAlias = Callable[[Observed], Probe]
@@ -126,6 +138,10 @@ class Hooks:
     def _measuring(self) -> list[MeasuringHook]:
         return [hook for hook in self.hooks if isinstance(hook, MeasuringHook)]
 
+    @property
+    def _remembering(self) -> list[Probe]:
+        return [hook for hook in self.hooks if isinstance(hook, Probe)]
+
     def attach(self, run: MeasuredRun) -> None:
         for hook in self._measuring:
             hook.attach(run)
@@ -135,10 +151,10 @@ class Hooks:
             hook.after_iteration(iteration)
 
     def state_dict(self) -> dict[str, Any]:
-        return {str(number): hook.state_dict() for number, hook in enumerate(self._measuring)}
+        return {str(number): hook.state_dict() for number, hook in enumerate(self._remembering)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for number, hook in enumerate(self._measuring):
+        for number, hook in enumerate(self._remembering):
             hook.load_state_dict(state[str(number)])
 
 

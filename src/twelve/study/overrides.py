@@ -11,7 +11,10 @@ from twelve.errors import ConfigError
 from twelve.settings import RunConfig
 from twelve.study.arms import Arm
 
-SAME = ("run", "data", "regions", "sources", "seed", "hold_out", "val_fraction", "replay", "vocabulary", "microworld")
+SAME = (
+    *("run", "data", "regions", "sources", "seed", "hold_out", "validation_images", "val_fraction", "replay"),
+    *("vocabulary", "microworld"),
+)
 """Sections that are the same in all arms: the data."""
 OWN = ("model.init", "training.iterations", "training.epochs", "training.keep")
 """Keys that a study sets itself."""

@@ -21,13 +21,16 @@ from twelve.study.arms import Arm, Contrast
 
 FILE = "study.json"
 REMEDY = "restore the file from a copy"
+EARLIER_GALLERY = 100
+"""Images that retrieval ranked before ``evaluation.gallery`` said how many."""
 
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class Plan(Strict):
-    """The protocol of a study, fixed before the first run; only arms, with their contrasts, can be added later."""
+    """The protocol of a study, fixed before the first run; only seeds, and arms with their contrasts, can be added
+    later."""
 
     study: str
     """The study's name (studies/)."""
@@ -39,9 +42,9 @@ class Plan(Strict):
     arms: tuple[Arm, ...] = Field(min_length=1)
     contrasts: tuple[Contrast, ...] = ()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
-    """Each has a model and, where the data are drawn, a world."""
+    """Each has a model and, where the data are generated, a microworld."""
     worlds: bool
-    """Whether the data are drawn for each seed."""
+    """Whether each seed generates its own data."""
     config: Mapping[str, Any]
     """The complete configuration; seed, run and drawn data are those of each seed. Other paths are absolute, and are
     found again after a move as those of a run (io/paths.py)."""
@@ -170,13 +173,22 @@ def read(out: Path) -> Plan:
     path = out / FILE
     record = _record(out)
     plan, was = checked(Plan, record.record("plan"), REMEDY), record.fields.get("folder")
-    plan = plan.model_copy(update={"config": places.moved(plan.config, was if isinstance(was, str) else "", out)})
+    config = places.moved(plan.config, was if isinstance(was, str) else "", out)
+    plan = plan.model_copy(update={"config": _complete(config)})
     try:
-        plan.parsed()
+        complete = plan.parsed().model_dump(mode="json")
     except ConfigError as error:
         place = f"plan.config.{error.record}" if error.record else "plan.config"
         raise DataError(error.problem, file=path, record=place, remedy=REMEDY) from None
-    return plan
+    return plan.model_copy(update={"config": complete})
+
+
+def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the gallery that studies ranked when it was no key yet."""
+    evaluation = config.get("evaluation", {})
+    if not isinstance(evaluation, Mapping) or "gallery" in evaluation:
+        return dict(config)
+    return {**config, "evaluation": {**evaluation, "gallery": EARLIER_GALLERY}}
 
 
 def machine_of(out: Path) -> Mapping[str, Any]:
@@ -213,13 +225,13 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
 
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
-    """The plan of a resumed study: the one that it was begun with, and new arms with their contrasts.
+    """The plan of a resumed study: the one that it was begun with, further seeds, and new arms with their contrasts.
 
     Raises:
         ConfigError: anything that was there has changed; names it.
     """
     now, then = (
-        each.model_dump(mode="json", exclude={"arms", "contrasts"}) | {"config": places.absolute(each.config)}
+        each.model_dump(mode="json", exclude={"arms", "contrasts", "seeds"}) | {"config": places.absolute(each.config)}
         for each in (plan, begun)
     )
     changed = [
@@ -235,7 +247,8 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
         )
     arms = {arm.name: arm for arm in (*begun.arms, *plan.arms)}
     contrasts = tuple(dict.fromkeys((*begun.contrasts, *plan.contrasts)))
-    return begun.model_copy(update={"arms": tuple(arms.values()), "contrasts": contrasts})
+    seeds = tuple(dict.fromkeys((*begun.seeds, *plan.seeds)))
+    return begun.model_copy(update={"arms": tuple(arms.values()), "contrasts": contrasts, "seeds": seeds})
 
 
 def _differs(now: Any, then: Any) -> list[str]:

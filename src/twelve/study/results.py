@@ -18,7 +18,7 @@ from twelve.io import files
 from twelve.settings import Strict
 from twelve.study.plan import Plan, Step, checked
 
-SEARCH, RESULTS = "search", "results"
+SEARCH, RESULTS, PROBES = "search", "results", "probes"
 AGAIN = "remove this file and go on: --resume"
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -29,12 +29,26 @@ ByType: TypeAlias = Mapping[str, Mapping[str, tuple[PerCent, Count]]]
 """Kind of type, e.g. ``question_type`` -> type -> (mean score, examples)."""
 
 
+class RunMemory(Strict):
+    """Bytes that a run needs (training/memory.py)."""
+
+    lasting: Count
+    """Parameters, gradients and optimizer states, with what balancing keeps."""
+    activations: Count
+    """What a step on the largest batch keeps for its backward pass."""
+
+
 class Spent(Strict):
-    """The cost of a run."""
+    """The cost of a run. What an earlier version did not record is None."""
 
     iterations: Count
     batches: Mapping[str, Count] = Field(min_length=1)
-    """Task -> updates."""
+    """Task -> batches, each of which is an update unless those of an iteration share one."""
+    examples: Mapping[str, Count] | None = None
+    """Task -> examples in these batches."""
+    steps: Count | None = None
+    """Updates, of all tasks together."""
+    memory: RunMemory | None = None
     seconds: Seconds
     """Of training."""
 
@@ -91,7 +105,7 @@ class Result(Spent):
     """Contribution of each example to it."""
     by_type: ByType = Field(default_factory=dict)
     kinds: Mapping[str, tuple[str, ...]] | None = None
-    """Kind (measures/kinds.py) -> value of each example; of the first arm that trains the task, for all arms."""
+    """Kind (evaluation/kinds.py) -> value of each example; of the first arm that trains the task, for all arms."""
     recorded: Recorded | None = None
     parts: tuple[Count, ...] = ()
     """Iterations of the run and of each of its extensions."""
@@ -131,6 +145,15 @@ def seed_folder(out: Path, seed: int) -> Path:
 
 def result_file(out: Path, seed: int, arm: str, task: str) -> Path:
     return seed_folder(out, seed) / RESULTS / arm / f"{task}.json"
+
+
+def probe_file(out: Path, seed: int, key: str, name: str, extension: int = 0) -> Path:
+    """What a probe found in a run, or in an extension of it (the first is 1).
+
+    Args:
+        key: of the arm's model (:meth:`twelve.study.arms.Arm.key`).
+    """
+    return seed_folder(out, seed) / PROBES / key / f"{name}{f'-{extension}' if extension else ''}.json"
 
 
 def has_result(out: Path, seed: int, arm: str, task: str) -> bool:

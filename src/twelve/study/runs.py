@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from twelve.config import parse
 from twelve.data.prepare import Prepared
 from twelve.errors import DataError
 from twelve.evaluation.evaluate import SHUFFLED, Evaluator
+from twelve.evaluation.kinds import kinds_of
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.model.opening import open_saved
@@ -24,11 +26,10 @@ from twelve.runs.train import train
 from twelve.settings import RunConfig
 from twelve.study.arms import Arm
 from twelve.study.by_type import by_type
-from twelve.study.measures.kinds import kinds_of
 from twelve.study.observing import Hooks, Observed, Observer, Probe
 from twelve.study.overrides import overridden
 from twelve.study.plan import checked
-from twelve.study.probes import PROBES
+from twelve.study.probes import probe_of
 from twelve.study.results import History
 from twelve.training.hooks import TrainingHook
 
@@ -40,6 +41,13 @@ def length(config: RunConfig, data: Prepared) -> int:
     sizes = [(len(task.train), task.batch_size) for task in data.tasks.values()]
     epoch = max(max(1, count // min(size, count)) for count, size in sizes)
     return math.ceil(config.training.epochs * epoch)
+
+
+def batch_sizes(config: RunConfig, data: Prepared, overrides: Mapping[str, Any]) -> dict[str, int]:
+    """Task -> examples in a batch of an arm with these overrides."""
+    own = parse(overridden(config.model_dump(mode="json"), overrides)).tasks
+    tasks = {name: replace(task, settings=own[name]) for name, task in data.tasks.items()}
+    return {name: min(task.batch_size, len(task.train)) for name, task in tasks.items()}
 
 
 def run_config(
@@ -93,12 +101,14 @@ def trained(
     *,
     over: Callable[[], bool] = lambda: False,
     probes: Mapping[str, Path] | None = None,
+    earlier: tuple[int, ...] = (),
 ) -> History:
     """Train a run, resume it where it was interrupted, or leave it where it is finished; returns its summary.
 
     Args:
         over: whether the time of this part of the study is over.
         probes: name of a probe -> file for what it finds.
+        earlier: see :class:`Observed`.
 
     Raises:
         PartOver: the time was over; the run has a checkpoint.
@@ -108,8 +118,8 @@ def trained(
     if not files.is_there(run.trained, DataError):
         begun = start()
         observer = Observer(config, run, over)
-        observed = Observed(config, *begun[:3], run)
-        measuring: dict[Path, Probe] = {path: PROBES[name](observed) for name, path in (probes or {}).items()}
+        observed = Observed(config, *begun[:3], run, earlier)
+        measuring: dict[Path, Probe] = {path: probe_of(name, observed) for name, path in (probes or {}).items()}
         hooks: list[TrainingHook] = [observer, *measuring.values()]
         train(config, go_on=True, console=Console(quiet=True), start=begun, hook=Hooks(hooks))
         observer.finish(int(run.read(run.trained).get("iterations", 0)))

@@ -12,8 +12,9 @@ from rich.console import Console
 from twelve.io import files
 from twelve.progress import tell
 from twelve.study import plan as plans
+from twelve.study.brief import brief
 from twelve.study.findings import findings
-from twelve.study.plot import svg
+from twelve.study.report.page import plots_of
 from twelve.study.table import markdown
 
 TABLE, FOUND = "results.md", "results.json"
@@ -21,9 +22,12 @@ NOT_AGAIN = ("plan", "folder", "arms", "sections", "plots")
 """Findings that are not repeated in results.json: they are in study.json, or on the page."""
 
 
-def show(out: Path, *, console: Console | None = None) -> str:
-    """Write results.md, results.json and, for each contrast, an SVG into a study's folder, print the table and return
-    it.
+def show(out: Path, *, short: bool = False, console: Console | None = None) -> str:
+    """Write results.md, results.json and, if matplotlib is installed, the plots of the report as SVG into a study's
+    folder; print the tables and return them.
+
+    Args:
+        short: print the answer and each arm's score only.
 
     Raises:
         DataError: no study, no complete arm, or a damaged file.
@@ -34,18 +38,13 @@ def show(out: Path, *, console: Console | None = None) -> str:
     text = markdown(found)
     tree = {key: value for key, value in asdict(found).items() if key not in NOT_AGAIN}
     pages = {TABLE: text, FOUND: json.dumps(tree, indent=1, default=_plain) + "\n"}
-    pages |= {plot_name(each.contrast.arm, each.contrast.minus): svg(found, each) for each in found.comparisons}
+    pages |= {f"{plot.name}.svg": plot.svg.decode() for plot in plots_of(found, "results")}
     pages |= {f"results-{name}.svg": plot for name, plot in found.plots.items()}
     for name, page in pages.items():
         with files.replacing(out / name) as partial:
             partial.write_text(page, encoding="utf-8")
-    tell(text, console or Console())
+    tell(brief(found, str(out / TABLE)) if short else text, console or Console())
     return text
-
-
-def plot_name(arm: str, minus: str) -> str:
-    """File of the plot of a contrast."""
-    return f"results-{arm}-minus-{minus}.svg"
 
 
 def _plain(value: object) -> object:

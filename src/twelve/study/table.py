@@ -34,11 +34,13 @@ def _who(found: Findings) -> str:
     plan = found.plan
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)} ({', '.join(map(str, found.seeds))}), each "
     lines = [
-        seeds + ("a drawn world and its models" if plan.worlds else "its models, all on the same data") + ".",
+        seeds
+        + ("with its own microworld and models" if plan.worlds else "with its own models, on the same data")
+        + ".",
         "Differences have two-level bootstrap intervals of 95 %.",
     ]
     if len(found.seeds) == 1:
-        lines.append("One seed: the intervals hold for these very models, not for others trained the same way.")
+        lines.append("With one seed, the intervals hold for these models only, not for others trained in the same way.")
     if found.missing:
         lines.append(f"Not complete, and not counted: {', '.join(found.missing)}.")
     lines += [f"{title} is not counted: {why}." for title, why in found.left_out.items()]
@@ -47,8 +49,12 @@ def _who(found: Findings) -> str:
 
 def _arms(found: Findings) -> str:
     rows = []
+    batches = any(
+        key.startswith("tasks.") and key.endswith(".batch_size") for arm in found.arms for key in arm.overrides
+    )
     for arm in found.arms:
         cost = found.costs[arm.name]
+        examples = "not recorded" if cost.examples is None else f"{cost.examples:,.0f}"
         processor = "not recorded" if cost.processor_seconds is None else clock(cost.processor_seconds)
         rows.append(
             [
@@ -58,12 +64,15 @@ def _arms(found: Findings) -> str:
                 f"{cost.models}",
                 f"{cost.parameters / 1e6:.2f}",
                 f"{cost.updates:,.0f}",
+                f"{cost.updates / cost.models:,.0f}",
+                *([examples] if batches else []),
                 clock(cost.seconds),
                 processor,
                 f"{cost.search_updates:,}" if cost.search_updates else "",
             ]
         )
-    header = ["arm", "", "closed, %", "models", "parameters, M", "updates", "training", "processor", "search, updates"]
+    header = ["arm", "", "normalised score", "models", "parameters, M", "updates", "updates per model"]
+    header += [*(["examples"] if batches else []), "training", "processor", "search, updates"]
     return table(header, rows)
 
 
@@ -84,9 +93,9 @@ def _contrasts(found: Findings) -> str:
         )
     header = [
         "difference",
-        "closed, %, learned tasks",
-        "points, learned tasks",
-        "closed, %, all tasks",
+        "normalised score, learned tasks",
+        "official metric, learned tasks",
+        "normalised score, all tasks",
         "the same, baselines without a model",
         NOT_LEARNED,
     ]
@@ -94,11 +103,11 @@ def _contrasts(found: Findings) -> str:
 
 
 def _differences(found: Findings) -> str:
-    """Points of each contrast, task by task."""
+    """Differences of the official metric for each contrast, task by task."""
     if not found.comparisons:
         return ""
     rows = [[each.contrast.name, *(_of_task(each, row.name) for row in found.rows)] for each in found.comparisons]
-    return table(["difference, points", *(row.title for row in found.rows)], rows)
+    return table(["difference, official metric", *(row.title for row in found.rows)], rows)
 
 
 def _of_task(comparison: Comparison, task: str) -> str:
@@ -130,7 +139,7 @@ def _scores(found: Findings) -> str:
 
 
 def _looking(found: Findings) -> str:
-    """How much of each score comes from looking at the right image."""
+    """How much of each score comes from the right image."""
     names = [arm.name for arm in found.arms]
     rows = [[row.title, *(_looked(row, name) for name in names)] for row in found.rows]
     if not any(any(row[1:]) for row in rows):
@@ -158,7 +167,7 @@ def _unfinished(found: Findings) -> str:
 
 
 def _seeds(found: Findings) -> str:
-    header = ["closed, %, by seed", *(str(seed) for seed in found.seeds)]
+    header = ["normalised score, by seed", *(str(seed) for seed in found.seeds)]
     return table(header, [[arm, *(f"{value:.1f}" for value in each)] for arm, each in found.closed_seeds.items()])
 
 

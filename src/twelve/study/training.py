@@ -11,10 +11,10 @@ from typing import Any
 from twelve.formats.records import finite
 from twelve.run_folder import RunFolder, model_folder
 from twelve.settings import RunConfig
-from twelve.study.convergence import has_converged
 from twelve.study.observing import GRADIENT, PROCESSOR
 from twelve.study.results import Event, History, Recorded
 from twelve.study.runs import validation_score
+from twelve.training.convergence import has_converged
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,23 @@ class Trained:
         return {
             "iterations": self.length,
             "batches": total(part.history.batches for part in self.parts),
+            **self._counted(),
             "seconds": sum(part.history.seconds for part in self.parts),
             "processor_seconds": sum(times) if times else None,
             "parts": tuple(part.history.iterations for part in self.parts),
             "converged": self.converged(task),
             "recorded": self.recorded(task),
         }
+
+    def _counted(self) -> dict[str, Any]:
+        """What the summaries of runs of an earlier version lack: examples, updates, memory."""
+        histories = [part.history for part in self.parts]
+        examples = [each.examples for each in histories if each.examples is not None]
+        steps = [each.steps for each in histories if each.steps is not None]
+        memory = histories[0].memory
+        if memory is None or not len(examples) == len(steps) == len(histories):
+            return {}
+        return {"examples": total(examples), "steps": sum(steps), "memory": memory}
 
 
 def total(batches: Iterable[Mapping[str, int]]) -> dict[str, int]:

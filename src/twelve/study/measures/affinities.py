@@ -17,7 +17,7 @@ from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.settings import Strict
 from twelve.study.bootstrap import Array
-from twelve.study.results import seed_folder
+from twelve.study.results import probe_file
 
 PROBE = "affinity"
 LEVEL = 0.95
@@ -46,6 +46,7 @@ class OfRun(Strict):
     norms: tuple[float, ...] = ()
     cosines: tuple[tuple[float, ...], ...] = ()
     affinity: tuple[tuple[float, ...], ...] = ()
+    """Means of the measurements, for those who read the file."""
 
     def over_time(self, name: str) -> Array:
         """(M, T, T) ``affinity`` or ``cosines``, (M, T) ``norms``."""
@@ -64,21 +65,50 @@ def read_affinities(out: Path, seeds: Sequence[int], key: str) -> list[OfRun]:
     """
     found: list[OfRun] = []
     for seed in seeds:
-        path = seed_folder(out, seed) / "probes" / key / f"{PROBE}.json"
+        path = probe_file(out, seed, key, PROBE)
         if not files.is_there(path, DataError):
             raise DataError("no affinities here", file=path, remedy="measure them: twelve study affinity")
-        fields = dict(read_object(path).fields)
-        try:
-            run = OfRun.model_validate(fields)
-            shapes = {run.over_time(name).shape[1:] for name in ("affinity", "cosines")}
-        except (ValidationError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"not what the probe writes ({reason})", file=path, remedy="restore the file") from None
-        if shapes != {(len(run.tasks), len(run.tasks))} or (found and run.tasks != found[0].tasks):
-            problem = f"expected matrices of {len(run.tasks)} tasks, the same in all seeds, at least once"
-            raise DataError(problem, file=path, remedy="train for longer, or restore the file")
-        found.append(run)
+        parts = [_read(path)]
+        while files.is_there(path := probe_file(out, seed, key, PROBE, len(parts)), DataError):
+            parts.append(_read(path))
+        if not parts[0].measured or {part.tasks for part in parts} != {(found or parts)[0].tasks}:
+            problem = f"expected matrices of {len(parts[0].tasks)} tasks, the same in all seeds, at least once"
+            raise DataError(problem, file=path.parent / f"{PROBE}.json", remedy="train for longer, or restore the file")
+        found.append(_joined([part for part in parts if part.measured]))
     return found
+
+
+def _read(path: Path) -> OfRun:
+    """What the probe found in a run, or in an extension of it."""
+    fields = dict(read_object(path).fields)
+    try:
+        run = OfRun.model_validate(fields)
+        shapes = {run.over_time(name).shape[1:] for name in ("affinity", "cosines") if run.measured}
+    except (ValidationError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"not what the probe writes ({reason})", file=path, remedy="restore the file") from None
+    if shapes - {(len(run.tasks), len(run.tasks))}:
+        raise DataError(f"expected matrices of {len(run.tasks)} tasks", file=path, remedy="restore the file")
+    return run
+
+
+def _joined(parts: Sequence[OfRun]) -> OfRun:
+    """A run and its extensions as one."""
+    if len(parts) == 1:
+        return parts[0]
+    seconds = sum(part.seconds for part in parts)
+    rest = sum(100 * part.seconds / part.cost for part in parts if part.cost > 0)
+    return parts[0].model_copy(
+        update={
+            "measured": tuple(each for part in parts for each in part.measured),
+            "seconds": seconds,
+            "cost": 100 * seconds / rest if rest else 0.0,
+            **{
+                name: tuple(np.concatenate([part.over_time(name) for part in parts]).mean(0).tolist())
+                for name in ("norms", "cosines", "affinity")
+            },
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ class Ranked:
 
     Attributes:
         expected: its predicted gain, a mean over the groups.
-        gain: its measured one, per cent of the way from baseline to upper bound, against each group alone.
+        gain: its measured one, points of normalised score, against each group alone.
     """
 
     partition: Partition

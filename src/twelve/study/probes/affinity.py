@@ -10,8 +10,9 @@ TIMES = 40
 
 
 def of_run(observed: Observed) -> Affinity:
-    """The probe of a run, which measures at equal intervals, whatever the run's length."""
-    return Affinity(every=max(1, (observed.config.training.iterations or TIMES) // TIMES))
+    """The probe of a run, which measures at equal intervals, whatever the run's length; in extensions, at the same."""
+    length = (*observed.earlier, observed.config.training.iterations or TIMES)[0]
+    return Affinity(every=max(1, length // TIMES), before=sum(observed.earlier))
 
 
 PROBES["affinity"] = of_run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,14 @@ from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, short, signed, titled, unlearned
 from twelve.study.report.relations import Relation, relations
+from twelve.study.report.unlearned import warnings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from twelve.published import PublishedNumber
 
-INSTALL = "pip install 'twelve[plots]'"
+INSTALL = "pip install 'twelve-vl[plots]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,12 @@ class Plot:
 
     @property
     def uri(self) -> str:
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
+        return _uri(self.svg)
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the runs of one arm went on one task, a seed each."""
+    """How the runs of one arm went on one task, seed by seed."""
 
     arm: str
     task: str
@@ -74,6 +75,21 @@ class StudyPart:
     relations: Sequence[Relation]
     trained: Sequence[Course]
     plots: Sequence[Plot]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is said first: which models and tasks are not above the best baseline."""
+        return warnings(self.found)
+
+    @property
+    def sections(self) -> Sequence[str]:
+        """What only this study has, as HTML."""
+        return [html_of(section) for section in self.found.sections]
+
+    @property
+    def own_plots(self) -> Mapping[str, str]:
+        """Name of each plot that only this study has -> its data URI."""
+        return {name: _uri(svg.encode()) for name, svg in self.found.plots.items()}
 
 
 def write_study_report(studies: Sequence[Path], out: Path, *, console: Console | None = None) -> list[Path]:
@@ -111,9 +127,20 @@ def write_study_report(studies: Sequence[Path], out: Path, *, console: Console |
 
 def part_of(found: Findings, key: str) -> StudyPart:
     """Everything that the page says about a study."""
-    known = relations(found)
-    made = tuple(_plots(found, known, key)) if plots.available() else ()
-    return StudyPart(key, found, beside(found), further(found), known, tuple(_trained(found)), made)
+    return StudyPart(
+        key,
+        found,
+        beside(found),
+        further(found),
+        relations(found),
+        tuple(_trained(found)),
+        plots_of(found, key),
+    )
+
+
+def plots_of(found: Findings, key: str) -> tuple[Plot, ...]:
+    """The plots that every study has; none without matplotlib. Their names begin with ``key``."""
+    return tuple(_plots(found, relations(found), key)) if plots.available() else ()
 
 
 def render(parts: Sequence[StudyPart]) -> str:
@@ -128,7 +155,23 @@ def render(parts: Sequence[StudyPart]) -> str:
         lstrip_blocks=True,
     )
     words: dict[str, Any] = {"signed": signed, "short": short, "titled": titled, "unlearned": unlearned, "clock": clock}
-    return environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
+    html: str = environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
+    return html
+
+
+def html_of(section: str) -> str:
+    """A section in Markdown as HTML: tags in it are shown as text, links and images are not followed, and tables can be
+    scrolled."""
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
+    opening = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
+    html: str = reader.render(section)
+    return html.replace("<table>", opening).replace("</table>", "</table></div>")
+
+
+def _uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def _keys(places: Sequence[Path]) -> list[str]:
@@ -148,13 +191,14 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
             "its tasks, with 95 % intervals; bold: the interval excludes zero."
         )
         yield _plot(f"{key}-relations", words, partial(plots.matrix, found, known))
-    elif len(found.comparisons) > plots.SHOWN or not compared:
+    elif found.comparisons and (len(found.comparisons) > plots.SHOWN or not compared):
         words = "Contrasts, mean over the tasks that are learned, with 95 % intervals."
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found.comparisons[: plots.MOST_CONTRASTS]))
     if compared and not known:
         words = "Differences in each task, with 95 % intervals; hollow: not learned, so no gain and no loss."
         yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, compared[: plots.SHOWN]))
-    arms = _with_curves(found, compared or found.comparisons)
+    alone = [each for each in found.comparisons if each.contrast.arm == found.arms[0].name]
+    arms = _with_curves(found, alone if known else compared or found.comparisons)
     if arms:
         words = (
             "Validation scores while training: means over the seeds, thin lines for each seed. Bars below an axis: the "

@@ -38,7 +38,7 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 INK, SOFT, LINE = "#1b2330", "#6b7480", "#c9d0d8"
 SHOWN = 3
 """Contrasts whose tasks are shown one by one in a plot; the page's tables have all."""
-MOST_CONTRASTS = 20
+MOST_CONTRASTS = 24
 MOST_ARMS = len(COLOURS)
 STYLE: dict[Any, Any] = {
     **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5, "axes.titlesize": 8},
@@ -74,7 +74,7 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
     for place, each in enumerate(compared):
         _interval(axes, place, each.endpoint, COLOURS[0], MARKS[0], each.learned is not None)
     _rows(axes, [each.contrast.name.replace(" minus ", "\nminus ") for each in compared])
-    axes.set_xlabel("difference in closed, per cent")
+    axes.set_xlabel("difference in normalised score, points")
     return figure
 
 
@@ -193,7 +193,7 @@ def curves(found: Findings, arms: Sequence[str]) -> Figure:
         panels[0].plot([], [], color=COLOURS[number], linestyle=DASHES[number], label=arm)
     figure.supxlabel("iteration", fontsize=7.5)
     figure.supylabel("validation score, per cent", fontsize=7.5)
-    figure.legend(loc="outside upper center", ncols=min(4, len(arms)), handlelength=3)
+    figure.legend(loc="outside upper center", ncols=max(1, min(4, 90 // (8 + max(map(len, arms))))), handlelength=3)
     return figure
 
 

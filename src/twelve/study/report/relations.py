@@ -23,7 +23,7 @@ class Relation:
         group: the group that is measured.
         partners: the groups that are trained with it, in the order of the study's tasks.
         points: mean difference of the official metrics of its learned tasks; of all, if none is learned.
-        closed: the same as a share of the way from baseline to upper bound.
+        closed: the same in points of normalised score.
         learned: whether a task of it is learned without the partners; if not, this is no gain and no loss.
         published: the paper's number for one partner, or None.
     """

@@ -15,7 +15,10 @@ from twelve.errors import ConfigError, nearest
 from twelve.io import files
 from twelve.study.studies.base import STUDIES, Study
 
-__all__ = ["STUDIES", "Study", "get_study"]
+__all__ = ["FROM_FILES", "STUDIES", "Study", "get_study"]
+
+FROM_FILES: dict[str, type[Study]] = {}
+"""Studies that files registered, by name. They are not listed: a file belongs to the one who named it."""
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -60,7 +63,7 @@ def _from_file(path: Path) -> type[Study]:
     finally:
         new = [study for name, study in STUDIES.items() if name not in before]
         for study in new:
-            del STUDIES[study.name]  # a file belongs to the one who named it
+            FROM_FILES[study.name] = STUDIES.pop(study.name)
     if len(new) != 1:
         problem = f"registers {len(new)} studies, expected one"
         raise ConfigError(problem, file=path, remedy="decorate one class with @register (docs/studies.md)")

@@ -1,4 +1,4 @@
-"""What do the parts of the recipe contribute? Each arm leaves one part out, or changes it."""
+"""Remove parts of joint training, one by one. What do they contribute? Each arm leaves one out, or changes it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register
 
-JOINT, SINGLE = "joint", "single"
+JOINT, SINGLE, PER_HEAD = "joint", "single", "token-per-head"
 ALWAYS = {"schedule": {"name": "always-go"}}
 CHANGED: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("token-per-head", "one task token for each head", {"model.task_tokens": "head"}),
+    (PER_HEAD, "one task token for each head", {"model.task_tokens": "head"}),
     ("no-token", "no task tokens", {"model.task_tokens": "none"}),
     ("always-go", "no stop-and-go", ALWAYS),
     ("neither", "neither task tokens nor stop-and-go", {"model.task_tokens": "none", **ALWAYS}),
@@ -22,7 +22,10 @@ CHANGED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 @register
 class Ablations(Study):
-    """The joint model without its task tokens, without stop-and-go, with a curriculum."""
+    """The joint model without its task tokens, without stop-and-go, with a curriculum.
+
+    Where no two tasks share a head, a token for each head is a token for each dataset, and is no arm.
+    """
 
     name: ClassVar[str] = "ablations"
     question: ClassVar[str] = "What do task tokens and stop-and-go contribute, and is a curriculum better?"
@@ -40,7 +43,7 @@ class Ablations(Study):
         )
         changed = [
             joint.model_copy(update={"name": name, "meaning": meaning, "overrides": {**joint.overrides, **overrides}})
-            for name, meaning, overrides in CHANGED
+            for name, meaning, overrides in self._changed(subjects)
         ]
         ordered = [
             Arm(
@@ -55,8 +58,11 @@ class Ablations(Study):
         return [joint, single, *changed, *ordered]
 
     def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
-        others = [*(name for name, _, _ in CHANGED), "curriculum", "anti-curriculum", SINGLE]
+        others = [*(name for name, _, _ in self._changed(subjects)), "curriculum", "anti-curriculum", SINGLE]
         return [Contrast(arm=JOINT, minus=name, tasks=subjects.tasks) for name in others]
+
+    def _changed(self, subjects: Subjects) -> list[tuple[str, str, dict[str, Any]]]:
+        return [each for each in CHANGED if each[0] != PER_HEAD or subjects.heads < len(subjects.tasks)]
 
     def sentences(self, found: Findings) -> Sequence[str]:
         told = [
@@ -67,7 +73,6 @@ class Ablations(Study):
         worse = [each.contrast.minus for each in found.comparisons if each.endpoint.low > 0]
         named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
         return [
-            f"The joint model minus each changed one, in per cent of the way from baseline to upper bound: "
-            f"{'; '.join(told)}.",
+            f"The joint model minus each changed one, in points of normalised score: {'; '.join(told)}.",
             f"{named} significantly worse than the joint model.",
         ]

@@ -1,4 +1,4 @@
-"""How do tasks affect each other while one model trains on all of them? Measured in one joint run per seed."""
+"""Measure how tasks affect each other. One joint run per seed is measured while it trains on all of them."""
 
 from __future__ import annotations
 

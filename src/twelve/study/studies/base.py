@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import ClassVar, TypeVar
 
+from pydantic import ConfigDict
+
 from twelve.outputs import get_output
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
@@ -25,11 +27,13 @@ class Subjects:
     Attributes:
         tasks: their names.
         groups: the skills that they need (``Output.skill``) -> tasks, each in the configuration's order.
+        heads: number of different outputs of the tasks.
     """
 
     config: RunConfig
     tasks: tuple[str, ...] = field(init=False)
     groups: dict[str, tuple[str, ...]] = field(init=False)
+    heads: int = field(init=False)
 
     def __post_init__(self) -> None:
         known = all_tasks(own_tasks(self.config.tasks))
@@ -39,6 +43,7 @@ class Subjects:
             groups[skill] = (*groups.get(skill, ()), name)
         object.__setattr__(self, "tasks", tuple(self.config.tasks))
         object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "heads", len({known[name].output for name in self.config.tasks}))
 
     @property
     def one(self) -> tuple[tuple[str, ...], ...]:
@@ -79,11 +84,16 @@ class Study(Strict):
         name: as on the command line.
         question: one line, for ``twelve study list``.
         claim: the paper's claim that it tests; empty for none.
+        first_seed: its first seed, after that of the configuration: a study that chooses something for others has
+            seeds that they do not report.
     """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: ClassVar[str]
     question: ClassVar[str]
     claim: ClassVar[str] = ""
+    first_seed: ClassVar[int] = 0
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         """Every arm, each after those that it needs; the first one runs in any case."""
@@ -117,8 +127,8 @@ def said(comparison: Comparison) -> str:
     if gain.low <= 0 <= gain.high:
         told = f"{contrast.arm} and {contrast.minus} do not differ significantly"
     else:
-        told = f"{contrast.arm} closes {'more' if gain.low > 0 else 'less'} than {contrast.minus}"
-    numbers = f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] per cent of the way from baseline to upper bound"
+        told = f"{contrast.arm} scores {'higher' if gain.low > 0 else 'lower'} than {contrast.minus}"
+    numbers = f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] points of normalised score"
     return f"{told}: {numbers}, mean over {tasks}."
 
 

@@ -1,4 +1,4 @@
-"""Does fine-tuning the joint model on each task help, compared with models trained alone for as many updates in all?"""
+"""Fine-tune each task from the joint model. Models trained alone for as many updates in all are the comparison."""
 
 from __future__ import annotations
 

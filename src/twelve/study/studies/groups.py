@@ -1,4 +1,4 @@
-"""Which groups of tasks help each other? One model for every subset of the groups, each for as many iterations."""
+"""Train every subset of the groups of tasks. Which groups help each other? Each model trains for as many iterations."""
 
 from __future__ import annotations
 
@@ -78,4 +78,5 @@ def _mean(comparison: Comparison) -> float:
 
 def _told(comparison: Comparison) -> str:
     gain, contrast = comparison.endpoint, comparison.contrast
-    return f"{contrast.minus} in {contrast.arm} ({gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] per cent closed)"
+    points = f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] points of normalised score"
+    return f"{contrast.minus} in {contrast.arm} ({points})"

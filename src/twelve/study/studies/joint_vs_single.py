@@ -1,4 +1,4 @@
-"""Is one model for all tasks as good as a model for each? The protocol is docs/joint-vs-single.md."""
+"""Compare one model with a model per task. The protocol is docs/joint-vs-single.md."""
 
 from __future__ import annotations
 

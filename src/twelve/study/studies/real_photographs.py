@@ -1,4 +1,4 @@
-"""Joint and single models on real photographs, to convergence. The protocol is docs/real-photographs.md."""
+"""Compare joint and single on real photographs. All train to convergence; the protocol is docs/real-photographs.md."""
 
 from __future__ import annotations
 

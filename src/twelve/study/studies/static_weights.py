@@ -1,4 +1,4 @@
-"""Which fixed weights of the tasks' losses are best? ``balancing`` compares other ways with the weights found here."""
+"""Find the best fixed weights of the losses. ``balancing`` compares other ways with the weights found here."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from pydantic import Field
 from twelve.study.arms import Arm, Contrast
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register
+from twelve.study.table import table
 
 
 @register
 class StaticWeights(Study):
     """Joint runs with log-uniformly sampled weights of the losses; the first run has no weights.
 
-    Run it on a seed that ``balancing`` does not report.
+    The best validation score decides, on seeds that ``balancing`` does not report: they begin at 1000 after the
+    configuration's. One seed is enough for a choice.
     """
 
     name: ClassVar[str] = "static-weights"
     question: ClassVar[str] = "Which fixed weights of the tasks' losses are best? (The study balancing uses them.)"
+
+    first_seed: ClassVar[int] = 1000
 
     configurations: int = Field(12, ge=2, le=100)
     """Number of runs, including the one without weights."""
@@ -51,13 +55,26 @@ class StaticWeights(Study):
 
     def sentences(self, found: Findings) -> Sequence[str]:
         means = {arm.name: _validation(found, arm.name) for arm in found.arms}
-        best = max(means, key=lambda name: means[name])
+        best = max(means, key=means.__getitem__)
         weights = found.plan.arm(best).overrides["balancing"]["options"]["weights"]
         return [
             f"Of {len(means)} sets of weights, {best} has the best mean validation score, {means[best]:.1f}; the run "
             f"without weights has {means[found.arms[0].name]:.1f}.",
             f"To use these weights in the study balancing: --option weights='{json.dumps(weights)}'.",
         ]
+
+    def sections(self, found: Findings) -> Sequence[str]:
+        """Validation scores of every set of weights, the best first: they decide."""
+        means = {arm.name: _validation(found, arm.name) for arm in found.arms}
+        tasks = [row.name for row in found.rows]
+        rows = []
+        for name in sorted(means, key=means.__getitem__, reverse=True):
+            weights = found.plan.arm(name).overrides["balancing"]["options"]["weights"]
+            scores = [f"{np.mean(row.scores[name].validation):.1f}" for row in found.rows]
+            rows.append([name, *(f"{weights.get(task, 1.0):g}" for task in tasks), *scores, f"{means[name]:.1f}"])
+        head = ["set", *(f"weight of {task}" for task in tasks), *(f"validation, {task}" for task in tasks), "mean"]
+        words = "Validation scores (%) decide. The other tables are of test splits, and choose nothing."
+        return [f"{words}\n\n" + table(head, rows)]
 
 
 def static(weights: Mapping[str, float]) -> dict[str, object]:

@@ -1,0 +1,59 @@
+"""What a study would do, without doing it: its arms and seeds, the number of runs, and how long they are."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from twelve.progress import WIDTH
+from twelve.study import plan as plans
+from twelve.study.plan import Plan, Step
+from twelve.study.remaining import counted
+
+_DURATION = re.compile(r"\b[Tt]akes? about [^.;]*")
+
+
+def known_time(file: Path) -> str:
+    """What the head of a configuration says about how long its study takes; "" if it says nothing."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
+    sentences = re.split(r"(?<=[.:;]) ", " ".join(line.strip("# ") for line in lines))
+    return next((found.rstrip(".;") for found in sentences if _DURATION.search(found)), "")
+
+
+def overview(plan: Plan, steps: Sequence[Step], out: Path, time: str = "") -> str:
+    """The plan in words.
+
+    Args:
+        steps: those that would be taken.
+        out: the study's folder, which is not written.
+        time: what is known of the time that it takes (:func:`known_time`).
+    """
+    width = max(len(arm.name) for arm in plan.arms)
+    lines = [f"{plan.study}: {plan.question}" if plan.question else plan.study, ""]
+    for arm in plan.arms:
+        own = [step for step in steps if step.arm.name == arm.name]
+        runs, searches = (sum(step.search is kind for step in own) for kind in (False, True))
+        size = f"{counted(runs, 'run')}" + (f" and {searches} of learning rates" if searches else "")
+        lines += textwrap.wrap(
+            f"{arm.name:<{width}}  {size}: {arm.meaning}", WIDTH, subsequent_indent=" " * (width + 2)
+        )
+    runs, units = sum(not step.search for step in steps), sum(step.units for step in steps)
+    config, seeds = plan.parsed(), ", ".join(map(str, plan.seeds))
+    length = f"{config.training.iterations:,} iterations" if config.training.iterations else "by epochs"
+    facts = [
+        f"{counted(len(plan.arms), 'arm')} x {counted(len(plan.seeds), 'seed')} ({seeds}): {counted(runs, 'run')} in "
+        f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})",
+        f'time, as the head of the configuration says of its own command: "{time}"; more arms or seeds take longer'
+        if time
+        else "time: not known; each step prints how long it took and how long the rest will take, and with --parts 10 "
+        "the command ends at the first checkpoint after ten minutes",
+        "data: each seed generates its own microworld, nothing is downloaded"
+        if plan.worlds
+        else f"data: {config.data}; nothing is downloaded",
+        f"folder: {out}" + (" (holds a study: add --resume)" if (out / plans.FILE).exists() else ""),
+        "nothing was written (--dry-run)",
+    ]
+    return "\n".join([*lines, "", *(line for fact in facts for line in textwrap.wrap(fact, WIDTH))])

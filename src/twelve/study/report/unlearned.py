@@ -1,0 +1,44 @@
+"""What a study's page says first where its models have not learned: a difference between such models is no finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twelve.metrics.bootstrap import Interval
+from twelve.study.finding_types import Findings
+from twelve.study.report.beside import short, signed
+
+
+def warnings(found: Findings) -> tuple[str, ...]:
+    """Sentences on models, and on tasks, that are not above the best baseline; none where every task is learned."""
+    return tuple(_warnings(found))
+
+
+def _warnings(found: Findings) -> Iterator[str]:
+    means = {arm.name: found.closed[arm.name] for arm in found.arms}
+    if means and all(mean.low <= 0 for mean in means.values()):
+        below = all(mean.high < 0 for mean in means.values())
+        subject = "Every model lies below" if below else "No model is significantly above"
+        told = ", ".join(f"{name} {signed(mean)}" for name, mean in means.items())
+        yield (
+            f"{subject} the best baselines, on average over its tasks (normalised score, 0: the best baseline): "
+            f"{told}. The differences on this page are between models that have not learned: they do not say which way "
+            "of training is better."
+        )
+    unlearned = [row for row in found.rows if row.scores and not any(score.learned for score in row.scores.values())]
+    if unlearned:
+        names = [short(found, row.name) for row in unlearned]
+        worse = [
+            name
+            for row, name in zip(unlearned, names, strict=True)
+            if all(_below(score.score, row.baseline) for score in row.scores.values())
+        ]
+        some = f" On {', '.join(worse)}, every model is significantly below it." if worse else ""
+        yield (
+            f"On {len(unlearned)} of {len(found.rows)} tasks, no model is significantly above the best baseline: "
+            f"{', '.join(names)}.{some} A difference there is no gain and no loss."
+        )
+
+
+def _below(score: Interval, baseline: float) -> bool:
+    return score.high < baseline

@@ -1,0 +1,63 @@
+"""A study on one screen: before it runs (--dry-run), and when it has (--brief)."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve import config as configuration
+from twelve.cli import study as cli_study
+from twelve.errors import MissingData
+from twelve.study.studies import STUDIES
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "study-six-tasks"
+
+
+def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["study", "joint-vs-single", "--config", "study-microworld.yaml", "--seeds", "2", "--dry-run"]
+    said = CliRunner().invoke(cli.app, asked)
+    assert said.exit_code == 0 and not list(tmp_path.iterdir())
+    assert "4 arms x 2 seeds (0, 1): 52 runs in 78 steps" in " ".join(said.output.split())
+    assert max(map(len, said.output.splitlines())) <= 80 and "nothing was written" in said.output
+    few = CliRunner().invoke(cli.app, [*asked, "--only", "stop-and-go"])
+    assert "2 runs in 3 steps" in " ".join(few.output.split())
+
+
+def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_path: Path) -> None:
+    asked = ["study", "real-photographs", "--config", "study-real-photographs.yaml", "--set", f"data={tmp_path}"]
+    said = " ".join(CliRunner().invoke(cli.app, [*asked, "--dry-run"]).output.split())
+    assert '"Takes about 40 hours on one CPU core"' in said and "folder: runs/real-photographs " in said
+    own = tmp_path / "own.yaml"
+    own.write_text(configuration.find("study-apart.yaml").read_text())
+    said = " ".join(CliRunner().invoke(cli.app, ["study", "groups", "--config", str(own), "--dry-run"]).output.split())
+    assert "time: not known; each step prints how long it took" in said and "folder: runs/apart-groups " in said
+
+
+def test_a_dry_run_finds_missing_data(tmp_path: Path) -> None:
+    asked = ["study", "real-photographs", "--config", "study-real-photographs.yaml", "--dry-run"]
+    with pytest.raises(MissingData, match="gone: data root not found -> name a folder that exists"):
+        CliRunner().invoke(cli.app, [*asked, "--set", f"data={tmp_path / 'gone'}"], catch_exceptions=False)
+
+
+def test_the_list_has_each_option_as_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    said = CliRunner().invoke(cli.app, ["study", "list"]).output
+    assert max(map(len, said.splitlines())) <= 60 and "None" not in said
+    for name, study in STUDIES.items():
+        part = said.partition(f"{name}\n")[2].partition("\n\n")[0]
+        given = [shlex.split(line)[1] for line in part.splitlines() if line.strip().startswith("--option ")]
+        assert study(**cli_study._options(given)) == study() and len(given) == len(study.model_fields)
+        assert all(field.description for field in study.model_fields.values())
+
+
+def test_brief_is_the_answer_and_the_scores(tmp_path: Path) -> None:
+    shutil.copytree(RESULTS, tmp_path / "study")
+    said = CliRunner().invoke(cli.app, ["study", "show", str(tmp_path / "study"), "--brief"]).output
+    assert "stop-and-go scores higher than single-longer" in said and " 53.9 [48.9, 61.6]\n" in said
+    assert len(said.splitlines()) < 20 and "| " not in said and "results.md" in said
