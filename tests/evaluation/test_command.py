@@ -23,7 +23,8 @@ from twelve.evaluation.evaluate import Evaluator
 from twelve.evaluation.results import Baseline, TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.regions.store.region_store import RegionStore
-from twelve.runs.evaluate import FEW, evaluate_run, table
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.results_table import FEW, table
 from twelve.runs.train import train
 from twelve.tasks.base import get
 from twelve.types.measurement import Protocol
@@ -103,7 +104,7 @@ def test_a_task_is_measured_without_the_other_tasks_files(root: Path, run: Path,
     )  # what does not learn from training texts is measured all the same
     assert taught.score == alone.score and {*alone.baselines} - {*taught.baselines} == {"bag of words"}
     assert all(taught.baselines[name] == alone.baselines[name] for name in taught.baselines)
-    (line,) = (line for line in said.getvalue().splitlines() if "no baseline that learns" in line)
+    (line,) = (line for line in said.getvalue().splitlines() if "baselines that learn" in line)
     assert "snli_ve_train.jsonl: no such file -> download" in line
     (bare,) = evaluate_run(run, tasks=["snli_ve"], settings=[f"data={lone}"], baselines=False, console=QUIET)
     assert bare.score == alone.score and not bare.baselines
@@ -117,7 +118,7 @@ def test_a_split_is_measured_where_the_data_root_holds_no_other(
     words = ["evaluate", str(run), "--task", task, "--split", split, "--set", f"data={lone}"]
     said = CliRunner().invoke(cli.app, words)
     assert said.exit_code == 0, (said.output, said.exception)
-    assert "no baseline that learns from its training texts is measured: " in said.output
+    assert "baselines that learn from its training texts are not measured: " in said.output
     assert all(f"over {name}" in said.output for name in ("chance", "majority", "shuffled images"))
     assert "over bag of words" not in said.output
 
@@ -237,7 +238,7 @@ def test_full_disk_leaves_the_old_results(run: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("groups", [FEW - 1, FEW])
 def test_a_table_fits_into_80_columns(groups: int) -> None:
     wide = Interval(-3.25, -100.0, 100.0)
-    baselines = {name: Baseline(name, 100.0, wide) for name in ("chance", "shuffled images", "trained box prior")}
+    baselines = {name: Baseline(name, 100.0, wide) for name in ("majority", "shuffled images", "trained box prior")}
     protocol = Protocol(split="test")
     result = TaskResult(
         "guesswhat_answerer",
@@ -254,6 +255,10 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     lines = table([result]).splitlines()
     assert max(map(len, lines)) <= 80
     verdict = "too few to tell" if groups < FEW else "NOT beaten"
+    assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "ahead", "95", "%", "interval", "verdict"]
+    assert lines[0].index("95 % interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
+    assert "beaten: all of this interval is above 0" in " ".join(lines)
+    assert "majority: always the most frequent answer of the evaluated split itself." in " ".join(lines)
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3
 
 
@@ -274,7 +279,7 @@ def test_regions_that_have_changed_under_the_same_extractor(root: Path, run: Pat
     said = io.StringIO()
     found = evaluate_run(run, tasks=["vqa"], settings=there, console=Console(file=said, width=200))
     assert found[0].score == before[0].score  # of coco alone
-    assert "not saved: leave out --task" in said.getvalue() and not (run / "evaluation.json").exists()
+    assert "to save, omit --task" in said.getvalue() and not (run / "evaluation.json").exists()
 
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("\nregions: null\n", f"\nregions: {regions}\n"))

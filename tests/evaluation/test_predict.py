@@ -12,7 +12,8 @@ import torch
 from twelve import config as configuration
 from twelve.data.batch import Collator
 from twelve.data.prepare import prepare
-from twelve.evaluation.evaluate import replace_images, shuffle_gallery
+from twelve.evaluation.evaluate import replace_images
+from twelve.evaluation.galleries import shuffle_gallery
 from twelve.evaluation.predict import ShuffledStore, retrieve
 from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor

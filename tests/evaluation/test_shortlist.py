@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,16 @@ from twelve import config as configuration
 from twelve.data.batch import Collator
 from twelve.data.prepare import prepare
 from twelve.errors import ConfigError
+from twelve.evaluation import shortlist
 from twelve.evaluation.predict import finished, pair_tiles, retrieve
 from twelve.evaluation.shortlist import Shortlists, places, recall_of_best, scored_pairs, shortlists
 from twelve.metrics.retrieval import image_to_text_ranks, text_to_image_ranks
 from twelve.model.config import TwelveConfig
 from twelve.model.vectors import closest, image_vectors, text_vectors
 from twelve.model.vilbert import Twelve
+from twelve.regions.store.in_memory import MemoryStore
 from twelve.types.examples import Example
+from twelve.types.regions import first_regions
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +112,23 @@ def test_a_shortlist_ranks_exactly_what_it_holds(model: Twelve, ours: Collator, 
     assert np.array_equal(np.argsort(short.scores[row][out]), np.argsort(found.similarities[row][out]))
 
 
+def test_pairs_get_the_same_scores_in_tiles_and_sets_of_any_size(
+    model: Twelve, ours: Collator, captions: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [caption.text for caption in captions]
+    images = list(dict.fromkeys(caption.images[0] for caption in captions))
+    # Of a tile, images with fewer regions come first.
+    ragged = {image: first_regions(ours.store.get(image), 4 - row % 3) for row, image in enumerate(images)}
+    ours = replace(ours, store=MemoryStore(ragged))
+    exact = finished(pair_tiles(model, ours, texts, images, batch_size=32))
+    rows, columns = np.nonzero(np.random.default_rng(0).random(exact.shape) < 0.4)
+    for tile, texts_set in ((3, 2), (256, 512)):
+        monkeypatch.setattr(shortlist, "TILE", tile)
+        monkeypatch.setattr(shortlist, "SET", texts_set)
+        scores = finished(scored_pairs(model, ours, texts, images, rows, columns, batch_size=5))
+        assert np.allclose(scores, exact[rows, columns], atol=1e-5)
+
+
 def test_ranks_of_what_is_left_out_count_against_the_model() -> None:
     similar = np.array([[0.9, 0.1, -0.5], [0.2, 0.8, 0.7]], np.float32)
     chosen = np.array([[True, False, False], [False, True, True]])
@@ -123,9 +144,8 @@ def test_ranks_of_what_is_left_out_count_against_the_model() -> None:
 def test_when_a_shortlist_is_made() -> None:
     large = {"captions": 1000, "images": 200}
     assert places(None, able=True, **large) == 128 and places(None, able=False, **large) is None
-    assert places(None, able=True, everything=True, **large) is None
     assert places(None, able=True, captions=10, images=200) is None  # 2,000 pairs
-    assert places(20, able=True, everything=True, **large) == 20 and places(0, able=True, **large) is None
+    assert places(20, able=True, **large) == 20 and places(0, able=True, **large) is None
     assert places(200, able=True, **large) is None
 
 

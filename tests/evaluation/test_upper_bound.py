@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from twelve.errors import DataError
-from twelve.evaluation.results import closed
+from twelve.evaluation.results import normalised
 from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import OUTPUTS
 from twelve.outputs.alignment import RetrievalScores
 from twelve.tasks.base import Task, get
 from twelve.types.examples import Example
+from twelve.types.measurement import Protocol
 from twelve.types.regions import Regions
 
 
@@ -35,6 +36,10 @@ def statement(key: str, target: bool) -> Example:
     return Example(key, "text", ("x/1", "x/2"), target, group=key, facts={"identifier": key})
 
 
+def protocol(split: str, name: str = "official") -> Protocol:
+    return Protocol(split, name=name)
+
+
 def nlvr2() -> Task:
     return get("nlvr2")
 
@@ -42,23 +47,32 @@ def nlvr2() -> Task:
 def test_oracle_is_measured_by_the_official_metric(tmp_path: Path) -> None:
     examples = [statement("val-0-0-0", True), statement("val-1-0-0", False), statement("val-2-0-0", True)]
     root = root_with(tmp_path, "nlvr2", {"val-0-0-0": True, "val-1-0-0": False, "val-2-0-0": False})
-    found = upper_bound(nlvr2(), OUTPUTS["pair"], root, "val", examples, no_regions, [])
+    found = upper_bound(nlvr2(), OUTPUTS["pair"], root, protocol("val"), examples, no_regions, [])
     assert found == pytest.approx(200 / 3)
     with pytest.raises(DataError, match="val-9"):
-        upper_bound(nlvr2(), OUTPUTS["pair"], root, "val", [statement("val-9", True)], no_regions, [])
-    assert upper_bound(nlvr2(), OUTPUTS["pair"], root, "train", examples, no_regions, []) is None
+        upper_bound(nlvr2(), OUTPUTS["pair"], root, protocol("val"), [statement("val-9", True)], no_regions, [])
+    assert upper_bound(nlvr2(), OUTPUTS["pair"], root, protocol("train"), examples, no_regions, []) is None
 
 
 def test_vocabulary_and_regions_bound_what_can_be_reached(tmp_path: Path) -> None:
     root = DataRoot(tmp_path)
     questions = [Example(str(k), "", ("x/1",), {answer: 1.0}) for k, answer in enumerate(("red", "blue"))]
-    assert upper_bound(get("vqa"), OUTPUTS["answer"], root, "val", questions, no_regions, ["red"]) == 50
+    assert upper_bound(get("vqa"), OUTPUTS["answer"], root, protocol("val"), questions, no_regions, ["red"]) == 50
     seen = Regions("x/1", 100, 100, np.array([[0, 0, 10, 10]], dtype=np.float32))
     phrases = [Example(str(k), "", ("x/1",), box) for k, box in enumerate([(0, 0, 10, 11), (50, 50, 60, 60)])]
     oracle = root_with(tmp_path, "refcoco", {"0": [0, 0, 10, 11], "1": [50, 50, 60, 60]})
-    found = upper_bound(get("refcoco"), OUTPUTS["region"], oracle, "val", phrases, lambda _: seen, [])
+    found = upper_bound(
+        get("refcoco"), OUTPUTS["region"], oracle, protocol("val", "google"), phrases, lambda _: seen, []
+    )
     assert found == 50  # the second thing was not detected: knowing its box does not help
-    assert upper_bound(get("refcoco"), OUTPUTS["region"], oracle, "val", phrases[:1], lambda _: seen, []) == 100
+    assert (
+        upper_bound(
+            get("refcoco"), OUTPUTS["region"], oracle, protocol("val", "google"), phrases[:1], lambda _: seen, []
+        )
+        == 100
+    )
+    other = protocol("val", "original")  # overlaps otherwise
+    assert upper_bound(get("refcoco"), OUTPUTS["region"], oracle, other, phrases, lambda _: seen, []) is None
 
 
 def test_a_caption_that_is_true_of_two_images(tmp_path: Path) -> None:
@@ -68,9 +82,11 @@ def test_a_caption_that_is_true_of_two_images(tmp_path: Path) -> None:
     assert gallery_upper_bound(get("flickr30k"), root, "test", scores) is None
 
 
-def test_closed() -> None:
-    assert closed(75, [10, 50], 100) == 50
-    assert closed(75, [10, 50], None) is None and closed(75, [80], 80) is None and closed(75, [], 80) is None
+def test_normalised() -> None:
+    assert normalised(75, [10, 50], 100) == 50
+    assert (
+        normalised(75, [10, 50], None) is None and normalised(75, [80], 80) is None and normalised(75, [], 80) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +100,7 @@ def test_closed() -> None:
 def test_answers_of_another_kind_are_refused(tmp_path: Path, answer: Any, problem: str) -> None:
     root = root_with(tmp_path, "nlvr2", {"val-0-0-0": answer})
     with pytest.raises(DataError, match=rf"oracle\.json \[val-0-0-0\]: {problem}"):
-        upper_bound(nlvr2(), OUTPUTS["pair"], root, "val", [statement("val-0-0-0", True)], no_regions, [])
+        upper_bound(nlvr2(), OUTPUTS["pair"], root, protocol("val"), [statement("val-0-0-0", True)], no_regions, [])
     scores = RetrievalScores(np.zeros((1, 1), np.float32), ("c",), ("x/1",), np.array([0]))
     root = root_with(tmp_path, "flickr30k", {"c": answer})
     with pytest.raises(DataError, match=r"oracle\.json \[val\]: field 'c' must be a list"):
@@ -95,4 +111,6 @@ def test_a_pipe_in_the_oracles_place_is_not_nothing(tmp_path: Path) -> None:
     (tmp_path / "nlvr2").mkdir()
     os.mkfifo(tmp_path / "nlvr2" / "oracle.json")
     with pytest.raises(DataError, match=r"oracle\.json: expected a regular file, found a pipe or a device"):
-        upper_bound(nlvr2(), OUTPUTS["pair"], DataRoot(tmp_path), "val", [statement("a", True)], no_regions, [])
+        upper_bound(
+            nlvr2(), OUTPUTS["pair"], DataRoot(tmp_path), protocol("val"), [statement("a", True)], no_regions, []
+        )

@@ -79,7 +79,7 @@ MISTAKES = {
     "score": ("score vqaa --truth x --predictions x", "unknown task"),
     "score's file": ("score vqa --truth x --predictions x", "no such file"),
     "report": ("report {folder}/none", "no run here"),
-    "train": ("train none.yaml", "no such configuration"),
+    "train": ("train none.yaml", "no shipped configuration"),
     "train's key": ("train quickstart.yaml --set training.epocs=3", "did you mean"),
     "evaluate": ("evaluate {folder}/none", "no run here"),
     "extract": ("regions extract --images {folder}/none --boxes grid --backbone resnet18 --out out", "no such folder"),
@@ -115,7 +115,7 @@ MISTAKES = {
     ),
     "extract's data": (
         "regions extract --images {images} --boxes given:vqa --backbone x152 --out out --data none",
-        "no such data root",
+        "data root not found",
     ),
     "extract's place": (
         "regions extract --images {images} --boxes grid --backbone x152 --out {folder}/notes.txt",
@@ -253,7 +253,7 @@ def test_the_network_alone_computes_what_the_model_of_the_library_does(model: Pa
     ours, theirs = network.state_dict(), whole.state_dict()
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not any(value.is_meta for value in (*network.parameters(), *network.buffers()))
-    tensors = torch.tensor([[2, 5, 3]] * 2), torch.rand(2, 4, whole.config.v_feature_size), torch.rand(2, 4, 5)
+    tensors = torch.tensor([[2, 5, 3]] * 2), torch.rand(2, 4, whole.config.v_feature_size), tiny_model.boxes(2, 4, 5)
     with torch.inference_mode():
         one = network(*tensors, task_rows=torch.tensor([0, 0])).logits
         other = whole(*tensors, task_rows=torch.tensor([0, 0])).logits

@@ -64,7 +64,7 @@ def test_a_shortlist_of_all_images_is_the_whole_ranking(model: Predictor, images
     short = model.match(images, CAPTIONS, shortlist=2)
     ranked = ~np.isnan(short.logits)
     assert short.shortlist == 2 and (ranked.sum(1) == 2).all()
-    assert "2 of 6 images a caption ranked" in str(short) and "ranked" not in str(whole)
+    assert "ranked 2 of 6 images per caption" in str(short) and "ranked" not in str(whole)
     assert np.allclose(short.logits[ranked], whole.logits[ranked], atol=1e-5)
     scenes = [model.scene(image) for image in images]
     similar = model.caption_vectors(CAPTIONS) @ model.image_vectors(scenes).T

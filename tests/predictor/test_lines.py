@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import test_predict_command
 from test_predict_command import lines, twelve
+from typer.testing import CliRunner
 
-from twelve.errors import TwelveError
+from twelve import cli
+from twelve.errors import ConfigError, TwelveError
+from twelve.predictor.checks import corners
 
 model, images = test_predict_command.model, test_predict_command.images
 BOX = [1, 2, 30, 40]
@@ -54,7 +57,15 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
         ({"image": "0.png", "choose": "x", "boxes": [[1, 2]]}, "line 1.*: expected boxes of shape .*found .1, 2."),
         ({"image": "0.png", "guess": ["x"], "boxes": [[1, 2, 3, 4]]}, "turn 1: expected a question and its answer"),
         ({"image": "0.png", "answer": " "}, "field 'answer' is empty"),
-        ({"image": "0.png", "anwer": "x"}, "'anwer' is not a method .did you mean \"answer\".*-> correct this line"),
+        (
+            {"image": "0.png", "anwer": "x"},
+            "'anwer' is not a known field .did you mean \"answer\".*-> correct",
+        ),
+        ({"image": "0.png", "question": "x"}, "'question' is not a known field .did you mean \"answer\".*-> correct"),
+        ({"image": "0.png", "ask": "x"}, "'ask' is not a known field .did you mean \"answer\""),
+        ({"image": "0.png", "phrase": "x"}, "'phrase' is not a known field .did you mean \"locate\""),
+        ({"image_path": "0.png", "answer": "x"}, "'image' is missing; 'image_path' .*did you mean \"image\""),
+        ({"image": "0.png", "choose": "x", "bbox": [BOX]}, "choose needs boxes; 'bbox' .*did you mean \"boxes\""),
         ({"image": "0.png", "images": ["0.png"], "answer": "x"}, "expected 'image' or 'images', found both"),
         ({"image": "0.png", "answer": "x", "task": "vqaa"}, 'line 1.*did you mean "vqa"'),
         ({"image": "0.png", "answer": "x", "task": 5}, "line 1.*field 'task' must be a string"),
@@ -107,6 +118,24 @@ def test_a_bad_box_spoils_its_own_line_alone(model: Path, images: Path) -> None:
     assert code == 1 and ["error" in line for line in lines(shown)] == [True, False, False]
 
 
+def test_a_last_line_counts_the_failures_and_names_the_first(model: Path, images: Path) -> None:
+    file = images / "failing.jsonl"
+    asked = [{"image": name, "answer": "is it red ?"} for name in ("0.png", "gone.png", "1.png", "lost.png")]
+    file.write_text("".join(json.dumps(line) + "\n" for line in asked))
+    said = CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)])
+    assert said.exit_code == 1
+    last = f"2 of 4 questions failed; first: {file} [line 2]: No such file or directory"
+    assert said.stderr.strip().splitlines()[-1] == last
+    file.write_text(json.dumps(asked[0]))
+    assert "failed" not in CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)]).stderr
+
+
+def test_boxes_in_fractions_are_told_their_unit() -> None:
+    with pytest.raises(ConfigError, match=r"in pixels, found numbers from 0 to 1.* -> multiply x1 and x2 by the image"):
+        corners([[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]])
+    assert corners([[0, 0, 1, 2]]) == ((0, 0, 1, 2),)
+
+
 def test_which_of_two_images_is_missing(model: Path, images: Path) -> None:
     file = images / "two.jsonl"
     file.write_text(json.dumps({"images": ["0.png", "gone.png"], "verify": "both show a ball"}))
@@ -127,3 +156,13 @@ def test_half_a_character_comes_back(model: Path, images: Path, tmp_path: Path) 
     assert lines(twelve("predict", model, "--jsonl", file, "--json")[1])[0]["id"] == "\ud800"
     assert twelve("predict", model, "--jsonl", file, "--out", tmp_path / "out.jsonl")[0] == 0
     assert lines((tmp_path / "out.jsonl").read_text())[0]["id"] == "\ud800"
+
+
+def test_a_dialogue_is_one_line_of_questions_and_answers(model: Path, images: Path) -> None:
+    file = images / "dialogue.jsonl"
+    turns = [["is it red ?", "yes"], ["is it a ball ?", "no"]]
+    file.write_text(json.dumps({"image": "0.png", "guess": turns, "boxes": [BOX]}))
+    assert twelve("predict", model, "--jsonl", file)[1].startswith("0.png: is it red ? yes; is it a ball ? no -> box 1")
+    assert lines(twelve("predict", model, "--jsonl", file, "--json")[1])[0]["text"] == (
+        "is it red ? yes\nis it a ball ? no"
+    )

@@ -237,3 +237,31 @@ def test_a_device_that_is_not_here(model: Path, images: Path, device: str) -> No
     ):
         with pytest.raises(ConfigError, match=r"cannot be used.*choose --device cpu"):
             twelve(*command, "--device", device)
+
+
+def test_finished_answers_of_an_interrupted_run_are_kept(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o.jsonl"
+    asked = ["predict", model, "--image", images / "0.png", "--image", images / "1.png", "--ask", "is it red ?"]
+    assert twelve(*asked, "--out", out)[0] == 0
+    before, whole = out.read_bytes(), commands.predict
+
+    def interrupted(*arguments: Any) -> Any:
+        yield next(iter(whole(*arguments)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "predict", interrupted)
+    for name in ("o.jsonl.part", "o.jsonl.part2"):  # those of an earlier run stay
+        result = CliRunner().invoke(cli.app, [*map(str, asked), "--out", str(out)])
+        assert result.exit_code == 130 and f"1 finished answer kept in {tmp_path / name}" in result.stderr
+        assert (tmp_path / name).read_bytes() == before.splitlines(keepends=True)[0]
+    assert out.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["o.jsonl", "o.jsonl.part", "o.jsonl.part2"]
+
+
+def test_questions_without_an_image_say_so(model: Path, images: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no image to ask about -> add --image FILE"):
+        twelve("predict", model, "--ask", "what?")
+    with pytest.raises(ConfigError, match=r"no question to ask"):
+        twelve("predict", model, "--image", images)

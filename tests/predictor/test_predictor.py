@@ -19,8 +19,8 @@ from twelve.errors import ConfigError, RegionError
 from twelve.evaluation.predict import predict
 from twelve.outputs import get_output
 from twelve.predictor import Predictor, Scene
-from twelve.predictor.store import MemoryStore
 from twelve.regions.store.arrow_format import schema
+from twelve.regions.store.in_memory import MemoryStore
 from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.resumable_writer import PartWriter
 from twelve.types.examples import Example
@@ -124,7 +124,7 @@ def test_given_boxes_are_chosen_from(scene: Scene) -> None:
     assert chosen.box == tuple(map(float, boxes[chosen.index]))
     assert sorted(index for index, _ in chosen.alternatives) == [0, 1, 2]
     guessed = scene.guess([("is it red ?", "yes"), ("is it a ball ?", "no")], np.array(boxes))
-    assert guessed.task == "guesswhat" and guessed.text == "is it red ? yes; is it a ball ? no"
+    assert guessed.task == "guesswhat" and guessed.text == "is it red ? yes\nis it a ball ? no"
     assert not scene.choose("what is red ?", boxes, threshold=1.0).found
 
 
@@ -192,7 +192,7 @@ def test_attention_between_words_and_regions(scene: Scene) -> None:
     ):
         assert mean.shape == shape and mean.sum(1) == pytest.approx(np.ones(shape[0]), abs=1e-4)
     assert attention.words_to_regions(1, 2) == pytest.approx(attention.maps["connection.1.text"][2])
-    assert attention.draw("ball").width == scene.image.width  # type: ignore[union-attr]
+    assert attention.draw("ball").width == 640  # small images are enlarged
     assert attention.draw().size[1] > scene.regions.height
     with pytest.raises(ValueError, match="found 'dog'"):
         attention.draw("dog")
@@ -213,7 +213,7 @@ def test_results_draw_themselves(scene: Scene) -> None:
         scene.entails("red"),
     ):
         drawn = result.draw()
-        assert drawn.width == scene.regions.width and drawn.height > scene.regions.height
+        assert drawn.width == 640 and drawn.height > 512  # the image of 160 x 128, enlarged, with text below
 
 
 def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:

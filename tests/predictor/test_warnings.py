@@ -18,13 +18,15 @@ from twelve.cli import app
 from twelve.errors import ConfigError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
+from twelve.model.bert_tokenizer import SPECIAL, wordpieces
 from twelve.model.familiarity import LEAST, familiarity_of
-from twelve.model.processor import SPECIAL, wordpieces
+from twelve.model.known_words import FEW, words_in
 from twelve.predictor import Predictor, Scene
-from twelve.predictor.warnings import FOREIGN, NO_REGION, words_of
+from twelve.predictor.warnings import FOREIGN, NO_REGION, UNKNOWN_WORDS, of_text, words_of
 from twelve.types.half_precision import as_tensor
 
 KNOWN = "what colour is the ball ?"
+RARE = f"{UNKNOWN_WORDS}: "
 UNKNOWN = "which breed is that puppy?"
 
 
@@ -51,7 +53,7 @@ def test_a_word_is_known_by_its_pieces() -> None:
 
 
 def test_known_words_give_no_warning(scene: Scene) -> None:
-    for found in (scene.answer(KNOWN), scene.locate("the red ball"), scene.entails("a puppy is very very very big")):
+    for found in (scene.answer(KNOWN), scene.locate("the red ball"), scene.entails("the ball is red")):
         assert found.warnings == () and "warning" not in str(found) and found.to_dict()["warnings"] == []
 
 
@@ -65,13 +67,40 @@ def test_unknown_words_are_named_in_every_answer(model: Predictor, scene: Scene)
         scene.guess([("puppy?", "no"), ("lizard?", "no")], boxes),
         model.verify(scene, scene, "zebras graze"),
     ):
-        assert len(found.warnings) == 1 and "not trained on most of these words: " in found.warnings[0]
+        assert len(found.warnings) == 1 and RARE in found.warnings[0]
         assert str(found) == f"{found.words}\nwarning: {found.warnings[0]}"
         assert json.loads(found.to_json())["warnings"] == list(found.warnings)
     matched = model.match([scene], [KNOWN, "zebras graze"])
     assert [warning.partition(":")[0] for warning in matched.warnings] == ["zebras graze"]
     assert json.loads(matched.to_json())["warnings"] == list(matched.warnings)
     assert str(matched).endswith(f"\nwarning: {matched.warnings[0]}")
+
+
+def test_one_unknown_word_is_enough(scene: Scene) -> None:
+    (warning,) = scene.locate("the red ball is a giraffe").warnings
+    assert warning == f"{RARE}giraffe"
+
+
+def test_words_of_the_training_texts_are_known_and_no_others(folder: Path, tmp_path: Path) -> None:
+    processor = twelve.load(folder).processor
+    seldom = ["the giraffe is red"] + ["The Ball is red, or blue?"] * FEW
+    base = words_in(processor.tokenizer, [seldom])
+    assert base.words >= {"the", "ball", "is", "blue"} and "giraffe" not in base.words  # once in a thousand texts
+    processor.known_words = base
+    assert of_text(processor, ["the BALL is blue"]) == ()
+    assert of_text(processor, ["is the cup alive?"]) == (f"{RARE}cup, alive",)  # a cup has a word piece of its own
+    # A model that is trained further also knows the words of the new texts, however few these are.
+    own = words_in(processor.tokenizer, [["is anything here alive?"]])
+    processor.known_words = own.joined(base)
+    processor.save_pretrained(tmp_path)
+    kept = twelve.TwelveProcessor.from_pretrained(tmp_path)
+    assert kept.known_words == own.joined(base) and kept.known_words.complete
+    assert of_text(kept, ["is anything here alive?", "the ball"]) == ()
+    assert of_text(kept, ["the cup"]) == (f"{RARE}cup",)
+    # Where the words of the first training were not recorded, its tokenizer tells.
+    kept.known_words = own.joined(None)
+    assert of_text(kept, ["is anything here alive?", "the ball"]) == ()
+    assert of_text(kept, ["the giraffe"]) == (f"{RARE}giraffe",)
 
 
 def test_pictograms_are_words_that_no_model_knows(scene: Scene) -> None:
@@ -147,14 +176,15 @@ def test_photographs_are_unlike_drawings(knowing: Predictor, realdata: Path) -> 
 def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, image: Image.Image, tmp_path: Path) -> None:
     file = tmp_path / "one.png"
     image.save(file)
-    words = ["predict", str(folder), "--image", str(file), "--ask", UNKNOWN, "--ask", UNKNOWN, "--ask", KNOWN]
+    image.save(tmp_path / "two.png")
+    words = ["predict", str(folder), "--image", str(tmp_path), "--ask", UNKNOWN, "--ask", UNKNOWN, "--ask", KNOWN]
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0, said.output
     lines = said.stderr.splitlines()
-    assert len(lines) == 1 and lines[0].startswith(f"warning: {file}: ") and "breed" in lines[0]
-    assert "warning" not in said.stdout and len(said.stdout.splitlines()) == 3
+    assert len(lines) == 1 and lines[0].startswith(f"warning: {UNKNOWN}: ") and "breed" in lines[0]
+    assert "warning" not in said.stdout and len(said.stdout.splitlines()) == 6
     as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
-    assert [len(tree["warnings"]) for tree in as_json] == [1, 1, 0]
+    assert [len(tree["warnings"]) for tree in as_json] == [1, 1, 0, 1, 1, 0]
     matched = CliRunner().invoke(app, ["match", str(folder), "zebras graze", "--images", str(file)])
     assert matched.stderr.startswith("warning: zebras graze: ") and "warning" not in matched.stdout
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twelve.data.batch import Collator
+from twelve.evaluation.results import ScoreBin
 from twelve.progress import Track
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = 512
 """Most examples that a temperature is fitted on."""
+FEWEST_EXAMPLES = 50
+"""Fewest of them. With n examples, a share of right predictions has a standard error of up to 0.5 / sqrt(n), 7 % here;
+a temperature that is fitted to fewer follows chance more than the model."""
 BATCH = 64
 """Pairs in a forward pass."""
 BINS = 15
 """Bins of the expected calibration error, as in the paper."""
+RIGHT, FEWEST = 0.95, 20
+"""Share of the right validation predictions whose score reaches the "likely" one, and the fewest of them for it."""
 RANGE = (0.05, 20.0)
 """Range of temperatures that is searched."""
 
@@ -42,10 +48,36 @@ def expected_calibration_error(
         scores: (N,) scores of predictions, 0..1.
         right: (N,) mark of each, 0..1.
     """
+    bins = score_bins(scores, right)
+    gaps = sum(each.examples * abs(each.score - each.right) for each in bins)
+    return gaps / max(1, sum(each.examples for each in bins))
+
+
+def score_bins(
+    scores: Sequence[float] | NDArray[np.float64], right: Sequence[float] | NDArray[np.float64]
+) -> tuple[ScoreBin, ...]:
+    """The bins of :func:`expected_calibration_error` that hold predictions, by rising score."""
     sure, hit = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=np.float64)
     bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
-    gaps = np.bincount(bins, weights=sure - hit, minlength=BINS)
-    return float(np.abs(gaps).sum() / max(1, len(sure)))
+    counts, sums, marks = (np.bincount(bins, weights=each, minlength=BINS) for each in (None, sure, hit))
+    return tuple(
+        ScoreBin(int(counts[row]), float(sums[row] / counts[row]), float(marks[row] / counts[row]))
+        for row in np.flatnonzero(counts)
+    )
+
+
+def uncalibrated(task: str, temperatures: Mapping[str, float], examples: int | None) -> str:
+    """Why the scores of a task are not calibrated, in words; empty if they are.
+
+    Args:
+        temperatures: those of the model.
+        examples: of the task's validation set; None if unknown.
+    """
+    if task in temperatures:
+        return ""
+    if examples is None or examples >= FEWEST_EXAMPLES:
+        return "not calibrated"
+    return f"not calibrated: {examples} validation example{'' if examples == 1 else 's'}, {FEWEST_EXAMPLES} are needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +89,42 @@ class _Marked:
     right: NDArray[np.float64]
 
 
-def fit_temperatures(
+class Calibration(NamedTuple):
+    """What validation examples say about scores.
+
+    Attributes:
+        temperatures: task -> divisor of its logits; absent with fewer than :data:`FEWEST_EXAMPLES` examples, whose
+            logits are not divided.
+        likely: task whose answer can be absent from the image -> the score, after division, that :data:`RIGHT` of its
+            right predictions reach; absent if fewer than :data:`FEWEST` are right.
+    """
+
+    temperatures: dict[str, float]
+    likely: dict[str, float]
+
+
+def calibrate(
     model: Twelve, collators: Mapping[str, Collator], validations: Mapping[str, Sequence[Example]], *, seed: int = 0
-) -> dict[str, float]:
-    """Task -> its temperature.
+) -> Calibration:
+    """Calibrate the scores of every task.
 
     Args:
         validations: labelled examples that the model was not trained on.
         seed: for outputs that draw negatives.
     """
-    found = {}
+    found = Calibration({}, {})
     model.train(False)
     with Track("calibrating", len(collators), "tasks") as track:
         for name, collator in collators.items():
             examples = validations[name][:EXAMPLES]
-            if examples and collator.output.own_head:  # pretraining makes no predictions with scores
-                found[name] = round(_fit(collator, list(_marked(model, collator, examples, seed))), 4)
+            scored = collator.output.own_head  # pretraining makes no predictions with scores
+            if scored and len(examples) >= FEWEST_EXAMPLES:
+                marked = list(_marked(model, collator, examples, seed))
+                found.temperatures[name] = temperature = round(_fit(collator, marked), 4)
+                right = np.concatenate([part.right for part in marked]) > 0.5
+                if collator.output.can_be_absent and right.sum() >= FEWEST:
+                    scores = _confidence(collator, marked, temperature)[right]
+                    found.likely[name] = float(f"{np.quantile(scores, 1 - RIGHT):.4g}")
             track.advance()
     return found
 
@@ -94,18 +146,9 @@ def _marked(model: Twelve, collator: Collator, examples: Sequence[Example], seed
 def _fit(collator: Collator, marked: Sequence[_Marked]) -> float:
     """The temperature with the least logarithmic loss, by golden-section search over its logarithm."""
     right = np.concatenate([part.right for part in marked])
-    vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
 
     def loss(logarithm: float) -> float:
-        scores = np.concatenate(
-            [
-                collator.output.confidence(
-                    part.logits / float(np.exp(logarithm)), part.batch.examples, part.batch.regions, vocabulary
-                )
-                for part in marked
-            ]
-        )
-        sure = np.clip(scores, 1e-6, 1 - 1e-6)
+        sure = np.clip(_confidence(collator, marked, float(np.exp(logarithm))), 1e-6, 1 - 1e-6)
         return float(-(right * np.log(sure) + (1 - right) * np.log(1 - sure)).mean())
 
     low, high = (float(np.log(bound)) for bound in RANGE)
@@ -122,3 +165,14 @@ def _fit(collator: Collator, marked: Sequence[_Marked]) -> float:
             far = low + golden * (high - low)
             at_far = loss(far)
     return float(np.exp((low + high) / 2))
+
+
+def _confidence(collator: Collator, marked: Sequence[_Marked], temperature: float) -> NDArray[np.float64]:
+    """(E,) scores of the predictions, from logits divided by a temperature."""
+    vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
+    return np.concatenate(
+        [
+            collator.output.confidence(part.logits / temperature, part.batch.examples, part.batch.regions, vocabulary)
+            for part in marked
+        ]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,20 @@ from twelve.errors import ConfigError
 from twelve.evaluation import recorded
 from twelve.evaluation.baselines import bag_of_words, derangement, majority
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
-from twelve.evaluation.calibration import expected_calibration_error
+from twelve.evaluation.calibration import expected_calibration_error, score_bins
+from twelve.evaluation.confusions import confusions
+from twelve.evaluation.galleries import rank, with_shortlist
 from twelve.evaluation.option_baseline import bag_of_options
-from twelve.evaluation.predict import ShuffledStore, predict, retrieve
-from twelve.evaluation.results import Baseline, TaskResult
-from twelve.evaluation.shortlist import PLACES, recall_of_best, shortlists
+from twelve.evaluation.parts import scored_parts
+from twelve.evaluation.predict import ShuffledStore, predict
+from twelve.evaluation.results import Baseline, Confusion, ScoreBin, TaskResult
 from twelve.evaluation.submission import check_labelled
-from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
+from twelve.evaluation.upper_bound import points, upper_bound
 from twelve.metrics.bootstrap import Interval, interval
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.outputs.alignment import RetrievalScores
+from twelve.outputs import get_output
+from twelve.outputs.pretraining import Pretraining
 from twelve.progress import tell
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import EvaluationSettings, RunConfig
@@ -36,6 +40,8 @@ from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol
 from twelve.types.predictions import Prediction, RecordedPrediction
 
+VALIDATED = "training validated on this split"
+ZERO_SHOT = "zero-shot: ranked by the heads of pretraining, which were not trained on this task"
 SHUFFLED = "shuffled images"
 """The baseline that is the model itself, with every image replaced by another one."""
 LEARNT = 100_000
@@ -47,7 +53,6 @@ class Evaluator:
 
     Args:
         config: the run's configuration.
-        full: use the complete protocol (retrieval: the whole gallery).
         baselines: measure baselines and the upper bound as well.
         image_free: all of them; False: only chance and the model itself with shuffled images.
         data: data of the run, or of the tasks to measure; None to read all tasks' files.
@@ -60,14 +65,13 @@ class Evaluator:
         model: Twelve,
         processor: TwelveProcessor,
         *,
-        full: bool = False,
         baselines: bool = True,
         image_free: bool = True,
         data: Prepared | None = None,
         check: Callable[[RegionStore, Sequence[str]], None] = lambda store, sources: None,
     ) -> None:
         self.check = check
-        self.config, self.model, self.processor, self.full, self.baselines = config, model, processor, full, baselines
+        self.config, self.model, self.processor, self.baselines = config, model, processor, baselines
         self.image_free = image_free
         model.train(False)
         self.threads = Threads(config.training.threads, tell, auto=model.device.type == "cpu")
@@ -79,6 +83,11 @@ class Evaluator:
         """Measurements of every task measured so far."""
         self.examples: dict[str, Sequence[Example]] = {}
         """The measured examples of every task, in the order of its measurement's ``per_example``."""
+        self.predicted: tuple[Sequence[Example], Any] = ((), ())
+        """All examples of the task measured last, labelled or not, and their predictions, as its ``measure`` takes
+        them."""
+        self.without_images: dict[str, dict[str, NDArray[np.float64]]] = {}
+        """Task -> baseline -> (N,) contribution of each example."""
         self.shuffled: dict[str, NDArray[np.float64]] = {}
         """Task -> (N,) contribution of each example with shuffled images, where baselines are measured."""
 
@@ -117,17 +126,22 @@ class Evaluator:
         task = self.data.tasks[name]
         split = split or task.test_split
         examples = self._read(task, split)
-        error: float | None = None
-        protocol = task.task.protocol(split, full=self.full)
+        error, bins, confused = None, tuple[ScoreBin, ...](), tuple[Confusion, ...]()
+        protocol = self.protocol(task, split)
         collator = self._collator(task)
         if task.output.ranks_gallery:
             examples, ours, baselines, most, protocol = self._ranked(task, collator, examples, protocol)
         else:
             check_labelled(examples, task.task, split, self.data.root.path)
             predictions = predictions or self._answers(collator, examples, task.task.title)
+            self.predicted = examples, predictions
             ours, baselines, most = self._decoded(task, collator, examples, protocol, predictions)
             rows = range(len(examples)) if ours.rows is None else ours.rows
-            error = 100 * expected_calibration_error([predictions[row].score for row in rows], ours.per_example)
+            counted = [predictions[row] for row in rows]
+            sure = [prediction.score for prediction in counted]
+            error = 100 * expected_calibration_error(sure, ours.per_example)
+            bins = score_bins(sure, ours.per_example)
+            confused = confusions(task.output, [examples[row] for row in rows], counted, ours.per_example)
         self.measurements[name] = ours
         self.examples[name] = examples if ours.rows is None else [examples[row] for row in ours.rows]
         score = self._interval(ours.per_example, ours.groups)
@@ -143,7 +157,31 @@ class Evaluator:
             baselines=baselines,
             upper_bound=most,
             calibration_error=error,
+            parts=scored_parts(
+                task.output,
+                self.examples[name],
+                ours.per_example,
+                ours.groups,
+                self.without_images.get(name, {}),
+                resamples=self.settings.resamples,
+            ),
+            calibration=bins,
+            confusions=confused,
         )
+
+    def protocol(self, task: TaskData, split: str) -> Protocol:
+        """How a split is measured: by the configured protocol, else on the configured gallery."""
+        name = self.settings.protocols.get(task.task.name)
+        gallery = self.settings.gallery if name is None and task.output.ranks_gallery else None
+        found = task.task.protocol(split, name, gallery=gallery)
+        notes = [found.note]
+        notes += [ZERO_SHOT] if self._zero_shot(task) else []
+        notes += [VALIDATED] if task.settings.val_split == split else []
+        return replace(found, note="; ".join(filter(None, notes)))
+
+    def _zero_shot(self, task: TaskData) -> bool:
+        """Whether the heads of pretraining stand in for that of a task that the model was not trained on."""
+        return self.processor.task_outputs.get(task.task.name, task.task.output) != task.task.output
 
     def _read(self, task: TaskData, split: str) -> Sequence[Example]:
         examples = read_examples(task.task, self.data.root, split)
@@ -156,7 +194,10 @@ class Evaluator:
         return examples
 
     def _collator(self, task: TaskData) -> Collator:
-        return Collator(task.task.name, task.output, task.task.output, self.processor, self.data.store)
+        output, key = task.output, task.task.output
+        if self._zero_shot(task):
+            output, key = get_output(Pretraining.kind), Pretraining.kind
+        return Collator(task.task.name, output, key, self.processor, self.data.store)
 
     def _answers(self, collator: Collator, examples: Sequence[Example], label: str) -> list[Prediction]:
         size = self.settings.batch_size
@@ -173,7 +214,7 @@ class Evaluator:
         """The measurement, the baselines and the upper bound of an output that decodes each example."""
 
         def measured(predictions: Sequence[Prediction]) -> Measurement:
-            return task.task.measure(examples, predictions)
+            return task.task.measure_by(protocol, examples, predictions)
 
         title = task.task.title
         ours = measured(answers)
@@ -187,7 +228,9 @@ class Evaluator:
         seen = SeenRegions(self.data.store, examples, self.processor.max_regions)
         regions = dict(zip((example.id for example in examples), seen, strict=True))
         views = [regions[example.id] for example in counted]
-        chance = task.output.prospects(counted, views, vocabulary).chance
+        chance: NDArray[np.float64] | None = None
+        if protocol.name == task.task.protocol_name() or not points(task.output, counted):
+            chance = task.output.prospects(counted, views, vocabulary).chance
         baselines: dict[str, list[Measurement]] = {
             name: [measured(predictions)] for name, predictions in self._image_free(task, examples).items()
         }
@@ -199,49 +242,29 @@ class Evaluator:
         most: float | None = None
         if self.image_free:
             most = upper_bound(
-                task.task, task.output, self.data.root, protocol.split, examples, lambda e: regions[e.id], vocabulary
+                task.task, task.output, self.data.root, protocol, examples, lambda e: regions[e.id], vocabulary
             )
         return ours, self._baselines(task, ours, chance, baselines), most
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol
     ) -> tuple[list[Example], Measurement, dict[str, Baseline], float | None, Protocol]:
-        """The captions, the measurement, the baselines and the upper bound of an output that ranks a gallery, and the
-        protocol with its shortlist."""
-        captions, scores = retrieve(
-            self.model,
-            collator,
-            examples,
-            gallery=protocol.gallery,
-            batch_size=self.settings.batch_size,
-            label=task.task.title,
-            shortlist=self.settings.shortlist,
-            everything=self.full,
-            threads=self.threads,
-        )
-        protocol = replace(protocol, shortlist=scores.shortlist)
-        ours = self._with_shortlist(task.task.measure(captions, scores), collator, captions, scores)
+        """The captions, the measurement, the baselines and the upper bound of an output that ranks galleries, and the
+        protocol with the gallery that the split had."""
+        ranked = rank(self.model, collator, task.task, examples, protocol, self.settings, self.threads)
+        ours = ranked.measurement()
+        if self.model.contrasts:
+            ours = with_shortlist(ours, self.model, collator, ranked)
+        captions, scores = ranked.captions[0], ranked.scores[0]
+        self.predicted = ranked.examples, ranked.scores
         of = (task.task.name, task.task.kind, protocol.split)
-        self.recorded += recorded.ranked(*of, captions, scores, ours.per_example)
+        self.recorded += recorded.ranked(*of, captions, scores, ours.per_example[: len(captions)])
         if not self.baselines:
-            return captions, ours, {}, None, protocol
-        seeds = range(self.settings.derangements)
-        shuffled = [task.task.measure(captions, shuffle_gallery(scores, seed)) for seed in seeds]
-        chance = np.full(len(captions), 1 / len(scores.image_ids))
-        baselines = self._baselines(task, ours, chance, {SHUFFLED: shuffled})
-        most = gallery_upper_bound(task.task, self.data.root, protocol.split, scores) if self.image_free else None
-        return captions, ours, baselines, most, protocol
-
-    def _with_shortlist(
-        self, ours: Measurement, collator: Collator, captions: Sequence[Example], scores: RetrievalScores
-    ) -> Measurement:
-        """The measurement; of an exact ranking, also how much of its best the default shortlists would have held."""
-        if scores.shortlist is not None or not self.model.contrasts or len(scores.image_ids) <= PLACES:
-            return ours
-        texts = [caption.text for caption in captions]
-        chosen = shortlists(self.model, collator, texts, scores.image_ids, PLACES).chosen
-        name = f"exact top 10 in shortlists of {PLACES}"
-        return replace(ours, metrics={**ours.metrics, name: recall_of_best(scores.scores, chosen)})
+            return ranked.examples, ours, {}, None, ranked.protocol
+        shuffled = [ranked.shuffled(seed) for seed in range(self.settings.derangements)]
+        baselines = self._baselines(task, ours, ranked.chance(), {SHUFFLED: shuffled})
+        most = ranked.upper_bound(self.data.root) if self.image_free else None
+        return ranked.examples, ours, baselines, most, ranked.protocol
 
     def _image_free(self, task: TaskData, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
         """Predictions of the image-free baselines."""
@@ -269,24 +292,26 @@ class Evaluator:
         self,
         task: TaskData,
         ours: Measurement,
-        chance: NDArray[np.float64],
+        chance: NDArray[np.float64] | None,
         measured: Mapping[str, Sequence[Measurement]],
     ) -> dict[str, Baseline]:
-        """Baselines by name: chance, (N,) each example's in 0..1, and the mean of each of the measured ones."""
-        found = {"chance": (100 * float(chance.mean()), chance)}
+        """Baselines by name: chance, (N,) each example's in 0..1 if known, and the mean of each measured one."""
+        found = {} if chance is None else {"chance": (100 * float(chance.mean()), chance)}
         for name, each in measured.items():
             if each:
                 headline = float(np.mean([measurement.headline for measurement in each]))
                 found[name] = headline, np.mean([measurement.per_example for measurement in each], axis=0)
+        self.without_images[task.task.name] = {name: per_example for name, (_, per_example) in found.items()}
         if SHUFFLED in found:
             self.shuffled[task.task.name] = found[SHUFFLED][1]
         return {
-            name: Baseline(name, score, self._interval(ours.per_example - per_example, ours.groups))
+            name: Baseline(name, score, self._interval(ours.per_example - per_example, ours.groups, least=-1.0))
             for name, (score, per_example) in found.items()
         }
 
-    def _interval(self, values: NDArray[np.float64], groups: Sequence[str]) -> Interval:
-        found = interval(values, groups, resamples=self.settings.resamples)
+    def _interval(self, values: NDArray[np.float64], groups: Sequence[str], least: float = 0.0) -> Interval:
+        """In per cent; ``least`` is the lowest possible value, 0 for scores and -1 for differences."""
+        found = interval(values, groups, resamples=self.settings.resamples, bounds=(least, 1.0))
         return Interval(100 * found.mean, 100 * found.low, 100 * found.high)
 
 
@@ -302,11 +327,3 @@ def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -
         replacement |= dict(zip(unit, other, strict=True))  # type: ignore[call-overload]
     store = ShuffledStore(collator.store, replacement, keep_boxes=collator.output.reads == "regions")
     return replace(collator, store=store)
-
-
-def shuffle_gallery(scores: RetrievalScores, seed: int) -> RetrievalScores:
-    """The scores with every image replaced by another one: the same matrix with its columns deranged."""
-    columns = {image: column for column, image in enumerate(scores.image_ids)}
-    swapped = derangement(scores.image_ids, seed)
-    order = [columns[str(swapped[image])] for image in scores.image_ids]
-    return replace(scores, scores=np.ascontiguousarray(scores.scores[:, order]))

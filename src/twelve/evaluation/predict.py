@@ -82,21 +82,20 @@ def retrieve(
     batch_size: int,
     label: str,
     shortlist: int | None = 0,
-    everything: bool = False,
     threads: Threads | None = None,
 ) -> tuple[list[Example], RetrievalScores]:
     """The captions of the gallery (the first ``gallery`` images, the first five captions of each) and their scores
     with every image.
 
     Args:
-        shortlist, everything: see :func:`twelve.evaluation.shortlist.places`.
+        shortlist: see :func:`twelve.evaluation.shortlist.places`.
     """
     captions = [examples[row] for row in gallery_rows([example.images[0] for example in examples], gallery)]
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
     column = {image: index for index, image in enumerate(images)}
     texts = [caption.text for caption in captions]
     processes, able = Processes(), model.contrasts
-    count = places(shortlist, able=able, captions=len(texts), images=len(images), everything=everything)
+    count = places(shortlist, able=able, captions=len(texts), images=len(images))
     options: dict[str, Any] = {"batch_size": batch_size, "threads": threads}
     part, shown = processes.part, processes.main
     if count is None:

@@ -102,7 +102,7 @@ def ranked(
 
 
 def write(path: Path, predictions: Sequence[RecordedPrediction]) -> Path:
-    """Write predictions, one a line; an earlier file is replaced once all are written."""
+    """Write predictions, one per line; an earlier file is replaced once all are written."""
     with files.replacing(path) as partial, open(partial, "w", encoding="utf-8") as stream:
         for prediction in predictions:
             stream.write(json.dumps(asdict(prediction), ensure_ascii=False, default=_plain) + "\n")

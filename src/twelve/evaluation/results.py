@@ -37,6 +37,50 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredPart:
+    """The score on the examples of one kind (evaluation/kinds.py), such as the questions that ask how many.
+
+    Attributes:
+        kind, value: of the examples.
+        examples, groups: how many there are, and how many groups the interval resamples.
+        score: per cent.
+        baseline: the best of the task's baselines on these examples; None if none was measured.
+    """
+
+    kind: str
+    value: str
+    examples: int
+    groups: int
+    score: Interval
+    baseline: Baseline | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBin:
+    """Predictions whose scores are about equal: their number, their mean score and their mean mark, both 0..1."""
+
+    examples: int
+    score: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How often one value was predicted where another one is right.
+
+    Attributes:
+        wanted, said: the right value and the predicted one, in words.
+        examples: how often.
+        of: examples of which ``wanted`` is right.
+    """
+
+    wanted: str
+    said: str
+    examples: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResult:
     """One task measured on one split."""
 
@@ -54,11 +98,19 @@ class TaskResult:
     seconds: float = 0.0
     calibration_error: float | None = None
     """Expected calibration error of the scores of single predictions, per cent; None if a gallery is ranked."""
+    uncalibrated: str = ""
+    """Why the scores of single predictions are not calibrated (evaluation/calibration.py), or empty."""
+    parts: tuple[ScoredPart, ...] = ()
+    """Scores by kind of example, where there are enough examples (evaluation/parts.py)."""
+    calibration: tuple[ScoreBin, ...] = ()
+    """The bins of ``calibration_error`` that hold predictions."""
+    confusions: tuple[Confusion, ...] = ()
+    """Right and predicted values, where the output chooses among named ones (evaluation/confusions.py)."""
 
     @property
-    def closed(self) -> float | None:
-        """Share, per cent, of the way from the best baseline to the upper bound; None without an upper bound."""
-        return closed(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)
+    def normalised(self) -> float | None:
+        """The normalised score: 0 at the best baseline, 100 at the upper bound; None without an upper bound."""
+        return normalised(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)
 
 
 def read_results(path: Path) -> tuple[list[TaskResult], dict[str, Any]]:
@@ -104,8 +156,8 @@ def write_results(path: Path, results: Sequence[TaskResult], facts: Mapping[str,
     return path
 
 
-def closed(score: float, baselines: Sequence[float], upper_bound: float | None) -> float | None:
-    """Share, per cent, of the way from the best baseline to the upper bound at ``score``; None without an upper bound
+def normalised(score: float, baselines: Sequence[float], upper_bound: float | None) -> float | None:
+    """The normalised score of ``score``: 0 at the best baseline, 100 at the upper bound; None without an upper bound
     above the baselines."""
     if upper_bound is None or not baselines or upper_bound <= max(baselines):
         return None

@@ -27,22 +27,21 @@ PLACES = 128
 """Images of a caption's shortlist, unless another number is asked for."""
 FROM = 2000
 """Pairs from which on a shortlist is made, unless one is asked for or excluded."""
-TILE = 64
+TILE = 256
 """Images whose states before fusion are kept for all captions that shortlist them."""
 SET = 512
 """Texts of one length that are encoded together."""
 
 
-def places(asked: int | None, *, able: bool, captions: int, images: int, everything: bool = False) -> int | None:
+def places(asked: int | None, *, able: bool, captions: int, images: int) -> int | None:
     """Length of each shortlist; None to rank everything.
 
     Args:
         asked: by a person: 0 to rank everything, None for the default.
         able: whether the model has a contrast head.
-        everything: rank everything unless a length was asked for.
     """
     if asked is None:
-        asked = PLACES if able and not everything and captions * images > FROM else 0
+        asked = PLACES if able and captions * images > FROM else 0
     return asked if 0 < asked < images else None
 
 
@@ -104,7 +103,8 @@ def scored_pairs(
     """(P,) alignment logits of the pairs ``texts[rows]``, ``images[columns]``; yields the number of pairs that each
     forward pass scored.
 
-    Each text and each image is encoded once. A forward pass has texts of one length.
+    Each text and each image is encoded once. A forward pass has texts of one length, and images with similar numbers of
+    regions.
     """
     threads, asked = threads or unchanged(model.device), collator.output.ranks_by(collator.output_key)
     most = collator.processor.max_text[collator.task]
@@ -134,6 +134,8 @@ def scored_pairs(
             number, texts_set = divmod(int(key[group[0]]), len(sets))
             if number != tile:
                 tile, (_, shown) = number, next(tiles)
+                regions = shown.sequences.lengths
+            group = group[np.argsort(regions[columns[group] % TILE], kind="stable")]
             for start in range(0, len(group), batch_size):
                 yield group[start : start + batch_size], encoded_texts[texts_set], shown
 

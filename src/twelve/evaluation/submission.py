@@ -12,6 +12,10 @@ from twelve.types.examples import Example
 from twelve.types.predictions import Prediction
 
 
+class Unlabelled(DataError):
+    """The answers of a split are not public."""
+
+
 def unlabelled(examples: Sequence[Example]) -> bool:
     """Whether no example has a label, so that nothing can be measured."""
     return all(example.target is None for example in examples)
@@ -21,7 +25,7 @@ def check_labelled(examples: Sequence[Example], task: Task, split: str, root: Pa
     """Refuse to measure a split without public labels.
 
     Raises:
-        DataError: names the split, the official file and a remedy.
+        Unlabelled: names the split, the official file and a remedy.
     """
     if not unlabelled(examples):
         return
@@ -34,7 +38,7 @@ def check_labelled(examples: Sequence[Example], task: Task, split: str, root: Pa
         remedy = f"measure another split: --split {task.test_split}"
     file = next(iter(task.files(split)), "")
     problem = f"the split {split!r} of {task.name} has no answers to measure against"
-    raise DataError(problem, file=root / task.folder / file, remedy=remedy)
+    raise Unlabelled(problem, file=root / task.folder / file, remedy=remedy)
 
 
 def write_submission(
@@ -58,7 +62,11 @@ def write_submission(
             record=missing[0],
             remedy="the official program would refuse the file: predict the whole split",
         )
-    text = task.submission(examples, found)
+    return write_content(path, task.submission(examples, found))
+
+
+def write_content(path: Path, content: str | bytes) -> Path:
+    """Write a file that appears when it is complete."""
     with files.replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
     return path

@@ -21,6 +21,7 @@ from twelve.outputs.alignment import RetrievalScores
 from twelve.outputs.base import Output
 from twelve.tasks.base import Task
 from twelve.types.examples import Example
+from twelve.types.measurement import Protocol
 from twelve.types.predictions import Prediction
 from twelve.types.regions import Regions
 
@@ -32,7 +33,7 @@ def upper_bound(
     task: Task,
     output: Output,
     root: DataRoot,
-    split: str,
+    protocol: Protocol,
     examples: Sequence[Example],
     regions: Callable[[Example], Regions],
     vocabulary: Sequence[str],
@@ -42,14 +43,21 @@ def upper_bound(
     Raises:
         DataError: the oracle's file lacks an example, holds something else than its answer, or is no file.
     """
-    pointing = output.reads == "regions" and not all(example.candidates for example in examples)
-    answers = _oracle(task, root, split)
+    pointing = points(output, examples)
+    answers = _oracle(task, root, protocol.split)
     if answers is not None and not pointing:
         predictions = [Prediction(_value(answers, example.id, output), 1.0) for example in examples]
-        return task.measure(examples, predictions).headline
+        return task.measure_by(protocol, examples, predictions).headline
+    if pointing and protocol.name != task.protocol_name():
+        return None
     seen = [regions(example) for example in examples] if output.reads == "regions" else []
     best = 100 * float(np.mean(output.prospects(examples, seen, vocabulary).best))
     return best if pointing or best < 100 else None
+
+
+def points(output: Output, examples: Sequence[Example]) -> bool:
+    """Whether the answer is one of the detected boxes, whose prospects are those of the default protocol's overlap."""
+    return output.reads == "regions" and not all(example.candidates for example in examples)
 
 
 def gallery_upper_bound(task: Task, root: DataRoot, split: str, scores: RetrievalScores) -> float | None:

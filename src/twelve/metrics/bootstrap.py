@@ -2,15 +2,22 @@
 
 Examples of one image are not independent; resampling them one by one would give intervals that are too narrow
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
+
+If all groups agree, as where every answer is right, every resample is the same, and the percentile interval has no
+width, however few groups there are. :func:`widened` then takes the bound of Wilson's score interval instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+_NO_WIDTH = 1e-9
+"""Largest width of an interval whose resamples differ by rounding alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +30,38 @@ class Interval:
 
 
 def interval(
-    values: NDArray[np.float64], groups: Sequence[str], *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    values: NDArray[np.float64],
+    groups: Sequence[str],
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+    bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
     """Percentile interval of the mean of ``values`` (N,), resampling whole groups with replacement.
 
     The mean of a resample is taken over its examples, so large groups weigh more, as they do in the score itself.
+
+    Args:
+        values: (N,) scores of examples.
+        groups: (N,) what each belongs to, such as its image.
+        resamples: how many; the same ``seed`` draws the same ones.
+        level: share of the resamples' means inside the interval.
+        bounds: of possible values: -1 and 1 for differences of two scores.
+
+    Raises:
+        ValueError: there are no values, or not one group for each.
+
+    Examples:
+        >>> import numpy as np
+        >>> interval(np.array([1.0, 1.0, 0.0, 1.0]), ["a", "a", "b", "c"])
+        Interval(mean=0.75, low=0.0, high=1.0)
     """
     if len(values) != len(groups) or len(values) == 0:
         raise ValueError(
             f"expected at least one value and one group per value, found {len(values)} values and {len(groups)} groups"
         )
-    # Not np.unique: NumPy pads every string to the longest, so one long id in a file could cost gigabytes.
-    rows = {group: row for row, group in enumerate(sorted(set(groups)))}
-    index = np.fromiter(map(rows.__getitem__, groups), dtype=np.int64, count=len(groups))
+    index = _numbered(groups)
     sums = np.bincount(index, weights=values)
     counts = np.bincount(index).astype(np.float64)
     rng = np.random.default_rng(seed)
@@ -48,4 +74,69 @@ def interval(
         means[start : start + size] = (weights @ sums) / (weights @ counts)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(np.mean(values)), float(low), float(high))
+    found = Interval(float(np.mean(values)), float(low), float(high))
+    return widened(found, len(sums), level=level, bounds=bounds)
+
+
+def widened(found: Interval, groups: int, *, level: float, bounds: tuple[float, float]) -> Interval:
+    """The interval, if it has a width. Otherwise all groups agree; how many of all groups may not, is bounded by
+    Wilson's score interval for 0 of G: at most z² / (G + z²), z = 1.96 for a level of 0.95. These groups may have any
+    value within ``bounds``. Of scores that are all 1, the lower end is G / (G + z²): 0.72 for 10 groups, 0.96 for 100.
+
+    Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927), recommended for small
+    samples by Brown, Cai and DasGupta, Interval Estimation for a Binomial Proportion, Statistical Science 16 (2001).
+    """
+    if found.high - found.low > _NO_WIDTH:
+        return found
+    square = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    others = square / (groups + square)
+    down, up = max(0.0, found.mean - bounds[0]), max(0.0, bounds[1] - found.mean)
+    return Interval(found.mean, found.low - others * down, found.high + others * up)
+
+
+def part_intervals(
+    values: NDArray[np.float64],
+    groups: Sequence[str],
+    parts: NDArray[np.bool_],
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> list[Interval]:
+    """:func:`interval` of the means of P parts of the values, all from the same resamples of whole groups.
+
+    Args:
+        values: (N,) values, or (P, N) where each part has values of its own.
+        parts: (P, N) which values each part consists of; no part may be empty.
+
+    Raises:
+        ValueError: a part is empty.
+    """
+    if not parts.any(axis=1).all():
+        raise ValueError("expected at least one value in each part, found an empty part")
+    index = _numbered(groups)
+    count = int(index.max()) + 1
+    inside = np.where(parts, values, 0.0)
+    sums = np.stack([np.bincount(index, weights=row, minlength=count) for row in inside], axis=1)  # (G, P)
+    sizes = np.stack([np.bincount(index, weights=row, minlength=count) for row in parts], axis=1)
+    rng, means = np.random.default_rng(seed), np.empty((resamples, len(parts)))
+    chunk = max(1, 4_000_000 // count)
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a resample can lack all groups of a small part: 0 / 0
+            means[start : start + size] = (weights @ sums) / (weights @ sizes)
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0)
+    found = inside.sum(axis=1) / parts.sum(axis=1)
+    intervals = [Interval(*map(float, each)) for each in zip(found, low, high, strict=True)]
+    several = np.count_nonzero(sizes, axis=0)
+    return [widened(each, int(own), level=level, bounds=bounds) for each, own in zip(intervals, several, strict=True)]
+
+
+def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) number of each value's group, in the order of the groups' names."""
+    # Not np.unique: NumPy pads every string to the longest, so one long id in a file could cost gigabytes.
+    rows = {group: row for row, group in enumerate(sorted(set(groups)))}
+    return np.fromiter(map(rows.__getitem__, groups), dtype=np.int64, count=len(groups))

@@ -7,6 +7,7 @@ predictions for the questions that a question entails, balanced or not.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ OPEN = "query"
 _COMMON = "Common"
 _COMMON_ANSWERS = ("color", "material", "shape")
 """Valid answers to questions whose detailed type contains "Common", whatever the choices say."""
-_NO_STEPS = ("exist", "query: name", "choose name")
+_NO_STEP = re.compile("exist|query: name|choose name")
 """Operations of a question's program that do not count as reasoning steps."""
 
 Region = tuple[float, float, float, float]
@@ -85,8 +86,7 @@ class GQAScores:
 
 def count_steps(program: Sequence[tuple[str, str]]) -> int:
     """Count the reasoning steps in a question's program of (operation, argument)."""
-    steps = (f"{operation}: {argument}" for operation, argument in program)
-    return sum(not any(part in step for part in _NO_STEPS) for step in steps)
+    return sum(_NO_STEP.search(f"{operation}: {argument}") is None for operation, argument in program)
 
 
 def evaluate(

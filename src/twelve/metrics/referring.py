@@ -15,7 +15,12 @@ THRESHOLD = 0.5
 
 
 def iou(a: Box, b: Box) -> float:
-    """The Google toolbox's IoU, on plain areas; 0 for boxes without area."""
+    """The Google toolbox's IoU of two boxes, xyxy, on plain areas; 0 for boxes without area.
+
+    Examples:
+        >>> round(iou((0, 0, 10, 10), (5, 0, 15, 10)), 3)
+        0.333
+    """
     return _iou(a, b)
 
 
@@ -58,7 +63,16 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
 
 
 def hits(predicted: Sequence[Box], referred: Sequence[Box], convention: str = "google") -> list[bool]:
-    """Whether each predicted box is correct."""
+    """Whether each predicted box is correct.
+
+    Args:
+        predicted, referred: N boxes each, xyxy.
+        convention: one of :data:`CONVENTIONS`.
+
+    Examples:
+        >>> hits([(0, 0, 10, 10)], [(0, 0, 10, 20)]), hits([(0, 0, 10, 10)], [(0, 0, 10, 20)], "original")
+        ([True], [True])
+    """
     right = CONVENTIONS[convention]
     return [right(prediction, truth) for prediction, truth in zip(predicted, referred, strict=True)]
 

@@ -59,7 +59,12 @@ def process_words(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """The form in which the official accuracy compares answers, unless all people agree."""
+    """The form in which the official accuracy compares answers, unless all people agree.
+
+    Examples:
+        >>> normalise("The two dogs.")
+        '2 dogs'
+    """
     return process_words(process_punctuation(strip(text)))
 
 
@@ -68,6 +73,14 @@ def accuracy(answers: Sequence[str], prediction: str) -> float:
 
     The mean over the people of min(1, number of others who gave the prediction / 3). If all people agree, nothing is
     normalized. With ten people: 0, .3, .6, .9, 1 for 0, 1, 2, 3, 4 or more who agree.
+
+    Args:
+        answers: what the people said, usually ten.
+        prediction: what the model says.
+
+    Examples:
+        >>> round(accuracy(["red"] * 3 + ["dark red"] * 7, "Red"), 2)
+        0.9
     """
     given = [strip(answer) for answer in answers]
     predicted = strip(prediction)
@@ -157,6 +170,10 @@ def soft_scores(answers: Sequence[str]) -> dict[str, float]:
 
     Only the vocabulary is normalized, not these answers: as in the original, an answer spelled differently from its
     vocabulary label trains nothing.
+
+    Examples:
+        >>> soft_scores(["red", "red", "pink"])
+        {'red': 0.6, 'pink': 0.3}
     """
     return {answer: _SOFT_SCORES[min(count, 4)] for answer, count in Counter(answers).items()}
 

@@ -41,7 +41,8 @@ def find(path: str | Path) -> Path:
 def _beside(folder: Path) -> str:
     """A hint at the folder whose name is most similar."""
     try:
-        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()])
+        above = str(folder).removesuffix(folder.name)  # so that the hint can be pasted
+        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()], above)
     except OSError:
         return ""
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.outputs.parts.drawing import caption_below, framed, heated
+from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled
+from twelve.outputs.parts.notebook import png
 from twelve.types.examples import Box
 
 
@@ -48,7 +49,11 @@ class Attention:
         return [name.removesuffix(".text") for name in self.maps if name.endswith(".text")]
 
     def words_to_regions(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
-        """(L, R): attention of each word to the regions. The mean over connections and heads, or one of them, from 0.
+        """(L, R): attention of each word to the regions; each row sums to 1.
+
+        Args:
+            connection: its number, from 0; None for the mean of all.
+            head: its number, from 0; None for the mean of all.
 
         Raises:
             ValueError: there is no such connection or head.
@@ -56,7 +61,7 @@ class Attention:
         return self._mean("text", connection, head)
 
     def regions_to_words(self, connection: int | None = None, head: int | None = None) -> NDArray[np.float32]:
-        """(R, L): attention of each region to the words; as :meth:`words_to_regions`."""
+        """(R, L): attention of each region to the words; arguments and errors as :meth:`words_to_regions`."""
         return self._mean("image", connection, head)
 
     def draw(
@@ -66,6 +71,7 @@ class Attention:
 
         Args:
             word: its index, or the word itself; None for the mean of all words.
+            connection, head: as in :meth:`words_to_regions`.
 
         Raises:
             ValueError: there is no such word, connection or head, or no image.
@@ -79,9 +85,14 @@ class Attention:
         else:
             place = self._place(word)
             weights, name = rows[place], self.words[place]
-        drawn = heated(self.image, self.boxes[1:], weights[1:])
+        image, factor = enlarged(self.image)
+        boxes = [scaled(box, factor) for box in self.boxes]
+        drawn = heated(image, boxes[1:], weights[1:])
         best = int(np.argmax(weights[1:])) + 1 if len(weights) > 1 else 0
-        return caption_below(framed(drawn, [(self.boxes[best], 1.0)]), f"attention of {name!r}")
+        return caption_below(framed(drawn, [(boxes[best], 1.0)]), f"attention of {name!r}")
+
+    def _repr_png_(self) -> bytes | None:
+        return None if self.image is None else png(self.draw())
 
     def to_dict(self) -> dict[str, object]:
         """Words, boxes and both means as plain values."""

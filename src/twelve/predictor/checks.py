@@ -34,7 +34,9 @@ Turns: TypeAlias = "tuple[tuple[str, str], ...]"
 MOST_TEXT, MOST_BOXES = 100_000, 1_000
 """Maximum characters of a text and number of candidate boxes. Larger inputs would take minutes."""
 
-_BOXES = "give four numbers per box: x1, y1, x2, y2"
+_BOXES = "give four numbers per box: x1, y1, x2, y2 in pixels of the upright image"
+FRACTIONS = "expected boxes in pixels, found numbers from 0 to 1, as if they were fractions of the image"
+_PIXELS = "multiply x1 and x2 by the image's width, y1 and y2 by its height"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
 
 
@@ -69,8 +71,8 @@ def turns_of(dialogue: object) -> Turns:
 
 
 def readable(turns: Turns) -> str:
-    """A dialogue as readable text."""
-    return "; ".join(f"{question} {answer}" for question, answer in turns)
+    """A dialogue for people: a line for each question with its answer."""
+    return "\n".join(f"{question} {answer}" for question, answer in turns)
 
 
 def texts_of(texts: object) -> list[Any]:
@@ -124,10 +126,10 @@ def check_shape(method: str, boxes: bool, threshold: object, images: int | None 
 
 
 def corners(boxes: ArrayLike) -> tuple[Box, ...]:
-    """Boxes as tuples.
+    """Boxes as tuples: x1, y1, x2, y2 in pixels of the upright image.
 
     Raises:
-        ConfigError: they are not boxes.
+        ConfigError: they are not boxes, or fractions of the image.
     """
     try:
         found = np.asarray(boxes, dtype=np.float64)
@@ -140,6 +142,8 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     if not np.isfinite(found).all():
         number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
         raise ConfigError(f"box {number} of {len(found)} contains a number that is not finite", remedy=_BOXES)
+    if found.min() >= 0 and found.max() <= 1:  # at most the pixel in the corner, which nobody means
+        raise ConfigError(FRACTIONS, remedy=_PIXELS)
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
 
 

@@ -6,9 +6,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import count, groupby, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result
 from twelve.predictor.lines import Request
 from twelve.predictor.matched import Matched
+from twelve.predictor.warnings import of_an_image
 from twelve.progress import Track, tell
 from twelve.regions.asked import check_weights
 
@@ -57,16 +58,28 @@ class Outcome:
             return {**tree, "text": self.request.text, "error": self.error}
         return {**tree, **self.result.to_dict()}
 
+    @property
+    def asked(self) -> str:
+        """The question on one line: the turns of a dialogue are separated by semicolons."""
+        return self.request.text.replace("\n", "; ")
+
     def line(self, names: Mapping[Path, str]) -> str:
         """The outcome as one line of text; ``names`` are those of :func:`short_names`."""
         shown = " + ".join(names[image] for image in self.request.images)
         words = f"error: {self.error}" if self.result is None else self.result.words
-        return one_line(f"{shown}: {self.request.text} -> {words}")
+        return one_line(f"{shown}: {self.asked} -> {words}")
+
+    def failure(self) -> str:
+        """Where there is no result, and why: the line of a file of questions, or the images."""
+        place = self.request.place
+        where = " + ".join(map(str, self.request.images)) if place is None else f"{place.file} [{place.place}]"
+        return f"{where}: {self.error}"
 
     def warnings(self) -> list[str]:
-        """The warnings of the result, each after the names of its images."""
+        """The warnings of the result: of an image after the names of the images, of the question after its text."""
         found = () if self.result is None else self.result.warnings
-        return [f"{' + '.join(map(str, self.request.images))}: {warning}" for warning in found]
+        images = " + ".join(map(str, self.request.images))
+        return [f"{images if of_an_image(warning) else self.asked}: {warning}" for warning in found]
 
 
 def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
@@ -193,7 +206,8 @@ def write(
     stream: IO[str],
     names: Mapping[Path, str],
 ) -> int:
-    """Write outcomes as they come, and drawings. ``out`` is written completely or not at all.
+    """Write outcomes as they come, and drawings. ``out`` is written completely or not at all; if the work ends early,
+    the finished outcomes are kept beside it.
 
     Args:
         names: names of the images in lines of text.
@@ -203,8 +217,28 @@ def write(
     """
     if out is None:
         return _write(outcomes, _json if as_json else lambda one: one.line(names), draw, stream)
-    with replacing(out) as partial, partial.open("w", encoding="utf-8") as file:
+    with replacing(out) as partial, _kept(partial, out), partial.open("w", encoding="utf-8") as file:
         return _write(outcomes, _json, draw, file)
+
+
+@contextmanager
+def _kept(partial: Path, out: Path) -> Iterator[None]:
+    """Keep the complete lines of ``partial`` as ``out``.part, or .part2, ..., if the block ends with an error or is
+    interrupted, and print where they are."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            whole = partial.read_bytes()
+            whole = whole[: whole.rfind(b"\n") + 1]
+            if whole:
+                partial.write_bytes(whole)
+                name = (out.with_name(f"{out.name}.part{number if number > 1 else ''}") for number in count(1))
+                kept = next(path for path in name if not os.path.lexists(path))
+                os.rename(partial, kept)
+                lines = whole.count(b"\n")
+                print(one_line(f"{lines:,} finished answer{'s' * (lines > 1)} kept in {kept}"), file=sys.stderr)
+        raise
 
 
 def _json(outcome: Outcome) -> str:
@@ -213,16 +247,19 @@ def _json(outcome: Outcome) -> str:
 
 
 def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Path | None, stream: IO[str]) -> int:
-    missing = 0
+    missing, number, first = 0, -1, None
     printed: set[str] = set()
     for number, one in enumerate(outcomes):
         print(text(one), file=stream, flush=True)
         warn(one.warnings(), printed)
-        missing += one.result is None
+        if one.result is None:
+            missing, first = missing + 1, first or one
         if draw is not None and one.result is not None:
             draw.mkdir(parents=True, exist_ok=True)
             with replacing(_drawing(draw, number, one.request)) as partial:
                 one.result.draw().save(partial, "PNG")
+    if first is not None:
+        print(one_line(f"{missing} of {number + 1} questions failed; first: {first.failure()}"), file=sys.stderr)
     return missing
 
 
@@ -304,7 +341,7 @@ def _shortlisted(
 
     index = ImageIndex(file, predictor.vectors_mark())
     if index.dropped:
-        tell(f"{file}: {index.dropped:,} vectors of another model are replaced")
+        tell(f"{file}: {index.dropped:,} vectors of another model will be replaced")
     new = [image for image in images if index.get(image) is None]
     try:
         seen = opened(new, "indexing")

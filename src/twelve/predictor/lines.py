@@ -15,7 +15,7 @@ Paths are relative to the file. Turns of a dialogue may also be ``{"question": "
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,22 @@ from twelve.errors import ConfigError, DataError, nearest
 from twelve.formats.records import Record, read_lines
 from twelve.formats.results import mended_by
 from twelve.outputs.parts.result import field_names
-from twelve.predictor.checks import FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
+from twelve.predictor.checks import CHOOSING, FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
 from twelve.types.examples import Box
 
 OPTIONS = ("image", "images", "boxes", "task", "threshold")
 """Fields of a line besides its method."""
 REPLY = frozenset({"method", "error", "image", "images"} | field_names())
 """Fields of results, whose names further fields of a line must not have."""
+MEANT = {
+    **dict.fromkeys(("ask", "question", "query"), "answer"),
+    **dict.fromkeys(("phrase", "expression", "find", "point"), "locate"),
+    **dict.fromkeys(("statement", "hypothesis", "entailment"), "entails"),
+    **dict.fromkeys(("dialog", "dialogue", "turns"), "guess"),
+    **dict.fromkeys(("img", "image_path", "file", "path"), "image"),
+    **dict.fromkeys(("box", "bbox", "bboxes", "candidates"), "boxes"),
+}
+"""Names that people and other programs give to fields -> ours."""
 _REMEDY = "correct this line; docs/predict.md shows one of every kind"
 
 
@@ -104,6 +113,10 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
     method = _method(record)
     if "image" in record.fields and "images" in record.fields:
         raise record.error("expected 'image' or 'images', found both", "keep one of the two")
+    if not {"image", "images"} & set(record.fields) and (hint := _hint(record, ("image", "images"))):
+        raise record.error(f"field 'image' is missing{hint}", _REMEDY)
+    if method in CHOOSING and "boxes" not in record.fields and (hint := _hint(record, ("boxes",))):
+        raise record.error(f"{method} needs boxes{hint}", _REMEDY)
     paths = record.strings("images") if "images" in record.fields else [record.text("image")]
     extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}
     if taken := sorted(REPLY & set(extra)):
@@ -129,10 +142,16 @@ def _method(record: Record) -> str:
     methods = [name for name in METHODS if name in record.fields]
     if len(methods) == 1:
         return methods[0]
-    hints = [f"; {name!r} is not a method{hint}" for name in record.fields if (hint := _meant(name))]
-    raise record.error(f"expected one of {', '.join(METHODS)}, found {len(methods)}{hints[0] if hints else ''}")
+    hint = "" if methods else _hint(record, METHODS)
+    raise record.error(f"expected one of {', '.join(METHODS)}, found {len(methods)}{hint}")
 
 
-def _meant(name: str) -> str:
-    """A hint at the method of a misspelt field."""
-    return "" if name in (*METHODS, *OPTIONS, "id") else nearest(name, METHODS)
+def _hint(record: Record, wanted: Collection[str]) -> str:
+    """A hint at the first field that has another name than one of the wanted ones."""
+    for name in record.fields:
+        if name in (*METHODS, *OPTIONS, "id"):
+            continue
+        ours = MEANT.get(name.lower(), name)
+        if found := nearest(ours if ours in wanted else name, wanted):
+            return f"; {name!r} is not a known field{found}"
+    return ""

@@ -66,7 +66,8 @@ def load(
 
     Args:
         path: a run's folder, a folder written by ``save_pretrained``, or ``hub:owner/model``.
-        extractor, weights: see :class:`Predictor`.
+        extractor: extracts regions from images; None for that of the training regions, built when first needed.
+        weights: file of that extractor's weights, if it was built from one.
         device: cpu or cuda.
         precision: of the model's layers: fp32, bf16, or auto for bf16 where it is faster.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,13 @@ from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.json_file import readable
 from twelve.outputs.parts.result import HIDDEN, SHOWN, percent
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+DRAWN, KEPT = 10, 5
+"""Captions that are drawn together, and images that are kept for each."""
 
 
 class HasId(Protocol):
@@ -35,6 +42,7 @@ class Matched:
         task: name of the task that matched them.
         warnings: why shares may be meaningless, with the names of the images concerned.
         shortlist: number of images that were ranked for each caption; None if all were.
+        photographs: the images that :meth:`draw` may show, by index: the best of each caption.
     """
 
     captions: tuple[str, ...]
@@ -45,6 +53,7 @@ class Matched:
     warnings: tuple[str, ...] = ()
     shortlist: int | None = None
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
+    photographs: Mapping[int, Image.Image] = field(default_factory=dict, repr=False, compare=False, metadata=HIDDEN)
 
     def ranked_images(self, caption: int | str = 0) -> list[tuple[str, float]]:
         """All ranked images with their shares (which sum to 1) for a caption, best first.
@@ -55,8 +64,11 @@ class Matched:
         Raises:
             ConfigError: there is no such caption.
         """
+        return [(self.images[column], share) for column, share in self._columns(caption)]
+
+    def _columns(self, caption: int | str) -> list[tuple[int, float]]:
         row = _place(caption, self.captions, "caption")
-        return _shares(self.images, self.logits[row] / self.temperature)
+        return _shares(self.logits[row] / self.temperature)
 
     def ranked_captions(self, image: int | str | HasId = 0) -> list[tuple[str, float]]:
         """All captions that the image was ranked for, with their shares (which sum to 1), best first.
@@ -70,7 +82,46 @@ class Matched:
         column = self.scenes.index(image.id) if getattr(image, "id", None) in self.scenes else None  # type: ignore[union-attr]
         if column is None:
             column = _place(image, self.images, "image")
-        return _shares(self.captions, self.logits[:, column] / self.temperature)
+        return [(self.captions[row], share) for row, share in _shares(self.logits[:, column] / self.temperature)]
+
+    def draw(self, caption: int | str | None = None, top: int = SHOWN) -> Image.Image:
+        """The best images of a caption, or of each of the first :data:`DRAWN` captions, in a row, with their shares.
+
+        Args:
+            caption: its index, or its text.
+            top: images to show, at most :data:`KEPT`.
+
+        Raises:
+            ConfigError: there is no such caption.
+            ValueError: ``top`` is out of range.
+        """
+        from twelve.outputs.parts.drawing import in_rows
+
+        if not 1 <= top <= KEPT:
+            raise ValueError(f"expected top from 1 to {KEPT}, found {top}")
+        rows = range(min(len(self.captions), DRAWN)) if caption is None else [_place(caption, self.captions, "caption")]
+        return in_rows(
+            [
+                (
+                    self.captions[row],
+                    [
+                        (self.photographs.get(column), f"{place}. {percent(share)}  {self.images[column]}")
+                        for place, (column, share) in enumerate(self._columns(row)[:top], start=1)
+                    ],
+                )
+                for row in rows
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        from twelve.outputs.parts.notebook import figure
+
+        more = len(self.captions) - DRAWN
+        lines = (
+            f"{len(self.captions)} captions, {len(self.images)} images",
+            f"{more} more captions" if more > 0 else "",
+        )
+        return figure(self.draw(), tuple(filter(None, lines)), warnings=self.warnings)
 
     @property
     def plain_logits(self) -> list[list[float | None]]:
@@ -91,6 +142,7 @@ class Matched:
         }
 
     def to_json(self) -> str:
+        """:meth:`to_dict` as a line of JSON."""
         return readable(self.to_dict())
 
     def __str__(self) -> str:
@@ -99,7 +151,9 @@ class Matched:
             best = ", ".join(f"{image} ({percent(share)})" for image, share in self.ranked_images(row)[:SHOWN])
             lines.append(f"{caption}: {best}")
         if self.shortlist:
-            lines.append(f"{self.shortlist} of {len(self.images)} images a caption ranked, chosen by the contrast head")
+            lines.append(
+                f"ranked {self.shortlist} of {len(self.images)} images per caption, selected by the contrast head"
+            )
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -117,9 +171,16 @@ def _place(which: object, names: Sequence[str], what: str) -> int:
     raise ConfigError(f"no such {what}: {describe(which)}{hint}", remedy=remedy)
 
 
-def _shares(names: Sequence[str], logits: NDArray[np.float32]) -> list[tuple[str, float]]:
+def best_of(logits: NDArray[np.float32]) -> set[int]:
+    """Columns that :meth:`Matched.draw` may show, from logits (C, I)."""
+    filled = np.where(np.isnan(logits), -np.inf, logits)
+    return {*np.argsort(-filled, axis=1, kind="stable")[:, :KEPT].ravel().tolist()}
+
+
+def _shares(logits: NDArray[np.float32]) -> list[tuple[int, float]]:
+    """(index, share) of the logits that are not NaN, best first."""
     ranked = np.flatnonzero(~np.isnan(logits))
     weights = np.exp(logits[ranked].astype(np.float64) - float(logits[ranked].max(initial=-np.inf)))
     shares = weights / weights.sum()
     order = np.argsort(-shares, kind="stable")
-    return [(names[ranked[place]], float(shares[place])) for place in order]
+    return [(int(ranked[place]), float(shares[place])) for place in order]

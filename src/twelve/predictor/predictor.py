@@ -23,7 +23,8 @@ from twelve.evaluation.shortlist import places, scored_pairs, shortlists
 from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
 from twelve.model.precision import for_predicting
-from twelve.model.processor import CONFIG_FILE, TwelveProcessor
+from twelve.model.processor import TwelveProcessor
+from twelve.model.processor_file import CONFIG_FILE
 from twelve.model.vectors import image_vectors, text_vectors
 from twelve.outputs import get_output
 from twelve.outputs.pair import Verified
@@ -32,13 +33,13 @@ from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.attention import Attention
 from twelve.predictor.checks import Turn, check_threshold, corners, readable, share_inside, texts_of, turns_of
-from twelve.predictor.matched import Matched
+from twelve.predictor.matched import Matched, best_of
 from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
-from twelve.predictor.store import MemoryStore
 from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.images import ImageLike, TooLarge, open_image
 from twelve.regions.recipe import preferred
+from twelve.regions.store.in_memory import MemoryStore
 from twelve.settings import Precision
 from twelve.tasks.base import Task
 from twelve.threads import Threads, unchanged
@@ -93,7 +94,7 @@ class Predictor(Abilities):
         self.threads = unchanged(self.model.device)
 
     def measure_threads(self, say: Callable[[str], None] = lambda text: None) -> None:
-        """From now on, measure which number of threads is fastest and use it (:meth:`twelve.threads.Threads.run`). This
+        """Measure from now on which number of threads is fastest, and use it (:meth:`twelve.threads.Threads.run`). This
         pays if there are many questions.
 
         Args:
@@ -143,6 +144,7 @@ class Predictor(Abilities):
         Args:
             image: a path, a file's bytes, a Pillow image, an array or a tensor (:meth:`Extractor.extract`); or regions
                 that were extracted before.
+            name: its name in results; by default that of the file.
             boxes: (R, 4) xyxy pixels of the regions, instead of boxes that the extractor chooses.
 
         Raises:
@@ -169,7 +171,7 @@ class Predictor(Abilities):
         return Scene(self, regions, opened, name, doubts)
 
     def describe(self, scene: Scene, boxes: tuple[Box, ...]) -> Regions:
-        """The regions of boxes of a scene.
+        """The regions of given boxes in a scene.
 
         Raises:
             RegionError: the scene has no image; less than half of a box lies inside it.
@@ -205,6 +207,7 @@ class Predictor(Abilities):
             text: a question, phrase or statement; for ``guess``, the turns of a dialogue (:meth:`Scene.guess`).
             scenes: the image; for ``verify``, the left and the right one.
             boxes: candidates of ``choose`` and ``guess``, (C, 4) xyxy pixels.
+            task: the task to ask it as, if the model has several of this kind; None for the first.
             threshold: for ``locate``, ``choose`` and ``guess``: score (0..1) below which a box does not count as found.
 
         Raises:
@@ -224,10 +227,13 @@ class Predictor(Abilities):
     def ask(
         self, questions: Sequence[Question], *, explain: bool = False, threshold: float | None = None
     ) -> list[Result]:
-        """The results of questions about any scenes, in order. Questions of one task share a forward pass.
+        """Answer questions about any scenes; the results are in the order of the questions.
+
+        Questions of one task share a forward pass.
 
         Args:
-            explain: keep the attention.
+            questions: made with :meth:`question`, of any methods, about any scenes of this model.
+            explain: keep the attention; each question then takes a forward pass.
             threshold: default threshold of the questions: score below which a box does not count as found.
 
         Raises:
@@ -265,7 +271,13 @@ class Predictor(Abilities):
         """Whether a statement is true of two images.
 
         Args:
+            left, right: scenes, or what :meth:`scene` takes.
+            task: the task to ask it as, if the model has several of this kind; None for the first.
             explain: keep the attention, which is that of the LEFT image.
+
+        Raises:
+            ConfigError: the text is empty, or the model has no such task.
+            RegionError: an image cannot be read.
         """
         self.check("verify", statement, task=task)
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in (left, right)]
@@ -281,9 +293,12 @@ class Predictor(Abilities):
         task: str | None = None,
         shortlist: int | None = None,
     ) -> Matched:
-        """How well every caption matches every image, or those on its shortlist.
+        """How well each caption matches each image, or the images on its shortlist.
 
         Args:
+            images: scenes, or what :meth:`scene` takes; one or several.
+            captions: one or several.
+            task: the retrieval task to match as, if the model has several; None for the first.
             shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all, None for
                 128 if there are more than 2,000 pairs and the model has the head.
 
@@ -342,6 +357,7 @@ class Predictor(Abilities):
             warnings=warnings.of_match(self.processor, name, scenes, texts),
             shortlist=count,
             scenes=tuple(scene.id for scene in scenes),
+            photographs={k: image for k in best_of(logits) if (image := scenes[k].image) is not None},
         )
 
     # --- vectors ----------------------------------------------------------------------------------------------
@@ -419,7 +435,8 @@ class Predictor(Abilities):
                 "attention": attention,
             }
             least = threshold if question.threshold is None else question.threshold
-            results.append(collator.output.result(found, Context(fields, question.boxes, least, images)))
+            context = Context(fields, question.boxes, least, images, self.processor.likely.get(task, 0.0))
+            results.append(collator.output.result(found, context))
         return results
 
     def _attention(self, out: TwelveOutput, input_ids: Tensor, question: Question, seen: Regions) -> Attention:

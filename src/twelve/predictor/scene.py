@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 from PIL import Image
 
 from twelve.outputs.answer import Answered
-from twelve.outputs.parts.result import Judged
+from twelve.outputs.parts.result import NO_IMAGE, Judged
 from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import Turn, corners, texts_of, turns_of
 from twelve.types.examples import Box
@@ -60,6 +60,24 @@ class Scene:
     def __repr__(self) -> str:
         return f"Scene({self.name!r}, {self.regions.width} x {self.regions.height}, {len(self.regions.boxes)} regions)"
 
+    def draw(self) -> Image.Image:
+        """The image with its regions: what the model sees.
+
+        Raises:
+            ValueError: the scene was made from regions, without an image.
+        """
+        from twelve.outputs.parts.drawing import framed
+
+        if self.image is None:
+            raise ValueError(NO_IMAGE)
+        return framed(self.image, [((a, b, c, d), 1.0) for a, b, c, d in self.regions.boxes.tolist()], best=False)
+
+    def _repr_html_(self) -> str:
+        from twelve.outputs.parts.notebook import figure
+
+        size = f"{self.regions.width} x {self.regions.height} pixels, {len(self.regions.boxes)} regions"
+        return figure(None if self.image is None else self.draw(), (self.name, size), warnings=self.warnings)
+
     @overload
     def answer(self, question: str, *, task: str | None = None, explain: bool = False) -> Answered: ...
     @overload
@@ -67,7 +85,16 @@ class Scene:
     def answer(
         self, question: str | list[str], *, task: str | None = None, explain: bool = False
     ) -> Answered | list[Answered]:
-        """The answer to a question, or to several."""
+        """The answer to a question, or to several; those share a forward pass.
+
+        Args:
+            question: one, or a list.
+            task: the task to ask it as, if the model has several of this kind; None for the first.
+            explain: keep the attention (:class:`twelve.predictor.Attention`); each question then takes a pass.
+
+        Raises:
+            ConfigError: the text is empty, or the model has no such task.
+        """
         return self._asked("answer", question, task, explain)  # type: ignore[no-any-return]
 
     @overload
@@ -86,7 +113,17 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Located | list[Located]:
-        """The box that a phrase refers to, or None if the best one's score is below ``threshold`` (0..1)."""
+        """The box that a phrase refers to; its ``box`` is None if the best one scores below ``threshold``.
+
+        Args:
+            phrase: one, or a list.
+            threshold: score in 0..1; None accepts every box.
+            task: the task to ask it as, if the model has several of this kind; None for the first.
+            explain: keep the attention (:class:`twelve.predictor.Attention`); each phrase then takes a pass.
+
+        Raises:
+            ConfigError: the text is empty, the threshold is not in 0..1, or the model has no such task.
+        """
         return self._asked("locate", phrase, task, explain, threshold=threshold)  # type: ignore[no-any-return]
 
     @overload
@@ -96,7 +133,16 @@ class Scene:
     def entails(
         self, statement: str | list[str], *, task: str | None = None, explain: bool = False
     ) -> Judged | list[Judged]:
-        """Whether the image proves a statement: entailment, neutral or contradiction."""
+        """Whether the image proves a statement: entailment, neutral or contradiction.
+
+        Args:
+            statement: one, or a list.
+            task: the task to ask it as, if the model has several of this kind; None for the first.
+            explain: keep the attention (:class:`twelve.predictor.Attention`); each statement then takes a pass.
+
+        Raises:
+            ConfigError: the text is empty, or the model has no such task.
+        """
         return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
 
     def choose(
@@ -108,7 +154,18 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Chosen:
-        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, answers a question."""
+        """Which of several boxes answers a question.
+
+        Args:
+            boxes: (C, 4) xyxy pixels of the upright image.
+            threshold: score in 0..1 below which no box is chosen; None always chooses one.
+            task: the task to ask it as, if the model has several of this kind; None for the first.
+            explain: keep the attention (:class:`twelve.predictor.Attention`).
+
+        Raises:
+            ConfigError: the text or the boxes are empty, or the model has no such task.
+            RegionError: less than half of a box lies in the image, or the scene was made from regions.
+        """
         options = {"boxes": corners(boxes), "threshold": threshold, "task": task}
         found: Chosen = self.ask("choose", question, explain=explain, **options)
         return found
@@ -122,13 +179,15 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Chosen:
-        """Which of the ``boxes``, (C, 4) xyxy pixels of the upright image, a dialogue is about.
+        """Which of several boxes a dialogue is about.
 
         Args:
             dialogue: turns, each as (question, answer) or {"question": ..., "answer": ...}; answers are yes, no or n/a.
+            boxes, threshold, task, explain: as in :meth:`choose`.
 
         Raises:
             ConfigError: a turn has another form; names it.
+            RegionError: as :meth:`choose`.
         """
         turns, options = turns_of(dialogue), {"boxes": corners(boxes), "threshold": threshold, "task": task}
         found: Chosen = self.ask("guess", turns, explain=explain, **options)
@@ -139,7 +198,7 @@ class Scene:
         return self.predictor.ask([self.predictor.question(method, text, (self,), **options)], explain=explain)[0]
 
     def regions_of(self, boxes: tuple[Box, ...]) -> Regions:
-        """The regions of boxes, extracted once."""
+        """The regions of given boxes, extracted once."""
         if boxes not in self._candidates:
             self._candidates[boxes] = self.predictor.describe(self, boxes)
         return self._candidates[boxes]

@@ -11,6 +11,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from unicodedata import category
 
+from twelve.model.known_words import normalised
+
 if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
     from twelve.predictor.questions import Question
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 FOREIGN = "the image is unlike the training images, so the result may be meaningless"
 NO_REGION = "no region was found in the image, so the model only has the feature of the whole image"
+SIDES = ("left image: ", "right image: ")
+"""What a warning of one of two images begins with."""
+UNKNOWN_WORDS = "the training texts hardly contain these words, so the result may be meaningless"
 NAMED = 5
 """Words or images that a warning names at most."""
 
@@ -36,17 +41,9 @@ def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
 
 
 def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]:
-    """A warning if at least half of the words of a text (or of its parts together) are unknown."""
-    known, unknown = 0, list[str]()
-    for text in texts:
-        for word, is_known in words_of(processor, text):
-            if is_known:
-                known += 1
-            else:
-                unknown.append(word)
-    if not unknown or known > len(unknown):
-        return ()
-    return (f"the model was not trained on most of these words: {_some(dict.fromkeys(unknown))}",)
+    """A warning that names the unknown words of a text, or of its parts together."""
+    unknown = dict.fromkeys(word for text in texts for word, known in words_of(processor, text) if not known)
+    return (f"{UNKNOWN_WORDS}: {_some(unknown)}",) if unknown else ()
 
 
 def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
@@ -60,17 +57,22 @@ def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
     """The words of a text without punctuation, and whether the model knows each; unknown symbols such as pictograms
     count as words.
 
-    A word is unknown if it, or a part of it, has no word piece, or if at least a third of its characters are single
-    word pieces: the word was too rare when the tokenizer was built.
+    A word is known if the training texts contain it (:mod:`twelve.model.known_words`). If they were not recorded, it
+    is unknown if it, or a part of it, has no word piece, or if at least a third of its characters are single word
+    pieces: the word was too rare when the tokenizer was built.
     """
     encoded = processor.tokenizer.encode(text, add_special_tokens=False)
-    unknown, found = processor.special["[UNK]"], list[tuple[str, bool]]()
+    unknown, found, record = processor.special["[UNK]"], list[tuple[str, bool]](), processor.known_words
     pieces = zip(encoded.word_ids, encoded.ids, encoded.offsets, strict=True)
     for _, group in groupby(pieces, key=lambda piece: piece[0]):
         own = list(group)
         word = text[own[0][2][0] : own[-1][2][1]]
         pictograms = any(category(mark)[0] == "S" for mark in word) and any(piece == unknown for _, piece, _ in own)
         if not pictograms and not any(mark.isalnum() for mark in word):
+            continue
+        recorded = record.knows(normalised(processor.tokenizer, word).strip()) if record is not None else None
+        if recorded is not None:
+            found.append((word, recorded))
             continue
         alone = sum(end - start == 1 for _, _, (start, end) in own)
         spelt = len(own) > 1 and 3 * alone >= len(word)
@@ -81,14 +83,15 @@ def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
 def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ...]:
     """The warnings of a question: those of its images (of two, with the side), then those of its text."""
     texts = [asked for asked, _ in question.turns] if question.turns else [question.text]
-    sides = ("left ", "right ") if len(question.scenes) == 2 else ("",)
-    found = [
-        side + "image: " * bool(side) + warning
-        for side, scene in zip(sides, question.scenes, strict=True)
-        for warning in scene.warnings
-    ]
+    sides = SIDES if len(question.scenes) == 2 else ("",)
+    found = [side + warning for side, scene in zip(sides, question.scenes, strict=True) for warning in scene.warnings]
     length = of_length(processor, question.task, question.model_text)
     return (*found, *of_text(processor, texts), *length)
+
+
+def of_an_image(warning: str) -> bool:
+    """Whether a warning of :func:`of_question` is about an image, not about the question."""
+    return any(warning == side + known for side in ("", *SIDES) for known in (FOREIGN, NO_REGION))
 
 
 def of_match(

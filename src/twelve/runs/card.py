@@ -3,17 +3,20 @@ hubs read its head."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twelve.io import files
-from twelve.model.config import TwelveConfig
 from twelve.model.processor import TwelveProcessor
+from twelve.model.settings import Settings
 from twelve.model.trunk import trunk_class
 from twelve.outputs import get_output
+from twelve.predictor.abilities import Abilities
+from twelve.runs.card_metadata import metadata
+from twelve.runs.card_origin import Origin
 from twelve.tasks.base import Task, all_tasks
 from twelve.version import __version__
 
@@ -23,69 +26,64 @@ if TYPE_CHECKING:
 FILE = "README.md"
 
 _HEAD = """---
-library_name: transformers
-tags: [vision-and-language, multi-task, vilbert, visual-question-answering]
----
+{head}---
 
 # A vision-and-language model for {count}
 
 {origin}
 """
 _DRAWN = """
-**It was trained on a drawn world (microworld), not on the real datasets:** the names below say whose tasks, formats and
-metrics the examples have. The model has never seen a photograph.
+**The model was trained on synthetic stand-ins of the datasets:** small generated images (the microworld), and
+examples about them in the datasets' formats. The model has never seen a photograph, and its scores cannot be compared
+with published ones.
 """
 _USE = """
 ## Use
 
-```python
-import twelve
+```bash
+pip install twelve-vl
+```
 
-model = twelve.load("PATH OF THIS FOLDER")
-scene = model.scene("{image}")
-print(scene.{call})
+```python
+{imports}
+model = twelve.load("{source}")
+scene = model.scene({image})
+{calls}
 ```
 """
+_DRAWING = """import numpy as np
+import twelve
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import sample_scene
+"""
+_DRAWN_IMAGE = "draw(sample_scene(np.random.default_rng(3645)), seed=3645)"
+"""An image with one boat and one small red cup, which the outputs' examples ask about."""
+_QUESTION = re.compile(r'"[^"]*"')
 _LIMITS = """
 ## Limits
 
-The model sees {regions} regions of an image and nothing else: it knows nothing about what the region network misses.
-It answers as {writer} of its training data did, with their habits and errors. Its scores say how often such an answer
-was right on those data, not elsewhere. Nobody should be judged, ranked or refused anything by its answers.
+- The model sees {regions} regions of an image and nothing else. It knows nothing about objects that the region network
+  misses.
+- It answers like {writer} of its training data, including their biases and errors.
+- Its scores state how often such an answer was correct on those data, not on others. `result.warnings` names images and
+  words that are unlike them.
+- Do not use its answers to judge, rank or reject people.
 
 ## Licence
 
-The program that wrote this folder is under the Apache License 2.0. {licence}
+The program that wrote this folder, twelve, is under the Apache License 2.0. {licence}
+
+It implements "12-in-1: Multi-Task Vision and Language Representation Learning" (Lu, Goswami, Rohrbach, Parikh, Lee,
+CVPR 2020); please cite it.
 """
-_LICENCE_DRAWN = "It drew the training data as well."
+_LICENCE_DRAWN = "It also generated the training data."
 _LICENCE = """The training data have licences of their own,
-which anyone who uses the model or passes it on must respect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """How a model was made.
-
-    Attributes:
-        words: one or two sentences.
-        drawn: whether its data are a drawn world.
-        data: task -> what it was trained on, in words.
-        validations: task -> validation score when the model was saved, 0..1.
-        results: its evaluation.
-        machine: the processor that evaluated it.
-    """
-
-    words: str
-    drawn: bool = False
-    data: Mapping[str, str] = field(default_factory=dict)
-    validations: Mapping[str, float] = field(default_factory=dict)
-    results: Sequence[TaskResult] = ()
-    machine: str = ""
+which everyone who uses or shares the model must respect."""
 
 
 def write_card(
     folder: Path,
-    config: TwelveConfig,
+    config: Settings,
     processor: TwelveProcessor,
     origin: Origin,
     parameters: int,
@@ -98,17 +96,22 @@ def write_card(
         own: the run's own tasks.
     """
     count = len(processor.task_outputs)
-    text = _HEAD.format(count=f"{count} task{'' if count == 1 else 's'}", origin=origin.words)
+    kinds = {config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads}
+    text = _HEAD.format(
+        head=metadata(origin, kinds),
+        count=f"{count} task{'' if count == 1 else 's'}",
+        origin=origin.words,
+    )
     text += _DRAWN if origin.drawn else ""
-    text += _use(config, processor, origin)
+    text += _use(config, processor, origin, own or {})
+    text += _results(origin) if origin.results else ""
     text += _tasks(config, processor, origin, all_tasks(own))
     text += _sizes(config, processor, parameters)
-    if origin.results:
-        text += _results(origin)
     text += _LIMITS.format(
         regions=f"at most {processor.max_regions}",
         writer="the program that wrote the texts" if origin.drawn else "the annotators",
-        licence=_LICENCE_DRAWN if origin.drawn else _LICENCE,
+        licence=f"The weights are under {origin.licence}. " * (origin.licence is not None)
+        + (_LICENCE_DRAWN if origin.drawn else _LICENCE),
     )
     text += f"\nWritten on {date.today().isoformat()} by twelve {__version__}.\n"
     with files.replacing(folder / FILE) as partial:
@@ -116,14 +119,32 @@ def write_card(
     return folder / FILE
 
 
-def _use(config: TwelveConfig, processor: TwelveProcessor, origin: Origin) -> str:
-    kinds = [config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads]
-    call = next(filter(None, (get_output(kind).example_call for kind in kinds)), None)
-    image = "AN IMAGE OF THE DRAWN WORLD" if origin.drawn else "PATH OF A PHOTOGRAPH"
-    return "" if call is None else _USE.format(call=call, image=image)
+def _use(config: Settings, processor: TwelveProcessor, origin: Origin, own: Mapping[str, Task]) -> str:
+    """A program in Python that asks the tasks of the last run, each method its default task; a model of the microworld
+    draws its image."""
+    methods = Abilities(processor, config.heads, own).methods
+    asked = {method: tasks[0] for method, tasks in methods.items() if tasks[0] in (origin.data or tasks)}
+    calls = {
+        task: _call(config.heads[processor.task_outputs[task]]["kind"], method, task in own)
+        for method, task in asked.items()
+    }
+    if not any(calls.values()):
+        return ""
+    return _USE.format(
+        imports=_DRAWING if origin.drawn else "import twelve\n",
+        source=origin.source,
+        image=_DRAWN_IMAGE if origin.drawn else '"photograph.jpg"',
+        calls="\n".join(f"print({call})  # {task}" for task, call in calls.items() if call),
+    )
 
 
-def _tasks(config: TwelveConfig, processor: TwelveProcessor, origin: Origin, known: Mapping[str, Task]) -> str:
+def _call(kind: str, method: str, own: bool) -> str:
+    """A call of a method; what to ask a task of the run's own, only its author knows."""
+    call = get_output(kind).examples.get(method, "")
+    return _QUESTION.sub('"YOUR QUESTION"', call, count=1) if own else call
+
+
+def _tasks(config: Settings, processor: TwelveProcessor, origin: Origin, known: Mapping[str, Task]) -> str:
     header = ["task", "kind", "head", "token row", "longest text"]
     header += ["trained on"] if origin.data else []
     header += ["score when saved, %"] if origin.validations else []
@@ -147,12 +168,12 @@ def _tasks(config: TwelveConfig, processor: TwelveProcessor, origin: Origin, kno
     if origin.validations:
         lines += [
             "",
-            "The scores when saved are on training images that were held back for validation, not on a test set.",
+            "The scores when saved are those on images held out from training for validation, not on a test set.",
         ]
     return "\n".join(lines) + "\n"
 
 
-def _sizes(config: TwelveConfig, processor: TwelveProcessor, parameters: int) -> str:
+def _sizes(config: Settings, processor: TwelveProcessor, parameters: int) -> str:
     marks = sorted(set(processor.region_fingerprints.values()))
     more = {
         "text": f"; {config.vocab_size:,} word pieces",
@@ -166,48 +187,41 @@ def _sizes(config: TwelveConfig, processor: TwelveProcessor, parameters: int) ->
         *(f"- {what}: {size}{more.get(what, '')}" for what, size in trunk_class(config).sizes(config).items()),
     ]
     if processor.temperatures:
-        lines.append("- scores are calibrated: one temperature for each task, fitted on the validation images")
+        which = processor.temperatures.keys()
+        lines.append(f"- calibrated scores ({', '.join(which)}): one temperature per task, fitted on validation images")
     return "\n".join(lines) + "\n"
 
 
 def _results(origin: Origin) -> str:
-    lines = ["", "## Results", "", "| task, metric | split | score [95 %] | best baseline |", "|---|---|---|---|"]
+    header = "| task, metric | split | score [95 %] | best baseline | best possible |"
+    lines = ["", "## Results", "", header, "|---|---|---|---|---|"]
     for result in origin.results:
         score = result.score
         best = max(result.baselines.values(), key=lambda baseline: baseline.score, default=None)
-        baseline = "" if best is None else f"{best.score:.1f} ({best.name})"
-        lines.append(
-            f"| {result.title}, {result.metric} | {result.protocol.split} | "
-            f"{score.mean:.1f} [{score.low:.1f}, {score.high:.1f}] | {baseline} |"
-        )
+        cells = [
+            f"{result.title}, {result.metric}",
+            f"{result.protocol.split}, {result.examples:,} examples",
+            f"{score.mean:.1f} [{score.low:.1f}, {score.high:.1f}]",
+            "" if best is None else f"{best.score:.1f} ({best.name})",
+            "" if result.upper_bound is None else f"{result.upper_bound:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     machine = f" Measured on {origin.machine}." if origin.machine else ""
-    return "\n".join(lines) + f"\n\nA baseline is a score that needs no understanding of the image.{machine}\n"
+    lines += ["", f"A baseline needs no understanding of the image; `twelve evaluate` lists them.{machine}", ""]
+    lines += ["<details><summary>Protocols</summary>", ""]
+    return "\n".join([*lines, *(f"- {_protocol(result)}" for result in origin.results), "", "</details>"]) + "\n"
 
 
-def origin_of_run(
-    data: Mapping[str, Any],
-    *,
-    drawn: bool,
-    began: str | None,
-    validations: Mapping[str, float],
-    results: Sequence[TaskResult] = (),
-    machine: str = "",
-) -> Origin:
-    """The origin of a model that a run trained.
-
-    Args:
-        data: what the run trained on, as its folder has it.
-        drawn: whether its data root is a drawn world.
-        began: the saved model that it continued from.
-        validations: see :class:`Origin`.
-    """
-    tasks = {name: part for name, part in data.get("tasks", {}).items() if isinstance(part, dict)}
-    kind = "drawn examples" if drawn else "examples"
-    trained = {name: f"{part['train']:,} {kind}" for name, part in tasks.items()}
-    words = "Trained on this task alone." if len(tasks) == 1 else "One model, trained on all of these tasks together."
-    words += " Images that any of the tasks is evaluated on were removed from the training sets of all tasks."
-    if began is not None:
-        words += f" It continued from the model `{'/'.join(Path(began).parts[-2:])}`."
-    if not results:
-        words += " It has not been evaluated yet: `twelve evaluate` puts its scores here, beside the best baseline."
-    return Origin(words, drawn, trained, validations, results, machine)
+def _protocol(result: TaskResult) -> str:
+    """What is needed to compare a score with that of another model."""
+    protocol = result.protocol
+    parts = [
+        f"split {protocol.split}, {result.examples:,} examples",
+        f"95 % interval from resampling {result.groups:,} groups",
+        f"{protocol.boxes} boxes",
+        f"ties: {protocol.ties}",
+        f"gallery of {protocol.gallery}" if protocol.gallery else "",
+        f"shortlists of {protocol.shortlist}" if protocol.shortlist else "",
+        protocol.note,
+    ]
+    return f"{result.title}: {'; '.join(filter(None, parts))}"

@@ -14,14 +14,16 @@ from twelve.data.vocabulary import check_labels, read_label_map
 from twelve.errors import ConfigError, DataError, found_in, nearest
 from twelve.formats.pickles import read_pickle
 from twelve.io import files
+from twelve.model.bert_tokenizer import load_tokenizer
 from twelve.model.checkpoints import read_released, read_released_config
 from twelve.model.network import CONFIG, SAVED
-from twelve.model.processor import FILES, TwelveProcessor, load_tokenizer
+from twelve.model.processor import FILES, TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.model.weights import load_weights
 from twelve.outputs import get_output
 from twelve.runs.card import FILE as CARD
-from twelve.runs.card import Origin, write_card
+from twelve.runs.card import write_card
+from twelve.runs.card_origin import Origin
 from twelve.tasks.base import all_tasks
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,35 @@ from transformers.utils.logging import disable_progress_bar
 
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
 from twelve.errors import DataError
-from twelve.evaluation import recorded
+from twelve.evaluation import published_scores, recorded
+from twelve.evaluation.calibration import uncalibrated
 from twelve.evaluation.compare import comparison, earlier
 from twelve.evaluation.evaluate import Evaluator
+from twelve.evaluation.result_files import ResultFolder, told
 from twelve.evaluation.results import TaskResult, write_results
-from twelve.evaluation.submission import unlabelled, write_submission
+from twelve.evaluation.submission import Unlabelled, unlabelled, write_submission
+from twelve.evaluation.zero_shot import lend_pretraining
+from twelve.formats.data_root import is_drawn
 from twelve.formats.records import finite
+from twelve.io import files
 from twelve.io.files import check_folder, is_there
-from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.processes import connected, joined, own_device
-from twelve.progress import clock, tell
+from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
-from twelve.runs.asked import asked
+from twelve.runs.asked import asked, label
+from twelve.runs.results_table import show
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
 from twelve.settings import RunConfig
+from twelve.tasks.base import get
+from twelve.tasks.custom import own_tasks
 from twelve.threads import given_back
 from twelve.training.provenance import machine
-
-FEW = 10
-"""With fewer groups to resample, an interval does not show whether a baseline is beaten."""
+from twelve.types.predictions import Prediction
 
 
 @given_back()
@@ -46,79 +52,181 @@ def evaluate_run(
     *,
     tasks: Sequence[str] | None = None,
     split: str | None = None,
-    full: bool = False,
+    protocols: Sequence[str] = (),
+    gallery: int | None = None,
     baselines: bool = True,
     submit: Path | None = None,
+    results_folder: Path | None = None,
     allow_other_features: bool = False,
     allow_changed_data: bool = False,
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[TaskResult]:
-    """Evaluate the tasks of a run, print the table of results, and write them into the run's folder.
+    """Evaluate the tasks of a run, print the table of results, and write them into the run's folder. A model
+    folder can be evaluated too if the settings name its data; nothing is written then.
 
     Args:
-        tasks: names; by default all tasks of the run.
+        folder: of the run, or of a model.
+        tasks: names; by default all tasks of the run. A model that was pretrained can be asked for retrieval, too.
         split: the split to evaluate on; by default each task's test split.
-        full: use the complete protocol (retrieval: the whole gallery).
+        protocols, gallery: see :func:`twelve.runs.asked.asked`; by default those of the run's configuration.
+        baselines: measure them, too.
         submit: file for the official results of one task; a split without labels is then predicted, not evaluated.
+        results_folder: folder for the result file of every task in its dataset's official format
+            (:mod:`twelve.evaluation.result_files`).
         allow_other_features: regions of another extractor than that of the training data are a warning, not an error.
         allow_changed_data: the same for regions of the same extractor that have changed since; what has is written into
             the results.
+        settings: ``a.b=c`` changes of the run's configuration.
+        console: shows the table; by default on standard output.
 
     Raises:
         RegionError: the regions have changed.
+        Unlabelled: no split that was asked for has public answers.
         ConfigError: see :func:`twelve.runs.asked.asked`.
     """
     with joined() as processes, connected(processes.rank, processes.count):
         console = (console or Console()) if processes.main else Console(quiet=True)
         disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
-        config, names = asked(folder, tasks, submit, settings)
-        run, saved = RunFolder(folder), not tasks and split is None and baselines and not settings
+        config, names = asked(folder, tasks, submit, settings, protocols, gallery, results_folder)
+        written = None if results_folder is None else ResultFolder(results_folder, folder)
+        _check_results(written, config, names, split)
+        run = RunFolder(folder)
+        trained = is_there(run.config, DataError)
+        saved = trained and not tasks and split is None and baselines and not settings
+        chosen = label(protocols, gallery)
+        target = run.evaluation_by(chosen) if chosen else run.evaluation
         if saved:
             check_folder(folder)
             run.check_links()
-        model, processor = open_saved(model_folder(folder))
-        torch.nn.Module.to(model, own_device())
+            files.check_links([target], run.path, "run")
+        model, processor = _opened(folder, config)
         processor.allow_other_features = allow_other_features
         regions = SameRegions(run, processor.region_fingerprints, allow=allow_changed_data, console=console)
         evaluator = Evaluator(
             config,
             for_predicting(model, config.evaluation.precision),
             processor,
-            full=full,
             baselines=baselines,
-            data=_prepared(run, config, processor, names, baselines and submit is None),
+            data=_prepared(run, config, processor, names, baselines and submit is None and trained),
             check=regions.check,
         )
-        for lacking in evaluator.data.lacking.values():
+        for lacking in filter(None, evaluator.data.lacking.values()):
             tell(lacking, console)
-        results = []
-        for name in names:
-            started, predictions = time.monotonic(), None
-            if submit is not None:
-                examples, predictions = evaluator.predict(name, split)
-                if processes.main:
-                    write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
-                tell(f"{len(predictions):,} predictions are in {submit}", console)
-                if unlabelled(examples):
-                    return []
-                # Only baselines need the training files.
-                evaluator.prepare(_prepared(run, config, processor, names, baselines))
-            result = evaluator.measure(name, split, predictions)
-            results.append(replace(result, seconds=round(time.monotonic() - started, 1)))
-        facts = _facts(run, model, results) | {"precision": evaluator.model.precision} | regions.facts
+        began, predictions = time.monotonic(), None
+        if submit is not None:
+            (name,) = names  # asked() refuses several
+            predictions = _submitted(evaluator, submit, name, split, main=processes.main, console=console)
+            if predictions is None:
+                return []
+            # Only baselines need the training files.
+            evaluator.prepare(_prepared(run, config, processor, names, baselines and trained))
+        results, told_files = _measured(
+            evaluator,
+            names,
+            split,
+            predictions,
+            written=written if processes.main else None,
+            skip=not tasks and split is None,
+            began=began,
+            console=console,
+        )
+        results = [_calibrated(result, run, processor) for result in results]
+        facts = _facts(run, model, evaluator, results) | regions.facts
         show(results, facts, console)
-        for line in comparison(earlier(config.model.init), results):
+        for line in (*comparison(earlier(config.model.init), results), *told_files):
             tell(line, console)
-        if not saved and submit is None:
-            tell("not saved: leave out --task, --split, --no-baselines and --set to write it into the run", console)
+        if trained and not saved and submit is None:
+            tell("not saved to the run: to save, omit --task, --split, --no-baselines and --set", console)
         if saved and processes.main:
-            write_results(run.full_evaluation if full else run.evaluation, results, facts)
-            if not full:
+            write_results(target, results, facts)
+            if chosen:
+                tell(f"written to {target}", console)
+            else:
                 recorded.write(run.predictions, evaluator.recorded)
                 made_by = str(facts["machine"].get("processor", ""))
                 write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
         return results
+
+
+def _opened(folder: Path, config: RunConfig) -> tuple[Twelve, TwelveProcessor]:
+    """The saved model, on this process's device, and its processor, which knows the tasks that are asked for."""
+    model, processor = open_saved(model_folder(folder))
+    lend_pretraining(processor, config)
+    torch.nn.Module.to(model, own_device())
+    return model, processor
+
+
+def _check_results(written: ResultFolder | None, config: RunConfig, names: Sequence[str], split: str | None) -> None:
+    """Raise ConfigError, before anything is computed, if a task's result file could not be written."""
+    if written is not None:
+        known = own_tasks(config.tasks)
+        for task in (get(name, known) for name in names):
+            written.check(task, split or task.test_split)
+
+
+def _submitted(
+    evaluator: Evaluator, submit: Path, name: str, split: str | None, *, main: bool, console: Console
+) -> Sequence[Prediction] | None:
+    """Predict a split and write the official results; the predictions, or None if the split has no public answers."""
+    examples, predictions = evaluator.predict(name, split)
+    if main:
+        write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
+    tell(f"wrote {len(predictions):,} predictions to {submit}", console)
+    return None if unlabelled(examples) else predictions
+
+
+def _measured(
+    evaluator: Evaluator,
+    names: Sequence[str],
+    split: str | None,
+    predictions: Sequence[Prediction] | None,
+    *,
+    written: ResultFolder | None,
+    skip: bool,
+    began: float,
+    console: Console,
+) -> tuple[list[TaskResult], list[str]]:
+    """The results of the tasks, and what to tell of the result files.
+
+    Args:
+        predictions: of the only task, if they are there already.
+        written: where result files go.
+        skip: pass over tasks whose split has no public answers, as long as one is measured.
+        began: when the first task's time begins, as :func:`time.monotonic`.
+
+    Raises:
+        Unlabelled: no split has public answers; or one has none, without ``skip``.
+    """
+    results, unmeasured, told_files = list[TaskResult](), list[Unlabelled](), list[str]()
+    for name in names:
+        try:
+            result = evaluator.measure(name, split, predictions)
+        except Unlabelled as error:
+            if not skip:
+                raise
+            unmeasured.append(error)
+            tell(f"not measured: {error}", console)
+        else:
+            results.append(replace(result, seconds=round(time.monotonic() - began, 1)))
+            if written is not None:
+                own, root = evaluator.data.tasks[name].task, evaluator.data.root
+                told_files.append(told(written.write(own, root, result, *evaluator.predicted), written.path))
+        began = time.monotonic()
+    if unmeasured and not results:
+        raise unmeasured[0]
+    return results, told_files
+
+
+def _calibrated(result: TaskResult, run: RunFolder, processor: TwelveProcessor) -> TaskResult:
+    """The result, with a note if its scores are not calibrated."""
+    if result.calibration_error is None:
+        return result
+    tasks = run.read(run.data).get("tasks")
+    own = tasks.get(result.task) if isinstance(tasks, dict) else None
+    count = own.get("validation") if isinstance(own, dict) else None
+    known = count if isinstance(count, int) and not isinstance(count, bool) else None
+    return replace(result, uncalibrated=uncalibrated(result.task, processor.temperatures, known))
 
 
 def _prepared(
@@ -130,18 +238,27 @@ def _prepared(
         if not is_there(run.validation_images, DataError):
             return None  # which images were held back follows from the files of all tasks
         held_back = ValidationImages.read(run.validation_images)
-    return prepare_measuring(
+    data = prepare_measuring(
         config, processor.vocabularies, names, held_back, baselines=baselines, recipes=processor.region_recipes
     )
+    if baselines:
+        return data
+    # Without the training texts, the baselines that learn from them are left out.
+    return replace(data, lacking=dict.fromkeys(names, ""))
 
 
-def _facts(run: RunFolder, model: Twelve, results: Sequence[TaskResult]) -> dict[str, Any]:
-    """Size, training time and evaluation time of the model, and the machine."""
+def _facts(run: RunFolder, model: Twelve, evaluator: Evaluator, results: Sequence[TaskResult]) -> dict[str, Any]:
+    """The date, how far training has come, size, precision, training time and evaluation time of the model, whether its
+    data are synthetic, and the machine."""
     stages = stage_seconds(run)
-    logged = (float(line["seconds"]) for line in run.logged() if finite(line.get("seconds")))
+    lines = [line for line in run.logged() if finite(line.get("seconds"))]
     return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "iterations": max((line["iteration"] for line in lines), default=0),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "training_seconds": max(logged, default=0.0),
+        "precision": evaluator.model.precision,
+        published_scores.DRAWN: is_drawn(evaluator.data.root.path),
+        "training_seconds": max((float(line["seconds"]) for line in lines), default=0.0),
         "evaluation_seconds": sum(result.seconds for result in results),
         "machine": machine(),
     } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
@@ -150,54 +267,3 @@ def _facts(run: RunFolder, model: Twelve, results: Sequence[TaskResult]) -> dict
 def stage_seconds(run: RunFolder) -> dict[str, float]:
     """Seconds that each stage of ``twelve quickstart`` took; empty for a run that it did not make."""
     return {name: float(spent) for name, spent in run.read(run.stages).items() if finite(spent)}
-
-
-def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Console) -> None:
-    """Print the table, the protocols, and the size and the training time of the model."""
-    tell(table(results), console)
-    for result in results:
-        tell(protocol_line(result), console)
-    spent = [clock(facts[f"{stage}_seconds"]) for stage in ("training", "evaluation")]
-    size = f"one model, {facts['parameters'] / 1e6:.1f} M parameters"
-    tell(f"{size}; trained in {spent[0]}, measured in {spent[1]} (minutes:seconds)", console)
-
-
-def table(results: Sequence[TaskResult]) -> str:
-    """Every score with its interval and, below it, each baseline with the model's advantage; 80 columns wide."""
-    lines = [f"{'per cent, with 95 % intervals':<33}{'score':>6} {'ahead':>7}"]
-    for result in results:
-        score = result.score
-        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")
-        for baseline in result.baselines.values():
-            verdict = "too few to tell" if result.groups < FEW else "beaten" if baseline.beaten else "NOT beaten"
-            gain = f"{baseline.advantage.mean:+7.1f} {_range(baseline.advantage, '+.1f'):<17}"
-            lines.append(f"  over {baseline.name:<26}{baseline.score:6.1f} {gain}{verdict}")
-        if result.upper_bound is not None:
-            gone = f"{result.closed:7.1f} % of the way from the best baseline" if result.closed is not None else ""
-            lines.append(f"  {'of at most':<31}{result.upper_bound:6.1f} {gone}".rstrip())
-    return "\n".join(lines)
-
-
-def _range(found: Interval, form: str) -> str:
-    return f"[{found.low:{form}}, {found.high:{form}}]"
-
-
-def protocol_line(result: TaskResult) -> str:
-    """Everything that is needed to compare a score with that of another model."""
-    protocol = result.protocol
-    parts = [
-        f"split {protocol.split}",
-        f"{result.examples:,} examples, resampled by {result.groups:,} groups",
-        f"{protocol.boxes} boxes",
-        f"ties: {protocol.ties}",
-    ]
-    if protocol.gallery:
-        parts.append(f"gallery of {protocol.gallery}")
-    if protocol.shortlist:
-        parts.append(f"shortlists of {protocol.shortlist} by the contrast head, which alone ranks the rest")
-    if protocol.note:
-        parts.append(protocol.note)
-    others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
-    if result.calibration_error is not None:
-        others.append(f"calibration error {result.calibration_error:.2f}")
-    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"

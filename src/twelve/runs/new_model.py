@@ -10,9 +10,10 @@ import torch
 from twelve.data.examples.columns import distinct_images
 from twelve.data.prepare import Prepared, prepare, sources_of
 from twelve.errors import ConfigError, RegionError, quoted
+from twelve.model.bert_tokenizer import load_tokenizer
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
-from twelve.model.processor import TOKEN_ROWS, TwelveProcessor, load_tokenizer
+from twelve.model.processor import TOKEN_ROWS, TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
 from twelve.regions.recipe import recipe_of
@@ -53,6 +54,7 @@ def new_model(config: RunConfig) -> Start:
             heads[key] = {"kind": task.output.head_kind, "size": max(1, len(data.vocabularies.get(key, ())))}
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
+    processor.use_heads(heads)
     sources = sources_of(data)
     _check_one_extractor(data.store, sources)
     for source in sources:

@@ -10,13 +10,15 @@ from twelve.config import load_run
 from twelve.formats.data_root import DRAWN
 from twelve.formats.records import finite
 from twelve.run_folder import RunFolder, model_folder
-from twelve.runs.card import origin_of_run, write_card
+from twelve.runs.card import write_card
+from twelve.runs.card_origin import Origin, origin_of_run
 from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
     from twelve.evaluation.results import TaskResult
     from twelve.model.processor import TwelveProcessor
     from twelve.model.vilbert import Twelve
+    from twelve.tasks.base import Task
 
 
 def write_run_card(
@@ -32,8 +34,22 @@ def write_run_card(
     Args:
         validations: task -> validation score of the model when it was saved, 0..1.
     """
+    origin = origin_of(folder, validations, results, machine)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    write_card(model_folder(folder), model.config, processor, origin, parameters, own_tasks_of(folder))
+
+
+def own_tasks_of(folder: Path) -> Mapping[str, Task]:
+    """The tasks that a run defines itself."""
+    return own_tasks(load_run(folder).tasks)
+
+
+def origin_of(
+    folder: Path, validations: Mapping[str, float], results: Sequence[TaskResult] = (), machine: str = ""
+) -> Origin:
+    """What the card of a run's model says about it; the arguments are those of :func:`write_run_card`."""
     run, config = RunFolder(folder), load_run(folder)
-    origin = origin_of_run(
+    return origin_of_run(
         run.read(run.data),
         drawn=(Path(config.data) / DRAWN).is_file(),
         began=config.model.init,
@@ -41,8 +57,6 @@ def write_run_card(
         results=results,
         machine=machine,
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    write_card(model_folder(folder), model.config, processor, origin, parameters, own_tasks(config.tasks))
 
 
 def kept_scores(folder: Path) -> dict[str, float]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twelve.training.memory import need_of
+
 if TYPE_CHECKING:
     from twelve.training.trainer import Trainer
 
 
 def history(trainer: Trainer) -> dict[str, Any]:
-    """Length, batches of each task, validation scores of the saved model, and events of a run."""
+    """Length, batches and examples of each task, updates, memory, validation scores of the saved model, and events of a
+    run."""
+    streams, need = trainer.streams, need_of(trainer)
+    batches = {name: each.epoch * each.batches_per_epoch + each.number for name, each in streams.items()}
     return {
         "iterations": trainer.state.iteration,
-        "batches": {
-            name: stream.epoch * stream.batches_per_epoch + stream.number for name, stream in trainer.streams.items()
-        },
+        "batches": batches,
+        "examples": {name: count * streams[name].batch_size for name, count in batches.items()},
+        "steps": trainer.state.steps,
+        "memory": {"lasting": need.parameters + need.lasting, "activations": need.activations},
         "seconds": round(trainer.state.seconds, 1),
         "before": trainer.state.before,
         "kept": trainer.state.kept,

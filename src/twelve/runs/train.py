@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,16 +17,18 @@ from rich.console import Console
 
 from twelve import freed_memory
 from twelve.config import load_run
-from twelve.data.examples.columns import distinct_images
-from twelve.data.prepare import Prepared, sources_of
-from twelve.errors import CheckpointError, ConfigError, quoted
+from twelve.data.examples.columns import distinct_images, take
+from twelve.data.prepare import Prepared, TaskData, sources_of
+from twelve.errors import CheckpointError, ConfigError
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
+from twelve.model.known_words import MOST_TEXTS, KnownWords, words_in
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import sampled
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.new_model import Start, new_model
+from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
 from twelve.runs.run_summary import history, remembered
 from twelve.settings import RunConfig
@@ -59,9 +62,11 @@ def train(
     """Train as configured, and return the run's folder.
 
     Args:
+        config: of the run; ``config.run`` is its folder.
         resume: resume the run in the folder.
         go_on: resume if the folder holds anything trained, else begin.
         allow_changed_data: resume even though the data differ from those that the run was begun with.
+        console: shows progress; by default on standard error.
         start: use this in place of what :func:`beginning` makes.
         hook: is told about every step (training/hooks.py).
 
@@ -93,9 +98,15 @@ def train(
     devices = Devices(config.training, run.path)
     if not devices.main:
         console = Console(quiet=True)
+    created = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
     try:
         with files.alone(run.path) if devices.main else nullcontext(), devices.together():
             _train(config, run, devices, console, resume, allow_changed_data, start, hook)
+    except BaseException:
+        with suppress(OSError):  # only empty folders are removed
+            for folder in created:
+                folder.rmdir()
+        raise
     finally:
         devices.end()
     return run.path
@@ -104,6 +115,13 @@ def train(
 def beginning(config: RunConfig) -> Start:
     """What a run begins with: the saved model that its configuration names, or a new one."""
     if config.model.init:
+        if not Path(config.model.init).exists():
+            raise ConfigError(
+                "no such folder",
+                file=config.model.init,
+                record="model.init",
+                remedy="train that model first, name another (--set init=RUN), or begin a new one: --set init=null",
+            )
         return continued(config, model_folder(Path(config.model.init)))
     return new_model(config)
 
@@ -144,13 +162,15 @@ def _train(
     trainer.fit()
     state = trainer.state
     if devices.main:
-        calibrate(trainer)
+        for noted in calibrate(trainer):
+            say(noted)
         run.write(run.trained, history(trainer))
     for line in remembered(trainer):
         say(line)
+    tasks = {name: (task.task, task.output) for name, task in data.tasks.items()}
     say(
         f"trained {state.iteration} iterations, {state.pairs:,} pairs in {clock(state.seconds)}; "
-        f"next: twelve evaluate {quoted(run.path)}"
+        f"next: {next_command(run.path, model.config, tasks)}"
     )
 
 
@@ -184,21 +204,28 @@ def _samples(data: Prepared) -> dict[str, str]:
     return found
 
 
-def calibrate(trainer: Trainer) -> None:
-    """Finish the saved model: fit its temperatures on the validation sets, and describe the images that it knows."""
-    from twelve.evaluation.calibration import fit_temperatures
+def calibrate(trainer: Trainer) -> list[str]:
+    """Finish the saved model: fit its temperatures on the validation sets, and describe the images that it knows.
+    Returns a line for each task that is not calibrated."""
+    from twelve.evaluation.calibration import calibrate as calibrate_scores
+    from twelve.evaluation.calibration import uncalibrated
 
     saved = model_folder(trainer.run.path)
     model = Twelve.from_pretrained(saved).to(trainer.device)
     if trainer.contrast.alone:  # nothing that the temperatures and the images depend on has changed
         write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
-        return
+        return []
     collators = {name: stream.collator for name, stream in trainer.streams.items()}
     validations = {name: task.validation for name, task in trainer.data.tasks.items()}
-    trainer.processor.temperatures = fit_temperatures(model, collators, validations, seed=trainer.config.seed)
+    found = calibrate_scores(model, collators, validations, seed=trainer.config.seed)
+    trainer.processor.temperatures, trainer.processor.likely = found
     trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions)
+    trainer.processor.known_words = _known_words(trainer)
     trainer.processor.save_pretrained(saved)
     write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
+    own = {name: examples for name, examples in validations.items() if collators[name].output.own_head}
+    noted = {name: uncalibrated(name, found.temperatures, len(examples)) for name, examples in own.items()}
+    return [f"{trainer.data.tasks[name].task.title}: scores {why}" for name, why in noted.items() if why]
 
 
 def _familiar(data: Prepared, most: int) -> Familiarity | None:
@@ -214,6 +241,18 @@ def _familiar(data: Prepared, most: int) -> Familiarity | None:
         return as_tensor(found).float().numpy()
 
     return familiarity_of(list(images), features)
+
+
+def _known_words(trainer: Trainer) -> KnownWords:
+    """The words of the training texts, and those that the model knew when the run began."""
+    texts = []
+    for task in trainer.data.tasks.values():
+        step = max(1, math.ceil(len(task.train) / MOST_TEXTS))
+        sample = take(task.train, np.arange(0, len(task.train), step))
+        texts.append([text for example in sample for text in (example.text, *example.options)])
+    own = words_in(trainer.processor.tokenizer, texts)
+    continues = trainer.config.model.init or trainer.processor.known_words is not None
+    return own.joined(trainer.processor.known_words) if continues else own
 
 
 def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
@@ -240,10 +279,10 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     """Say what will be trained on what, and how much memory that needs."""
     say(str(data.cleaned))
     for name, task in data.tasks.items():
-        line = f"{task.task.title}: {len(task.train):,} examples to train on, {len(task.validation):,} to validate on"
+        line = f"{task.task.title}: {len(task.train):,} training examples, {len(task.validation):,} validation examples"
         for noted in (data.coverage, data.found):
             line += f"; {noted[name]}" if name in noted else ""
-        say(line)
+        say(line + _defaults(task))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
     threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
@@ -254,6 +293,15 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     need = need_of(trainer)
     for line in (str(need), *advice(need, trainer)):
         say(line)
+
+
+def _defaults(task: TaskData) -> str:
+    """The task's own values of what a configuration does not say, if it leaves out how many or how fast."""
+    settings = task.settings
+    if settings.batch_size is not None and settings.learning_rate is not None:
+        return ""
+    values = {"batch_size": task.batch_size, "learning_rate": task.learning_rate, "max_text": task.max_text}
+    return f"; by default {', '.join(f'{k} {v:g}' for k, v in values.items() if getattr(settings, k) is None)}"
 
 
 def summary(data: Prepared) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""What ``twelve evaluate`` prints: a table of scores beside their baselines, how to read it, and every protocol."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from twelve.evaluation import published_scores
+from twelve.evaluation.results import TaskResult
+from twelve.metrics.bootstrap import Interval
+from twelve.progress import WIDTH, clock, tell
+
+FEW = 10
+"""With fewer groups to resample, an interval does not show whether a baseline is beaten."""
+_SCORE = "score: official metric, per cent. interval: 95 %, from resampling images."
+_BASELINES = (
+    "over ...: the score of a baseline, which needs no understanding of the image; ahead: the model minus the "
+    "baseline, points, with its interval. beaten: all of this interval is above 0."
+)
+_MAJORITY = "majority: always the most frequent answer of the evaluated split itself."
+_BOUND = (
+    "upper bound: what the answers or regions allow. normalised score: 0 at the best baseline, 100 at the upper bound."
+)
+
+
+def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Console) -> None:
+    """Print the table, the protocols, and the size and the training time of the model."""
+    tell(table(results), console)
+    for result in results:
+        for line in protocol_line(result).splitlines():
+            tell(textwrap.fill(line, WIDTH, subsequent_indent="    "), console)
+    spent = [clock(facts[f"{stage}_seconds"]) for stage in ("training", "evaluation")]
+    for line in published_scores.lines(results, drawn=facts.get(published_scores.DRAWN) is True):
+        tell(line, console)
+    size = f"one model, {facts['parameters'] / 1e6:.1f} M parameters"
+    tell(f"{size}; trained in {spent[0]}, evaluated in {spent[1]} (minutes:seconds)", console)
+
+
+def table(results: Sequence[TaskResult]) -> str:
+    """Every score with its interval and, below it, each baseline with the model's advantage; 80 columns wide."""
+    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'ahead':>7} {'95 % interval':<17}verdict"]
+    for result in results:
+        score = result.score
+        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")
+        for baseline in result.baselines.values():
+            verdict = "too few to tell" if result.groups < FEW else "beaten" if baseline.beaten else "NOT beaten"
+            gain = f"{baseline.advantage.mean:+7.1f} {_range(baseline.advantage, '+.1f'):<17}"
+            lines.append(f"  over {baseline.name:<26}{baseline.score:6.1f} {gain}{verdict}")
+        if result.upper_bound is not None:
+            share = f"{result.normalised:7.1f} normalised score" if result.normalised is not None else ""
+            lines.append(f"  {'upper bound':<31}{result.upper_bound:6.1f} {share}".rstrip())
+    legend = [_SCORE]
+    legend += [_BASELINES] if any(result.baselines for result in results) else []
+    legend += [_MAJORITY] if any("majority" in result.baselines for result in results) else []
+    legend += [_BOUND] if any(result.upper_bound is not None for result in results) else []
+    return "\n".join([*lines, "", *textwrap.wrap(" ".join(legend), WIDTH)])
+
+
+def _range(found: Interval, form: str) -> str:
+    return f"[{found.low:{form}}, {found.high:{form}}]"
+
+
+def protocol_line(result: TaskResult) -> str:
+    """Everything that is needed to compare a score with that of another model."""
+    protocol = result.protocol
+    parts = [
+        f"protocol {protocol.name}",
+        f"split {protocol.split}",
+        f"{result.examples:,} examples, resampled by {result.groups:,} groups",
+        f"{protocol.boxes} boxes",
+        f"ties: {protocol.ties}",
+    ]
+    if protocol.gallery:
+        several = f"{protocol.galleries} galleries" if protocol.galleries > 1 else "gallery"
+        parts.append(f"{several} of {protocol.gallery:,} images")
+    if protocol.shortlist:
+        parts.append(f"shortlists of {protocol.shortlist} by the contrast head, which alone ranks the rest")
+    if protocol.note:
+        parts.append(protocol.note)
+    others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
+    if result.calibration_error is not None:
+        noted = f" ({result.uncalibrated})" if result.uncalibrated else ""
+        others.append(f"calibration error {result.calibration_error:.2f}{noted}")
+    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"

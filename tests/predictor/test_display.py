@@ -1,0 +1,166 @@
+"""How results, scenes and matches show themselves: in notebooks, drawn, and in words where scores mislead."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from twelve.outputs import get_output
+from twelve.outputs.answer import Answered
+from twelve.outputs.parts.drawing import enlarged, framed, heated
+from twelve.outputs.parts.result import Context
+from twelve.outputs.region import Chosen, Located, shares_of
+from twelve.predictor import Predictor, Scene
+from twelve.types.predictions import Prediction
+
+EVIL = '<script>alert("1")</script>'
+
+
+class Parsed(HTMLParser):
+    """The tags and texts of HTML; fails where a tag is left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.images: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append(tag)
+        if tag == "img":
+            self.images.append(dict(attrs)["src"])
+        else:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_results_show_themselves_in_notebooks(model: Predictor, scene: Scene) -> None:
+    boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
+    for result in (
+        scene.answer("is it red ?"),
+        scene.locate("the ball"),
+        scene.choose("red ?", boxes),
+        scene.entails("red"),
+        model.verify(scene, scene, "both red"),
+    ):
+        found = Parsed(result._repr_html_())
+        assert len(found.images) == 1 and found.images[0].startswith("data:image/jpeg;base64,")
+        assert found.texts[:2] == [result.text, result.words]
+    blind = model.scene(scene.regions)
+    found = Parsed(blind.answer("is it red ?")._repr_html_())
+    assert not found.images and found.texts[0] == "is it red ?"
+    assert not Parsed(blind._repr_html_()).images
+    attention = scene.answer("is it red ?", explain=True).attention
+    assert attention._repr_png_().startswith(b"\x89PNG") and len(Parsed(scene._repr_html_()).images) == 1
+
+
+def test_html_is_escaped(model: Predictor, image: Image.Image) -> None:
+    scene = model.scene(image, name=EVIL)
+    answered = Answered(text=EVIL, task="vqa", score=0.5, answer=EVIL, alternatives=((EVIL, 0.5),), warnings=(EVIL,))
+    for shown in (scene._repr_html_(), answered._repr_html_(), model.match(scene, "a ball")._repr_html_()):
+        assert "<script" not in shown and "script" not in Parsed(shown).tags
+    assert EVIL in Parsed(answered._repr_html_()).texts
+
+
+def test_small_images_are_enlarged_and_their_boxes_with_them() -> None:
+    small = Image.new("RGB", (80, 40), "white")
+    drawn = framed(small, [((10, 10, 30, 20), 1.0)])
+    assert drawn.size == (640, 320)
+    coloured = np.argwhere((np.asarray(drawn) != 255).any(-1))
+    assert coloured.min(0) == pytest.approx([80, 80], abs=4) and coloured.max(0) == pytest.approx([160, 240], abs=4)
+    large = Image.new("RGB", (900, 30))
+    assert enlarged(large)[1] == 1.0 and enlarged(large)[0].size == large.size
+
+
+def test_attention_leaves_the_image_visible() -> None:
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[:, ::2] = 255
+    drawn = np.asarray(heated(Image.fromarray(pixels), [(0, 0, 40, 20)], np.array([1.0]))).astype(int)
+    attended, other = drawn[:20], drawn[20:]
+    assert (attended[:, ::2] - attended[:, 1::2]).min() > 100  # stripes are still told from each other
+    assert attended[:, 1::2, 0].min() > other[:, 1::2, 0].max() + 80  # and red was added
+
+
+def test_a_scene_draws_its_regions(model: Predictor, scene: Scene) -> None:
+    assert scene.image is not None
+    bare = np.asarray(enlarged(scene.image)[0])
+    assert scene.draw().size == (640, 512) and (np.asarray(scene.draw()) != bare).any()
+    with pytest.raises(ValueError, match="no image to draw on"):
+        model.scene(scene.regions).draw()
+
+
+def test_matches_draw_the_best_images(model: Predictor, scene: Scene, image: Image.Image) -> None:
+    scenes = [scene, model.scene(image.rotate(180), name="b"), model.scene(scene.regions, name="blind")]
+    found = model.match(scenes, ["a red ball", "a blue ball"])
+    assert set(found.photographs) == {0, 1}
+    one, both = found.draw("a red ball"), found.draw()
+    assert one.width >= 640 and both.height == 2 * one.height
+    assert len(Parsed(found._repr_html_()).images) == 1
+    with pytest.raises(ValueError, match="expected top from 1 to 5, found 6"):
+        found.draw(top=6)
+
+
+def test_scores_that_add_up_to_more_than_all_are_explained() -> None:
+    def words(*scores: float) -> str:
+        ranked = tuple(zip(("yes", "no", "2"), scores, strict=False))
+        return Answered(text="x", task="vqa", score=scores[0], answer="yes", alternatives=ranked).words
+
+    assert words(0.998, 0.1) == "yes (100%); no 10% (each judged by itself)"
+    assert words(0.9, 0.06) == "yes (90%); no 6%"
+
+
+def _chosen(*scores: float) -> Chosen:
+    ranked = tuple((index, score) for index, score in enumerate(scores))
+    boxes = tuple((float(k), 0.0, k + 5.0, 5.0) for k in range(len(scores)))
+    context = Context({"text": "x", "task": "t", "score": scores[0]}, boxes)
+    found = get_output("region").result(Prediction(0, scores[0], ranked), context)
+    assert isinstance(found, Chosen)
+    return found
+
+
+def test_a_choice_has_shares_and_keeps_the_raw_score() -> None:
+    found = _chosen(0.003, 0.002)
+    assert found.words == "box 1 of 2 (60% of the choice, 0.3% by itself)"
+    assert found.score == 0.003 and found.alternatives == ((0, 0.003), (1, 0.002))
+    assert found.to_dict()["shares"] == [[0, pytest.approx(0.6, abs=1e-3)], [1, pytest.approx(0.4, abs=1e-3)]]
+    assert _chosen(0.3).words == "box 1 of 1 (30% by itself)"
+
+
+def test_shares_are_the_softmax_of_the_logits() -> None:
+    logits = np.array([3.0, 1.0, -2.0])
+    shares = shares_of(list(enumerate(1 / (1 + np.exp(-logits)))))
+    assert [share for _, share in shares] == pytest.approx(np.exp(logits) / np.exp(logits).sum())
+    assert [share for _, share in shares_of([(0, 1.0), (1, 1.0), (2, 0.0)])] == pytest.approx([0.5, 0.5, 0.0])
+
+
+@pytest.mark.parametrize(("score", "words"), [(0.04, r"unlikely, 4%"), (0.06, r"\(6%\)")])
+def test_a_box_below_the_calibrated_score_is_called_unlikely(score: float, words: str) -> None:
+    box = (1.0, 2.0, 3.0, 4.0)
+    context = Context({"text": "x", "task": "t", "score": score}, likely=0.05)
+    found = get_output("region").result(Prediction(box, score, ((box, score),)), context)
+    assert isinstance(found, Located) and found.unlikely is (score < 0.05) and found.box == box
+    assert re.search(words, found.words)
+
+
+def test_a_model_says_unlikely_by_itself(model: Predictor, scene: Scene) -> None:
+    score = scene.locate("the ball").score
+    try:
+        model.processor.likely = {"refcoco": score + 0.01}
+        assert scene.locate("the ball").unlikely
+        model.processor.likely = {"refcoco": score - 0.01}
+        assert not scene.locate("the ball").unlikely
+    finally:
+        model.processor.likely = {}
